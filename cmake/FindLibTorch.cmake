@@ -1,0 +1,41 @@
+# LibTorch::LibTorch from EAM_LIBTORCH. Torch's own package config bakes absolute paths, compiler flags and every CUDA
+# library into its users; four libraries and two include folders are all that is needed.
+if(NOT EAM_LIBTORCH)
+  message(FATAL_ERROR "EAM_LIBTORCH is not set. Run `npx eam build`, which finds or fetches a LibTorch, "
+                      "or pass -DEAM_LIBTORCH=<folder with include/ and lib/>.")
+endif()
+
+find_path(LibTorch_INCLUDE_DIR ATen/ATen.h PATHS "${EAM_LIBTORCH}/include" NO_DEFAULT_PATH)
+set(_names c10 torch_cpu torch)
+if(EAM_VARIANT STREQUAL "cuda")
+  list(APPEND _names c10_cuda torch_cuda)
+endif()
+set(LibTorch_LIBRARIES)
+foreach(_name ${_names})
+  find_library(LibTorch_${_name} ${_name} PATHS "${EAM_LIBTORCH}/lib" NO_DEFAULT_PATH)
+  list(APPEND LibTorch_LIBRARIES "${LibTorch_${_name}}")
+endforeach()
+
+# A wheel writes its version into version.py, a LibTorch archive into build-version.
+foreach(_file version.py build-version)
+  if(EXISTS "${EAM_LIBTORCH}/${_file}" AND NOT LibTorch_VERSION)
+    file(READ "${EAM_LIBTORCH}/${_file}" _text)
+    string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+[^'\"\n ]*" LibTorch_VERSION "${_text}")
+  endif()
+endforeach()
+
+file(GLOB LibTorch_OPENMP "${EAM_LIBTORCH}/lib/libgomp*.so*")
+
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(LibTorch
+  REQUIRED_VARS LibTorch_INCLUDE_DIR LibTorch_c10 LibTorch_torch_cpu LibTorch_torch
+  VERSION_VAR LibTorch_VERSION)
+
+if(NOT TARGET LibTorch::LibTorch)
+  add_library(LibTorch::LibTorch INTERFACE IMPORTED)
+  set_target_properties(LibTorch::LibTorch PROPERTIES
+    INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include"
+    INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include"
+    INTERFACE_LINK_LIBRARIES "${LibTorch_LIBRARIES}"
+    INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined")
+endif()

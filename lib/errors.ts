@@ -1,0 +1,76 @@
+/** Every error the package throws on purpose: `code` is stable, `message` says what was found and what to do. */
+export class EamError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.name = new.target.name;
+  }
+}
+
+/** The addon or LibTorch could not be loaded; the message lists every candidate and why it was rejected. */
+export class NativeLoadError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_NATIVE_LOAD', message, options);
+  }
+}
+
+/** A tensor of the wrong shape, dtype or device. */
+export class ShapeError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_SHAPE', message, options);
+  }
+}
+
+/** An option outside its range, an unknown key, a value of the wrong type. */
+export class ConfigError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_CONFIG', message, options);
+  }
+}
+
+/** A file of weights or a checkpoint that is missing, incomplete, damaged or of another model. */
+export class CheckpointError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_CHECKPOINT', message, options);
+  }
+}
+
+/** The device or the host has no room for an allocation. */
+export class OutOfMemoryError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_OUT_OF_MEMORY', message, options);
+  }
+}
+
+/** Too many rewards, gradients or losses were NaN or infinite. */
+export class NonFiniteError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_NON_FINITE', message, options);
+  }
+}
+
+/** Use of a tensor or model after `dispose()`. */
+export class DisposedError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_DISPOSED', message, options);
+  }
+}
+
+/** What the addon constructs its errors from. A cancelled job rejects with `cancelled`, turned by the caller into the signal's reason. */
+export interface ErrorClasses {
+  shape: typeof ShapeError;
+  config: typeof ConfigError;
+  checkpoint: typeof CheckpointError;
+  outOfMemory: typeof OutOfMemoryError;
+  nonFinite: typeof NonFiniteError;
+  disposed: typeof DisposedError;
+  cancelled: typeof CancelledError;
+}
+
+/** Internal: a job that stopped because its Cancellation was set. */
+export class CancelledError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_CANCELLED', message, options);
+  }
+}

@@ -1,0 +1,228 @@
+// The addon's surface, one to one with native/addon. Everything that computes returns a Promise and runs, in order,
+// on the addon's one executor thread; argument conversion errors throw synchronously, errors of the computation
+// reject. Errors are instances of the classes given to `initialize`.
+
+import type { ErrorClasses } from '../errors.js';
+
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'int64';
+export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array;
+
+/** float16 and bfloat16 travel as their bits in a Uint16Array. */
+export interface NativeTensor {
+  readonly shape: number[];
+  readonly dtype: DType;
+  readonly device: string;
+  readonly disposed: boolean;
+  data(): Promise<TypedArray>;
+  to(dtype: DType | undefined, device: string | undefined): Promise<NativeTensor>;
+  dispose(): void;
+}
+
+/** A tensor, or a generator: one stream for the whole tensor or one a sample. */
+export type NativeNoise = NativeTensor | { seed: bigint; stream: bigint | BigUint64Array };
+
+export interface NativeCancellation {
+  cancel(): void;
+}
+
+export interface NativeOdeSolver {
+  start(x0: NativeTensor): void;
+  readonly done: boolean;
+  readonly t: number;
+  readonly x: NativeTensor;
+  advance(velocity: NativeTensor, unconditional: NativeTensor | undefined, guidance: number): Promise<void>;
+}
+
+export interface NativeLoss {
+  loss: number;
+  perSample: Float32Array;
+  grad: NativeTensor;
+}
+
+export interface NativeFlowModel {
+  readonly trainableNames: string[];
+  /** Names to tensors that share memory with the network's. */
+  weights(): Record<string, NativeTensor>;
+  trainable(): Record<string, NativeTensor>;
+  /** Copies into the network; every name must exist with its shape, CheckpointError lists what does not fit. */
+  load(kind: 'weights' | 'trainable', tensors: Record<string, NativeTensor>): Promise<void>;
+  velocity(x: NativeTensor, t: Float32Array, conditioning: NativeTensor[], pretrained: boolean): Promise<NativeTensor>;
+  images(latents: NativeTensor): Promise<NativeTensor>;
+}
+
+export interface NativeOptimizer {
+  /** Clips at maxNorm, updates, averages, clears gradients. Skipped (and counted) where the norm is not finite. */
+  step(learningRate: number, maxNorm: number): Promise<{ gradNorm: number; skipped: boolean }>;
+  /** `m.NAME`, `v.NAME` and, with averaging, `ema.NAME`; `stepCount` apart. */
+  state(): Record<string, NativeTensor>;
+  readonly stepCount: number;
+  load(tensors: Record<string, NativeTensor>, stepCount: number): Promise<void>;
+}
+
+export interface NativeRollout {
+  readonly images: NativeTensor;
+  readonly endpoint: NativeTensor;
+  readonly forwards: number;
+  dispose(): void;
+}
+
+export interface NativeStepMetrics {
+  loss: number;
+  perSample: Float32Array;
+  dropped: number;
+  clipped: number;
+  forwards: number;
+  vjps: number;
+  backwards: number;
+  rewardGradientNorm: number;
+  scoreNorm: number;
+}
+
+/** One interface for every reward fine-tuning algorithm (EAM today, Adjoint Matching next). */
+export interface NativeAlgorithm {
+  rollout(args: {
+    conditioning: NativeTensor[];
+    unconditional?: NativeTensor[];
+    shape: number[];
+    seed: bigint;
+    step: number;
+    cancellation: NativeCancellation;
+  }): Promise<NativeRollout>;
+  accumulate(
+    rollout: NativeRollout,
+    rewardValues: Float32Array,
+    rewardGrad: NativeTensor,
+    cancellation: NativeCancellation,
+  ): Promise<NativeStepMetrics>;
+  /** State beyond parameters (running quantiles), as plain numbers for a checkpoint. */
+  state(): Record<string, number[]>;
+  load(state: Record<string, number[]>): void;
+}
+
+export interface EamNativeOptions {
+  C: number;
+  lambda: number;
+  delta: number;
+  terminal: 'consistent' | 'plugin';
+  solver: string;
+  steps: number;
+  renoisings: number;
+  weighting: 'velocity' | 'adjoint_matching';
+  cap: number;
+  rewardThroughDenoiser: boolean;
+  guidance: number;
+  microBatch: number;
+  rewardGradientQuantile: number;
+}
+
+export interface DigitsModelConfig {
+  imageSize: number;
+  channels: number;
+  patchSize: number;
+  width: number;
+  depth: number;
+  heads: number;
+  mlpRatio: number;
+  classes: number;
+}
+
+export interface LoraConfig {
+  rank: number;
+  alpha: number;
+  /** Suffixes of module names, such as 'attn.qkv'. */
+  targets: string[];
+  seed: bigint;
+}
+
+export interface DigitClassifierConfig {
+  imageSize: number;
+  channels: number;
+  widths: number[];
+  features: number;
+  classes: number;
+}
+
+/** A differentiable classifier of images. */
+export interface NativeClassifier {
+  weights(): Record<string, NativeTensor>;
+  load(tensors: Record<string, NativeTensor>): Promise<void>;
+  /** log p(label | image) for each image and its gradient (of the sum) with respect to the images. */
+  logProbability(
+    images: NativeTensor,
+    labels: Int32Array,
+    wantGrad: boolean,
+  ): Promise<{ values: Float32Array; grad?: NativeTensor; predicted: Int32Array; features: NativeTensor }>;
+  /** One cross-entropy forward and backward; gradients are added to the weights' .grad. */
+  accumulate(images: NativeTensor, labels: Int32Array): Promise<{ loss: number; correct: number }>;
+}
+
+export interface Binding {
+  readonly libtorchVersion: string;
+  readonly variant: 'cpu' | 'cuda';
+  initialize(errors: ErrorClasses): void;
+  threads(): number;
+  setThreads(count: number): Promise<void>;
+  cudaDevices(): string[];
+  Cancellation: new () => NativeCancellation;
+
+  Tensor: {
+    new (): never;
+    /** Copies unless `data`'s type is the dtype's own, then shares `data`'s memory for the tensor's life. */
+    from(data: TypedArray | number[], shape: number[], dtype: DType | undefined, device: string | undefined): NativeTensor;
+  };
+
+  coefficients(t: number, C: number): {
+    kappa: number; Q: number; baseDrift: number; sigma2: number; baseVelocity: number;
+    adjointScale: number; targetX: number; targetX1: number; targetG: number;
+  };
+  philoxWords(counter: Uint32Array, key: Uint32Array): Uint32Array;
+  philoxNormal(shape: number[], noise: { seed: bigint; stream: bigint | BigUint64Array }, dtype: DType, device: string): Promise<NativeTensor>;
+  renoise(x1: NativeTensor, t: Float32Array | Float64Array, noise: NativeNoise, terminalTime: number): Promise<NativeTensor>;
+  terminalGradient(x: NativeTensor, velocity: NativeTensor, rewardGrad: NativeTensor, lambda: number, time: number): Promise<NativeTensor>;
+  matchingLoss(velocity: NativeTensor, x1: NativeTensor, terminalGradient: NativeTensor, t: Float32Array | Float64Array, noise: NativeNoise,
+    options: { C: number; weighting: 'velocity' | 'adjoint_matching'; cap: number; terminalTime: number }): Promise<NativeLoss>;
+  flowMatchingLoss(velocity: NativeTensor, x1: NativeTensor, noise: NativeNoise): Promise<NativeLoss>;
+  memorylessStep(x: NativeTensor, velocity: NativeTensor, t: number, h: number, noise: NativeNoise): Promise<NativeTensor>;
+  leanAdjointStep(adjoint: NativeTensor, vjp: NativeTensor, t: number, h: number): Promise<NativeTensor>;
+  OdeSolver: new (solver: string, times: number[]) => NativeOdeSolver;
+
+  /** Σ w_k x_k: combines reward gradients. */
+  weightedSum(tensors: NativeTensor[], weights: number[]): Promise<NativeTensor>;
+  /** Rows of a data set, each shifted by (dy, dx) pixels with `fill` behind: scale·row + offset. */
+  gatherImages(images: NativeTensor, indices: Int32Array, shifts: Int32Array | undefined, scale: number, offset: number): Promise<NativeTensor>;
+  /** Mean intensity of each image and its gradient: the stroke-weight reward. */
+  meanIntensity(images: NativeTensor, wantGrad: boolean): Promise<{ values: Float32Array; grad?: NativeTensor }>;
+  /** Mean Euclidean distance over all pairs of rows. */
+  meanPairwiseDistance(features: NativeTensor): Promise<number>;
+  /** [B, C, H, W] in [0, 1] to rows of bytes, clamped and rounded, one image grid of `columns` columns. */
+  imageGrid(images: NativeTensor, columns: number, padding: number): Promise<{ width: number; height: number; channels: number; data: Uint8Array }>;
+
+  DigitsModel: new (config: DigitsModelConfig, seed: bigint, lora: LoraConfig | undefined, dtype: DType, device: string) => NativeFlowModel;
+  DigitClassifier: new (config: DigitClassifierConfig, seed: bigint, device: string) => NativeClassifier;
+
+  /** Averages with decay `emaDecay` when it is above 0. */
+  AdamW: new (
+    owner: NativeFlowModel | NativeClassifier,
+    options: { beta1: number; beta2: number; epsilon: number; weightDecay: number; emaDecay: number },
+  ) => NativeOptimizer;
+
+  Eam: new (model: NativeFlowModel, options: EamNativeOptions) => NativeAlgorithm;
+
+  /** Flow matching: t, noise and dropped labels are drawn from (seed, step, sample) streams. */
+  flowMatching(model: NativeFlowModel, args: {
+    x1: NativeTensor; conditioning: NativeTensor[]; unconditional: NativeTensor[]; dropout: number;
+    timeDistribution: 'uniform' | 'logit_normal'; seed: bigint; step: number; cancellation: NativeCancellation;
+  }): Promise<{ loss: number; perSample: Float32Array }>;
+
+  /** Deterministic sampling of latents at time 1. With an optimizer, its averaged weights are used. */
+  sample(model: NativeFlowModel, args: {
+    conditioning: NativeTensor[]; unconditional?: NativeTensor[]; guidance: number; solver: string; times: number[];
+    shape: number[]; seed: bigint; firstSample: number; weights: 'trained' | 'pretrained'; average?: NativeOptimizer;
+    cancellation: NativeCancellation;
+  }): Promise<{ latents: NativeTensor; forwards: number }>;
+
+  /** Memory-mapped, bounds-checked views into a safetensors file's data section. */
+  mapTensors(path: string, entries: { name: string; dtype: DType; shape: number[]; begin: number; end: number }[]): Promise<Record<string, NativeTensor>>;
+  /** Header bytes then tensors, written, synced and closed; fails without leaving `path`. */
+  writeTensors(path: string, header: Uint8Array, tensors: NativeTensor[]): Promise<void>;
+}

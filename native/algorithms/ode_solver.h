@@ -1,0 +1,46 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "ops/cancellation.h"
+#include "ops/flow_model.h"
+
+namespace eam {
+
+enum class SolverKind { euler, heun, midpoint, dpmpp2m };
+SolverKind solver_kind(std::string_view name);  // Error(config) lists the names
+
+// A deterministic few-step solver as a state machine: it asks for one velocity at a time, so the same code serves
+// the native algorithms and a velocity written in JavaScript.
+//
+//   OdeSolver solver(kind, times);            // times strictly increasing in [0, 1], at least two
+//   solver.start(x0);
+//   while (!solver.done()) solver.advance(velocity(solver.x(), solver.t()));
+//   at::Tensor x1 = solver.x();
+//
+// euler: one evaluation a step. heun: two, except an Euler step where the step ends at t = 1. midpoint: two,
+// the second at t + h/2. dpmpp2m: DPM-Solver++(2M) (arXiv 2211.01095) on the data prediction d = x + (1−t)v with
+// half log-SNR log(t/(1−t)); first-order on the first step, on the step after t = 0 and on the last one.
+class OdeSolver {
+ public:
+  OdeSolver(SolverKind kind, std::vector<double> times);
+
+  void start(at::Tensor x0);
+  bool done() const;
+  const at::Tensor& x() const;  // where the velocity is wanted; the result once done
+  double t() const;             // the time at which it is wanted
+
+  // unconditional: classifier-free guidance u + g (c − u), combined inside the same pass over memory.
+  void advance(const at::Tensor& velocity, const std::optional<at::Tensor>& unconditional = std::nullopt,
+               double guidance = 1);
+  int evaluations() const;  // velocities asked for by a whole run, guidance not counted
+
+ private:
+  // (implementation state)
+};
+
+}  // namespace eam

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "ops/error.h"
+
+// The formulas of DESIGN §2 on tensors: shapes, dtypes and devices are checked here (Error with
+// ErrorKind::shape or ::config, the message names the argument), then dispatched to native/kernels.
+// Tensors are [B, …], contiguous or made so; t has one entry a sample. Nothing here is recorded by autograd
+// except regress_velocity.
+namespace eam::ops {
+
+// Philox normals (DESIGN §6). One stream: the tensor's elements in memory order. B streams: each sample its own,
+// elements counted from the sample's start.
+struct PhiloxNoise {
+  uint64_t seed = 0;
+  std::vector<uint64_t> streams;
+};
+
+// Either a tensor of the sample's shape or a generator that kernels evaluate in registers.
+struct Noise {
+  std::optional<at::Tensor> tensor;
+  PhiloxNoise philox;
+};
+
+at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::ScalarType dtype, at::Device device);
+
+// One uniform in (0, 1) a stream: the first word of block 0.
+std::vector<double> philox_uniform(const PhiloxNoise& noise);
+
+// coefficients: one for all samples or one a sample.
+struct Term {
+  at::Tensor tensor;
+  std::vector<double> coefficients;
+};
+
+// out[b, i] = Σ_k c_k[b] x_k[b, i]  (+ c_ε[b] ε[b, i]), one pass over memory. The result has the dtype of the first
+// term, accumulated in float32 (float64 for float64).
+at::Tensor affine(const std::vector<Term>& terms, const Noise* noise = nullptr,
+                  const std::vector<double>& noise_coefficients = {});
+
+// x_t of the forward process. terminal_time 1 (x1 is data): t x1 + (1−t) ε. t* < 1 (x1 is Y at t*):
+// (t/t*) Y + sqrt((1−t)² − (t/t*)² (1−t*)²) ε, for t ≤ t*.
+at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noise& noise, double terminal_time = 1);
+
+// G = λ reward_grad + (time·velocity − x)/(1 − time), the score from the velocity at `time` < 1.
+at::Tensor terminal_gradient(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& reward_grad,
+                             double lambda, double time);
+
+enum class Weighting { velocity, adjoint_matching };
+
+struct Matching {
+  double C = 1;
+  Weighting weighting = Weighting::velocity;
+  double cap = 20;  // of the adjoint_matching weight min(2t/(1−t), cap)
+  double terminal_time = 1;
+};
+
+struct Loss {
+  double loss;                    // mean over samples of per_sample
+  std::vector<float> per_sample;  // w mean_i (v − v̂)²
+  at::Tensor grad;                // ∂loss/∂velocity = 2 w (v − v̂)/(N B), dtype of velocity
+};
+
+// The fused EAM loss: v̂ is rebuilt in registers from x1, G and the noise. G undefined: no terminal gradient term
+// only where its coefficient does not matter (flow matching uses flow_matching_loss instead).
+Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
+                   const std::vector<double>& t, const Noise& noise, const Matching& matching);
+
+// Flow matching through the same kernel: v̂ = x1 − ε.
+Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise);
+
+// The general form behind both: v̂ = Σ_k c_k[b] x_k + c_ε[b] ε, weight w[b].
+Loss regress_velocity(const at::Tensor& velocity, const std::vector<Term>& target, const Noise* noise,
+                      const std::vector<double>& noise_coefficients, const std::vector<double>& weights);
+
+// Adjoint Matching's memoryless Euler–Maruyama step (DESIGN §2): x + h(2v − x/(t+h)) + √h σ ε,
+// σ² = 2(1−t+h)/(t+h).
+at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise);
+
+// a + h(2 vjp − a/(t+h)), vjp = aᵀ ∂v_pre/∂x at (x_t, t).
+at::Tensor lean_adjoint_step(const at::Tensor& adjoint, const at::Tensor& vjp, double t, double h);
+
+// Multi-tensor updates over contiguous float32 parameters, one pass each.
+double global_norm(const std::vector<at::Tensor>& gradients);  // fixed reduction order; may be non-finite
+
+struct AdamW {
+  double learning_rate, beta1, beta2, epsilon, weight_decay;
+  int64_t step;       // 1 for the first update
+  double grad_scale;  // what gradients are multiplied by first (clipping)
+};
+void adamw(const std::vector<at::Tensor>& parameters, const std::vector<at::Tensor>& gradients,
+           const std::vector<at::Tensor>& first_moments, const std::vector<at::Tensor>& second_moments,
+           const AdamW& options);
+
+// ema ← decay ema + (1 − decay) parameter
+void ema(const std::vector<at::Tensor>& averages, const std::vector<at::Tensor>& parameters, double decay);
+
+}  // namespace eam::ops
