@@ -1,0 +1,12 @@
+#pragma once
+
+#include <napi.h>
+
+// One `define_…` a file: each puts its functions and classes on the module's exports. A new file adds its line here
+// and in addon.cpp.
+namespace eam::addon {
+
+void define_kernels(Napi::Env env, Napi::Object exports);
+void define_ode_solver(Napi::Env env, Napi::Object exports);
+
+}  // namespace eam::addon

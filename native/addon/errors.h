@@ -1,0 +1,43 @@
+#pragma once
+
+#include <napi.h>
+
+#include <exception>
+#include <type_traits>
+
+// Where C++ exceptions become JavaScript errors. Every function that JavaScript calls runs its body in `guarded`
+// (throws) or `guarded_promise` (rejects), so that no exception leaves untranslated.
+namespace eam::addon {
+
+// The JavaScript constructors behind `ErrorClasses` of lib/errors.ts.
+struct ErrorClasses {
+  Napi::FunctionReference base, shape, config, checkpoint, out_of_memory, non_finite, disposed, cancelled;
+};
+
+// eam::Error by its kind; an allocation that failed, LibTorch's or C++'s, as OutOfMemoryError; any other exception as
+// EamError with code ERR_EAM_NATIVE and the first line of its message (LibTorch appends a C++ backtrace).
+// JavaScript thread only.
+Napi::Value to_js_error(Napi::Env env, std::exception_ptr error);
+
+template <class Body>
+auto guarded(Napi::Env env, Body&& body) -> std::invoke_result_t<Body> {
+  try {
+    return body();
+  } catch (...) {
+    throw Napi::Error(env, to_js_error(env, std::current_exception()));
+  }
+}
+
+// For functions that return a promise: an argument that does not convert rejects, like an error of the work itself.
+template <class Body>
+Napi::Value guarded_promise(Napi::Env env, Body&& body) {
+  try {
+    return body();
+  } catch (...) {
+    auto deferred = Napi::Promise::Deferred::New(env);
+    deferred.Reject(to_js_error(env, std::current_exception()));
+    return deferred.Promise();
+  }
+}
+
+}  // namespace eam::addon
