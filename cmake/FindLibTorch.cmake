@@ -1,12 +1,13 @@
 # LibTorch::LibTorch from EAM_LIBTORCH. Torch's own package config bakes absolute paths, compiler flags and every CUDA
-# library into its users; four libraries and two include folders are all that is needed.
+# library into its users; two libraries (four for CUDA) and two include folders are all that is needed. libtorch.so is
+# left out: it is empty, and a CUDA build's would drag libtorch_cuda.so into the cpu variant.
 if(NOT EAM_LIBTORCH)
   message(FATAL_ERROR "EAM_LIBTORCH is not set. Run `npx eam build`, which finds or fetches a LibTorch, "
                       "or pass -DEAM_LIBTORCH=<folder with include/ and lib/>.")
 endif()
 
 find_path(LibTorch_INCLUDE_DIR ATen/ATen.h PATHS "${EAM_LIBTORCH}/include" NO_DEFAULT_PATH)
-set(_names c10 torch_cpu torch)
+set(_names c10 torch_cpu)
 if(EAM_VARIANT STREQUAL "cuda")
   list(APPEND _names c10_cuda torch_cuda)
 endif()
@@ -21,6 +22,9 @@ foreach(_file version.py build-version)
   if(EXISTS "${EAM_LIBTORCH}/${_file}" AND NOT LibTorch_VERSION)
     file(READ "${EAM_LIBTORCH}/${_file}" _text)
     string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+[^'\"\n ]*" LibTorch_VERSION "${_text}")
+    if("${_text}" MATCHES "cuda[^=\n]*= *'([0-9]+)[0-9.]*'")
+      set(LibTorch_CUDA_MAJOR "${CMAKE_MATCH_1}")
+    endif()
   endif()
 endforeach()
 
@@ -28,7 +32,7 @@ file(GLOB LibTorch_OPENMP "${EAM_LIBTORCH}/lib/libgomp*.so*")
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch
-  REQUIRED_VARS LibTorch_INCLUDE_DIR LibTorch_c10 LibTorch_torch_cpu LibTorch_torch
+  REQUIRED_VARS LibTorch_INCLUDE_DIR LibTorch_c10 LibTorch_torch_cpu
   VERSION_VAR LibTorch_VERSION)
 
 if(NOT TARGET LibTorch::LibTorch)

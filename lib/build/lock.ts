@@ -1,0 +1,49 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function tryLock(path: string): boolean {
+  try {
+    writeFileSync(path, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return false;
+  }
+}
+
+/** Runs `work` while holding the lock file `path`; waits for a process that holds it, and takes over from a dead one. */
+export async function withLock<T>(path: string, report: (line: string) => void, work: () => Promise<T>): Promise<T> {
+  mkdirSync(dirname(path), { recursive: true });
+  let announced = false;
+  while (!tryLock(path)) {
+    let owner: number;
+    try {
+      owner = Number(readFileSync(path, 'utf8'));
+    } catch {
+      continue; // released between the two calls
+    }
+    // An empty file belongs to a process that is about to write its id.
+    if (owner !== 0 && !isRunning(owner)) {
+      rmSync(path, { force: true });
+      continue;
+    }
+    if (!announced) report(`Waiting for process ${owner}, which holds ${path}`);
+    announced = true;
+    await sleep(200);
+  }
+  try {
+    return await work();
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
