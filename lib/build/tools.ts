@@ -105,7 +105,7 @@ export function inspectTools(names: readonly ToolName[], path = process.env['PAT
 
 function installCommand(names: ToolName[], manager: PackageManager): string {
   const wanted = names.flatMap((name) => packages[name][manager]);
-  if (manager === 'brew') return `brew install ${wanted.join(' ')}`;
+  if (manager === 'brew') return wanted.length > 0 ? `brew install ${wanted.join(' ')}` : 'see https://developer.nvidia.com/cuda-downloads';
   const sudo = process.getuid?.() === 0 ? '' : 'sudo ';
   return `${sudo}${manager} install -y ${wanted.join(' ')}`;
 }
