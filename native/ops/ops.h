@@ -2,17 +2,26 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "kernels/schedule.h"
 #include "ops/error.h"
 
 // The formulas of DESIGN §2 on tensors: shapes, dtypes and devices are checked here (Error with
 // ErrorKind::shape or ::config, the message names the argument), then dispatched to native/kernels.
-// Tensors are [B, …], contiguous or made so; t has one entry a sample. Nothing here is recorded by autograd
-// except regress_velocity.
+// Tensors are [B, …], B ≥ 1, of floating dtype, contiguous or made so; t has one entry a sample. Nothing here is
+// recorded by autograd: a loss comes with its gradient, which velocity.backward(grad) passes on.
 namespace eam::ops {
+
+// The schedule at t in [0, 1] for base variance 2C − 1, C > ½ (at t = 0 the drift and σ² are infinite).
+using kernels::Coefficients;
+Coefficients coefficients(double t, double C);
+
+// Philox4x32-10 itself: counter and key in, four words out.
+std::array<uint32_t, 4> philox_words(const std::array<uint32_t, 4>& counter, const std::array<uint32_t, 2>& key);
 
 // Philox normals (DESIGN §6). One stream: the tensor's elements in memory order. B streams: each sample its own,
 // elements counted from the sample's start.
@@ -32,7 +41,7 @@ at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::Sc
 // One uniform in (0, 1) a stream: the first word of block 0.
 std::vector<double> philox_uniform(const PhiloxNoise& noise);
 
-// coefficients: one for all samples or one a sample.
+// coefficients: one for all samples or one a sample. At most eight terms a call, a noise tensor counted as one.
 struct Term {
   at::Tensor tensor;
   std::vector<double> coefficients;
@@ -47,7 +56,7 @@ at::Tensor affine(const std::vector<Term>& terms, const Noise* noise = nullptr,
 // (t/t*) Y + sqrt((1−t)² − (t/t*)² (1−t*)²) ε, for t ≤ t*.
 at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noise& noise, double terminal_time = 1);
 
-// G = λ reward_grad + (time·velocity − x)/(1 − time), the score from the velocity at `time` < 1.
+// G = λ reward_grad + (time·velocity − x)/(1 − time), the score from the velocity at `time` in [0, 1). Dtype of x.
 at::Tensor terminal_gradient(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& reward_grad,
                              double lambda, double time);
 
@@ -66,8 +75,8 @@ struct Loss {
   at::Tensor grad;                // ∂loss/∂velocity = 2 w (v − v̂)/(N B), dtype of velocity
 };
 
-// The fused EAM loss: v̂ is rebuilt in registers from x1, G and the noise. G undefined: no terminal gradient term
-// only where its coefficient does not matter (flow matching uses flow_matching_loss instead).
+// The fused EAM loss: v̂ is rebuilt in registers from x1 (Y where terminal_time < 1), G and the noise that x_t was
+// made with. t in [0, terminal_time].
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
                    const std::vector<double>& t, const Noise& noise, const Matching& matching);
 

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cmath>
+
+#include "kernels/macros.h"
+
+// The closed forms of rectified flow, X_t = t X_1 + (1−t) ε, and of Efficient Adjoint Matching (arXiv 2605.11480)
+// on it. Time runs from 0 (noise) to 1 (data). The base process has variance κ = 2C − 1 at time 1.
+namespace eam::kernels {
+
+struct Coefficients {
+  double kappa;          // variance of the base at time 1
+  double Q;              // variance of the base at time t: 2Ct² − 2t + 1 = t²κ + (1−t)²
+  double base_drift;     // D: the memoryless base is dX = D X dt + σ dW; −∞ at t = 0
+  double sigma2;         // memoryless noise, 2(1−t)/t; +∞ at t = 0
+  double base_velocity;  // of the base, per x
+  double adjoint_scale;  // a_t / a_1
+  double target_x;       // v̂ = target_x x_t + target_x1 X_1 + target_G G
+  double target_x1;
+  double target_G;
+};
+
+EAM_HD Coefficients coefficients(double t, double C) {
+  Coefficients c;
+  c.kappa = 2 * C - 1;
+  c.Q = t * t * c.kappa + (1 - t) * (1 - t);
+  c.base_drift = (2 * C * t * t - 1) / (t * c.Q);
+  c.sigma2 = 2 * (1 - t) / t;
+  c.base_velocity = (2 * C * t - 1) / c.Q;
+  c.adjoint_scale = c.kappa * t / c.Q;
+  c.target_x = c.base_velocity;
+  c.target_x1 = (1 - t) / c.Q;
+  c.target_G = c.target_x1 * c.kappa;
+  return c;
+}
+
+// x_t = endpoint·Y + noise·ε, where Y is the process at terminal_time (X_1 at 1). The variance
+// (1−t)² − (t/t*)²(1−t*)² is factored, so that it is exactly 0 at t = t* and keeps its digits near it.
+struct ForwardCoefficients {
+  double endpoint;
+  double noise;
+};
+
+EAM_HD ForwardCoefficients forward_coefficients(double t, double terminal_time) {
+  double s = terminal_time;
+  return {t / s, sqrt((s - t) * ((1 - s) * t + s * (1 - t))) / s};
+}
+
+// v̂ = endpoint·Y + gradient·G + noise·ε: the EAM target after x_t has been put in. The endpoint's coefficient is
+// t/t* (2Ct−1)/Q + (1−t)/(t*Q) = 1/t*, so the division by t is gone and both ends are finite. With κ* = t*²κ + δ²,
+// δ = 1 − t*, G acts with (1−t)κ*/(t*Q).
+struct TargetCoefficients {
+  double endpoint;
+  double gradient;
+  double noise;
+};
+
+EAM_HD TargetCoefficients target_coefficients(double t, double C, double terminal_time) {
+  Coefficients c = coefficients(t, C);
+  double s = terminal_time;
+  double kappa_at_terminal = s * s * c.kappa + (1 - s) * (1 - s);
+  return {1 / s, (1 - t) * kappa_at_terminal / (s * c.Q),
+          c.target_x * forward_coefficients(t, terminal_time).noise};
+}
+
+// min(2t/(1−t), cap): turns the velocity loss into Adjoint Matching's, 2/η ‖v − v̂‖².
+EAM_HD double adjoint_matching_weight(double t, double cap) { return 2 * t < cap * (1 - t) ? 2 * t / (1 - t) : cap; }
+
+// G = reward·∇r + velocity·v + x·x: the score at `time` from the velocity, (time v − x)/(1 − time), plus λ∇r.
+struct TerminalGradientCoefficients {
+  double x;
+  double velocity;
+};
+
+EAM_HD TerminalGradientCoefficients score_coefficients(double time) { return {-1 / (1 - time), time / (1 - time)}; }
+
+// Adjoint Matching's memoryless Euler–Maruyama step (arXiv 2409.08861):
+// x + h(2v − x/(t+h)) + √h σ ε, σ² = 2(1−t+h)/(t+h).
+struct MemorylessStepCoefficients {
+  double x;
+  double velocity;
+  double noise;
+};
+
+EAM_HD MemorylessStepCoefficients memoryless_step_coefficients(double t, double h) {
+  return {t / (t + h), 2 * h, sqrt(2 * h * (1 - t + h) / (t + h))};
+}
+
+// Its lean adjoint: a + h(2 vjp − a/(t+h)).
+struct LeanAdjointStepCoefficients {
+  double adjoint;
+  double vjp;
+};
+
+EAM_HD LeanAdjointStepCoefficients lean_adjoint_step_coefficients(double t, double h) { return {t / (t + h), 2 * h}; }
+
+}  // namespace eam::kernels

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/storage.h"
+
+// The inner loops of the CPU kernels: each works on a piece small enough for the first-level cache, so that a kernel
+// reads and writes memory once however many loops it is made of.
+namespace eam::kernels::tile {
+
+constexpr int64_t kElements = 1024;
+
+// Elements 4 first_block … 4 (first_block + blocks) − 1 of a stream, blocks ≤ kElements/4 + 1.
+void fill_normals(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, float* out);
+void fill_normals(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, double* out);
+
+// y += c x
+void add_scaled(float* y, const void* x, DType dtype, int64_t offset, float c, int64_t n);
+void add_scaled(double* y, const void* x, DType dtype, int64_t offset, double c, int64_t n);
+
+// y = x − y
+void subtract_from(float* y, const void* x, DType dtype, int64_t offset, int64_t n);
+void subtract_from(double* y, const void* x, DType dtype, int64_t offset, int64_t n);
+
+// Σ y²
+double sum_squares(const float* y, int64_t n);
+double sum_squares(const double* y, int64_t n);
+
+// out = c y
+void store_scaled(const float* y, float c, void* out, DType dtype, int64_t offset, int64_t n);
+void store_scaled(const double* y, double c, void* out, DType dtype, int64_t offset, int64_t n);
+
+}  // namespace eam::kernels::tile

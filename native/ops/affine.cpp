@@ -1,0 +1,98 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "kernels/philox.h"
+#include "kernels/schedule.h"
+#include "ops/checks.h"
+#include "ops/combination.h"
+#include "ops/error.h"
+#include "ops/ops.h"
+
+namespace eam::ops {
+
+namespace {
+
+// The step [t, t + h] of a stochastic rollout.
+void check_step(double t, double h) {
+  if (!(t >= 0 && t < 1))
+    throw Error(ErrorKind::config, "t: found " + describe(t) + ", expected a time in [0, 1)");
+  if (!(h > 0 && static_cast<float>(t + h) <= 1))
+    throw Error(ErrorKind::config, "h: found " + describe(h) + " at t = " + describe(t) +
+                                       ", expected a positive step that ends at most at time 1");
+}
+
+}  // namespace
+
+Coefficients coefficients(double t, double C) {
+  checked_times({t}, 1, 1);
+  if (!(C > 0.5) || !std::isfinite(C))
+    throw Error(ErrorKind::config, "C: found " + describe(C) + ", expected a finite number above 0.5");
+  return kernels::coefficients(t, C);
+}
+
+std::array<uint32_t, 4> philox_words(const std::array<uint32_t, 4>& counter, const std::array<uint32_t, 2>& key) {
+  auto [word] = kernels::philox4x32_10({{counter[0], counter[1], counter[2], counter[3]}}, key[0], key[1]);
+  return {word[0], word[1], word[2], word[3]};
+}
+
+at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::ScalarType dtype, at::Device device) {
+  kernel_dtype(dtype, "dtype");
+  check_device(device);
+  for (int64_t size : shape)
+    if (size < 1)
+      throw Error(ErrorKind::shape, "shape: found " + describe(shape) + ", expected positive sizes");
+  if (shape.empty()) throw Error(ErrorKind::shape, "shape: found [], expected at least one dimension");
+  // A combination of nothing but noise; the tensor only carries shape and device.
+  at::Tensor like = at::empty({1}, at::TensorOptions().dtype(dtype).device(device)).expand(shape);
+  Noise generator{std::nullopt, noise};
+  return evaluate(PreparedCombination(like, "shape", {}, &generator, {1.0}), shape, dtype, device);
+}
+
+std::vector<double> philox_uniform(const PhiloxNoise& noise) {
+  std::vector<double> uniforms;
+  for (uint64_t stream : noise.streams)
+    uniforms.push_back(kernels::uniform_of(kernels::philox_block(noise.seed, stream, 0).word[0]));
+  return uniforms;
+}
+
+at::Tensor affine(const std::vector<Term>& terms, const Noise* noise, const std::vector<double>& noise_coefficients) {
+  std::vector<NamedTerm> named;
+  for (size_t k = 0; k < terms.size(); ++k) named.push_back({"terms[" + std::to_string(k) + "]", terms[k]});
+  return affine_named(named, noise, noise_coefficients);
+}
+
+at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noise& noise, double terminal_time) {
+  check_floating(x1, "x1");
+  std::vector<double> endpoint, noise_coefficients;
+  for (double time : checked_times(t, x1.size(0), terminal_time)) {
+    kernels::ForwardCoefficients c = kernels::forward_coefficients(time, terminal_time);
+    endpoint.push_back(c.endpoint);
+    noise_coefficients.push_back(c.noise);
+  }
+  return affine_named({{"x1", {x1, endpoint}}}, &noise, noise_coefficients);
+}
+
+at::Tensor terminal_gradient(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& reward_grad,
+                             double lambda, double time) {
+  check_finite(lambda, "lambda");
+  if (!(time >= 0 && time < 1))
+    throw Error(ErrorKind::config, "time: found " + describe(time) +
+                                       ", expected a time in [0, 1): the score divides by 1 − time");
+  kernels::TerminalGradientCoefficients c = kernels::score_coefficients(time);
+  return affine_named({{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}, {"rewardGrad", {reward_grad, {lambda}}}});
+}
+
+at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise) {
+  check_step(t, h);
+  kernels::MemorylessStepCoefficients c = kernels::memoryless_step_coefficients(t, h);
+  return affine_named({{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}}, &noise, {c.noise});
+}
+
+at::Tensor lean_adjoint_step(const at::Tensor& adjoint, const at::Tensor& vjp, double t, double h) {
+  check_step(t, h);
+  kernels::LeanAdjointStepCoefficients c = kernels::lean_adjoint_step_coefficients(t, h);
+  return affine_named({{"adjoint", {adjoint, {c.adjoint}}}, {"vjp", {vjp, {c.vjp}}}});
+}
+
+}  // namespace eam::ops

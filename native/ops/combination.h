@@ -1,0 +1,49 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "kernels/affine.h"
+#include "ops/ops.h"
+
+namespace eam::ops {
+
+// A term and the name its errors use.
+struct NamedTerm {
+  std::string name;
+  Term term;
+};
+
+// Terms and noise, checked, and the memory that the kernels' arguments point into.
+class PreparedCombination {
+ public:
+  // reference: what every term must be like. extra: rows of [B] that travel with the coefficients.
+  PreparedCombination(const at::Tensor& reference, const std::string& reference_name,
+                      const std::vector<NamedTerm>& terms, const Noise* noise,
+                      const std::vector<double>& noise_coefficients,
+                      const std::vector<std::vector<double>>& extra = {});
+
+  const kernels::Combination& arguments() const { return arguments_; }
+  const double* extra(size_t row) const { return extra_ + row * static_cast<size_t>(arguments_.samples); }
+
+ private:
+  kernels::Combination arguments_;
+  std::vector<at::Tensor> tensors_;
+  at::Tensor table_;  // coefficients, noise coefficients, extra rows, streams: 64 bits each, on the tensors' device
+  const double* extra_ = nullptr;
+};
+
+// One stream, or one a sample.
+void check_streams(const PhiloxNoise& noise, int64_t samples, const std::string& name);
+
+// The combination into a new tensor.
+at::Tensor evaluate(const PreparedCombination& combination, at::IntArrayRef shape, at::ScalarType dtype,
+                    at::Device device);
+
+// What affine does, with names for the errors; the result is like the first term.
+at::Tensor affine_named(const std::vector<NamedTerm>& terms, const Noise* noise = nullptr,
+                        const std::vector<double>& noise_coefficients = {});
+
+}  // namespace eam::ops

@@ -1,0 +1,113 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "kernels/schedule.h"
+#include "ops/checks.h"
+#include "ops/combination.h"
+#include "ops/cuda_launch.h"
+#include "ops/error.h"
+#include "ops/ops.h"
+#include "ops/parallel.h"
+
+namespace eam::ops {
+
+namespace {
+
+// Σ_i (v − v̂)² of each sample; the gradient is written on the way.
+std::vector<double> squared_errors(const kernels::Regression& regression, at::Device device) {
+  int64_t samples = regression.target.samples;
+  std::vector<double> sums(static_cast<size_t>(samples));
+#ifdef EAM_WITH_CUDA
+  if (device.is_cuda()) {
+    auto options = at::TensorOptions().dtype(at::kDouble).device(device);
+    at::Tensor scratch = at::empty({kernels::cuda::affine_regression_scratch(regression.target)}, options);
+    at::Tensor device_sums = at::empty({samples}, options);
+    launch_on(device, "affine_regression", [&](cudaStream_t stream) {
+      return kernels::cuda::affine_regression(regression, scratch.mutable_data_ptr<double>(),
+                                              device_sums.mutable_data_ptr<double>(), stream);
+    });
+    at::Tensor host = device_sums.cpu();
+    sums.assign(host.const_data_ptr<double>(), host.const_data_ptr<double>() + samples);
+    return sums;
+  }
+#else
+  (void)device;
+#endif
+  int64_t chunks = chunks_of(regression.target.elements);
+  std::vector<double> partial(static_cast<size_t>(samples * chunks));
+  for_each_chunk(samples, regression.target.elements, [&](int64_t sample, int64_t begin, int64_t end, int64_t unit) {
+    partial[static_cast<size_t>(unit)] = kernels::affine_regression(regression, sample, begin, end);
+  });
+  for (size_t unit = 0; unit < partial.size(); ++unit) sums[unit / static_cast<size_t>(chunks)] += partial[unit];
+  return sums;
+}
+
+Loss regress_named(const at::Tensor& velocity, const std::vector<NamedTerm>& target, const Noise* noise,
+                   const std::vector<double>& noise_coefficients, const std::vector<double>& weights) {
+  check_floating(velocity, "velocity");
+  int64_t samples = velocity.size(0);
+  int64_t elements = velocity.numel() / samples;
+  std::vector<double> grad_scale;
+  for (double weight : weights) {
+    if (!(weight >= 0))
+      throw Error(ErrorKind::config, "weights: found " + describe(weight) + ", expected numbers of at least 0");
+    grad_scale.push_back(2 * weight / (static_cast<double>(elements) * static_cast<double>(samples)));
+  }
+  PreparedCombination combination(velocity, "velocity", target, noise, noise_coefficients, {grad_scale});
+
+  at::Tensor contiguous = velocity.detach().contiguous();
+  Loss result{0, std::vector<float>(static_cast<size_t>(samples)), at::empty(velocity.sizes(), contiguous.options())};
+  kernels::Regression regression;
+  regression.target = combination.arguments();
+  regression.velocity = contiguous.const_data_ptr();
+  regression.velocity_dtype = kernel_dtype(velocity.scalar_type(), "velocity");
+  regression.grad_scale = combination.extra(0);
+  regression.grad = result.grad.mutable_data_ptr();
+
+  std::vector<double> sums = squared_errors(regression, velocity.device());
+  for (size_t b = 0; b < sums.size(); ++b) {
+    double loss = weights[weights.size() == 1 ? 0 : b] * sums[b] / static_cast<double>(elements);
+    result.per_sample[b] = static_cast<float>(loss);
+    result.loss += loss / static_cast<double>(samples);
+  }
+  return result;
+}
+
+}  // namespace
+
+Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
+                   const std::vector<double>& t, const Noise& noise, const Matching& matching) {
+  check_floating(velocity, "velocity");
+  if (!(matching.C > 0.5) || !std::isfinite(matching.C))
+    throw Error(ErrorKind::config, "C: found " + describe(matching.C) + ", expected a finite number above 0.5");
+  if (!(matching.cap > 0) || !std::isfinite(matching.cap))
+    throw Error(ErrorKind::config, "cap: found " + describe(matching.cap) + ", expected a finite number above 0");
+
+  std::vector<double> endpoint, gradient, noise_coefficients, weights;
+  for (double time : checked_times(t, velocity.size(0), matching.terminal_time)) {
+    kernels::TargetCoefficients c = kernels::target_coefficients(time, matching.C, matching.terminal_time);
+    endpoint.push_back(c.endpoint);
+    gradient.push_back(c.gradient);
+    noise_coefficients.push_back(c.noise);
+    weights.push_back(matching.weighting == Weighting::velocity
+                          ? 1.0
+                          : kernels::adjoint_matching_weight(time, matching.cap));
+  }
+  return regress_named(velocity,
+                       {{"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}},
+                       &noise, noise_coefficients, weights);
+}
+
+Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise) {
+  return regress_named(velocity, {{"x1", {x1, {1.0}}}}, &noise, {-1.0}, {1.0});
+}
+
+Loss regress_velocity(const at::Tensor& velocity, const std::vector<Term>& target, const Noise* noise,
+                      const std::vector<double>& noise_coefficients, const std::vector<double>& weights) {
+  std::vector<NamedTerm> named;
+  for (size_t k = 0; k < target.size(); ++k) named.push_back({"target[" + std::to_string(k) + "]", target[k]});
+  return regress_named(velocity, named, noise, noise_coefficients, weights);
+}
+
+}  // namespace eam::ops
