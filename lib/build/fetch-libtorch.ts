@@ -24,11 +24,11 @@ export function versionToFetch(variant: Variant): string {
 }
 
 /** What pip is asked for, best first; each is tried until one is found. */
-export function pipAttempts(variant: Variant, version: string): string[][] {
+export function pipAttempts(variant: Variant, version: string, platform = process.platform): string[][] {
   const plain = [`torch==${version}`];
   // The libraries do not depend on the Python that runs pip, which may be one that has no wheel of this torch.
   const anyPython = ['--only-binary=:all:', '--python-version=3.12'];
-  if (variant === 'cuda' || process.platform !== 'linux') return [plain, [...plain, ...anyPython]];
+  if (variant === 'cuda' || platform !== 'linux') return [plain, [...plain, ...anyPython]];
   const cpu = [`torch==${version}+cpu`, `--extra-index-url=${cpuIndex}`];
   return [cpu, [...cpu, ...anyPython], plain];
 }
