@@ -6,6 +6,7 @@
 // and in addon.cpp.
 namespace eam::addon {
 
+void define_cancellation(Napi::Env env, Napi::Object exports);
 void define_kernels(Napi::Env env, Napi::Object exports);
 void define_ode_solver(Napi::Env env, Napi::Object exports);
 

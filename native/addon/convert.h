@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <napi.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -25,6 +26,7 @@ std::string describe(Napi::Value value);  // "undefined", "a string", "number[3]
 at::ScalarType dtype_of(std::string_view name, const std::string& where);
 std::string_view dtype_name(at::ScalarType dtype);
 at::Device device_of(const std::string& name, const std::string& where);  // 'cpu', 'cuda', 'cuda:N'; must exist
+int cuda_device_count();
 std::string shape_text(at::IntArrayRef shape);                            // "[2, 3]"
 
 double to_number(Napi::Value value, const std::string& where);  // finite
@@ -37,6 +39,7 @@ std::vector<double> to_per_sample(Napi::Value value, int64_t batch, const std::s
 std::vector<int64_t> to_integers(Napi::Value value, const std::string& where);  // number[] or Int32Array
 std::vector<int64_t> to_shape(Napi::Value value, const std::string& where);     // no negative entry, the product fits
 std::vector<std::string> to_strings(Napi::Value value, const std::string& where);
+std::vector<uint64_t> to_streams(Napi::Value value, const std::string& where);  // bigint, bigint[] or BigUint64Array
 std::vector<at::Tensor> to_tensors(Napi::Value value, const std::string& where);
 std::vector<std::pair<std::string, at::Tensor>> to_named_tensors(Napi::Value value, const std::string& where);
 ops::PhiloxNoise to_philox(Napi::Value value, const std::string& where);  // { seed, stream }

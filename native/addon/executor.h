@@ -13,6 +13,7 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "addon/errors.h"
 #include "ops/cancellation.h"
@@ -60,8 +61,8 @@ class Executor {
    public:
     explicit Job(Cancellation cancellation) : cancellation_(std::move(cancellation)) {}
     virtual ~Job() = default;
-    virtual void run() noexcept = 0;                // executor thread
-    virtual void settle(Napi::Env env) noexcept = 0;  // JavaScript thread
+    virtual void run() noexcept = 0;          // executor thread
+    virtual void settle(Napi::Env env) = 0;   // JavaScript thread; throws only where the environment is ending
     void cancel() const noexcept { cancellation_.cancel(); }
 
    protected:
@@ -93,7 +94,7 @@ class Executor {
       work_.reset();
     }
 
-    void settle(Napi::Env env) noexcept override {
+    void settle(Napi::Env env) override {
       try {
         if (error_) std::rethrow_exception(error_);
         if constexpr (std::is_void_v<Result>) {

@@ -5,7 +5,6 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "addon/keeper.h"
 
@@ -16,11 +15,14 @@ class TensorObject : public Napi::ObjectWrap<TensorObject> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
   explicit TensorObject(const Napi::CallbackInfo& info);
-  ~TensorObject() override;
+  void Finalize(Napi::Env env) override;
 
   // Error(disposed) after dispose(), or where the typed array that was handed to Tensor.from has been transferred
   // away. `where` names the argument: "renoise: `x1`".
   const at::Tensor& get(const std::string& where) const;
+
+  // Empty after dispose().
+  const std::optional<at::Tensor>& held() const { return tensor_; }
 
  private:
   static Napi::Value from(const Napi::CallbackInfo& info);
@@ -32,11 +34,12 @@ class TensorObject : public Napi::ObjectWrap<TensorObject> {
   Napi::Value to(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value inspect(const Napi::CallbackInfo& info);
+  TensorObject& receiver(const Napi::CallbackInfo& info);
   void release(Napi::Env env);
 
   std::optional<at::Tensor> tensor_;
-  Keeper::Id borrowed_ = 0;   // the typed array whose memory tensor_ shares; 0: none
-  int64_t reported_ = 0;      // bytes told to V8
+  Keeper::Id borrowed_ = 0;  // the typed array whose memory tensor_ shares; 0: none
+  int64_t reported_ = 0;     // bytes told to V8
 };
 
 // A new Tensor over `tensor` (any strides, on any device; autograd history is dropped). JavaScript thread only.

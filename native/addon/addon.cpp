@@ -1,0 +1,69 @@
+#include "addon/addon.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <torch/version.h>
+
+#include "addon/convert.h"
+#include "addon/instance.h"
+#include "addon/tensor.h"
+
+namespace eam::addon {
+namespace {
+
+// initialize(classes): the error classes of lib/errors.ts.
+void initialize(const Napi::CallbackInfo& info) {
+  Napi::Object classes = info[0].As<Napi::Object>();
+  ErrorClasses& errors = instance(info.Env()).errors;
+  auto persist = [&](const char* name) { return Napi::Persistent(classes.Get(name).As<Napi::Function>()); };
+  errors = {persist("base"), persist("shape"), persist("config"), persist("checkpoint"), persist("outOfMemory"),
+            persist("nonFinite"), persist("disposed"), persist("cancelled")};
+}
+
+// threads(): how many threads an operator uses.
+Napi::Value threads(const Napi::CallbackInfo& info) {
+  return guarded_promise(info.Env(), [&] {
+    return instance(info.Env()).executor.submit(info.Env(), [] { return at::get_num_threads(); },
+        [](Napi::Env env, int count) { return Napi::Number::New(env, count); });
+  });
+}
+
+// setThreads(count): on the executor, because OpenMP keeps the number a thread.
+Napi::Value set_threads(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded_promise(env, [&] {
+    int64_t count = to_integer(info[0], "setThreads: `count`");
+    if (count < 1 || count > 4096) {
+      throw Error(ErrorKind::config, "setThreads: `count` must be in [1, 4096], got " + std::to_string(count));
+    }
+    return instance(env).executor.submit(env, [count] { at::set_num_threads(static_cast<int>(count)); },
+        [](Napi::Env env) { return env.Undefined(); });
+  });
+}
+
+// cudaDevices(): how many devices `cuda:N` can name; 0 in the CPU build.
+Napi::Value cuda_devices(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), cuda_device_count()); });
+}
+
+Napi::Object start(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new Instance(env));
+  exports.Set("variant", EAM_VARIANT);
+  exports.Set("libtorchVersion", TORCH_VERSION);
+  exports.Set("initialize", Napi::Function::New(env, initialize, "initialize"));
+  exports.Set("threads", Napi::Function::New(env, threads, "threads"));
+  exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
+  exports.Set("cudaDevices", Napi::Function::New(env, cuda_devices, "cudaDevices"));
+  TensorObject::define(env, exports);
+  define_cancellation(env, exports);
+  define_kernels(env, exports);
+  define_ode_solver(env, exports);
+  return exports;
+}
+
+}  // namespace
+}  // namespace eam::addon
+
+static Napi::Object eam_torch_start(Napi::Env env, Napi::Object exports) { return eam::addon::start(env, exports); }
+NODE_API_MODULE(eam_torch, eam_torch_start)

@@ -1,0 +1,120 @@
+#include "addon/executor.h"
+
+#include <cstdlib>
+#include <set>
+
+#ifdef __linux__
+#include <pthread.h>
+#endif
+
+namespace eam::addon {
+namespace {
+
+// process.exit and an uncaught error end the process through C's exit() without tearing the main environment down.
+// Static objects of LibTorch and of the OpenMP runtime are destroyed there, so every executor must stand still first.
+// Never destroyed: the handler below uses it while other statics die.
+struct LiveExecutors {
+  std::mutex mutex;
+  std::set<Executor*> executors;
+};
+
+LiveExecutors& live_executors() {
+  static LiveExecutors* live = [] {
+    std::atexit([] {
+      LiveExecutors& all = live_executors();
+      std::lock_guard lock(all.mutex);
+      for (Executor* executor : all.executors) executor->stop();
+    });
+    return new LiveExecutors;
+  }();
+  return *live;
+}
+
+}  // namespace
+
+Executor::Executor(Napi::Env env) : channel_(Channel::New(env, "eam-torch", 0, 1, this)) {
+  channel_.Unref(env);
+  // After the channel's own hook was registered: hooks run last in, first out, and the thread must be gone before the
+  // channel closes.
+  napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Executor*>(self)->stop(); }, this);
+  {
+    LiveExecutors& live = live_executors();
+    std::lock_guard lock(live.mutex);
+    live.executors.insert(this);
+  }
+  thread_ = std::thread([this] { loop(); });
+}
+
+Executor::~Executor() {
+  {
+    LiveExecutors& live = live_executors();
+    std::lock_guard lock(live.mutex);
+    live.executors.erase(this);
+  }
+  stop();
+}
+
+void Executor::stop() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    if (running_) running_->cancel();
+  }
+  available_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Executor::enqueue(Napi::Env env, std::unique_ptr<Job> job) {
+  if (pending_++ == 0) channel_.Ref(env);
+  {
+    std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(job));
+  }
+  available_.notify_one();
+}
+
+void Executor::loop() noexcept {
+#ifdef __linux__
+  pthread_setname_np(pthread_self(), "eam-torch");
+#endif
+  std::unique_lock lock(mutex_);
+  while (true) {
+    available_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (stopping_) return;
+    running_ = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    running_->run();
+    lock.lock();
+    finished_.push_back(std::move(running_));
+    if (!stopping_ && !wake_sent_.exchange(true)) channel_.NonBlockingCall();
+  }
+}
+
+void Executor::wake() {
+  std::lock_guard lock(mutex_);
+  if (!stopping_ && !wake_sent_.exchange(true)) channel_.NonBlockingCall();
+}
+
+void Executor::deliver(Napi::Env env, Napi::Function, Executor* self, void*) {
+  if (static_cast<napi_env>(env) == nullptr) return;  // the environment is closing
+  std::deque<std::unique_ptr<Job>> finished;
+  {
+    std::lock_guard lock(self->mutex_);
+    self->wake_sent_ = false;
+    finished.swap(self->finished_);
+  }
+  for (auto& job : finished) {
+    Napi::HandleScope scope(env);
+    try {
+      job->settle(env);
+    } catch (...) {
+      // A worker that is being terminated runs no more JavaScript: there is nobody to tell.
+    }
+    job.reset();
+    if (--self->pending_ == 0) self->channel_.Unref(env);
+  }
+  if (self->on_wake_) self->on_wake_(env);
+}
+
+}  // namespace eam::addon

@@ -1,0 +1,367 @@
+#include "addon/tensor.h"
+
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "addon/convert.h"
+#include "addon/instance.h"
+
+namespace eam::addon {
+namespace {
+
+constexpr napi_type_tag tag = {0x51c7a6d9b0e84f3a, 0xa2f94d7718c3e065};
+
+// Below this a copy costs less than an ArrayBuffer with a finalizer.
+constexpr size_t smallest_shared = 4096;
+
+template <class Visit>
+void visit_dtype(at::ScalarType dtype, Visit&& visit) {
+  switch (dtype) {
+    case at::kFloat: return visit(float());
+    case at::kDouble: return visit(double());
+    case at::kBFloat16: return visit(c10::BFloat16());
+    case at::kHalf: return visit(c10::Half());
+    case at::kInt: return visit(int32_t());
+    case at::kLong: return visit(int64_t());
+    default: throw Error(ErrorKind::config, "unsupported dtype " + std::string(c10::toString(dtype)));
+  }
+}
+
+// JavaScript's numbers to a tensor's, one at a time on this thread: an integer dtype takes integers only.
+template <class To, class From>
+To cast(From value, size_t index) {
+  if constexpr (std::is_integral_v<To> && !std::is_same_v<To, From>) {
+    double number = static_cast<double>(value);
+    if (!(number >= -std::ldexp(1.0, std::numeric_limits<To>::digits) &&
+          number < std::ldexp(1.0, std::numeric_limits<To>::digits)) || number != std::trunc(number)) {
+      throw Error(ErrorKind::config, "Tensor.from: `data`[" + std::to_string(index) + "] is " +
+                                         std::to_string(number) + ", which is no integer of the tensor's dtype");
+    }
+  }
+  return static_cast<To>(value);
+}
+
+template <class From>
+void convert_into(at::Tensor& destination, const From* source) {
+  visit_dtype(destination.scalar_type(), [&](auto zero) {
+    using To = decltype(zero);
+    To* out = static_cast<To*>(destination.mutable_data_ptr());
+    for (int64_t i = 0; i < destination.numel(); ++i) out[i] = cast<To>(source[i], i);
+  });
+}
+
+void convert_into(at::Tensor& destination, Napi::Array source) {
+  Napi::Env env = source.Env();
+  visit_dtype(destination.scalar_type(), [&](auto zero) {
+    using To = decltype(zero);
+    To* out = static_cast<To*>(destination.mutable_data_ptr());
+    constexpr int64_t handles_a_scope = 1024;
+    for (int64_t begin = 0; begin < destination.numel(); begin += handles_a_scope) {
+      Napi::HandleScope scope(env);
+      for (int64_t i = begin; i < std::min(begin + handles_a_scope, destination.numel()); ++i) {
+        Napi::Value entry = source[static_cast<uint32_t>(i)];
+        if (!entry.IsNumber()) {
+          throw Error(ErrorKind::config,
+                      "Tensor.from: `data`[" + std::to_string(i) + "] must be a number, got " + describe(entry));
+        }
+        out[i] = cast<To>(entry.As<Napi::Number>().DoubleValue(), i);
+      }
+    }
+  });
+}
+
+// The dtype that a typed array holds as it is; Uint16Array holds whichever 16-bit type is asked for.
+std::optional<at::ScalarType> own_dtype(const Napi::TypedArray& array, std::optional<at::ScalarType> wanted) {
+  switch (array.TypedArrayType()) {
+    case napi_float32_array: return at::kFloat;
+    case napi_float64_array: return at::kDouble;
+    case napi_int32_array: return at::kInt;
+    case napi_bigint64_array: return at::kLong;
+    case napi_uint16_array:
+      if (wanted == at::kHalf || wanted == at::kBFloat16) return wanted;
+      throw Error(ErrorKind::config,
+                  "Tensor.from: a Uint16Array holds the bits of float16 or bfloat16 numbers; say which in `dtype`");
+    default: return std::nullopt;
+  }
+}
+
+uint8_t* bytes_of(const Napi::TypedArray& array) {
+  void* data = nullptr;
+  napi_get_typedarray_info(array.Env(), array, nullptr, nullptr, &data, nullptr, nullptr);
+  return static_cast<uint8_t*>(data);
+}
+
+// Memory that stays where it is and as long as it is: no SharedArrayBuffer, no resizable ArrayBuffer.
+bool can_share(const Napi::TypedArray& array) {
+  Napi::Value buffer = array.Get("buffer");
+  return buffer.IsArrayBuffer() && !buffer.As<Napi::Object>().Get("resizable").ToBoolean().Value() &&
+         array.ByteLength() > 0;
+}
+
+bool owns_native_memory(const at::Tensor& tensor) {
+  return tensor.has_storage() && tensor.storage().data_ptr().get_deleter() == c10::GetCPUAllocator()->raw_deleter();
+}
+
+// The tensor's numbers as a typed array of JavaScript.
+Napi::Value typed_array(Napi::Env env, at::ScalarType dtype, size_t length, Napi::ArrayBuffer buffer) {
+  switch (dtype) {
+    case at::kFloat: return Napi::Float32Array::New(env, length, buffer, 0);
+    case at::kDouble: return Napi::Float64Array::New(env, length, buffer, 0);
+    case at::kInt: return Napi::Int32Array::New(env, length, buffer, 0);
+    case at::kLong: return Napi::BigInt64Array::New(env, length, buffer, 0);
+    default: return Napi::Uint16Array::New(env, length, buffer, 0);
+  }
+}
+
+Napi::Value to_typed_array(Napi::Env env, at::Tensor tensor, bool share) {
+  size_t bytes = tensor.nbytes();
+  if (share && bytes >= smallest_shared) {
+    auto owner = std::make_unique<at::Tensor>(tensor);
+    napi_value buffer;
+    napi_status status = napi_create_external_arraybuffer(
+        env, tensor.mutable_data_ptr(), bytes,
+        [](napi_env, void*, void* hint) { delete static_cast<at::Tensor*>(hint); }, owner.get(), &buffer);
+    if (status == napi_ok) {
+      owner.release();
+      return typed_array(env, tensor.scalar_type(), tensor.numel(), Napi::ArrayBuffer(env, buffer));
+    }
+    // A runtime that allows no external memory (Electron): copy.
+  }
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes);
+  if (bytes > 0) std::memcpy(buffer.Data(), tensor.const_data_ptr(), bytes);
+  return typed_array(env, tensor.scalar_type(), tensor.numel(), buffer);
+}
+
+}  // namespace
+
+void TensorObject::define(Napi::Env env, Napi::Object exports) {
+  Napi::Object symbols = env.Global().Get("Symbol").As<Napi::Object>();
+  Napi::Symbol inspect_symbol = symbols.Get("for").As<Napi::Function>()
+      .Call(symbols, {Napi::String::New(env, "nodejs.util.inspect.custom")}).As<Napi::Symbol>();
+  Napi::Function constructor = DefineClass(env, "Tensor", {
+      StaticMethod("from", &TensorObject::from),
+      InstanceAccessor("shape", &TensorObject::shape, nullptr, napi_enumerable),
+      InstanceAccessor("dtype", &TensorObject::dtype, nullptr, napi_enumerable),
+      InstanceAccessor("device", &TensorObject::device, nullptr, napi_enumerable),
+      InstanceAccessor("disposed", &TensorObject::disposed, nullptr, napi_enumerable),
+      InstanceMethod("data", &TensorObject::data),
+      InstanceMethod("to", &TensorObject::to),
+      InstanceMethod("dispose", &TensorObject::dispose),
+      InstanceMethod(symbols.Get("dispose").As<Napi::Symbol>(), &TensorObject::dispose),
+      InstanceMethod(inspect_symbol, &TensorObject::inspect),
+  });
+  instance(env).constructor<TensorObject>() = Napi::Persistent(constructor);
+  exports.Set("Tensor", constructor);
+}
+
+// new Tensor() is for wrap_tensor alone, which hands over the at::Tensor in an External.
+TensorObject::TensorObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TensorObject>(info) {
+  guarded(info.Env(), [&] {
+    if (info.Length() != 1 || !info[0].IsExternal()) {
+      throw Error(ErrorKind::config, "Tensor has no public constructor; use Tensor.from(data, shape)");
+    }
+    tensor_ = std::move(*info[0].As<Napi::External<at::Tensor>>().Data());
+    info.This().As<Napi::Object>().TypeTag(&tag);
+    // Borrowed memory (a typed array's, a mapped file's) and memory that a network owns are not this object's to report.
+    bool borrowed = tensor_->is_cpu() && !owns_native_memory(*tensor_);
+    if (!borrowed && tensor_->has_storage() && tensor_->storage().use_count() == 1) {
+      reported_ = static_cast<int64_t>(tensor_->storage().nbytes());
+      Napi::MemoryManagement::AdjustExternalMemory(info.Env(), reported_);
+    }
+  });
+}
+
+void TensorObject::Finalize(Napi::Env env) { release(env); }
+
+void TensorObject::release(Napi::Env env) {
+  tensor_.reset();
+  if (reported_ != 0) Napi::MemoryManagement::AdjustExternalMemory(env, -reported_);
+  reported_ = 0;
+}
+
+const at::Tensor& TensorObject::get(const std::string& where) const {
+  if (!tensor_) throw Error(ErrorKind::disposed, where + " has been disposed");
+  if (borrowed_ != 0) {
+    Napi::Value array = instance(Env()).keeper->value(borrowed_);
+    if (array.As<Napi::TypedArray>().ByteLength() != tensor_->nbytes()) {
+      throw Error(ErrorKind::disposed, where + " shares memory with a typed array that has been transferred away; "
+                                               "hand a copy to Tensor.from");
+    }
+  }
+  return *tensor_;
+}
+
+// A getter can be applied to any object; unlike a method's, its receiver is not checked by the engine.
+TensorObject& TensorObject::receiver(const Napi::CallbackInfo& info) {
+  if (!is_tensor(info.This())) throw Napi::TypeError::New(info.Env(), "the receiver is not a Tensor");
+  return *this;
+}
+
+// from(data, shape, { dtype, device })
+Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Napi::Value data = info[0];
+    std::vector<int64_t> shape = to_shape(info[1], "Tensor.from: `shape`");
+    std::optional<at::ScalarType> dtype;
+    at::Device device = at::kCPU;
+    if (!info[2].IsUndefined()) {
+      Options options(info[2], "Tensor.from", {"dtype", "device"});
+      if (options.has("dtype")) dtype = dtype_of(options.string("dtype"), options.where("dtype"));
+      if (options.has("device")) device = device_of(options.string("device"), options.where("device"));
+    }
+    bool typed = data.IsTypedArray();
+    if (!typed && !data.IsArray()) {
+      throw Error(ErrorKind::config, "Tensor.from: `data` must be a typed array or number[], got " + describe(data));
+    }
+    size_t length = typed ? data.As<Napi::TypedArray>().ElementLength() : data.As<Napi::Array>().Length();
+    size_t elements = 1;
+    for (int64_t size : shape) elements *= static_cast<size_t>(size);
+    if (length != elements) {
+      throw Error(ErrorKind::shape, "Tensor.from: `shape` " + shape_text(shape) + " has " + std::to_string(elements) +
+                                        " elements, `data` has " + std::to_string(length));
+    }
+
+    at::Tensor tensor;
+    Keeper::Id borrowed = 0;
+    if (!typed) {
+      tensor = at::empty(shape, dtype.value_or(at::kFloat));
+      convert_into(tensor, data.As<Napi::Array>());
+    } else {
+      Napi::TypedArray array = data.As<Napi::TypedArray>();
+      std::optional<at::ScalarType> own = own_dtype(array, dtype);
+      if (!own) {
+        throw Error(ErrorKind::config, "Tensor.from: `data` must be a Float32Array, Float64Array, Int32Array, "
+                                       "BigInt64Array, Uint16Array or number[], got " + describe(data));
+      }
+      uint8_t* bytes = bytes_of(array);
+      if (dtype.value_or(*own) == *own && device.is_cpu() && can_share(array)) {
+        std::shared_ptr<Keeper> keeper = instance(env).keeper;
+        borrowed = keeper->keep(array);
+        tensor = at::for_blob(bytes, shape)
+                     .deleter([keeper, borrowed](void*) { keeper->release(borrowed); })
+                     .options(at::TensorOptions(*own))
+                     .make_tensor();
+      } else {
+        tensor = at::empty(shape, dtype.value_or(*own));
+        if (tensor.scalar_type() == *own) {
+          if (tensor.nbytes() > 0) std::memcpy(tensor.mutable_data_ptr(), bytes, tensor.nbytes());
+        } else if (*own == at::kFloat) {
+          convert_into(tensor, reinterpret_cast<const float*>(bytes));
+        } else if (*own == at::kDouble) {
+          convert_into(tensor, reinterpret_cast<const double*>(bytes));
+        } else if (*own == at::kInt) {
+          convert_into(tensor, reinterpret_cast<const int32_t*>(bytes));
+        } else {
+          convert_into(tensor, reinterpret_cast<const int64_t*>(bytes));
+        }
+      }
+    }
+    if (!device.is_cpu()) {
+      // The handle is there at once; jobs run in order, so whatever uses it finds it filled.
+      at::Tensor remote = at::empty(shape, tensor.options().device(device));
+      instance(env).executor.submit(env, [remote, tensor] { remote.copy_(tensor); },
+          [](Napi::Env env) { return env.Undefined(); });
+      tensor = remote;
+    }
+    Napi::Object object = wrap_tensor(env, std::move(tensor));
+    Unwrap(object)->borrowed_ = borrowed;
+    return object;
+  });
+}
+
+Napi::Value TensorObject::shape(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return from_shape(info.Env(), receiver(info).get("Tensor: shape").sizes()); });
+}
+
+Napi::Value TensorObject::dtype(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return Napi::String::New(info.Env(), std::string(dtype_name(receiver(info).get("dtype").scalar_type())));
+  });
+}
+
+Napi::Value TensorObject::device(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return Napi::String::New(info.Env(), receiver(info).get("device").device().str());
+  });
+}
+
+Napi::Value TensorObject::disposed(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), !receiver(info).tensor_.has_value());
+}
+
+Napi::Value TensorObject::data(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded_promise(env, [&]() -> Napi::Value {
+    at::Tensor tensor = get("data: the tensor");
+    if (borrowed_ != 0) {
+      auto deferred = Napi::Promise::Deferred::New(env);
+      deferred.Resolve(instance(env).keeper->value(borrowed_));
+      return deferred.Promise();
+    }
+    struct Numbers {
+      at::Tensor tensor;
+      bool share;
+    };
+    return instance(env).executor.submit(env,
+        [tensor = std::move(tensor)]() -> Numbers {
+          // Nothing but this Tensor (one reference) and this job (another) can see the memory, so nothing native will
+          // write to it while JavaScript reads.
+          bool alone = tensor.use_count() <= 2 && owns_native_memory(tensor) && tensor.storage().use_count() == 1;
+          at::Tensor host = tensor.cpu().contiguous();
+          return {host, alone || !host.is_alias_of(tensor)};
+        },
+        [](Napi::Env env, Numbers numbers) { return to_typed_array(env, numbers.tensor, numbers.share); });
+  });
+}
+
+Napi::Value TensorObject::to(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded_promise(env, [&]() -> Napi::Value {
+    at::Tensor tensor = get("to: the tensor");
+    Options options(info[0], "to", {"dtype", "device"});
+    at::TensorOptions wanted = tensor.options();
+    if (options.has("dtype")) wanted = wanted.dtype(dtype_of(options.string("dtype"), options.where("dtype")));
+    if (options.has("device")) wanted = wanted.device(device_of(options.string("device"), options.where("device")));
+    bool copy = borrowed_ != 0;  // what leaves here must not depend on a typed array that only this Tensor watches
+    return instance(env).executor.submit(env,
+        [tensor = std::move(tensor), wanted, copy] { return tensor.to(wanted, /*non_blocking=*/false, copy); },
+        [](Napi::Env env, at::Tensor result) { return wrap_tensor(env, std::move(result)); });
+  });
+}
+
+Napi::Value TensorObject::dispose(const Napi::CallbackInfo& info) {
+  release(info.Env());
+  return info.Env().Undefined();
+}
+
+// console.log: Tensor float32 [2, 3] cpu
+Napi::Value TensorObject::inspect(const Napi::CallbackInfo& info) {
+  std::string text = describe(info.This());
+  if (tensor_ && !tensor_->is_cpu()) text += " " + tensor_->device().str();
+  return Napi::String::New(info.Env(), text);
+}
+
+Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor) {
+  if (tensor.requires_grad()) tensor = tensor.detach();
+  Napi::EscapableHandleScope scope(env);
+  Napi::Object object =
+      instance(env).constructor<TensorObject>().New({Napi::External<at::Tensor>::New(env, &tensor)});
+  return scope.Escape(object).As<Napi::Object>();
+}
+
+bool is_tensor(Napi::Value value) { return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag); }
+
+at::Tensor to_tensor(Napi::Value value, const std::string& where) {
+  if (!is_tensor(value)) throw Error(ErrorKind::shape, where + " must be a Tensor, got " + describe(value));
+  return TensorObject::Unwrap(value.As<Napi::Object>())->get(where);
+}
+
+}  // namespace eam::addon
