@@ -6,13 +6,15 @@
 #include <string_view>
 #include <vector>
 
-#include "ops/cancellation.h"
-#include "ops/flow_model.h"
+#include "ops/ops.h"
 
 namespace eam {
 
 enum class SolverKind { euler, heun, midpoint, dpmpp2m };
 SolverKind solver_kind(std::string_view name);  // Error(config) lists the names
+
+// steps + 1 equally spaced times from 0 to `last`.
+std::vector<double> uniform_times(int steps, double last);
 
 // A deterministic few-step solver as a state machine: it asks for one velocity at a time, so the same code serves
 // the native algorithms and a velocity written in JavaScript.
@@ -30,7 +32,7 @@ class OdeSolver {
   OdeSolver(SolverKind kind, std::vector<double> times);
 
   void start(at::Tensor x0);
-  bool done() const;
+  bool done() const;            // also before start
   const at::Tensor& x() const;  // where the velocity is wanted; the result once done
   double t() const;             // the time at which it is wanted
 
@@ -40,7 +42,19 @@ class OdeSolver {
   int evaluations() const;  // velocities asked for by a whole run, guidance not counted
 
  private:
-  // (implementation state)
+  using Terms = std::vector<ops::Term>;
+
+  bool has_second_stage() const;
+  void finish_step(at::Tensor x);
+  void multistep(const Terms& velocity, double t, double next);
+
+  SolverKind kind_;
+  std::vector<double> times_;
+  size_t index_;            // of the current step's start; past the last step when done
+  at::Tensor x_;            // where the velocity is wanted
+  at::Tensor step_start_;   // the state at times_[index_], while x_ is an intermediate point
+  Terms first_;             // heun: the velocity at the step's start
+  at::Tensor data_;         // dpmpp2m: the previous step's data prediction
 };
 
 }  // namespace eam

@@ -34,6 +34,9 @@ class FlowModel {
 
   // Every tensor of the network itself, adapters excluded.
   virtual NamedTensors weights() = 0;
+
+  // Whether training leaves pretrained_velocity as it is; fine-tuning against it makes no sense otherwise.
+  virtual bool pretrained_is_frozen() const = 0;
 };
 
 }  // namespace eam

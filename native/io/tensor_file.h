@@ -1,0 +1,33 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ops/flow_model.h"
+
+// The bytes of safetensors files: 8 bytes of header length, the header (JSON, read and written by the caller), then
+// the data section. Every failure is Error(checkpoint) and names the file.
+namespace eam::io {
+
+struct TensorEntry {
+  std::string name;
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+  int64_t begin, end;  // bytes, counted from the start of the data section (the header's data_offsets)
+};
+
+// Tensors that read from a private memory map of the file: they cost memory only where touched, and writing to one
+// does not reach the file. Every entry is checked against the file's size. The map lives as long as a tensor of it;
+// a file that another process cuts short meanwhile ends this one (SIGBUS), as with every memory map, so files are
+// replaced by renaming, never rewritten in place.
+NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>& entries);
+
+// Writes `header` (its length in front), then the tensors' elements, to `path`; syncs the file and its folder. On any
+// failure the file is removed.
+void write_tensors(const std::string& path, const std::vector<uint8_t>& header, const std::vector<at::Tensor>& tensors);
+
+}  // namespace eam::io

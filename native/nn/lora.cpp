@@ -1,0 +1,65 @@
+#include "nn/lora.h"
+
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/linear.h>
+
+#include <cmath>
+
+#include "ops/error.h"
+
+namespace eam::nn {
+
+Linear::Linear(Parameters& parameters, std::string name, int64_t in, int64_t out, double standard_deviation)
+    : name_(std::move(name)),
+      weight_(standard_deviation > 0 ? parameters.normal(name_ + ".weight", {out, in}, standard_deviation)
+                                     : parameters.zeros(name_ + ".weight", {out, in})),
+      bias_(parameters.zeros(name_ + ".bias", {out})) {}
+
+void Linear::adapt(Parameters& adapters, int64_t rank, double alpha) {
+  const int64_t in = weight_.size(1), out = weight_.size(0);
+  lora_A_ = adapters.normal(name_ + ".lora_A.weight", {rank, in}, 1 / std::sqrt(static_cast<double>(in)));
+  lora_B_ = adapters.zeros(name_ + ".lora_B.weight", {out, rank});
+  scale_ = alpha / static_cast<double>(rank);
+}
+
+at::Tensor Linear::forward(const at::Tensor& x, bool adapted) const {
+  at::Tensor y = at::linear(x, weight_, bias_);
+  if (!adapted || !lora_A_.defined()) return y;
+  const at::Tensor low = at::linear(x, lora_A_.to(x.scalar_type())).flatten(0, -2);
+  return at::addmm(y.flatten(0, -2), low, lora_B_.to(x.scalar_type()).t(), 1, scale_).view_as(y);
+}
+
+namespace {
+
+bool is_suffix(const std::string& name, const std::string& target) {
+  return name == target || (name.size() > target.size() && name.ends_with(target) &&
+                            name[name.size() - target.size() - 1] == '.');
+}
+
+}  // namespace
+
+void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraConfig& config) {
+  if (config.rank < 1) {
+    throw Error(ErrorKind::config, "adapter.rank is " + std::to_string(config.rank) + ", expected at least 1");
+  }
+  if (!std::isfinite(config.alpha)) throw Error(ErrorKind::config, "adapter.alpha is not finite");
+  if (config.targets.empty()) throw Error(ErrorKind::config, "adapter.targets is empty: no layer would be trained");
+
+  for (const std::string& target : config.targets) {
+    bool found = false;
+    for (const Linear* layer : layers) found = found || is_suffix(layer->name(), target);
+    if (found) continue;
+    std::string names;
+    for (const Linear* layer : layers) names += " " + layer->name();
+    throw Error(ErrorKind::config, "adapter.targets: '" + target + "' fits no layer. The layers are:" + names);
+  }
+  for (Linear* layer : layers) {
+    for (const std::string& target : config.targets) {
+      if (!is_suffix(layer->name(), target)) continue;
+      layer->adapt(adapters, config.rank, config.alpha);
+      break;
+    }
+  }
+}
+
+}  // namespace eam::nn

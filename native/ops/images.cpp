@@ -1,0 +1,105 @@
+#include "ops/images.h"
+
+#include <ATen/ATen.h>
+
+#include <sstream>
+
+namespace eam::ops {
+
+namespace {
+
+template <typename... Parts>
+[[noreturn]] void shape_error(const Parts&... parts) {
+  std::ostringstream message;
+  (message << ... << parts);
+  throw Error(ErrorKind::shape, message.str());
+}
+
+void check_images(const at::Tensor& images) {
+  if (images.dim() != 4 || !images.is_floating_point()) {
+    shape_error("images is ", images.scalar_type(), " ", images.sizes(),
+                ", expected floating-point images [B, channels, H, W]");
+  }
+}
+
+}  // namespace
+
+at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& indices,
+                         const std::vector<int64_t>& shifts, double scale, double offset) {
+  check_images(images);
+  const int64_t count = images.size(0), rows = static_cast<int64_t>(indices.size());
+  for (const int64_t index : indices) {
+    if (index < 0 || index >= count) shape_error("indices has ", index, ", expected 0 to ", count - 1);
+  }
+  if (!shifts.empty() && shifts.size() != 2 * indices.size()) {
+    shape_error("shifts has ", shifts.size(), " entries, expected two (down, right) for each of the ", rows, " indices");
+  }
+  const at::Tensor index = at::tensor(at::ArrayRef<int64_t>(indices), at::kLong).to(images.device());
+  at::Tensor chosen = images.index_select(0, index).mul_(scale).add_(offset);
+  if (shifts.empty()) return chosen;
+
+  const int64_t height = images.size(2), width = images.size(3);
+  at::Tensor moved = at::full_like(chosen, offset);
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t down = std::clamp<int64_t>(shifts[2 * r], -height, height);
+    const int64_t right = std::clamp<int64_t>(shifts[2 * r + 1], -width, width);
+    const int64_t y = std::max<int64_t>(down, 0), x = std::max<int64_t>(right, 0);
+    const int64_t visible_height = height - std::abs(down), visible_width = width - std::abs(right);
+    moved[r].narrow(1, y, visible_height)
+        .narrow(2, x, visible_width)
+        .copy_(chosen[r].narrow(1, y - down, visible_height).narrow(2, x - right, visible_width));
+  }
+  return moved;
+}
+
+std::vector<float> mean_intensity(const at::Tensor& images) {
+  check_images(images);
+  const at::Tensor means = images.to(at::kFloat).flatten(1).mean(1).to(at::kCPU).contiguous();
+  return {means.const_data_ptr<float>(), means.const_data_ptr<float>() + means.numel()};
+}
+
+double mean_pairwise_distance(const at::Tensor& features) {
+  if (features.dim() != 2 || features.size(0) < 2 || !features.is_floating_point()) {
+    shape_error("features is ", features.scalar_type(), " ", features.sizes(),
+                ", expected floating-point [B, F] with at least two rows");
+  }
+  return at::pdist(features.to(at::kDouble)).mean().item<double>();
+}
+
+ImageGrid image_grid(const at::Tensor& images, int64_t columns, int64_t padding) {
+  check_images(images);
+  if (columns < 1) shape_error("columns is ", columns, ", expected at least 1");
+  if (padding < 0) shape_error("padding is ", padding, ", expected 0 or more");
+  if (images.size(0) < 1) shape_error("images is empty, expected at least one");
+  const int64_t count = images.size(0), channels = images.size(1), height = images.size(2), width = images.size(3);
+  const int64_t rows = (count + columns - 1) / columns;
+  at::Tensor grid = at::full({rows * (height + padding) + padding, columns * (width + padding) + padding, channels},
+                             255, at::kByte);
+  const at::Tensor bytes =
+      at::nan_to_num(images.to(at::kCPU, at::kFloat), 0, 0, 0).clamp(0, 1).mul(255).round().to(at::kByte);
+  for (int64_t i = 0; i < count; ++i) {
+    grid.narrow(0, padding + i / columns * (height + padding), height)
+        .narrow(1, padding + i % columns * (width + padding), width)
+        .copy_(bytes[i].permute({1, 2, 0}));
+  }
+  return {grid.size(1), grid.size(0), channels,
+          {grid.const_data_ptr<uint8_t>(), grid.const_data_ptr<uint8_t>() + grid.numel()}};
+}
+
+at::Tensor weighted_sum(const std::vector<at::Tensor>& tensors, const std::vector<double>& weights) {
+  if (tensors.empty() || tensors.size() != weights.size()) {
+    shape_error("tensors has ", tensors.size(), " entries and weights ", weights.size(),
+                ", expected as many of both and at least one");
+  }
+  std::vector<Term> terms;
+  for (size_t k = 0; k < tensors.size(); ++k) {
+    if (tensors[k].sizes() != tensors[0].sizes()) {
+      shape_error("tensors[", k, "] has shape ", tensors[k].sizes(), ", expected that of tensors[0], ",
+                  tensors[0].sizes());
+    }
+    terms.push_back({tensors[k], {weights[k]}});
+  }
+  return affine(terms);
+}
+
+}  // namespace eam::ops

@@ -1,0 +1,50 @@
+#include "ops/named_tensors.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <map>
+#include <sstream>
+
+#include "ops/error.h"
+
+namespace eam {
+
+void copy_named(const NamedTensors& destination, const NamedTensors& source, std::string_view what) {
+  constexpr int listed = 8;  // a message of a thousand names helps nobody
+  std::map<std::string_view, const at::Tensor*> offered;
+  for (const auto& [name, tensor] : source) offered.emplace(name, &tensor);
+
+  std::ostringstream problems;
+  int count = 0;
+  const auto problem = [&](const auto&... parts) {
+    if (count++ < listed) (problems << "\n  ", (problems << ... << parts));
+  };
+  for (const auto& [name, tensor] : destination) {
+    const auto found = offered.find(name);
+    if (found == offered.end()) {
+      problem("missing: ", name, " ", tensor.sizes());
+      continue;
+    }
+    if (found->second->sizes() != tensor.sizes()) {
+      problem(name, " has shape ", found->second->sizes(), ", expected ", tensor.sizes());
+    }
+    offered.erase(found);
+  }
+  for (const auto& [name, tensor] : offered) problem("not known here: ", name, " ", tensor->sizes());
+  if (count > 0) {
+    std::ostringstream message;
+    message << count << " tensors do not fit " << what << ":" << problems.str();
+    if (count > listed) message << "\n  and " << count - listed << " more";
+    message << "\nCheck that the file was written for a model of this configuration.";
+    throw Error(ErrorKind::checkpoint, message.str());
+  }
+
+  at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : source) offered.emplace(name, &tensor);
+  for (const auto& [name, tensor] : destination) {
+    at::Tensor target = tensor;
+    target.copy_(*offered.at(name));
+  }
+}
+
+}  // namespace eam
