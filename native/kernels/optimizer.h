@@ -2,11 +2,11 @@
 
 #include <cstdint>
 
+#include "kernels/macros.h"
+
 #if defined(EAM_WITH_CUDA) || defined(__CUDACC__)
 #include <cuda_runtime_api.h>
 #endif
-
-#include "kernels/macros.h"
 
 // Updates over many float32 tensors at once.
 namespace eam::kernels {

@@ -17,7 +17,7 @@ struct PhiloxBlock {
 
 EAM_HD PhiloxBlock philox4x32_10(PhiloxBlock counter, uint32_t key_low, uint32_t key_high) {
   uint32_t c0 = counter.word[0], c1 = counter.word[1], c2 = counter.word[2], c3 = counter.word[3];
-#pragma GCC unroll 10
+  EAM_UNROLL
   for (int round = 0; round < 10; ++round) {
     uint64_t product0 = static_cast<uint64_t>(0xD2511F53u) * c0;
     uint64_t product1 = static_cast<uint64_t>(0xCD9E8D57u) * c2;

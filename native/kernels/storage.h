@@ -15,10 +15,6 @@ namespace eam::kernels {
 
 enum class DType : int32_t { float32, float64, bfloat16, float16 };
 
-constexpr int64_t size_of(DType dtype) {
-  return dtype == DType::float64 ? 8 : dtype == DType::float32 ? 4 : 2;
-}
-
 struct BFloat16 {
   uint16_t bits;
 };
