@@ -1,0 +1,68 @@
+import { z } from 'zod';
+
+import { validate } from './config/validate.js';
+import type { NativeAlgorithm, NativeFlowModel } from './native/binding.js';
+import { binding } from './native/index.js';
+
+/** A reward fine-tuning algorithm and its settings; the trainer runs any of them. */
+export interface Algorithm {
+  readonly name: string;
+  /** Checked, with defaults filled in: what a run directory's config.json records. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Classifier-free guidance of the rollout; 1 asks for no unconditional evaluation. */
+  readonly guidance: number;
+  create(model: NativeFlowModel): NativeAlgorithm;
+}
+
+export const solverNames = ['euler', 'heun', 'midpoint', 'dpmpp2m'] as const;
+export type SolverName = (typeof solverNames)[number];
+
+export const eamOptionsSchema = z.strictObject({
+  /** Trades the variance of the flow-matching target against the target-score target's; biases nothing. */
+  C: z.number().gt(0.5).default(1),
+  /** Strength of the tilt: the target is p_pre(x) exp(λ r(x)). */
+  lambda: z.number().min(0).default(1),
+  /** The endpoint time is 1 − δ. */
+  delta: z.number().gt(0).lt(1).default(0.1),
+  terminal: z.enum(['consistent', 'plugin']).default('consistent'),
+  solver: z.enum(solverNames).default('heun'),
+  /** Steps of the rollout's solver. */
+  steps: z.int().min(1).default(8),
+  /** M, renoised points a sample and iteration. */
+  renoisings: z.int().min(1).default(4),
+  weighting: z.enum(['velocity', 'adjoint_matching']).default('velocity'),
+  /** Ceiling of the adjoint_matching weight 2t/(1−t). */
+  cap: z.number().gt(0).default(20),
+  /** Send the reward's gradient through the pretrained denoiser (one more VJP) instead of past it. */
+  rewardThroughDenoiser: z.boolean().default(false),
+  guidance: z.number().min(0).default(1),
+  /** Samples a network evaluation; 0: the whole batch at once. */
+  microBatch: z.int().min(0).default(0),
+  /** Reward-gradient norms above this running quantile are clipped to it; 1: off. */
+  rewardGradientQuantile: z.number().gt(0).max(1).default(1),
+});
+
+export type EamOptions = z.input<typeof eamOptionsSchema>;
+
+/**
+ * Efficient Adjoint Matching (arXiv 2605.11480): few-step deterministic rollouts, a closed-form regression target.
+ * @throws ConfigError for an option outside its range or an unknown one
+ */
+export function eam(options: EamOptions = {}): Algorithm {
+  const checked = validate(eamOptionsSchema, options, 'eam options');
+  return {
+    name: 'eam',
+    options: checked,
+    guidance: checked.guidance,
+    create: (model) => new (binding().Eam)(model, checked),
+  };
+}
+
+/** What a configuration's `algorithm` may be; a new algorithm is one more entry here and in `createAlgorithm`. */
+export const algorithmSchema = z.discriminatedUnion('name', [
+  z.strictObject({ name: z.literal('eam'), ...eamOptionsSchema.shape }),
+]);
+
+export function createAlgorithm({ name, ...options }: z.output<typeof algorithmSchema>): Algorithm {
+  return { eam }[name](options);
+}

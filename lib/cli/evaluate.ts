@@ -1,0 +1,52 @@
+import { join } from 'node:path';
+
+import { finetuneSchema } from '../config/finetune.js';
+import { readJson } from '../config/read.js';
+import { validate } from '../config/validate.js';
+import { evaluate, evaluationTable } from '../evaluation.js';
+import { loadModel } from '../models/registry.js';
+import { observe, silent } from '../progress.js';
+import { createJudge, createRewards } from '../rewards/registry.js';
+import { RunDirectory } from '../run-directory.js';
+import { evaluationSchema } from '../config/finetune.js';
+
+interface EvaluateFlags {
+  count?: number;
+  seed?: number;
+  steps?: number;
+  device?: string;
+  json?: boolean;
+  quiet?: boolean;
+}
+
+export async function runEvaluate(path: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> {
+  const configPath = join(path, 'config.json');
+  const config = validate(finetuneSchema, await readJson(configPath), configPath);
+  const { checkpoint } = await RunDirectory.resume(path);
+  const device = flags.device ?? config.device;
+  const { count, seed, steps, ...settings } = config.evaluation ?? evaluationSchema.parse({});
+  const reward = createRewards(config.rewards, device);
+  const observer = flags.quiet ? silent : observe();
+  using model = await loadModel(config.model, { device, dtype: config.dtype, adapter: config.adapter });
+  await model.loadAdapter(checkpoint.directory);
+  const total = flags.count ?? count;
+  observer.begin(2 * total, 0);
+  try {
+    const evaluation = await evaluate(model, {
+      reward,
+      judge: settings.judge && createJudge(settings.judge, device),
+      prompts: config.prompts,
+      count: total,
+      seed: BigInt(flags.seed ?? seed),
+      steps: flags.steps ?? steps,
+      solver: settings.solver,
+      guidance: settings.guidance,
+      signal,
+      onProgress: (done, _total, forwards) => observer.advance(done, {}, forwards),
+    });
+    observer.end();
+    process.stdout.write(`${flags.json ? JSON.stringify(evaluation, null, 2) : evaluationTable(evaluation)}\n`);
+  } finally {
+    observer.end();
+  }
+}

@@ -1,0 +1,7 @@
+import { pretrain } from '../pretrain.js';
+import { readJob, type JobFlags } from './job.js';
+
+export async function runPretrain(path: string, flags: JobFlags, signal: AbortSignal): Promise<void> {
+  const { config, options } = await readJob(path, 'recipe.json', flags, signal);
+  await pretrain(config, options);
+}

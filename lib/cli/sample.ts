@@ -1,0 +1,48 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import type { SolverName } from '../algorithms.js';
+import { newestWholeCheckpoint } from '../checkpoints.js';
+import { readAdapterConfig } from '../models/adapter.js';
+import { loadModel } from '../models/registry.js';
+import { cyclePrompts, encodeGrid, sampleImages } from '../sampler.js';
+
+interface SampleFlags {
+  model?: string;
+  adapter?: string;
+  prompt: string[];
+  count: number;
+  columns?: number;
+  steps: number;
+  solver: SolverName;
+  guidance: number;
+  seed: number;
+  device: string;
+  out: string;
+  quiet?: boolean;
+}
+
+export async function runSample(flags: SampleFlags, signal: AbortSignal): Promise<void> {
+  const { prompt, count, steps, solver, guidance, seed, device, out } = flags;
+  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter);
+  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
+  const source = flags.model ?? adapter?.base ?? 'digits';
+  using model = await loadModel(source, { device, adapter });
+  if (directory !== undefined) await model.loadAdapter(directory);
+  const images = await sampleImages(model, { prompts: cyclePrompts(prompt, count), steps, solver, guidance, seed: BigInt(seed), signal });
+  try {
+    const settings = { model: source, adapter: directory ?? null, prompts: prompt, count, steps, solver, guidance, seed };
+    const columns = flags.columns ?? Math.ceil(Math.sqrt(count));
+    await mkdir(dirname(out), { recursive: true });
+    await writeFile(out, await encodeGrid(images, Math.min(columns, count), { 'eam-torch': JSON.stringify(settings) }));
+  } finally {
+    images.dispose();
+  }
+  if (!flags.quiet) process.stderr.write(`${out}\n`);
+}
+
+/** An adapter's own directory, or the newest checkpoint of a run's. */
+async function adapterDirectory(path: string): Promise<string> {
+  const newest = await newestWholeCheckpoint(join(path, 'checkpoints'));
+  return newest?.directory ?? path;
+}

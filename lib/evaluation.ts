@@ -1,0 +1,156 @@
+import type { SolverName } from './algorithms.js';
+import type { Model } from './models/model.js';
+import type { NativeOptimizer, NativeTensor } from './native/binding.js';
+import { binding } from './native/index.js';
+import { score, type Judge, type Reward } from './rewards/reward.js';
+import { disposeAll } from './safetensors.js';
+import { concatenate, cyclePrompts, sampleBatches } from './sampler.js';
+import { spreadOf, type Spread } from './statistics.js';
+import { Tensor } from './tensor.js';
+
+export interface EvaluationOptions {
+  reward: Reward;
+  judge?: Judge | undefined;
+  prompts: readonly string[];
+  count: number;
+  seed: bigint;
+  steps: number;
+  solver: SolverName;
+  guidance: number;
+  average?: NativeOptimizer | undefined;
+  signal?: AbortSignal | undefined;
+  /** Told after each batch of either half. */
+  onProgress?: (done: number, total: number, forwards: number) => void;
+}
+
+/** One model's samples. */
+export interface Measurement {
+  reward: Spread;
+  /** Each reward of a combined one, unweighted. */
+  rewards: Record<string, Spread>;
+  /** Fraction of images in which the judge sees what the prompt asked for. */
+  accuracy?: number;
+  /** Mean distance over all pairs of images, in the judge's features. */
+  diversity?: number;
+}
+
+export interface Evaluation {
+  count: number;
+  seed: string;
+  before: Measurement;
+  after: Measurement;
+  /** Rise of the mean reward, in standard deviations of the pretrained model's. */
+  gain: number;
+  /** Diversity after, as a fraction of before. */
+  diversityRatio?: number;
+}
+
+/** The pretrained model against the fine-tuned one, on the same prompts and the same noise. */
+export async function evaluate(model: Model, options: EvaluationOptions): Promise<Evaluation> {
+  const before = await measure(model, options, 'pretrained');
+  const after = await measure(model, options, 'trained');
+  return {
+    count: options.count,
+    seed: String(options.seed),
+    before,
+    after,
+    gain: (after.reward.mean - before.reward.mean) / before.reward.std,
+    ...(before.diversity !== undefined && after.diversity !== undefined && { diversityRatio: after.diversity / before.diversity }),
+  };
+}
+
+async function measure(model: Model, options: EvaluationOptions, weights: 'trained' | 'pretrained'): Promise<Measurement> {
+  const { reward, judge, count, steps, solver, guidance, seed, signal } = options;
+  const values: number[] = [];
+  const parts: Record<string, number[]> = {};
+  const matches: boolean[] = [];
+  const features: NativeTensor[] = [];
+  let done = weights === 'pretrained' ? 0 : count;
+  const prompts = cyclePrompts(options.prompts, count);
+  const average = weights === 'trained' ? options.average : undefined;
+  try {
+    for await (const batch of sampleBatches(model, { prompts, seed, steps, solver, guidance, weights, average, signal })) {
+      const images = Tensor.wrap(batch.images);
+      try {
+        const scored = await score(reward, images, batch.prompts, {});
+        values.push(...scored.values);
+        for (const [name, part] of Object.entries(scored.parts ?? {})) (parts[name] ??= []).push(...part);
+        if (judge) {
+          const judged = await judge.judge(images, batch.prompts);
+          matches.push(...judged.matches);
+          features.push(judged.features.native);
+        }
+      } finally {
+        images.dispose();
+      }
+      done += batch.prompts.length;
+      options.onProgress?.(done, 2 * count, batch.forwards);
+    }
+    return {
+      reward: spreadOf(values),
+      rewards: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, spreadOf(part)])),
+      ...(judge && { accuracy: matches.filter(Boolean).length / count, diversity: await diversityOf(features) }),
+    };
+  } finally {
+    disposeAll(features);
+  }
+}
+
+async function diversityOf(features: readonly NativeTensor[]): Promise<number> {
+  const all = await concatenate(features);
+  try {
+    return await binding().meanPairwiseDistance(all);
+  } finally {
+    all.dispose();
+  }
+}
+
+/** One row of the table that the command line and the report show. */
+export interface EvaluationRow {
+  name: string;
+  before: string;
+  after: string;
+  change: string;
+}
+
+export function evaluationRows({ before, after, gain, diversityRatio }: Evaluation): EvaluationRow[] {
+  const spread = ({ mean, std }: Spread) => `${mean.toFixed(3)} ± ${std.toFixed(3)}`;
+  const sigmas = (value: number) => `${value >= 0 ? '+' : '−'}${Math.abs(value).toFixed(2)} σ`;
+  const rows = [{ name: 'reward', before: spread(before.reward), after: spread(after.reward), change: sigmas(gain) }];
+  const names = Object.keys(before.rewards);
+  if (names.length > 1) {
+    for (const name of names) {
+      const [old, now] = [before.rewards[name]!, after.rewards[name]!];
+      rows.push({ name, before: spread(old), after: spread(now), change: sigmas((now.mean - old.mean) / old.std) });
+    }
+  }
+  if (before.accuracy !== undefined && after.accuracy !== undefined) {
+    const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+    const points = 100 * (after.accuracy - before.accuracy);
+    rows.push({
+      name: 'judge sees the prompt',
+      before: percent(before.accuracy),
+      after: percent(after.accuracy),
+      change: `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(1)} points`,
+    });
+  }
+  if (diversityRatio !== undefined) {
+    rows.push({
+      name: 'diversity',
+      before: before.diversity!.toFixed(3),
+      after: after.diversity!.toFixed(3),
+      change: `× ${diversityRatio.toFixed(2)}`,
+    });
+  }
+  return rows;
+}
+
+export function evaluationTable(evaluation: Evaluation): string {
+  const rows = [{ name: '', before: 'before', after: 'after', change: 'change' }, ...evaluationRows(evaluation)];
+  const width = (key: keyof EvaluationRow) => Math.max(...rows.map((row) => row[key].length));
+  return rows
+    .map((row) =>
+      [row.name.padEnd(width('name')), row.before.padStart(width('before')), row.after.padStart(width('after')), row.change.padStart(width('change'))].join('  '),
+    )
+    .join('\n');
+}

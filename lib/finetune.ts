@@ -1,0 +1,194 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { createAlgorithm } from './algorithms.js';
+import { finetuneSchema, type FinetuneConfig } from './config/finetune.js';
+import { validate } from './config/validate.js';
+import { DriftProbe } from './drift.js';
+import { evaluate, type Evaluation } from './evaluation.js';
+import type { Model } from './models/model.js';
+import { loadModel } from './models/registry.js';
+import type { JobOptions } from './pretrain.js';
+import { silent, type JobObserver } from './progress.js';
+import { renderReport } from './report.js';
+import { createJudge, createRewards } from './rewards/registry.js';
+import type { Reward } from './rewards/reward.js';
+import { RunDirectory } from './run-directory.js';
+import { cyclePrompts, encodeGrid } from './sampler.js';
+import { Trainer, type StepMetrics } from './trainer.js';
+import { versions } from './versions.js';
+
+export interface FinetuneResult {
+  /** The run's directory. */
+  directory: string;
+  /** The last checkpoint, which holds the adapter in PEFT's layout. */
+  adapter: string;
+  report: string;
+  evaluation?: Evaluation;
+}
+
+/** One line of metrics.jsonl. `drift` is measured with the grids: see DriftProbe. */
+export type LoggedMetrics = StepMetrics & { drift?: number };
+
+/** How many points of drift a run measures, evenly spread over its steps. */
+const driftMeasurements = 20;
+
+/**
+ * Fine-tunes a model as a configuration says, and writes a run directory.
+ * @throws ConfigError for a configuration that is not valid, the signal's reason when aborted (after a checkpoint)
+ */
+export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
+  const settings = validate(finetuneSchema, config, 'finetune configuration');
+  const seed = BigInt(settings.seed);
+  const { device, dtype, adapter } = settings;
+  const model = await loadModel(settings.model, { device, dtype, adapter, seed });
+  try {
+    return await new FinetuneJob(settings, model, options).run();
+  } finally {
+    model.dispose();
+  }
+}
+
+class FinetuneJob {
+  readonly #observer: JobObserver;
+  readonly #reward: Reward;
+  #directory!: RunDirectory;
+  #trainer!: Trainer;
+  #gridPrompts: string[];
+
+  constructor(
+    private readonly config: FinetuneConfig,
+    private readonly model: Model,
+    private readonly options: JobOptions,
+  ) {
+    this.#observer = options.observer ?? silent;
+    this.#reward = createRewards(config.rewards, config.device);
+    this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
+  }
+
+  async run(): Promise<FinetuneResult> {
+    await this.#open();
+    const { config } = this;
+    await this.#directory.writeConfig({ ...config, output: this.#directory.path });
+    if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
+    const probe = await DriftProbe.create(this.model, {
+      prompts: cyclePrompts(config.prompts, Math.min(32, config.samples.count)),
+      seed: BigInt(config.samples.seed),
+      steps: config.samples.steps,
+    });
+    try {
+      await this.#train(probe);
+    } finally {
+      probe.dispose();
+    }
+    await this.#writeGrid(this.#trainer.step, 'trained');
+    const evaluation = await this.#evaluate();
+    return this.#finish(evaluation);
+  }
+
+  async #open(): Promise<void> {
+    const { config, options } = this;
+    const resumed = options.resume
+      ? await RunDirectory.resume(config.output, (error) => this.#observer.note(`passed over: ${error.message}`))
+      : undefined;
+    this.#directory = resumed?.directory ?? (await RunDirectory.create(config.output));
+    this.#trainer = new Trainer({
+      model: this.model,
+      reward: this.#reward,
+      prompts: config.prompts,
+      algorithm: createAlgorithm(config.algorithm),
+      optimizer: config.optimizer,
+      batch: config.batch,
+      seed: config.seed,
+      checkpoints: { directory: this.#directory.checkpoints, ...config.checkpoints },
+    });
+    if (resumed) {
+      await this.#trainer.resume(resumed.checkpoint.directory);
+      await this.#directory.rewindMetrics(this.#trainer.step);
+      this.#observer.note(`resuming ${this.#directory.path} at step ${this.#trainer.step}`);
+    } else {
+      this.#observer.note(`writing to ${this.#directory.path}`);
+    }
+  }
+
+  async #train(probe: DriftProbe): Promise<void> {
+    const { steps, samples } = this.config;
+    const driftEvery = Math.max(1, Math.floor(steps / driftMeasurements));
+    this.#observer.begin(steps, this.#trainer.step);
+    try {
+      for await (const metrics of this.#trainer.run({ steps, signal: this.options.signal })) {
+        const { step, reward, loss, gradNorm, dropped } = metrics;
+        const measured = step % driftEvery === 0 || step === steps;
+        const logged: LoggedMetrics = measured ? { ...metrics, drift: await probe.measure() } : metrics;
+        await this.#directory.appendMetrics(logged);
+        const figures = { reward, loss, gradient: gradNorm, ...(dropped && { dropped }) };
+        this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
+        if (samples.every && step % samples.every === 0 && step < steps) await this.#writeGrid(step, 'trained');
+      }
+    } finally {
+      this.#observer.end();
+    }
+  }
+
+  async #writeGrid(step: number, weights: 'trained' | 'pretrained'): Promise<void> {
+    const { steps, solver, guidance, seed, columns } = this.config.samples;
+    const images = await this.#trainer.sample({
+      prompts: this.#gridPrompts, steps, solver, guidance, seed: BigInt(seed), weights, signal: this.options.signal,
+    });
+    try {
+      await this.#directory.writeSamples(step, await encodeGrid(images, columns, { 'eam-torch': `step ${step}` }));
+    } finally {
+      images.dispose();
+    }
+  }
+
+  async #evaluate(): Promise<Evaluation | undefined> {
+    const { evaluation: settings, prompts, device } = this.config;
+    if (!settings) return undefined;
+    const { judge, seed, ...sampling } = settings;
+    this.#observer.note(`evaluating on ${settings.count} fresh samples`);
+    this.#observer.begin(2 * settings.count, 0);
+    try {
+      return await evaluate(this.model, {
+        ...sampling,
+        reward: this.#reward,
+        judge: judge && createJudge(judge, device),
+        prompts,
+        seed: BigInt(seed),
+        average: this.#trainer.averaging,
+        signal: this.options.signal,
+        onProgress: (done, _total, forwards) => this.#observer.advance(done, {}, forwards),
+      });
+    } finally {
+      this.#observer.end();
+    }
+  }
+
+  async #finish(evaluation: Evaluation | undefined): Promise<FinetuneResult> {
+    const directory = this.#directory;
+    if (evaluation) await directory.write('evaluation.json', `${JSON.stringify(evaluation, null, 2)}\n`);
+    const last = this.#trainer.step;
+    const report = await directory.write(
+      'report.html',
+      await renderReport({
+        title: directory.path,
+        config: { ...this.config, output: directory.path },
+        metrics: await directory.readMetrics<LoggedMetrics>(),
+        evaluation,
+        grids: await Promise.all(
+          [0, last].map(async (step) => ({ step, png: await readFile(directory.samples(step)) })),
+        ),
+        versions: versions(),
+        finished: new Date(),
+      }),
+    );
+    this.#observer.note(`report: ${report}`);
+    return {
+      directory: directory.path,
+      adapter: join(directory.checkpoints, `step-${last}`),
+      report,
+      ...(evaluation && { evaluation }),
+    };
+  }
+}

@@ -1,0 +1,29 @@
+export {
+  CheckpointError,
+  ConfigError,
+  DisposedError,
+  EamError,
+  NativeLoadError,
+  NonFiniteError,
+  OutOfMemoryError,
+  ShapeError,
+} from './errors.js';
+
+export * from './kernels.js';
+export { Tensor } from './tensor.js';
+
+export { eam, type Algorithm, type EamOptions, type SolverName } from './algorithms.js';
+export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './evaluation.js';
+export { finetune, type FinetuneResult } from './finetune.js';
+export type { AdapterInfo, AdapterOptions, LoadModelOptions, Model, ModelDType } from './models/model.js';
+export { loadModel } from './models/registry.js';
+export { pretrain, type JobOptions, type PretrainResult } from './pretrain.js';
+export type { JobObserver } from './progress.js';
+export { combine } from './rewards/combine.js';
+export { digitClassifier, digitJudge, type DigitClassifierOptions } from './rewards/digit-classifier.js';
+export { fromFunction, type FunctionScore, type ImageArray } from './rewards/from-function.js';
+export type { Judge, Reward, RewardScore, ScoreOptions } from './rewards/reward.js';
+export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';
+export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './sampler.js';
+export type { Spread } from './statistics.js';
+export { Trainer, type Evaluations, type StepMetrics, type TrainerOptions } from './trainer.js';

@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { digitOf } from '../data/digit-prompts.js';
+import { ConfigError, DisposedError } from '../errors.js';
+import type { DigitsModelConfig, NativeFlowModel, NativeTensor } from '../native/binding.js';
+import { binding } from '../native/index.js';
+import { disposeAll, loadTensors } from '../safetensors.js';
+import { readAdapter, writeAdapter } from './adapter.js';
+import type { AdapterInfo, LoadModelOptions, Model, ModelDType } from './model.js';
+
+/** A class-conditional diffusion transformer on the pixels of handwritten digits (DiT, arXiv 2212.09748). */
+export const digitsConfigSchema = z.strictObject({
+  type: z.literal('digits'),
+  imageSize: z.int().min(1).default(28),
+  channels: z.int().min(1).default(1),
+  patchSize: z.int().min(1).default(4),
+  width: z.int().min(4).default(128),
+  depth: z.int().min(1).default(6),
+  heads: z.int().min(1).default(4),
+  mlpRatio: z.number().gt(0).default(4),
+  classes: z.int().min(1).default(10),
+});
+
+const defaultTargets = ['attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2'];
+
+class DigitsModel implements Model {
+  readonly name = 'digits';
+  readonly latentShape: readonly number[];
+  #native: NativeFlowModel | undefined;
+
+  constructor(
+    native: NativeFlowModel,
+    private readonly config: DigitsModelConfig,
+    readonly source: string,
+    readonly device: string,
+    readonly dtype: ModelDType,
+    readonly adapter: AdapterInfo | undefined,
+  ) {
+    this.#native = native;
+    this.latentShape = [config.channels, config.imageSize, config.imageSize];
+  }
+
+  get native(): NativeFlowModel {
+    if (!this.#native) throw new DisposedError('the digits model was used after dispose()');
+    return this.#native;
+  }
+
+  async encode(prompts: readonly string[]): Promise<NativeTensor[]> {
+    const labels = prompts.map((prompt) => {
+      const digit = digitOf(prompt);
+      if (digit < this.config.classes) return digit;
+      throw new ConfigError(`prompt "${prompt}": this model knows the digits 0 to ${this.config.classes - 1}`);
+    });
+    return this.labels(labels);
+  }
+
+  async unconditional(count: number): Promise<NativeTensor[]> {
+    // The class after the last digit is the one that labels were dropped to in pretraining.
+    return this.labels(Array.from({ length: count }, () => this.config.classes));
+  }
+
+  async loadAdapter(directory: string): Promise<void> {
+    await readAdapter(directory, this.native, this.#adapterInfo());
+  }
+
+  async saveAdapter(directory: string, tensors?: Readonly<Record<string, NativeTensor>>): Promise<void> {
+    const own = tensors ? undefined : this.native.trainable();
+    try {
+      await writeAdapter(directory, tensors ?? own!, this.#adapterInfo(), this.source);
+    } finally {
+      if (own) disposeAll(own);
+    }
+  }
+
+  dispose(): void {
+    this.#native = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  private labels(labels: number[]): NativeTensor[] {
+    const data = BigInt64Array.from(labels, BigInt);
+    return [binding().Tensor.from(data, [labels.length], 'int64', this.device)];
+  }
+
+  #adapterInfo(): AdapterInfo {
+    if (this.adapter) return this.adapter;
+    throw new ConfigError('the model was loaded without an adapter: give loadModel { adapter: { rank, alpha } }');
+  }
+}
+
+/** A network with fresh weights, for pretraining. */
+export function newDigitsModel(
+  { type: _, ...config }: z.output<typeof digitsConfigSchema>,
+  source: string,
+  options: LoadModelOptions,
+): Model {
+  const { device = 'cpu', dtype = 'float32', seed = 0n } = options;
+  const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
+  const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
+  const native = new (binding().DigitsModel)(config, seed, lora, dtype, device);
+  return new DigitsModel(native, config, source, device, dtype, adapter);
+}
+
+export async function loadDigitsModel(
+  config: z.output<typeof digitsConfigSchema>,
+  directory: string,
+  source: string,
+  options: LoadModelOptions,
+): Promise<Model> {
+  const model = newDigitsModel(config, source, options);
+  const tensors = await loadTensors(join(directory, 'model.safetensors'));
+  try {
+    await model.native.load('weights', tensors);
+  } finally {
+    disposeAll(tensors);
+  }
+  return model;
+}

@@ -1,0 +1,59 @@
+import type { DType, NativeFlowModel, NativeTensor } from '../native/binding.js';
+
+/** Floating-point types that networks compute in. */
+export type ModelDType = Extract<DType, 'float32' | 'float64' | 'bfloat16' | 'float16'>;
+
+export interface AdapterOptions {
+  /** Rank of the low-rank update (LoRA, arXiv 2106.09685). */
+  rank: number;
+  /** The update is scaled by alpha / rank. */
+  alpha: number;
+  /** Suffixes of the names of the layers to adapt; without it, the model's own choice. */
+  targets?: readonly string[] | undefined;
+}
+
+export interface LoadModelOptions {
+  device?: string | undefined;
+  dtype?: ModelDType | undefined;
+  /** Without it the model has no adapter, and can be sampled from but not fine-tuned. */
+  adapter?: AdapterOptions | undefined;
+  /** Seed of the adapter's initialisation. */
+  seed?: bigint | undefined;
+}
+
+export interface AdapterInfo {
+  rank: number;
+  alpha: number;
+  targets: readonly string[];
+}
+
+/** A generative model: what the trainer and the sampler know of one. */
+export interface Model {
+  /** Its type, such as `'digits'`: the name of its loader. */
+  readonly name: string;
+  /** Where its weights came from: `'digits'` or a directory. Recorded in adapters. */
+  readonly source: string;
+  readonly device: string;
+  readonly dtype: ModelDType;
+  /** Shape of one latent, without the batch. */
+  readonly latentShape: readonly number[];
+  readonly adapter: AdapterInfo | undefined;
+  /** @throws DisposedError after `dispose()` */
+  readonly native: NativeFlowModel;
+
+  /**
+   * What the network is conditioned on, for a batch of prompts; the first dimension of each tensor is the batch.
+   * @throws ConfigError for a prompt that the model cannot follow
+   */
+  encode(prompts: readonly string[]): Promise<NativeTensor[]>;
+  /** The conditioning of no prompt, for guidance. */
+  unconditional(count: number): Promise<NativeTensor[]>;
+
+  /** Reads an adapter in PEFT's layout into the network. @throws CheckpointError if it does not fit */
+  loadAdapter(directory: string): Promise<void>;
+  /** Writes the adapter, or `tensors` in place of its weights, in PEFT's layout. */
+  saveAdapter(directory: string, tensors?: Readonly<Record<string, NativeTensor>>): Promise<void>;
+
+  dispose(): void;
+  [Symbol.dispose](): void;
+}

@@ -1,0 +1,281 @@
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { cancellable } from './cancellation.js';
+import { writeCheckpoint } from './checkpoints.js';
+import {
+  pretrainClassifierSchema,
+  pretrainDigitsSchema,
+  type PretrainClassifierConfig,
+  type PretrainDigitsConfig,
+} from './config/pretrain.js';
+import { validate } from './config/validate.js';
+import { EpochOrder } from './data/epochs.js';
+import { loadMnist, type LabelledImages } from './data/mnist.js';
+import { Purpose, RandomStream, streamOf } from './data/random.js';
+import { NonFiniteError } from './errors.js';
+import { newDigitsModel } from './models/digits.js';
+import type { NativeOptimizer, NativeTensor } from './native/binding.js';
+import { binding } from './native/index.js';
+import { silent, type JobObserver } from './progress.js';
+import { newClassifier } from './rewards/digit-classifier.js';
+import { RunDirectory } from './run-directory.js';
+import { disposeAll, saveTensors } from './safetensors.js';
+import { cyclePrompts, encodeGrid, sampleImages } from './sampler.js';
+import { learningRateAt } from './schedule.js';
+import { averagedWeights, readTrainingState, writeTrainingState } from './training-state.js';
+
+export interface JobOptions {
+  signal?: AbortSignal | undefined;
+  observer?: JobObserver;
+  /** Go on from the newest whole checkpoint of the run in `output`. */
+  resume?: boolean;
+}
+
+export interface PretrainResult {
+  /** The model's directory: config.json, model.safetensors, and the run's records. */
+  directory: string;
+  /** Of a classifier, on the images kept out of training. */
+  accuracy?: number;
+}
+
+/** Skipped updates in a row after which a run stops. */
+const patience = 10;
+
+/**
+ * Trains a network from scratch as a configuration says.
+ * @throws ConfigError for a configuration that is not valid, the signal's reason when aborted (after a checkpoint)
+ */
+export async function pretrain(config: unknown, options: JobOptions = {}): Promise<PretrainResult> {
+  const kinds = { digits: pretrainDigitsSchema, 'digit-classifier': pretrainClassifierSchema };
+  const kind = z.object({ model: z.object({ type: z.enum(['digits', 'digit-classifier']) }) });
+  const { type } = validate(kind, config, 'pretrain configuration').model;
+  const checked = validate(kinds[type] as z.ZodType<PretrainDigitsConfig | PretrainClassifierConfig>, config, 'pretrain configuration');
+  return 'labelDropout' in checked ? pretrainDigits(checked, options) : pretrainClassifier(checked, options);
+}
+
+async function pretrainDigits(config: PretrainDigitsConfig, options: JobOptions): Promise<PretrainResult> {
+  const seed = BigInt(config.seed);
+  const model = newDigitsModel(config.model, config.output, { device: config.device, seed });
+  const data = await loadData(config);
+  const unconditional = await model.unconditional(config.batch);
+  const prompts = cyclePrompts(Array.from({ length: config.model.classes }, (_, digit) => String(digit)), config.samples.count);
+
+  const drawSamples = async (optimizer: NativeOptimizer): Promise<Uint8Array> => {
+    const { steps, solver, guidance } = config.samples;
+    const images = await sampleImages(model, {
+      prompts, steps, solver, guidance, seed: BigInt(config.samples.seed),
+      average: config.optimizer.emaDecay > 0 ? optimizer : undefined, signal: options.signal,
+    });
+    try {
+      return await encodeGrid(images, config.samples.columns);
+    } finally {
+      images.dispose();
+    }
+  };
+
+  const result = await train(config, options, {
+    weights: () => model.native.weights(),
+    load: (weights) => model.native.load('weights', weights),
+    optimizer: optimizerOf(model.native, config),
+    data,
+    async accumulate(batch, step) {
+      // Latents are in [−1, 1].
+      const x1 = await binding().gatherImages(data.images, batch.rows, batch.shifts, 2, -1);
+      const conditioning = await model.encode(Array.from(batch.labels, String));
+      try {
+        return await cancellable(options.signal, (cancellation) =>
+          binding().flowMatching(model.native, {
+            x1, conditioning, unconditional, dropout: config.labelDropout,
+            timeDistribution: config.timeDistribution, seed, step, cancellation,
+          }),
+        );
+      } finally {
+        x1.dispose();
+        disposeAll(conditioning);
+      }
+    },
+    drawSamples,
+  });
+  model.dispose();
+  disposeAll(unconditional);
+  return result;
+}
+
+async function pretrainClassifier(config: PretrainClassifierConfig, options: JobOptions): Promise<PretrainResult> {
+  const seed = BigInt(config.seed);
+  const classifier = newClassifier(config.model, seed, config.device);
+  const data = await loadData(config);
+  return train(config, options, {
+    weights: () => classifier.weights(),
+    load: (weights) => classifier.load(weights),
+    optimizer: optimizerOf(classifier, config),
+    data,
+    async accumulate(batch, step) {
+      options.signal?.throwIfAborted();
+      let images = await binding().gatherImages(data.images, batch.rows, batch.shifts, 1, 0);
+      try {
+        if (config.data.noise > 0) {
+          const random = new RandomStream(seed, streamOf(step, 2, Purpose.data));
+          // (1 − s) image + s ε: what a flow's latents look like shortly before time 1.
+          const t = Float32Array.from(batch.rows, () => 1 - config.data.noise * random.uniform());
+          const clean = images;
+          images = await binding().renoise(clean, t, { seed, stream: streamOf(step, 0, Purpose.renoise) }, 1);
+          clean.dispose();
+        }
+        const { loss, correct } = await classifier.accumulate(images, batch.labels, config.labelSmoothing);
+        return { loss, accuracy: correct / batch.rows.length };
+      } finally {
+        images.dispose();
+      }
+    },
+    async measure() {
+      let correct = 0;
+      for (let first = 0; first < data.heldOut.length; first += 500) {
+        const rows = data.heldOut.slice(first, first + 500);
+        const images = await binding().gatherImages(data.images, rows, undefined, 1, 0);
+        const labels = rows.map((row) => data.labels[row]!);
+        const { predicted, features } = await classifier.logProbability(images, labels, false);
+        correct += predicted.filter((label, index) => label === labels[index]).length;
+        disposeAll([images, features]);
+      }
+      return data.heldOut.length ? correct / data.heldOut.length : undefined;
+    },
+  });
+}
+
+interface Batch {
+  rows: Int32Array;
+  labels: Int32Array;
+  shifts: Int32Array | undefined;
+}
+
+/** What differs between the networks that can be trained. */
+interface Task {
+  weights(): Record<string, NativeTensor>;
+  load(weights: Record<string, NativeTensor>): Promise<void>;
+  optimizer: NativeOptimizer;
+  data: LabelledImages;
+  /** Adds one batch's gradients. */
+  accumulate(batch: Batch, step: number): Promise<{ loss: number; accuracy?: number }>;
+  drawSamples?(optimizer: NativeOptimizer): Promise<Uint8Array>;
+  /** Accuracy on held-out images. */
+  measure?(): Promise<number | undefined>;
+}
+
+type Config = PretrainDigitsConfig | PretrainClassifierConfig;
+
+async function loadData(config: Config): Promise<LabelledImages> {
+  const data = await loadMnist(config.data.heldOut);
+  if (config.device === 'cpu') return data;
+  const images = await data.images.to(undefined, config.device);
+  data.images.dispose();
+  return { ...data, images };
+}
+
+function optimizerOf(owner: ConstructorParameters<ReturnType<typeof binding>['AdamW']>[0], config: Config): NativeOptimizer {
+  const { betas, epsilon, weightDecay, emaDecay } = config.optimizer;
+  return new (binding().AdamW)(owner, { beta1: betas[0], beta2: betas[1], epsilon, weightDecay, emaDecay });
+}
+
+async function train(config: Config, options: JobOptions, task: Task): Promise<PretrainResult> {
+  const { observer = silent } = options;
+  const { optimizer, data } = task;
+  const seed = BigInt(config.seed);
+  const order = new EpochOrder(data.train.length, seed);
+  let step = 0;
+  let saved = -1;
+  let seconds = 0;
+  let run: RunDirectory;
+  if (options.resume) {
+    const resumed = await RunDirectory.resume(config.output, (error) => observer.note(`passed over: ${error.message}`));
+    run = resumed.directory;
+    const state = await readTrainingState(resumed.checkpoint.directory, seed, task.load, optimizer);
+    step = saved = state.step;
+    seconds = state.totals['seconds'] ?? 0;
+    await run.rewindMetrics(step);
+    observer.note(`resumed ${run.path} at step ${step}`);
+  } else {
+    run = await RunDirectory.create(config.output);
+    observer.note(`writing to ${run.path}`);
+  }
+
+  const save = async () => {
+    if (saved === step) return;
+    await writeCheckpoint(run.checkpoints, step, config.checkpoints.keep, async (directory) => {
+      const weights = task.weights();
+      const state = { step, seed: String(seed), position: step * config.batch, algorithm: {}, totals: { seconds } };
+      try {
+        await writeTrainingState(directory, state, weights, optimizer);
+      } finally {
+        disposeAll(weights);
+      }
+    });
+    saved = step;
+  };
+
+  observer.begin(config.steps, step);
+  let skippedInARow = 0;
+  try {
+    while (step < config.steps) {
+      const start = performance.now();
+      const { loss, accuracy } = await task.accumulate(drawBatch(config, data, order, seed, step), step);
+      const learningRate = learningRateAt(config.optimizer, step, config.steps);
+      const { gradNorm, skipped } = await optimizer.step(learningRate, config.optimizer.clip);
+      skippedInARow = skipped ? skippedInARow + 1 : 0;
+      if (skippedInARow === patience) {
+        throw new NonFiniteError(`the gradient was not finite in ${patience} steps in a row, up to step ${step}; try a lower optimizer.learningRate`);
+      }
+      step++;
+      seconds += (performance.now() - start) / 1000;
+      await run.appendMetrics({ step, loss, ...(accuracy !== undefined && { accuracy }), gradNorm, learningRate, seconds });
+      observer.advance(step, { loss, ...(accuracy !== undefined && { accuracy }) });
+      if (step % config.checkpoints.every === 0) await save();
+      if (task.drawSamples && 'samples' in config && config.samples.every && step % config.samples.every === 0) {
+        await run.writeSamples(step, await task.drawSamples(optimizer));
+      }
+    }
+  } catch (error) {
+    await save().catch((failure: Error) => observer.note(failure.message));
+    throw error;
+  } finally {
+    observer.end();
+  }
+  await save();
+  return finish(config, task, run, observer, step);
+}
+
+function drawBatch(config: Config, data: LabelledImages, order: EpochOrder, seed: bigint, step: number): Batch {
+  const rows = order.slice(step * config.batch, config.batch).map((position) => data.train[position]!);
+  const labels = rows.map((row) => data.labels[row]!);
+  const { shift } = config.data;
+  if (shift === 0) return { rows, labels, shifts: undefined };
+  const random = new RandomStream(seed, streamOf(step, 1, Purpose.data));
+  const shifts = Int32Array.from({ length: 2 * rows.length }, () => random.below(2 * shift + 1) - shift);
+  return { rows, labels, shifts };
+}
+
+async function finish(config: Config, task: Task, run: RunDirectory, observer: JobObserver, step: number): Promise<PretrainResult> {
+  const averaged = averagedWeights(task.optimizer);
+  const own = averaged ?? task.weights();
+  const stored: Record<string, NativeTensor> = {};
+  try {
+    for (const [name, tensor] of Object.entries(own)) stored[name] = await tensor.to(config.storage, 'cpu');
+    await saveTensors(join(run.path, 'model.safetensors'), stored, { format: 'pt' });
+    if (task.drawSamples) {
+      observer.note(`samples: ${await run.writeSamples(step, await task.drawSamples(task.optimizer))}`);
+    }
+    // What is measured is what was stored.
+    await task.load(stored);
+  } finally {
+    disposeAll(stored);
+    disposeAll(own);
+  }
+  await run.writeConfig(config.model);
+  await run.write('recipe.json', `${JSON.stringify(config, null, 2)}\n`);
+  const accuracy = await task.measure?.();
+  if (accuracy !== undefined) observer.note(`held-out accuracy: ${(100 * accuracy).toFixed(2)} %`);
+  observer.note(`model: ${run.path}`);
+  return { directory: run.path, ...(accuracy !== undefined && { accuracy }) };
+}

@@ -1,0 +1,126 @@
+import { MultiBar, Presets, type SingleBar } from 'cli-progress';
+
+/** What a job tells about itself while it runs. */
+export interface JobObserver {
+  /** The job has `total` steps, `done` of them behind it. */
+  begin(total: number, done: number): void;
+  /** Step `done` is complete. `figures` are shown as they are; `evaluations` is how many the step made. */
+  advance(done: number, figures: Readonly<Record<string, number>>, evaluations?: number): void;
+  /** One line for the reader: what happens now, what was found, where something was written. */
+  note(line: string): void;
+  end(): void;
+}
+
+export const silent: JobObserver = { begin() {}, advance() {}, note() {}, end() {} };
+
+/** A bar on a terminal, plain lines elsewhere. */
+export function observe(stream: NodeJS.WriteStream = process.stderr): JobObserver {
+  return stream.isTTY ? new BarObserver(stream) : new LineObserver(stream);
+}
+
+const format = (figures: Readonly<Record<string, number>>) =>
+  Object.entries(figures)
+    .map(([name, value]) => `${name} ${Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(1) : value.toPrecision(4)}`)
+    .join('  ');
+
+/** Speed and time left, from the steps seen since the job began or was resumed. */
+class Pace {
+  #start = performance.now();
+  #first = 0;
+  #total = 0;
+  #evaluations = 0;
+
+  begin(total: number, done: number): void {
+    this.#start = performance.now();
+    this.#first = done;
+    this.#total = total;
+    this.#evaluations = 0;
+  }
+
+  describe(done: number, evaluations: number): string {
+    this.#evaluations += evaluations;
+    const seconds = (performance.now() - this.#start) / 1000;
+    const left = (seconds / Math.max(1, done - this.#first)) * (this.#total - done);
+    const speed = this.#evaluations ? `${Math.round(this.#evaluations / seconds)} evaluations/s` : `${((done - this.#first) / seconds).toFixed(2)} steps/s`;
+    return `${speed}  ${duration(left)} left`;
+  }
+}
+
+/** `75` to `1m15s`. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole}s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}m${String(whole % 60).padStart(2, '0')}s`;
+  return `${Math.floor(minutes / 60)}h${String(minutes % 60).padStart(2, '0')}m`;
+}
+
+class BarObserver implements JobObserver {
+  readonly #pace = new Pace();
+  #bars: MultiBar | undefined;
+  #bar: SingleBar | undefined;
+
+  constructor(private readonly stream: NodeJS.WriteStream) {}
+
+  begin(total: number, done: number): void {
+    this.#pace.begin(total, done);
+    this.#bars = new MultiBar(
+      {
+        stream: this.stream,
+        format: '{bar} {value}/{total}  {figures}  {pace}',
+        barsize: 24,
+        hideCursor: true,
+        // Ctrl-C is the command's own: it writes a checkpoint first.
+        gracefulExit: false,
+      },
+      Presets.shades_classic,
+    );
+    this.#bar = this.#bars.create(total, done, { figures: '', pace: '' });
+  }
+
+  advance(done: number, figures: Readonly<Record<string, number>>, evaluations = 0): void {
+    this.#bar?.update(done, { figures: format(figures), pace: this.#pace.describe(done, evaluations) });
+  }
+
+  note(line: string): void {
+    if (this.#bars?.isActive) this.#bars.log(`${line}\n`);
+    else this.stream.write(`${line}\n`);
+  }
+
+  end(): void {
+    this.#bars?.stop();
+    this.#bars = undefined;
+    this.#bar = undefined;
+  }
+}
+
+/** Seconds between lines, so that a log of a long run stays readable. */
+const lineInterval = 5;
+
+class LineObserver implements JobObserver {
+  readonly #pace = new Pace();
+  #total = 0;
+  #last = -Infinity;
+
+  constructor(private readonly stream: NodeJS.WritableStream) {}
+
+  begin(total: number, done: number): void {
+    this.#total = total;
+    this.#last = -Infinity;
+    this.#pace.begin(total, done);
+  }
+
+  advance(done: number, figures: Readonly<Record<string, number>>, evaluations = 0): void {
+    const pace = this.#pace.describe(done, evaluations);
+    const now = performance.now() / 1000;
+    if (now - this.#last < lineInterval && done < this.#total) return;
+    this.#last = now;
+    this.note(`step ${done}/${this.#total}  ${format(figures)}  ${pace}`);
+  }
+
+  note(line: string): void {
+    this.stream.write(`${line}\n`);
+  }
+
+  end(): void {}
+}

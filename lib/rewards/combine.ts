@@ -1,0 +1,46 @@
+import { ConfigError } from '../errors.js';
+import { binding } from '../native/index.js';
+import { Tensor } from '../tensor.js';
+import { score, type Reward, type RewardScore } from './reward.js';
+
+/**
+ * A weighted sum of rewards. Its score carries the unweighted values of each as `parts`.
+ * @throws ConfigError if there are none or a weight is not finite
+ */
+export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): Reward {
+  if (parts.length === 0) throw new ConfigError('combine: expected at least one [reward, weight], got none');
+  for (const [reward, weight] of parts) {
+    if (!Number.isFinite(weight)) throw new ConfigError(`combine: the weight of "${reward.name}" is ${weight}, expected a finite number`);
+  }
+  const names = uniqueNames(parts.map(([reward]) => reward.name));
+  return {
+    name: names.join(' + '),
+    async score(images, prompts, options = {}): Promise<RewardScore> {
+      const scores: RewardScore[] = [];
+      try {
+        for (const [reward] of parts) scores.push(await score(reward, images, prompts, options));
+        const values = Float32Array.from(prompts, (_, image) =>
+          parts.reduce((sum, [, weight], part) => sum + weight * scores[part]!.values[image]!, 0),
+        );
+        const result: RewardScore = {
+          values,
+          parts: Object.fromEntries(scores.map((part, index) => [names[index]!, part.values])),
+        };
+        if (options.gradient) {
+          const grads = scores.map((part) => part.grad!.native);
+          result.grad = Tensor.wrap(await binding().weightedSum(grads, parts.map(([, weight]) => weight)));
+        }
+        return result;
+      } finally {
+        for (const part of scores) part.grad?.dispose();
+      }
+    },
+  };
+}
+
+function uniqueNames(names: readonly string[]): string[] {
+  return names.map((name, index) => {
+    const earlier = names.slice(0, index).filter((other) => other === name).length;
+    return earlier ? `${name}-${earlier + 1}` : name;
+  });
+}

@@ -1,0 +1,85 @@
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { shippedDirectory } from '../package.js';
+import { readJson } from '../config/read.js';
+import { validate } from '../config/validate.js';
+import { digitOf } from '../data/digit-prompts.js';
+import type { NativeClassifier } from '../native/binding.js';
+import { binding } from '../native/index.js';
+import { disposeAll, loadTensors } from '../safetensors.js';
+import { Tensor } from '../tensor.js';
+import type { Judge, Reward } from './reward.js';
+
+/** A small convolutional classifier of handwritten digits. */
+export const digitClassifierConfigSchema = z.strictObject({
+  type: z.literal('digit-classifier'),
+  imageSize: z.int().min(1).default(28),
+  channels: z.int().min(1).default(1),
+  /** Of the convolutions, each of which halves the image. */
+  widths: z.array(z.int().min(1)).min(1).default([16, 32, 64]),
+  features: z.int().min(1).default(64),
+  classes: z.int().min(2).default(10),
+});
+
+export interface DigitClassifierOptions {
+  /** Where its config.json and model.safetensors are; default: the classifier that comes with the package. */
+  directory?: string | undefined;
+  device?: string | undefined;
+}
+
+/** log p(the digit that the prompt asks for | image), by a classifier that reads the image. */
+export function digitClassifier(options: DigitClassifierOptions = {}): Reward {
+  const network = lazily(() => loadClassifier(options.directory ?? shippedDirectory('digit-classifier'), options.device));
+  return {
+    name: 'digit-classifier',
+    async score(images, prompts, { gradient = false } = {}) {
+      const labels = Int32Array.from(prompts, digitOf);
+      const reading = await (await network()).logProbability(images.native, labels, gradient);
+      reading.features.dispose();
+      return reading.grad ? { values: reading.values, grad: Tensor.wrap(reading.grad) } : { values: reading.values };
+    },
+  };
+}
+
+/** Reads the digit in an image; its features are the classifier's last hidden layer. */
+export function digitJudge(options: DigitClassifierOptions = {}): Judge {
+  const network = lazily(() => loadClassifier(options.directory ?? shippedDirectory('digit-judge'), options.device));
+  return {
+    name: 'digit-judge',
+    async judge(images, prompts) {
+      const labels = Int32Array.from(prompts, digitOf);
+      const { predicted, features } = await (await network()).logProbability(images.native, labels, false);
+      return { matches: Array.from(labels, (label, image) => predicted[image] === label), features: Tensor.wrap(features) };
+    },
+  };
+}
+
+/** A network with fresh weights, for pretraining. */
+export function newClassifier(
+  { type: _, ...config }: z.output<typeof digitClassifierConfigSchema>,
+  seed: bigint,
+  device = 'cpu',
+): NativeClassifier {
+  return new (binding().DigitClassifier)(config, seed, device);
+}
+
+async function loadClassifier(directory: string, device?: string): Promise<NativeClassifier> {
+  const path = join(directory, 'config.json');
+  const config = validate(digitClassifierConfigSchema, await readJson(path), path);
+  const classifier = newClassifier(config, 0n, device);
+  const tensors = await loadTensors(join(directory, 'model.safetensors'));
+  try {
+    await classifier.load(tensors);
+  } finally {
+    disposeAll(tensors);
+  }
+  return classifier;
+}
+
+/** Loads on first use: a reward is named in a configuration before anything native is needed. */
+function lazily<T>(load: () => Promise<T>): () => Promise<T> {
+  let loading: Promise<T> | undefined;
+  return () => (loading ??= load());
+}

@@ -1,0 +1,31 @@
+import { z } from 'zod';
+
+import { validate } from '../config/validate.js';
+import { binding } from '../native/index.js';
+import { Tensor } from '../tensor.js';
+import type { Reward } from './reward.js';
+
+export const strokeWeightOptionsSchema = z.strictObject({
+  /** Multiplies the mean intensity, a number in [0, 1]; negative rewards thin strokes. */
+  scale: z.number().default(10),
+});
+
+export type StrokeWeightOptions = z.input<typeof strokeWeightOptionsSchema>;
+
+/** A reward of style: how much ink an image has, `scale` times its mean intensity. */
+export function strokeWeight(options: StrokeWeightOptions = {}): Reward {
+  const { scale } = validate(strokeWeightOptionsSchema, options, 'strokeWeight options');
+  return {
+    name: 'stroke-weight',
+    async score(images, _prompts, { gradient = false } = {}) {
+      const { values, grad } = await binding().meanIntensity(images.native, gradient);
+      const scaled = values.map((value) => scale * value);
+      if (!grad) return { values: scaled };
+      try {
+        return { values: scaled, grad: Tensor.wrap(await binding().weightedSum([grad], [scale])) };
+      } finally {
+        grad.dispose();
+      }
+    },
+  };
+}

@@ -1,0 +1,115 @@
+import { encode } from 'fast-png';
+
+import type { SolverName } from './algorithms.js';
+import { cancellable } from './cancellation.js';
+import type { Model } from './models/model.js';
+import type { NativeOptimizer, NativeTensor } from './native/binding.js';
+import { binding } from './native/index.js';
+import { disposeAll } from './safetensors.js';
+
+export interface SampleOptions {
+  prompts: readonly string[];
+  /** Sample i starts from noise that depends on `seed` and i alone, whatever the batches. */
+  seed: bigint;
+  /** Steps of the solver, uniform in time; default 20. */
+  steps?: number;
+  solver?: SolverName;
+  /** Classifier-free guidance; default 1, none. */
+  guidance?: number;
+  /** `'pretrained'`: with the adapter off. */
+  weights?: 'trained' | 'pretrained';
+  /** Sample with this optimizer's averaged weights. */
+  average?: NativeOptimizer | undefined;
+  /** Samples a network evaluation; default 128. */
+  batch?: number;
+  signal?: AbortSignal | undefined;
+}
+
+export interface SampleBatch {
+  /** [B, channels, H, W] in [0, 1], not clamped. The receiver disposes of it. */
+  images: NativeTensor;
+  prompts: readonly string[];
+  /** Network evaluations, one sample at one time counted as one. */
+  forwards: number;
+}
+
+/** Draws one image a prompt, a batch at a time. */
+export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
+  const { prompts, seed, steps = 20, solver = 'heun', guidance = 1, weights = 'trained', average, batch = 128 } = options;
+  const times = Array.from({ length: steps + 1 }, (_, step) => step / steps);
+  for (let first = 0; first < prompts.length; first += batch) {
+    const part = prompts.slice(first, first + batch);
+    const conditioning = await model.encode(part);
+    const unconditional = guidance === 1 ? undefined : await model.unconditional(part.length);
+    try {
+      const { latents, forwards } = await cancellable(options.signal, (cancellation) =>
+        binding().sample(model.native, {
+          conditioning,
+          ...(unconditional && { unconditional }),
+          guidance,
+          solver,
+          times,
+          shape: [part.length, ...model.latentShape],
+          seed,
+          firstSample: first,
+          weights,
+          ...(average && { average }),
+          cancellation,
+        }),
+      );
+      try {
+        yield { images: await model.native.images(latents), prompts: part, forwards };
+      } finally {
+        latents.dispose();
+      }
+    } finally {
+      disposeAll(conditioning);
+      if (unconditional) disposeAll(unconditional);
+    }
+  }
+}
+
+/** Draws one image a prompt: [N, channels, H, W] in [0, 1], not clamped. */
+export async function sampleImages(model: Model, options: SampleOptions): Promise<NativeTensor> {
+  const batches: NativeTensor[] = [];
+  for await (const { images } of sampleBatches(model, options)) batches.push(images);
+  if (batches.length === 1) return batches[0]!;
+  try {
+    return await concatenate(batches);
+  } finally {
+    disposeAll(batches);
+  }
+}
+
+/** Float32 tensors joined along their first dimension, on the first one's device. */
+export async function concatenate(tensors: readonly NativeTensor[]): Promise<NativeTensor> {
+  const first = tensors[0]!;
+  const rows = tensors.reduce((sum, tensor) => sum + tensor.shape[0]!, 0);
+  const rowLength = first.shape.slice(1).reduce((product, length) => product * length, 1);
+  const data = new Float32Array(rows * rowLength);
+  let offset = 0;
+  for (const tensor of tensors) {
+    const part = (await tensor.data()) as Float32Array;
+    data.set(part, offset);
+    offset += part.length;
+  }
+  return binding().Tensor.from(data, [rows, ...first.shape.slice(1)], 'float32', first.device);
+}
+
+/**
+ * One PNG of all images side by side.
+ * @param text stored as the PNG's text metadata, such as the settings the images were drawn with
+ */
+export async function encodeGrid(
+  images: NativeTensor,
+  columns: number,
+  text: Readonly<Record<string, string>> = {},
+): Promise<Uint8Array> {
+  const grid = await binding().imageGrid(images, columns, 2);
+  return encode({ ...grid, depth: 8, text: { Software: 'eam-torch', ...text } });
+}
+
+/** `count` prompts that go through `prompts` in turn. */
+export function cyclePrompts(prompts: readonly string[], count: number): string[] {
+  return Array.from({ length: count }, (_, index) => prompts[index % prompts.length]!);
+}

@@ -1,0 +1,283 @@
+import { z } from 'zod';
+
+import type { Algorithm } from './algorithms.js';
+import { cancellable } from './cancellation.js';
+import { writeCheckpoint, type Checkpoint } from './checkpoints.js';
+import { checkpointsSchema, optimizerSchema } from './config/common.js';
+import { validate } from './config/validate.js';
+import { EpochOrder } from './data/epochs.js';
+import { ConfigError, NonFiniteError } from './errors.js';
+import type { Model } from './models/model.js';
+import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics, NativeTensor } from './native/binding.js';
+import { binding } from './native/index.js';
+import { score, type Reward } from './rewards/reward.js';
+import { disposeAll } from './safetensors.js';
+import { sampleImages, type SampleOptions } from './sampler.js';
+import { learningRateAt } from './schedule.js';
+import { spreadOf } from './statistics.js';
+import { Tensor } from './tensor.js';
+import { averagedWeights, readTrainingState, writeTrainingState } from './training-state.js';
+
+const settingsSchema = z.strictObject({
+  optimizer: optimizerSchema,
+  batch: z.int().min(1).default(32),
+  seed: z.bigint().min(0n).max(2n ** 64n - 1n),
+  checkpoints: z.strictObject({ directory: z.string().min(1), ...checkpointsSchema.shape }).optional(),
+  nonFinite: z
+    .strictObject({ fraction: z.number().min(0).max(1).default(0.5), patience: z.int().min(1).default(5) })
+    .prefault({}),
+});
+
+export interface TrainerOptions {
+  /** Loaded with an adapter: only the adapter is trained. */
+  model: Model;
+  reward: Reward;
+  /** Drawn in a shuffled order, each once before any comes again. */
+  prompts: readonly string[];
+  algorithm: Algorithm;
+  optimizer: z.input<typeof optimizerSchema>;
+  /** Samples a step; default 32. */
+  batch?: number;
+  /** Determines everything random; default 0. */
+  seed?: number | bigint;
+  /** Without it nothing is written. */
+  checkpoints?: z.input<typeof settingsSchema>['checkpoints'];
+  /**
+   * The run stops with NonFiniteError after `patience` (5) steps in a row in which more than `fraction` (0.5) of the
+   * samples were dropped or the update was skipped, because a reward, gradient or loss was not finite.
+   */
+  nonFinite?: { fraction?: number; patience?: number };
+}
+
+/** Network evaluations: one sample at one time is one. */
+export interface Evaluations {
+  forwards: number;
+  /** Vector–Jacobian products with respect to the network's input. */
+  vjps: number;
+  backwards: number;
+}
+
+export interface StepMetrics extends Evaluations {
+  /** Steps done, this one included. */
+  step: number;
+  /** Mean and standard deviation of the reward over the batch, before λ. */
+  reward: number;
+  rewardStd: number;
+  /** Mean of each reward of a combined one, unweighted. */
+  rewards: Record<string, number>;
+  loss: number;
+  gradNorm: number;
+  learningRate: number;
+  /** Samples left out because a reward, gradient or loss was not finite. */
+  dropped: number;
+  /** Samples whose reward gradient was clipped. */
+  clipped: number;
+  /** Whether the update was left out because its gradient was not finite. */
+  skipped: boolean;
+  rewardGradientNorm: number;
+  scoreNorm: number;
+  /** Of this step. */
+  seconds: number;
+  /** Since the first step, interruptions left out. */
+  total: Evaluations & { seconds: number };
+}
+
+const noEvaluations = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };
+
+/**
+ * Fine-tunes a model's adapter towards a reward.
+ *
+ *     const trainer = new Trainer({ model, reward, prompts, algorithm: eam(), optimizer: { learningRate: 1e-3 } });
+ *     for await (const step of trainer.run({ steps: 100 })) console.log(step.reward);
+ */
+export class Trainer {
+  readonly #options: TrainerOptions;
+  readonly #settings: z.output<typeof settingsSchema>;
+  readonly #order: EpochOrder;
+  readonly #algorithm: NativeAlgorithm;
+  readonly #optimizer: NativeOptimizer;
+  #step = 0;
+  #saved = -1;
+  #total = { ...noEvaluations };
+  #running = false;
+
+  /** @throws ConfigError for settings out of range or a model without an adapter */
+  constructor(options: TrainerOptions) {
+    const { optimizer, batch, checkpoints, nonFinite } = options;
+    this.#settings = validate(
+      settingsSchema,
+      { optimizer, batch, checkpoints, nonFinite, seed: BigInt(options.seed ?? 0) },
+      'trainer options',
+    );
+    if (!options.model.adapter) {
+      throw new ConfigError('model: fine-tuning trains an adapter; load the model with { adapter: { rank, alpha } }');
+    }
+    if (options.prompts.length === 0) throw new ConfigError('prompts: expected at least one, got none');
+    this.#options = options;
+    this.#order = new EpochOrder(options.prompts.length, this.#settings.seed);
+    this.#algorithm = options.algorithm.create(options.model.native);
+    const { betas, epsilon, weightDecay, emaDecay } = this.#settings.optimizer;
+    this.#optimizer = new (binding().AdamW)(options.model.native, {
+      beta1: betas[0], beta2: betas[1], epsilon, weightDecay, emaDecay,
+    });
+  }
+
+  /** Steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /**
+   * Trains until `steps` steps are done in all (those before a resume included), and yields after each. A checkpoint
+   * is written every so many steps, at the end, and whenever the run stops before: on abort, on an error, and when
+   * the loop is left.
+   *
+   * @throws the signal's reason when aborted; NonFiniteError; EamError with code ERR_EAM_REWARD for a reward that fails
+   */
+  async *run({ steps, signal }: { steps: number; signal?: AbortSignal | undefined }): AsyncGenerator<StepMetrics, void, void> {
+    if (this.#running) throw new ConfigError('run: this trainer is already running');
+    this.#running = true;
+    let badInARow = 0;
+    let failed = true;
+    try {
+      while (this.#step < steps) {
+        const metrics = await this.#advance(steps, signal);
+        const bad = metrics.skipped || metrics.dropped > this.#settings.nonFinite.fraction * this.#settings.batch;
+        badInARow = bad ? badInARow + 1 : 0;
+        if (badInARow >= this.#settings.nonFinite.patience) {
+          throw new NonFiniteError(
+            `rewards, gradients or losses were not finite for ${badInARow} steps in a row, up to step ${this.#step}; ` +
+              `${metrics.dropped} of ${this.#settings.batch} samples of the last one were dropped`,
+          );
+        }
+        if (this.#settings.checkpoints && this.#step % this.#settings.checkpoints.every === 0) await this.save();
+        yield metrics;
+      }
+      failed = false;
+    } finally {
+      this.#running = false;
+      // A failure on the way out must not hide the one that led here.
+      if (failed) await this.save().catch(() => undefined);
+    }
+    await this.save();
+  }
+
+  /** One image a prompt from the fine-tuned model, with averaged weights where the optimizer averages. */
+  sample(options: Omit<SampleOptions, 'average'>): Promise<NativeTensor> {
+    return sampleImages(this.#options.model, { ...options, average: this.averaging });
+  }
+
+  /** What to sample with, where the optimizer averages. */
+  get averaging(): NativeOptimizer | undefined {
+    return this.#settings.optimizer.emaDecay > 0 ? this.#optimizer : undefined;
+  }
+
+  /** Writes a checkpoint of the last complete step, unless there is one. */
+  async save(): Promise<Checkpoint | undefined> {
+    const { checkpoints } = this.#settings;
+    if (!checkpoints || this.#saved === this.#step) return undefined;
+    const written = await writeCheckpoint(checkpoints.directory, this.#step, checkpoints.keep, (directory) => this.#write(directory));
+    this.#saved = this.#step;
+    return written;
+  }
+
+  /** Goes on from a checkpoint. @throws CheckpointError if it is damaged or of another run */
+  async resume(directory: string): Promise<void> {
+    const { native } = this.#options.model;
+    const state = await readTrainingState(directory, this.#settings.seed, (weights) => native.load('trainable', weights), this.#optimizer);
+    this.#algorithm.load(state.algorithm);
+    this.#step = this.#saved = state.step;
+    this.#total = { ...noEvaluations, ...state.totals };
+  }
+
+  async #advance(steps: number, signal: AbortSignal | undefined): Promise<StepMetrics> {
+    const start = performance.now();
+    const { batch, optimizer, seed } = this.#settings;
+    const { model, prompts } = this.#options;
+    const drawn = Array.from(this.#order.slice(this.#step * batch, batch), (index) => prompts[index]!);
+    // What a half-done step learned about reward gradients is undone with it.
+    const before = this.#algorithm.state();
+    const conditioning = await model.encode(drawn);
+    const unconditional = this.#options.algorithm.guidance === 1 ? undefined : await model.unconditional(batch);
+    try {
+      const rollout = await cancellable(signal, (cancellation) =>
+        this.#algorithm.rollout({
+          conditioning,
+          ...(unconditional && { unconditional }),
+          shape: [batch, ...model.latentShape],
+          seed,
+          step: this.#step,
+          cancellation,
+        }),
+      );
+      try {
+        const scored = await score(this.#options.reward, Tensor.wrap(rollout.images), drawn, { gradient: true });
+        let native: NativeStepMetrics;
+        try {
+          native = await cancellable(signal, (cancellation) =>
+            this.#algorithm.accumulate(rollout, scored.values, scored.grad!.native, cancellation),
+          );
+        } finally {
+          scored.grad!.dispose();
+        }
+        const learningRate = learningRateAt(optimizer, this.#step, steps);
+        const { gradNorm, skipped } = await this.#optimizer.step(learningRate, optimizer.clip);
+        this.#step++;
+        return this.#measure(native, scored, { gradNorm, skipped, learningRate, seconds: (performance.now() - start) / 1000 });
+      } finally {
+        rollout.dispose();
+      }
+    } catch (error) {
+      this.#algorithm.load(before);
+      throw error;
+    } finally {
+      disposeAll(conditioning);
+      if (unconditional) disposeAll(unconditional);
+    }
+  }
+
+  #measure(
+    native: NativeStepMetrics,
+    scored: { values: Float32Array; parts?: Readonly<Record<string, Float32Array>> },
+    update: Pick<StepMetrics, 'gradNorm' | 'skipped' | 'learningRate' | 'seconds'>,
+  ): StepMetrics {
+    const { loss, dropped, clipped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm } = native;
+    this.#total = {
+      forwards: this.#total.forwards + forwards,
+      vjps: this.#total.vjps + vjps,
+      backwards: this.#total.backwards + backwards,
+      seconds: this.#total.seconds + update.seconds,
+    };
+    const reward = spreadOf(scored.values);
+    const parts = scored.parts ?? { [this.#options.reward.name]: scored.values };
+    return {
+      step: this.#step,
+      reward: reward.mean,
+      rewardStd: reward.std,
+      rewards: Object.fromEntries(Object.entries(parts).map(([name, values]) => [name, spreadOf(values).mean])),
+      loss, dropped, clipped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm,
+      ...update,
+      total: this.#total,
+    };
+  }
+
+  async #write(directory: string): Promise<void> {
+    const { model } = this.#options;
+    const weights = model.native.trainable();
+    const averaged = averagedWeights(this.#optimizer);
+    try {
+      await model.saveAdapter(directory, averaged ?? weights);
+      const state = {
+        step: this.#step,
+        seed: String(this.#settings.seed),
+        position: this.#step * this.#settings.batch,
+        algorithm: this.#algorithm.state(),
+        totals: this.#total,
+      };
+      await writeTrainingState(directory, state, weights, this.#optimizer);
+    } finally {
+      disposeAll(weights);
+      if (averaged) disposeAll(averaged);
+    }
+  }
+}
