@@ -62,15 +62,22 @@ export interface NativeOptimizer {
 export interface NativeRollout {
   readonly images: NativeTensor;
   readonly endpoint: NativeTensor;
+  /** Network evaluations, one a sample: a batch of B counts B, whatever the micro-batch. */
   readonly forwards: number;
+  /** Of the rollout and its two tensors. */
   dispose(): void;
 }
 
 export interface NativeStepMetrics {
+  /** Mean over the samples that were kept; 0 where none was. */
   loss: number;
+  /** NaN for a dropped sample. */
   perSample: Float32Array;
+  /** Samples left out because reward, gradient or loss were not finite. */
   dropped: number;
+  /** Samples whose reward gradient was clipped at the running quantile. */
   clipped: number;
+  /** Of the whole iteration, rollout included, one a sample; `vjps` through the pretrained network. */
   forwards: number;
   vjps: number;
   backwards: number;
@@ -80,6 +87,7 @@ export interface NativeStepMetrics {
 
 /** One interface for every reward fine-tuning algorithm (EAM today, Adjoint Matching next). */
 export interface NativeAlgorithm {
+  /** Conditioning tensors have a row a sample, or one for all; `shape` is [B, …]. */
   rollout(args: {
     conditioning: NativeTensor[];
     unconditional?: NativeTensor[];
@@ -88,6 +96,7 @@ export interface NativeAlgorithm {
     step: number;
     cancellation: NativeCancellation;
   }): Promise<NativeRollout>;
+  /** Spends the rollout. Values that are not finite drop their samples. After a cancellation the gradients are partial. */
   accumulate(
     rollout: NativeRollout,
     rewardValues: Float32Array,
@@ -152,8 +161,8 @@ export interface NativeClassifier {
     labels: Int32Array,
     wantGrad: boolean,
   ): Promise<{ values: Float32Array; grad?: NativeTensor; predicted: Int32Array; features: NativeTensor }>;
-  /** One cross-entropy forward and backward; gradients are added to the weights' .grad. */
-  accumulate(images: NativeTensor, labels: Int32Array): Promise<{ loss: number; correct: number }>;
+  /** One cross-entropy forward and backward, labels smoothed in [0, 1); gradients are added to the weights'. */
+  accumulate(images: NativeTensor, labels: Int32Array, labelSmoothing: number): Promise<{ loss: number; correct: number }>;
 }
 
 export interface Binding {
@@ -188,7 +197,7 @@ export interface Binding {
 
   /** Σ w_k x_k: combines reward gradients. */
   weightedSum(tensors: NativeTensor[], weights: number[]): Promise<NativeTensor>;
-  /** Rows of a data set, each shifted by (dy, dx) pixels with `fill` behind: scale·row + offset. */
+  /** Rows of a data set, scale·row + offset, each shifted by (down, right) pixels; `offset` comes into view. */
   gatherImages(images: NativeTensor, indices: Int32Array, shifts: Int32Array | undefined, scale: number, offset: number): Promise<NativeTensor>;
   /** Mean intensity of each image and its gradient: the stroke-weight reward. */
   meanIntensity(images: NativeTensor, wantGrad: boolean): Promise<{ values: Float32Array; grad?: NativeTensor }>;
@@ -200,7 +209,7 @@ export interface Binding {
   DigitsModel: new (config: DigitsModelConfig, seed: bigint, lora: LoraConfig | undefined, dtype: DType, device: string) => NativeFlowModel;
   DigitClassifier: new (config: DigitClassifierConfig, seed: bigint, device: string) => NativeClassifier;
 
-  /** Averages with decay `emaDecay` when it is above 0. */
+  /** Averages with decay min(emaDecay, (1 + n)/(10 + n)) after n steps when `emaDecay` is above 0. */
   AdamW: new (
     owner: NativeFlowModel | NativeClassifier,
     options: { beta1: number; beta2: number; epsilon: number; weightDecay: number; emaDecay: number },
@@ -221,8 +230,8 @@ export interface Binding {
     cancellation: NativeCancellation;
   }): Promise<{ latents: NativeTensor; forwards: number }>;
 
-  /** Memory-mapped, bounds-checked views into a safetensors file's data section. */
+  /** Memory-mapped, bounds-checked views into a safetensors file; `begin` and `end` count from the data section's start. */
   mapTensors(path: string, entries: { name: string; dtype: DType; shape: number[]; begin: number; end: number }[]): Promise<Record<string, NativeTensor>>;
-  /** Header bytes then tensors, written, synced and closed; fails without leaving `path`. */
+  /** Header bytes (the length in front) then tensors, written, synced and closed; fails without leaving `path`. */
   writeTensors(path: string, header: Uint8Array, tensors: NativeTensor[]): Promise<void>;
 }

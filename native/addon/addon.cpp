@@ -59,6 +59,11 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define_cancellation(env, exports);
   define_kernels(env, exports);
   define_ode_solver(env, exports);
+  define_models(env, exports);
+  define_optimizer(env, exports);
+  define_algorithms(env, exports);
+  define_images(env, exports);
+  define_tensor_file(env, exports);
   return exports;
 }
 

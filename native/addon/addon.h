@@ -9,5 +9,10 @@ namespace eam::addon {
 void define_cancellation(Napi::Env env, Napi::Object exports);
 void define_kernels(Napi::Env env, Napi::Object exports);
 void define_ode_solver(Napi::Env env, Napi::Object exports);
+void define_models(Napi::Env env, Napi::Object exports);
+void define_optimizer(Napi::Env env, Napi::Object exports);
+void define_algorithms(Napi::Env env, Napi::Object exports);
+void define_images(Napi::Env env, Napi::Object exports);
+void define_tensor_file(Napi::Env env, Napi::Object exports);
 
 }  // namespace eam::addon
