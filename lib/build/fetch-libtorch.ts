@@ -4,9 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSy
 import { join } from 'node:path';
 
 import { ConfigError } from '../errors.js';
+import type { Variant } from '../native/libtorch.js';
 import { BuildError, runCommand, tail } from './run-command.js';
-
-export type Variant = 'cpu' | 'cuda';
 
 const defaultVersion: Record<Variant, string> = { cpu: '2.13.0', cuda: '2.14.1' };
 

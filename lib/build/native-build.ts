@@ -7,8 +7,9 @@ import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { type LibTorch, cacheDirectory, findLibTorch } from '../native/libtorch.js';
-import { type Variant, fetchLibTorch } from './fetch-libtorch.js';
+import { NativeLoadError } from '../errors.js';
+import { type LibTorch, type Variant, cacheDirectory, findLibTorch, overrideVariable } from '../native/libtorch.js';
+import { fetchLibTorch } from './fetch-libtorch.js';
 import { withLock } from './lock.js';
 import { BuildError, runCommand } from './run-command.js';
 import { type ToolName, findExecutable, inspectTools, missingToolsMessage } from './tools.js';
@@ -70,6 +71,22 @@ function readStamp(directory: string): Stamp | undefined {
 const sameConfiguration = (a: Stamp | undefined, b: Stamp): boolean =>
   a !== undefined && JSON.stringify(a.configuration) === JSON.stringify(b.configuration);
 
+/**
+ * The LibTorch to build against. One that the last build used is kept while it is there: another that turns up in the
+ * meantime, such as a CUDA one in the cache, is no reason to compile everything again.
+ */
+function chooseLibTorch(variant: Variant, given: string | undefined, previous: Stamp | undefined): LibTorch | undefined {
+  const used = previous?.configuration['libtorch'];
+  if (given === undefined && used !== undefined && !process.env[overrideVariable] && !process.env['LIBTORCH']) {
+    try {
+      return findLibTorch(variant, used);
+    } catch (error) {
+      if (!(error instanceof NativeLoadError)) throw error;
+    }
+  }
+  return findLibTorch(variant, given);
+}
+
 function requireTools(names: ToolName[]): void {
   const message = missingToolsMessage(inspectTools(names));
   if (message) throw new BuildError(message);
@@ -86,12 +103,13 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
   const tools: ToolName[] = ['compiler', 'cmake', 'make', ...(variant === 'cuda' ? (['nvcc'] as const) : [])];
 
   return withLock(`${directory}.lock`, report, async () => {
-    let libtorch = await findLibTorch(variant, options.libtorch);
+    const previous = readStamp(directory);
+    let libtorch = chooseLibTorch(variant, options.libtorch, previous);
     const fetching = libtorch === undefined;
     if (!libtorch) {
       requireTools([...tools, 'python']);
       const folder = await fetchLibTorch({ variant, cache: cacheDirectory(), python: findExecutable(['python3'])!, report });
-      libtorch = (await findLibTorch(variant, folder))!;
+      libtorch = findLibTorch(variant, folder)!;
     }
     const stamp: Stamp = {
       configuration: {
@@ -108,7 +126,6 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
       built,
       seconds: (performance.now() - started) / 1000,
     });
-    const previous = readStamp(directory);
     const complete = outputs.every((name) => existsSync(join(directory, name)));
     if (complete && sameConfiguration(previous, stamp) && previous?.sources === stamp.sources) return result(false);
 

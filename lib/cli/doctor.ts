@@ -1,0 +1,171 @@
+// `eam doctor`: what was found and chosen, to paste into a bug report, and what to do where something is wrong.
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+
+import { type Tool, findExecutable, inspectTools, missingToolsMessage } from '../build/tools.js';
+import { EamError } from '../errors.js';
+import { describeCandidate, libtorchCandidates } from '../native/libtorch.js';
+import type { Inspection } from '../native/loader.js';
+import { packageVersion } from '../package.js';
+
+/** Everything that `eam doctor --json` prints. */
+export interface Diagnosis {
+  usable: boolean;
+  package: string;
+  node: string;
+  npm: string;
+  os: string;
+  /** Absent where the system's C library is another one. */
+  glibc?: string;
+  cpu: { model: string; architecture: string; threads: number; simd: string[] };
+  memoryGiB: number;
+  gpus: string[];
+  tools: Tool[];
+  native: Inspection;
+  /** What the loaded addon says of itself. */
+  addon?: { libtorch: string; variant: string; threads: number; cudaDevices: string[] };
+  environment: Record<string, string>;
+  advice: string[];
+}
+
+/** Instruction sets that LibTorch's and our kernels have code for. */
+const simdOfInterest = /^(sse4_2|avx|avx2|fma|f16c|avx512(f|bw|vl|dq|_bf16|_fp16|_vnni)|amx_(bf16|int8|tile)|asimd|bf16|sve2?)$/;
+const variablesOfInterest = /^(EAM_TORCH_|LIBTORCH$|VIRTUAL_ENV$|CONDA_PREFIX$|OMP_|MKL_|CUDA_VISIBLE_DEVICES$|LD_LIBRARY_PATH$|LD_PRELOAD$)/;
+
+function output(command: string, args: string[]): string | undefined {
+  const path = findExecutable([command]);
+  const result = path ? spawnSync(path, args, { encoding: 'utf8', timeout: 30_000, stdio: ['ignore', 'pipe', 'ignore'] }) : undefined;
+  return result?.status === 0 ? result.stdout.trim() : undefined;
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function operatingSystem(): string {
+  const distribution = /^PRETTY_NAME="?([^"\n]*)/m.exec(textOf('/etc/os-release'))?.[1];
+  return [distribution, `${type()} ${release()}`].filter(Boolean).join(', ');
+}
+
+function glibc(): string | undefined {
+  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  return header?.glibcVersionRuntime;
+}
+
+function simd(): string[] {
+  const flags = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(textOf('/proc/cpuinfo'))?.[1] ?? output('sysctl', ['-n', 'machdep.cpu.features']) ?? '';
+  return flags.toLowerCase().replaceAll('.', '_').split(/\s+/).filter((flag) => simdOfInterest.test(flag));
+}
+
+/** Loads the addon in a process of its own: a binary that ends its process does not end this one. */
+function probe(): { native: Inspection; addon?: NonNullable<Diagnosis['addon']> } {
+  const module = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+  const code = `
+    import { inspect } from ${module('../native/loader.js')};
+    import { binding } from ${module('../native/index.js')};
+    const native = inspect();
+    let addon;
+    if (native.loaded) {
+      const b = binding();
+      addon = { libtorch: b.libtorchVersion, variant: b.variant, threads: b.threads(), cudaDevices: b.cudaDevices() };
+    }
+    process.stdout.write(JSON.stringify({ native, addon }));`;
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', timeout: 120_000 });
+  try {
+    return JSON.parse(child.stdout) as ReturnType<typeof probe>;
+  } catch {
+    const how = child.signal ? `was ended by ${child.signal}` : `ended with exit code ${child.status}`;
+    const error = [`Loading the native core failed: its process ${how}.`, child.stderr.trim()].filter(Boolean).join('\n');
+    return { native: { addons: [], candidates: [...libtorchCandidates()], error } };
+  }
+}
+
+function advise(native: Inspection, tools: Tool[], gpus: string[]): string[] {
+  const advice: string[] = [];
+  if (native.error) {
+    advice.push(native.error);
+    const missing = missingToolsMessage(tools.filter((tool) => tool.name !== 'nvcc'));
+    if (missing) advice.push(missing);
+  } else if (gpus.length > 0 && native.loaded?.addon.variant === 'cpu') {
+    advice.push('There is an NVIDIA GPU, and the addon in use is the CPU one: `npx eam build --variant cuda` builds the other.');
+  }
+  return advice;
+}
+
+/** Looks at the machine, the tools, every LibTorch and the addon. Never throws for what it finds. */
+export function diagnose(): Diagnosis {
+  const { native, addon } = probe();
+  const tools = inspectTools(['compiler', 'cmake', 'make', 'python', 'nvcc']);
+  const gpus = output('nvidia-smi', ['--query-gpu=name,memory.total,driver_version', '--format=csv,noheader'])?.split('\n') ?? [];
+  const c = glibc();
+  return {
+    usable: native.loaded !== undefined,
+    package: packageVersion,
+    node: process.versions.node,
+    npm: output('npm', ['--version']) ?? 'not found',
+    os: operatingSystem(),
+    ...(c ? { glibc: c } : {}),
+    cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', architecture: process.arch, threads: availableParallelism(), simd: simd() },
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    gpus,
+    tools,
+    native,
+    ...(addon ? { addon } : {}),
+    environment: Object.fromEntries(
+      Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined && variablesOfInterest.test(entry[0])),
+    ),
+    advice: advise(native, tools, gpus),
+  };
+}
+
+/** The diagnosis as a person reads it. */
+export function format(diagnosis: Diagnosis): string {
+  const { cpu, native, addon } = diagnosis;
+  const row = (name: string, value: string) => `${name.padEnd(13)}${value}`;
+  const lines = [
+    row('eam-torch', diagnosis.package),
+    row('Node', `${diagnosis.node} (npm ${diagnosis.npm})`),
+    row('system', `${diagnosis.os}${diagnosis.glibc ? `, glibc ${diagnosis.glibc}` : ''}`),
+    row('processor', `${cpu.model}, ${cpu.architecture}, ${cpu.threads} threads, ${diagnosis.memoryGiB} GiB`),
+    row('SIMD', cpu.simd.join(' ') || 'unknown'),
+    row('GPU', diagnosis.gpus.join('; ') || 'none that nvidia-smi knows'),
+    '',
+    'Tools',
+    ...diagnosis.tools.map((tool) => `  - ${tool.name}: ${tool.problem ?? `${tool.version} (${tool.path})`}`),
+    '',
+    'Environment',
+    ...(Object.keys(diagnosis.environment).length > 0 ? Object.entries(diagnosis.environment).map(([name, value]) => `  - ${name}=${value}`) : ['  - none that matter']),
+    '',
+    'LibTorch, in the order of preference',
+    ...native.candidates.map((candidate) => {
+      const used = candidate.directory !== undefined && candidate.directory === native.loaded?.libtorch.directory;
+      return `${describeCandidate(candidate)}${used ? ': in use' : ''}`;
+    }),
+    '',
+    'Addon',
+    ...native.addons.map((found) => ('rejected' in found ? `  - ${found.directory}: ${found.rejected}` : `  - ${found.directory} (${found.variant}, LibTorch ${found.libtorch})`)),
+    '',
+  ];
+  if (addon) {
+    const devices = addon.cudaDevices.length > 0 ? `, CUDA: ${addon.cudaDevices.join('; ')}` : '';
+    lines.push(`Loaded the ${addon.variant} addon with LibTorch ${addon.libtorch}, ${addon.threads} threads${devices}.`);
+  }
+  lines.push(...diagnosis.advice.flatMap((text) => ['', text]));
+  return lines.join('\n');
+}
+
+/**
+ * Prints the diagnosis.
+ * @throws EamError where the native core cannot be used
+ */
+export async function runDoctor(options: { json?: boolean }): Promise<void> {
+  const diagnosis = diagnose();
+  process.stdout.write(`${options.json ? JSON.stringify(diagnosis, null, 2) : format(diagnosis)}\n`);
+  if (!diagnosis.usable) throw new EamError('ERR_EAM_UNUSABLE', 'the native core cannot be used; see above for what to do');
+}
