@@ -1,4 +1,7 @@
-/** Every error the package throws on purpose: `code` is stable, `message` says what was found and what to do. */
+/**
+ * Every error the package throws on purpose: `code` is stable, `message` says what was found and what to do.
+ * An unexpected failure inside LibTorch is a plain EamError with code ERR_EAM_NATIVE.
+ */
 export class EamError extends Error {
   readonly code: string;
   constructor(code: string, message: string, options?: ErrorOptions) {
@@ -59,6 +62,7 @@ export class DisposedError extends EamError {
 
 /** What the addon constructs its errors from. A cancelled job rejects with `cancelled`, turned by the caller into the signal's reason. */
 export interface ErrorClasses {
+  base: typeof EamError;
   shape: typeof ShapeError;
   config: typeof ConfigError;
   checkpoint: typeof CheckpointError;

@@ -1,42 +1,29 @@
 // The addon's surface, one to one with native/addon. Everything that computes returns a Promise and runs, in order,
-// on the addon's one executor thread; argument conversion errors throw synchronously, errors of the computation
-// reject. Errors are instances of the classes given to `initialize`.
+// on the addon's one executor thread; arguments that do not fit reject too, in functions that return no Promise they
+// throw. Errors are instances of the classes given to `initialize`.
 
 import type { ErrorClasses } from '../errors.js';
+import type { Coefficients, FlowMatchingLossOptions, LeanAdjointStepOptions, MatchingLoss, MatchingLossOptions, MemorylessStepOptions, PhiloxNormalOptions, RenoiseOptions, TerminalGradientOptions } from '../kernels.js';
+import type { DType, Tensor, TensorConstructor, TypedArray } from '../tensor.js';
 
-export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'int64';
-export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array;
-
-/** float16 and bfloat16 travel as their bits in a Uint16Array. */
-export interface NativeTensor {
-  readonly shape: number[];
-  readonly dtype: DType;
-  readonly device: string;
-  readonly disposed: boolean;
-  data(): Promise<TypedArray>;
-  to(dtype: DType | undefined, device: string | undefined): Promise<NativeTensor>;
-  dispose(): void;
-}
-
-/** A tensor, or a generator: one stream for the whole tensor or one a sample. */
-export type NativeNoise = NativeTensor | { seed: bigint; stream: bigint | BigUint64Array };
+export type { DType, TypedArray };
+/** The public Tensor is the native class itself. */
+export type NativeTensor = Tensor;
 
 export interface NativeCancellation {
   cancel(): void;
 }
 
-export interface NativeOdeSolver {
-  start(x0: NativeTensor): void;
-  readonly done: boolean;
-  readonly t: number;
-  readonly x: NativeTensor;
-  advance(velocity: NativeTensor, unconditional: NativeTensor | undefined, guidance: number): Promise<void>;
+/** Where and when the solver wants the next velocity; `x` is the result once `done`. */
+export interface NativeOdeState {
+  done: boolean;
+  t: number;
+  x: NativeTensor;
 }
 
-export interface NativeLoss {
-  loss: number;
-  perSample: Float32Array;
-  grad: NativeTensor;
+export interface NativeOdeSolver {
+  start(x0: NativeTensor): Promise<NativeOdeState>;
+  advance(velocity: NativeTensor, unconditional: NativeTensor | undefined, guidance: number): Promise<NativeOdeState>;
 }
 
 export interface NativeFlowModel {
@@ -169,31 +156,25 @@ export interface Binding {
   readonly libtorchVersion: string;
   readonly variant: 'cpu' | 'cuda';
   initialize(errors: ErrorClasses): void;
-  threads(): number;
+  /** How many threads an operator uses. */
+  threads(): Promise<number>;
   setThreads(count: number): Promise<void>;
-  cudaDevices(): string[];
+  cudaDeviceCount(): number;
   Cancellation: new () => NativeCancellation;
+  Tensor: TensorConstructor;
 
-  Tensor: {
-    new (): never;
-    /** Copies unless `data`'s type is the dtype's own, then shares `data`'s memory for the tensor's life. */
-    from(data: TypedArray | number[], shape: number[], dtype: DType | undefined, device: string | undefined): NativeTensor;
-  };
-
-  coefficients(t: number, C: number): {
-    kappa: number; Q: number; baseDrift: number; sigma2: number; baseVelocity: number;
-    adjointScale: number; targetX: number; targetX1: number; targetG: number;
-  };
+  // Documented in lib/kernels.ts.
+  coefficients(t: number, C: number): Coefficients;
+  philoxNormal(shape: readonly number[], options: PhiloxNormalOptions): Promise<Tensor>;
+  renoise(options: RenoiseOptions): Promise<Tensor>;
+  terminalGradient(options: TerminalGradientOptions): Promise<Tensor>;
+  matchingLoss(options: MatchingLossOptions): Promise<MatchingLoss>;
+  flowMatchingLoss(options: FlowMatchingLossOptions): Promise<MatchingLoss>;
+  memorylessStep(options: MemorylessStepOptions): Promise<Tensor>;
+  leanAdjointStep(options: LeanAdjointStepOptions): Promise<Tensor>;
+  /** One block of Philox4x32-10: four words from a counter of four and a key of two. */
   philoxWords(counter: Uint32Array, key: Uint32Array): Uint32Array;
-  philoxNormal(shape: number[], noise: { seed: bigint; stream: bigint | BigUint64Array }, dtype: DType, device: string): Promise<NativeTensor>;
-  renoise(x1: NativeTensor, t: Float32Array | Float64Array, noise: NativeNoise, terminalTime: number): Promise<NativeTensor>;
-  terminalGradient(x: NativeTensor, velocity: NativeTensor, rewardGrad: NativeTensor, lambda: number, time: number): Promise<NativeTensor>;
-  matchingLoss(velocity: NativeTensor, x1: NativeTensor, terminalGradient: NativeTensor, t: Float32Array | Float64Array, noise: NativeNoise,
-    options: { C: number; weighting: 'velocity' | 'adjoint_matching'; cap: number; terminalTime: number }): Promise<NativeLoss>;
-  flowMatchingLoss(velocity: NativeTensor, x1: NativeTensor, noise: NativeNoise): Promise<NativeLoss>;
-  memorylessStep(x: NativeTensor, velocity: NativeTensor, t: number, h: number, noise: NativeNoise): Promise<NativeTensor>;
-  leanAdjointStep(adjoint: NativeTensor, vjp: NativeTensor, t: number, h: number): Promise<NativeTensor>;
-  OdeSolver: new (solver: string, times: number[]) => NativeOdeSolver;
+  OdeSolver: new (solver: string, times: readonly number[] | Float64Array | Float32Array) => NativeOdeSolver;
 
   /** Σ w_k x_k: combines reward gradients. */
   weightedSum(tensors: NativeTensor[], weights: number[]): Promise<NativeTensor>;

@@ -42,8 +42,8 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
   });
 }
 
-// cudaDevices(): how many devices `cuda:N` can name; 0 in the CPU build.
-Napi::Value cuda_devices(const Napi::CallbackInfo& info) {
+// cudaDeviceCount(): how many devices `cuda:N` can name; 0 in the CPU build.
+Napi::Value cuda_device_count_js(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), cuda_device_count()); });
 }
 
@@ -54,7 +54,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("initialize", Napi::Function::New(env, initialize, "initialize"));
   exports.Set("threads", Napi::Function::New(env, threads, "threads"));
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
-  exports.Set("cudaDevices", Napi::Function::New(env, cuda_devices, "cudaDevices"));
+  exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count_js, "cudaDeviceCount"));
   TensorObject::define(env, exports);
   define_cancellation(env, exports);
   define_kernels(env, exports);

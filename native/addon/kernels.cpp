@@ -62,6 +62,20 @@ Napi::Value philox_words(const Napi::CallbackInfo& info) {
   });
 }
 
+// Work on the executor whose errors begin with the function's name, as those of argument conversion do.
+template <class Work, class Convert>
+Napi::Value run(Napi::Env env, const char* function, Work work, Convert convert) {
+  return instance(env).executor.submit(env,
+      [function, work = std::move(work)] {
+        try {
+          return work();
+        } catch (const Error& error) {
+          throw Error(error.kind(), std::string(function) + ": " + error.what());
+        }
+      },
+      convert);
+}
+
 Napi::Value tensor_result(Napi::Env env, at::Tensor tensor) { return wrap_tensor(env, std::move(tensor)); }
 
 Napi::Value loss_result(Napi::Env env, ops::Loss loss) {
@@ -81,7 +95,7 @@ Napi::Value philox_normal(const Napi::CallbackInfo& info) {
     ops::PhiloxNoise noise{options.uint64("seed"), to_streams(options.get("stream"), options.where("stream"))};
     at::ScalarType dtype = dtype_of(options.string("dtype", "float32"), options.where("dtype"));
     at::Device device = device_of(options.string("device", "cpu"), options.where("device"));
-    return instance(env).executor.submit(env,
+    return run(env, "philoxNormal",
         [=] { return ops::philox_normal(shape, noise, dtype, device); }, tensor_result);
   });
 }
@@ -94,7 +108,7 @@ Napi::Value renoise(const Napi::CallbackInfo& info) {
     std::vector<double> t = options.per_sample("t", batch_of(x1, options.where("x1")));
     ops::Noise noise = options.noise("noise");
     double terminal_time = options.number("terminalTime", 1);
-    return instance(env).executor.submit(env,
+    return run(env, "renoise",
         [=] { return ops::renoise(x1, t, noise, terminal_time); }, tensor_result);
   });
 }
@@ -103,7 +117,7 @@ Napi::Value terminal_gradient(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded_promise(env, [&] {
     Options options(info[0], "terminalGradient", {"x", "velocity", "rewardGrad", "lambda", "time"});
-    return instance(env).executor.submit(env,
+    return run(env, "terminalGradient",
         [x = options.tensor("x"), velocity = options.tensor("velocity"), reward_grad = options.tensor("rewardGrad"),
          lambda = options.number("lambda"), time = options.number("time")] {
           return ops::terminal_gradient(x, velocity, reward_grad, lambda, time);
@@ -125,7 +139,7 @@ Napi::Value matching_loss(const Napi::CallbackInfo& info) {
         {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
     matching.cap = options.number("cap", matching.cap);
     matching.terminal_time = options.number("terminalTime", matching.terminal_time);
-    return instance(env).executor.submit(env,
+    return run(env, "matchingLoss",
         [=, x1 = options.tensor("x1"), gradient = options.tensor("terminalGradient"), noise = options.noise("noise")] {
           return ops::matching_loss(velocity, x1, gradient, t, noise, matching);
         },
@@ -137,7 +151,7 @@ Napi::Value flow_matching_loss(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded_promise(env, [&] {
     Options options(info[0], "flowMatchingLoss", {"velocity", "x1", "noise"});
-    return instance(env).executor.submit(env,
+    return run(env, "flowMatchingLoss",
         [velocity = options.tensor("velocity"), x1 = options.tensor("x1"), noise = options.noise("noise")] {
           return ops::flow_matching_loss(velocity, x1, noise);
         },
@@ -149,7 +163,7 @@ Napi::Value memoryless_step(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded_promise(env, [&] {
     Options options(info[0], "memorylessStep", {"x", "velocity", "t", "h", "noise"});
-    return instance(env).executor.submit(env,
+    return run(env, "memorylessStep",
         [x = options.tensor("x"), velocity = options.tensor("velocity"), t = options.number("t"),
          h = options.number("h"), noise = options.noise("noise")] {
           return ops::memoryless_step(x, velocity, t, h, noise);
@@ -162,7 +176,7 @@ Napi::Value lean_adjoint_step(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded_promise(env, [&] {
     Options options(info[0], "leanAdjointStep", {"adjoint", "vjp", "t", "h"});
-    return instance(env).executor.submit(env,
+    return run(env, "leanAdjointStep",
         [adjoint = options.tensor("adjoint"), vjp = options.tensor("vjp"), t = options.number("t"),
          h = options.number("h")] { return ops::lean_adjoint_step(adjoint, vjp, t, h); },
         tensor_result);

@@ -24,7 +24,7 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
     return guarded_promise(env, [&] {
       return instance(env).executor.submit(env,
           [solver = solver_, x0 = to_tensor(info[0], "OdeSolver: `x0`")] {
-            solver->start(x0);
+            solver->start(keepable(x0));
             return state(*solver);
           },
           from_state);
@@ -40,7 +40,7 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
       return instance(env).executor.submit(env,
           [solver = solver_, velocity = to_tensor(info[0], "OdeSolver: what `velocity` returned"), unconditional,
            guidance = to_number(info[2], "OdeSolver: `guidance`")] {
-            solver->advance(velocity, unconditional, guidance);
+            solver->advance(keepable(velocity), unconditional, guidance);
             return state(*solver);
           },
           from_state);
@@ -54,9 +54,12 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
     at::Tensor x;
   };
 
+  // The solver keeps a step's start and its first velocity while JavaScript may fill the same array anew.
+  static at::Tensor keepable(const at::Tensor& tensor) { return borrows_memory(tensor) ? tensor.clone() : tensor; }
+
   static State state(const OdeSolver& solver) {
     bool done = solver.done();
-    return {done, done ? 1 : solver.t(), solver.x()};
+    return {done, solver.t(), solver.x()};
   }
 
   static Napi::Value from_state(Napi::Env env, State state) {

@@ -105,10 +105,6 @@ bool can_share(const Napi::TypedArray& array) {
          array.ByteLength() > 0;
 }
 
-bool owns_native_memory(const at::Tensor& tensor) {
-  return tensor.has_storage() && tensor.storage().data_ptr().get_deleter() == c10::GetCPUAllocator()->raw_deleter();
-}
-
 // The tensor's numbers as a typed array of JavaScript.
 Napi::Value typed_array(Napi::Env env, at::ScalarType dtype, size_t length, Napi::ArrayBuffer buffer) {
   switch (dtype) {
@@ -170,8 +166,7 @@ TensorObject::TensorObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Te
     tensor_ = std::move(*info[0].As<Napi::External<at::Tensor>>().Data());
     info.This().As<Napi::Object>().TypeTag(&tag);
     // Borrowed memory (a typed array's, a mapped file's) and memory that a network owns are not this object's to report.
-    bool borrowed = tensor_->is_cpu() && !owns_native_memory(*tensor_);
-    if (!borrowed && tensor_->has_storage() && tensor_->storage().use_count() == 1) {
+    if (!borrows_memory(*tensor_) && tensor_->has_storage() && tensor_->storage().use_count() == 1) {
       reported_ = static_cast<int64_t>(tensor_->storage().nbytes());
       Napi::MemoryManagement::AdjustExternalMemory(info.Env(), reported_);
     }
@@ -314,7 +309,7 @@ Napi::Value TensorObject::data(const Napi::CallbackInfo& info) {
         [tensor = std::move(tensor)]() -> Numbers {
           // Nothing but this Tensor (one reference) and this job (another) can see the memory, so nothing native will
           // write to it while JavaScript reads.
-          bool alone = tensor.use_count() <= 2 && owns_native_memory(tensor) && tensor.storage().use_count() == 1;
+          bool alone = tensor.use_count() <= 2 && !borrows_memory(tensor) && tensor.storage().use_count() == 1;
           at::Tensor host = tensor.cpu().contiguous();
           return {host, alone || !host.is_alias_of(tensor)};
         },
@@ -355,6 +350,11 @@ Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor) {
   Napi::Object object =
       instance(env).constructor<TensorObject>().New({Napi::External<at::Tensor>::New(env, &tensor)});
   return scope.Escape(object).As<Napi::Object>();
+}
+
+bool borrows_memory(const at::Tensor& tensor) {
+  return tensor.is_cpu() && tensor.has_storage() &&
+         tensor.storage().data_ptr().get_deleter() != c10::GetCPUAllocator()->raw_deleter();
 }
 
 bool is_tensor(Napi::Value value) { return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag); }

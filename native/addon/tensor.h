@@ -47,6 +47,9 @@ Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor);
 
 bool is_tensor(Napi::Value value);
 
+// Whether JavaScript (or a mapped file) can change the tensor's numbers: its memory is not LibTorch's own.
+bool borrows_memory(const at::Tensor& tensor);
+
 // The at::Tensor of a Tensor argument. Error(shape) when the value is no Tensor, Error(disposed) as `get`.
 at::Tensor to_tensor(Napi::Value value, const std::string& where);
 
