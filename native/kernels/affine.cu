@@ -32,13 +32,15 @@ __host__ __device__ inline int64_t units_of(const Combination& c) {
 
 struct Group {
   int64_t sample;
-  int64_t first;  // element of the sample, may be negative
-  int64_t offset; // of `first` in the tensor
-  bool whole;     // all 8 elements are the sample's
+  int64_t first;   // element of the sample, may be negative
+  int64_t offset;  // of `first` in the tensor
+  bool whole;      // all 8 elements are the sample's
 
   __device__ Group(const Combination& c, int64_t sample_index, int64_t group)
-      : sample(sample_index), first(group * kWidth - lead_of(c, sample_index)),
-        offset(sample_index * c.elements + first), whole(first >= 0 && first + kWidth <= c.elements) {}
+      : sample(sample_index),
+        first(group * kWidth - lead_of(c, sample_index)),
+        offset(sample_index * c.elements + first),
+        whole(first >= 0 && first + kWidth <= c.elements) {}
   __device__ bool has(const Combination& c, int lane) const { return first + lane >= 0 && first + lane < c.elements; }
 };
 
@@ -89,7 +91,8 @@ __device__ __forceinline__ void write(const Combination& c, const Group& g, Stor
 template <class Real, class Storage>
 __device__ __forceinline__ void add_term(const Combination& c, const Group& g, int k, Real* y) {
   Real coefficient = static_cast<Real>(c.coefficients[k * c.samples + g.sample]);
-  read(c, g, static_cast<const Storage*>(c.data[k]), [&](int i, auto x) { y[i] += coefficient * static_cast<Real>(x); });
+  read(c, g, static_cast<const Storage*>(c.data[k]),
+       [&](int i, auto x) { y[i] += coefficient * static_cast<Real>(x); });
 }
 
 template <class Real>
@@ -114,16 +117,15 @@ __device__ __forceinline__ void combine(const Combination& c, const Group& g, Re
 #pragma unroll
   for (int k = 0; k < kMaxTerms; ++k) {
     if (k >= c.terms) break;
-    with_storage(resolve<kUniform>(c.dtype[k]), [&](auto* type) {
-      add_term<Real, std::remove_pointer_t<decltype(type)>>(c, g, k, y);
-    });
+    with_storage(resolve<kUniform>(c.dtype[k]),
+                 [&](auto* type) { add_term<Real, std::remove_pointer_t<decltype(type)>>(c, g, k, y); });
   }
   if (c.noise_coefficients) add_noise(c, g, y);
 }
 
 template <class Real, int kUniform>
 __global__ void __launch_bounds__(kThreads)
-affine_kernel(const __grid_constant__ Combination c, void* out, DType out_dtype) {
+    affine_kernel(const __grid_constant__ Combination c, void* out, DType out_dtype) {
   int64_t units = units_of(c);
   for (int64_t unit = blockIdx.x; unit < units * c.samples; unit += gridDim.x) {
     int64_t first = unit % units * (kThreads * kGroups) + threadIdx.x;
@@ -181,9 +183,12 @@ void select(const Combination& c, DType other, const Launch& launch) {
   }
   if (!uniform) return launch(Instance<float, kMixed>());
   switch (other) {
-    case DType::float32: return launch(Instance<float, static_cast<int>(DType::float32)>());
-    case DType::bfloat16: return launch(Instance<float, static_cast<int>(DType::bfloat16)>());
-    default: return launch(Instance<float, static_cast<int>(DType::float16)>());
+    case DType::float32:
+      return launch(Instance<float, static_cast<int>(DType::float32)>());
+    case DType::bfloat16:
+      return launch(Instance<float, static_cast<int>(DType::bfloat16)>());
+    default:
+      return launch(Instance<float, static_cast<int>(DType::float16)>());
   }
 }
 
@@ -198,7 +203,9 @@ cudaError_t affine(const Combination& combination, void* out, DType out_dtype, c
   return cudaGetLastError();
 }
 
-int64_t affine_regression_scratch(const Combination& target) { return units_of(target) * target.samples; }
+int64_t affine_regression_scratch(const Combination& target) {
+  return units_of(target) * target.samples;
+}
 
 cudaError_t affine_regression(const Regression& regression, double* scratch, double* sums, cudaStream_t stream) {
   const Combination& target = regression.target;

@@ -16,15 +16,15 @@ constexpr int kMaxTerms = 8;
 
 // y[b, i] = Σ_k coefficients[k][b] x_k[b, i] + noise_coefficients[b] ε[b, i]
 struct Combination {
-  int64_t samples = 0;                         // B
-  int64_t elements = 0;                        // N, of one sample
-  int terms = 0;                               // K
-  const void* data[kMaxTerms] = {};            // K × [B, N]
+  int64_t samples = 0;               // B
+  int64_t elements = 0;              // N, of one sample
+  int terms = 0;                     // K
+  const void* data[kMaxTerms] = {};  // K × [B, N]
   DType dtype[kMaxTerms] = {};
   const double* coefficients = nullptr;        // [K, B]
   const double* noise_coefficients = nullptr;  // [B], null: no ε
   uint64_t seed = 0;
-  const uint64_t* streams = nullptr;           // [1]: elements counted over the tensor; [B]: from the sample's start
+  const uint64_t* streams = nullptr;  // [1]: elements counted over the tensor; [B]: from the sample's start
   bool stream_per_sample = false;
 };
 

@@ -9,8 +9,7 @@ namespace eam::kernels {
 EAM_MULTIVERSION void adamw(const AdamWScalars& scalars, float* __restrict parameter, const float* __restrict gradient,
                             float* __restrict first_moment, float* __restrict second_moment, int64_t count) {
   const AdamWScalars s = scalars;  // a copy that the stores below cannot alias
-  for (int64_t i = 0; i < count; ++i)
-    adamw_element(s, parameter + i, gradient[i], first_moment + i, second_moment + i);
+  for (int64_t i = 0; i < count; ++i) adamw_element(s, parameter + i, gradient[i], first_moment + i, second_moment + i);
 }
 
 EAM_MULTIVERSION void ema(float decay, float* __restrict average, const float* __restrict parameter, int64_t count) {

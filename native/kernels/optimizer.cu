@@ -16,10 +16,13 @@ __device__ __forceinline__ void for_each_element(int64_t count, bool vectors, co
 
 __device__ __forceinline__ bool aligned(const float* a, const float* b, const float* m, const float* v) {
   return ((reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b) | reinterpret_cast<uintptr_t>(m) |
-           reinterpret_cast<uintptr_t>(v)) & 15) == 0;
+           reinterpret_cast<uintptr_t>(v)) &
+          15) == 0;
 }
 
-__device__ __forceinline__ float4& four_of(float* data, int64_t i) { return reinterpret_cast<float4*>(data)[i]; }
+__device__ __forceinline__ float4& four_of(float* data, int64_t i) {
+  return reinterpret_cast<float4*>(data)[i];
+}
 __device__ __forceinline__ float4 four_of(const float* data, int64_t i) {
   return reinterpret_cast<const float4*>(data)[i];
 }

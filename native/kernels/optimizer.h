@@ -42,7 +42,7 @@ struct Piece {
   const float* b;  // gradient (adamw), parameter (ema)
   float* m;
   float* v;
-  int64_t count;   // ≤ kPiece
+  int64_t count;  // ≤ kPiece
 };
 constexpr int64_t kPiece = 16384;
 

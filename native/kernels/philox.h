@@ -40,7 +40,9 @@ EAM_HD PhiloxBlock philox_block(uint64_t seed, uint64_t stream, uint64_t block) 
 }
 
 // In (0, 1), exact.
-EAM_HD double uniform_of(uint32_t word) { return (static_cast<double>(word) + 0.5) * 0x1p-32; }
+EAM_HD double uniform_of(uint32_t word) {
+  return (static_cast<double>(word) + 0.5) * 0x1p-32;
+}
 
 // −ln u to float rounding over all 2³² words. (A float u would be 1 for the last 128 words and coarse before them;
 // above ½ the logarithm is taken of 1 − (1−u), whose 1−u is as exact as u is below ½.)

@@ -59,12 +59,13 @@ EAM_HD TargetCoefficients target_coefficients(double t, double C, double termina
   Coefficients c = coefficients(t, C);
   double s = terminal_time;
   double kappa_at_terminal = s * s * c.kappa + (1 - s) * (1 - s);
-  return {1 / s, (1 - t) * kappa_at_terminal / (s * c.Q),
-          c.target_x * forward_coefficients(t, terminal_time).noise};
+  return {1 / s, (1 - t) * kappa_at_terminal / (s * c.Q), c.target_x * forward_coefficients(t, terminal_time).noise};
 }
 
 // min(2t/(1−t), cap): turns the velocity loss into Adjoint Matching's, 2/η ‖v − v̂‖².
-EAM_HD double adjoint_matching_weight(double t, double cap) { return 2 * t < cap * (1 - t) ? 2 * t / (1 - t) : cap; }
+EAM_HD double adjoint_matching_weight(double t, double cap) {
+  return 2 * t < cap * (1 - t) ? 2 * t / (1 - t) : cap;
+}
 
 // G = reward·∇r + velocity·v + x·x: the score at `time` from the velocity, (time v − x)/(1 − time), plus λ∇r.
 struct TerminalGradientCoefficients {
@@ -72,7 +73,9 @@ struct TerminalGradientCoefficients {
   double velocity;
 };
 
-EAM_HD TerminalGradientCoefficients score_coefficients(double time) { return {-1 / (1 - time), time / (1 - time)}; }
+EAM_HD TerminalGradientCoefficients score_coefficients(double time) {
+  return {-1 / (1 - time), time / (1 - time)};
+}
 
 // Adjoint Matching's memoryless Euler–Maruyama step (arXiv 2409.08861):
 // x + h(2v − x/(t+h)) + √h σ ε, σ² = 2(1−t+h)/(t+h).
@@ -92,6 +95,8 @@ struct LeanAdjointStepCoefficients {
   double vjp;
 };
 
-EAM_HD LeanAdjointStepCoefficients lean_adjoint_step_coefficients(double t, double h) { return {t / (t + h), 2 * h}; }
+EAM_HD LeanAdjointStepCoefficients lean_adjoint_step_coefficients(double t, double h) {
+  return {t / (t + h), 2 * h};
+}
 
 }  // namespace eam::kernels

@@ -35,9 +35,15 @@ EAM_HD float float_of(uint32_t bits) {
   return value;
 }
 
-EAM_HD float widen(float value) { return value; }
-EAM_HD double widen(double value) { return value; }
-EAM_HD float widen(BFloat16 value) { return float_of(static_cast<uint32_t>(value.bits) << 16); }
+EAM_HD float widen(float value) {
+  return value;
+}
+EAM_HD double widen(double value) {
+  return value;
+}
+EAM_HD float widen(BFloat16 value) {
+  return float_of(static_cast<uint32_t>(value.bits) << 16);
+}
 
 EAM_HD float widen(Float16 value) {
 #if defined(__CUDA_ARCH__)
@@ -48,17 +54,25 @@ EAM_HD float widen(Float16 value) {
   uint32_t magnitude = (value.bits & 0x7fffu) << 13;
   uint32_t exponent = magnitude & exponent_mask;
   uint32_t normal = magnitude + ((127u - 15u) << 23);
-  uint32_t special = normal + ((128u - 16u) << 23);                                        // infinity, NaN
+  uint32_t special = normal + ((128u - 16u) << 23);                                            // infinity, NaN
   uint32_t subnormal = bits_of(float_of(normal + (1u << 23)) - float_of((127u - 14u) << 23));  // zero too
   uint32_t result = exponent == exponent_mask ? special : exponent == 0 ? subnormal : normal;
   return float_of(result | (static_cast<uint32_t>(value.bits & 0x8000u) << 16));
 #endif
 }
 
-EAM_HD void narrow(float value, float* out) { *out = value; }
-EAM_HD void narrow(double value, float* out) { *out = static_cast<float>(value); }
-EAM_HD void narrow(float value, double* out) { *out = value; }
-EAM_HD void narrow(double value, double* out) { *out = value; }
+EAM_HD void narrow(float value, float* out) {
+  *out = value;
+}
+EAM_HD void narrow(double value, float* out) {
+  *out = static_cast<float>(value);
+}
+EAM_HD void narrow(float value, double* out) {
+  *out = value;
+}
+EAM_HD void narrow(double value, double* out) {
+  *out = value;
+}
 
 // Round to nearest, ties to even, as LibTorch and CUDA do.
 EAM_HD void narrow(float value, BFloat16* out) {
@@ -87,17 +101,25 @@ EAM_HD void narrow(float value, Float16* out) {
 #endif
 }
 
-EAM_HD void narrow(double value, BFloat16* out) { narrow(static_cast<float>(value), out); }
-EAM_HD void narrow(double value, Float16* out) { narrow(static_cast<float>(value), out); }
+EAM_HD void narrow(double value, BFloat16* out) {
+  narrow(static_cast<float>(value), out);
+}
+EAM_HD void narrow(double value, Float16* out) {
+  narrow(static_cast<float>(value), out);
+}
 
 // Calls `body` with a null pointer of the storage type.
 template <class Body>
 EAM_HD void with_storage(DType dtype, Body&& body) {
   switch (dtype) {
-    case DType::float32: return body(static_cast<float*>(nullptr));
-    case DType::float64: return body(static_cast<double*>(nullptr));
-    case DType::bfloat16: return body(static_cast<BFloat16*>(nullptr));
-    case DType::float16: return body(static_cast<Float16*>(nullptr));
+    case DType::float32:
+      return body(static_cast<float*>(nullptr));
+    case DType::float64:
+      return body(static_cast<double*>(nullptr));
+    case DType::bfloat16:
+      return body(static_cast<BFloat16*>(nullptr));
+    case DType::float16:
+      return body(static_cast<Float16*>(nullptr));
   }
 }
 

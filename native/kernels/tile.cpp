@@ -37,13 +37,15 @@ EAM_HD double sum_squares_loop(const Real* y, int64_t n) {
 }
 
 // Multiversioned functions cannot be templates: one overload for each pair of types.
-#define EAM_LOOPS(Real, Storage)                                                                          \
-  EAM_MULTIVERSION void run_add_scaled(Real* y, const Storage* x, Real c, int64_t n) {                    \
-    add_scaled_loop(y, x, c, n);                                                                          \
-  }                                                                                                       \
-  EAM_MULTIVERSION void run_subtract_from(Real* y, const Storage* x, int64_t n) { subtract_from_loop(y, x, n); } \
-  EAM_MULTIVERSION void run_store_scaled(const Real* y, Real c, Storage* out, int64_t n) {                \
-    store_scaled_loop(y, c, out, n);                                                                      \
+#define EAM_LOOPS(Real, Storage)                                                           \
+  EAM_MULTIVERSION void run_add_scaled(Real* y, const Storage* x, Real c, int64_t n) {     \
+    add_scaled_loop(y, x, c, n);                                                           \
+  }                                                                                        \
+  EAM_MULTIVERSION void run_subtract_from(Real* y, const Storage* x, int64_t n) {          \
+    subtract_from_loop(y, x, n);                                                           \
+  }                                                                                        \
+  EAM_MULTIVERSION void run_store_scaled(const Real* y, Real c, Storage* out, int64_t n) { \
+    store_scaled_loop(y, c, out, n);                                                       \
   }
 
 EAM_LOOPS(float, float)
@@ -96,15 +98,21 @@ void subtract_from(double* y, const void* x, DType dtype, int64_t offset, int64_
   with_storage(dtype, [&](auto* type) { run_subtract_from(y, at(x, offset, type), n); });
 }
 
-EAM_MULTIVERSION double sum_squares(const float* y, int64_t n) { return sum_squares_loop(y, n); }
-EAM_MULTIVERSION double sum_squares(const double* y, int64_t n) { return sum_squares_loop(y, n); }
+EAM_MULTIVERSION double sum_squares(const float* y, int64_t n) {
+  return sum_squares_loop(y, n);
+}
+EAM_MULTIVERSION double sum_squares(const double* y, int64_t n) {
+  return sum_squares_loop(y, n);
+}
 
 void store_scaled(const float* y, float c, void* out, DType dtype, int64_t offset, int64_t n) {
-  with_storage(dtype, [&](auto* type) { run_store_scaled(y, c, const_cast<decltype(type)>(at(out, offset, type)), n); });
+  with_storage(dtype,
+               [&](auto* type) { run_store_scaled(y, c, const_cast<decltype(type)>(at(out, offset, type)), n); });
 }
 
 void store_scaled(const double* y, double c, void* out, DType dtype, int64_t offset, int64_t n) {
-  with_storage(dtype, [&](auto* type) { run_store_scaled(y, c, const_cast<decltype(type)>(at(out, offset, type)), n); });
+  with_storage(dtype,
+               [&](auto* type) { run_store_scaled(y, c, const_cast<decltype(type)>(at(out, offset, type)), n); });
 }
 
 }  // namespace eam::kernels::tile

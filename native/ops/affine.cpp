@@ -15,8 +15,7 @@ namespace {
 
 // The step [t, t + h] of a stochastic rollout.
 void check_step(double t, double h) {
-  if (!(t >= 0 && t < 1))
-    throw Error(ErrorKind::config, "t: found " + describe(t) + ", expected a time in [0, 1)");
+  if (!(t >= 0 && t < 1)) throw Error(ErrorKind::config, "t: found " + describe(t) + ", expected a time in [0, 1)");
   if (!(h > 0 && static_cast<float>(t + h) <= 1))
     throw Error(ErrorKind::config, "h: found " + describe(h) + " at t = " + describe(t) +
                                        ", expected a positive step that ends at most at time 1");
@@ -25,7 +24,7 @@ void check_step(double t, double h) {
 }  // namespace
 
 Coefficients coefficients(double t, double C) {
-  checked_times({t}, 1, 1);
+  if (!(t >= 0 && t <= 1)) throw Error(ErrorKind::config, "t: found " + describe(t) + ", expected a time in [0, 1]");
   if (!(C > 0.5) || !std::isfinite(C))
     throw Error(ErrorKind::config, "C: found " + describe(C) + ", expected a finite number above 0.5");
   return kernels::coefficients(t, C);
@@ -40,8 +39,7 @@ at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::Sc
   kernel_dtype(dtype, "dtype");
   check_device(device);
   for (int64_t size : shape)
-    if (size < 1)
-      throw Error(ErrorKind::shape, "shape: found " + describe(shape) + ", expected positive sizes");
+    if (size < 1) throw Error(ErrorKind::shape, "shape: found " + describe(shape) + ", expected positive sizes");
   if (shape.empty()) throw Error(ErrorKind::shape, "shape: found [], expected at least one dimension");
   // A combination of nothing but noise; the tensor only carries shape and device.
   at::Tensor like = at::empty({1}, at::TensorOptions().dtype(dtype).device(device)).expand(shape);
@@ -77,10 +75,11 @@ at::Tensor terminal_gradient(const at::Tensor& x, const at::Tensor& velocity, co
                              double lambda, double time) {
   check_finite(lambda, "lambda");
   if (!(time >= 0 && time < 1))
-    throw Error(ErrorKind::config, "time: found " + describe(time) +
-                                       ", expected a time in [0, 1): the score divides by 1 − time");
+    throw Error(ErrorKind::config,
+                "time: found " + describe(time) + ", expected a time in [0, 1): the score divides by 1 − time");
   kernels::TerminalGradientCoefficients c = kernels::score_coefficients(time);
-  return affine_named({{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}, {"rewardGrad", {reward_grad, {lambda}}}});
+  return affine_named(
+      {{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}, {"rewardGrad", {reward_grad, {lambda}}}});
 }
 
 at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise) {

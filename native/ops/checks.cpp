@@ -40,8 +40,7 @@ void check_device(at::Device device) {
 void check_floating(const at::Tensor& tensor, const std::string& name) {
   if (!tensor.defined()) throw Error(ErrorKind::shape, name + ": found no tensor, expected one of shape [B, …]");
   kernel_dtype(tensor.scalar_type(), name);
-  if (tensor.dim() == 0)
-    throw Error(ErrorKind::shape, name + ": found a scalar, expected a tensor of shape [B, …]");
+  if (tensor.dim() == 0) throw Error(ErrorKind::shape, name + ": found a scalar, expected a tensor of shape [B, …]");
   if (tensor.numel() == 0)
     throw Error(ErrorKind::shape,
                 name + ": found shape " + describe(tensor.sizes()) + ", expected at least one sample and one element");
@@ -95,13 +94,17 @@ std::vector<double> checked_times(const std::vector<double>& t, int64_t samples,
 
 kernels::DType kernel_dtype(at::ScalarType dtype, const std::string& name) {
   switch (dtype) {
-    case at::kFloat: return kernels::DType::float32;
-    case at::kDouble: return kernels::DType::float64;
-    case at::kBFloat16: return kernels::DType::bfloat16;
-    case at::kHalf: return kernels::DType::float16;
+    case at::kFloat:
+      return kernels::DType::float32;
+    case at::kDouble:
+      return kernels::DType::float64;
+    case at::kBFloat16:
+      return kernels::DType::bfloat16;
+    case at::kHalf:
+      return kernels::DType::float16;
     default:
-      throw Error(ErrorKind::shape, name + ": found dtype " + c10::toString(dtype) +
-                                        ", expected float32, float64, bfloat16 or float16");
+      throw Error(ErrorKind::shape,
+                  name + ": found dtype " + c10::toString(dtype) + ", expected float32, float64, bfloat16 or float16");
   }
 }
 

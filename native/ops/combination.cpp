@@ -95,10 +95,9 @@ at::Tensor evaluate(const PreparedCombination& combination, at::IntArrayRef shap
     return out;
   }
 #endif
-  for_each_chunk(arguments.samples, arguments.elements,
-                 [&](int64_t sample, int64_t begin, int64_t end, int64_t) {
-                   kernels::affine(arguments, data, out_dtype, sample, begin, end);
-                 });
+  for_each_chunk(arguments.samples, arguments.elements, [&](int64_t sample, int64_t begin, int64_t end, int64_t) {
+    kernels::affine(arguments, data, out_dtype, sample, begin, end);
+  });
   return out;
 }
 

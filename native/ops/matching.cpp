@@ -90,13 +90,11 @@ Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::T
     endpoint.push_back(c.endpoint);
     gradient.push_back(c.gradient);
     noise_coefficients.push_back(c.noise);
-    weights.push_back(matching.weighting == Weighting::velocity
-                          ? 1.0
-                          : kernels::adjoint_matching_weight(time, matching.cap));
+    weights.push_back(matching.weighting == Weighting::velocity ? 1.0
+                                                                : kernels::adjoint_matching_weight(time, matching.cap));
   }
-  return regress_named(velocity,
-                       {{"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}},
-                       &noise, noise_coefficients, weights);
+  return regress_named(velocity, {{"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}}, &noise,
+                       noise_coefficients, weights);
 }
 
 Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise) {

@@ -72,7 +72,9 @@ struct Matching {
 struct Loss {
   double loss;                    // mean over samples of per_sample
   std::vector<float> per_sample;  // w mean_i (v − v̂)²
-  at::Tensor grad;                // ∂loss/∂velocity = 2 w (v − v̂)/(N B), dtype of velocity
+  // ∂loss/∂velocity = 2 w (v − v̂)/(N B), dtype of velocity. With N B beyond 10⁵ it leaves float16's normal range;
+  // bfloat16 and float32 keep it.
+  at::Tensor grad;
 };
 
 // The fused EAM loss: v̂ is rebuilt in registers from x1 (Y where terminal_time < 1), G and the noise that x_t was

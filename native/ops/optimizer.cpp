@@ -42,7 +42,9 @@ void check_lists(const TensorLists& all) {
   }
 }
 
-float* data_of(const at::Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
+float* data_of(const at::Tensor& tensor) {
+  return tensor.mutable_data_ptr<float>();
+}
 
 // body(tensor, begin, end, unit) for every chunk of every tensor, on LibTorch's threads.
 template <class Body>
@@ -69,14 +71,14 @@ int64_t chunk_count(const std::vector<at::Tensor>& tensors) {
 }
 
 #ifdef EAM_WITH_CUDA
-bool on_cuda(const std::vector<at::Tensor>& tensors) { return !tensors.empty() && tensors[0].is_cuda(); }
+bool on_cuda(const std::vector<at::Tensor>& tensors) {
+  return !tensors.empty() && tensors[0].is_cuda();
+}
 
 struct DevicePieces {
   at::Tensor table;
   int64_t count;
-  const kernels::cuda::Piece* data() const {
-    return static_cast<const kernels::cuda::Piece*>(table.const_data_ptr());
-  }
+  const kernels::cuda::Piece* data() const { return static_cast<const kernels::cuda::Piece*>(table.const_data_ptr()); }
 };
 
 DevicePieces device_pieces(const TensorLists& all) {
@@ -131,9 +133,12 @@ void adamw(const std::vector<at::Tensor>& parameters, const std::vector<at::Tens
     throw Error(ErrorKind::config, "step: found " + std::to_string(options.step) + ", expected 1 for the first update");
   for (auto [value, name] : {std::pair{options.beta1, "beta1"}, {options.beta2, "beta2"}})
     if (!(value >= 0 && value < 1))
-      throw Error(ErrorKind::config, std::string(name) + ": found " + describe(value) + ", expected a number in [0, 1)");
-  for (auto [value, name] : {std::pair{options.learning_rate, "learningRate"}, {options.epsilon, "epsilon"},
-                             {options.weight_decay, "weightDecay"}, {options.grad_scale, "gradScale"}})
+      throw Error(ErrorKind::config,
+                  std::string(name) + ": found " + describe(value) + ", expected a number in [0, 1)");
+  for (auto [value, name] : {std::pair{options.learning_rate, "learningRate"},
+                             {options.epsilon, "epsilon"},
+                             {options.weight_decay, "weightDecay"},
+                             {options.grad_scale, "gradScale"}})
     if (!(value >= 0) || !std::isfinite(value))
       throw Error(ErrorKind::config,
                   std::string(name) + ": found " + describe(value) + ", expected a finite number of at least 0");
@@ -153,9 +158,8 @@ void adamw(const std::vector<at::Tensor>& parameters, const std::vector<at::Tens
 #ifdef EAM_WITH_CUDA
   if (on_cuda(parameters)) {
     DevicePieces pieces = device_pieces(all);
-    launch_on(parameters[0].device(), "adamw", [&](cudaStream_t stream) {
-      return kernels::cuda::adamw(scalars, pieces.data(), pieces.count, stream);
-    });
+    launch_on(parameters[0].device(), "adamw",
+              [&](cudaStream_t stream) { return kernels::cuda::adamw(scalars, pieces.data(), pieces.count, stream); });
     return;
   }
 #endif

@@ -11,7 +11,9 @@ namespace eam::ops {
 // the loss, is the same for any of them.
 constexpr int64_t kChunk = 16384;
 
-inline int64_t chunks_of(int64_t elements) { return (elements + kChunk - 1) / kChunk; }
+inline int64_t chunks_of(int64_t elements) {
+  return (elements + kChunk - 1) / kChunk;
+}
 
 // body(sample, begin, end, unit) for every chunk of every sample, on LibTorch's threads; unit counts the chunks.
 template <class Body>
