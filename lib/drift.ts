@@ -1,8 +1,8 @@
 import { streamOf, Purpose } from './data/random.js';
 import type { Model } from './models/model.js';
-import type { NativeTensor } from './native/binding.js';
 import { binding } from './native/index.js';
 import { disposeAll } from './safetensors.js';
+import type { Tensor } from './tensor.js';
 
 export interface DriftOptions {
   prompts: readonly string[];
@@ -18,11 +18,11 @@ export interface DriftOptions {
 export class DriftProbe {
   private constructor(
     private readonly model: Model,
-    private readonly x: NativeTensor,
+    private readonly x: Tensor,
     private readonly t: Float32Array,
-    private readonly conditioning: NativeTensor[],
-    private readonly pretrained: NativeTensor,
-    private readonly zero: NativeTensor,
+    private readonly conditioning: Tensor[],
+    private readonly pretrained: Tensor,
+    private readonly zero: Tensor,
     private readonly scale: number,
   ) {}
 
@@ -36,11 +36,11 @@ export class DriftProbe {
     });
     // Midpoints of equal parts of [0, 1].
     const t = Float32Array.from(prompts, (_, sample) => (sample + 0.5) / count);
-    const x = await binding().renoise(latents, t, { seed, stream: streamOf(0, 0, Purpose.renoise) }, 1);
+    const x = await binding().renoise({ x1: latents, t, noise: { seed, stream: streamOf(0, 0, Purpose.renoise) } });
     latents.dispose();
     const pretrained = await model.native.velocity(x, t, conditioning, true);
     const zeros = new Float32Array(shape.reduce((product, length) => product * length, 1));
-    const zero = binding().Tensor.from(zeros, shape, 'float32', model.device);
+    const zero = binding().Tensor.from(zeros, shape, { device: model.device });
     const scale = await rms(pretrained, zero, zero);
     return new DriftProbe(model, x, t, conditioning, pretrained, zero, scale);
   }
@@ -61,8 +61,8 @@ export class DriftProbe {
 }
 
 /** Of a − b: flow matching regresses onto x1 − ε, which with ε = 0 is the mean squared difference. */
-async function rms(a: NativeTensor, b: NativeTensor, zero: NativeTensor): Promise<number> {
-  const { loss, grad } = await binding().flowMatchingLoss(a, b, zero);
+async function rms(a: Tensor, b: Tensor, zero: Tensor): Promise<number> {
+  const { loss, grad } = await binding().flowMatchingLoss({ velocity: a, x1: b, noise: zero });
   grad.dispose();
   return Math.sqrt(loss);
 }

@@ -1,12 +1,12 @@
 import type { SolverName } from './algorithms.js';
 import type { Model } from './models/model.js';
-import type { NativeOptimizer, NativeTensor } from './native/binding.js';
+import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
 import { score, type Judge, type Reward } from './rewards/reward.js';
 import { disposeAll } from './safetensors.js';
 import { concatenate, cyclePrompts, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
-import { Tensor } from './tensor.js';
+import type { Tensor } from './tensor.js';
 
 export interface EvaluationOptions {
   reward: Reward;
@@ -64,13 +64,13 @@ async function measure(model: Model, options: EvaluationOptions, weights: 'train
   const values: number[] = [];
   const parts: Record<string, number[]> = {};
   const matches: boolean[] = [];
-  const features: NativeTensor[] = [];
+  const features: Tensor[] = [];
   let done = weights === 'pretrained' ? 0 : count;
   const prompts = cyclePrompts(options.prompts, count);
   const average = weights === 'trained' ? options.average : undefined;
   try {
     for await (const batch of sampleBatches(model, { prompts, seed, steps, solver, guidance, weights, average, signal })) {
-      const images = Tensor.wrap(batch.images);
+      const images = batch.images;
       try {
         const scored = await score(reward, images, batch.prompts, {});
         values.push(...scored.values);
@@ -78,7 +78,7 @@ async function measure(model: Model, options: EvaluationOptions, weights: 'train
         if (judge) {
           const judged = await judge.judge(images, batch.prompts);
           matches.push(...judged.matches);
-          features.push(judged.features.native);
+          features.push(judged.features);
         }
       } finally {
         images.dispose();
@@ -96,7 +96,7 @@ async function measure(model: Model, options: EvaluationOptions, weights: 'train
   }
 }
 
-async function diversityOf(features: readonly NativeTensor[]): Promise<number> {
+async function diversityOf(features: readonly Tensor[]): Promise<number> {
   const all = await concatenate(features);
   try {
     return await binding().meanPairwiseDistance(all);

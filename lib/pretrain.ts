@@ -16,7 +16,7 @@ import { loadMnist, type LabelledImages } from './data/mnist.js';
 import { Purpose, RandomStream, streamOf } from './data/random.js';
 import { NonFiniteError } from './errors.js';
 import { newDigitsModel } from './models/digits.js';
-import type { NativeOptimizer, NativeTensor } from './native/binding.js';
+import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
 import { silent, type JobObserver } from './progress.js';
 import { newClassifier } from './rewards/digit-classifier.js';
@@ -24,6 +24,7 @@ import { RunDirectory } from './run-directory.js';
 import { disposeAll, saveTensors } from './safetensors.js';
 import { cyclePrompts, encodeGrid, sampleImages } from './sampler.js';
 import { learningRateAt } from './schedule.js';
+import type { Tensor } from './tensor.js';
 import { averagedWeights, readTrainingState, writeTrainingState } from './training-state.js';
 
 export interface JobOptions {
@@ -121,7 +122,7 @@ async function pretrainClassifier(config: PretrainClassifierConfig, options: Job
           // (1 − s) image + s ε: what a flow's latents look like shortly before time 1.
           const t = Float32Array.from(batch.rows, () => 1 - config.data.noise * random.uniform());
           const clean = images;
-          images = await binding().renoise(clean, t, { seed, stream: streamOf(step, 0, Purpose.renoise) }, 1);
+          images = await binding().renoise({ x1: clean, t, noise: { seed, stream: streamOf(step, 0, Purpose.renoise) } });
           clean.dispose();
         }
         const { loss, correct } = await classifier.accumulate(images, batch.labels, config.labelSmoothing);
@@ -153,8 +154,8 @@ interface Batch {
 
 /** What differs between the networks that can be trained. */
 interface Task {
-  weights(): Record<string, NativeTensor>;
-  load(weights: Record<string, NativeTensor>): Promise<void>;
+  weights(): Record<string, Tensor>;
+  load(weights: Record<string, Tensor>): Promise<void>;
   optimizer: NativeOptimizer;
   data: LabelledImages;
   /** Adds one batch's gradients. */
@@ -169,7 +170,7 @@ type Config = PretrainDigitsConfig | PretrainClassifierConfig;
 async function loadData(config: Config): Promise<LabelledImages> {
   const data = await loadMnist(config.data.heldOut);
   if (config.device === 'cpu') return data;
-  const images = await data.images.to(undefined, config.device);
+  const images = await data.images.to({ device: config.device });
   data.images.dispose();
   return { ...data, images };
 }
@@ -259,9 +260,9 @@ function drawBatch(config: Config, data: LabelledImages, order: EpochOrder, seed
 async function finish(config: Config, task: Task, run: RunDirectory, observer: JobObserver, step: number): Promise<PretrainResult> {
   const averaged = averagedWeights(task.optimizer);
   const own = averaged ?? task.weights();
-  const stored: Record<string, NativeTensor> = {};
+  const stored: Record<string, Tensor> = {};
   try {
-    for (const [name, tensor] of Object.entries(own)) stored[name] = await tensor.to(config.storage, 'cpu');
+    for (const [name, tensor] of Object.entries(own)) stored[name] = await tensor.to({ dtype: config.storage, device: 'cpu' });
     await saveTensors(join(run.path, 'model.safetensors'), stored, { format: 'pt' });
     if (task.drawSamples) {
       observer.note(`samples: ${await run.writeSamples(step, await task.drawSamples(task.optimizer))}`);

@@ -3,8 +3,9 @@ import { open } from 'node:fs/promises';
 import { z } from 'zod';
 
 import { CheckpointError } from './errors.js';
-import type { DType, NativeTensor } from './native/binding.js';
+import type { DType } from './native/binding.js';
 import { binding } from './native/index.js';
+import type { Tensor } from './tensor.js';
 
 /** The format's own ceiling: a longer header is damage or an attack. */
 const maxHeaderBytes = 100_000_000;
@@ -137,7 +138,7 @@ function checkEntry(name: string, value: unknown, dataBytes: number, fail: (prob
  * Maps a safetensors file's tensors into memory (read only, not copied).
  * @throws CheckpointError for a file that is missing, cut short or damaged
  */
-export async function loadTensors(path: string): Promise<Record<string, NativeTensor>> {
+export async function loadTensors(path: string): Promise<Record<string, Tensor>> {
   const { entries } = await readHeader(path);
   return binding().mapTensors(path, entries);
 }
@@ -167,7 +168,7 @@ export function buildHeader(
 /** Writes tensors to a safetensors file, synced to disk; nothing is left at `path` if it fails. */
 export async function saveTensors(
   path: string,
-  tensors: Readonly<Record<string, NativeTensor>>,
+  tensors: Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   // Wide types first keeps every tensor aligned to its element.
@@ -179,6 +180,6 @@ export async function saveTensors(
 }
 
 /** Disposes of every tensor of a set. */
-export function disposeAll(tensors: Readonly<Record<string, NativeTensor>> | readonly NativeTensor[]): void {
+export function disposeAll(tensors: Readonly<Record<string, Tensor>> | readonly Tensor[]): void {
   for (const tensor of Object.values(tensors)) tensor.dispose();
 }

@@ -3,9 +3,10 @@ import { encode } from 'fast-png';
 import type { SolverName } from './algorithms.js';
 import { cancellable } from './cancellation.js';
 import type { Model } from './models/model.js';
-import type { NativeOptimizer, NativeTensor } from './native/binding.js';
+import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
 import { disposeAll } from './safetensors.js';
+import type { Tensor } from './tensor.js';
 
 export interface SampleOptions {
   prompts: readonly string[];
@@ -27,7 +28,7 @@ export interface SampleOptions {
 
 export interface SampleBatch {
   /** [B, channels, H, W] in [0, 1], not clamped. The receiver disposes of it. */
-  images: NativeTensor;
+  images: Tensor;
   prompts: readonly string[];
   /** Network evaluations, one sample at one time counted as one. */
   forwards: number;
@@ -70,8 +71,8 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
 }
 
 /** Draws one image a prompt: [N, channels, H, W] in [0, 1], not clamped. */
-export async function sampleImages(model: Model, options: SampleOptions): Promise<NativeTensor> {
-  const batches: NativeTensor[] = [];
+export async function sampleImages(model: Model, options: SampleOptions): Promise<Tensor> {
+  const batches: Tensor[] = [];
   for await (const { images } of sampleBatches(model, options)) batches.push(images);
   if (batches.length === 1) return batches[0]!;
   try {
@@ -82,7 +83,7 @@ export async function sampleImages(model: Model, options: SampleOptions): Promis
 }
 
 /** Float32 tensors joined along their first dimension, on the first one's device. */
-export async function concatenate(tensors: readonly NativeTensor[]): Promise<NativeTensor> {
+export async function concatenate(tensors: readonly Tensor[]): Promise<Tensor> {
   const first = tensors[0]!;
   const rows = tensors.reduce((sum, tensor) => sum + tensor.shape[0]!, 0);
   const rowLength = first.shape.slice(1).reduce((product, length) => product * length, 1);
@@ -93,7 +94,7 @@ export async function concatenate(tensors: readonly NativeTensor[]): Promise<Nat
     data.set(part, offset);
     offset += part.length;
   }
-  return binding().Tensor.from(data, [rows, ...first.shape.slice(1)], 'float32', first.device);
+  return binding().Tensor.from(data, [rows, ...first.shape.slice(1)], { device: first.device });
 }
 
 /**
@@ -101,7 +102,7 @@ export async function concatenate(tensors: readonly NativeTensor[]): Promise<Nat
  * @param text stored as the PNG's text metadata, such as the settings the images were drawn with
  */
 export async function encodeGrid(
-  images: NativeTensor,
+  images: Tensor,
   columns: number,
   text: Readonly<Record<string, string>> = {},
 ): Promise<Uint8Array> {

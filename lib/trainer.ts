@@ -8,14 +8,14 @@ import { validate } from './config/validate.js';
 import { EpochOrder } from './data/epochs.js';
 import { ConfigError, NonFiniteError } from './errors.js';
 import type { Model } from './models/model.js';
-import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics, NativeTensor } from './native/binding.js';
+import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from './native/binding.js';
 import { binding } from './native/index.js';
 import { score, type Reward } from './rewards/reward.js';
 import { disposeAll } from './safetensors.js';
 import { sampleImages, type SampleOptions } from './sampler.js';
 import { learningRateAt } from './schedule.js';
 import { spreadOf } from './statistics.js';
-import { Tensor } from './tensor.js';
+import type { Tensor } from './tensor.js';
 import { averagedWeights, readTrainingState, writeTrainingState } from './training-state.js';
 
 const settingsSchema = z.strictObject({
@@ -163,7 +163,7 @@ export class Trainer {
   }
 
   /** One image a prompt from the fine-tuned model, with averaged weights where the optimizer averages. */
-  sample(options: Omit<SampleOptions, 'average'>): Promise<NativeTensor> {
+  sample(options: Omit<SampleOptions, 'average'>): Promise<Tensor> {
     return sampleImages(this.#options.model, { ...options, average: this.averaging });
   }
 
@@ -211,11 +211,11 @@ export class Trainer {
         }),
       );
       try {
-        const scored = await score(this.#options.reward, Tensor.wrap(rollout.images), drawn, { gradient: true });
+        const scored = await score(this.#options.reward, rollout.images, drawn, { gradient: true });
         let native: NativeStepMetrics;
         try {
           native = await cancellable(signal, (cancellation) =>
-            this.#algorithm.accumulate(rollout, scored.values, scored.grad!.native, cancellation),
+            this.#algorithm.accumulate(rollout, scored.values, scored.grad!, cancellation),
           );
         } finally {
           scored.grad!.dispose();

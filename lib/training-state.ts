@@ -5,8 +5,9 @@ import { z } from 'zod';
 
 import { verifyCheckpoint } from './checkpoints.js';
 import { CheckpointError } from './errors.js';
-import type { NativeOptimizer, NativeTensor } from './native/binding.js';
+import type { NativeOptimizer } from './native/binding.js';
 import { disposeAll, loadTensors, saveTensors } from './safetensors.js';
+import type { Tensor } from './tensor.js';
 import { versions } from './versions.js';
 
 const tensorsFile = 'training.safetensors';
@@ -32,7 +33,7 @@ export type TrainingState = Omit<z.output<typeof stateSchema>, 'versions' | 'opt
 export async function writeTrainingState(
   directory: string,
   state: TrainingState,
-  weights: Readonly<Record<string, NativeTensor>>,
+  weights: Readonly<Record<string, Tensor>>,
   optimizer: NativeOptimizer,
 ): Promise<void> {
   const moments = optimizer.state();
@@ -54,7 +55,7 @@ export async function writeTrainingState(
 export async function readTrainingState(
   directory: string,
   seed: bigint,
-  loadWeights: (weights: Record<string, NativeTensor>) => Promise<void>,
+  loadWeights: (weights: Record<string, Tensor>) => Promise<void>,
   optimizer: NativeOptimizer,
 ): Promise<TrainingState> {
   await verifyCheckpoint(directory);
@@ -64,8 +65,8 @@ export async function readTrainingState(
   }
   const tensors = await loadTensors(join(directory, tensorsFile));
   try {
-    const weights: Record<string, NativeTensor> = {};
-    const moments: Record<string, NativeTensor> = {};
+    const weights: Record<string, Tensor> = {};
+    const moments: Record<string, Tensor> = {};
     for (const [name, tensor] of Object.entries(tensors)) {
       if (name.startsWith(weightPrefix)) weights[name.slice(weightPrefix.length)] = tensor;
       else moments[name] = tensor;
@@ -88,9 +89,9 @@ async function readState(directory: string): Promise<z.output<typeof stateSchema
 }
 
 /** The averaged weights, where the optimizer averages. */
-export function averagedWeights(optimizer: NativeOptimizer): Record<string, NativeTensor> | undefined {
+export function averagedWeights(optimizer: NativeOptimizer): Record<string, Tensor> | undefined {
   const prefix = 'ema.';
-  const averaged: Record<string, NativeTensor> = {};
+  const averaged: Record<string, Tensor> = {};
   for (const [name, tensor] of Object.entries(optimizer.state())) {
     if (name.startsWith(prefix)) averaged[name.slice(prefix.length)] = tensor;
     else tensor.dispose();

@@ -25,7 +25,7 @@ export interface Diagnosis {
   tools: Tool[];
   native: Inspection;
   /** What the loaded addon says of itself. */
-  addon?: { libtorch: string; variant: string; threads: number; cudaDevices: string[] };
+  addon?: { libtorch: string; variant: string; threads: number; cudaDevices: number };
   environment: Record<string, string>;
   advice: string[];
 }
@@ -73,7 +73,7 @@ function probe(): { native: Inspection; addon?: NonNullable<Diagnosis['addon']> 
     let addon;
     if (native.loaded) {
       const b = binding();
-      addon = { libtorch: b.libtorchVersion, variant: b.variant, threads: b.threads(), cudaDevices: b.cudaDevices() };
+      addon = { libtorch: b.libtorchVersion, variant: b.variant, threads: await b.threads(), cudaDevices: b.cudaDeviceCount() };
     }
     process.stdout.write(JSON.stringify({ native, addon }));`;
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', timeout: 120_000 });
@@ -153,8 +153,7 @@ export function format(diagnosis: Diagnosis): string {
     '',
   ];
   if (addon) {
-    const devices = addon.cudaDevices.length > 0 ? `, CUDA: ${addon.cudaDevices.join('; ')}` : '';
-    lines.push(`Loaded the ${addon.variant} addon with LibTorch ${addon.libtorch}, ${addon.threads} threads${devices}.`);
+    lines.push(`Loaded the ${addon.variant} addon with LibTorch ${addon.libtorch}: ${addon.threads} threads, ${addon.cudaDevices} CUDA devices.`);
   }
   lines.push(...diagnosis.advice.flatMap((text) => ['', text]));
   return lines.join('\n');

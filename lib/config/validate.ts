@@ -122,7 +122,8 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
 }
 
 function closest(key: string, known: readonly string[]): string | undefined {
-  const limit = Math.max(1, Math.floor(key.length / 3));
+  // Two letters swapped are two edits.
+  const limit = Math.max(key.length > 3 ? 2 : 1, Math.floor(key.length / 3));
   return known
     .map((name) => ({ name, distance: editDistance(key.toLowerCase(), name.toLowerCase()) }))
     .filter(({ distance }) => distance <= limit)

@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 
 import { ConfigError } from '../errors.js';
-import type { NativeTensor } from '../native/binding.js';
 import { binding } from '../native/index.js';
+import type { Tensor } from '../tensor.js';
 import { RandomStream } from './random.js';
 
 const imageSize = 28;
@@ -14,7 +14,7 @@ const digitFile = z.object({ data: z.array(z.number().min(0).max(1)) });
 
 /** Labelled images: `images` is [N, 1, 28, 28] float32 in [0, 1], 0 the background; `labels[i]` its digit. */
 export interface LabelledImages {
-  images: NativeTensor;
+  images: Tensor;
   labels: Int32Array;
   /** Rows to train on, and rows kept apart; the same split for every recipe. */
   train: Int32Array;
@@ -47,7 +47,7 @@ export async function loadMnist(heldOut: number): Promise<LabelledImages> {
   // The split has a seed of its own, so that no recipe trains on what another one is measured on.
   const order = new RandomStream(0x6d6e697374n, 0n).permutation(labels.length);
   return {
-    images: binding().Tensor.from(pixels, [labels.length, 1, imageSize, imageSize], 'float32', undefined),
+    images: binding().Tensor.from(pixels, [labels.length, 1, imageSize, imageSize]),
     labels: Int32Array.from(labels),
     train: order.slice(0, order.length - heldOut),
     heldOut: order.slice(order.length - heldOut),

@@ -5,8 +5,9 @@ import { z } from 'zod';
 
 import { readJson } from '../config/read.js';
 import { CheckpointError, ConfigError } from '../errors.js';
-import type { NativeFlowModel, NativeTensor } from '../native/binding.js';
+import type { NativeFlowModel } from '../native/binding.js';
 import { disposeAll, loadTensors, saveTensors } from '../safetensors.js';
+import type { Tensor } from '../tensor.js';
 import type { AdapterInfo } from './model.js';
 
 /** PEFT's layout: what `peft.PeftModel.from_pretrained` and diffusers read. */
@@ -48,7 +49,7 @@ export async function readAdapterConfig(directory: string): Promise<AdapterConfi
 
 export async function writeAdapter(
   directory: string,
-  tensors: Readonly<Record<string, NativeTensor>>,
+  tensors: Readonly<Record<string, Tensor>>,
   adapter: AdapterInfo,
   base: string,
 ): Promise<void> {

@@ -4,9 +4,10 @@ import { z } from 'zod';
 
 import { digitOf } from '../data/digit-prompts.js';
 import { ConfigError, DisposedError } from '../errors.js';
-import type { DigitsModelConfig, NativeFlowModel, NativeTensor } from '../native/binding.js';
+import type { DigitsModelConfig, NativeFlowModel } from '../native/binding.js';
 import { binding } from '../native/index.js';
 import { disposeAll, loadTensors } from '../safetensors.js';
+import type { Tensor } from '../tensor.js';
 import { readAdapter, writeAdapter } from './adapter.js';
 import type { AdapterInfo, LoadModelOptions, Model, ModelDType } from './model.js';
 
@@ -47,7 +48,7 @@ class DigitsModel implements Model {
     return this.#native;
   }
 
-  async encode(prompts: readonly string[]): Promise<NativeTensor[]> {
+  async encode(prompts: readonly string[]): Promise<Tensor[]> {
     const labels = prompts.map((prompt) => {
       const digit = digitOf(prompt);
       if (digit < this.config.classes) return digit;
@@ -56,7 +57,7 @@ class DigitsModel implements Model {
     return this.labels(labels);
   }
 
-  async unconditional(count: number): Promise<NativeTensor[]> {
+  async unconditional(count: number): Promise<Tensor[]> {
     // The class after the last digit is the one that labels were dropped to in pretraining.
     return this.labels(Array.from({ length: count }, () => this.config.classes));
   }
@@ -65,7 +66,7 @@ class DigitsModel implements Model {
     await readAdapter(directory, this.native, this.#adapterInfo());
   }
 
-  async saveAdapter(directory: string, tensors?: Readonly<Record<string, NativeTensor>>): Promise<void> {
+  async saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
     const own = tensors ? undefined : this.native.trainable();
     try {
       await writeAdapter(directory, tensors ?? own!, this.#adapterInfo(), this.source);
@@ -82,9 +83,9 @@ class DigitsModel implements Model {
     this.dispose();
   }
 
-  private labels(labels: number[]): NativeTensor[] {
+  private labels(labels: number[]): Tensor[] {
     const data = BigInt64Array.from(labels, BigInt);
-    return [binding().Tensor.from(data, [labels.length], 'int64', this.device)];
+    return [binding().Tensor.from(data, [labels.length], { device: this.device })];
   }
 
   #adapterInfo(): AdapterInfo {

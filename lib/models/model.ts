@@ -1,4 +1,5 @@
-import type { DType, NativeFlowModel, NativeTensor } from '../native/binding.js';
+import type { DType, NativeFlowModel } from '../native/binding.js';
+import type { Tensor } from '../tensor.js';
 
 /** Floating-point types that networks compute in. */
 export type ModelDType = Extract<DType, 'float32' | 'float64' | 'bfloat16' | 'float16'>;
@@ -45,14 +46,14 @@ export interface Model {
    * What the network is conditioned on, for a batch of prompts; the first dimension of each tensor is the batch.
    * @throws ConfigError for a prompt that the model cannot follow
    */
-  encode(prompts: readonly string[]): Promise<NativeTensor[]>;
+  encode(prompts: readonly string[]): Promise<Tensor[]>;
   /** The conditioning of no prompt, for guidance. */
-  unconditional(count: number): Promise<NativeTensor[]>;
+  unconditional(count: number): Promise<Tensor[]>;
 
   /** Reads an adapter in PEFT's layout into the network. @throws CheckpointError if it does not fit */
   loadAdapter(directory: string): Promise<void>;
   /** Writes the adapter, or `tensors` in place of its weights, in PEFT's layout. */
-  saveAdapter(directory: string, tensors?: Readonly<Record<string, NativeTensor>>): Promise<void>;
+  saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void>;
 
   dispose(): void;
   [Symbol.dispose](): void;

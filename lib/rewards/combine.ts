@@ -1,6 +1,5 @@
 import { ConfigError } from '../errors.js';
 import { binding } from '../native/index.js';
-import { Tensor } from '../tensor.js';
 import { score, type Reward, type RewardScore } from './reward.js';
 
 /**
@@ -27,8 +26,8 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
           parts: Object.fromEntries(scores.map((part, index) => [names[index]!, part.values])),
         };
         if (options.gradient) {
-          const grads = scores.map((part) => part.grad!.native);
-          result.grad = Tensor.wrap(await binding().weightedSum(grads, parts.map(([, weight]) => weight)));
+          const grads = scores.map((part) => part.grad!);
+          result.grad = await binding().weightedSum(grads, parts.map(([, weight]) => weight));
         }
         return result;
       } finally {

@@ -9,7 +9,6 @@ import { digitOf } from '../data/digit-prompts.js';
 import type { NativeClassifier } from '../native/binding.js';
 import { binding } from '../native/index.js';
 import { disposeAll, loadTensors } from '../safetensors.js';
-import { Tensor } from '../tensor.js';
 import type { Judge, Reward } from './reward.js';
 
 /** A small convolutional classifier of handwritten digits. */
@@ -36,9 +35,9 @@ export function digitClassifier(options: DigitClassifierOptions = {}): Reward {
     name: 'digit-classifier',
     async score(images, prompts, { gradient = false } = {}) {
       const labels = Int32Array.from(prompts, digitOf);
-      const reading = await (await network()).logProbability(images.native, labels, gradient);
+      const reading = await (await network()).logProbability(images, labels, gradient);
       reading.features.dispose();
-      return reading.grad ? { values: reading.values, grad: Tensor.wrap(reading.grad) } : { values: reading.values };
+      return reading.grad ? { values: reading.values, grad: reading.grad } : { values: reading.values };
     },
   };
 }
@@ -50,8 +49,8 @@ export function digitJudge(options: DigitClassifierOptions = {}): Judge {
     name: 'digit-judge',
     async judge(images, prompts) {
       const labels = Int32Array.from(prompts, digitOf);
-      const { predicted, features } = await (await network()).logProbability(images.native, labels, false);
-      return { matches: Array.from(labels, (label, image) => predicted[image] === label), features: Tensor.wrap(features) };
+      const { predicted, features } = await (await network()).logProbability(images, labels, false);
+      return { matches: Array.from(labels, (label, image) => predicted[image] === label), features };
     },
   };
 }

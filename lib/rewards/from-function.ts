@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.js';
-import type { TypedArray } from '../native/binding.js';
-import { Tensor } from '../tensor.js';
+import { binding } from '../native/index.js';
+import type { TypedArray } from '../tensor.js';
 import type { Reward } from './reward.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]. */
@@ -34,7 +34,7 @@ export function fromFunction(
       if (result.grad.length !== data.length) {
         throw new ShapeError(`grad has ${result.grad.length} numbers, expected ${data.length}, one for each of the images' numbers`);
       }
-      return { values, grad: Tensor.from(result.grad, [...images.shape], { dtype: images.dtype, device: images.device }) };
+      return { values, grad: binding().Tensor.from(result.grad, images.shape, { dtype: images.dtype, device: images.device }) };
     },
   };
 }

@@ -2,7 +2,6 @@ import { z } from 'zod';
 
 import { validate } from '../config/validate.js';
 import { binding } from '../native/index.js';
-import { Tensor } from '../tensor.js';
 import type { Reward } from './reward.js';
 
 export const strokeWeightOptionsSchema = z.strictObject({
@@ -18,11 +17,11 @@ export function strokeWeight(options: StrokeWeightOptions = {}): Reward {
   return {
     name: 'stroke-weight',
     async score(images, _prompts, { gradient = false } = {}) {
-      const { values, grad } = await binding().meanIntensity(images.native, gradient);
+      const { values, grad } = await binding().meanIntensity(images, gradient);
       const scaled = values.map((value) => scale * value);
       if (!grad) return { values: scaled };
       try {
-        return { values: scaled, grad: Tensor.wrap(await binding().weightedSum([grad], [scale])) };
+        return { values: scaled, grad: await binding().weightedSum([grad], [scale]) };
       } finally {
         grad.dispose();
       }

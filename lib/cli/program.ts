@@ -1,0 +1,141 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+
+import { ConfigError, EamError } from '../errors.js';
+import { packageVersion } from '../package.js';
+
+/** Exit codes of every command. */
+export const ExitCode = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+const number = (name: string, check: (value: number) => boolean, expected: string) => (text: string): number => {
+  const value = Number(text);
+  if (text.trim() === '' || !check(value)) throw new InvalidArgumentError(`${name}: expected ${expected}, got "${text}".`);
+  return value;
+};
+const positiveInteger = (name: string) => number(name, (value) => Number.isSafeInteger(value) && value >= 1, 'a whole number from 1');
+const naturalNumber = (name: string) => number(name, (value) => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0');
+const atLeastZero = (name: string) => number(name, (value) => Number.isFinite(value) && value >= 0, 'a number from 0');
+const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
+
+const deviceOption = () => new Option('--device <device>', 'cpu, cuda or cuda:N').default('cpu');
+const solverOption = () => new Option('--solver <name>', 'of the ODE').choices(['euler', 'heun', 'midpoint', 'dpmpp2m']).default('heun');
+
+/**
+ * The command line. Each command's code is loaded when the command runs, so that `doctor` and `build` work where the
+ * native core does not.
+ */
+export function createProgram(signal: AbortSignal): Command {
+  const program = new Command('eam')
+    .description('Fine-tune diffusion and flow models against rewards by Efficient Adjoint Matching.')
+    .version(packageVersion, '-V, --version')
+    .showHelpAfterError('(eam --help lists the commands and options)')
+    .exitOverride()
+    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted (after writing a checkpoint).');
+
+  const job = (name: string, description: string) =>
+    program
+      .command(name)
+      .description(description)
+      .argument('<config>', 'a JSON configuration, or the directory of a run')
+      .option('--set <key=value>', 'change one setting, such as optimizer.learningRate=1e-3; repeatable', collect, [])
+      .option('--output <directory>', 'where to write; overrides the configuration')
+      .option('--resume', 'go on from the newest whole checkpoint in the output directory')
+      .option('--quiet', 'print nothing but errors');
+
+  job('finetune', "Fine-tune a model's adapter towards rewards, and write a report.").action(async (config, options) => {
+    const { runFinetune } = await import('./finetune.js');
+    await runFinetune(config, options, signal);
+  });
+  job('pretrain', 'Train a model or a classifier from scratch.').action(async (config, options) => {
+    const { runPretrain } = await import('./pretrain.js');
+    await runPretrain(config, options, signal);
+  });
+
+  program
+    .command('sample')
+    .description('Draw images into one PNG, whose text metadata keeps the settings.')
+    .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on, or digits'))
+    .option('--adapter <directory>', "an adapter in PEFT's layout, such as a run's checkpoints/step-N; of a run directory, the newest")
+    .requiredOption('--prompt <text>', 'what to draw; repeatable, drawn in turn', collect, [])
+    .option('--count <n>', 'how many images', positiveInteger('--count'), 16)
+    .option('--columns <n>', 'images in a row', positiveInteger('--columns'))
+    .option('--steps <n>', 'steps of the ODE solver', positiveInteger('--steps'), 20)
+    .addOption(solverOption())
+    .option('--guidance <g>', 'classifier-free guidance; 1: none', atLeastZero('--guidance'), 1)
+    .option('--seed <n>', 'of the noise', naturalNumber('--seed'), 0)
+    .addOption(deviceOption())
+    .requiredOption('--out <file>', 'the PNG to write')
+    .option('--quiet', 'print nothing but errors')
+    .action(async (options) => {
+      const { runSample } = await import('./sample.js');
+      await runSample(options, signal);
+    });
+
+  program
+    .command('evaluate')
+    .description("Compare the pretrained model with a run's adapter on fresh samples.")
+    .argument('<run>', 'the directory of a finetune run')
+    .option('--count <n>', 'samples of each', positiveInteger('--count'))
+    .option('--seed <n>', 'of the noise', naturalNumber('--seed'))
+    .option('--steps <n>', 'steps of the ODE solver', positiveInteger('--steps'))
+    .addOption(new Option('--device <device>', "cpu, cuda or cuda:N; default: the run's"))
+    .option('--json', 'print the result as JSON')
+    .option('--quiet', 'no progress')
+    .action(async (run, options) => {
+      const { runEvaluate } = await import('./evaluate.js');
+      await runEvaluate(run, options, signal);
+    });
+
+  program
+    .command('doctor')
+    .description('Print what was found and chosen, to paste into a bug report.')
+    .option('--json', 'print as JSON')
+    .action(async (options) => {
+      const { runDoctor } = await import('./doctor.js');
+      await runDoctor(options);
+    });
+
+  program
+    .command('build')
+    .description('Build the native core; find or fetch a LibTorch for it first.')
+    .addOption(new Option('--variant <variant>', 'what to build for').choices(['cpu', 'cuda']).default('cpu'))
+    .option('--jobs <n>', 'compilers run at once; default: all processors', positiveInteger('--jobs'))
+    .option('--libtorch <directory>', 'the LibTorch to build against; default: searched for')
+    .option('--cuda-architectures <list>', "in CMake's notation; default: all supported ones")
+    .option('--quiet', 'print nothing but errors')
+    .action(async (options) => {
+      const { runBuild } = await import('./build.js');
+      await runBuild(options);
+    });
+
+  return program;
+}
+
+/** Runs one command line and returns its exit code; every error is printed as one message. */
+export async function main(args: readonly string[]): Promise<number> {
+  const interrupt = new AbortController();
+  const onSignal = (name: NodeJS.Signals) => {
+    // A second one means it.
+    if (interrupt.signal.aborted) process.exit(ExitCode.interrupted);
+    interrupt.abort(new EamError('ERR_EAM_INTERRUPTED', `interrupted by ${name}`));
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  try {
+    await createProgram(interrupt.signal).parseAsync(args, { from: 'user' });
+    return ExitCode.done;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.done : ExitCode.usage;
+    if (interrupt.signal.aborted && error === interrupt.signal.reason) {
+      process.stderr.write(`${(error as Error).message}\n`);
+      return ExitCode.interrupted;
+    }
+    process.stderr.write(`error: ${describe(error)}\n`);
+    return error instanceof ConfigError ? ExitCode.usage : ExitCode.failed;
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return process.env['EAM_DEBUG'] === '1' ? (error.stack ?? error.message) : error.message;
+}
