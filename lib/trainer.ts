@@ -72,7 +72,7 @@ export interface StepMetrics extends Evaluations {
   dropped: number;
   /** Samples whose reward gradient was clipped. */
   clipped: number;
-  /** Whether the update was left out because its gradient was not finite. */
+  /** Whether the update was left out, because its gradient was not finite or every sample was dropped. */
   skipped: boolean;
   rewardGradientNorm: number;
   scoreNorm: number;
@@ -195,7 +195,6 @@ export class Trainer {
     const { batch, optimizer, seed } = this.#settings;
     const { model, prompts } = this.#options;
     const drawn = Array.from(this.#order.slice(this.#step * batch, batch), (index) => prompts[index]!);
-    // What a half-done step learned about reward gradients is undone with it.
     const before = this.#algorithm.state();
     const conditioning = await model.encode(drawn);
     const unconditional = this.#options.algorithm.guidance === 1 ? undefined : await model.unconditional(batch);
@@ -221,18 +220,32 @@ export class Trainer {
           scored.grad!.dispose();
         }
         const learningRate = learningRateAt(optimizer, this.#step, steps);
-        const { gradNorm, skipped } = await this.#optimizer.step(learningRate, optimizer.clip);
+        // With every sample dropped there is nothing to learn from.
+        const { gradNorm, skipped } =
+          native.dropped === batch ? { gradNorm: 0, skipped: true } : await this.#optimizer.step(learningRate, optimizer.clip);
         this.#step++;
         return this.#measure(native, scored, { gradNorm, skipped, learningRate, seconds: (performance.now() - start) / 1000 });
       } finally {
         rollout.dispose();
       }
     } catch (error) {
-      this.#algorithm.load(before);
+      await this.#undo(before);
       throw error;
     } finally {
       disposeAll(conditioning);
       if (unconditional) disposeAll(unconditional);
+    }
+  }
+
+  /** Forgets a step that stopped halfway, so that the run can go on from the last complete one. */
+  async #undo(algorithm: Record<string, number[]>): Promise<void> {
+    this.#algorithm.load(algorithm);
+    const state = this.#optimizer.state();
+    try {
+      // Loading clears the gradients that were added.
+      await this.#optimizer.load(state, this.#optimizer.stepCount);
+    } finally {
+      disposeAll(state);
     }
   }
 
