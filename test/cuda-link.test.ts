@@ -1,0 +1,46 @@
+// The CUDA variant compiles with nvcc and links against a CUDA LibTorch on a machine that has no GPU.
+
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, vi } from 'vitest';
+
+import { buildNative } from '../lib/build/native-build.js';
+import { findExecutable } from '../lib/build/tools.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const minutes = 60_000;
+
+/** The names of the kernels in native/kernels/*.cu. */
+function kernelNames(): string[] {
+  const folder = join(root, 'native', 'kernels');
+  const text = readdirSync(folder).filter((name) => name.endsWith('.cu')).map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
+  return [...text.matchAll(/__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)/g)].map((match) => match[1]!);
+}
+
+describe('the CUDA variant', () => {
+  it('compiles, links and carries every kernel', { timeout: 30 * minutes }, async (context) => {
+    if (!findExecutable(['nvcc'])) context.skip('nvcc is not on PATH, so the CUDA variant cannot be compiled here');
+    // A CPU LibTorch asked for elsewhere does not serve here.
+    vi.stubEnv('EAM_TORCH_LIBTORCH', '');
+    vi.stubEnv('LIBTORCH', '');
+    const output = join(root, 'build', 'cuda-link-test');
+    const { directory, libtorch } = await buildNative({ variant: 'cuda', output, cudaArchitectures: '90-real', report: console.log });
+
+    const addon = readFileSync(join(directory, 'eam_torch.node'));
+    const kernels = kernelNames();
+    expect(kernels.length).toBeGreaterThan(0);
+    expect(kernels.filter((name) => !addon.includes(name))).toEqual([]);
+    expect(addon.includes('.nv_fatbin')).toBe(true);
+    expect(JSON.parse(readFileSync(join(directory, 'eam_torch.json'), 'utf8'))).toMatchObject({ variant: 'cuda' });
+
+    // It loads where LibTorch's CUDA libraries are all there, and otherwise says which one is not.
+    const code = "import { inspect } from './dist/native/loader.js'; const { loaded, error } = inspect(); console.log(loaded ? 'loaded' : error);";
+    const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+      cwd: root, encoding: 'utf8', env: { ...process.env, EAM_TORCH_BUILD_DIR: directory, EAM_TORCH_LIBTORCH: libtorch },
+    });
+    expect(child.status).toBe(0);
+    expect(child.stdout).toMatch(/^loaded$|lib\w+\.so[.\d]*: cannot open shared object file/m);
+  });
+});
