@@ -55,7 +55,7 @@ export function createProgram(signal: AbortSignal): Command {
     .description('Draw images into one PNG, whose text metadata keeps the settings.')
     .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on, or digits'))
     .option('--adapter <directory>', "an adapter in PEFT's layout, such as a run's checkpoints/step-N; of a run directory, the newest")
-    .requiredOption('--prompt <text>', 'what to draw; repeatable, drawn in turn', collect, [])
+    .option('--prompt <text>', 'what to draw; repeatable, drawn in turn', collect, [])
     .option('--count <n>', 'how many images', positiveInteger('--count'), 16)
     .option('--columns <n>', 'images in a row', positiveInteger('--columns'))
     .option('--steps <n>', 'steps of the ODE solver', positiveInteger('--steps'), 20)

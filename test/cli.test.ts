@@ -1,0 +1,243 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { decode } from 'fast-png';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+
+import { newestWholeCheckpoint } from '../lib/checkpoints.js';
+import { main } from '../lib/cli/program.js';
+import { tensorHashes, temporaryFolder, tinyAdapter, tinyModelDirectory } from './tiny-run.js';
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Runs a command line within this process. */
+async function eam(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  let stdout = '', stderr = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((stdout += String(text)), true));
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((stderr += String(text)), true));
+  const code = await main(args);
+  vi.restoreAllMocks();
+  return { code, stdout, stderr };
+}
+
+let model: string;
+beforeAll(async () => {
+  model = await tinyModelDirectory();
+});
+
+function configFile(change: object = {}): string {
+  const config = {
+    model,
+    adapter: tinyAdapter,
+    prompts: ['0', '1', '2'],
+    rewards: [{ name: 'stroke-weight', scale: 4 }],
+    algorithm: { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, delta: 0.3 },
+    optimizer: { learningRate: 1e-2, emaDecay: 0.9 },
+    steps: 4,
+    batch: 6,
+    checkpoints: { every: 2 },
+    samples: { count: 6, columns: 3, steps: 2 },
+    output: join(temporaryFolder(), 'run'),
+    ...change,
+  };
+  const path = join(mkdtempSync(join(tmpdir(), 'eam-cli-')), 'config.json');
+  writeFileSync(path, JSON.stringify(config));
+  return path;
+}
+
+const outputOf = (config: string): string => JSON.parse(readFileSync(config, 'utf8')).output;
+
+describe('eam', () => {
+  it('lists its commands and exit codes', async () => {
+    const { code, stdout } = await eam('--help');
+    expect(code).toBe(0);
+    for (const command of ['finetune', 'pretrain', 'sample', 'evaluate', 'doctor', 'build']) expect(stdout).toContain(`  ${command} `);
+    expect(stdout).toContain('130 interrupted');
+  });
+
+  it.each(['finetune', 'pretrain', 'sample', 'evaluate', 'doctor', 'build'])('%s has its own help', async (command) => {
+    const { code, stdout } = await eam(command, '--help');
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: eam ${command}`);
+  });
+
+  it.each([
+    [['frobnicate'], /unknown command 'frobnicate'/],
+    [['finetune'], /missing required argument 'config'/],
+    [['finetune', 'x.json', '--sett', 'a=1'], /unknown option '--sett'/],
+    [['sample', '--prompt', '3', '--out', 'x.png', '--count', '0'], /--count: expected a whole number from 1, got "0"/],
+    [['sample', '--prompt', '3', '--out', 'x.png', '--solver', 'rk4'], /Allowed choices are euler, heun, midpoint, dpmpp2m/],
+    [['sample', '--out', 'x.png'], /expected at least one --prompt/],
+    [['finetune', 'no-such.json'], /cannot read no-such\.json/],
+  ])('%j is bad usage', async (args, message) => {
+    const { code, stderr } = await eam(...args);
+    expect(stderr).toMatch(message);
+    expect(code).toBe(2);
+  });
+
+  it('prints one clear message for a bad configuration', async () => {
+    const { code, stderr } = await eam('finetune', configFile(), '--set', 'algorithm.C=0.5', '--quiet');
+    expect(code).toBe(2);
+    expect(stderr).toBe('error: finetune configuration: algorithm.C: expected a number above 0.5, got 0.5\n');
+  });
+
+  it('fails with 1 where the model is not there', async () => {
+    const { code, stderr } = await eam('finetune', configFile({ model: '/no/such/model' }));
+    expect(stderr).toMatch(/^error: no model at "\/no\/such\/model"/);
+    expect(code).toBe(1);
+  });
+});
+
+describe('eam finetune', () => {
+  it('writes a whole run directory, from which can be sampled and evaluated', async () => {
+    const config = configFile({ evaluation: { count: 8, steps: 2 } });
+    const { code, stdout, stderr } = await eam('finetune', config, '--set', 'steps=3', '--set', 'seed=4');
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/step 3\/3 {2}reward .* evaluations\/s/)]);
+    expect(stdout).toMatch(/^ +before +after +change\nreward /);
+    const run = outputOf(config);
+    expect(readdirSync(run).sort()).toEqual(['checkpoints', 'config.json', 'evaluation.json', 'metrics.jsonl', 'report.html', 'samples']);
+    expect(readdirSync(join(run, 'samples')).sort()).toEqual(['step-0.png', 'step-3.png']);
+    expect(readdirSync(join(run, 'checkpoints')).sort()).toEqual(['step-2', 'step-3']);
+    expect(JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'))).toMatchObject({ steps: 3, seed: 4, algorithm: { C: 1, lambda: 1 } });
+    const steps = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+    expect(steps.map(({ step }) => step)).toEqual([1, 2, 3]);
+    for (const { drift } of steps) expect(drift).toBeGreaterThan(0);
+    expect(decode(readFileSync(join(run, 'samples', 'step-3.png')))).toMatchObject({ width: 3 * 10 + 2, height: 2 * 10 + 2 });
+    expect(readFileSync(join(run, 'samples', 'step-0.png'))).not.toEqual(readFileSync(join(run, 'samples', 'step-3.png')));
+
+    const evaluated = await eam('evaluate', run, '--json', '--quiet');
+    expect(evaluated.code).toBe(0);
+    // The same adapter on the same noise: what the run itself measured.
+    expect(JSON.parse(evaluated.stdout)).toEqual(JSON.parse(readFileSync(join(run, 'evaluation.json'), 'utf8')));
+
+    const out = join(run, 'drawn', 'grid.png');
+    const sampled = await eam('sample', '--adapter', run, '--prompt', '1', '--prompt', '2', '--count', '4', '--steps', '2', '--seed', '9', '--out', out);
+    expect(sampled).toMatchObject({ code: 0, stderr: `${out}\n` });
+    const settings = JSON.parse(decode(readFileSync(out)).text['eam-torch']!);
+    expect(settings).toMatchObject({ model, prompts: ['1', '2'], count: 4, steps: 2, seed: 9, adapter: join(run, 'checkpoints', 'step-3') });
+  });
+
+  it('is quiet where asked', async () => {
+    expect(await eam('finetune', configFile({ steps: 1 }), '--quiet')).toEqual({ code: 0, stdout: '', stderr: '' });
+  });
+
+  it('cannot resume what is not there', async () => {
+    const { code, stderr } = await eam('finetune', configFile(), '--resume');
+    expect(stderr).toMatch(/has no checkpoint to resume from/);
+    expect(code).toBe(1);
+  });
+});
+
+describe('a finetune that is stopped', () => {
+  const steps = 200;
+  const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+  const start = (config: string, ...args: string[]): ChildProcess =>
+    spawn(process.execPath, [program, 'finetune', config, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = (child: ChildProcess): Promise<{ code: number | null; stderr: string }> =>
+    new Promise((resolve) => {
+      let stderr = '';
+      child.stderr!.on('data', (text) => (stderr += String(text)));
+      child.on('close', (code) => resolve({ code, stderr }));
+    });
+  const stoppable = () => configFile({ steps, checkpoints: { every: 20, keep: 2 } });
+  const until = async (condition: () => boolean) => {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  const linesOf = (run: string) =>
+    existsSync(join(run, 'metrics.jsonl')) ? readFileSync(join(run, 'metrics.jsonl'), 'utf8').split('\n').length - 1 : 0;
+
+  let expected: Record<string, string>;
+  let metrics: string[];
+  const losses = (run: string) =>
+    readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => String(JSON.parse(line).loss));
+  beforeAll(async () => {
+    const config = stoppable();
+    expect((await ended(start(config, '--quiet'))).code).toBe(0);
+    expected = tensorHashes(join(outputOf(config), 'checkpoints'), steps);
+    metrics = losses(outputOf(config));
+  }, 120_000);
+
+  it('by Ctrl-C writes a checkpoint, ends with 130, and resumes to the same weights', async () => {
+    const config = stoppable();
+    const run = outputOf(config);
+    const child = start(config);
+    const end = ended(child);
+    await until(() => linesOf(run) >= 30);
+    child.kill('SIGINT');
+    const { code, stderr } = await end;
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/interrupted by SIGINT\n$/);
+    const checkpoint = await newestWholeCheckpoint(join(run, 'checkpoints'));
+    expect(checkpoint!.step).toBe(linesOf(run));
+    expect(checkpoint!.step).toBeLessThan(steps);
+    expect((await ended(start(config, '--resume'))).code).toBe(0);
+    expect(tensorHashes(join(run, 'checkpoints'), steps)).toEqual(expected);
+    expect(losses(run)).toEqual(metrics);
+  }, 120_000);
+
+  it('by kill -9 at any moment resumes to the same weights', async () => {
+    const config = stoppable();
+    const run = outputOf(config);
+    for (const [attempt, lines] of [25, 70, 131].entries()) {
+      const child = start(config, ...(attempt ? ['--resume'] : []));
+      const end = ended(child);
+      await until(() => linesOf(run) >= lines || child.exitCode !== null);
+      child.kill('SIGKILL');
+      expect((await end).code).toBeNull();
+    }
+    expect((await ended(start(config, '--resume'))).code).toBe(0);
+    expect(tensorHashes(join(run, 'checkpoints'), steps)).toEqual(expected);
+    expect(losses(run)).toEqual(metrics);
+  }, 240_000);
+});
+
+describe('eam pretrain', () => {
+  const recipe = (change: object) => {
+    const path = join(temporaryFolder(), 'recipe.json');
+    writeFileSync(path, JSON.stringify({ optimizer: { learningRate: 1e-3, emaDecay: 0.9 }, steps: 3, batch: 8, output: join(temporaryFolder(), 'model'), ...change }));
+    return path;
+  };
+  const digits = {
+    model: { type: 'digits', patchSize: 7, width: 16, depth: 1, heads: 2 },
+    data: { shift: 1 },
+    samples: { count: 4, columns: 2, steps: 2 },
+    storage: 'float16',
+  };
+
+  it('trains a digits model that can be sampled from', async () => {
+    const path = recipe(digits);
+    const { code, stderr } = await eam('pretrain', path);
+    expect([code, stderr]).toEqual([0, expect.stringContaining('step 3/3')]);
+    const out = join(temporaryFolder(), 'sample.png');
+    expect((await eam('sample', '--model', outputOf(path), '--prompt', 'a three', '--count', '2', '--steps', '2', '--out', out, '--quiet')).code).toBe(0);
+    expect(decode(readFileSync(out))).toMatchObject({ width: 2 * 30 + 2, height: 32 });
+  });
+
+  it('goes on where it stopped, to the same weights', async () => {
+    const whole = recipe(digits);
+    const halved = recipe(digits);
+    await eam('pretrain', whole, '--quiet');
+    expect((await eam('pretrain', halved, '--quiet', '--set', 'checkpoints.every=1', '--set', 'checkpoints.keep=9')).code).toBe(0);
+    const checkpoints = join(outputOf(halved), 'checkpoints');
+    for (const step of [2, 3]) writeFileSync(join(checkpoints, `step-${step}`, 'training.safetensors'), 'damaged');
+    const { code, stderr } = await eam('pretrain', halved, '--resume');
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/passed over: .*step-3 cannot be used[^]*resumed .* at step 1/)]);
+    expect(readFileSync(join(outputOf(halved), 'model.safetensors'))).toEqual(readFileSync(join(outputOf(whole), 'model.safetensors')));
+  });
+
+  it('trains a classifier and prints its accuracy', async () => {
+    const path = recipe({ model: { type: 'digit-classifier', widths: [8, 8], features: 16 }, optimizer: { learningRate: 1e-2 }, steps: 60, batch: 32, data: { noise: 0.1 } });
+    const { code, stderr } = await eam('pretrain', path);
+    expect(code).toBe(0);
+    expect(Number(/held-out accuracy: ([\d.]+) %/.exec(stderr)![1])).toBeGreaterThan(50);
+  });
+
+  it('names the mistake in a recipe', async () => {
+    const { code, stderr } = await eam('pretrain', recipe({ model: { type: 'unet' } }));
+    expect(stderr).toBe('error: pretrain configuration: model.type: expected one of "digits", "digit-classifier", got "unet"\n');
+    expect(code).toBe(2);
+  });
+});
