@@ -2,8 +2,6 @@
 #include "addon/addon.h"
 #include "addon/convert.h"
 #include "addon/instance.h"
-#include "kernels/philox.h"
-#include "kernels/schedule.h"
 #include "ops/ops.h"
 
 namespace eam::addon {
@@ -14,17 +12,28 @@ int64_t batch_of(const at::Tensor& tensor, const std::string& where) {
   return tensor.size(0);
 }
 
+// Errors begin with the function's name, as those of argument conversion do.
+template <class Work>
+auto named(const char* function, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    throw Error(error.kind(), std::string(function) + ": " + error.what());
+  }
+}
+
+template <class Work, class Convert>
+Napi::Value run(Napi::Env env, const char* function, Work work, Convert convert) {
+  return instance(env).executor.submit(env, [function, work = std::move(work)] { return named(function, work); }, convert);
+}
+
 // coefficients(t, C)
 Napi::Value coefficients(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&] {
     double t = to_number(info[0], "coefficients: `t`");
     double C = to_number(info[1], "coefficients: `C`");
-    if (!(t >= 0 && t <= 1)) {
-      throw Error(ErrorKind::config, "coefficients: `t` must be in [0, 1], got " + describe(info[0]));
-    }
-    if (!(C > 0.5)) throw Error(ErrorKind::config, "coefficients: `C` must be above 0.5, got " + describe(info[1]));
-    kernels::Coefficients c = kernels::coefficients(t, C);
+    ops::Coefficients c = named("coefficients", [&] { return ops::coefficients(t, C); });
     Napi::Object object = Napi::Object::New(env);
     object.Set("kappa", c.kappa);
     object.Set("Q", c.Q);
@@ -54,26 +63,11 @@ Napi::Value philox_words(const Napi::CallbackInfo& info) {
     };
     Napi::Uint32Array counter = words(0, 4, "philoxWords: `counter`");
     Napi::Uint32Array key = words(1, 2, "philoxWords: `key`");
-    kernels::PhiloxBlock block =
-        kernels::philox4x32_10({{counter[0], counter[1], counter[2], counter[3]}}, key[0], key[1]);
+    auto block = ops::philox_words({counter[0], counter[1], counter[2], counter[3]}, {key[0], key[1]});
     Napi::Uint32Array result = Napi::Uint32Array::New(env, 4);
-    for (size_t i = 0; i < 4; ++i) result[i] = block.word[i];
+    for (size_t i = 0; i < 4; ++i) result[i] = block[i];
     return result;
   });
-}
-
-// Work on the executor whose errors begin with the function's name, as those of argument conversion do.
-template <class Work, class Convert>
-Napi::Value run(Napi::Env env, const char* function, Work work, Convert convert) {
-  return instance(env).executor.submit(env,
-      [function, work = std::move(work)] {
-        try {
-          return work();
-        } catch (const Error& error) {
-          throw Error(error.kind(), std::string(function) + ": " + error.what());
-        }
-      },
-      convert);
 }
 
 Napi::Value tensor_result(Napi::Env env, at::Tensor tensor) { return wrap_tensor(env, std::move(tensor)); }

@@ -41,8 +41,11 @@ at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::Sc
   for (int64_t size : shape)
     if (size < 1) throw Error(ErrorKind::shape, "shape: found " + describe(shape) + ", expected positive sizes");
   if (shape.empty()) throw Error(ErrorKind::shape, "shape: found [], expected at least one dimension");
-  // A combination of nothing but noise; the tensor only carries shape and device.
-  at::Tensor like = at::empty({1}, at::TensorOptions().dtype(dtype).device(device)).expand(shape);
+  // A combination of nothing but noise; the tensor only carries shape and device. One stream numbers the whole tensor:
+  // that is one sample, however long the first dimension is.
+  std::vector<int64_t> samples = shape.vec();
+  if (noise.streams.size() == 1) samples = {1, c10::multiply_integers(shape)};
+  at::Tensor like = at::empty({1}, at::TensorOptions().dtype(dtype).device(device)).expand(samples);
   Noise generator{std::nullopt, noise};
   return evaluate(PreparedCombination(like, "shape", {}, &generator, {1.0}), shape, dtype, device);
 }

@@ -1,0 +1,202 @@
+// How a process or a worker ends while native work runs: with its own exit code, soon, and never by a signal. And that
+// tensors do not pile up.
+import { describe, expect, it } from 'vitest';
+
+import { compiled, runNode } from './helpers/child.js';
+
+const imports = `
+  import { parentPort, Worker } from 'node:worker_threads';
+  import { once } from 'node:events';
+  import { setTimeout as sleep } from 'node:timers/promises';
+  const { philoxNormal, renoise } = await import(${compiled('kernels.js')});
+  const { Tensor } = await import(${compiled('tensor.js')});
+  // Enough for seconds of work, none of it awaited.
+  const flood = () => { for (let i = 0n; i < 200n; ++i) philoxNormal([4_000_000], { seed: 1n, stream: i }).catch(() => {}); };
+`;
+const run = (script: string, options = {}) => runNode(imports + script, options);
+
+describe('a process', () => {
+  it('ends by itself once its work is done', async () => {
+    const ended = await run(`
+      const x1 = Tensor.from(new Float32Array(6), [2, 3]);
+      const x = await renoise({ x1, t: [0.1, 0.2], noise: { seed: 1n, stream: 1n } });
+      console.log((await x.data()).length);
+    `);
+    expect(ended).toMatchObject({ code: 0, signal: null, stdout: '6\n', stderr: '' });
+  });
+
+  it('stays alive while work is pending', async () => {
+    const ended = await run(`philoxNormal([3_000_000], { seed: 1n, stream: 1n }).then((x) => console.log(x.shape[0]));`);
+    expect(ended).toMatchObject({ code: 0, signal: null, stdout: '3000000\n' });
+  });
+
+  it('ends by itself with tensors that were never disposed', async () => {
+    const ended = await run(`
+      globalThis.kept = await philoxNormal([1_000_000], { seed: 1n, stream: 1n });
+      globalThis.array = await kept.data();
+      globalThis.borrowed = Tensor.from(new Float32Array(1_000_000), [1_000_000]);
+      globalThis.converted = await borrowed.to({ dtype: 'float64' });
+    `);
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
+  });
+
+  it.each([0, 50])('process.exit with work in flight for %s ms', async (delay) => {
+    const ended = await run(`flood(); await sleep(${delay}); process.exit(7);`);
+    expect(ended).toMatchObject({ code: 7, signal: null, stderr: '' });
+  });
+
+  it('process.exit inside a handler of finished work', async () => {
+    const ended = await run(`philoxNormal([4], { seed: 1n, stream: 1n }).then(() => process.exit(9)); flood();`);
+    expect(ended).toMatchObject({ code: 9, signal: null, stderr: '' });
+  });
+
+  it('an uncaught error with work in flight', async () => {
+    const ended = await run(`flood(); await sleep(20); setTimeout(() => { throw new Error('on purpose'); }, 1);`);
+    expect(ended).toMatchObject({ code: 1, signal: null });
+    expect(ended.stderr).toContain('on purpose');
+  });
+
+  it('an unhandled rejection of native work shows the error, not native code', async () => {
+    const ended = await run(`renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, stream: 1n } }); flood();`);
+    expect(ended).toMatchObject({ code: 1, signal: null });
+    expect(ended.stderr).toMatch(/ConfigError: renoise: t/);
+    expect(ended.stderr).not.toMatch(/c10|frame #/);
+  });
+
+  it('its event loop turns while work runs', async () => {
+    const ended = await run(`
+      let turns = 0;
+      const timer = setInterval(() => ++turns, 1);
+      await Promise.all(Array.from({ length: 20 }, (_, i) => philoxNormal([3_000_000], { seed: 1n, stream: BigInt(i) })));
+      clearInterval(timer);
+      console.log(turns > 10);
+    `);
+    expect(ended).toMatchObject({ code: 0, stdout: 'true\n' });
+  });
+});
+
+describe('worker_threads', () => {
+  // A worker from text is CommonJS in Node 20; from a data: URL it is a module everywhere.
+  const module = (body: string) =>
+    `new Worker(new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(imports + body)})))`;
+
+  it('are started, used and ended several times', async () => {
+    const ended = await run(`
+      for (let i = 0; i < 5; ++i) {
+        const worker = ${module(`
+          const x = await philoxNormal([1000], { seed: 42n, stream: 7n });
+          globalThis.kept = [x, await x.data(), Tensor.from(new Float32Array(5000), [5000])];
+          parentPort.postMessage((await x.data())[0]);
+        `)};
+        const [value] = await once(worker, 'message');
+        const [code] = await once(worker, 'exit');
+        console.log(value.toFixed(5), code);
+      }
+    `);
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: '1.06515 0\n'.repeat(5) });
+  });
+
+  it('are terminated with work in flight, at many moments', async () => {
+    const ended = await run(`
+      await philoxNormal([10], { seed: 1n, stream: 1n });
+      for (const delay of [0, 1, 3, 10, 30, 60, 100, 150, 200, 300]) {
+        const worker = ${module(`
+          parentPort.postMessage('started');
+          flood();
+          for (let i = 0n; ; ++i) await philoxNormal([100], { seed: 2n, stream: i });
+        `)};
+        if (delay > 0) await once(worker, 'message');
+        await sleep(delay);
+        await worker.terminate();
+      }
+      console.log((await (await philoxNormal([10], { seed: 42n, stream: 7n })).data())[0].toFixed(5));
+    `);
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: '1.06515\n' });
+  });
+
+  it('two at once beside the main thread give the same numbers', async () => {
+    const body = `
+      let last;
+      for (let i = 0n; i < 50n; ++i) last = await philoxNormal([50_000], { seed: 42n, stream: i });
+      parentPort.postMessage(Array.from((await last.data()).slice(-3)));
+    `;
+    const ended = await run(`
+      const workers = [${module(body)}, ${module(body)}];
+      const messages = Promise.all(workers.map((worker) => once(worker, 'message')));
+      let last;
+      for (let i = 0n; i < 50n; ++i) last = await philoxNormal([50_000], { seed: 42n, stream: i });
+      const own = JSON.stringify(Array.from((await last.data()).slice(-3)));
+      console.log((await messages).map(([message]) => JSON.stringify(message) === own).join());
+    `);
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: 'true,true\n' });
+  });
+
+  it('process.exit of the main thread while workers compute', async () => {
+    const ended = await run(`
+      const workers = [${module('parentPort.postMessage(1); flood();')}, ${module('parentPort.postMessage(1); flood();')}];
+      await Promise.all(workers.map((worker) => once(worker, 'message')));
+      flood();
+      await sleep(20);
+      process.exit(5);
+    `);
+    expect(ended).toMatchObject({ code: 5, signal: null, stderr: '' });
+  });
+
+  it('an uncaught error in one leaves the others alone', async () => {
+    const ended = await run(`
+      const worker = ${module(`flood(); throw new Error('in a worker');`)};
+      const [error] = await once(worker, 'error');
+      console.log(error.message, (await philoxNormal([4], { seed: 1n, stream: 1n })).shape[0]);
+    `);
+    expect(ended).toMatchObject({ code: 0, signal: null, stdout: 'in a worker 4\n' });
+  });
+});
+
+describe('memory', () => {
+  // MB of the process beyond what it had after a first round.
+  const growth = (round: string, args: string[] = []) =>
+    run(`
+      const round = async () => { ${round} };
+      const settle = async () => { for (let i = 0; i < 5; ++i) { globalThis.gc(); await sleep(10); } return process.memoryUsage().rss / 2 ** 20; };
+      await round();
+      const before = await settle();
+      await round();
+      console.log(Math.round(await settle() - before));
+    `, { args: ['--expose-gc', ...args], timeout: 120_000 });
+
+  it.each([
+    ['disposed', `for (let i = 0; i < 50_000; ++i) Tensor.from(new Float32Array(4), [4]).dispose();`],
+    ['left to the garbage collector', `for (let i = 0; i < 50_000; ++i) { Tensor.from([1, 2, 3, 4], [2, 2]); if (i % 1000 === 0) await sleep(0); }`],
+    ['made by kernels', `const x1 = Tensor.from([1, 2], [1, 2]);
+      for (let i = 0; i < 50_000; ++i) { const x = await renoise({ x1, t: [0.5], noise: { seed: 1n, stream: 1n } }); x.dispose(); }`],
+    ['that failed', `for (let i = 0; i < 20_000; ++i) await renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, stream: 1n } }).catch(() => {});`],
+  ])('of 10^5 small tensors %s does not grow', async (_, round) => {
+    const ended = await growth(round);
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
+    expect(Number(ended.stdout)).toBeLessThan(24);
+  });
+
+  it('of large tensors that nobody disposes comes back: V8 knows their size', async () => {
+    const ended = await run(`
+      let peak = 0;
+      for (let i = 0n; i < 300n; ++i) { // 4.8 GB in all
+        const x = await philoxNormal([4_000_000], { seed: 1n, stream: i });
+        if (i % 3n === 0n) await x.data();
+        peak = Math.max(peak, process.memoryUsage().rss / 2 ** 20);
+      }
+      console.log(Math.round(peak));
+    `);
+    expect(ended).toMatchObject({ code: 0, signal: null });
+    expect(Number(ended.stdout)).toBeLessThan(1500);
+  });
+
+  it('of a disposed tensor comes back at once', async () => {
+    const ended = await run(`
+      const x = await philoxNormal([64_000_000], { seed: 1n, stream: 1n });
+      const before = process.memoryUsage().rss;
+      x.dispose();
+      console.log(Math.round((before - process.memoryUsage().rss) / 2 ** 20));
+    `);
+    expect(Number(ended.stdout)).toBeGreaterThan(200);
+  });
+});
