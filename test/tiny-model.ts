@@ -9,7 +9,7 @@ export const tinyConfig: DigitsModelConfig = {
 export const tinyLora: LoraConfig = { rank: 2, alpha: 4, targets: ['attn.qkv', 'mlp.fc2'], seed: 9n };
 
 export const normal = (shape: number[], stream: bigint): Promise<NativeTensor> =>
-  binding().philoxNormal(shape, { seed: 99n, stream }, 'float32', 'cpu');
+  binding().philoxNormal(shape, { seed: 99n, stream });
 
 /** One stream of normals a name, so that the same names get the same values. */
 export async function randomise(model: NativeFlowModel, kind: 'weights' | 'trainable', scale: number): Promise<void> {

@@ -84,6 +84,9 @@ function suits(candidate: LibTorch, addon: Addon): LibTorchCandidate {
 /** Opens the LibTorch; undefined, or why it cannot be opened. */
 function open(addon: Addon, libtorch: LibTorch): string | undefined {
   const loader = createRequire(import.meta.url)(join(addon.directory, 'eam_loader.node')) as { open(path: string): string | undefined };
+  // OpenMP's threads spin while they wait, by default; where other programs want the cores, that was measured to make a
+  // training step 20 times slower. Its runtime reads this once, as it is loaded.
+  process.env['OMP_WAIT_POLICY'] ??= 'passive';
   // This one library brings the others with it. Where it fails, nothing of it stays in the process, so that the next
   // candidate does not mix with it.
   return loader.open(mainLibrary(libtorch.directory, addon.variant));
