@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { validate } from './config/validate.js';
 import type { NativeAlgorithm, NativeFlowModel } from './native/binding.js';
 import { binding } from './native/index.js';
+import type { SolverName } from './ode-solver.js';
 
 /** A reward fine-tuning algorithm and its settings; the trainer runs any of them. */
 export interface Algorithm {
@@ -14,8 +15,7 @@ export interface Algorithm {
   create(model: NativeFlowModel): NativeAlgorithm;
 }
 
-export const solverNames = ['euler', 'heun', 'midpoint', 'dpmpp2m'] as const;
-export type SolverName = (typeof solverNames)[number];
+export const solverNames = ['euler', 'heun', 'midpoint', 'dpmpp2m'] as const satisfies readonly SolverName[];
 
 export const eamOptionsSchema = z.strictObject({
   /** Trades the variance of the flow-matching target against the target-score target's; biases nothing. */

@@ -1,7 +1,7 @@
-import type { SolverName } from './algorithms.js';
 import type { Model } from './models/model.js';
 import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
+import type { SolverName } from './ode-solver.js';
 import { score, type Judge, type Reward } from './rewards/reward.js';
 import { disposeAll } from './safetensors.js';
 import { concatenate, cyclePrompts, sampleBatches } from './sampler.js';

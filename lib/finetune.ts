@@ -126,6 +126,10 @@ class FinetuneJob {
         this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
         if (samples.every && step % samples.every === 0 && step < steps) await this.#writeGrid(step, 'trained');
       }
+    } catch (error) {
+      this.#observer.end();
+      this.#observer.note(`stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`);
+      throw error;
     } finally {
       this.#observer.end();
     }

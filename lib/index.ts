@@ -10,9 +10,10 @@ export {
 } from './errors.js';
 
 export * from './kernels.js';
-export { Tensor } from './tensor.js';
+export * from './ode-solver.js';
+export * from './tensor.js';
 
-export { eam, type Algorithm, type EamOptions, type SolverName } from './algorithms.js';
+export { eam, type Algorithm, type EamOptions } from './algorithms.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './evaluation.js';
 export { finetune, type FinetuneResult } from './finetune.js';
 export type { AdapterInfo, AdapterOptions, LoadModelOptions, Model, ModelDType } from './models/model.js';

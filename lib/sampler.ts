@@ -1,10 +1,10 @@
 import { encode } from 'fast-png';
 
-import type { SolverName } from './algorithms.js';
 import { cancellable } from './cancellation.js';
 import type { Model } from './models/model.js';
 import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
+import type { SolverName } from './ode-solver.js';
 import { disposeAll } from './safetensors.js';
 import type { Tensor } from './tensor.js';
 

@@ -68,7 +68,7 @@ describe('eam', () => {
     [['frobnicate'], /unknown command 'frobnicate'/],
     [['finetune'], /missing required argument 'config'/],
     [['finetune', 'x.json', '--sett', 'a=1'], /unknown option '--sett'/],
-    [['sample', '--prompt', '3', '--out', 'x.png', '--count', '0'], /--count: expected a whole number from 1, got "0"/],
+    [['sample', '--prompt', '3', '--out', 'x.png', '--count', '0'], /option '--count <n>' argument '0' is invalid\. Expected a whole number from 1\./],
     [['sample', '--prompt', '3', '--out', 'x.png', '--solver', 'rk4'], /Allowed choices are euler, heun, midpoint, dpmpp2m/],
     [['sample', '--out', 'x.png'], /expected at least one --prompt/],
     [['finetune', 'no-such.json'], /cannot read no-such\.json/],

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { finetuneSchema } from '../config/finetune.js';
+import { evaluationSchema, finetuneSchema } from '../config/finetune.js';
 import { readJson } from '../config/read.js';
 import { validate } from '../config/validate.js';
 import { evaluate, evaluationTable } from '../evaluation.js';
@@ -8,7 +8,6 @@ import { loadModel } from '../models/registry.js';
 import { observe, silent } from '../progress.js';
 import { createJudge, createRewards } from '../rewards/registry.js';
 import { RunDirectory } from '../run-directory.js';
-import { evaluationSchema } from '../config/finetune.js';
 
 interface EvaluateFlags {
   count?: number;

@@ -6,14 +6,14 @@ import { packageVersion } from '../package.js';
 /** Exit codes of every command. */
 export const ExitCode = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
-const number = (name: string, check: (value: number) => boolean, expected: string) => (text: string): number => {
+const number = (check: (value: number) => boolean, expected: string) => (text: string): number => {
   const value = Number(text);
-  if (text.trim() === '' || !check(value)) throw new InvalidArgumentError(`${name}: expected ${expected}, got "${text}".`);
+  if (text.trim() === '' || !check(value)) throw new InvalidArgumentError(`Expected ${expected}.`);
   return value;
 };
-const positiveInteger = (name: string) => number(name, (value) => Number.isSafeInteger(value) && value >= 1, 'a whole number from 1');
-const naturalNumber = (name: string) => number(name, (value) => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0');
-const atLeastZero = (name: string) => number(name, (value) => Number.isFinite(value) && value >= 0, 'a number from 0');
+const positiveInteger = number((value) => Number.isSafeInteger(value) && value >= 1, 'a whole number from 1');
+const naturalNumber = number((value) => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0');
+const atLeastZero = number((value) => Number.isFinite(value) && value >= 0, 'a number from 0');
 const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
 
 const deviceOption = () => new Option('--device <device>', 'cpu, cuda or cuda:N').default('cpu');
@@ -56,12 +56,12 @@ export function createProgram(signal: AbortSignal): Command {
     .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on, or digits'))
     .option('--adapter <directory>', "an adapter in PEFT's layout, such as a run's checkpoints/step-N; of a run directory, the newest")
     .option('--prompt <text>', 'what to draw; repeatable, drawn in turn', collect, [])
-    .option('--count <n>', 'how many images', positiveInteger('--count'), 16)
-    .option('--columns <n>', 'images in a row', positiveInteger('--columns'))
-    .option('--steps <n>', 'steps of the ODE solver', positiveInteger('--steps'), 20)
+    .option('--count <n>', 'how many images', positiveInteger, 16)
+    .option('--columns <n>', 'images in a row', positiveInteger)
+    .option('--steps <n>', 'steps of the ODE solver', positiveInteger, 20)
     .addOption(solverOption())
-    .option('--guidance <g>', 'classifier-free guidance; 1: none', atLeastZero('--guidance'), 1)
-    .option('--seed <n>', 'of the noise', naturalNumber('--seed'), 0)
+    .option('--guidance <g>', 'classifier-free guidance; 1: none', atLeastZero, 1)
+    .option('--seed <n>', 'of the noise', naturalNumber, 0)
     .addOption(deviceOption())
     .requiredOption('--out <file>', 'the PNG to write')
     .option('--quiet', 'print nothing but errors')
@@ -74,9 +74,9 @@ export function createProgram(signal: AbortSignal): Command {
     .command('evaluate')
     .description("Compare the pretrained model with a run's adapter on fresh samples.")
     .argument('<run>', 'the directory of a finetune run')
-    .option('--count <n>', 'samples of each', positiveInteger('--count'))
-    .option('--seed <n>', 'of the noise', naturalNumber('--seed'))
-    .option('--steps <n>', 'steps of the ODE solver', positiveInteger('--steps'))
+    .option('--count <n>', 'samples of each', positiveInteger)
+    .option('--seed <n>', 'of the noise', naturalNumber)
+    .option('--steps <n>', 'steps of the ODE solver', positiveInteger)
     .addOption(new Option('--device <device>', "cpu, cuda or cuda:N; default: the run's"))
     .option('--json', 'print the result as JSON')
     .option('--quiet', 'no progress')
@@ -98,7 +98,7 @@ export function createProgram(signal: AbortSignal): Command {
     .command('build')
     .description('Build the native core; find or fetch a LibTorch for it first.')
     .addOption(new Option('--variant <variant>', 'what to build for').choices(['cpu', 'cuda']).default('cpu'))
-    .option('--jobs <n>', 'compilers run at once; default: all processors', positiveInteger('--jobs'))
+    .option('--jobs <n>', 'compilers run at once; default: all processors', positiveInteger)
     .option('--libtorch <directory>', 'the LibTorch to build against; default: searched for')
     .option('--cuda-architectures <list>', "in CMake's notation; default: all supported ones")
     .option('--quiet', 'print nothing but errors')

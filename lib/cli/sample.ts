@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import type { SolverName } from '../algorithms.js';
 import { newestWholeCheckpoint } from '../checkpoints.js';
 import { ConfigError } from '../errors.js';
 import { readAdapterConfig } from '../models/adapter.js';
 import { loadModel } from '../models/registry.js';
+import type { SolverName } from '../ode-solver.js';
 import { cyclePrompts, encodeGrid, sampleImages } from '../sampler.js';
 
 interface SampleFlags {
