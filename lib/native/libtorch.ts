@@ -95,13 +95,11 @@ print(os.path.dirname(spec.origin) if spec and spec.origin else '')
 function inspectPython(source: string, command: string): LibTorchCandidate {
   // Found, not imported: importing torch takes seconds.
   const result = spawnSync(command, ['-c', pythonScript], { encoding: 'utf8', timeout: 20_000, stdio: ['ignore', 'pipe', 'ignore'] });
-  if (result.error) {
-    const missing = (result.error as NodeJS.ErrnoException).code === 'ENOENT';
-    return { source, rejected: missing ? `${command}: not found` : `${command}: ${result.error.message}` };
-  }
-  if (result.status !== 0) return { source, rejected: `${command} failed with status ${result.status}` };
+  const rejection = (reason: string): LibTorchCandidate => ({ source, rejected: source === command ? reason : `${command}: ${reason}` });
+  if (result.error) return rejection((result.error as NodeJS.ErrnoException).code === 'ENOENT' ? 'not found' : result.error.message);
+  if (result.status !== 0) return rejection(`failed with status ${result.status}`);
   const directory = result.stdout.trim();
-  if (directory === '') return { source, rejected: `${command} has no torch` };
+  if (directory === '') return rejection('has no torch');
   return inspectDirectory(source, directory);
 }
 

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 import { NativeLoadError } from '../errors.js';
 import type { Binding } from './binding.js';
-import { describeCandidate, isOverride, type LibTorch, type LibTorchCandidate, libtorchCandidates, mainLibrary, minorOf, reject, type Variant } from './libtorch.js';
+import { describeCandidate, isOverride, type LibTorch, type LibTorchCandidate, libtorchCandidates, mainLibrary, minorOf, overrideVariable, reject, type Variant } from './libtorch.js';
 
 /** A built addon: eam_torch.node, eam_loader.node and eam_torch.json in one folder. */
 export interface Addon {
@@ -116,10 +116,16 @@ function failure(addons: readonly (Addon | RejectedAddon)[], tried: readonly Lib
     lines.push('rejected' in addon ? `  - ${addon.directory}: ${addon.rejected}` : `  - ${addon.directory} (${addon.variant}, needs LibTorch ${minorOf(addon.libtorch)}.x)`);
   }
   if (built.length > 0) lines.push('', 'LibTorch:', ...tried.map(describeCandidate));
-  lines.push('', 'To fix it, do one of these:');
-  if (tried.some(isOverride)) lines.push('  unset EAM_TORCH_LIBTORCH                  # it is set, so nothing else is taken in its place');
-  if (built.length > 0) lines.push(`  export EAM_TORCH_LIBTORCH=/path/to/libtorch # version ${[...new Set(built.map((addon) => minorOf(addon.libtorch)))].join(' or ')}, the folder with lib/`);
-  lines.push(`  npx eam build                             # finds or fetches a LibTorch and builds the addon for it`, '', '`npx eam doctor` prints all of this for a bug report.');
+  const fixes: [command: string, what: string][] = [];
+  if (tried.some(isOverride)) fixes.push([`unset ${overrideVariable}`, 'it is set, so nothing else is taken in its place']);
+  if (built.length > 0) {
+    const versions = [...new Set(built.map((addon) => minorOf(addon.libtorch)))].join(' or ');
+    fixes.push([`export ${overrideVariable}=/path/to/libtorch`, `the folder with lib/ of a LibTorch ${versions}`]);
+  }
+  fixes.push(['npx eam build', 'finds or fetches a LibTorch and builds the addon for it']);
+  const width = Math.max(...fixes.map(([command]) => command.length));
+  lines.push('', 'To fix it, do one of these:', ...fixes.map(([command, what]) => `  ${command.padEnd(width)}  # ${what}`));
+  lines.push('', '`npx eam doctor` prints all of this for a bug report.');
   return new NativeLoadError(lines.join('\n'));
 }
 

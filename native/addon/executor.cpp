@@ -34,6 +34,7 @@ LiveExecutors& live_executors() {
 
 Executor::Executor(Napi::Env env) : channel_(Channel::New(env, "eam-torch", 0, 1, this)) {
   channel_.Unref(env);
+  thread_ = std::thread([this] { loop(); });
   // After the channel's own hook was registered: hooks run last in, first out, and the thread must be gone before the
   // channel closes.
   napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Executor*>(self)->stop(); }, this);
@@ -42,7 +43,6 @@ Executor::Executor(Napi::Env env) : channel_(Channel::New(env, "eam-torch", 0, 1
     std::lock_guard lock(live.mutex);
     live.executors.insert(this);
   }
-  thread_ = std::thread([this] { loop(); });
 }
 
 Executor::~Executor() {
