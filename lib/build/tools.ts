@@ -47,7 +47,8 @@ export function findExecutable(names: readonly string[], path = process.env['PAT
 function firstLine(path: string, args: string[], input?: string): { ok: boolean; text: string } {
   const result = spawnSync(path, args, { encoding: 'utf8', input, timeout: 60_000 });
   const text = `${result.stdout ?? ''}\n${result.stderr ?? ''}`.trim().split('\n')[0] ?? '';
-  return { ok: result.status === 0, text: result.error ? result.error.message : text };
+  // A program that ends without reading its input leaves an error too (EPIPE); its own words say more.
+  return { ok: result.status === 0, text: text || (result.error?.message ?? '') };
 }
 
 const versionOf = (text: string): string | undefined => /\d+\.\d+(\.\d+)*/.exec(text)?.[0];
