@@ -57,10 +57,14 @@ function wantedVariants(): readonly Variant[] {
   return found;
 }
 
-/** build/cuda and build/cpu of the package. EAM_TORCH_BUILD_DIR names one folder to use instead. */
+/** build/cuda and build/cpu of the package, then what prebuildify made. EAM_TORCH_BUILD_DIR names one folder to use instead. */
 function addonDirectories(): string[] {
   const override = process.env['EAM_TORCH_BUILD_DIR'];
-  return override ? [override] : wantedVariants().map((variant) => join(packageRoot(), 'build', variant));
+  if (override) return [override];
+  const wanted = wantedVariants();
+  const directories = wanted.map((variant) => join(packageRoot(), 'build', variant));
+  const prebuilt = join(packageRoot(), 'prebuilds', `${process.platform}-${process.arch}`);
+  return wanted.includes('cpu') && existsSync(prebuilt) ? [...directories, prebuilt] : directories;
 }
 
 function inspectAddon(directory: string): Addon | RejectedAddon {
