@@ -4,7 +4,7 @@ import { Purpose, RandomStream, streamOf } from '../lib/data/random.js';
 import { CancelledError, ConfigError, DisposedError, ShapeError } from '../lib/errors.js';
 import { binding } from '../lib/native/index.js';
 import type { DigitsModelConfig, EamNativeOptions, NativeAlgorithm, NativeFlowModel, NativeRollout, NativeTensor } from '../lib/native/binding.js';
-import { adamW, eamOptions, floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, takeGradients, tinyLora, tinyModel } from './tiny-model.js';
+import { adamW, eamOptions, floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from './tiny-model.js';
 
 const batch = 5, seed = 31n, step = 4;
 const shape = [batch, 1, 8, 8];
@@ -191,6 +191,20 @@ describe('the loss', () => {
   });
 });
 
+describe('half precision', () => {
+  it('trains float32 adapters on a bfloat16 network, near its float32 self', async () => {
+    const full = await adaptedModel();
+    const half = new (binding().DigitsModel)(tinyConfig, 1n, tinyLora, 'bfloat16', 'cpu');
+    await half.load('weights', full.weights());
+    await half.load('trainable', full.trainable());
+    expect(new Set(Object.values(half.trainable()).map(({ dtype }) => dtype))).toEqual(new Set(['float32']));
+    const reference = await iterate(full), result = await iterate(half);
+    expect(relativeError(result.metrics.perSample, reference.metrics.perSample)).toBeLessThan(0.05);
+    const cosine = (a: number[], b: number[]) => a.reduce((sum, value, i) => sum + value * b[i]!, 0) / (Math.hypot(...a) * Math.hypot(...b));
+    expect(cosine(Object.values(result.gradients).flat(), Object.values(reference.gradients).flat())).toBeGreaterThan(0.99);
+  });
+});
+
 describe('what is not finite', () => {
   const reference = async (kept: number[]) => {
     // The kept samples' share: the same iteration with their gradients alone, averaged over them.
@@ -311,11 +325,13 @@ describe('EAM', () => {
 // leaves the variance alone.
 describe('on a Gaussian', () => {
   const config: DigitsModelConfig = { imageSize: 1, channels: 1, patchSize: 1, width: 32, depth: 2, heads: 2, mlpRatio: 2, classes: 1 };
-  const mean = 0.2, deviation = 0.4, count = 256;
+  const mean = 0.2, deviation = 0.4, count = 128;
   const cancellation = new (binding().Cancellation)();
   let pretrained: Record<string, number[]>;
 
   beforeAll(async () => {
+    // Each operation is too small to share.
+    await binding().setThreads(1);
     const base = new (binding().DigitsModel)(config, 3n, undefined, 'float32', 'cpu');
     const optimizer = adamW(base, { emaDecay: 0.98 });
     const offset = tensor(new Array(count).fill(1), [count, 1, 1, 1]);
@@ -331,7 +347,7 @@ describe('on a Gaussian', () => {
     pretrained = Object.fromEntries(Object.keys(base.weights()).map((name) => [name, state[`ema.${name}`]!]));
   }, 240_000);
 
-  it.each(['consistent', 'plugin'] as const)('EAM reaches the tilted law (%s)', { timeout: 240_000 }, async (terminal) => {
+  it.each(['consistent', 'plugin'] as const)('EAM reaches the law of its reading (%s)', { timeout: 240_000 }, async (terminal) => {
     const lora = { rank: 4, alpha: 8, targets: ['fc1', 'fc2', 'modulation', 'final.linear'], seed: 2n };
     const model = new (binding().DigitsModel)(config, 3n, lora, 'float32', 'cpu');
     await model.load('weights', Object.fromEntries(Object.entries(model.weights()).map(([name, { shape }]) => [name, tensor(pretrained[name]!, shape)])));
@@ -349,17 +365,19 @@ describe('on a Gaussian', () => {
     const algorithm = eam(model, { terminal, lambda, steps: 8, renoisings: 2, delta: 0.1 });
     const optimizer = adamW(model, { emaDecay: 0.95 });
     const grad = tensor(new Array(count).fill(c), [count, 1, 1, 1]);
-    for (let k = 0; k < 150; k++) {
+    for (let k = 0; k < 120; k++) {
       const rollout = await algorithm.rollout({ conditioning: labels(0), shape: [count, 1, 1, 1], seed: 7n, step: k, cancellation });
       await algorithm.accumulate(rollout, new Float32Array(count), grad, cancellation);
       rollout.dispose();
-      await optimizer.step(3e-3 * (1 - k / 160), 1);
+      await optimizer.step(6e-3 * (1 - k / 125), 1);
     }
     const before = await moments('pretrained'), after = await moments('trained');
-    expect(before.mean).toBeCloseTo(mean, 1);
-    expect(before.deviation).toBeCloseTo(deviation, 1);
-    const shift = lambda * c * deviation ** 2 / 2;
-    expect(Math.abs(after.mean - before.mean - shift)).toBeLessThan(0.2 * shift);
-    expect(Math.abs(after.deviation - before.deviation)).toBeLessThan(0.05);
+    expect(Math.abs(before.mean - mean)).toBeLessThan(0.02);
+    expect(Math.abs(before.deviation - deviation)).toBeLessThan(0.02);
+    // The plugin reading takes the law at 0.9 for that at 1, and so has a known bias.
+    const t = terminal === 'plugin' ? 0.9 : 1;
+    const variance = (t * deviation) ** 2 + (1 - t) ** 2;
+    expect(Math.abs(after.mean - (t * mean + lambda * c * variance / 2))).toBeLessThan(0.035);
+    expect(Math.abs(after.deviation - Math.sqrt(variance))).toBeLessThan(0.035);
   });
 });

@@ -199,7 +199,9 @@ class EamObject : public Napi::ObjectWrap<EamObject> {
 
   Napi::Value state(const Napi::CallbackInfo& info) {
     Napi::Array norms = Napi::Array::New(info.Env(), reward_gradient_norms_.size());
-    for (size_t i = 0; i < reward_gradient_norms_.size(); ++i) norms.Set(static_cast<uint32_t>(i), reward_gradient_norms_[i]);
+    for (size_t i = 0; i < reward_gradient_norms_.size(); ++i) {
+      norms.Set(static_cast<uint32_t>(i), reward_gradient_norms_[i]);
+    }
     Napi::Object object = Napi::Object::New(info.Env());
     object.Set("rewardGradientNorms", norms);
     return object;

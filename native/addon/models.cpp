@@ -23,7 +23,8 @@ bool has_tag(Napi::Value value, const napi_type_tag& tag) {
 at::ScalarType to_model_dtype(Napi::Value value, const std::string& where) {
   const at::ScalarType dtype = dtype_of(to_string(value, where), where);
   if (at::isFloatingType(dtype)) return dtype;
-  throw Error(ErrorKind::config, where + " must be a floating-point dtype, got '" + std::string(dtype_name(dtype)) + "'");
+  throw Error(ErrorKind::config,
+              where + " must be a floating-point dtype, got '" + std::string(dtype_name(dtype)) + "'");
 }
 
 std::optional<nn::LoraConfig> to_lora(Napi::Value value, const char* function) {
@@ -72,7 +73,8 @@ void FlowModelObject::define(Napi::Env env) {
       DefineClass(env, "FlowModel",
                   {InstanceAccessor<&FlowModelObject::trainable_names>("trainableNames"),
                    InstanceMethod<&FlowModelObject::weights>("weights"),
-                   InstanceMethod<&FlowModelObject::trainable>("trainable"), InstanceMethod<&FlowModelObject::load>("load"),
+                   InstanceMethod<&FlowModelObject::trainable>("trainable"),
+                   InstanceMethod<&FlowModelObject::load>("load"),
                    InstanceMethod<&FlowModelObject::velocity>("velocity"),
                    InstanceMethod<&FlowModelObject::images>("images")}));
 }
@@ -129,7 +131,8 @@ Napi::Value FlowModelObject::velocity(const Napi::CallbackInfo& info) {
          pretrained = to_boolean(info[3], "velocity: `pretrained`")] {
           at::NoGradGuard no_grad;
           const at::Tensor times = at::tensor(t, at::kDouble).to(x.device(), at::kFloat);
-          return pretrained ? model->pretrained_velocity(x, times, conditioning) : model->velocity(x, times, conditioning);
+          return pretrained ? model->pretrained_velocity(x, times, conditioning)
+                            : model->velocity(x, times, conditioning);
         },
         [](Napi::Env env, at::Tensor velocity) { return wrap_tensor(env, std::move(velocity)); });
   });

@@ -27,7 +27,8 @@ struct EamOptions {
   bool reward_through_denoiser = false;  // consistent only: the reward's gradient flows through v_pre
   double guidance = 1;       // of the rollout; the loss is on the conditional velocity
   int micro_batch = 0;       // samples a network evaluation; 0: all at once
-  double reward_gradient_quantile = 1;  // per-sample reward-gradient norms above this running quantile are clipped; 1: off
+  // Per-sample reward-gradient norms above this running quantile are clipped to it; 1: off.
+  double reward_gradient_quantile = 1;
 };
 
 // What one iteration generated, waiting for its reward.

@@ -94,7 +94,8 @@ NamedTensors Optimizer::state() const {
 
 void Optimizer::load(const NamedTensors& source, int64_t step_count) {
   if (step_count < 0) {
-    throw Error(ErrorKind::checkpoint, "the optimizer's step count is " + std::to_string(step_count) + ", expected 0 or more");
+    throw Error(ErrorKind::checkpoint,
+                "the optimizer's step count is " + std::to_string(step_count) + ", expected 0 or more");
   }
   copy_named(state(), source, "the optimizer's state");
   step_count_ = step_count;

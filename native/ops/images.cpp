@@ -32,7 +32,8 @@ at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& i
     if (index < 0 || index >= count) shape_error("indices has ", index, ", expected 0 to ", count - 1);
   }
   if (!shifts.empty() && shifts.size() != 2 * indices.size()) {
-    shape_error("shifts has ", shifts.size(), " entries, expected two (down, right) for each of the ", rows, " indices");
+    shape_error("shifts has ", shifts.size(), " entries, expected two (down, right) for each of the ", rows,
+                " indices");
   }
   const at::Tensor index = at::tensor(at::ArrayRef<int64_t>(indices), at::kLong).to(images.device());
   at::Tensor chosen = images.index_select(0, index).mul_(scale).add_(offset);

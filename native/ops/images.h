@@ -11,8 +11,8 @@
 // What data sets, rewards and reports do with batches of images [B, channels, H, W]. Error(shape) names the argument.
 namespace eam::ops {
 
-// Row r of the result is scale · images[indices[r]] + offset, moved down and right by shifts[2r], shifts[2r + 1] pixels;
-// what comes into view is `offset`, the value of an empty (zero) pixel. shifts may be empty.
+// Row r of the result is scale · images[indices[r]] + offset, moved down and right by shifts[2r], shifts[2r + 1]
+// pixels; what comes into view is `offset`, the value of an empty (zero) pixel. shifts may be empty.
 at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& indices,
                          const std::vector<int64_t>& shifts, double scale, double offset);
 
