@@ -78,7 +78,9 @@ function probe(): { native: Inspection; addon?: NonNullable<Diagnosis['addon']> 
     process.stdout.write(JSON.stringify({ native, addon }));`;
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', timeout: 120_000 });
   try {
-    return JSON.parse(child.stdout) as ReturnType<typeof probe>;
+    const found = JSON.parse(child.stdout) as ReturnType<typeof probe>;
+    // Without an addon there was nothing to look for a LibTorch for.
+    return found.native.candidates.length > 0 ? found : { native: { ...found.native, candidates: [...libtorchCandidates()] } };
   } catch {
     const how = child.signal ? `was ended by ${child.signal}` : `ended with exit code ${child.status}`;
     const error = [`Loading the native core failed: its process ${how}.`, child.stderr.trim()].filter(Boolean).join('\n');
