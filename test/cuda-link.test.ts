@@ -6,8 +6,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
 
+import { fetchLibTorch } from '../lib/build/fetch-libtorch.js';
 import { buildNative } from '../lib/build/native-build.js';
+import { BuildError } from '../lib/build/run-command.js';
 import { findExecutable } from '../lib/build/tools.js';
+import { cacheDirectory, findLibTorch } from '../lib/native/libtorch.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const minutes = 60_000;
@@ -19,14 +22,32 @@ function kernelNames(): string[] {
   return [...text.matchAll(/__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)/g)].map((match) => match[1]!);
 }
 
+/** A CUDA LibTorch's folder, or why there is none: a machine that cannot fetch one has nothing to test with. */
+async function cudaLibTorch(): Promise<{ directory: string } | { reason: string }> {
+  const found = findLibTorch('cuda');
+  if (found) return found;
+  const python = findExecutable(['python3']);
+  if (!python) return { reason: 'there is no CUDA LibTorch here, and no python3 to fetch one with' };
+  try {
+    return { directory: await fetchLibTorch({ variant: 'cuda', cache: cacheDirectory(), python, report: console.log }) };
+  } catch (error) {
+    if (error instanceof BuildError) return { reason: `there is no CUDA LibTorch here, and none could be fetched: ${error.message}` };
+    throw error;
+  }
+}
+
 describe('the CUDA variant', () => {
   it('compiles, links and carries every kernel', { timeout: 30 * minutes }, async (context) => {
     if (!findExecutable(['nvcc'])) context.skip('nvcc is not on PATH, so the CUDA variant cannot be compiled here');
     // A CPU LibTorch asked for elsewhere does not serve here.
     vi.stubEnv('EAM_TORCH_LIBTORCH', '');
     vi.stubEnv('LIBTORCH', '');
+    const libtorch = await cudaLibTorch();
+    if ('reason' in libtorch) return context.skip(libtorch.reason);
     const output = join(root, 'build', 'cuda-link-test');
-    const { directory, libtorch } = await buildNative({ variant: 'cuda', output, cudaArchitectures: '90-real', report: console.log });
+    const { directory } = await buildNative({
+      variant: 'cuda', libtorch: libtorch.directory, output, cudaArchitectures: '90-real', report: console.log,
+    });
 
     const addon = readFileSync(join(directory, 'eam_torch.node'));
     const kernels = kernelNames();
@@ -38,7 +59,7 @@ describe('the CUDA variant', () => {
     // It loads where LibTorch's CUDA libraries are all there, and otherwise says which one is not.
     const code = "import { inspect } from './dist/native/loader.js'; const { loaded, error } = inspect(); console.log(loaded ? 'loaded' : error);";
     const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
-      cwd: root, encoding: 'utf8', env: { ...process.env, EAM_TORCH_BUILD_DIR: directory, EAM_TORCH_LIBTORCH: libtorch },
+      cwd: root, encoding: 'utf8', env: { ...process.env, EAM_TORCH_BUILD_DIR: directory, EAM_TORCH_LIBTORCH: libtorch.directory },
     });
     expect(child.status).toBe(0);
     expect(child.stdout).toMatch(/^loaded$|lib\w+\.so[.\d]*: cannot open shared object file/m);
