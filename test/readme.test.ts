@@ -1,0 +1,67 @@
+// The README's programs run as they are written.
+
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const readme = await readFile(join(root, 'README.md'), 'utf8');
+const programs = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]!);
+
+describe('the README', () => {
+  // Inside the package, so that `eam-torch` is this one; a working directory of its own for what is written.
+  const sources = join(root, 'build', 'readme');
+  let directory: string;
+  beforeAll(async () => {
+    await mkdir(sources, { recursive: true });
+    directory = await mkdtemp(join(tmpdir(), 'eam-readme-'));
+  });
+  afterAll(async () => {
+    await rm(sources, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const run = async (name: string, program: string): Promise<string> => {
+    const path = join(sources, `${name}.mjs`);
+    await writeFile(path, program);
+    const { stdout } = await promisify(execFile)(process.execPath, [path], { cwd: directory });
+    return stdout;
+  };
+
+  it('has three programs', () => expect(programs).toHaveLength(3));
+
+  it('fine-tunes in ten lines and leaves an adapter', async () => {
+    const lines = (await run('trainer', programs[0]!)).trim().split('\n');
+    expect(lines).toHaveLength(10);
+    for (const [index, line] of lines.entries()) expect(line).toMatch(new RegExp(`^${index + 1} -?\\d+\\.\\d{3}$`));
+    expect(existsSync(join(directory, 'runs/ten-lines/step-10/adapter_model.safetensors'))).toBe(true);
+  });
+
+  it('defines a reward whose gradient is the derivative of its values', async () => {
+    const check = `
+      import { Tensor } from 'eam-torch';
+      const size = 6;
+      const pixels = Float32Array.from({ length: 2 * size }, (_, i) => i / 8);
+      const score = async (data) => dark.score(Tensor.from(data, [2, 1, 2, 3]), ['0', '1'], { gradient: true });
+      const before = await score(Float32Array.from(pixels));
+      const grad = await before.grad.data();
+      pixels[7] += 0.5;
+      const after = await score(pixels);
+      console.log(JSON.stringify([after.values[0] - before.values[0], after.values[1] - before.values[1], 0.5 * grad[7]]));
+    `;
+    const [first, second, predicted] = JSON.parse(await run('reward', programs[1]! + check)) as number[];
+    expect(first).toBe(0);
+    expect(second).toBeCloseTo(-0.5 / 6, 6);
+    expect(predicted).toBeCloseTo(second!, 6);
+  });
+
+  it('calls a kernel alone', async () => {
+    expect(await run('kernel', programs[2]!)).toMatch(/^\d+\.\d+ Float32Array\(512\)/);
+  });
+});
