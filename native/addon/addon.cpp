@@ -47,8 +47,19 @@ Napi::Value cuda_device_count_js(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), cuda_device_count()); });
 }
 
+// process.exit and an uncaught error end the process through C's exit(), which destroys LibTorch's static objects (also
+// those that a job made just now, so no exit handler of ours would come before them) and runs no cleanup hook. Node's
+// own event comes before all that.
+void stop_before_exit(Napi::Env env) {
+  Napi::Object process = env.Global().Get("process").As<Napi::Object>();
+  auto stop = [](const Napi::CallbackInfo& info) { instance(info.Env()).executor.stop(); };
+  process.Get("prependOnceListener").As<Napi::Function>().Call(process,
+      {Napi::String::New(env, "exit"), Napi::Function::New(env, stop, "stopEamTorch")});
+}
+
 Napi::Object start(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Instance(env));
+  stop_before_exit(env);
   exports.Set("variant", EAM_VARIANT);
   exports.Set("libtorchVersion", TORCH_VERSION);
   exports.Set("initialize", Napi::Function::New(env, initialize, "initialize"));

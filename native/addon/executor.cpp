@@ -1,36 +1,10 @@
 #include "addon/executor.h"
 
-#include <cstdlib>
-#include <set>
-
 #ifdef __linux__
 #include <pthread.h>
 #endif
 
 namespace eam::addon {
-namespace {
-
-// process.exit and an uncaught error end the process through C's exit() without tearing the main environment down.
-// Static objects of LibTorch and of the OpenMP runtime are destroyed there, so every executor must stand still first.
-// Never destroyed: the handler below uses it while other statics die.
-struct LiveExecutors {
-  std::mutex mutex;
-  std::set<Executor*> executors;
-};
-
-LiveExecutors& live_executors() {
-  static LiveExecutors* live = [] {
-    std::atexit([] {
-      LiveExecutors& all = live_executors();
-      std::lock_guard lock(all.mutex);
-      for (Executor* executor : all.executors) executor->stop();
-    });
-    return new LiveExecutors;
-  }();
-  return *live;
-}
-
-}  // namespace
 
 Executor::Executor(Napi::Env env) : channel_(Channel::New(env, "eam-torch", 0, 1, this)) {
   channel_.Unref(env);
@@ -38,21 +12,9 @@ Executor::Executor(Napi::Env env) : channel_(Channel::New(env, "eam-torch", 0, 1
   // After the channel's own hook was registered: hooks run last in, first out, and the thread must be gone before the
   // channel closes.
   napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Executor*>(self)->stop(); }, this);
-  {
-    LiveExecutors& live = live_executors();
-    std::lock_guard lock(live.mutex);
-    live.executors.insert(this);
-  }
 }
 
-Executor::~Executor() {
-  {
-    LiveExecutors& live = live_executors();
-    std::lock_guard lock(live.mutex);
-    live.executors.erase(this);
-  }
-  stop();
-}
+Executor::~Executor() { stop(); }
 
 void Executor::stop() noexcept {
   {
@@ -65,11 +27,12 @@ void Executor::stop() noexcept {
 }
 
 void Executor::enqueue(Napi::Env env, std::unique_ptr<Job> job) {
-  if (pending_++ == 0) channel_.Ref(env);
   {
     std::lock_guard lock(mutex_);
+    if (stopping_) return;
     queue_.push_back(std::move(job));
   }
+  if (pending_++ == 0) channel_.Ref(env);
   available_.notify_one();
 }
 

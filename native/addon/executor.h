@@ -28,7 +28,7 @@ namespace eam::addon {
 //       [](Napi::Env env, at::Tensor y) { return wrap_tensor(env, y); });    // JavaScript thread
 //
 // Environments end at any moment (process.exit, an uncaught error, worker.terminate): then the queue is dropped, the
-// running job's Cancellation is set and the thread is joined. Its promise never settles.
+// running job's Cancellation is set and the thread is joined. Promises that are left never settle.
 class Executor {
  public:
   explicit Executor(Napi::Env env);
