@@ -1,6 +1,6 @@
 // The CUDA variant compiles with nvcc and links against a CUDA LibTorch on a machine that has no GPU.
 
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +20,12 @@ function kernelNames(): string[] {
   const folder = join(root, 'native', 'kernels');
   const text = readdirSync(folder).filter((name) => name.endsWith('.cu')).map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
   return [...text.matchAll(/__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)/g)].map((match) => match[1]!);
+}
+
+/** Dynamic symbols of a library: those that it defines, or those that it wants. */
+function symbols(library: string, which: '--defined-only' | '--undefined-only'): string[] {
+  const text = execFileSync('nm', ['--dynamic', '--format=posix', which, library], { encoding: 'utf8', maxBuffer: 2 ** 30 });
+  return text.split('\n').map((line) => line.split(/[ @]/)[0]!);
 }
 
 /** A CUDA LibTorch's folder, or why there is none: a machine that cannot fetch one has nothing to test with. */
@@ -55,6 +61,13 @@ describe('the CUDA variant', () => {
     expect(kernels.filter((name) => !addon.includes(name))).toEqual([]);
     expect(addon.includes('.nv_fatbin')).toBe(true);
     expect(JSON.parse(readFileSync(join(directory, 'eam_torch.json'), 'utf8'))).toMatchObject({ variant: 'cuda' });
+
+    // A shared object links with symbols missing; without a GPU's libraries it cannot be loaded to show that none is.
+    const libraries = ['c10', 'torch_cpu', 'c10_cuda', 'torch_cuda'].map((name) => join(libtorch.directory, 'lib', `lib${name}.so`));
+    const defined = new Set(libraries.flatMap((library) => symbols(library, '--defined-only')));
+    const wanted = symbols(join(directory, 'eam_torch.node'), '--undefined-only').filter((name) => /^_Z.*(3eam|2at|3c10|5torch)/.test(name));
+    expect(wanted.length).toBeGreaterThan(100);
+    expect(wanted.filter((name) => !defined.has(name))).toEqual([]);
 
     // It loads where LibTorch's CUDA libraries are all there, and otherwise says which one is not.
     const code = "import { inspect } from './dist/native/loader.js'; const { loaded, error } = inspect(); console.log(loaded ? 'loaded' : error);";
