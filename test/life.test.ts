@@ -14,9 +14,10 @@ const imports = `
   // Enough for seconds of work, none of it awaited: long kernels, or a network's many calls into LibTorch, whose static
   // objects are made in the first of them.
   const flood = () => { for (let i = 0n; i < 200n; ++i) philoxNormal([4_000_000], { seed: 1n, stream: i }).catch(() => {}); };
-  const floodNetwork = () => {
+  const floodNetwork = async () => {
     const classifier = new (binding().DigitClassifier)({ imageSize: 28, channels: 1, widths: [16, 32], features: 64, classes: 10 }, 1n, 'cpu');
     const images = Tensor.from(new Float32Array(8 * 784), [8, 1, 28, 28]);
+    await classifier.logProbability(images, new Int32Array(8), true);
     for (let i = 0; i < 5000; ++i) classifier.logProbability(images, new Int32Array(8), true).catch(() => {});
   };
 `;
@@ -50,8 +51,8 @@ describe('a process', () => {
   it.each([
     ['kernels', 0, 'flood()'],
     ['kernels', 50, 'flood()'],
-    ['a network', 0, 'floodNetwork()'],
-    ['a network', 200, 'floodNetwork()'],
+    ['a network', 0, 'await floodNetwork()'],
+    ['a network', 200, 'await floodNetwork()'],
   ])('process.exit with %s in flight for %s ms', async (_, delay, work) => {
     const ended = await run(`${work}; await sleep(${delay}); process.exit(7);`);
     expect(ended).toMatchObject({ code: 7, signal: null, stderr: '' });
@@ -63,7 +64,7 @@ describe('a process', () => {
   });
 
   it('an uncaught error with work in flight', async () => {
-    const ended = await run(`floodNetwork(); await sleep(100); setTimeout(() => { throw new Error('on purpose'); }, 1);`);
+    const ended = await run(`await floodNetwork(); await sleep(100); setTimeout(() => { throw new Error('on purpose'); }, 1);`);
     expect(ended).toMatchObject({ code: 1, signal: null });
     expect(ended.stderr).toContain('on purpose');
   });
@@ -115,7 +116,7 @@ describe('worker_threads', () => {
       for (let delay = 0; delay < 400; delay += 10) {
         const worker = ${module(`
           const x1 = Tensor.from(new Float32Array(3000), [3, 1000]);
-          [() => {}, flood, floodNetwork][Math.floor(Math.random() * 3)]();
+          await [() => {}, flood, floodNetwork][Math.floor(Math.random() * 3)]();
           for (let i = 0n; ; ++i) {
             const noise = { seed: 2n, stream: i };
             await Promise.all([

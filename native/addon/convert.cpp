@@ -47,7 +47,7 @@ std::string describe(Napi::Value value) {
     case napi_boolean: return value.As<Napi::Boolean>().Value() ? "true" : "false";
     case napi_number: return value.ToString().Utf8Value();
     case napi_bigint: return value.ToString().Utf8Value() + "n";
-    case napi_string: return "'" + value.As<Napi::String>().Utf8Value() + "'";
+    case napi_string: return std::string("'").append(value.As<Napi::String>().Utf8Value()).append("'");
     case napi_symbol: return "a symbol";
     case napi_function: return "a function";
     default: break;
