@@ -105,7 +105,6 @@ bool can_share(const Napi::TypedArray& array) {
          array.ByteLength() > 0;
 }
 
-// The tensor's numbers as a typed array of JavaScript.
 Napi::Value typed_array(Napi::Env env, at::ScalarType dtype, size_t length, Napi::ArrayBuffer buffer) {
   switch (dtype) {
     case at::kFloat: return Napi::Float32Array::New(env, length, buffer, 0);
@@ -116,9 +115,10 @@ Napi::Value typed_array(Napi::Env env, at::ScalarType dtype, size_t length, Napi
   }
 }
 
-Napi::Value to_typed_array(Napi::Env env, at::Tensor tensor, bool share) {
+// The tensor's numbers as a typed array of JavaScript, which owns the memory from here on.
+Napi::Value to_typed_array(Napi::Env env, at::Tensor tensor) {
   size_t bytes = tensor.nbytes();
-  if (share && bytes >= smallest_shared) {
+  if (bytes >= smallest_shared) {
     auto owner = std::make_unique<at::Tensor>(tensor);
     napi_value buffer;
     napi_status status = napi_create_external_arraybuffer(
@@ -301,19 +301,15 @@ Napi::Value TensorObject::data(const Napi::CallbackInfo& info) {
       deferred.Resolve(instance(env).keeper->value(borrowed_));
       return deferred.Promise();
     }
-    struct Numbers {
-      at::Tensor tensor;
-      bool share;
-    };
     return instance(env).executor.submit(env,
-        [tensor = std::move(tensor)]() -> Numbers {
-          // Nothing but this Tensor (one reference) and this job (another) can see the memory, so nothing native will
-          // write to it while JavaScript reads.
+        [tensor = std::move(tensor)] {
+          // Where nothing but this Tensor (one reference) and this job (another) can see the memory, nothing native
+          // will write to it while JavaScript reads. Anything else is copied here: the next job may change it.
           bool alone = tensor.use_count() <= 2 && !borrows_memory(tensor) && tensor.storage().use_count() == 1;
           at::Tensor host = tensor.cpu().contiguous();
-          return {host, alone || !host.is_alias_of(tensor)};
+          return alone || !host.is_alias_of(tensor) ? host : host.clone();
         },
-        [](Napi::Env env, Numbers numbers) { return to_typed_array(env, numbers.tensor, numbers.share); });
+        to_typed_array);
   });
 }
 
