@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <string>
 
 #include "ops/error.h"
 
@@ -41,6 +42,10 @@ Conditioning expand(const Conditioning& conditioning, int64_t batch, const std::
 }
 
 ops::PhiloxNoise streams(uint64_t seed, uint64_t step, int64_t first, int64_t count, Purpose purpose) {
+  if (first < 0 || first > kMaxSamples - count) {
+    throw Error(ErrorKind::config, "samples " + std::to_string(first) + " to " + std::to_string(first + count - 1) +
+                                       " are asked for, expected numbers from 0 to " + std::to_string(kMaxSamples - 1));
+  }
   ops::PhiloxNoise noise{seed, std::vector<uint64_t>(count)};
   for (int64_t i = 0; i < count; ++i) noise.streams[i] = stream_of(step, first + i, purpose);
   return noise;

@@ -22,7 +22,8 @@ Conditioning select(const Conditioning& conditioning, const at::Tensor& index);
 // is the argument's.
 Conditioning expand(const Conditioning& conditioning, int64_t batch, const std::string& name);
 
-// The generator of one purpose with a stream for each of the samples first, first + 1, …
+// The generator of one purpose with a stream for each of the samples first, first + 1, …; Error(config) past
+// kMaxSamples, where streams of different steps would meet.
 ops::PhiloxNoise streams(uint64_t seed, uint64_t step, int64_t first, int64_t count, Purpose purpose);
 
 // Velocities without autograd, at most micro_batch samples an evaluation (0: all at once), cancellable in between.

@@ -75,6 +75,11 @@ double Eam::terminal_time() const { return options_.terminal == Terminal::consis
 
 Rollout Eam::rollout(const Conditioning& conditioning, const std::optional<Conditioning>& unconditional,
                      at::IntArrayRef shape, uint64_t seed, uint64_t step, const Cancellation& cancellation) {
+  if (!shape.empty() && shape[0] > kMaxSamples / options_.renoisings) {
+    throw Error(ErrorKind::config, "a batch of " + std::to_string(shape[0]) + " with " +
+                                       std::to_string(options_.renoisings) + " renoisings a sample, expected at most " +
+                                       std::to_string(kMaxSamples) + " in all");
+  }
   SamplerOptions sampler;
   sampler.solver = options_.solver;
   sampler.times = uniform_times(options_.steps, terminal_time());

@@ -26,7 +26,8 @@ std::vector<double> uniform_times(int steps, double last);
 //
 // euler: one evaluation a step. heun: two, except an Euler step where the step ends at t = 1. midpoint: two,
 // the second at t + h/2. dpmpp2m: DPM-Solver++(2M) (arXiv 2211.01095) on the data prediction d = x + (1−t)v with
-// half log-SNR log(t/(1−t)); first-order on the first step, on the step after t = 0 and on the last one.
+// half log-SNR log(t/(1−t)); first-order on the first step, on the one after a step from t = 0 and on one that ends at
+// t = 1.
 class OdeSolver {
  public:
   OdeSolver(SolverKind kind, std::vector<double> times);

@@ -16,8 +16,10 @@ enum class Purpose : uint8_t {
   data = 7,            // order and augmentation of a data set
 };
 
-// DESIGN: streams are derived from (step, sample, purpose), so that a run does not depend on how a batch is split
-// or on the number of threads. step < 2^32, sample < 2^24 (counted over the whole batch, micro-batches included).
+// Streams are derived from (step, sample, purpose), so that a run's random numbers do not depend on how a batch is
+// split or on the number of threads. step < 2^32, sample < kMaxSamples (counted over the whole batch, micro-batches
+// included).
+constexpr int64_t kMaxSamples = int64_t{1} << 24;
 constexpr uint64_t stream_of(uint64_t step, uint64_t sample, Purpose purpose) {
   return (step << 32) | (sample << 8) | static_cast<uint64_t>(purpose);
 }
