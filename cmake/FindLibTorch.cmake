@@ -6,14 +6,17 @@ if(NOT EAM_LIBTORCH)
                       "or pass -DEAM_LIBTORCH=<folder with include/ and lib/>.")
 endif()
 
-find_path(LibTorch_INCLUDE_DIR ATen/ATen.h PATHS "${EAM_LIBTORCH}/include" NO_DEFAULT_PATH)
+# NO_CACHE: another EAM_LIBTORCH in the same build folder must not find the files of the one before.
+find_path(LibTorch_INCLUDE_DIR ATen/ATen.h PATHS "${EAM_LIBTORCH}/include" NO_DEFAULT_PATH NO_CACHE)
 set(_names c10 torch_cpu)
 if(EAM_VARIANT STREQUAL "cuda")
   list(APPEND _names c10_cuda torch_cuda)
 endif()
 set(LibTorch_LIBRARIES)
+set(_required LibTorch_INCLUDE_DIR)
 foreach(_name ${_names})
-  find_library(LibTorch_${_name} ${_name} PATHS "${EAM_LIBTORCH}/lib" NO_DEFAULT_PATH)
+  find_library(LibTorch_${_name} ${_name} PATHS "${EAM_LIBTORCH}/lib" NO_DEFAULT_PATH NO_CACHE)
+  list(APPEND _required LibTorch_${_name})
   list(APPEND LibTorch_LIBRARIES "${LibTorch_${_name}}")
 endforeach()
 
@@ -32,7 +35,7 @@ file(GLOB LibTorch_OPENMP "${EAM_LIBTORCH}/lib/libgomp*.so*")
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch
-  REQUIRED_VARS LibTorch_INCLUDE_DIR LibTorch_c10 LibTorch_torch_cpu
+  REQUIRED_VARS ${_required}
   VERSION_VAR LibTorch_VERSION)
 
 if(NOT TARGET LibTorch::LibTorch)
