@@ -45,16 +45,12 @@ Napi::Value mean_intensity(const Napi::CallbackInfo& info) {
         info.Env(),
         [images = to_tensor(info[0], "meanIntensity: `images`"),
          want_grad = to_boolean(info[1], "meanIntensity: `wantGrad`")] {
-          std::vector<float> values = ops::mean_intensity(images);
-          // A mean's gradient is one number for all its elements.
-          at::Tensor grad;
-          if (want_grad) grad = at::full_like(images, static_cast<double>(images.size(0)) / images.numel());
-          return std::pair(std::move(values), std::move(grad));
+          return ops::mean_intensity(images, want_grad);
         },
-        [](Napi::Env env, std::pair<std::vector<float>, at::Tensor> result) {
+        [](Napi::Env env, ops::MeanIntensity result) {
           Napi::Object object = Napi::Object::New(env);
-          object.Set("values", from_floats(env, result.first));
-          if (result.second.defined()) object.Set("grad", wrap_tensor(env, std::move(result.second)));
+          object.Set("values", from_floats(env, result.values));
+          if (result.grad.defined()) object.Set("grad", wrap_tensor(env, std::move(result.grad)));
           return object;
         });
   });

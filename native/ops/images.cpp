@@ -2,7 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <sstream>
+
+#include "kernels/affine.h"
 
 namespace eam::ops {
 
@@ -53,10 +57,15 @@ at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& i
   return moved;
 }
 
-std::vector<float> mean_intensity(const at::Tensor& images) {
+MeanIntensity mean_intensity(const at::Tensor& images, bool want_grad) {
   check_images(images);
   const at::Tensor means = images.to(at::kFloat).flatten(1).mean(1).to(at::kCPU).contiguous();
-  return {means.const_data_ptr<float>(), means.const_data_ptr<float>() + means.numel()};
+  MeanIntensity result{{means.const_data_ptr<float>(), means.const_data_ptr<float>() + means.numel()}, {}};
+  // A mean's gradient is one number for all its elements.
+  if (want_grad) {
+    result.grad = at::full_like(images, static_cast<double>(images.size(0)) / static_cast<double>(images.numel()));
+  }
+  return result;
 }
 
 double mean_pairwise_distance(const at::Tensor& features) {
@@ -98,6 +107,7 @@ at::Tensor weighted_sum(const std::vector<at::Tensor>& tensors, const std::vecto
       shape_error("tensors[", k, "] has shape ", tensors[k].sizes(), ", expected that of tensors[0], ",
                   tensors[0].sizes());
     }
+    if (terms.size() == static_cast<size_t>(kernels::kMaxTerms)) terms = {{affine(terms), {1.0}}};
     terms.push_back({tensors[k], {weights[k]}});
   }
   return affine(terms);

@@ -17,7 +17,11 @@ at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& i
                          const std::vector<int64_t>& shifts, double scale, double offset);
 
 // The mean over all elements of each image.
-std::vector<float> mean_intensity(const at::Tensor& images);
+struct MeanIntensity {
+  std::vector<float> values;  // [B]
+  at::Tensor grad;            // ∂(Σ values)/∂images where wanted
+};
+MeanIntensity mean_intensity(const at::Tensor& images, bool want_grad);
 
 // The mean Euclidean distance over all pairs of different rows of features [B, F], B ≥ 2.
 double mean_pairwise_distance(const at::Tensor& features);
