@@ -1,6 +1,7 @@
 #include "addon/models.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <optional>
 
@@ -80,12 +81,18 @@ void FlowModelObject::define(Napi::Env env) {
 }
 
 Napi::Object FlowModelObject::wrap(Napi::Env env, std::shared_ptr<FlowModel> model) {
-  Napi::Object object = instance(env).constructor<FlowModelObject>().New({});
-  Unwrap(object)->model_ = std::move(model);
-  return object;
+  return instance(env).constructor<FlowModelObject>().New(
+      {Napi::External<std::shared_ptr<FlowModel>>::New(env, &model)});
 }
 
+// JavaScript can reach the constructor through an object of the class; one without a network would end the process.
 FlowModelObject::FlowModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FlowModelObject>(info) {
+  guarded(info.Env(), [&] {
+    if (info.Length() != 1 || !info[0].IsExternal()) {
+      throw Error(ErrorKind::config, "FlowModel has no public constructor; use DigitsModel");
+    }
+    model_ = std::move(*info[0].As<Napi::External<std::shared_ptr<FlowModel>>>().Data());
+  });
   info.This().As<Napi::Object>().TypeTag(&flow_model_tag);
 }
 
