@@ -1,4 +1,4 @@
-// The formulas of DESIGN §2 for other trainers: one options object in, a promise out.
+// The formulas of docs/mathematics.md for other trainers: one options object in, a promise out.
 #include "addon/addon.h"
 #include "addon/convert.h"
 #include "addon/instance.h"

@@ -66,7 +66,7 @@ struct StepMetrics {
   double score_norm = 0;            // of ∇log p_pre, mean over the kept samples
 };
 
-// Efficient Adjoint Matching (arXiv 2605.11480), DESIGN §2: regress the velocity at renoised endpoints of the model's
+// Efficient Adjoint Matching (arXiv 2605.11480): regress the velocity at renoised endpoints of the model's
 // own ODE onto the closed-form optimal control of the tilted distribution p_pre e^{λ r}.
 class Eam {
  public:

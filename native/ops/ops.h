@@ -10,7 +10,7 @@
 #include "kernels/schedule.h"
 #include "ops/error.h"
 
-// The formulas of DESIGN §2 on tensors: shapes, dtypes and devices are checked here (Error with
+// The formulas of docs/mathematics.md on tensors: shapes, dtypes and devices are checked here (Error with
 // ErrorKind::shape or ::config, the message names the argument), then dispatched to native/kernels.
 // Tensors are [B, …], B ≥ 1, of floating dtype, contiguous or made so; t has one entry a sample. Nothing here is
 // recorded by autograd: a loss comes with its gradient, which velocity.backward(grad) passes on.
@@ -23,7 +23,7 @@ Coefficients coefficients(double t, double C);
 // Philox4x32-10 itself: counter and key in, four words out.
 std::array<uint32_t, 4> philox_words(const std::array<uint32_t, 4>& counter, const std::array<uint32_t, 2>& key);
 
-// Philox normals (DESIGN §6). One stream: the tensor's elements in memory order. B streams: each sample its own,
+// Philox normals (kernels/philox.h). One stream: the tensor's elements in memory order. B streams: each sample its own,
 // elements counted from the sample's start.
 struct PhiloxNoise {
   uint64_t seed = 0;
@@ -89,7 +89,7 @@ Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const 
 Loss regress_velocity(const at::Tensor& velocity, const std::vector<Term>& target, const Noise* noise,
                       const std::vector<double>& noise_coefficients, const std::vector<double>& weights);
 
-// Adjoint Matching's memoryless Euler–Maruyama step (DESIGN §2): x + h(2v − x/(t+h)) + √h σ ε,
+// Adjoint Matching's memoryless Euler–Maruyama step (arXiv 2409.08861): x + h(2v − x/(t+h)) + √h σ ε,
 // σ² = 2(1−t+h)/(t+h).
 at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise);
 
