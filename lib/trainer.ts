@@ -220,9 +220,9 @@ export class Trainer {
           scored.grad!.dispose();
         }
         const learningRate = learningRateAt(optimizer, this.#step, steps);
-        // With every sample dropped there is nothing to learn from.
+        // With every sample dropped before its backward pass there is no gradient.
         const { gradNorm, skipped } =
-          native.dropped === batch ? { gradNorm: 0, skipped: true } : await this.#optimizer.step(learningRate, optimizer.clip);
+          native.backwards === 0 ? { gradNorm: 0, skipped: true } : await this.#optimizer.step(learningRate, optimizer.clip);
         this.#step++;
         return this.#measure(native, scored, { gradNorm, skipped, learningRate, seconds: (performance.now() - start) / 1000 });
       } finally {
