@@ -39,6 +39,7 @@ export async function listCheckpoints(root: string): Promise<Checkpoint[]> {
  * Writes checkpoint `step` so that it is either whole or absent: files are written aside, synced, listed with their
  * SHA-256 in a manifest, and the directory is renamed into place last. Then the oldest beyond `keep` are removed.
  *
+ * @throws CheckpointError where it cannot be written
  * @param write puts the checkpoint's files, without subdirectories, into the directory it is given
  */
 export async function writeCheckpoint(
@@ -49,14 +50,14 @@ export async function writeCheckpoint(
 ): Promise<Checkpoint> {
   const directory = join(root, `step-${step}`);
   const aside = `${directory}.tmp`;
-  await mkdir(root, { recursive: true });
   // A resumed run comes to the same state at this step; only a damaged checkpoint gives way.
   const existing = await verifyCheckpoint(directory).catch(() => undefined);
   if (existing) return existing;
-  await rm(directory, { recursive: true, force: true });
-  await rm(aside, { recursive: true, force: true });
-  await mkdir(aside);
   try {
+    await mkdir(root, { recursive: true });
+    await rm(directory, { recursive: true, force: true });
+    await rm(aside, { recursive: true, force: true });
+    await mkdir(aside);
     await write(aside);
     const files: z.output<typeof manifestSchema>['files'] = {};
     for (const name of (await readdir(aside)).sort()) {

@@ -2,15 +2,15 @@ import { z } from 'zod';
 
 import type { Algorithm } from './algorithms.js';
 import { cancellable } from './cancellation.js';
-import { writeCheckpoint, type Checkpoint } from './checkpoints.js';
-import { checkpointsSchema, optimizerSchema } from './config/common.js';
+import { listCheckpoints, writeCheckpoint, type Checkpoint } from './checkpoints.js';
+import { checkpointsSchema, optimizerSchema, promptsSchema } from './config/common.js';
 import { validate } from './config/validate.js';
 import { EpochOrder } from './data/epochs.js';
-import { ConfigError, NonFiniteError } from './errors.js';
+import { CheckpointError, ConfigError, NonFiniteError } from './errors.js';
 import type { Model } from './models/model.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from './native/binding.js';
 import { binding } from './native/index.js';
-import { score, type Reward } from './rewards/reward.js';
+import { score, type Reward, type RewardScore } from './rewards/reward.js';
 import { disposeAll } from './safetensors.js';
 import { sampleImages, type SampleOptions } from './sampler.js';
 import { learningRateAt } from './schedule.js';
@@ -19,6 +19,7 @@ import type { Tensor } from './tensor.js';
 import { averagedWeights, readTrainingState, writeTrainingState } from './training-state.js';
 
 const settingsSchema = z.strictObject({
+  prompts: promptsSchema,
   optimizer: optimizerSchema,
   batch: z.int().min(1).default(32),
   seed: z.bigint().min(0n).max(2n ** 64n - 1n),
@@ -37,16 +38,16 @@ export interface TrainerOptions {
   algorithm: Algorithm;
   optimizer: z.input<typeof optimizerSchema>;
   /** Samples a step; default 32. */
-  batch?: number;
+  batch?: number | undefined;
   /** Determines everything random; default 0. */
-  seed?: number | bigint;
+  seed?: number | bigint | undefined;
   /** Without it nothing is written. */
-  checkpoints?: z.input<typeof settingsSchema>['checkpoints'];
+  checkpoints?: z.input<typeof settingsSchema>['checkpoints'] | undefined;
   /**
    * The run stops with NonFiniteError after `patience` (5) steps in a row in which more than `fraction` (0.5) of the
    * samples were dropped or the update was skipped, because a reward, gradient or loss was not finite.
    */
-  nonFinite?: { fraction?: number; patience?: number };
+  nonFinite?: { fraction?: number | undefined; patience?: number | undefined } | undefined;
 }
 
 /** Network evaluations: one sample at one time is one. */
@@ -103,18 +104,17 @@ export class Trainer {
 
   /** @throws ConfigError for settings out of range or a model without an adapter */
   constructor(options: TrainerOptions) {
-    const { optimizer, batch, checkpoints, nonFinite } = options;
+    const { prompts, optimizer, batch, checkpoints, nonFinite } = options;
     this.#settings = validate(
       settingsSchema,
-      { optimizer, batch, checkpoints, nonFinite, seed: BigInt(options.seed ?? 0) },
+      { prompts, optimizer, batch, checkpoints, nonFinite, seed: BigInt(options.seed ?? 0) },
       'trainer options',
     );
     if (!options.model.adapter) {
       throw new ConfigError('model: fine-tuning trains an adapter; load the model with { adapter: { rank, alpha } }');
     }
-    if (options.prompts.length === 0) throw new ConfigError('prompts: expected at least one, got none');
     this.#options = options;
-    this.#order = new EpochOrder(options.prompts.length, this.#settings.seed);
+    this.#order = new EpochOrder(prompts.length, this.#settings.seed);
     this.#algorithm = options.algorithm.create(options.model.native);
     const { betas, epsilon, weightDecay, emaDecay } = this.#settings.optimizer;
     this.#optimizer = new (binding().AdamW)(options.model.native, {
@@ -132,14 +132,16 @@ export class Trainer {
    * is written every so many steps, at the end, and whenever the run stops before: on abort, on an error, and when
    * the loop is left.
    *
-   * @throws the signal's reason when aborted; NonFiniteError; EamError with code ERR_EAM_REWARD for a reward that fails
+   * @throws the signal's reason when aborted; NonFiniteError; EamError with code ERR_EAM_REWARD for a reward that fails;
+   *   CheckpointError where a checkpoint cannot be written, or the directory holds those of another run
    */
   async *run({ steps, signal }: { steps: number; signal?: AbortSignal | undefined }): AsyncGenerator<StepMetrics, void, void> {
     if (this.#running) throw new ConfigError('run: this trainer is already running');
     this.#running = true;
     let badInARow = 0;
-    let failed = true;
+    let failed = false;
     try {
+      await this.#refuseOtherRuns();
       while (this.#step < steps) {
         const metrics = await this.#advance(steps, signal);
         const bad = metrics.skipped || metrics.dropped > this.#settings.nonFinite.fraction * this.#settings.batch;
@@ -153,13 +155,16 @@ export class Trainer {
         if (this.#settings.checkpoints && this.#step % this.#settings.checkpoints.every === 0) await this.save();
         yield metrics;
       }
-      failed = false;
+    } catch (error) {
+      failed = true;
+      // A failure on the way out must not hide the one that led here.
+      await this.save().catch(() => undefined);
+      throw error;
     } finally {
       this.#running = false;
-      // A failure on the way out must not hide the one that led here.
-      if (failed) await this.save().catch(() => undefined);
+      // At the end, and where the loop is left.
+      if (!failed) await this.save();
     }
-    await this.save();
   }
 
   /** One image a prompt from the fine-tuned model, with averaged weights where the optimizer averages. */
@@ -176,6 +181,7 @@ export class Trainer {
   async save(): Promise<Checkpoint | undefined> {
     const { checkpoints } = this.#settings;
     if (!checkpoints || this.#saved === this.#step) return undefined;
+    await this.#refuseOtherRuns();
     const written = await writeCheckpoint(checkpoints.directory, this.#step, checkpoints.keep, (directory) => this.#write(directory));
     this.#saved = this.#step;
     return written;
@@ -188,6 +194,19 @@ export class Trainer {
     this.#algorithm.load(state.algorithm);
     this.#step = this.#saved = state.step;
     this.#total = { ...noEvaluations, ...state.totals };
+  }
+
+  /** A run that starts anew would mix its checkpoints with those of another, and make room among them. */
+  async #refuseOtherRuns(): Promise<void> {
+    const { checkpoints } = this.#settings;
+    if (!checkpoints || this.#saved >= 0) return;
+    const newest = (await listCheckpoints(checkpoints.directory)).at(-1);
+    if (newest) {
+      throw new CheckpointError(
+        `checkpoints.directory: ${checkpoints.directory} holds checkpoints of an earlier run; go on from one with ` +
+          `trainer.resume('${newest.directory}'), name another directory, or remove it`,
+      );
+    }
   }
 
   async #advance(steps: number, signal: AbortSignal | undefined): Promise<StepMetrics> {
@@ -251,7 +270,7 @@ export class Trainer {
 
   #measure(
     native: NativeStepMetrics,
-    scored: { values: Float32Array; parts?: Readonly<Record<string, Float32Array>> },
+    scored: Pick<RewardScore, 'values' | 'parts'>,
     update: Pick<StepMetrics, 'gradNorm' | 'skipped' | 'learningRate' | 'seconds'>,
   ): StepMetrics {
     const { loss, dropped, clipped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm } = native;

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, truncateSync } from 'node:fs';
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 
@@ -180,6 +180,14 @@ describe('a reward that does not keep its promise', () => {
   });
 });
 
+it('a reward that returns no values is named', async () => {
+  for (const answer of [undefined, {}, { values: [1, 2] }]) {
+    const reward: Reward = { name: 'mine', score: async () => answer as never };
+    const { trainer } = await tinyRun(model, temporaryFolder(), { reward });
+    await expect(train(trainer)).rejects.toThrow(/^reward "mine" failed: it returned no `values`/);
+  }
+});
+
 describe('a checkpoint', () => {
   it('cut in half is refused, and the one before it is used', async () => {
     const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), {});
@@ -189,6 +197,26 @@ describe('a checkpoint', () => {
     const { trainer: next } = await tinyRun(model);
     await expect(next.resume(join(checkpoints, `step-${steps}`))).rejects.toThrow(/training\.safetensors has 1000 bytes, expected/);
     expect((await newestWholeCheckpoint(checkpoints))!.step).toBe(2);
+  });
+
+  it('that cannot be written is an error, also where the loop is left', async () => {
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    const { trainer } = await tinyRun(model, join(file, 'checkpoints'));
+    const left = async () => {
+      for await (const { step } of trainer.run({ steps })) if (step === 1) break;
+    };
+    await expect(left()).rejects.toThrow(/checkpoint .*step-1 could not be written/);
+  });
+
+  it('of an earlier run is neither kept for the new one nor removed by it', async () => {
+    const { trainer, checkpoints } = await tinyRun(model);
+    await train(trainer, 2);
+    const { trainer: anew } = await tinyRun(model, checkpoints, { optimizer: { learningRate: 1 } });
+    const message = /holds checkpoints of an earlier run; go on from one with trainer\.resume\('.*step-2'\)/;
+    await expect(train(anew)).rejects.toThrow(message);
+    await expect(anew.save()).rejects.toThrow(message);
+    expect(readdirSync(checkpoints)).toEqual(['step-2']);
   });
 
   it('of another run is refused', async () => {
@@ -209,6 +237,7 @@ describe('what a trainer is given', () => {
     using plain = await loadModel(model);
     await expect(tinyRun(model, temporaryFolder(), { model: plain })).rejects.toThrow(/fine-tuning trains an adapter/);
     await expect(tinyRun(model, temporaryFolder(), { prompts: [] })).rejects.toThrow(ConfigError);
+    await expect(tinyRun(model, temporaryFolder(), { prompts: ['0', 1 as never] })).rejects.toThrow(/prompts\[1\]: expected a string, got 1/);
     await expect(tinyRun(model, temporaryFolder(), { optimizer: { learningRate: 0 } })).rejects.toThrow(/optimizer\.learningRate: expected a number above 0, got 0/);
     await expect(tinyRun(model, temporaryFolder(), { batch: 0.5 })).rejects.toThrow(/batch: expected a whole number/);
     await expect(loadModel(model, { adapter: { ...tinyAdapter, targets: ['attn.qvk'] } })).rejects.toThrow(/'attn\.qvk' fits no layer/);

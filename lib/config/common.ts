@@ -11,6 +11,9 @@ export const dtype = z.enum(['float32', 'float64', 'bfloat16', 'float16']).defau
 /** Up to 2⁵³ − 1, the largest whole number that JSON carries exactly. */
 export const seed = z.int().min(0).default(0);
 
+/** What to draw, in words that the model understands. */
+export const promptsSchema = z.array(z.string().min(1)).min(1);
+
 /** AdamW with a warmed-up and decaying learning rate, gradient clipping and weight averaging. */
 export const optimizerSchema = z.strictObject({
   learningRate: z.number().gt(0),

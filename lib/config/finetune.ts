@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { algorithmSchema } from '../algorithms.js';
 import { judgeSchema, rewardSchema } from '../rewards/registry.js';
-import { checkpointsSchema, device, dtype, optimizerSchema, samplesSchema, seed } from './common.js';
+import { checkpointsSchema, device, dtype, optimizerSchema, promptsSchema, samplesSchema, seed } from './common.js';
 
 /** Before and after, measured on fresh samples from fixed seeds. */
 export const evaluationSchema = z.strictObject({
@@ -27,7 +27,7 @@ export const finetuneSchema = z.strictObject({
       targets: z.array(z.string().min(1)).min(1).optional(),
     })
     .prefault({}),
-  prompts: z.array(z.string().min(1)).min(1),
+  prompts: promptsSchema,
   rewards: z.array(rewardSchema).min(1),
   algorithm: algorithmSchema,
   optimizer: optimizerSchema,

@@ -5,14 +5,14 @@ export interface RewardScore {
   /** One value an image; higher is better. NaN or an infinity drops the image from the step. */
   values: Float32Array;
   /** ∂(Σ values)/∂images, the images' shape. */
-  grad?: Tensor;
+  grad?: Tensor | undefined;
   /** Unweighted values of the rewards behind a combined one, by name, for logs. */
-  parts?: Readonly<Record<string, Float32Array>>;
+  parts?: Readonly<Record<string, Float32Array>> | undefined;
 }
 
 export interface ScoreOptions {
   /** Whether `grad` is wanted; default false. */
-  gradient?: boolean;
+  gradient?: boolean | undefined;
 }
 
 /** What images are trained towards. `images` is [B, channels, H, W] in [0, 1], not clamped. */
@@ -48,6 +48,7 @@ export async function score(
     if (error instanceof EamError && error.code === 'ERR_EAM_REWARD') throw error;
     return fail(error instanceof Error ? error.message : String(error), error);
   }
+  if (!(result?.values instanceof Float32Array)) fail('it returned no `values`, a Float32Array with one number an image');
   if (result.values.length !== prompts.length) {
     fail(`it returned ${result.values.length} values for ${prompts.length} images`);
   }
