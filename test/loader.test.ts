@@ -96,6 +96,10 @@ describe('without an addon', () => {
     const { code, stdout } = await load(bare({ EAM_TORCH_BUILD_DIR: broken, EAM_TORCH_LIBTORCH: libtorch.directory }));
     expect(code).toBe(3);
     expect(stdout).toMatch(new RegExp(`- ${broken}: .*(file too short|invalid ELF header)`));
+    writeFileSync(join(broken, 'eam_loader.node'), 'garbage');
+    const { stdout: second } = await load(bare({ EAM_TORCH_BUILD_DIR: broken, EAM_TORCH_LIBTORCH: libtorch.directory }));
+    expect(second).toContain('NativeLoadError');
+    expect(second).toMatch(new RegExp(`- ${broken}: .*eam_loader.node.*(file too short|invalid ELF header)`));
     writeFileSync(join(broken, 'eam_torch.json'), '{');
     expect((await load(bare({ EAM_TORCH_BUILD_DIR: broken }))).stdout).toContain('eam_torch.json cannot be read');
   });

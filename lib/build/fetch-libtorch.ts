@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { ConfigError } from '../errors.js';
 import type { Variant } from '../native/libtorch.js';
+import { isRunning } from './lock.js';
 import { BuildError, runCommand, tail } from './run-command.js';
 
 const defaultVersion: Record<Variant, string> = { cpu: '2.13.0', cuda: '2.14.1' };
@@ -73,12 +74,7 @@ function prune(sitePackages: string): void {
 function removeAbandoned(cache: string): void {
   for (const name of readdirSync(cache)) {
     const pid = Number(/^\.fetch-(\d+)-/.exec(name)?.[1]);
-    if (!pid) continue;
-    try {
-      process.kill(pid, 0);
-    } catch {
-      rmSync(join(cache, name), { recursive: true, force: true });
-    }
+    if (pid && !isRunning(pid)) rmSync(join(cache, name), { recursive: true, force: true });
   }
 }
 

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { NativeLoadError } from '../errors.js';
 
@@ -69,8 +69,10 @@ function versionIn(directory: string): string | undefined {
   return /\d+\.\d+\.\d+\S*/.exec(text ?? '')?.[0];
 }
 
-/** What is at `path`: a LibTorch's own folder, or one that holds it as `torch` (site-packages, an unpacked wheel). */
-function inspectDirectory(source: string, path: string): LibTorchCandidate {
+/** What is at `given`: a LibTorch's own folder, or one that holds it as `torch` (site-packages, an unpacked wheel). */
+function inspectDirectory(source: string, given: string): LibTorchCandidate {
+  // The compiler runs in another working directory than the caller.
+  const path = resolve(given);
   if (!existsSync(path)) return { source, directory: path, rejected: 'the folder does not exist' };
   const directory = [path, join(path, 'torch')].find((folder) => existsSync(mainLibrary(folder, 'cpu')));
   if (directory === undefined) {

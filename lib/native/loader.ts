@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { NativeLoadError } from '../errors.js';
@@ -60,7 +60,7 @@ function wantedVariants(): readonly Variant[] {
 /** build/cuda and build/cpu of the package, then what prebuildify made. EAM_TORCH_BUILD_DIR names one folder to use instead. */
 function addonDirectories(): string[] {
   const override = process.env['EAM_TORCH_BUILD_DIR'];
-  if (override) return [override];
+  if (override) return [resolve(override)];
   const wanted = wantedVariants();
   const directories = wanted.map((variant) => join(packageRoot(), 'build', variant));
   const prebuilt = join(packageRoot(), 'prebuilds', `${process.platform}-${process.arch}`);
@@ -85,9 +85,17 @@ function suits(candidate: LibTorch, addon: Addon): LibTorchCandidate {
   return candidate;
 }
 
+interface LibraryLoader {
+  /** Opens a library with everything that it needs; undefined, or why it cannot be opened. */
+  open(path: string): string | undefined;
+}
+
+function loaderOf(addon: Addon): LibraryLoader {
+  return createRequire(import.meta.url)(join(addon.directory, 'eam_loader.node')) as LibraryLoader;
+}
+
 /** Opens the LibTorch; undefined, or why it cannot be opened. */
-function open(addon: Addon, libtorch: LibTorch): string | undefined {
-  const loader = createRequire(import.meta.url)(join(addon.directory, 'eam_loader.node')) as { open(path: string): string | undefined };
+function open(loader: LibraryLoader, addon: Addon, libtorch: LibTorch): string | undefined {
   // OpenMP's threads spin while they wait, by default; where other programs want the cores, that was measured to make a
   // training step 20 times slower. Its runtime reads this once, as it is loaded.
   process.env['OMP_WAIT_POLICY'] ??= 'passive';
@@ -145,10 +153,17 @@ function attempt(): Attempt {
   const tried: LibTorchCandidate[] = [];
   for (const [index, addon] of addons.entries()) {
     if ('rejected' in addon) continue;
+    let loader: LibraryLoader;
+    try {
+      loader = loaderOf(addon);
+    } catch (error) {
+      addons[index] = { directory: addon.directory, rejected: (error as Error).message.split('\n')[0]! };
+      continue;
+    }
     for (const found of candidates) {
       let candidate = found.rejected === undefined ? suits(found, addon) : found;
       if (candidate.rejected === undefined) {
-        const problem = open(addon, candidate);
+        const problem = open(loader, addon, candidate);
         if (problem !== undefined) candidate = reject(candidate, problem);
       }
       if (!tried.some((other) => describeCandidate(other) === describeCandidate(candidate))) tried.push(candidate);
