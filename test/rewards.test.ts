@@ -38,7 +38,7 @@ describe('fromFunction', () => {
   it('is given the numbers, and its gradient becomes a tensor', async () => {
     const reward = fromFunction('sum of squares', async ({ data, shape }, asked) => {
       expect(shape).toEqual([3, 1, 4, 4]);
-      const numbers = Array.from(data as Float32Array);
+      const numbers = Array.from(data);
       return {
         values: asked.map((_, image) => numbers.slice(16 * image, 16 * image + 16).reduce((sum, x) => sum + x * x, 0)),
         grad: Float32Array.from(numbers, (x) => 2 * x),
@@ -48,6 +48,14 @@ describe('fromFunction', () => {
     const data = await floats(images());
     expect(values[1]).toBeCloseTo(data.slice(16, 32).reduce((sum, x) => sum + x * x, 0), 5);
     expect(await floats(grad!)).toEqual(data.map((x) => Math.fround(2 * x)));
+  });
+
+  it('may write to its numbers: the next reward sees the images', async () => {
+    const careless = fromFunction('careless', ({ data, shape }) => ({ values: data.fill(9).subarray(0, shape[0]!) }));
+    // Large enough, and shared with nothing: the kind of memory that `data()` gives a view of.
+    const batch = await binding().weightedSum([Tensor.from(new Float32Array(2 * 64 * 64), [2, 1, 64, 64])], [1]);
+    await careless.score(batch, ['0', '1']);
+    expect(Math.max(...(await floats(batch)))).toBe(0);
   });
 });
 

@@ -1,11 +1,10 @@
 import { ShapeError } from '../errors.js';
 import { binding } from '../native/index.js';
-import type { TypedArray } from '../tensor.js';
 import type { Reward } from './reward.js';
 
-/** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]. */
+/** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */
 export interface ImageArray {
-  data: TypedArray;
+  data: Float32Array;
   shape: readonly number[];
 }
 
@@ -13,7 +12,7 @@ export interface FunctionScore {
   /** One an image. */
   values: ArrayLike<number>;
   /** ∂(Σ values)/∂images, as long as the images' data. Training needs it. */
-  grad?: Float32Array | Float64Array;
+  grad?: Float32Array | Float64Array | undefined;
 }
 
 /**
@@ -27,7 +26,9 @@ export function fromFunction(
   return {
     name,
     async score(images, prompts, { gradient = false } = {}) {
-      const data = await images.data();
+      // A tensor that shares the images' memory gives a copy of it: what the function does to it stays its own affair.
+      using shared = await images.to({ dtype: 'float32' });
+      const data = (await shared.data()) as Float32Array;
       const result = await score({ data, shape: images.shape }, prompts);
       const values = Float32Array.from(result.values);
       if (!gradient || !result.grad) return { values };
