@@ -1,6 +1,9 @@
 import { encode } from 'fast-png';
+import { z } from 'zod';
 
 import { cancellable } from './cancellation.js';
+import { promptsSchema } from './config/common.js';
+import { validate } from './config/validate.js';
 import type { Model } from './models/model.js';
 import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
@@ -8,21 +11,24 @@ import type { SolverName } from './ode-solver.js';
 import { disposeAll } from './safetensors.js';
 import type { Tensor } from './tensor.js';
 
+/** What would go wrong only in here: the rest is checked where it is used. */
+const settingsSchema = z.object({ prompts: promptsSchema, steps: z.int().min(1), batch: z.int().min(1) });
+
 export interface SampleOptions {
   prompts: readonly string[];
   /** Sample i starts from noise that depends on `seed` and i alone, whatever the batches. */
   seed: bigint;
   /** Steps of the solver, uniform in time; default 20. */
-  steps?: number;
-  solver?: SolverName;
+  steps?: number | undefined;
+  solver?: SolverName | undefined;
   /** Classifier-free guidance; default 1, none. */
-  guidance?: number;
+  guidance?: number | undefined;
   /** `'pretrained'`: with the adapter off. */
-  weights?: 'trained' | 'pretrained';
+  weights?: 'trained' | 'pretrained' | undefined;
   /** Sample with this optimizer's averaged weights. */
   average?: NativeOptimizer | undefined;
   /** Samples a network evaluation; default 128. */
-  batch?: number;
+  batch?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -34,9 +40,13 @@ export interface SampleBatch {
   forwards: number;
 }
 
-/** Draws one image a prompt, a batch at a time. */
+/**
+ * Draws one image a prompt, a batch at a time.
+ * @throws ConfigError for options out of range and prompts that the model cannot follow; the signal's reason
+ */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
   const { prompts, seed, steps = 20, solver = 'heun', guidance = 1, weights = 'trained', average, batch = 128 } = options;
+  validate(settingsSchema, { prompts, steps, batch }, 'sample options');
   const times = Array.from({ length: steps + 1 }, (_, step) => step / steps);
   for (let first = 0; first < prompts.length; first += batch) {
     const part = prompts.slice(first, first + batch);
