@@ -20,7 +20,7 @@ export interface EvaluationOptions {
   average?: NativeOptimizer | undefined;
   signal?: AbortSignal | undefined;
   /** Told after each batch of either half. */
-  onProgress?: (done: number, total: number, forwards: number) => void;
+  onProgress?: ((done: number, total: number, forwards: number) => void) | undefined;
 }
 
 /** One model's samples. */

@@ -43,9 +43,9 @@ export interface PhiloxNormalOptions {
   seed: bigint;
   stream: bigint | readonly bigint[] | BigUint64Array;
   /** Default 'float32'. */
-  dtype?: DType;
+  dtype?: DType | undefined;
   /** Default 'cpu'. */
-  device?: Device;
+  device?: Device | undefined;
 }
 
 export interface RenoiseOptions {
@@ -55,7 +55,7 @@ export interface RenoiseOptions {
   t: PerSample;
   noise: Noise;
   /** In (0, 1], default 1. */
-  terminalTime?: number;
+  terminalTime?: number | undefined;
 }
 
 export interface TerminalGradientOptions {
@@ -85,11 +85,11 @@ export interface MatchingLossOptions {
   /** What was given to {@link renoise}. */
   noise: Noise;
   /** w = 1 (`'velocity'`, the default) or min(2t/(1−t), cap) (`'adjoint_matching'`). */
-  weighting?: 'velocity' | 'adjoint_matching';
+  weighting?: 'velocity' | 'adjoint_matching' | undefined;
   /** Above 0, default 20. */
-  cap?: number;
+  cap?: number | undefined;
   /** What was given to {@link renoise}; default 1. */
-  terminalTime?: number;
+  terminalTime?: number | undefined;
 }
 
 export interface FlowMatchingLossOptions {

@@ -19,11 +19,11 @@ export interface OdeSolverOptions {
 
 export interface OdeRunOptions {
   /** A second velocity for classifier-free guidance: the solver follows u + guidance·(v − u). */
-  unconditional?: Velocity;
+  unconditional?: Velocity | undefined;
   /** Needs `unconditional`; default 1. */
-  guidance?: number;
+  guidance?: number | undefined;
   /** Stops the run between two velocities. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** A deterministic few-step solver of dx/dt = v(x, t) from the first of its times to the last. */

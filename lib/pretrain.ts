@@ -29,9 +29,9 @@ import { averagedWeights, readTrainingState, writeTrainingState } from './traini
 
 export interface JobOptions {
   signal?: AbortSignal | undefined;
-  observer?: JobObserver;
+  observer?: JobObserver | undefined;
   /** Go on from the newest whole checkpoint of the run in `output`. */
-  resume?: boolean;
+  resume?: boolean | undefined;
 }
 
 export interface PretrainResult {

@@ -36,7 +36,7 @@ export interface Tensor extends Disposable {
    * @throws {@link ConfigError} for a device that is not there; nothing ever falls back to the CPU
    * @throws {@link OutOfMemoryError}
    */
-  to(options: { dtype?: DType; device?: Device }): Promise<Tensor>;
+  to(options: { dtype?: DType | undefined; device?: Device | undefined }): Promise<Tensor>;
 
   /** Gives the memory back as soon as running work lets go of it. Any later use throws {@link DisposedError}. */
   dispose(): void;
@@ -44,6 +44,8 @@ export interface Tensor extends Disposable {
 
 export interface TensorConstructor {
   readonly prototype: Tensor;
+  /** `value instanceof Tensor`. */
+  [Symbol.hasInstance](value: unknown): value is Tensor;
 
   /**
    * A tensor of the given shape from numbers in row-major order.
@@ -57,7 +59,7 @@ export interface TensorConstructor {
    * @throws {@link ShapeError} where `shape` has another number of elements than `data`
    * @throws {@link ConfigError} for a wrong type, an unknown dtype, a device that is not there
    */
-  from(data: TypedArray | readonly number[], shape: readonly number[], options?: { dtype?: DType; device?: Device }): Tensor;
+  from(data: TypedArray | readonly number[], shape: readonly number[], options?: { dtype?: DType | undefined; device?: Device | undefined }): Tensor;
 }
 
 export const Tensor: TensorConstructor = binding().Tensor;
