@@ -28,10 +28,10 @@ export interface FinetuneResult {
   evaluation?: Evaluation;
 }
 
-/** One line of metrics.jsonl. `drift` is measured with the grids: see DriftProbe. */
+/** One line of metrics.jsonl. `drift` is in some of them: see DriftProbe. */
 export type LoggedMetrics = StepMetrics & { drift?: number };
 
-/** How many points of drift a run measures, evenly spread over its steps. */
+/** About how many points of drift a run measures, evenly spread over its steps. */
 const driftMeasurements = 20;
 
 /**
