@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -10,6 +10,7 @@ import { withLock } from '../lib/build/lock.js';
 import { BuildError, runCommand } from '../lib/build/run-command.js';
 import { findExecutable, inspectTools, missingToolsMessage } from '../lib/build/tools.js';
 import { ConfigError } from '../lib/errors.js';
+import { findLibTorch } from '../lib/native/libtorch.js';
 
 let folder: string;
 beforeEach(() => {
@@ -109,6 +110,20 @@ touch "$2/torch/lib/libtorch_cpu.so" "$2/torch/lib/libtorch_python.so" "$2/torch
     const fetching = fetchLibTorch({ variant: 'cpu', cache, python, report: () => {} });
     await expect(fetching).rejects.toThrow(/EAM_TORCH_LIBTORCH[^]*No matching distribution/);
     expect(readdirSync(cache)).toEqual([]);
+  });
+
+  it('keeps the CPU build for the cpu variant where a newer CUDA build is in the cache too', () => {
+    for (const [version, variant] of [['2.13.0', 'cpu'], ['2.14.1', 'cuda']] as const) {
+      const torch = join(folder, 'eam-torch', `libtorch-${version}-${variant}`, 'torch');
+      for (const part of ['lib', 'include/ATen']) mkdirSync(join(torch, part), { recursive: true });
+      writeFileSync(join(torch, 'version.py'), `__version__ = '${version}'\n`);
+      for (const file of ['lib/libtorch_cpu.so', `lib/libtorch_${variant}.so`, 'include/ATen/ATen.h']) writeFileSync(join(torch, file), '');
+    }
+    for (const name of ['EAM_TORCH_LIBTORCH', 'LIBTORCH', 'VIRTUAL_ENV', 'CONDA_PREFIX']) vi.stubEnv(name, '');
+    vi.stubEnv('XDG_CACHE_HOME', folder);
+    vi.stubEnv('PATH', folder);
+    expect(findLibTorch('cpu')?.version).toBe('2.13.0');
+    expect(findLibTorch('cuda')?.version).toBe('2.14.1');
   });
 
   it('refuses a CPU build where a CUDA build is asked for', async () => {

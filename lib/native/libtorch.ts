@@ -122,7 +122,10 @@ function* cachedCandidates(): Generator<LibTorchCandidate> {
     // No cache yet.
   }
   if (names.length === 0) yield { source: 'cache', directory: cache, rejected: 'nothing fetched yet' };
-  for (const name of names.sort().reverse()) yield inspectDirectory('cache', join(cache, name));
+  // CPU builds first, the newest of each first: a CUDA one that was fetched later does not change what the CPU uses.
+  const isCuda = (name: string) => Number(name.endsWith('-cuda'));
+  names.sort((a, b) => isCuda(a) - isCuda(b) || (a < b ? 1 : -1));
+  for (const name of names) yield inspectDirectory('cache', join(cache, name));
 }
 
 /** Every place in the order of preference. Lazy: Python is started only where nothing before it was taken. */
