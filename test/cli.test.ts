@@ -9,7 +9,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { newestWholeCheckpoint } from '../lib/checkpoints.js';
 import { main } from '../lib/cli/program.js';
-import { tensorHashes, temporaryFolder, tinyAdapter, tinyModelDirectory } from './tiny-run.js';
+import { tensorHashes, temporaryFolder, tinyAdapter, tinyModelDirectory } from './helpers/tiny-run.js';
 
 afterEach(() => vi.restoreAllMocks());
 

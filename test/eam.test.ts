@@ -4,7 +4,7 @@ import { Purpose, RandomStream, streamOf } from '../lib/data/random.js';
 import { CancelledError, ConfigError, DisposedError, ShapeError } from '../lib/errors.js';
 import { binding } from '../lib/native/index.js';
 import type { DigitsModelConfig, EamNativeOptions, NativeAlgorithm, NativeFlowModel, NativeRollout, NativeTensor } from '../lib/native/binding.js';
-import { adamW, eamOptions, floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from './tiny-model.js';
+import { adamW, eamOptions, floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from './helpers/tiny-model.js';
 
 const batch = 5, seed = 31n, step = 4;
 const shape = [batch, 1, 8, 8];

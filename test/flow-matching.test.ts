@@ -4,7 +4,7 @@ import { Purpose, RandomStream, streamOf } from '../lib/data/random.js';
 import { CancelledError, ConfigError, ShapeError } from '../lib/errors.js';
 import { binding } from '../lib/native/index.js';
 import type { NativeFlowModel, NativeTensor } from '../lib/native/binding.js';
-import { adamW, floats, labels, largestRelativeError, normal, relativeError, snapshot, takeGradients, tinyModel } from './tiny-model.js';
+import { adamW, floats, labels, largestRelativeError, normal, relativeError, snapshot, takeGradients, tinyModel } from './helpers/tiny-model.js';
 
 const seed = 21n;
 const shape = [4, 1, 8, 8];

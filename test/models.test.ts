@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError, ShapeError } from '../lib/errors.js';
 import { binding } from '../lib/native/index.js';
-import { floats, labels, normal, randomise, relativeError, snapshot, tinyConfig, tinyLora, tinyModel } from './tiny-model.js';
+import { floats, labels, normal, randomise, relativeError, snapshot, tinyConfig, tinyLora, tinyModel } from './helpers/tiny-model.js';
 
 const t = Float32Array.of(0, 0.4, 1);
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CheckpointError, ConfigError } from '../lib/errors.js';
 import { binding } from '../lib/native/index.js';
 import type { NativeFlowModel } from '../lib/native/binding.js';
-import { adamW, floats, labels, largestRelativeError, normal, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from './tiny-model.js';
+import { adamW, floats, labels, largestRelativeError, normal, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from './helpers/tiny-model.js';
 
 /** The same gradient each time. */
 const accumulate = async (model: NativeFlowModel, step = 0) =>

@@ -12,7 +12,7 @@ import type { Reward } from '../lib/rewards/reward.js';
 import { strokeWeight } from '../lib/rewards/stroke-weight.js';
 import { readHeader } from '../lib/safetensors.js';
 import type { StepMetrics, Trainer } from '../lib/trainer.js';
-import { temporaryFolder, tensorHashes, tinyAdapter, tinyModelDirectory, tinyRun } from './tiny-run.js';
+import { temporaryFolder, tensorHashes, tinyAdapter, tinyModelDirectory, tinyRun } from './helpers/tiny-run.js';
 
 const steps = 6;
 let model: string;
