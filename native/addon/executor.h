@@ -7,6 +7,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -47,6 +48,17 @@ class Executor {
     Napi::Promise promise = job->promise();
     enqueue(env, std::move(job));
     return promise;
+  }
+
+  // JavaScript thread, which waits: runs `work` on the executor's thread after all that was submitted before, and
+  // returns or throws what it does. For constructors, whose object must be whole when they return; anything longer is
+  // for `submit`.
+  template <class Work>
+  std::invoke_result_t<Work> call(Napi::Env env, Work work) {
+    std::packaged_task<std::invoke_result_t<Work>()> task(std::move(work));
+    auto result = task.get_future();
+    enqueue(env, std::make_unique<Call<decltype(task)>>(std::move(task)));
+    return result.get();
   }
 
   // Calls `callback` on the JavaScript thread soon, from any thread; calls may be merged. Does not keep Node alive.
@@ -113,6 +125,18 @@ class Executor {
     Convert convert_;
     std::optional<Stored> result_;
     std::exception_ptr error_;
+  };
+
+  // Its caller has the result before the event loop comes to settle it.
+  template <class PackagedTask>
+  class Call final : public Job {
+   public:
+    explicit Call(PackagedTask task) : Job({}), task_(std::move(task)) {}
+    void run() noexcept override { task_(); }
+    void settle(Napi::Env) override {}
+
+   private:
+    PackagedTask task_;
   };
 
   static void deliver(Napi::Env env, Napi::Function, Executor* self, void*);

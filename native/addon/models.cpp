@@ -45,12 +45,14 @@ Napi::Value digits_model(const Napi::CallbackInfo& info) {
                                           options.integer("patchSize"), options.integer("width"),
                                           options.integer("depth"),     options.integer("heads"),
                                           options.number("mlpRatio"),   options.integer("classes")};
-    const std::string device = "DigitsModel: `device`";
-    return FlowModelObject::wrap(
-        info.Env(), std::make_shared<nn::DigitsModel>(config, to_uint64(info[1], "DigitsModel: `seed`"),
-                                                      to_lora(info[2], "DigitsModel: `lora`"),
-                                                      to_model_dtype(info[3], "DigitsModel: `dtype`"),
-                                                      device_of(to_string(info[4], device), device)));
+    const uint64_t seed = to_uint64(info[1], "DigitsModel: `seed`");
+    const std::optional<nn::LoraConfig> lora = to_lora(info[2], "DigitsModel: `lora`");
+    const at::ScalarType dtype = to_model_dtype(info[3], "DigitsModel: `dtype`");
+    const std::string where = "DigitsModel: `device`";
+    const at::Device device = device_of(to_string(info[4], where), where);
+    return FlowModelObject::wrap(info.Env(), instance(info.Env()).executor.call(info.Env(), [&] {
+      return std::make_shared<nn::DigitsModel>(config, seed, lora, dtype, device);
+    }));
   });
 }
 
@@ -175,9 +177,11 @@ ClassifierObject::ClassifierObject(const Napi::CallbackInfo& info) : Napi::Objec
         options.integer("imageSize"), options.integer("channels"),
         to_integers(options.get("widths"), options.where("widths")), options.integer("features"),
         options.integer("classes")};
-    const std::string device = "DigitClassifier: `device`";
-    classifier_ = std::make_shared<nn::DigitClassifier>(config, to_uint64(info[1], "DigitClassifier: `seed`"),
-                                                        device_of(to_string(info[2], device), device));
+    const uint64_t seed = to_uint64(info[1], "DigitClassifier: `seed`");
+    const std::string where = "DigitClassifier: `device`";
+    const at::Device device = device_of(to_string(info[2], where), where);
+    classifier_ = instance(info.Env()).executor.call(
+        info.Env(), [&] { return std::make_shared<nn::DigitClassifier>(config, seed, device); });
   });
   info.This().As<Napi::Object>().TypeTag(&classifier_tag);
 }

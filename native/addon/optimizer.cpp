@@ -31,10 +31,11 @@ void OptimizerObject::define(Napi::Env env, Napi::Object exports) {
 OptimizerObject::OptimizerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<OptimizerObject>(info) {
   guarded(info.Env(), [&] {
     const Options options(info[1], "AdamW", {"beta1", "beta2", "epsilon", "weightDecay", "emaDecay"});
-    optimizer_ = std::make_shared<Optimizer>(
-        to_trainable(info[0], "AdamW: `owner`"),
-        OptimizerOptions{options.number("beta1"), options.number("beta2"), options.number("epsilon"),
-                         options.number("weightDecay"), options.number("emaDecay")});
+    const OptimizerOptions settings = {options.number("beta1"), options.number("beta2"), options.number("epsilon"),
+                                       options.number("weightDecay"), options.number("emaDecay")};
+    const NamedTensors trainable = to_trainable(info[0], "AdamW: `owner`");
+    optimizer_ = instance(info.Env()).executor.call(
+        info.Env(), [&] { return std::make_shared<Optimizer>(trainable, settings); });
   });
   info.This().As<Napi::Object>().TypeTag(&tag);
 }

@@ -259,13 +259,7 @@ Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
         }
       }
     }
-    if (!device.is_cpu()) {
-      // The handle is there at once; jobs run in order, so whatever uses it finds it filled.
-      at::Tensor remote = at::empty(shape, tensor.options().device(device));
-      instance(env).executor.submit(env, [remote, tensor] { remote.copy_(tensor); },
-          [](Napi::Env env) { return env.Undefined(); });
-      tensor = remote;
-    }
+    if (!device.is_cpu()) tensor = instance(env).executor.call(env, [&] { return tensor.to(device); });
     Napi::Object object = wrap_tensor(env, std::move(tensor));
     Unwrap(object)->borrowed_ = borrowed;
     return object;
