@@ -11,6 +11,7 @@ import { buildNative } from '../lib/build/native-build.js';
 import { BuildError } from '../lib/build/run-command.js';
 import { findExecutable } from '../lib/build/tools.js';
 import { cacheDirectory, findLibTorch } from '../lib/native/libtorch.js';
+import { buildCheckOps } from './helpers/check-ops.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const minutes = 60_000;
@@ -68,6 +69,10 @@ describe('the CUDA variant', () => {
     const wanted = symbols(join(directory, 'eam_torch.node'), '--undefined-only').filter((name) => /^_Z.*(3eam|2at|3c10|5torch)/.test(name));
     expect(wanted.length).toBeGreaterThan(100);
     expect(wanted.filter((name) => !defined.has(name))).toEqual([]);
+
+    // What compares CUDA with the CPU where there is a device.
+    const check = readFileSync(buildCheckOps(directory));
+    expect(kernels.filter((name) => !check.includes(name))).toEqual([]);
 
     // It loads where LibTorch's CUDA libraries are all there, and otherwise says which one is not.
     const code = "import { inspect } from './dist/native/loader.js'; const { loaded, error } = inspect(); console.log(loaded ? 'loaded' : error);";

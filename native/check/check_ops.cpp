@@ -342,14 +342,21 @@ void measure_cuda() {
 }
 #endif
 
+// Opened here and not linked, so that the CPU checks run where LibTorch's CUDA libraries are not installed; before any
+// operator, because LibTorch looks for its CUDA side once.
+void open_cuda() {
+#ifdef EAM_WITH_CUDA
+  if (c10::cuda::device_count() > 0 && !dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL))
+    throw eam::Error(eam::ErrorKind::config, dlerror());
+#endif
+}
+
 void check_cuda() {
 #ifdef EAM_WITH_CUDA
   if (c10::cuda::device_count() == 0) {
     std::puts("CUDA against CPU: skipped, no device here");
     return;
   }
-  // Opened here and not linked, so that the checks above run where LibTorch's CUDA libraries are not installed.
-  if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) throw eam::Error(eam::ErrorKind::config, dlerror());
   for (const Precision& p : kPrecisions)
     for (const Shape& shape :
          {Shape{1, 1}, Shape{3, 7}, Shape{5, 2, 5}, Shape{4, 4099}, Shape{2, 65536}, Shape{300, 33}})
@@ -366,6 +373,7 @@ void check_cuda() {
 int main() {
   std::printf("%-66s %10s  %9s\n", "check", "error", "bound");
   try {
+    open_cuda();
     check_philox();
     check_storage();
     check_formulas();
