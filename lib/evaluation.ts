@@ -39,10 +39,10 @@ export interface Evaluation {
   seed: string;
   before: Measurement;
   after: Measurement;
-  /** Rise of the mean reward, in standard deviations of the pretrained model's. */
-  gain: number;
-  /** Diversity after, as a fraction of before. */
-  diversityRatio?: number;
+  /** Rise of the mean reward, in standard deviations of the pretrained model's; null where its rewards do not vary. */
+  gain: number | null;
+  /** Diversity after, as a fraction of before; null where there was none. */
+  diversityRatio?: number | null;
 }
 
 /** The pretrained model against the fine-tuned one, on the same prompts and the same noise. */
@@ -54,9 +54,23 @@ export async function evaluate(model: Model, options: EvaluationOptions): Promis
     seed: String(options.seed),
     before,
     after,
-    gain: (after.reward.mean - before.reward.mean) / before.reward.std,
-    ...(before.diversity !== undefined && after.diversity !== undefined && { diversityRatio: after.diversity / before.diversity }),
+    gain: gainOf(before.reward, after.reward),
+    ...(before.diversity !== undefined && after.diversity !== undefined && { diversityRatio: ratio(after.diversity, before.diversity) }),
   };
+}
+
+/** Null where the quotient means nothing: JSON knows neither Infinity nor NaN. */
+function ratio(numerator: number, denominator: number): number | null {
+  return denominator > 0 && Number.isFinite(numerator) ? numerator / denominator : null;
+}
+
+function gainOf(before: Spread, after: Spread): number | null {
+  return ratio(after.mean - before.mean, before.std);
+}
+
+/** A gain as the command line and the report show it. */
+export function formatGain(gain: number | null): string {
+  return gain === null ? '–' : `${gain >= 0 ? '+' : '−'}${Math.abs(gain).toFixed(2)} σ`;
 }
 
 async function measure(model: Model, options: EvaluationOptions, weights: 'trained' | 'pretrained'): Promise<Measurement> {
@@ -115,13 +129,12 @@ export interface EvaluationRow {
 
 export function evaluationRows({ before, after, gain, diversityRatio }: Evaluation): EvaluationRow[] {
   const spread = ({ mean, std }: Spread) => `${mean.toFixed(3)} ± ${std.toFixed(3)}`;
-  const sigmas = (value: number) => `${value >= 0 ? '+' : '−'}${Math.abs(value).toFixed(2)} σ`;
-  const rows = [{ name: 'reward', before: spread(before.reward), after: spread(after.reward), change: sigmas(gain) }];
+  const rows = [{ name: 'reward', before: spread(before.reward), after: spread(after.reward), change: formatGain(gain) }];
   const names = Object.keys(before.rewards);
   if (names.length > 1) {
     for (const name of names) {
       const [old, now] = [before.rewards[name]!, after.rewards[name]!];
-      rows.push({ name, before: spread(old), after: spread(now), change: sigmas((now.mean - old.mean) / old.std) });
+      rows.push({ name, before: spread(old), after: spread(now), change: formatGain(gainOf(old, now)) });
     }
   }
   if (before.accuracy !== undefined && after.accuracy !== undefined) {
@@ -139,7 +152,7 @@ export function evaluationRows({ before, after, gain, diversityRatio }: Evaluati
       name: 'diversity',
       before: before.diversity!.toFixed(3),
       after: after.diversity!.toFixed(3),
-      change: `× ${diversityRatio.toFixed(2)}`,
+      change: diversityRatio === null ? '–' : `× ${diversityRatio.toFixed(2)}`,
     });
   }
   return rows;

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 import { packageDirectory } from './package.js';
-import { evaluationRows, type Evaluation } from './evaluation.js';
+import { evaluationRows, formatGain, type Evaluation } from './evaluation.js';
 import { duration } from './progress.js';
 
 /** The figures of one step that the report draws; a line of metrics.jsonl. */
@@ -99,7 +99,7 @@ function tiles(metrics: ReportOptions['metrics'], evaluation: Evaluation | undef
   if (evaluation) {
     const { before, after, gain, diversityRatio, count } = evaluation;
     items.push({
-      value: `${gain >= 0 ? '+' : '−'}${Math.abs(gain).toFixed(2)} σ`,
+      value: formatGain(gain),
       label: 'reward',
       note: `${before.reward.mean.toFixed(2)} → ${after.reward.mean.toFixed(2)} on ${count} fresh samples`,
     });
@@ -111,7 +111,7 @@ function tiles(metrics: ReportOptions['metrics'], evaluation: Evaluation | undef
       });
     }
     if (diversityRatio !== undefined) {
-      items.push({ value: `${Math.round(100 * diversityRatio)} %`, label: 'of the diversity kept', note: 'mean distance between samples' });
+      items.push({ value: diversityRatio === null ? '–' : `${Math.round(100 * diversityRatio)} %`, label: 'of the diversity kept', note: 'mean distance between samples' });
     }
   }
   const total = metrics.at(-1)?.total;
