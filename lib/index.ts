@@ -14,10 +14,20 @@ export * from './ode-solver.js';
 export * from './tensor.js';
 
 export { eam, type Algorithm, type EamOptions } from './algorithms.js';
+export type { Checkpoint } from './checkpoints.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './evaluation.js';
 export { finetune, type FinetuneResult } from './finetune.js';
 export type { AdapterInfo, AdapterOptions, LoadModelOptions, Model, ModelDType } from './models/model.js';
 export { loadModel } from './models/registry.js';
+export type {
+  NativeAlgorithm,
+  NativeCancellation,
+  NativeFlowModel,
+  NativeOptimizer,
+  NativeRollout,
+  NativeStepMetrics,
+  NativeTensor,
+} from './native/binding.js';
 export { pretrain, type JobOptions, type PretrainResult } from './pretrain.js';
 export type { JobObserver } from './progress.js';
 export { combine } from './rewards/combine.js';
