@@ -60,6 +60,24 @@ export class DisposedError extends EamError {
   }
 }
 
+/**
+ * Keeps on `error` what failed on the way out because of it, as `error.suppressed`, which Node prints with the error:
+ * a second failure must not hide the first, nor be lost. What cannot carry it, such as a string, is followed by a warning.
+ */
+export function suppress(error: unknown, failure: unknown): void {
+  if (!(error instanceof Error) || !Object.isExtensible(error)) {
+    process.emitWarning(failure instanceof Error ? failure : String(failure));
+    return;
+  }
+  Object.assign(error, { suppressed: [...suppressedBy(error), failure] });
+}
+
+/** What `suppress` has kept on `error`. */
+export function suppressedBy(error: unknown): readonly unknown[] {
+  const { suppressed } = (error ?? {}) as { suppressed?: unknown };
+  return Array.isArray(suppressed) ? suppressed : [];
+}
+
 /** What the addon constructs its errors from. A cancelled job rejects with `cancelled`, turned by the caller into the signal's reason. */
 export interface ErrorClasses {
   base: typeof EamError;

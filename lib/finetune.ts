@@ -3,9 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { createAlgorithm } from './algorithms.js';
+import { listCheckpoints } from './checkpoints.js';
 import { finetuneSchema, type FinetuneConfig } from './config/finetune.js';
+import { readJson } from './config/read.js';
 import { validate } from './config/validate.js';
 import { DriftProbe } from './drift.js';
+import { suppress, suppressedBy } from './errors.js';
 import { evaluate, type Evaluation } from './evaluation.js';
 import type { Model } from './models/model.js';
 import { loadModel } from './models/registry.js';
@@ -50,6 +53,14 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   }
 }
 
+/** Whether `path` holds a run that was killed before it wrote a checkpoint: it goes on from step 0. */
+async function stoppedBeforeFirstCheckpoint(path: string): Promise<boolean> {
+  if ((await listCheckpoints(join(path, 'checkpoints'))).length) return false;
+  // A model's directory has a config.json too, which must not be written over.
+  const record = await readJson(join(path, 'config.json')).catch(() => undefined);
+  return finetuneSchema.safeParse(record).success;
+}
+
 class FinetuneJob {
   readonly #observer: JobObserver;
   readonly #reward: Reward;
@@ -71,28 +82,50 @@ class FinetuneJob {
     await this.#open();
     const { config } = this;
     await this.#directory.writeConfig({ ...config, output: this.#directory.path });
-    if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
-    const probe = await DriftProbe.create(this.model, {
-      prompts: cyclePrompts(config.prompts, Math.min(32, config.samples.count)),
-      seed: BigInt(config.samples.seed),
-      steps: config.samples.steps,
-    });
     try {
-      await this.#train(probe);
-    } finally {
-      probe.dispose();
+      if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
+      const probe = await DriftProbe.create(this.model, {
+        prompts: cyclePrompts(config.prompts, Math.min(32, config.samples.count)),
+        seed: BigInt(config.samples.seed),
+        steps: config.samples.steps,
+      });
+      try {
+        await this.#train(probe);
+      } finally {
+        probe.dispose();
+      }
+    } catch (error) {
+      if (await this.#saved(error)) {
+        this.#observer.note(`stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`);
+      }
+      throw error;
     }
     await this.#writeGrid(this.#trainer.step, 'trained');
     const evaluation = await this.#evaluate();
     return this.#finish(evaluation);
   }
 
+  /** Whether there is a checkpoint to go on from after `error`; the trainer has written it unless it was not running. */
+  async #saved(error: unknown): Promise<boolean> {
+    if (suppressedBy(error).length) return false;
+    try {
+      await this.#trainer.save();
+      return true;
+    } catch (failure) {
+      if (failure instanceof Error && failure.message !== (error as Error | null)?.message) suppress(error, failure);
+      return false;
+    }
+  }
+
   async #open(): Promise<void> {
     const { config, options } = this;
-    const resumed = options.resume
-      ? await RunDirectory.resume(config.output, (error) => this.#observer.note(`passed over: ${error.message}`))
-      : undefined;
-    this.#directory = resumed?.directory ?? (await RunDirectory.create(config.output));
+    const restarted = options.resume && (await stoppedBeforeFirstCheckpoint(config.output));
+    const resumed =
+      options.resume && !restarted
+        ? await RunDirectory.withCheckpoint(config.output, (error) => this.#observer.note(`passed over: ${error.message}`))
+        : undefined;
+    this.#directory =
+      resumed?.directory ?? (restarted ? RunDirectory.existing(config.output) : await RunDirectory.create(config.output));
     this.#trainer = new Trainer({
       model: this.model,
       reward: this.#reward,
@@ -107,6 +140,9 @@ class FinetuneJob {
       await this.#trainer.resume(resumed.checkpoint.directory);
       await this.#directory.rewindMetrics(this.#trainer.step);
       this.#observer.note(`resuming ${this.#directory.path} at step ${this.#trainer.step}`);
+    } else if (restarted) {
+      await this.#directory.rewindMetrics(0);
+      this.#observer.note(`resuming ${this.#directory.path}, which was stopped before its first checkpoint, at step 0`);
     } else {
       this.#observer.note(`writing to ${this.#directory.path}`);
     }
@@ -126,10 +162,6 @@ class FinetuneJob {
         this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
         if (samples.every && step % samples.every === 0 && step < steps) await this.#writeGrid(step, 'trained');
       }
-    } catch (error) {
-      this.#observer.end();
-      this.#observer.note(`stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`);
-      throw error;
     } finally {
       this.#observer.end();
     }

@@ -190,9 +190,9 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
   let seconds = 0;
   let run: RunDirectory;
   if (options.resume) {
-    const resumed = await RunDirectory.resume(config.output, (error) => observer.note(`passed over: ${error.message}`));
+    const resumed = await RunDirectory.withCheckpoint(config.output, (error) => observer.note(`passed over: ${error.message}`));
     run = resumed.directory;
-    const state = await readTrainingState(resumed.checkpoint.directory, seed, task.load, optimizer);
+    const state = await readTrainingState(resumed.checkpoint.directory, { seed, batch: config.batch }, task.load, optimizer);
     step = saved = state.step;
     seconds = state.totals['seconds'] ?? 0;
     await run.rewindMetrics(step);

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { newestWholeCheckpoint, replaceFile, type Checkpoint } from './checkpoints.js';
@@ -25,11 +25,16 @@ export class RunDirectory {
     }
   }
 
+  /** The directory of a run that is there already. */
+  static existing(path: string): RunDirectory {
+    return new RunDirectory(path);
+  }
+
   /**
-   * The directory of a run to go on with, and the newest whole checkpoint in it.
+   * The directory of a run, and the newest whole checkpoint in it.
    * @throws CheckpointError if there is none
    */
-  static async resume(
+  static async withCheckpoint(
     path: string,
     onRejected?: (error: CheckpointError) => void,
   ): Promise<{ directory: RunDirectory; checkpoint: Checkpoint }> {
@@ -41,7 +46,7 @@ export class RunDirectory {
     });
     if (!checkpoint) {
       const reasons = rejected.map((error) => `\n  ${error.message}`).join('');
-      throw new CheckpointError(`${path} has no checkpoint to resume from${reasons ? `:${reasons}` : ''}`);
+      throw new CheckpointError(`${path} has no ${reasons ? `whole checkpoint:${reasons}` : 'checkpoint'}`);
     }
     return { directory, checkpoint };
   }
@@ -83,7 +88,7 @@ export class RunDirectory {
   async writeSamples(step: number, png: Uint8Array): Promise<string> {
     const path = this.samples(step);
     await mkdir(join(this.path, 'samples'), { recursive: true });
-    await writeFile(path, png);
+    await replaceFile(path, png);
     return path;
   }
 

@@ -6,7 +6,7 @@ import { listCheckpoints, writeCheckpoint, type Checkpoint } from './checkpoints
 import { checkpointsSchema, optimizerSchema, promptsSchema } from './config/common.js';
 import { validate } from './config/validate.js';
 import { EpochOrder } from './data/epochs.js';
-import { CheckpointError, ConfigError, NonFiniteError } from './errors.js';
+import { CheckpointError, ConfigError, NonFiniteError, suppress } from './errors.js';
 import type { Model } from './models/model.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from './native/binding.js';
 import { binding } from './native/index.js';
@@ -101,6 +101,8 @@ export class Trainer {
   #saved = -1;
   #total = { ...noEvaluations };
   #running = false;
+  /** Why a step that failed could not be undone: the state is then of no step. */
+  #broken: Error | undefined;
 
   /** @throws ConfigError for settings out of range or a model without an adapter */
   constructor(options: TrainerOptions) {
@@ -133,7 +135,8 @@ export class Trainer {
    * the loop is left.
    *
    * @throws the signal's reason when aborted; NonFiniteError; EamError with code ERR_EAM_REWARD for a reward that fails;
-   *   CheckpointError where a checkpoint cannot be written, or the directory holds those of another run
+   *   CheckpointError where a checkpoint cannot be written, or the directory holds those of another run.
+   *   What fails on the way out, such as the last checkpoint, is in the error's `suppressed`
    */
   async *run({ steps, signal }: { steps: number; signal?: AbortSignal | undefined }): AsyncGenerator<StepMetrics, void, void> {
     if (this.#running) throw new ConfigError('run: this trainer is already running');
@@ -141,6 +144,7 @@ export class Trainer {
     let badInARow = 0;
     let failed = false;
     try {
+      this.#refuseBroken();
       await this.#refuseOtherRuns();
       while (this.#step < steps) {
         const metrics = await this.#advance(steps, signal);
@@ -158,7 +162,7 @@ export class Trainer {
     } catch (error) {
       failed = true;
       // A failure on the way out must not hide the one that led here.
-      await this.save().catch(() => undefined);
+      await this.save().catch((failure: unknown) => suppress(error, failure));
       throw error;
     } finally {
       this.#running = false;
@@ -181,19 +185,29 @@ export class Trainer {
   async save(): Promise<Checkpoint | undefined> {
     const { checkpoints } = this.#settings;
     if (!checkpoints || this.#saved === this.#step) return undefined;
+    this.#refuseBroken();
     await this.#refuseOtherRuns();
     const written = await writeCheckpoint(checkpoints.directory, this.#step, checkpoints.keep, (directory) => this.#write(directory));
     this.#saved = this.#step;
     return written;
   }
 
-  /** Goes on from a checkpoint. @throws CheckpointError if it is damaged or of another run */
+  /** Goes on from a checkpoint. @throws CheckpointError if it is damaged or of another run, such as one of another batch */
   async resume(directory: string): Promise<void> {
     const { native } = this.#options.model;
-    const state = await readTrainingState(directory, this.#settings.seed, (weights) => native.load('trainable', weights), this.#optimizer);
+    const state = await readTrainingState(directory, this.#settings, (weights) => native.load('trainable', weights), this.#optimizer);
     this.#algorithm.load(state.algorithm);
     this.#step = this.#saved = state.step;
     this.#total = { ...noEvaluations, ...state.totals };
+    this.#broken = undefined;
+  }
+
+  #refuseBroken(): void {
+    if (!this.#broken) return;
+    throw new CheckpointError(
+      `step ${this.#step + 1} failed and could not be undone (${this.#broken.message}); go on from a checkpoint with trainer.resume(…)`,
+      { cause: this.#broken },
+    );
   }
 
   /** A run that starts anew would mix its checkpoints with those of another, and make room among them. */
@@ -248,7 +262,10 @@ export class Trainer {
         rollout.dispose();
       }
     } catch (error) {
-      await this.#undo(before);
+      await this.#undo(before).catch((failure: Error) => {
+        this.#broken = failure;
+        suppress(error, failure);
+      });
       throw error;
     } finally {
       disposeAll(conditioning);

@@ -50,11 +50,11 @@ export async function writeTrainingState(
 /**
  * Reads a checkpoint back.
  * @param loadWeights copies the weights into the network
- * @throws CheckpointError if a file is missing, changed or of another model
+ * @throws CheckpointError if a file is missing, changed or of another model, or the run had another seed or batch
  */
 export async function readTrainingState(
   directory: string,
-  seed: bigint,
+  { seed, batch }: { seed: bigint; batch: number },
   loadWeights: (weights: Record<string, Tensor>) => Promise<void>,
   optimizer: NativeOptimizer,
 ): Promise<TrainingState> {
@@ -62,6 +62,12 @@ export async function readTrainingState(
   const { versions: _, optimizerSteps, ...state } = await readState(directory);
   if (state.seed !== String(seed)) {
     throw new CheckpointError(`${directory} was written by a run with seed ${state.seed}, this run's is ${seed}`);
+  }
+  // Another batch would draw some prompts or images twice and leave others out.
+  if (state.position !== state.step * batch) {
+    throw new CheckpointError(
+      `${directory} was written by a run with batch ${state.position / state.step}, this run's is ${batch}; go on with the same`,
+    );
   }
   const tensors = await loadTensors(join(directory, tensorsFile));
   try {

@@ -99,9 +99,9 @@ describe('a run directory', () => {
 
   it('without a checkpoint cannot be resumed', async () => {
     const run = await RunDirectory.create(join(root, 'run'));
-    await expect(RunDirectory.resume(run.path)).rejects.toThrow(/has no checkpoint to resume from/);
+    await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(/has no checkpoint$/);
     await writeCheckpoint(run.checkpoints, 2, 1, (directory) => writeFile(join(directory, 'a'), 'abc'));
     truncateSync(join(run.checkpoints, 'step-2', 'a'), 1);
-    await expect(RunDirectory.resume(run.path)).rejects.toThrow(/step-2 cannot be used: a has 1 bytes, expected 3/);
+    await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(/step-2 cannot be used: a has 1 bytes, expected 3/);
   });
 });

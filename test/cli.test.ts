@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,9 @@ import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { newestWholeCheckpoint } from '../lib/checkpoints.js';
 import { main } from '../lib/cli/program.js';
+import { DriftProbe } from '../lib/drift.js';
+import { finetune } from '../lib/finetune.js';
+import type { JobObserver } from '../lib/progress.js';
 import { tensorHashes, temporaryFolder, tinyAdapter, tinyModelDirectory } from './helpers/tiny-run.js';
 
 afterEach(() => vi.restoreAllMocks());
@@ -126,8 +129,69 @@ describe('eam finetune', () => {
 
   it('cannot resume what is not there', async () => {
     const { code, stderr } = await eam('finetune', configFile(), '--resume');
-    expect(stderr).toMatch(/has no checkpoint to resume from/);
+    expect(stderr).toMatch(/run has no checkpoint$/m);
     expect(code).toBe(1);
+  });
+
+  it('resumes what was killed before its first checkpoint, but writes into no model', async () => {
+    const config = configFile({ steps: 2 });
+    expect((await eam('finetune', config, '--quiet')).code).toBe(0);
+    const run = outputOf(config);
+    const expected = tensorHashes(join(run, 'checkpoints'), 2);
+    rmSync(join(run, 'checkpoints'), { recursive: true });
+    const { code, stderr } = await eam('finetune', run, '--resume');
+    expect([code, stderr]).toEqual([0, expect.stringContaining('which was stopped before its first checkpoint, at step 0')]);
+    expect(tensorHashes(join(run, 'checkpoints'), 2)).toEqual(expected);
+    expect(readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n')).toHaveLength(2);
+
+    const refused = await eam('finetune', config, '--resume', '--output', model);
+    expect([refused.code, refused.stderr]).toEqual([1, `error: ${model} has no checkpoint\n`]);
+  });
+
+  it('names what is wrong with the checkpoints of a run that is evaluated or sampled from', async () => {
+    const config = configFile({ steps: 2, checkpoints: { every: 1 } });
+    expect((await eam('finetune', config, '--quiet')).code).toBe(0);
+    const run = outputOf(config);
+    const sample = ['sample', '--adapter', run, '--prompt', '1', '--count', '1', '--steps', '2', '--out', join(run, 'x.png')];
+    writeFileSync(join(run, 'checkpoints', 'step-2', 'state.json'), '{}');
+    const passed = await eam(...sample);
+    expect([passed.code, passed.stderr]).toEqual([0, expect.stringMatching(/^passed over: .*step-2 cannot be used: state\.json has 2 bytes/)]);
+    writeFileSync(join(run, 'checkpoints', 'step-1', 'state.json'), '{}');
+    for (const args of [sample, ['evaluate', run]]) {
+      const { code, stderr } = await eam(...args, '--quiet');
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: .* has no whole checkpoint:\n.*step-2 cannot be used: state\.json.*\n.*step-1 cannot be used/)]);
+    }
+  });
+
+  it('reports a checkpoint that could not be written, and then gives no hint to resume', async () => {
+    const config = configFile();
+    const interrupt = new AbortController();
+    const reason = new Error('enough');
+    const notes: string[] = [];
+    const observer: JobObserver = {
+      begin() {},
+      advance() {
+        writeFileSync(join(outputOf(config), 'checkpoints'), 'in the way');
+        interrupt.abort(reason);
+      },
+      note: (line) => notes.push(line),
+      end() {},
+    };
+    await expect(finetune(JSON.parse(readFileSync(config, 'utf8')), { signal: interrupt.signal, observer })).rejects.toBe(reason);
+    expect(reason).toMatchObject({ suppressed: [{ message: expect.stringMatching(/step-1 could not be written/) }] });
+    expect(notes.join('\n')).not.toContain('to go on');
+  });
+
+  it('does not end with 130 where the interruption left no checkpoint', async () => {
+    const config = configFile();
+    const create = DriftProbe.create.bind(DriftProbe);
+    vi.spyOn(DriftProbe, 'create').mockImplementation((...args) => {
+      writeFileSync(join(outputOf(config), 'checkpoints'), 'in the way');
+      process.emit('SIGINT', 'SIGINT');
+      return create(...args);
+    });
+    const { code, stderr } = await eam('finetune', config, '--quiet');
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: interrupted by SIGINT\nerror: checkpoint .*step-0 could not be written: .*\n$/)]);
   });
 });
 
@@ -177,6 +241,36 @@ describe('a finetune that is stopped', () => {
     expect(tensorHashes(join(run, 'checkpoints'), steps)).toEqual(expected);
     expect(losses(run)).toEqual(metrics);
   }, 120_000);
+
+  it.each(['during the first grid', 'while drift is prepared'])('%s has written a checkpoint of step 0, and resumes', async (moment) => {
+    const config = configFile({ steps: 2 });
+    const run = outputOf(config);
+    const settings = JSON.parse(readFileSync(config, 'utf8'));
+    const interrupt = new AbortController();
+    const reason = new Error('enough');
+    const notes: string[] = [];
+    const observer: JobObserver = {
+      begin() {},
+      advance() {},
+      note: (line) => {
+        notes.push(line);
+        if (line.startsWith('writing to') && moment === 'during the first grid') interrupt.abort(reason);
+      },
+      end() {},
+    };
+    const create = DriftProbe.create.bind(DriftProbe);
+    if (moment !== 'during the first grid') {
+      vi.spyOn(DriftProbe, 'create').mockImplementation((...args) => (interrupt.abort(reason), create(...args)));
+    }
+    await expect(finetune(settings, { signal: interrupt.signal, observer })).rejects.toBe(reason);
+    vi.restoreAllMocks();
+    expect(readdirSync(join(run, 'checkpoints'))).toEqual(['step-0']);
+    expect(notes.at(-1)).toBe(`stopped after step 0; to go on: eam finetune ${run} --resume`);
+    const whole = configFile({ steps: 2 });
+    expect((await eam('finetune', whole, '--quiet')).code).toBe(0);
+    expect((await eam('finetune', run, '--resume', '--quiet')).code).toBe(0);
+    expect(tensorHashes(join(run, 'checkpoints'), 2)).toEqual(tensorHashes(join(outputOf(whole), 'checkpoints'), 2));
+  });
 
   it('by kill -9 at any moment resumes to the same weights', async () => {
     const config = stoppable();

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { eam } from '../lib/algorithms.js';
+import { eam, type Algorithm } from '../lib/algorithms.js';
 import { newestWholeCheckpoint } from '../lib/checkpoints.js';
 import { CheckpointError, ConfigError, DisposedError, EamError, NonFiniteError } from '../lib/errors.js';
 import { loadModel } from '../lib/models/registry.js';
@@ -219,12 +219,49 @@ describe('a checkpoint', () => {
     expect(readdirSync(checkpoints)).toEqual(['step-2']);
   });
 
+  it('that cannot be written after an error is reported with that error', async () => {
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    const reward = disturbed(2, () => { throw new Error('the service is down'); });
+    const { trainer } = await tinyRun(model, join(file, 'checkpoints'), { reward });
+    await expect(train(trainer)).rejects.toMatchObject({
+      code: 'ERR_EAM_REWARD',
+      suppressed: [{ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/step-1 could not be written/) }],
+    });
+  });
+
+  it('is not written of a step that could not be undone, which hides no error', async () => {
+    const down = new Error('the service is down');
+    const failing = eam({ steps: 2, renoisings: 2, solver: 'euler', delta: 0.3 });
+    const algorithm: Algorithm = {
+      ...failing,
+      create(native) {
+        const inner = failing.create(native);
+        return {
+          rollout: (args) => inner.rollout(args),
+          accumulate: (...args) => inner.accumulate(...args),
+          state: () => inner.state(),
+          load: () => { throw new Error('no way back'); },
+        };
+      },
+    };
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { algorithm, reward: disturbed(1, () => { throw down; }) });
+    const message = /step 1 failed and could not be undone \(no way back\)/;
+    await expect(train(trainer)).rejects.toMatchObject({
+      code: 'ERR_EAM_REWARD', cause: down, suppressed: [{ message: 'no way back' }, { message: expect.stringMatching(message) }],
+    });
+    expect(readdirSync(checkpoints)).toEqual([]);
+    await expect(train(trainer)).rejects.toThrow(message);
+  });
+
   it('of another run is refused', async () => {
     const { trainer, checkpoints } = await tinyRun(model);
     await train(trainer, 1);
     const directory = join(checkpoints, 'step-1');
     const { trainer: otherSeed } = await tinyRun(model, temporaryFolder(), { seed: 8 });
     await expect(otherSeed.resume(directory)).rejects.toThrow(/run with seed 7, this run's is 8/);
+    const { trainer: otherBatch } = await tinyRun(model, temporaryFolder(), { batch: 4 });
+    await expect(otherBatch.resume(directory)).rejects.toThrow(/run with batch 8, this run's is 4/);
     using larger = await loadModel(model, { adapter: { ...tinyAdapter, rank: 3 } });
     const { trainer: otherRank } = await tinyRun(model, temporaryFolder(), { model: larger });
     await expect(otherRank.resume(directory)).rejects.toThrow(CheckpointError);

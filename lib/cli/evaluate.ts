@@ -21,11 +21,11 @@ interface EvaluateFlags {
 export async function runEvaluate(path: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> {
   const configPath = join(path, 'config.json');
   const config = validate(finetuneSchema, await readJson(configPath), configPath);
-  const { checkpoint } = await RunDirectory.resume(path);
   const device = flags.device ?? config.device;
   const { count, seed, steps, ...settings } = config.evaluation ?? evaluationSchema.parse({});
   const reward = createRewards(config.rewards, device);
   const observer = flags.quiet ? silent : observe();
+  const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) => observer.note(`passed over: ${error.message}`));
   using model = await loadModel(config.model, { device, dtype: config.dtype, adapter: config.adapter });
   await model.loadAdapter(checkpoint.directory);
   const total = flags.count ?? count;

@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
-import { ConfigError, EamError } from '../errors.js';
+import { ConfigError, EamError, suppressedBy } from '../errors.js';
 import { packageVersion } from '../package.js';
 
 /** Exit codes of every command. */
@@ -124,11 +124,13 @@ export async function main(args: readonly string[]): Promise<number> {
     return ExitCode.done;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.done : ExitCode.usage;
-    if (interrupt.signal.aborted && error === interrupt.signal.reason) {
+    const suppressed = suppressedBy(error);
+    // With something suppressed there is no checkpoint to go on from.
+    if (interrupt.signal.aborted && error === interrupt.signal.reason && suppressed.length === 0) {
       process.stderr.write(`${(error as Error).message}\n`);
       return ExitCode.interrupted;
     }
-    process.stderr.write(`error: ${describe(error)}\n`);
+    for (const failure of [error, ...suppressed]) process.stderr.write(`error: ${describe(failure)}\n`);
     return error instanceof ConfigError ? ExitCode.usage : ExitCode.failed;
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);

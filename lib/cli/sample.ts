@@ -1,11 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-import { newestWholeCheckpoint } from '../checkpoints.js';
-import { ConfigError } from '../errors.js';
+import { listCheckpoints } from '../checkpoints.js';
+import { ConfigError, type CheckpointError } from '../errors.js';
 import { readAdapterConfig } from '../models/adapter.js';
 import { loadModel } from '../models/registry.js';
 import type { SolverName } from '../ode-solver.js';
+import { RunDirectory } from '../run-directory.js';
 import { cyclePrompts, encodeGrid, sampleImages } from '../sampler.js';
 
 interface SampleFlags {
@@ -26,7 +27,9 @@ interface SampleFlags {
 export async function runSample(flags: SampleFlags, signal: AbortSignal): Promise<void> {
   const { prompt, count, steps, solver, guidance, seed, device, out } = flags;
   if (prompt.length === 0) throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
-  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter);
+  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => {
+    if (!flags.quiet) process.stderr.write(`passed over: ${error.message}\n`);
+  });
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
   const source = flags.model ?? adapter?.base ?? 'digits';
   using model = await loadModel(source, { device, adapter });
@@ -43,8 +46,8 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   if (!flags.quiet) process.stderr.write(`${out}\n`);
 }
 
-/** An adapter's own directory, or the newest checkpoint of a run's. */
-async function adapterDirectory(path: string): Promise<string> {
-  const newest = await newestWholeCheckpoint(join(path, 'checkpoints'));
-  return newest?.directory ?? path;
+/** An adapter's own directory, or the newest whole checkpoint of a run's. @throws CheckpointError if all are damaged */
+async function adapterDirectory(path: string, onRejected: (error: CheckpointError) => void): Promise<string> {
+  if ((await listCheckpoints(join(path, 'checkpoints'))).length === 0) return path;
+  return (await RunDirectory.withCheckpoint(path, onRejected)).checkpoint.directory;
 }
