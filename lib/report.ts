@@ -5,18 +5,12 @@ import { dirname, join } from 'node:path';
 import { packageDirectory } from './package.js';
 import { evaluationRows, formatGain, type Evaluation } from './evaluation.js';
 import { duration } from './progress.js';
+import type { StepMetrics } from './trainer.js';
 
-/** The figures of one step that the report draws; a line of metrics.jsonl. */
-export interface ReportedStep {
-  step: number;
-  reward: number;
-  rewardStd: number;
-  rewards: Record<string, number>;
-  loss: number;
-  gradNorm: number;
+/** What the report draws of a line of metrics.jsonl. */
+export type ReportedStep = Pick<StepMetrics, 'step' | 'reward' | 'rewardStd' | 'rewards' | 'loss' | 'gradNorm' | 'total'> & {
   drift?: number;
-  total: { forwards: number; vjps: number; backwards: number; seconds: number };
-}
+};
 
 export interface ReportOptions {
   title: string;
