@@ -17,11 +17,22 @@ export interface Algorithm {
 
 export const solverNames = ['euler', 'heun', 'midpoint', 'dpmpp2m'] as const satisfies readonly SolverName[];
 
-export const eamOptionsSchema = z.strictObject({
-  /** Trades the variance of the flow-matching target against the target-score target's; biases nothing. */
-  C: z.number().gt(0.5).default(1),
+/** What every algorithm has. */
+const common = {
   /** Strength of the tilt: the target is p_pre(x) exp(λ r(x)). */
   lambda: z.number().min(0).default(1),
+  /** Of the rollout; the loss is that of the conditional velocity. */
+  guidance: z.number().min(0).default(1),
+  /** Samples a network evaluation; 0: the whole batch at once. */
+  microBatch: z.int().min(0).default(0),
+  /** Reward-gradient norms above this running quantile are clipped to it; 1: off. */
+  rewardGradientQuantile: z.number().gt(0).max(1).default(1),
+};
+
+export const eamOptionsSchema = z.strictObject({
+  ...common,
+  /** Trades the variance of the flow-matching target against the target-score target's; biases nothing. */
+  C: z.number().gt(0.5).default(1),
   /** The endpoint time is 1 − δ. */
   delta: z.number().gt(0).lt(1).default(0.1),
   terminal: z.enum(['consistent', 'plugin']).default('consistent'),
@@ -35,11 +46,6 @@ export const eamOptionsSchema = z.strictObject({
   cap: z.number().gt(0).default(20),
   /** Send the reward's gradient through the pretrained denoiser (one more VJP) instead of past it. */
   rewardThroughDenoiser: z.boolean().default(false),
-  guidance: z.number().min(0).default(1),
-  /** Samples a network evaluation; 0: the whole batch at once. */
-  microBatch: z.int().min(0).default(0),
-  /** Reward-gradient norms above this running quantile are clipped to it; 1: off. */
-  rewardGradientQuantile: z.number().gt(0).max(1).default(1),
 });
 
 export type EamOptions = z.input<typeof eamOptionsSchema>;
@@ -58,11 +64,43 @@ export function eam(options: EamOptions = {}): Algorithm {
   };
 }
 
-/** What a configuration's `algorithm` may be; a new algorithm is one more entry here and in `createAlgorithm`. */
+export const adjointMatchingOptionsSchema = z.strictObject({
+  ...common,
+  /** K, steps of the stochastic rollout; each costs a forward and, going back, a forward and a VJP. */
+  steps: z.int().min(1).default(20),
+  /** How many of the steps before the final ones enter the loss, drawn anew in each iteration. */
+  drawnSteps: z.int().min(0).default(10),
+  /** The last steps, as a fraction of all: always in the loss. */
+  finalFraction: z.number().min(0).max(1).default(0.25),
+  /** A term of the loss (one sample at one step, mean over elements) that reaches it gives no gradient; default: off. */
+  cap: z.number().gt(0).optional(),
+});
+
+export type AdjointMatchingOptions = z.input<typeof adjointMatchingOptionsSchema>;
+
+/**
+ * Adjoint Matching (arXiv 2409.08861), the baseline: memoryless stochastic rollouts of K steps, the lean adjoint
+ * carried back through the pretrained model by K vector–Jacobian products.
+ * @throws ConfigError for an option outside its range or an unknown one
+ */
+export function adjointMatching(options: AdjointMatchingOptions = {}): Algorithm {
+  const checked = validate(adjointMatchingOptionsSchema, options, 'adjointMatching options');
+  return {
+    name: 'am',
+    options: checked,
+    guidance: checked.guidance,
+    create: (model) => new (binding().AdjointMatching)(model, checked),
+  };
+}
+
+/** What a configuration's `algorithm` may be; a new algorithm is one more entry here and in `factories`. */
 export const algorithmSchema = z.discriminatedUnion('name', [
   z.strictObject({ name: z.literal('eam'), ...eamOptionsSchema.shape }),
+  z.strictObject({ name: z.literal('am'), ...adjointMatchingOptionsSchema.shape }),
 ]);
 
+const factories = { eam, am: adjointMatching };
+
 export function createAlgorithm({ name, ...options }: z.output<typeof algorithmSchema>): Algorithm {
-  return { eam }[name](options);
+  return (factories[name] as (options: object) => Algorithm)(options);
 }

@@ -13,8 +13,9 @@ export * from './kernels.js';
 export * from './ode-solver.js';
 export * from './tensor.js';
 
-export { eam, type Algorithm, type EamOptions } from './algorithms.js';
+export { adjointMatching, eam, type AdjointMatchingOptions, type Algorithm, type EamOptions } from './algorithms.js';
 export type { Checkpoint } from './checkpoints.js';
+export { compare, type Comparison, type CompareResult, type ContenderResult } from './compare.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './evaluation.js';
 export { finetune, type FinetuneResult } from './finetune.js';
 export type { AdapterInfo, AdapterOptions, LoadModelOptions, Model, ModelDType } from './models/model.js';

@@ -73,6 +73,8 @@ export interface StepMetrics extends Evaluations {
   dropped: number;
   /** Samples whose reward gradient was clipped. */
   clipped: number;
+  /** Terms of the loss that reached their cap. */
+  capped: number;
   /** Whether the update was left out, because its gradient was not finite or every sample was dropped. */
   skipped: boolean;
   rewardGradientNorm: number;
@@ -112,9 +114,6 @@ export class Trainer {
       { prompts, optimizer, batch, checkpoints, nonFinite, seed: BigInt(options.seed ?? 0) },
       'trainer options',
     );
-    if (!options.model.adapter) {
-      throw new ConfigError('model: fine-tuning trains an adapter; load the model with { adapter: { rank, alpha } }');
-    }
     this.#options = options;
     this.#order = new EpochOrder(prompts.length, this.#settings.seed);
     this.#algorithm = options.algorithm.create(options.model.native);
@@ -290,7 +289,7 @@ export class Trainer {
     scored: Pick<RewardScore, 'values' | 'parts'>,
     update: Pick<StepMetrics, 'gradNorm' | 'skipped' | 'learningRate' | 'seconds'>,
   ): StepMetrics {
-    const { loss, dropped, clipped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm } = native;
+    const { loss, dropped, clipped, capped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm } = native;
     this.#total = {
       forwards: this.#total.forwards + forwards,
       vjps: this.#total.vjps + vjps,
@@ -304,7 +303,7 @@ export class Trainer {
       reward: reward.mean,
       rewardStd: reward.std,
       rewards: Object.fromEntries(Object.entries(parts).map(([name, values]) => [name, spreadOf(values).mean])),
-      loss, dropped, clipped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm,
+      loss, dropped, clipped, capped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm,
       ...update,
       total: this.#total,
     };

@@ -272,7 +272,7 @@ describe('a checkpoint', () => {
 describe('what a trainer is given', () => {
   it('is checked', async () => {
     using plain = await loadModel(model);
-    await expect(tinyRun(model, temporaryFolder(), { model: plain })).rejects.toThrow(/fine-tuning trains an adapter/);
+    await expect(tinyRun(model, temporaryFolder(), { model: plain })).rejects.toThrow(/the model has no adapters.*load it with an adapter/);
     await expect(tinyRun(model, temporaryFolder(), { prompts: [] })).rejects.toThrow(ConfigError);
     await expect(tinyRun(model, temporaryFolder(), { prompts: ['0', 1 as never] })).rejects.toThrow(/prompts\[1\]: expected a string, got 1/);
     await expect(tinyRun(model, temporaryFolder(), { optimizer: { learningRate: 0 } })).rejects.toThrow(/optimizer\.learningRate: expected a number above 0, got 0/);

@@ -64,6 +64,8 @@ export interface NativeStepMetrics {
   dropped: number;
   /** Samples whose reward gradient was clipped at the running quantile. */
   clipped: number;
+  /** Terms of the loss that reached their cap and gave no gradient. */
+  capped: number;
   /** Of the whole iteration, rollout included, one a sample; `vjps` through the pretrained network. */
   forwards: number;
   vjps: number;
@@ -72,7 +74,7 @@ export interface NativeStepMetrics {
   scoreNorm: number;
 }
 
-/** One interface for every reward fine-tuning algorithm (EAM today, Adjoint Matching next). */
+/** One interface for every reward fine-tuning algorithm. */
 export interface NativeAlgorithm {
   /** Conditioning tensors have a row a sample, or one for all; `shape` is [B, …]. */
   rollout(args: {
@@ -106,6 +108,17 @@ export interface EamNativeOptions {
   weighting: 'velocity' | 'adjoint_matching';
   cap: number;
   rewardThroughDenoiser: boolean;
+  guidance: number;
+  microBatch: number;
+  rewardGradientQuantile: number;
+}
+
+export interface AdjointMatchingNativeOptions {
+  lambda: number;
+  steps: number;
+  drawnSteps: number;
+  finalFraction: number;
+  cap?: number | undefined;
   guidance: number;
   microBatch: number;
   rewardGradientQuantile: number;
@@ -197,6 +210,7 @@ export interface Binding {
   ) => NativeOptimizer;
 
   Eam: new (model: NativeFlowModel, options: EamNativeOptions) => NativeAlgorithm;
+  AdjointMatching: new (model: NativeFlowModel, options: AdjointMatchingNativeOptions) => NativeAlgorithm;
 
   /** Flow matching: t, noise and dropped labels are drawn from (seed, step, sample) streams. */
   flowMatching(model: NativeFlowModel, args: {

@@ -9,6 +9,7 @@
 #include "addon/instance.h"
 #include "addon/models.h"
 #include "addon/optimizer.h"
+#include "algorithms/adjoint_matching.h"
 #include "algorithms/eam.h"
 #include "algorithms/flow_matching.h"
 #include "algorithms/sampler.h"
@@ -30,13 +31,13 @@ class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
                                       InstanceMethod<&RolloutObject::dispose>("dispose")}));
   }
 
-  static Napi::Object wrap(Napi::Env env, Rollout rollout) {
+  static Napi::Object wrap(Napi::Env env, std::shared_ptr<Rollout> rollout) {
     Napi::Object object = instance(env).constructor<RolloutObject>().New({});
     RolloutObject& self = *Unwrap(object);
-    self.images_ = Napi::Persistent(wrap_tensor(env, rollout.images()));
-    self.endpoint_ = Napi::Persistent(wrap_tensor(env, rollout.endpoint()));
-    self.forwards_ = rollout.forwards();
-    self.rollout_ = std::make_shared<Rollout>(std::move(rollout));
+    self.images_ = Napi::Persistent(wrap_tensor(env, rollout->images()));
+    self.endpoint_ = Napi::Persistent(wrap_tensor(env, rollout->endpoint()));
+    self.forwards_ = rollout->forwards();
+    self.rollout_ = std::move(rollout);
     return object;
   }
 
@@ -80,6 +81,7 @@ Napi::Object from_metrics(Napi::Env env, const StepMetrics& metrics) {
   object.Set("perSample", from_floats(env, metrics.per_sample));
   object.Set("dropped", static_cast<double>(metrics.dropped));
   object.Set("clipped", static_cast<double>(metrics.clipped));
+  object.Set("capped", static_cast<double>(metrics.capped));
   object.Set("forwards", static_cast<double>(metrics.forwards));
   object.Set("vjps", static_cast<double>(metrics.vjps));
   object.Set("backwards", static_cast<double>(metrics.backwards));
@@ -134,24 +136,49 @@ EamOptions to_eam_options(Napi::Value value) {
   return result;
 }
 
-// `Eam` (NativeAlgorithm).
-class EamObject : public Napi::ObjectWrap<EamObject> {
+AdjointMatchingOptions to_adjoint_matching_options(Napi::Value value) {
+  const Options options(value, "AdjointMatching",
+                        {"lambda", "steps", "drawnSteps", "finalFraction", "cap", "guidance", "microBatch",
+                         "rewardGradientQuantile"});
+  AdjointMatchingOptions result;
+  result.lambda = options.number("lambda");
+  result.steps = to_int(options, "steps");
+  result.drawn_steps = to_int(options, "drawnSteps");
+  result.final_fraction = options.number("finalFraction");
+  result.cap = options.number("cap", result.cap);
+  result.guidance = options.number("guidance");
+  result.micro_batch = to_int(options, "microBatch");
+  result.reward_gradient_quantile = options.number("rewardGradientQuantile");
+  return result;
+}
+
+// Any RewardAlgorithm (NativeAlgorithm). A new one is one more factory beside Eam's.
+class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
  public:
-  static void define(Napi::Env env, Napi::Object exports) {
-    exports.Set("Eam", DefineClass(env, "Eam",
-                                   {InstanceMethod<&EamObject::rollout>("rollout"),
-                                    InstanceMethod<&EamObject::accumulate>("accumulate"),
-                                    InstanceMethod<&EamObject::state>("state"),
-                                    InstanceMethod<&EamObject::load>("load")}));
+  static void define(Napi::Env env) {
+    instance(env).constructor<AlgorithmObject>() =
+        Napi::Persistent(DefineClass(env, "Algorithm",
+                                     {InstanceMethod<&AlgorithmObject::rollout>("rollout"),
+                                      InstanceMethod<&AlgorithmObject::accumulate>("accumulate"),
+                                      InstanceMethod<&AlgorithmObject::state>("state"),
+                                      InstanceMethod<&AlgorithmObject::load>("load")}));
   }
 
-  // new Eam(model, options)
-  explicit EamObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EamObject>(info) {
-    guarded(info.Env(), [&] {
-      model_ = to_flow_model(info[0], "Eam: `model`");
-      eam_ = std::make_shared<Eam>(*model_, to_eam_options(info[1]));
+  // new NAME(model, options): a function that returns the object, so that every algorithm shares one class.
+  template <class Algorithm, auto to_options>
+  static Napi::Value create(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      std::shared_ptr<FlowModel> model = to_flow_model(info[0], "algorithm: `model`");
+      auto algorithm = std::make_shared<Algorithm>(*model, to_options(info[1]));
+      Napi::Object object = instance(info.Env()).constructor<AlgorithmObject>().New({});
+      AlgorithmObject& self = *Unwrap(object);
+      self.model_ = std::move(model);
+      self.algorithm_ = std::move(algorithm);
+      return object;
     });
   }
+
+  explicit AlgorithmObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<AlgorithmObject>(info) {}
 
  private:
   // rollout({ conditioning, unconditional?, shape, seed, step, cancellation })
@@ -162,12 +189,13 @@ class EamObject : public Napi::ObjectWrap<EamObject> {
       const Cancellation cancellation = options.cancellation();
       return instance(info.Env()).executor.submit(
           info.Env(),
-          [model = model_, eam = eam_, conditioning = options.tensors("conditioning"),
+          [model = model_, algorithm = used(), conditioning = options.tensors("conditioning"),
            unconditional = to_unconditional(options), shape = options.shape("shape"), seed = options.uint64("seed"),
-           step = to_step(options), cancellation] {
-            return eam->rollout(conditioning, unconditional, shape, seed, step, cancellation);
+           step = to_step(options), cancellation]() -> std::shared_ptr<Rollout> {
+            return algorithm->rollout(conditioning, unconditional, shape, seed, step, cancellation);
           },
-          [](Napi::Env env, Rollout rollout) { return RolloutObject::wrap(env, std::move(rollout)); }, cancellation);
+          [](Napi::Env env, std::shared_ptr<Rollout> rollout) { return RolloutObject::wrap(env, std::move(rollout)); },
+          cancellation);
     });
   }
 
@@ -182,11 +210,11 @@ class EamObject : public Napi::ObjectWrap<EamObject> {
       const Cancellation cancellation = to_cancellation(info[3], "accumulate: `cancellation`");
       return instance(info.Env()).executor.submit(
           info.Env(),
-          [model = model_, eam = eam_, rollout = RolloutObject::get(info[0], "accumulate: `rollout`"),
+          [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "accumulate: `rollout`"),
            values = std::vector<float>(values.Data(), values.Data() + values.ElementLength()),
            grad = to_tensor(info[2], "accumulate: `rewardGrad`"), cancellation] {
-            StepMetrics metrics = eam->accumulate(*rollout, values, grad, cancellation);
-            return std::pair(std::move(metrics), eam->reward_gradient_norms().values());
+            StepMetrics metrics = algorithm->accumulate(*rollout, values, grad, cancellation);
+            return std::pair(std::move(metrics), algorithm->reward_gradient_norms().values());
           },
           [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()))](
               Napi::Env env, std::pair<StepMetrics, std::vector<double>> result) {
@@ -216,13 +244,19 @@ class EamObject : public Napi::ObjectWrap<EamObject> {
       reward_gradient_norms_ = checked.values();
       instance(info.Env()).executor.submit(
           info.Env(),
-          [model = model_, eam = eam_, values = checked.values()] { eam->reward_gradient_norms().load(values); },
+          [model = model_, algorithm = used(), values = checked.values()] { algorithm->reward_gradient_norms().load(values); },
           [](Napi::Env env) { return env.Undefined(); });
     });
   }
 
-  std::shared_ptr<FlowModel> model_;  // Eam refers to it
-  std::shared_ptr<Eam> eam_;
+  // JavaScript can reach the constructor through an object of the class.
+  std::shared_ptr<RewardAlgorithm> used() const {
+    if (algorithm_) return algorithm_;
+    throw Error(ErrorKind::config, "Algorithm has no public constructor; use Eam or AdjointMatching");
+  }
+
+  std::shared_ptr<FlowModel> model_;  // the algorithm refers to it
+  std::shared_ptr<RewardAlgorithm> algorithm_;
   std::vector<double> reward_gradient_norms_;  // what JavaScript reads while the executor may be adding to them
 };
 
@@ -294,7 +328,11 @@ Napi::Value sample_latents(const Napi::CallbackInfo& info) {
 
 void define_algorithms(Napi::Env env, Napi::Object exports) {
   RolloutObject::define(env);
-  EamObject::define(env, exports);
+  AlgorithmObject::define(env);
+  exports.Set("Eam", Napi::Function::New<AlgorithmObject::create<Eam, to_eam_options>>(env, "Eam"));
+  exports.Set("AdjointMatching",
+              Napi::Function::New<AlgorithmObject::create<AdjointMatching, to_adjoint_matching_options>>(
+                  env, "AdjointMatching"));
   exports.Set("flowMatching", Napi::Function::New<flow_matching_step>(env, "flowMatching"));
   exports.Set("sample", Napi::Function::New<sample_latents>(env, "sample"));
 }

@@ -1,10 +1,7 @@
 #include "algorithms/batch.h"
 
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/full.h>
+#include <ATen/ATen.h>
 
-#include <algorithm>
 #include <sstream>
 #include <string>
 
@@ -12,15 +9,47 @@
 
 namespace eam {
 
+void check_option(bool valid, const char* name, double value, const char* expected) {
+  if (valid) return;
+  std::ostringstream message;
+  message << name << " is " << value << ", expected " << expected;
+  throw Error(ErrorKind::config, message.str());
+}
+
+void check_sampling(at::IntArrayRef shape, const Conditioning& conditioning,
+                    const std::optional<Conditioning>& unconditional, double guidance) {
+  if (shape.size() < 2 || shape[0] < 1) {
+    std::ostringstream message;
+    message << "shape is " << shape << ", expected [B, …] with at least one sample";
+    throw Error(ErrorKind::shape, message.str());
+  }
+  if (conditioning.empty()) throw Error(ErrorKind::shape, "conditioning is empty, expected at least one tensor");
+  if (guidance != 1 && !unconditional) {
+    throw Error(ErrorKind::config, "guidance is " + std::to_string(guidance) +
+                                       ", which needs an unconditional conditioning; give one or set guidance to 1");
+  }
+}
+
+void check_stream_count(at::IntArrayRef shape, int64_t each, const char* of_what) {
+  if (shape.empty() || shape[0] <= kMaxSamples / each) return;
+  throw Error(ErrorKind::config, "a batch of " + std::to_string(shape[0]) + " with " + std::to_string(each) + " " +
+                                     of_what + " a sample, expected at most " + std::to_string(kMaxSamples) +
+                                     " in all");
+}
+
 Conditioning slice(const Conditioning& conditioning, int64_t begin, int64_t end) {
   Conditioning part;
   for (const at::Tensor& tensor : conditioning) part.push_back(tensor.slice(0, begin, end));
   return part;
 }
 
-Conditioning select(const Conditioning& conditioning, const at::Tensor& index) {
+at::Tensor select(const at::Tensor& tensor, const std::vector<int64_t>& rows) {
+  return tensor.index_select(0, at::tensor(at::ArrayRef<int64_t>(rows), at::kLong).to(tensor.device()));
+}
+
+Conditioning select(const Conditioning& conditioning, const std::vector<int64_t>& rows) {
   Conditioning part;
-  for (const at::Tensor& tensor : conditioning) part.push_back(tensor.index_select(0, index.to(tensor.device())));
+  for (const at::Tensor& tensor : conditioning) part.push_back(select(tensor, rows));
   return part;
 }
 
@@ -51,23 +80,31 @@ ops::PhiloxNoise streams(uint64_t seed, uint64_t step, int64_t first, int64_t co
   return noise;
 }
 
+std::vector<double> norms(const at::Tensor& samples) {
+  const at::Tensor norm = samples.flatten(1).norm(2, {1}).to(at::kCPU, at::kDouble).contiguous();
+  return {norm.const_data_ptr<double>(), norm.const_data_ptr<double>() + norm.numel()};
+}
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
 Evaluator::Evaluator(FlowModel& model, bool pretrained, int64_t micro_batch, const Cancellation& cancellation)
     : model_(model), pretrained_(pretrained), micro_batch_(micro_batch), cancellation_(cancellation) {}
 
 at::Tensor Evaluator::operator()(const at::Tensor& x, double t, const Conditioning& conditioning) {
   at::NoGradGuard no_grad;
-  const int64_t batch = x.size(0), part = micro_batch_ > 0 ? std::min(micro_batch_, batch) : batch;
   std::vector<at::Tensor> velocities;
-  for (int64_t begin = 0; begin < batch; begin += part) {
-    cancellation_.check();
-    const int64_t end = std::min(begin + part, batch);
+  for_each_part(x.size(0), micro_batch_, cancellation_, [&](int64_t begin, int64_t end) {
     const at::Tensor rows = x.slice(0, begin, end);
     const at::Tensor times = at::full({end - begin}, t, at::device(x.device()).dtype(at::kFloat));
     const Conditioning rows_conditioning = slice(conditioning, begin, end);
     velocities.push_back(pretrained_ ? model_.pretrained_velocity(rows, times, rows_conditioning)
                                      : model_.velocity(rows, times, rows_conditioning));
-  }
-  samples_ += batch;
+  });
+  samples_ += x.size(0);
   return velocities.size() == 1 ? velocities[0] : at::cat(velocities);
 }
 

@@ -14,6 +14,7 @@ class RunningQuantile {
   // Interpolated between neighbours; infinity while there is no value.
   double threshold() const;
 
+  double quantile() const { return quantile_; }
   const std::vector<double>& values() const { return values_; }  // oldest first
   void load(std::vector<double> values);                         // the last `window` of them
 

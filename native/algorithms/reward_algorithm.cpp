@@ -1,0 +1,114 @@
+#include "algorithms/reward_algorithm.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <string>
+
+#include "algorithms/batch.h"
+#include "ops/error.h"
+
+namespace eam {
+
+Rollout::Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards)
+    : origin_(std::move(origin)), endpoint_(std::move(endpoint)), parts_(std::move(parts)), forwards_(forwards) {
+  std::vector<at::Tensor> images;
+  for (const Part& part : parts_) images.push_back(part.images.detach());
+  images_ = images.size() == 1 ? images[0] : at::cat(images);
+}
+
+at::Tensor Rollout::spend(const at::Tensor& reward_grad) {
+  if (parts_.empty()) {
+    throw Error(ErrorKind::config, "the rollout was already used: each one serves a single accumulate");
+  }
+  std::vector<at::Tensor> gradients;
+  int64_t begin = 0;
+  for (const Part& part : parts_) {
+    const int64_t end = begin + part.endpoint.size(0);
+    const at::Tensor upstream = reward_grad.slice(0, begin, end).to(part.images.options());
+    gradients.push_back(torch::autograd::grad({part.images}, {part.endpoint}, {upstream})[0]);
+    begin = end;
+  }
+  parts_.clear();
+  return at::cat(gradients);
+}
+
+RewardAlgorithm::RewardAlgorithm(const char* name, FlowModel& model, double reward_gradient_quantile)
+    : model_(model), reward_gradient_norms_(reward_gradient_quantile) {
+  if (!model.pretrained_is_frozen()) {
+    throw Error(ErrorKind::config, std::string("the model has no adapters, so training it would change the pretrained "
+                                               "model that ") +
+                                       name + " matches against: load it with an adapter");
+  }
+}
+
+RewardAlgorithm::Kept RewardAlgorithm::keep_finite(const std::vector<float>& reward_values,
+                                                   const at::Tensor& reward_gradient, StepMetrics& metrics) {
+  const std::vector<double> all_norms = norms(reward_gradient);
+  Kept kept;
+  std::vector<double> kept_norms;
+  for (size_t b = 0; b < all_norms.size(); ++b) {
+    if (!std::isfinite(reward_values[b]) || !std::isfinite(all_norms[b])) continue;
+    kept.samples.push_back(static_cast<int64_t>(b));
+    kept_norms.push_back(all_norms[b]);
+  }
+  metrics.reward_gradient_norm = mean(kept_norms);
+  if (kept.samples.empty()) return kept;
+
+  std::vector<double> scale(kept_norms.size(), 1);
+  if (reward_gradient_norms_.quantile() < 1) {
+    for (const double norm : kept_norms) reward_gradient_norms_.add(norm);
+    const double threshold = reward_gradient_norms_.threshold();
+    for (size_t i = 0; i < scale.size(); ++i) {
+      if (kept_norms[i] <= threshold) continue;
+      scale[i] = threshold / kept_norms[i];
+      ++metrics.clipped;
+    }
+  }
+  kept.reward_gradient = select(reward_gradient, kept.samples);
+  if (metrics.clipped > 0) kept.reward_gradient = ops::affine({{kept.reward_gradient, scale}});
+  return kept;
+}
+
+StepMetrics RewardAlgorithm::accumulate(Rollout& rollout, const std::vector<float>& reward_values,
+                                        const at::Tensor& reward_grad, const Cancellation& cancellation) {
+  if (!made(rollout)) throw Error(ErrorKind::config, "the rollout was made by another algorithm");
+  const int64_t batch = rollout.endpoint().size(0);
+  std::ostringstream message;
+  if (static_cast<int64_t>(reward_values.size()) != batch) {
+    message << "rewardValues has " << reward_values.size() << " entries, expected one for each of the " << batch
+            << " images";
+  } else if (reward_grad.sizes() != rollout.images().sizes()) {
+    message << "rewardGrad has shape " << reward_grad.sizes() << ", expected that of the images, "
+            << rollout.images().sizes();
+  } else if (reward_grad.device() != rollout.images().device()) {
+    message << "rewardGrad is on " << reward_grad.device() << ", the images are on " << rollout.images().device();
+  }
+  if (!message.str().empty()) throw Error(ErrorKind::shape, message.str());
+
+  cancellation.check();
+  StepMetrics metrics;
+  metrics.forwards = rollout.forwards();
+  metrics.per_sample.assign(batch, std::numeric_limits<float>::quiet_NaN());
+  Kept kept = keep_finite(reward_values, rollout.spend(reward_grad), metrics);
+  for (const int64_t b : kept.samples) metrics.per_sample[b] = 0;
+  match(rollout, std::move(kept), cancellation, metrics);
+
+  int64_t finite = 0;
+  for (float& value : metrics.per_sample) {
+    if (std::isfinite(value)) {
+      metrics.loss += value;
+      ++finite;
+    } else {
+      value = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+  if (finite > 0) metrics.loss /= static_cast<double>(finite);
+  metrics.dropped = batch - finite;
+  return metrics;
+}
+
+}  // namespace eam

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "algorithms/running_quantile.h"
+#include "ops/cancellation.h"
+#include "ops/flow_model.h"
+#include "ops/ops.h"
+
+namespace eam {
+
+// What one iteration generated, waiting for its reward. Algorithms derive theirs, with what they need besides.
+class Rollout {
+ public:
+  // Samples whose images were made together: the graph from the endpoint to the images.
+  struct Part {
+    at::Tensor endpoint, images;
+  };
+  struct Origin {
+    Conditioning conditioning;  // a row a sample
+    uint64_t seed, step;
+  };
+
+  // forwards: network evaluations so far, one a sample: a batch of B counts B, whatever the micro-batch.
+  Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards);
+  virtual ~Rollout() = default;
+
+  const Origin& origin() const { return origin_; }
+  const at::Tensor& endpoint() const { return endpoint_; }  // where the reward's gradient is taken, [B, …] float32
+  const at::Tensor& images() const { return images_; }      // [B, channels, H, W], what the reward reads
+  int64_t forwards() const { return forwards_; }
+
+  // ∂r/∂endpoint from ∂r/∂images, once: the graphs are freed. Error(config) the second time.
+  at::Tensor spend(const at::Tensor& reward_grad);
+
+ private:
+  const Origin origin_;
+  at::Tensor endpoint_, images_;
+  std::vector<Part> parts_;
+  const int64_t forwards_;
+};
+
+struct StepMetrics {
+  double loss = 0;                // mean of per_sample over the kept samples; 0 where none was kept
+  std::vector<float> per_sample;  // NaN for a dropped sample (those of its terms that were finite did count)
+  int64_t dropped = 0;            // samples left out because reward, gradient or loss were not finite
+  int64_t clipped = 0;            // samples whose reward gradient was clipped at the running quantile
+  int64_t capped = 0;             // terms of the loss that reached their cap and gave no gradient
+  // Of the whole iteration, rollout included, one a sample: network evaluations, vector-Jacobian products through
+  // the pretrained network, and backward passes through the trained one.
+  int64_t forwards = 0, vjps = 0, backwards = 0;
+  double reward_gradient_norm = 0;  // at the endpoint, mean over the kept samples, before λ and clipping
+  double score_norm = 0;            // of ∇log p_pre, mean over the kept samples; 0 where the algorithm needs none
+};
+
+// One iteration of reward fine-tuning: sample, let somebody score the images, regress the velocity.
+class RewardAlgorithm {
+ public:
+  virtual ~RewardAlgorithm() = default;
+
+  // Samples from noise of shape [B, …] (streams (step, sample, initial_noise) of `seed`). The conditioning has B rows,
+  // or one for all.
+  virtual std::unique_ptr<Rollout> rollout(const Conditioning& conditioning,
+                                           const std::optional<Conditioning>& unconditional, at::IntArrayRef shape,
+                                           uint64_t seed, uint64_t step, const Cancellation& cancellation) = 0;
+
+  // Adds ∂loss/∂parameters to the trainable tensors' .grad and spends the rollout. reward_values [B]: to drop
+  // samples whose value is not finite; reward_grad [B, channels, H, W]: ∂(sum of rewards)/∂images. After a
+  // cancellation the gradients hold a part of the batch and must be cleared.
+  StepMetrics accumulate(Rollout& rollout, const std::vector<float>& reward_values, const at::Tensor& reward_grad,
+                         const Cancellation& cancellation);
+
+  // What a checkpoint must keep for a resumed run to go on the same.
+  const RunningQuantile& reward_gradient_norms() const { return reward_gradient_norms_; }
+  RunningQuantile& reward_gradient_norms() { return reward_gradient_norms_; }
+
+ protected:
+  // Error(config) for a model whose pretrained velocity is not kept apart. name: for that error.
+  RewardAlgorithm(const char* name, FlowModel& model, double reward_gradient_quantile);
+
+  // The samples whose reward and its gradient are finite.
+  struct Kept {
+    std::vector<int64_t> samples;  // their numbers in the rollout
+    at::Tensor reward_gradient;    // ∂r/∂endpoint, clipped, [kept, …]
+  };
+
+  // Adds the loss's gradient. metrics.per_sample comes with 0 for the kept samples and is added to; NaN drops one.
+  // The rollout is one that this kind of algorithm made.
+  virtual bool made(const Rollout& rollout) const = 0;
+  virtual void match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) = 0;
+
+  FlowModel& model_;
+
+ private:
+  Kept keep_finite(const std::vector<float>& reward_values, const at::Tensor& reward_gradient, StepMetrics& metrics);
+
+  RunningQuantile reward_gradient_norms_;
+};
+
+}  // namespace eam
