@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
 import { inspect } from '../lib/native/loader.js';
-import { buildCheckOps } from './helpers/check-ops.js';
+import { buildCheck } from './helpers/native-check.js';
 
 it('check_ops finds no mismatch', { timeout: 300_000 }, () => {
   const { loaded } = inspect();
-  const program = buildCheckOps(loaded!.addon.directory);
+  const program = buildCheck(loaded!.addon.directory, 'check_ops');
   const checked = spawnSync(program, {
     encoding: 'utf8', env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
   });

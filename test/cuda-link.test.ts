@@ -11,7 +11,7 @@ import { buildNative } from '../lib/build/native-build.js';
 import { BuildError } from '../lib/build/run-command.js';
 import { findExecutable } from '../lib/build/tools.js';
 import { cacheDirectory, findLibTorch } from '../lib/native/libtorch.js';
-import { buildCheckOps } from './helpers/check-ops.js';
+import { buildCheck } from './helpers/native-check.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const minutes = 60_000;
@@ -71,7 +71,7 @@ describe('the CUDA variant', () => {
     expect(wanted.filter((name) => !defined.has(name))).toEqual([]);
 
     // What compares CUDA with the CPU where there is a device.
-    const check = readFileSync(buildCheckOps(directory));
+    const check = readFileSync(buildCheck(directory, 'check_ops'));
     expect(kernels.filter((name) => !check.includes(name))).toEqual([]);
 
     // It loads where LibTorch's CUDA libraries are all there, and otherwise says which one is not.

@@ -40,14 +40,14 @@ at::Tensor times(double t, const at::Tensor& x) {
 }
 
 // Terms that reach the cap count as the cap and give no gradient.
-void apply_cap(ops::Loss& loss, double cap) {
+void apply_cap(ops::Loss& loss, float cap) {
   std::vector<double> kept;
   bool any = false;
   for (float& term : loss.per_sample) {
     const bool reached = term >= cap;
     any = any || reached;
     kept.push_back(reached ? 0 : 1);
-    if (reached) term = static_cast<float>(cap);
+    if (reached) term = cap;
   }
   if (any) loss.grad = ops::affine({{loss.grad, kept}});
 }
@@ -148,6 +148,7 @@ void AdjointMatching::match_part(const Trajectory& trajectory, const std::vector
   const Conditioning conditioning = select(trajectory.origin().conditioning, samples);
   const auto count = static_cast<int64_t>(samples.size());
   const double h = 1.0 / options_.steps;
+  const auto cap = static_cast<float>(options_.cap);
   for (int k = options_.steps - 1; k >= chosen.front(); --k) {
     cancellation.check();
     const double t = k * h;
@@ -170,14 +171,14 @@ void AdjointMatching::match_part(const Trajectory& trajectory, const std::vector
       ops::Loss loss = ops::regress_velocity(
           velocity.detach(), {{select(fixed, rows), {1}}, {select(adjoint, rows), {-half_variance}}}, nullptr, {},
           weights);
-      apply_cap(loss, options_.cap);
+      apply_cap(loss, cap);
       return {velocity, std::move(loss)};
     };
     const RowLosses step = backpropagate(count, terms, evaluate);
     metrics.forwards += step.forwards;
     metrics.backwards += step.backwards;
     for (int64_t i = 0; i < count; ++i) {
-      metrics.capped += step.losses[i] >= options_.cap;
+      metrics.capped += step.losses[i] >= cap;
       metrics.per_sample[samples[i]] += step.losses[i] / static_cast<float>(chosen.size());
     }
   }
