@@ -45,9 +45,10 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   const settings = validate(finetuneSchema, config, 'finetune configuration');
   const seed = BigInt(settings.seed);
   const { device, dtype, adapter } = settings;
+  const reward = await createRewards(settings.rewards, device);
   const model = await loadModel(settings.model, { device, dtype, adapter, seed });
   try {
-    return await new FinetuneJob(settings, model, options).run();
+    return await new FinetuneJob(settings, model, reward, options).run();
   } finally {
     model.dispose();
   }
@@ -63,7 +64,6 @@ async function stoppedBeforeFirstCheckpoint(path: string): Promise<boolean> {
 
 class FinetuneJob {
   readonly #observer: JobObserver;
-  readonly #reward: Reward;
   #directory!: RunDirectory;
   #trainer!: Trainer;
   #gridPrompts: string[];
@@ -71,10 +71,10 @@ class FinetuneJob {
   constructor(
     private readonly config: FinetuneConfig,
     private readonly model: Model,
+    private readonly reward: Reward,
     private readonly options: JobOptions,
   ) {
     this.#observer = options.observer ?? silent;
-    this.#reward = createRewards(config.rewards, config.device);
     this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
   }
 
@@ -128,7 +128,7 @@ class FinetuneJob {
       resumed?.directory ?? (restarted ? RunDirectory.existing(config.output) : await RunDirectory.create(config.output));
     this.#trainer = new Trainer({
       model: this.model,
-      reward: this.#reward,
+      reward: this.reward,
       prompts: config.prompts,
       algorithm: createAlgorithm(config.algorithm),
       optimizer: config.optimizer,
@@ -188,7 +188,7 @@ class FinetuneJob {
     try {
       return await evaluate(this.model, {
         ...sampling,
-        reward: this.#reward,
+        reward: this.reward,
         judge: judge && createJudge(judge, device),
         prompts,
         seed: BigInt(seed),

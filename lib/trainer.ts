@@ -10,7 +10,7 @@ import { CheckpointError, ConfigError, NonFiniteError, suppress } from './errors
 import type { Model } from './models/model.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from './native/binding.js';
 import { binding } from './native/index.js';
-import { score, type Reward, type RewardScore } from './rewards/reward.js';
+import { score, type ArrayScore, type Reward } from './rewards/reward.js';
 import { disposeAll } from './safetensors.js';
 import { sampleImages, type SampleOptions } from './sampler.js';
 import { learningRateAt } from './schedule.js';
@@ -66,6 +66,10 @@ export interface StepMetrics extends Evaluations {
   rewardStd: number;
   /** Mean of each reward of a combined one, unweighted. */
   rewards: Record<string, number>;
+  /** The same times their weights: what adds up to `reward`. */
+  weightedRewards: Record<string, number>;
+  /** How many values of which reward were not finite; left out where all were. */
+  nonFiniteRewards?: Record<string, number>;
   loss: number;
   gradNorm: number;
   learningRate: number;
@@ -86,6 +90,12 @@ export interface StepMetrics extends Evaluations {
 }
 
 const noEvaluations = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };
+
+/** Which rewards made samples drop, for a message. */
+function blame(nonFinite: StepMetrics['nonFiniteRewards'] = {}): string {
+  const counts = Object.entries(nonFinite).map(([name, count]) => `"${name}" gave ${count}`);
+  return counts.length ? `; of values that are not finite, ${counts.join(', ')}` : '';
+}
 
 /**
  * Fine-tunes a model's adapter towards a reward.
@@ -152,7 +162,7 @@ export class Trainer {
         if (badInARow >= this.#settings.nonFinite.patience) {
           throw new NonFiniteError(
             `rewards, gradients or losses were not finite for ${badInARow} steps in a row, up to step ${this.#step}; ` +
-              `${metrics.dropped} of ${this.#settings.batch} samples of the last one were dropped`,
+              `${metrics.dropped} of ${this.#settings.batch} samples of the last one were dropped${blame(metrics.nonFiniteRewards)}`,
           );
         }
         if (this.#settings.checkpoints && this.#step % this.#settings.checkpoints.every === 0) await this.save();
@@ -286,7 +296,7 @@ export class Trainer {
 
   #measure(
     native: NativeStepMetrics,
-    scored: Pick<RewardScore, 'values' | 'parts'>,
+    scored: Omit<ArrayScore, 'grad'>,
     update: Pick<StepMetrics, 'gradNorm' | 'skipped' | 'learningRate' | 'seconds'>,
   ): StepMetrics {
     const { loss, dropped, clipped, capped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm } = native;
@@ -298,11 +308,18 @@ export class Trainer {
     };
     const reward = spreadOf(scored.values);
     const parts = scored.parts ?? { [this.#options.reward.name]: scored.values };
+    const nonFinite = Object.entries(parts).flatMap(([name, values]) => {
+      const count = values.filter((value) => !Number.isFinite(value)).length;
+      return count ? [[name, count] as const] : [];
+    });
+    const means = Object.entries(parts).map(([name, values]) => [name, spreadOf(values).mean] as const);
     return {
       step: this.#step,
       reward: reward.mean,
       rewardStd: reward.std,
-      rewards: Object.fromEntries(Object.entries(parts).map(([name, values]) => [name, spreadOf(values).mean])),
+      rewards: Object.fromEntries(means),
+      weightedRewards: Object.fromEntries(means.map(([name, mean]) => [name, (scored.weights?.[name] ?? 1) * mean])),
+      ...(nonFinite.length && { nonFiniteRewards: Object.fromEntries(nonFinite) }),
       loss, dropped, clipped, capped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm,
       ...update,
       total: this.#total,

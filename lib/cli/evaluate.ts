@@ -23,7 +23,7 @@ export async function runEvaluate(path: string, flags: EvaluateFlags, signal: Ab
   const config = validate(finetuneSchema, await readJson(configPath), configPath);
   const device = flags.device ?? config.device;
   const { count, seed, steps, ...settings } = config.evaluation ?? evaluationSchema.parse({});
-  const reward = createRewards(config.rewards, device);
+  const reward = await createRewards(config.rewards, device);
   const observer = flags.quiet ? silent : observe();
   const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) => observer.note(`passed over: ${error.message}`));
   using model = await loadModel(config.model, { device, dtype: config.dtype, adapter: config.adapter });

@@ -165,6 +165,19 @@ export interface NativeClassifier {
   accumulate(images: NativeTensor, labels: Int32Array, labelSmoothing: number): Promise<{ loss: number; correct: number }>;
 }
 
+/** A reward computed by a TorchScript module. */
+export interface NativeTorchScript {
+  /** How many tensors beside the images its forward needs at least. */
+  readonly requiredTensors: number;
+  /** A value an image and the gradient (of the sum) with respect to the images; `prompts` go to a List[str] argument. */
+  score(
+    images: NativeTensor,
+    prompts: readonly string[],
+    tensors: readonly NativeTensor[],
+    wantGrad: boolean,
+  ): Promise<{ values: Float32Array; grad?: NativeTensor }>;
+}
+
 export interface Binding {
   readonly libtorchVersion: string;
   readonly variant: 'cpu' | 'cuda';
@@ -202,6 +215,9 @@ export interface Binding {
 
   DigitsModel: new (config: DigitsModelConfig, seed: bigint, lora: LoraConfig | undefined, dtype: DType, device: string) => NativeFlowModel;
   DigitClassifier: new (config: DigitClassifierConfig, seed: bigint, device: string) => NativeClassifier;
+
+  /** Runs code from the file. ConfigError says why it is no TorchScript module of that signature. */
+  loadTorchScript(path: string, device: string): Promise<NativeTorchScript>;
 
   /** Averages with decay min(emaDecay, (1 + n)/(10 + n)) after n steps when `emaDecay` is above 0. */
   AdamW: new (

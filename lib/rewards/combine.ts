@@ -1,29 +1,31 @@
 import { ConfigError } from '../errors.js';
 import { binding } from '../native/index.js';
-import { score, type Reward, type RewardScore } from './reward.js';
+import { score, type ArrayReward, type ArrayScore, type Reward } from './reward.js';
 
 /**
- * A weighted sum of rewards. Its score carries the unweighted values of each as `parts`.
+ * A weighted sum of rewards. Its score carries the unweighted values of each as `parts`, and `weights`.
  * @throws ConfigError if there are none or a weight is not finite
  */
-export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): Reward {
+export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): ArrayReward {
   if (parts.length === 0) throw new ConfigError('combine: expected at least one [reward, weight], got none');
   for (const [reward, weight] of parts) {
     if (!Number.isFinite(weight)) throw new ConfigError(`combine: the weight of "${reward.name}" is ${weight}, expected a finite number`);
   }
   const names = uniqueNames(parts.map(([reward]) => reward.name));
+  const weights = Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight]));
   return {
     name: names.join(' + '),
-    async score(images, prompts, options = {}): Promise<RewardScore> {
-      const scores: RewardScore[] = [];
+    async score(images, prompts, options = {}): Promise<ArrayScore> {
+      const scores: ArrayScore[] = [];
       try {
         for (const [reward] of parts) scores.push(await score(reward, images, prompts, options));
         const values = Float32Array.from(prompts, (_, image) =>
           parts.reduce((sum, [, weight], part) => sum + weight * scores[part]!.values[image]!, 0),
         );
-        const result: RewardScore = {
+        const result: ArrayScore = {
           values,
           parts: Object.fromEntries(scores.map((part, index) => [names[index]!, part.values])),
+          weights,
         };
         if (options.gradient) {
           const grads = scores.map((part) => part.grad!);

@@ -9,7 +9,7 @@ import { digitOf } from '../data/digit-prompts.js';
 import type { NativeClassifier } from '../native/binding.js';
 import { binding } from '../native/index.js';
 import { disposeAll, loadTensors } from '../safetensors.js';
-import type { Judge, Reward } from './reward.js';
+import type { ArrayReward, Judge } from './reward.js';
 
 /** A small convolutional classifier of handwritten digits. */
 export const digitClassifierConfigSchema = z.strictObject({
@@ -29,7 +29,7 @@ export interface DigitClassifierOptions {
 }
 
 /** log p(the digit that the prompt asks for | image), by a classifier that reads the image. */
-export function digitClassifier(options: DigitClassifierOptions = {}): Reward {
+export function digitClassifier(options: DigitClassifierOptions = {}): ArrayReward {
   const network = lazily(() => loadClassifier(options.directory ?? shippedDirectory('digit-classifier'), options.device));
   return {
     name: 'digit-classifier',

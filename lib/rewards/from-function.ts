@@ -1,6 +1,5 @@
-import { ShapeError } from '../errors.js';
 import { binding } from '../native/index.js';
-import type { Reward } from './reward.js';
+import { InvalidScore, toFloat32, type ArrayReward } from './reward.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */
 export interface ImageArray {
@@ -10,9 +9,9 @@ export interface ImageArray {
 
 export interface FunctionScore {
   /** One an image. */
-  values: ArrayLike<number>;
+  values: Float32Array | Float64Array | readonly number[];
   /** ∂(Σ values)/∂images, as long as the images' data. Training needs it. */
-  grad?: Float32Array | Float64Array | undefined;
+  grad?: Float32Array | Float64Array | readonly number[] | undefined;
 }
 
 /**
@@ -22,20 +21,24 @@ export interface FunctionScore {
 export function fromFunction(
   name: string,
   score: (images: ImageArray, prompts: readonly string[]) => FunctionScore | Promise<FunctionScore>,
-): Reward {
+): ArrayReward {
   return {
     name,
     async score(images, prompts, { gradient = false } = {}) {
       // A tensor that shares the images' memory gives a copy of it: what the function does to it stays its own affair.
       using shared = await images.to({ dtype: 'float32' });
       const data = (await shared.data()) as Float32Array;
-      const result = await score({ data, shape: images.shape }, prompts);
-      const values = Float32Array.from(result.values);
-      if (!gradient || !result.grad) return { values };
-      if (result.grad.length !== data.length) {
-        throw new ShapeError(`grad has ${result.grad.length} numbers, expected ${data.length}, one for each of the images' numbers`);
+      const count = data.length;
+      const result: Partial<FunctionScore> | undefined | null = await score({ data, shape: images.shape }, prompts);
+      const values = toFloat32(result?.values, 'values');
+      if (!gradient || !result?.grad) return { values };
+      const grad = toFloat32(result.grad, 'grad');
+      if (grad.length !== count) {
+        throw new InvalidScore(`grad has ${grad.length} numbers, expected ${count}, one for each of the images' numbers`);
       }
-      return { values, grad: binding().Tensor.from(result.grad, images.shape, { dtype: images.dtype, device: images.device }) };
+      // A function may use one array for all its calls; a tensor would share it.
+      const own = grad === result.grad ? grad.slice() : grad;
+      return { values, grad: binding().Tensor.from(own, images.shape, { dtype: images.dtype, device: images.device }) };
     },
   };
 }

@@ -1,13 +1,19 @@
 import { EamError } from '../errors.js';
+import { binding } from '../native/index.js';
 import type { Tensor } from '../tensor.js';
+
+/** One number an image, in any form; a Tensor is [B] or [B, 1]. */
+export type RewardValues = Float32Array | Float64Array | readonly number[] | Tensor;
 
 export interface RewardScore {
   /** One value an image; higher is better. NaN or an infinity drops the image from the step. */
-  values: Float32Array;
-  /** ∂(Σ values)/∂images, the images' shape. */
+  values: RewardValues;
+  /** ∂(Σ values)/∂images, the images' shape, on their device. Disposed of after use. */
   grad?: Tensor | undefined;
   /** Unweighted values of the rewards behind a combined one, by name, for logs. */
   parts?: Readonly<Record<string, Float32Array>> | undefined;
+  /** What each of `parts` is multiplied by. */
+  weights?: Readonly<Record<string, number>> | undefined;
 }
 
 export interface ScoreOptions {
@@ -15,10 +21,23 @@ export interface ScoreOptions {
   gradient?: boolean | undefined;
 }
 
-/** What images are trained towards. `images` is [B, channels, H, W] in [0, 1], not clamped. */
+/**
+ * What images are trained towards. `images` is [B, channels, H, W] in [0, 1], not clamped, on the model's device, and
+ * disposed of afterwards. `await images.data()` is a copy.
+ */
 export interface Reward {
   readonly name: string;
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<RewardScore>;
+}
+
+/** A score whose values are in JavaScript's memory. */
+export interface ArrayScore extends RewardScore {
+  values: Float32Array;
+}
+
+/** What this package's own rewards are. */
+export interface ArrayReward extends Reward {
+  score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<ArrayScore>;
 }
 
 /** A reader of images that takes no part in training: what `eam evaluate` measures prompts and diversity by. */
@@ -28,32 +47,108 @@ export interface Judge {
   judge(images: Tensor, prompts: readonly string[]): Promise<{ matches: boolean[]; features: Tensor }>;
 }
 
+/** What a reward returned is not a score; the message says why. */
+export class InvalidScore extends EamError {
+  constructor(message: string) {
+    super('ERR_EAM_REWARD', message);
+  }
+}
+
 /**
- * Scores images, checks the answer's lengths, and names the reward in whatever goes wrong.
- * @throws EamError with code ERR_EAM_REWARD and the reward's own error as its cause
+ * Scores images, checks the answer and brings it into one form: `grad`, there if and only if asked for, has the images'
+ * shape, dtype and device.
+ * @throws EamError with code ERR_EAM_REWARD, which names the reward and has the reward's own error as its cause
  */
 export async function score(
   reward: Reward,
   images: Tensor,
   prompts: readonly string[],
   options: ScoreOptions,
-): Promise<RewardScore> {
-  const fail = (problem: string, cause?: unknown): never => {
-    throw new EamError('ERR_EAM_REWARD', `reward "${reward.name}" failed: ${problem}`, { cause });
-  };
-  let result: RewardScore;
+): Promise<ArrayScore> {
+  // Shares the images' memory: a reward that disposes of its images, or writes to their data, disturbs no other.
+  using shared = await images.to({});
+  let result: RewardScore | undefined;
   try {
-    result = await reward.score(images, prompts, options);
+    result = await reward.score(shared, prompts, options);
+    if (!isObject(result)) throw new InvalidScore(`it returned ${describe(result)}, expected { values, grad }`);
+    const { parts, weights } = result;
+    const values = await valuesOf(result.values, prompts.length);
+    const grad = options.gradient ? await gradientOf(result.grad, images) : undefined;
+    return { values, ...(grad && { grad }), ...(parts && { parts }), ...(weights && { weights }) };
   } catch (error) {
-    if (error instanceof EamError && error.code === 'ERR_EAM_REWARD') throw error;
-    return fail(error instanceof Error ? error.message : String(error), error);
+    dispose(result?.grad);
+    const invalid = error instanceof InvalidScore;
+    // A part of a combined reward has been named already.
+    if (!invalid && error instanceof EamError && error.code === 'ERR_EAM_REWARD') throw error;
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new EamError('ERR_EAM_REWARD', `reward "${reward.name}" failed: ${problem}`, invalid ? {} : { cause: error });
+  } finally {
+    dispose(result?.values);
+    if (!options.gradient) dispose(result?.grad);
   }
-  if (!(result?.values instanceof Float32Array)) fail('it returned no `values`, a Float32Array with one number an image');
-  if (result.values.length !== prompts.length) {
-    fail(`it returned ${result.values.length} values for ${prompts.length} images`);
+}
+
+async function valuesOf(values: unknown, count: number): Promise<Float32Array> {
+  if (!isTensor(values)) {
+    const numbers = toFloat32(values, 'values');
+    if (numbers.length !== count) throw new InvalidScore(`it returned ${numbers.length} values for ${count} images`);
+    return numbers;
   }
-  if (options.gradient && !result.grad) {
-    fail('it returned no gradient; training needs ∂(Σ values)/∂images');
+  if (values.disposed) throw new InvalidScore('values is a Tensor that has been disposed of');
+  const { shape } = values;
+  if (shape[0] !== count || shape.length > 2 || (shape.length === 2 && shape[1] !== 1)) {
+    throw new InvalidScore(`values has shape [${shape.join(', ')}], expected [${count}] or [${count}, 1], one value an image`);
   }
-  return result;
+  using converted = await values.to({ dtype: 'float32' });
+  return (await converted.data()) as Float32Array;
+}
+
+/** Numbers as float32; rejects what would become NaN in silence. */
+export function toFloat32(numbers: unknown, name: string): Float32Array {
+  if (numbers instanceof Float32Array) return numbers;
+  if (numbers instanceof Float64Array || numbers instanceof Int32Array) return Float32Array.from(numbers);
+  if (!Array.isArray(numbers)) {
+    throw new InvalidScore(`${name} is ${describe(numbers)}, expected numbers in a typed array or an array`);
+  }
+  const wrong = numbers.findIndex((value) => typeof value !== 'number');
+  if (wrong >= 0) throw new InvalidScore(`${name}[${wrong}] is ${describe(numbers[wrong])}, expected a number`);
+  return Float32Array.from(numbers as number[]);
+}
+
+async function gradientOf(grad: unknown, images: Tensor): Promise<Tensor> {
+  const wrong = (problem: string) => new InvalidScore(`${problem}; training needs ∂(Σ values)/∂images`);
+  if (grad === undefined || grad === null) throw wrong('it returned no gradient');
+  if (!isTensor(grad)) {
+    const hint = ArrayBuffer.isView(grad) || Array.isArray(grad) ? ': Tensor.from(grad, images.shape), or fromFunction' : '';
+    throw wrong(`grad is ${describe(grad)}, expected a Tensor${hint}`);
+  }
+  if (grad.disposed) throw wrong('grad has been disposed of; return a new Tensor each time, it is disposed of after use');
+  const { shape, dtype, device } = images;
+  if (grad.shape.join() !== shape.join()) {
+    throw wrong(`grad has shape [${grad.shape.join(', ')}], expected the images', [${shape.join(', ')}]`);
+  }
+  if (grad.device !== device) throw wrong(`grad is on ${grad.device}, expected the images' device, ${device}`);
+  if (grad.dtype.startsWith('int')) throw wrong(`grad is ${grad.dtype}, expected a floating-point type`);
+  const converted = await grad.to({ dtype });
+  grad.dispose();
+  return converted;
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+// Not by importing Tensor, which would load the native core where only a configuration is read.
+const isTensor = (value: unknown): value is Tensor => isObject(value) && value instanceof binding().Tensor;
+
+/** Of a Tensor; anything else is left alone. */
+export function dispose(value: unknown): void {
+  if (isTensor(value)) value.dispose();
+}
+
+/** What was found, for a message. */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (!isObject(value)) return `a ${typeof value}`;
+  const name = (value.constructor as { name?: string } | undefined)?.name;
+  return name && name !== 'Object' ? `a ${name}` : 'an object';
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { validate } from '../config/validate.js';
 import { binding } from '../native/index.js';
-import type { Reward } from './reward.js';
+import type { ArrayReward } from './reward.js';
 
 export const strokeWeightOptionsSchema = z.strictObject({
   /** Multiplies the mean intensity, a number in [0, 1]; negative rewards thin strokes. */
@@ -12,7 +12,7 @@ export const strokeWeightOptionsSchema = z.strictObject({
 export type StrokeWeightOptions = z.input<typeof strokeWeightOptionsSchema>;
 
 /** A reward of style: how much ink an image has, `scale` times its mean intensity. */
-export function strokeWeight(options: StrokeWeightOptions = {}): Reward {
+export function strokeWeight(options: StrokeWeightOptions = {}): ArrayReward {
   const { scale } = validate(strokeWeightOptionsSchema, options, 'strokeWeight options');
   return {
     name: 'stroke-weight',

@@ -1,0 +1,52 @@
+import { existsSync } from 'node:fs';
+import { parse, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { ConfigError } from '../errors.js';
+import { fromFunction, type FunctionScore, type ImageArray } from './from-function.js';
+import type { Reward } from './reward.js';
+
+/** What a module's default export may be, beside a Reward. `options` come from the configuration. */
+export type RewardFunction = (
+  images: ImageArray,
+  prompts: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+) => FunctionScore | Promise<FunctionScore>;
+
+/**
+ * The reward that a JavaScript module exports as its default: a Reward, or a function of the images, their prompts and
+ * `options`. Runs the module's code.
+ * @throws ConfigError for a file that is missing, fails to load or exports something else
+ */
+export async function moduleReward(file: string, options: Readonly<Record<string, unknown>> = {}): Promise<Reward> {
+  const path = resolve(file);
+  const refuse = (problem: string, cause?: unknown) => new ConfigError(`moduleReward: ${path}: ${problem}`, { cause });
+  if (!existsSync(path)) throw refuse('there is no such file');
+  let exported: { default?: unknown };
+  try {
+    exported = (await import(pathToFileURL(path).href)) as { default?: unknown };
+  } catch (error) {
+    throw refuse(`it cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+  const reward = exported.default;
+  if (typeof reward === 'function') {
+    return fromFunction(parse(path).name, (images, prompts) => (reward as RewardFunction)(images, prompts, options));
+  }
+  if (!isReward(reward)) {
+    const names = Object.keys(exported).filter((name) => name !== 'default').sort();
+    throw refuse(
+      reward === undefined
+        ? `it has no default export${names.length ? `, only ${names.join(', ')}` : ''}; expected a reward: export default function (images, prompts) { … }`
+        : `its default export is ${typeof reward === 'object' ? 'an object without name and score' : `a ${typeof reward}`}, expected a function or a Reward`,
+    );
+  }
+  if (Object.keys(options).length) {
+    throw refuse('its default export is a Reward, which takes no options; export a function of (images, prompts, options)');
+  }
+  return reward;
+}
+
+function isReward(value: unknown): value is Reward {
+  const { name, score } = (value ?? {}) as Partial<Reward>;
+  return typeof name === 'string' && typeof score === 'function';
+}

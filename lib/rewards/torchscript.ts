@@ -1,0 +1,98 @@
+import { open } from 'node:fs/promises';
+import { parse, resolve } from 'node:path';
+
+import { ConfigError, EamError } from '../errors.js';
+import { binding } from '../native/index.js';
+import type { Tensor } from '../tensor.js';
+import { describe, dispose, InvalidScore, type ArrayReward } from './reward.js';
+
+export interface TorchScriptOptions {
+  /** What it is called in logs; default: the file's name without its extension. */
+  name?: string | undefined;
+  /** Where the module runs, whatever device it was saved on; the images' device. Default 'cpu'. */
+  device?: string | undefined;
+  /**
+   * The prompts as tensors, such as tokens, for forward's arguments after the images. Called with each batch; the
+   * tensors are moved to the module's device and disposed of after use.
+   */
+  encodePrompts?: ((prompts: readonly string[]) => readonly Tensor[] | Promise<readonly Tensor[]>) | undefined;
+}
+
+/**
+ * A reward computed by a scripted or traced PyTorch module, whose gradient autograd takes. Its forward takes the images,
+ * [B, channels, H, W] float32 in [0, 1], not clamped, and returns one floating-point value an image, [B] or [B, 1]. An
+ * argument of type `List[str]` is given the prompts; arguments of type `Tensor` what `encodePrompts` returns.
+ * The module is in evaluation mode and its parameters are frozen.
+ *
+ * **A TorchScript file is a program: load only what you trust.**
+ *
+ * @throws ConfigError for a file that is missing or no TorchScript module of that signature
+ */
+export async function torchScript(file: string, options: TorchScriptOptions = {}): Promise<ArrayReward> {
+  const path = resolve(file);
+  const { name = parse(path).name, device = 'cpu', encodePrompts } = options;
+  const module = await load(path, device);
+  if (module.requiredTensors > 0 && !encodePrompts) {
+    throw new ConfigError(
+      `torchScript: forward of ${path} needs ${tensors(module.requiredTensors)} after the images; ` +
+        'give `encodePrompts`, which makes them from the prompts, or take the prompts as List[str]',
+    );
+  }
+  return {
+    name,
+    async score(images, prompts, { gradient = false } = {}) {
+      const inputs = encodePrompts ? await encodePrompts(prompts) : [];
+      if (!Array.isArray(inputs)) {
+        throw new InvalidScore(`encodePrompts returned ${describe(inputs)}, expected an array of Tensors`);
+      }
+      try {
+        return await module.score(images, prompts, inputs, gradient);
+      } finally {
+        for (const input of inputs) dispose(input);
+      }
+    },
+  };
+}
+
+const tensors = (count: number): string => (count === 1 ? 'a tensor' : `${count} tensors`);
+
+async function load(path: string, device: string) {
+  const refuse = (problem: string, cause?: unknown) => new ConfigError(`torchScript: ${path}: ${problem}`, { cause });
+  let start: Uint8Array;
+  try {
+    start = await firstBytes(path, 16);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw refuse(code === 'ENOENT' ? 'there is no such file' : message, error);
+  }
+  // LibTorch has readers of other formats, which are not for files of unknown origin.
+  const found = formatOf(start);
+  if (found) throw refuse(`it is ${found}, expected a module saved by torch.jit.script(…).save or torch.jit.trace(…).save`);
+  try {
+    return await binding().loadTorchScript(path, device);
+  } catch (error) {
+    if (error instanceof ConfigError) throw refuse(error.message, error);
+    throw error instanceof EamError ? error : refuse(String(error), error);
+  }
+}
+
+async function firstBytes(path: string, count: number): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(count), 0, count, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+/** What a file is that does not begin as a zip archive does. */
+function formatOf(start: Uint8Array): string | undefined {
+  const text = Buffer.from(start).toString('latin1');
+  if (text.startsWith('PK\x03\x04')) return undefined;
+  if (start.length === 0) return 'empty';
+  if (/^\x80[\x02-\x05]/.test(text)) return 'a Python pickle, which is never opened';
+  if (text.slice(8, 9) === '{' && start[6] === 0 && start[7] === 0) return 'a safetensors file, which holds weights only';
+  if (text.slice(4, 8) === 'PTMF') return 'a module for mobile devices';
+  return 'no archive';
+}
