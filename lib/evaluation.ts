@@ -60,11 +60,11 @@ export async function evaluate(model: Model, options: EvaluationOptions): Promis
 }
 
 /** Null where the quotient means nothing: JSON knows neither Infinity nor NaN. */
-function ratio(numerator: number, denominator: number): number | null {
+export function ratio(numerator: number, denominator: number): number | null {
   return denominator > 0 && Number.isFinite(numerator) ? numerator / denominator : null;
 }
 
-function gainOf(before: Spread, after: Spread): number | null {
+export function gainOf(before: Spread, after: Spread): number | null {
   return ratio(after.mean - before.mean, before.std);
 }
 
@@ -73,7 +73,8 @@ export function formatGain(gain: number | null): string {
   return gain === null ? '–' : `${gain >= 0 ? '+' : '−'}${Math.abs(gain).toFixed(2)} σ`;
 }
 
-async function measure(model: Model, options: EvaluationOptions, weights: 'trained' | 'pretrained'): Promise<Measurement> {
+/** One half of an evaluation: fresh samples of the model with or without its adapter. */
+export async function measure(model: Model, options: EvaluationOptions, weights: 'trained' | 'pretrained'): Promise<Measurement> {
   const { reward, judge, count, steps, solver, guidance, seed, signal } = options;
   const values: number[] = [];
   const parts: Record<string, number[]> = {};

@@ -31,20 +31,26 @@ export function createProgram(signal: AbortSignal): Command {
     .exitOverride()
     .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted (after writing a checkpoint).');
 
-  const job = (name: string, description: string) =>
+  const job = (name: string, description: string, resume = 'go on from the newest whole checkpoint in the output directory') =>
     program
       .command(name)
       .description(description)
       .argument('<config>', 'a JSON configuration, or the directory of a run')
       .option('--set <key=value>', 'change one setting, such as optimizer.learningRate=1e-3; repeatable', collect, [])
       .option('--output <directory>', 'where to write; overrides the configuration')
-      .option('--resume', 'go on from the newest whole checkpoint in the output directory')
+      .option('--resume', resume)
       .option('--quiet', 'print nothing but errors');
 
   job('finetune', "Fine-tune a model's adapter towards rewards, and write a report.").action(async (config, options) => {
     const { runFinetune } = await import('./finetune.js');
     await runFinetune(config, options, signal);
   });
+  job('compare', 'Fine-tune with several algorithms over several seeds, and report what each reward cost.', 'keep the runs that are finished in the output directory')
+    .option('--seeds <n>', 'how many runs of each: seeds 1 to n', positiveInteger)
+    .action(async (config, options) => {
+      const { runCompare } = await import('./compare.js');
+      await runCompare(config, options, signal);
+    });
   job('pretrain', 'Train a model or a classifier from scratch.').action(async (config, options) => {
     const { runPretrain } = await import('./pretrain.js');
     await runPretrain(config, options, signal);

@@ -1,0 +1,90 @@
+import { z } from 'zod';
+
+import { algorithmSchema } from '../algorithms.js';
+import { optimizerSchema, samplesSchema, seed } from './common.js';
+import { evaluationSchema, finetuneSchema } from './finetune.js';
+
+const exactlyOne = 'expected either "steps" or "evaluations"';
+
+/** How long a run is: `evaluations` counts forwards, vector–Jacobian products and backwards. */
+const budgetSchema = z
+  .strictObject({ steps: z.int().min(1).optional(), evaluations: z.int().min(1).optional() })
+  .refine(({ steps, evaluations }) => (steps === undefined) !== (evaluations === undefined), exactlyOne);
+
+const optimizer = optimizerSchema.omit({ learningRate: true });
+
+const contenderSchema = z.strictObject({
+  name: z.string().min(1),
+  algorithm: algorithmSchema,
+  /** Left out: the best of the sweep. */
+  learningRate: z.number().gt(0).optional(),
+  /** In place of the common ones. */
+  optimizer: optimizer.optional(),
+  batch: z.int().min(1).optional(),
+  budget: budgetSchema.optional(),
+});
+
+const { model, device, dtype, adapter, prompts, rewards } = finetuneSchema.shape;
+
+/** `eam compare`'s configuration. */
+export const compareSchema = z
+  .strictObject({
+    model,
+    device,
+    dtype,
+    adapter,
+    prompts,
+    rewards,
+    /** The first one's speed-up over each of the others is stated. */
+    contenders: z.array(contenderSchema).min(2).max(6),
+    optimizer: optimizer.prefault({}),
+    batch: z.int().min(1).default(32),
+    budget: budgetSchema,
+    seeds: z.array(seed.unwrap()).min(1).default([1, 2, 3, 4, 5]),
+    /** Short runs of every contender at every rate; the rate with the highest reward at their end is taken. */
+    sweep: z
+      .strictObject({
+        learningRates: z.array(z.number().gt(0)).min(1),
+        budget: budgetSchema,
+        /** Of the sweep's runs; it had better be none of `seeds`. */
+        seed: seed.default(1000),
+        /** A rate after which the judge recognises fewer images by more than this fraction of all is not taken. */
+        accuracyLoss: z.number().min(0).max(1).default(1),
+      })
+      .optional(),
+    /** The evaluation set of the curves: fixed noise, averaged weights; its cost is counted in none of the axes. */
+    tracking: z
+      .strictObject({
+        /** Measurements a run, evenly spread over its steps. */
+        points: z.int().min(1).default(12),
+        ...evaluationSchema.pick({ steps: true, solver: true, guidance: true }).shape,
+        count: z.int().min(2).default(128),
+        seed: seed.default(3),
+      })
+      .prefault({}),
+    /** At the end of each run, on a set of its own; its judge measures the curves, too. */
+    evaluation: evaluationSchema.prefault({}),
+    samples: samplesSchema.omit({ every: true }).prefault({}),
+    output: z.string().min(1).default('runs/compare'),
+  })
+  .superRefine(({ contenders, seeds, sweep }, context) => {
+    const refuse = (path: PropertyKey[], message: string) => context.addIssue({ code: 'custom', path, message });
+    const lambda = contenders[0]!.algorithm.lambda;
+    for (const [index, contender] of contenders.entries()) {
+      const path = ['contenders', index];
+      const twin = contenders.findIndex(({ name }) => slugOf(name) === slugOf(contender.name));
+      if (twin < index) refuse([...path, 'name'], `expected a name unlike contenders[${twin}]'s, whose folder it would share`);
+      if (contender.algorithm.lambda !== lambda) {
+        refuse([...path, 'algorithm', 'lambda'], `expected ${lambda}, the reward scale of contenders[0]: others have another optimum`);
+      }
+      if (contender.learningRate === undefined && !sweep) refuse([...path, 'learningRate'], 'expected a number, or a "sweep" to find it');
+    }
+    if (new Set(seeds).size < seeds.length) refuse(['seeds'], 'expected each seed once');
+  });
+
+export type CompareConfig = z.output<typeof compareSchema>;
+export type Contender = CompareConfig['contenders'][number];
+export type Budget = z.output<typeof budgetSchema>;
+
+/** A contender's name as part of a path. */
+export const slugOf = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'contender';
