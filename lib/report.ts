@@ -6,7 +6,7 @@ import {
 import type { StepMetrics } from './trainer.js';
 
 /** What the report draws of a line of metrics.jsonl. */
-export type ReportedStep = Pick<StepMetrics, 'step' | 'reward' | 'rewardStd' | 'rewards' | 'loss' | 'gradNorm' | 'total'> & {
+export type ReportedStep = Pick<StepMetrics, 'step' | 'reward' | 'rewardStd' | 'rewards' | 'weightedRewards' | 'loss' | 'gradNorm' | 'total'> & {
   drift?: number;
 };
 
@@ -116,7 +116,11 @@ function chartData(metrics: ReportOptions['metrics']): object {
     },
     reward: column(({ reward }) => reward),
     rewardStd: column(({ rewardStd }) => rewardStd),
-    rewards: names.length > 1 ? names.map((name) => ({ name, values: column(({ rewards }) => rewards[name]) })) : [],
+    rewards: names.length > 1 ? names.map((name) => ({
+      name,
+      values: column(({ rewards }) => rewards[name]),
+      weighted: column(({ weightedRewards }) => weightedRewards[name]),
+    })) : [],
     drift: column(({ drift }) => drift),
     loss: column(({ loss }) => loss),
     gradNorm: column(({ gradNorm }) => gradNorm),

@@ -10,6 +10,7 @@ const metrics: ReportedStep[] = Array.from({ length: 30 }, (_, at) => ({
   reward: -3 + at / 10,
   rewardStd: 1,
   rewards: { 'digit-classifier': -at, 'stroke-weight': at },
+  weightedRewards: { 'digit-classifier': -2 * at, 'stroke-weight': at / 2 },
   loss: at === 3 ? NaN : 1 / (at + 1),
   gradNorm: 0.5,
   ...(at % 5 === 4 && { drift: at / 100 }),
@@ -67,6 +68,8 @@ describe('the report', () => {
     expect(data.loss[3]).toBeNull();
     expect(data.drift.filter((value: number | null) => value !== null)).toHaveLength(6);
     expect(data.rewards.map(({ name }: { name: string }) => name)).toEqual(['digit-classifier', 'stroke-weight']);
+    expect(data.rewards[0].values[29]).toBe(-29);
+    expect(data.rewards[0].weighted[29]).toBe(-58);
   });
 
   it('shows the evaluation, and headings in order', async () => {

@@ -24,18 +24,29 @@
   const charts = [
     { title: 'Reward', note: 'mean of each batch, its trend, and one standard deviation around the trend', values: data.reward, band: data.rewardStd, wide: true },
     ...data.rewards.map(({ name, values }) => ({ title: name, note: 'this reward alone, unweighted', values })),
+    {
+      title: 'Weighted rewards',
+      note: 'each reward times its weight, the trends of what the reward is the sum of',
+      values: data.rewards.flatMap(({ weighted }) => weighted),
+      label: data.rewards.map(({ name, weighted }) => `${name} ${rise(smooth(weighted))}`).join(', '),
+      lines: data.rewards,
+    },
     { title: 'Drift from the pretrained model', note: 'change of the velocity, relative to its own size', values: data.drift, sparse: true },
     { title: 'Loss', note: 'mean squared distance to the matching target', values: data.loss },
     { title: 'Gradient norm', note: 'before clipping', values: data.gradNorm },
   ]
     .filter(({ values }) => values.some((value) => value !== null))
-    .map((chart) => ({ ...chart, label: rise(chart.sparse ? chart.values : smooth(chart.values)) }));
+    .map((chart) => ({ ...chart, label: chart.label ?? rise(chart.sparse ? chart.values : smooth(chart.values)) }));
 
   function options(chart, width, axis) {
     const accent = colour('--accent');
     const result = frame(chart, width, axisNames[axis]);
     const { series, bands } = result;
-    if (chart.sparse) {
+    if (chart.lines) {
+      for (const [at, { name }] of chart.lines.entries()) {
+        series.push({ label: name, stroke: colour(`--series-${1 + (at % 6)}`), width: 2.5, value, points: { show: false } });
+      }
+    } else if (chart.sparse) {
       series.push({ label: chart.title.toLowerCase(), stroke: accent, width: 2, spanGaps: true, value, points: { show: true, size: 5, fill: accent } });
     } else {
       series.push({ label: 'step', stroke: accent, alpha: 0.35, width: 1, value, points: { show: false } });
@@ -51,6 +62,7 @@
 
   function columns(chart, axis) {
     const x = data.axes[axis];
+    if (chart.lines) return [x, ...chart.lines.map(({ weighted }) => smooth(weighted))];
     if (chart.sparse) return [x, chart.values];
     const trend = smooth(chart.values);
     const result = [x, chart.values, trend];
