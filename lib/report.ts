@@ -101,7 +101,7 @@ function evaluationSection(evaluation: Evaluation): string {
   return `<section aria-labelledby="evaluation">
 <h2 id="evaluation">Evaluation</h2>
 <p>${evaluation.count} fresh samples from seed ${escape(evaluation.seed)}, the same noise for both models. σ is the standard deviation of the pretrained model's samples.</p>
-${htmlTable({ head: ['', 'before', 'after', 'change'], rows })}
+${htmlTable({ head: ['', 'before', 'after', 'change'], rows }, 'change')}
 </section>`;
 }
 

@@ -115,8 +115,8 @@ function speedUpSection({ speedUps, config }: Comparison): string {
   });
   return `<section aria-labelledby="speed-up">
 <h2 id="speed-up">Cost of equal reward</h2>
-<p>What the other contender needs to reach a reward, over what the first needs, on the mean curves; in brackets the lowest and highest over pairs of
-runs with one seed. Below 1 the first contender is the slower one. Between measurements, straight lines.</p>
+<p>What each needs to reach a reward of the tracking set, on the mean curves, and the ratio; in brackets the lowest and highest over pairs of runs with
+one seed. Below 1× the first contender is the slower one. Between measurements, straight lines.</p>
 ${tables.join('\n')}
 </section>`;
 }
@@ -150,7 +150,7 @@ function chartData({ contenders, pretrained }: Comparison): object {
     { key: 'reward', title: 'Reward', note: `on the tracking set; the pretrained model has ${fixed(pretrained.tracking.reward.mean, 3)}`, wide: true },
     ...parts.map((name) => ({ key: partKey(name), title: name, note: 'this reward alone, unweighted' })),
     { key: 'batchReward', title: 'Reward of the training batches', note: "drawn with each algorithm's own sampler, averaged since the measurement before" },
-    { key: 'accuracy', title: 'Judge', note: 'fraction of images in which it sees what was asked' },
+    { key: 'accuracy', title: 'Judge', note: 'fraction of images in which it sees what was asked', fraction: true },
     { key: 'drift', title: 'Drift from the pretrained model', note: 'change of the velocity, relative to its own size' },
   ].filter(({ key }) => contenders.some(({ curve }) => curve.measures[key]));
   return {

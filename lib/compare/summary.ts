@@ -12,8 +12,8 @@ export function renderSummary(comparison: Comparison): string {
     `Mean ± standard deviation over ${seeds} ${seeds > 1 ? 'seeds' : 'seed'}, ${config.evaluation.count} fresh samples each.`,
     markdownTable(summaryTable(comparison)),
     ...speedUps.flatMap((pair) => [
-      `What ${pair.first} saves against ${pair.other}: cost of ${pair.other} over cost of ${pair.first} to the same reward, on the mean curves and, in brackets, ` +
-        'the lowest and highest over pairs of runs with one seed. Rewards are those of the tracking set; evaluations are forwards + VJPs + backwards.',
+      `Cost of equal reward: on the mean curves and, in brackets, the lowest and highest over pairs of runs with one seed. Rewards are those of ` +
+        `the tracking set (${config.tracking.count} samples); evaluations are forwards + VJPs + backwards.`,
       pair.levels.length || pair.headline ? markdownTable(speedUpTable(pair, seeds)) : 'No reward above the pretrained model\'s was reached by both means.',
     ]),
     ...(sweep.length ? ['Learning rates tried, one short run each:', markdownTable(sweepTable(comparison)), ...sweepWarnings(comparison)] : []),

@@ -56,6 +56,7 @@ export function summaryTable({ contenders, pretrained }: Comparison): Table {
   cost('– VJPs', ({ vjps }) => vjps);
   cost('– backwards', ({ backwards }) => backwards);
   atEnd('training seconds', (value) => fixed(value, value < 10 ? 2 : 0), ({ seconds }) => seconds);
+  atEnd('evaluations a second', (value) => fixed(value, 0), ({ evaluations, seconds }) => evaluations / seconds);
   row('learning rate', '', ({ learningRate }) => String(learningRate));
   row('runs finished', '', ({ runs }) => `${runs.filter(({ final }) => final).length} of ${runs.length}`);
   return { head: ['', 'pretrained', ...contenders.map(({ name }) => name)], rows };
@@ -68,17 +69,19 @@ function costCell(values: readonly number[]): string {
 }
 
 /** The levels both means reached and the one that every run reached, in order. */
-export function speedUpTable(pair: SpeedUp, seeds: number): Table {
-  const levels = [...pair.levels, ...(pair.headline ? [pair.headline] : [])].sort((a, b) => a.reward - b.reward);
+export function speedUpTable({ first, other, levels, headline }: SpeedUp, seeds: number): Table {
+  // The headline's level may be one of the others, to rounding.
+  const isHeadline = (level: SpeedUpLevel) => headline !== undefined && fixed(level.reward, 3) === fixed(headline.reward, 3);
+  const shown = [...levels.filter((level) => !isHeadline(level)), ...(headline ? [headline] : [])].sort((a, b) => a.reward - b.reward);
   const cost = ({ first, other }: AxisSpeedUp) => [first, other].map((value) => (value === undefined ? 'never' : whole(value)));
-  const rows = levels.map((level) => [
+  const rows = shown.map((level) => [
     fixed(level.reward, 3),
     ...cost(level.evaluations),
     ...(['evaluations', 'seconds', 'steps'] as const).map((axis) => ratioCell(level[axis])),
-    `${level.evaluations.pairs?.count ?? 0} of ${seeds}${level === pair.headline ? ', the highest of every run' : ''}`,
+    `${level.evaluations.pairs?.count ?? 0} of ${seeds}${level === headline ? ', the highest of every run' : ''}`,
   ]);
   return {
-    head: ['reward', `evaluations, ${pair.first}`, `evaluations, ${pair.other}`, 'evaluations saved', 'seconds saved', 'steps saved', 'seeds'],
+    head: ['reward', ...[first, other, `${other} / ${first}`].map((name) => `evaluations, ${name}`), `seconds, ${other} / ${first}`, `steps, ${other} / ${first}`, 'seeds'],
     rows,
   };
 }
