@@ -17,6 +17,10 @@ export { adjointMatching, eam, type AdjointMatchingOptions, type Algorithm, type
 export type { Checkpoint } from './checkpoints.js';
 export { compare, type Comparison, type CompareResult, type ContenderResult } from './compare.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './evaluation.js';
+export { fidelity, type CurvePoint, type FidelityOptions, type FidelityResult, type FidelityRun, type FidelitySummary } from './fidelity.js';
+export { readProblem, type Problem } from './fidelity/problem.js';
+export type { FidelitySettings } from './fidelity/settings.js';
+export type { FidelityMeasurement, QuickMeasurement } from './fidelity/yardstick.js';
 export { finetune, type FinetuneResult } from './finetune.js';
 export type { AdapterInfo, AdapterOptions, LoadModelOptions, Model, ModelDType } from './models/model.js';
 export { loadModel } from './models/registry.js';
@@ -35,6 +39,7 @@ export { combine } from './rewards/combine.js';
 export { digitClassifier, digitJudge, type DigitClassifierOptions } from './rewards/digit-classifier.js';
 export { fromFunction, type FunctionScore, type ImageArray } from './rewards/from-function.js';
 export { moduleReward, type RewardFunction } from './rewards/module.js';
+export { quadratic, type QuadraticOptions } from './rewards/quadratic.js';
 export type { ArrayReward, ArrayScore, Judge, Reward, RewardScore, RewardValues, ScoreOptions } from './rewards/reward.js';
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';

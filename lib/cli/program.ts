@@ -14,6 +14,10 @@ const number = (check: (value: number) => boolean, expected: string) => (text: s
 const positiveInteger = number((value) => Number.isSafeInteger(value) && value >= 1, 'a whole number from 1');
 const naturalNumber = number((value) => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0');
 const atLeastZero = number((value) => Number.isFinite(value) && value >= 0, 'a number from 0');
+const seedList = (text: string): number[] => {
+  const values = text.split(',').map(naturalNumber);
+  return values.length > 1 ? values : Array.from({ length: positiveInteger(text) }, (_, seed) => seed);
+};
 const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
 
 const deviceOption = () => new Option('--device <device>', 'cpu, cuda or cuda:N').default('cpu');
@@ -89,6 +93,23 @@ export function createProgram(signal: AbortSignal): Command {
     .action(async (run, options) => {
       const { runEvaluate } = await import('./evaluate.js');
       await runEvaluate(run, options, signal);
+    });
+
+  program
+    .command('fidelity')
+    .description('Fine-tune where the answer is known exactly, and print as JSON how close it came.')
+    .requiredOption('--problem <problem>', 'overlapping, separated or a JSON file: a Gaussian mixture and a quadratic reward')
+    .addOption(new Option('--algorithm <name>', 'what to fine-tune with').choices(['eam', 'am']).default('eam'))
+    .option('--seeds <n|list>', 'how many runs, from seed 0 on, or their seeds: 3,7', seedList, [0])
+    .option('--steps <n>', 'of training', positiveInteger)
+    .option('--batch <n>', 'samples a step', positiveInteger)
+    .option('--evaluate-every <n>', 'steps between points of the curve', positiveInteger)
+    .option('--set <key=value>', 'change one setting, such as algorithm.C=2 or network.width=128; repeatable', collect, [])
+    .option('--json', 'print the JSON on one line')
+    .option('--quiet', 'print nothing but the JSON and errors')
+    .action(async (options) => {
+      const { runFidelity } = await import('./fidelity.js');
+      await runFidelity(options, signal);
     });
 
   program

@@ -143,6 +143,23 @@ export interface LoraConfig {
   seed: bigint;
 }
 
+export interface GaussianMixtureConfig {
+  /** One a mode, all of one length d. */
+  means: readonly (readonly number[])[];
+  std: number;
+  weights: readonly number[];
+  /** Of the control network's hidden layers, and how many of them. */
+  width: number;
+  depth: number;
+}
+
+/** Σ weights_i N(means_i, diag(variances_i)). */
+export interface GaussianMixture {
+  means: readonly (readonly number[])[];
+  variances: readonly (readonly number[])[];
+  weights: readonly number[];
+}
+
 export interface DigitClassifierConfig {
   imageSize: number;
   channels: number;
@@ -214,6 +231,8 @@ export interface Binding {
   imageGrid(images: NativeTensor, columns: number, padding: number): Promise<{ width: number; height: number; channels: number; data: Uint8Array }>;
 
   DigitsModel: new (config: DigitsModelConfig, seed: bigint, lora: LoraConfig | undefined, dtype: DType, device: string) => NativeFlowModel;
+  /** A float32 or float64 closed form and a float32 control network; latents are [B, d], images [B, d, 1, 1]. */
+  GaussianMixtureModel: new (config: GaussianMixtureConfig, seed: bigint, dtype: DType, device: string) => NativeFlowModel;
   DigitClassifier: new (config: DigitClassifierConfig, seed: bigint, device: string) => NativeClassifier;
 
   /** Runs code from the file. ConfigError says why it is no TorchScript module of that signature. */
@@ -240,6 +259,25 @@ export interface Binding {
     shape: number[]; seed: bigint; firstSample: number; weights: 'trained' | 'pretrained'; average?: NativeOptimizer;
     cancellation: NativeCancellation;
   }): Promise<{ latents: NativeTensor; forwards: number }>;
+
+  // Samples are [N, …], d numbers each; documented in native/ops/{quadratic,gaussian_mixture,distances}.h.
+  /** Σ linear·x − ½ Σ quadratic·(x − center)² of each sample, and the gradient of the sum. */
+  quadratic(
+    x: NativeTensor,
+    form: { linear: readonly number[]; quadratic: readonly number[]; center: readonly number[] },
+    wantGrad: boolean,
+  ): Promise<{ values: Float32Array; grad?: NativeTensor }>;
+  /** Independent samples, float32 [count, d]. */
+  drawMixture(mixture: GaussianMixture, count: number, seed: bigint, device: string): Promise<NativeTensor>;
+  mixtureMeanLogDensity(mixture: GaussianMixture, samples: NativeTensor): Promise<number>;
+  /** The modes' weights under which the samples are most likely. */
+  fitMixtureWeights(mixture: GaussianMixture, samples: NativeTensor): Promise<number[]>;
+  medianDistance(samples: NativeTensor): Promise<number>;
+  /** Mean of Gaussian kernels over all pairs; without y over the pairs of different samples of x. */
+  meanKernel(x: NativeTensor, y: NativeTensor | undefined, bandwidths: readonly number[]): Promise<number>;
+  slicedWasserstein(x: NativeTensor, y: NativeTensor, projections: number, seed: bigint): Promise<number>;
+  /** Differential entropy in nats, by distances to the k-th nearest neighbours. */
+  entropy(samples: NativeTensor, k: number): Promise<number>;
 
   /** Memory-mapped, bounds-checked views into a safetensors file; `begin` and `end` count from the data section's start. */
   mapTensors(path: string, entries: { name: string; dtype: DType; shape: number[]; begin: number; end: number }[]): Promise<Record<string, NativeTensor>>;

@@ -1,0 +1,193 @@
+import type { z } from 'zod';
+
+import { createAlgorithm } from './algorithms.js';
+import { validate } from './config/validate.js';
+import { ConfigError } from './errors.js';
+import { drawLatents, type DrawOptions } from './fidelity/draw.js';
+import type { Problem } from './fidelity/problem.js';
+import { fidelitySchema, type FidelitySettings } from './fidelity/settings.js';
+import { expectedReward, tiltedMixture } from './fidelity/tilted-mixture.js';
+import { Yardstick, type FidelityMeasurement, type QuickMeasurement } from './fidelity/yardstick.js';
+import { GaussianMixtureModel } from './models/gaussian-mixture.js';
+import { binding } from './native/index.js';
+import { silent, type JobObserver } from './progress.js';
+import { quadratic } from './rewards/quadratic.js';
+import { spreadOf, type Spread } from './statistics.js';
+import type { Tensor } from './tensor.js';
+import { Trainer, type Evaluations } from './trainer.js';
+
+/** Of training alone, up to a step. */
+interface Cost extends Evaluations {
+  seconds: number;
+}
+
+export interface CurvePoint extends QuickMeasurement, Cost {
+  step: number;
+}
+
+/** One seed's run: the fine-tuned model after the last step, and the way there. */
+export interface FidelityRun extends FidelityMeasurement, Cost {
+  seed: number;
+  curve: CurvePoint[];
+}
+
+/** Mean and standard deviation over the seeds of every figure. */
+export type FidelitySummary = {
+  [Figure in Exclude<keyof FidelityMeasurement | keyof Cost, 'modeWeights' | 'rewardError'>]: Spread;
+} & { modeWeights: Spread[] };
+
+export interface FidelityResult {
+  problem: Problem;
+  settings: FidelitySettings;
+  /** In closed form; `target` is the tilted mixture itself. */
+  exact: {
+    reward: number;
+    modeWeights: readonly number[];
+    pretrainedReward: number;
+    target: { means: readonly (readonly number[])[]; variances: readonly (readonly number[])[] };
+  };
+  /** Samples of the model before training. */
+  pretrained: FidelityMeasurement;
+  /** A second set of exact samples: what a perfect model would read. */
+  floor: FidelityMeasurement;
+  runs: FidelityRun[];
+  summary: FidelitySummary;
+}
+
+export interface FidelityOptions {
+  problem: Problem;
+  settings: z.input<typeof fidelitySchema>;
+  observer?: JobObserver | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Fine-tunes a Gaussian mixture's flow towards a reward whose tilted target is known exactly, once a seed, and measures
+ * what was reached against it.
+ *
+ * @throws ConfigError for settings out of range, a target without a density, or an `algorithm.lambda` besides the problem's
+ */
+export async function fidelity({ problem, settings, observer = silent, signal }: FidelityOptions): Promise<FidelityResult> {
+  const checked = validate(fidelitySchema, withLambda(settings, problem.lambda), 'fidelity settings');
+  const target = tiltedMixture(problem);
+  const { sampling, device } = checked;
+  const reward = quadratic(problem.reward);
+  const native = binding();
+  const exactSamples = (offset: number) => native.drawMixture(target, sampling.count, BigInt(sampling.seed + offset), device);
+
+  const threads = await native.threads();
+  await native.setThreads(checked.threads);
+  try {
+    using yardstick = await Yardstick.create(target, reward, await exactSamples(0), checked.distances);
+    const floor = await measured(yardstick, exactSamples(1));
+    const setup = { problem, settings: checked, yardstick, observer, signal };
+    const pretrained = await measurePretrained(setup);
+    const runs: FidelityRun[] = [];
+    for (const seed of checked.seeds) runs.push(await run(setup, seed, pretrained));
+    return {
+      problem,
+      settings: checked,
+      exact: {
+        reward: expectedReward(target, problem),
+        modeWeights: target.weights,
+        pretrainedReward: expectedReward(tiltedMixture(problem, 0), problem),
+        target: { means: target.means, variances: target.variances },
+      },
+      pretrained,
+      floor,
+      runs,
+      summary: summarise(runs),
+    };
+  } finally {
+    await native.setThreads(threads);
+  }
+}
+
+interface Setup {
+  problem: Problem;
+  settings: FidelitySettings;
+  yardstick: Yardstick;
+  observer: JobObserver;
+  signal: AbortSignal | undefined;
+}
+
+async function run({ problem, settings, yardstick, observer, signal }: Setup, seed: number, start: QuickMeasurement): Promise<FidelityRun> {
+  const { steps, evaluateEvery, sampling } = settings;
+  using model = newModel(problem, settings, seed);
+  const trainer = new Trainer({
+    model,
+    reward: quadratic(problem.reward),
+    prompts: [model.name],
+    algorithm: createAlgorithm(settings.algorithm),
+    optimizer: settings.optimizer,
+    batch: settings.batch,
+    seed,
+  });
+  const draw = (count: number): Promise<Tensor> =>
+    drawLatents(model, { ...drawOptions(settings, seed + 1, signal), count, weights: 'trained', average: trainer.averaging });
+
+  const { reward, rewardError, mmdSquared } = start;
+  let cost: Cost = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };
+  const curve: CurvePoint[] = [{ step: 0, ...cost, reward, rewardError, mmdSquared }];
+  observer.note(`seed ${seed}`);
+  observer.begin(steps, 0);
+  try {
+    for await (const step of trainer.run({ steps, signal })) {
+      cost = step.total;
+      if (step.step % evaluateEvery === 0 || step.step === steps) {
+        using samples = await draw(sampling.curveCount);
+        curve.push({ step: step.step, ...cost, ...(await yardstick.quick(samples)) });
+      }
+      observer.advance(step.step, { 'E[r]': curve.at(-1)!.reward, loss: step.loss }, step.forwards + step.vjps);
+    }
+    return { seed, ...(await measured(yardstick, draw(sampling.count))), ...cost, curve };
+  } finally {
+    observer.end();
+  }
+}
+
+async function measurePretrained({ problem, settings, yardstick, signal }: Setup): Promise<FidelityMeasurement> {
+  using model = newModel(problem, settings, 0);
+  return await measured(
+    yardstick,
+    drawLatents(model, { ...drawOptions(settings, 0, signal), count: settings.sampling.count, weights: 'pretrained' }),
+  );
+}
+
+const drawOptions = ({ sampling }: FidelitySettings, offset: number, signal: AbortSignal | undefined): Pick<DrawOptions, 'seed' | 'sampling' | 'signal'> => ({
+  seed: BigInt(sampling.seed + offset),
+  sampling,
+  signal,
+});
+
+async function measured(yardstick: Yardstick, drawn: Promise<Tensor>): Promise<FidelityMeasurement> {
+  using samples = await drawn;
+  return await yardstick.measure(samples);
+}
+
+function newModel({ means, std, weights }: Problem, { network, device }: FidelitySettings, seed: number): GaussianMixtureModel {
+  return new GaussianMixtureModel({ means, std, weights, ...network }, { seed: BigInt(seed), device });
+}
+
+function withLambda(settings: z.input<typeof fidelitySchema>, lambda: number): unknown {
+  const { algorithm } = settings;
+  if (algorithm.lambda !== undefined && algorithm.lambda !== lambda) {
+    throw new ConfigError(`algorithm.lambda: got ${algorithm.lambda}, but the problem's lambda is ${lambda}: change it there`);
+  }
+  return { ...settings, algorithm: { ...algorithm, lambda } };
+}
+
+function summarise(runs: readonly FidelityRun[]): FidelitySummary {
+  const figure = (read: (run: FidelityRun) => number): Spread => spreadOf(runs.map(read));
+  return {
+    reward: figure((run) => run.reward),
+    modeWeights: runs[0]!.modeWeights.map((_, mode) => figure((run) => run.modeWeights[mode]!)),
+    mmdSquared: figure((run) => run.mmdSquared),
+    slicedWasserstein: figure((run) => run.slicedWasserstein),
+    kl: figure((run) => run.kl),
+    forwards: figure((run) => run.forwards),
+    vjps: figure((run) => run.vjps),
+    backwards: figure((run) => run.backwards),
+    seconds: figure((run) => run.seconds),
+  };
+}

@@ -1,0 +1,34 @@
+import { z } from 'zod';
+
+import { validate } from '../config/validate.js';
+import { binding } from '../native/index.js';
+import type { Reward } from './reward.js';
+
+const numbers = z.array(z.number()).min(1);
+
+export const quadraticOptionsSchema = z
+  .strictObject({
+    /** One number for each of a sample's d numbers, as in the others; default: zeros. */
+    linear: numbers.optional(),
+    quadratic: numbers.optional(),
+    center: numbers.optional(),
+  })
+  .refine(({ linear, quadratic }) => linear ?? quadratic, 'expected linear, quadratic or both')
+  .transform(({ linear, quadratic, center }) => {
+    const zeros = (linear ?? quadratic ?? []).map(() => 0);
+    return { linear: linear ?? zeros, quadratic: quadratic ?? zeros, center: center ?? zeros };
+  });
+
+export type QuadraticOptions = z.input<typeof quadraticOptionsSchema>;
+
+/**
+ * r(x) = Σ linear·x − ½ Σ quadratic·(x − center)², over a sample's numbers in memory order: the reward whose tilt of a
+ * Gaussian mixture is known in closed form.
+ */
+export function quadratic(options: QuadraticOptions): Reward {
+  const form = validate(quadraticOptionsSchema, options, 'quadratic options');
+  return {
+    name: 'quadratic',
+    score: (images, _prompts, { gradient = false } = {}) => binding().quadratic(images, form, gradient),
+  };
+}
