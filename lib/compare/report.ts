@@ -111,7 +111,7 @@ function speedUpSection({ speedUps, config }: Comparison): string {
   const tables = speedUps.map((pair) => {
     const { levels, headline, first, other } = pair;
     if (!levels.length && !headline) return `<p>${escape(`${first} and ${other} have no reward above the pretrained model's in common.`)}</p>`;
-    return htmlTable(speedUpTable(pair, config.seeds.length));
+    return htmlTable(speedUpTable(pair, config.seeds.length), 'notes');
   });
   return `<section aria-labelledby="speed-up">
 <h2 id="speed-up">Cost of equal reward</h2>
@@ -127,7 +127,7 @@ function sweepSection(comparison: Comparison): string {
   return `<section aria-labelledby="sweep">
 <h2 id="sweep">Learning rates</h2>
 <p>Each contender at each rate, one short run (seed ${config.sweep!.seed}); the highest reward on the tracking set is taken.</p>
-${htmlTable(sweepTable(comparison))}
+${htmlTable(sweepTable(comparison), 'notes')}
 </section>`;
 }
 

@@ -55,7 +55,7 @@ export function summaryTable({ contenders, pretrained }: Comparison): Table {
   cost('– forwards', ({ forwards }) => forwards);
   cost('– VJPs', ({ vjps }) => vjps);
   cost('– backwards', ({ backwards }) => backwards);
-  atEnd('training seconds', (value) => fixed(value, value < 10 ? 2 : 0), ({ seconds }) => seconds);
+  atEnd('training seconds', (value) => fixed(value, 1), ({ seconds }) => seconds);
   atEnd('evaluations a second', (value) => fixed(value, 0), ({ evaluations, seconds }) => evaluations / seconds);
   row('learning rate', '', ({ learningRate }) => String(learningRate));
   row('runs finished', '', ({ runs }) => `${runs.filter(({ final }) => final).length} of ${runs.length}`);
@@ -78,7 +78,7 @@ export function speedUpTable({ first, other, levels, headline }: SpeedUp, seeds:
     fixed(level.reward, 3),
     ...cost(level.evaluations),
     ...(['evaluations', 'seconds', 'steps'] as const).map((axis) => ratioCell(level[axis])),
-    `${level.evaluations.pairs?.count ?? 0} of ${seeds}${level === headline ? ', the highest of every run' : ''}`,
+    `${level.evaluations.pairs?.count ?? 0} of ${seeds}${level === headline ? ', headline' : ''}`,
   ]);
   return {
     head: ['reward', ...[first, other, `${other} / ${first}`].map((name) => `evaluations, ${name}`), `seconds, ${other} / ${first}`, `steps, ${other} / ${first}`, 'seeds'],
@@ -88,7 +88,7 @@ export function speedUpTable({ first, other, levels, headline }: SpeedUp, seeds:
 
 function ratioCell({ ratio: onMeans, pairs }: AxisSpeedUp): string {
   if (onMeans === undefined) return '–';
-  return pairs && pairs.count > 1 ? `${times(onMeans)} (${times(pairs.low)} to ${times(pairs.high)})` : times(onMeans);
+  return pairs && pairs.count > 1 ? `${times(onMeans)} (${times(pairs.low)} – ${times(pairs.high)})` : times(onMeans);
 }
 
 export function sweepTable({ sweep }: Comparison): Table {

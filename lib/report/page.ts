@@ -101,8 +101,8 @@ ${introduction}
 </section>`;
 }
 
-/** A table whose first column names the row. `kind`: of a table of changes, the last column stands out. */
-export function htmlTable({ head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] }, kind?: 'change'): string {
+/** A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap. */
+export function htmlTable({ head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] }, kind?: 'change' | 'notes'): string {
   const headCells = head.map((cell) => (cell ? `<th scope="col">${escape(cell)}</th>` : '<td></td>')).join('');
   const bodyRows = rows.map(([name, ...cells]) => `<tr><th scope="row">${escape(name!)}</th>${cells.map((cell) => `<td>${escape(cell)}</td>`).join('')}</tr>`);
   return `<div class="${kind ? `scroll ${kind}` : 'scroll'}"><table>
