@@ -1,4 +1,4 @@
-// The README's programs run as they are written.
+// The programs of the README and of docs/rewards.md run as they are written.
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -12,7 +12,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const readme = await readFile(join(root, 'README.md'), 'utf8');
-const programs = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]!);
+const programsOf = (text: string) => [...text.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]!);
+const programs = programsOf(readme);
+const rewards = programsOf(await readFile(join(root, 'docs', 'rewards.md'), 'utf8'));
 
 describe('the README', () => {
   // Inside the package, so that `eam-torch` is this one; a working directory of its own for what is written.
@@ -65,6 +67,16 @@ describe('the README', () => {
     expect(first).toBe(0);
     expect(second).toBeCloseTo(-0.5 / 6, 6);
     expect(predicted).toBeCloseTo(second!, 6);
+  });
+
+  it('and docs/rewards.md show rewards that give what they say', async () => {
+    expect(rewards).toHaveLength(2);
+    const numbers = (text: string) => [...text.matchAll(/-?\d\.\d+|-?\d+\.?(?=[,\s])/g)].map(Number);
+    const [first, second] = numbers((await run('function', rewards[0]!)).replace(/Float32Array\(\d\)/g, ''));
+    expect(first).toBeCloseTo(-0.045, 6);
+    expect(second).toBeCloseTo(-0.5, 6);
+    const found = numbers((await run('object', rewards[1]!)).replace(/Float32Array\(\d\)/g, ''));
+    for (const [index, expected] of [0.1, 2 / 3 - 0.9, 0.5, 0.5, -0.5, -0.5].entries()) expect(found[index]).toBeCloseTo(expected, 5);
   });
 
   it('calls a kernel alone', async () => {
