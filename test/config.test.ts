@@ -49,7 +49,7 @@ describe('a finetune configuration', () => {
     [{ algorithm: { name: 'eam', C: 0.5 } }, 'config.json: algorithm.C: expected a number above 0.5, got 0.5'],
     [{ algorithm: { name: 'eam', delta: 1 } }, 'algorithm.delta: expected a number below 1, got 1'],
     [{ algorithm: { name: 'eam', lamda: 2 } }, 'algorithm.lamda: unknown key; did you mean "lambda"?'],
-    [{ algorithm: { name: 'ppo' } }, 'algorithm.name: expected one of "eam", got "ppo"'],
+    [{ algorithm: { name: 'ppo' } }, 'algorithm.name: expected one of "eam", "am", got "ppo"'],
     [{ steps: '10' }, 'steps: expected a number, got "10"'],
     [{ steps: 1.5 }, 'steps: expected a whole number, got 1.5'],
     [{ optimizer: {} }, 'optimizer.learningRate: expected a number, but it is missing'],
