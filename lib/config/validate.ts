@@ -110,6 +110,9 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
       node instanceof z.ZodNullable
     ) {
       node = node.def.innerType as z.ZodType;
+    } else if (node instanceof z.ZodPipe) {
+      // What a transform reads.
+      node = node.def.in as z.ZodType;
     } else if (node instanceof z.ZodDiscriminatedUnion) {
       const key = node.def.discriminator;
       node = (node.options as z.ZodType[]).find(
