@@ -48,6 +48,7 @@ export const eamOptionsSchema = z.strictObject({
   rewardThroughDenoiser: z.boolean().default(false),
 });
 
+/** Of {@link eam}. */
 export type EamOptions = z.input<typeof eamOptionsSchema>;
 
 /**
@@ -76,6 +77,7 @@ export const adjointMatchingOptionsSchema = z.strictObject({
   cap: z.number().gt(0).optional(),
 });
 
+/** Of {@link adjointMatching}. */
 export type AdjointMatchingOptions = z.input<typeof adjointMatchingOptionsSchema>;
 
 /**

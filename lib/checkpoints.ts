@@ -19,6 +19,7 @@ const manifestSchema = z.strictObject({
   ),
 });
 
+/** A checkpoint on disk. */
 export interface Checkpoint {
   step: number;
   directory: string;

@@ -40,6 +40,7 @@ export interface Comparison {
   speedUps: SpeedUp[];
 }
 
+/** What {@link compare} returns. */
 export interface CompareResult {
   directory: string;
   report: string;

@@ -8,6 +8,7 @@ import { concatenate, cyclePrompts, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
 import type { Tensor } from './tensor.js';
 
+/** Of {@link evaluate}. */
 export interface EvaluationOptions {
   reward: Reward;
   judge?: Judge | undefined;
@@ -34,6 +35,7 @@ export interface Measurement {
   diversity?: number;
 }
 
+/** What {@link evaluate} returns. */
 export interface Evaluation {
   count: number;
   seed: string;

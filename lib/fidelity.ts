@@ -21,6 +21,7 @@ interface Cost extends Evaluations {
   seconds: number;
 }
 
+/** A point of a learning curve. */
 export interface CurvePoint extends QuickMeasurement, Cost {
   step: number;
 }
@@ -36,6 +37,7 @@ export type FidelitySummary = {
   [Figure in Exclude<keyof FidelityMeasurement | keyof Cost, 'modeWeights' | 'rewardError'>]: Spread;
 } & { modeWeights: Spread[] };
 
+/** What {@link fidelity} returns. */
 export interface FidelityResult {
   problem: Problem;
   settings: FidelitySettings;
@@ -54,6 +56,7 @@ export interface FidelityResult {
   summary: FidelitySummary;
 }
 
+/** Of {@link fidelity}. */
 export interface FidelityOptions {
   problem: Problem;
   settings: z.input<typeof fidelitySchema>;

@@ -22,6 +22,7 @@ import { cyclePrompts, encodeGrid } from './sampler.js';
 import { Trainer, type StepMetrics } from './trainer.js';
 import { versions } from './versions.js';
 
+/** What {@link finetune} returns. */
 export interface FinetuneResult {
   /** The run's directory. */
   directory: string;

@@ -27,6 +27,7 @@ import { learningRateAt } from './schedule.js';
 import type { Tensor } from './tensor.js';
 import { averagedWeights, readTrainingState, writeTrainingState } from './training-state.js';
 
+/** Of {@link finetune} and {@link pretrain}. */
 export interface JobOptions {
   signal?: AbortSignal | undefined;
   observer?: JobObserver | undefined;
@@ -34,6 +35,7 @@ export interface JobOptions {
   resume?: boolean | undefined;
 }
 
+/** What {@link pretrain} returns. */
 export interface PretrainResult {
   /** The model's directory: config.json, model.safetensors, and the run's records. */
   directory: string;

@@ -14,6 +14,7 @@ import type { Tensor } from './tensor.js';
 /** What would go wrong only in here: the rest is checked where it is used. */
 const settingsSchema = z.object({ prompts: promptsSchema, steps: z.int().min(1), batch: z.int().min(1) });
 
+/** Of {@link sampleImages} and {@link sampleBatches}. */
 export interface SampleOptions {
   prompts: readonly string[];
   /** Sample i starts from noise that depends on `seed` and i alone, whatever the batches. */
@@ -32,6 +33,7 @@ export interface SampleOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Images and their prompts, as {@link sampleBatches} yields them. */
 export interface SampleBatch {
   /** [B, channels, H, W] in [0, 1], not clamped. The receiver disposes of it. */
   images: Tensor;

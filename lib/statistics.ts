@@ -1,3 +1,4 @@
+/** Mean and standard deviation. */
 export interface Spread {
   mean: number;
   /** Standard deviation over the samples. */

@@ -29,6 +29,7 @@ const settingsSchema = z.strictObject({
     .prefault({}),
 });
 
+/** Of a {@link Trainer}. */
 export interface TrainerOptions {
   /** Loaded with an adapter: only the adapter is trained. */
   model: Model;
@@ -58,6 +59,7 @@ export interface Evaluations {
   backwards: number;
 }
 
+/** What {@link Trainer.run} yields after each step. */
 export interface StepMetrics extends Evaluations {
   /** Steps done, this one included. */
   step: number;

@@ -44,6 +44,7 @@ export const fidelitySchema = z.strictObject({
   threads: z.int().min(1).default(1),
 });
 
+/** How {@link fidelity} trains and measures. */
 export type FidelitySettings = z.output<typeof fidelitySchema>;
 
 /** What each algorithm is run with unless told otherwise; docs/fidelity.md says how they were chosen. */

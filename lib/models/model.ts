@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor.js';
 /** Floating-point types that networks compute in. */
 export type ModelDType = Extract<DType, 'float32' | 'float64' | 'bfloat16' | 'float16'>;
 
+/** The LoRA adapter to train; of {@link loadModel}. */
 export interface AdapterOptions {
   /** Rank of the low-rank update (LoRA, arXiv 2106.09685). */
   rank: number;
@@ -13,6 +14,7 @@ export interface AdapterOptions {
   targets?: readonly string[] | undefined;
 }
 
+/** Of {@link loadModel}. */
 export interface LoadModelOptions {
   device?: string | undefined;
   dtype?: ModelDType | undefined;
@@ -22,6 +24,7 @@ export interface LoadModelOptions {
   seed?: bigint | undefined;
 }
 
+/** A LoRA adapter as a model carries it. */
 export interface AdapterInfo {
   rank: number;
   alpha: number;

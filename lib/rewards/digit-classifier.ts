@@ -22,6 +22,7 @@ export const digitClassifierConfigSchema = z.strictObject({
   classes: z.int().min(2).default(10),
 });
 
+/** Of {@link digitClassifier} and {@link digitJudge}. */
 export interface DigitClassifierOptions {
   /** Where its config.json and model.safetensors are; default: the classifier that comes with the package. */
   directory?: string | undefined;

@@ -7,6 +7,7 @@ export interface ImageArray {
   shape: readonly number[];
 }
 
+/** What a function of {@link fromFunction} returns. */
 export interface FunctionScore {
   /** One an image. */
   values: Float32Array | Float64Array | readonly number[];

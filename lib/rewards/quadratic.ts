@@ -19,6 +19,7 @@ export const quadraticOptionsSchema = z
     return { linear: linear ?? zeros, quadratic: quadratic ?? zeros, center: center ?? zeros };
   });
 
+/** Of the quadratic reward. */
 export type QuadraticOptions = z.input<typeof quadraticOptionsSchema>;
 
 /**

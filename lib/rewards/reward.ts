@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor.js';
 /** One number an image, in any form; a Tensor is [B] or [B, 1]. */
 export type RewardValues = Float32Array | Float64Array | readonly number[] | Tensor;
 
+/** What a reward gives for a batch of images. */
 export interface RewardScore {
   /** One value an image; higher is better. NaN or an infinity drops the image from the step. */
   values: RewardValues;
@@ -16,6 +17,7 @@ export interface RewardScore {
   weights?: Readonly<Record<string, number>> | undefined;
 }
 
+/** What a {@link Reward} is asked for. */
 export interface ScoreOptions {
   /** Whether `grad` is wanted; default false. */
   gradient?: boolean | undefined;

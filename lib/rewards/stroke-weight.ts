@@ -9,6 +9,7 @@ export const strokeWeightOptionsSchema = z.strictObject({
   scale: z.number().default(10),
 });
 
+/** Of {@link strokeWeight}. */
 export type StrokeWeightOptions = z.input<typeof strokeWeightOptionsSchema>;
 
 /** A reward of style: how much ink an image has, `scale` times its mean intensity. */

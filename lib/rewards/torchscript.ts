@@ -6,6 +6,7 @@ import { binding } from '../native/index.js';
 import type { Tensor } from '../tensor.js';
 import { describe, dispose, InvalidScore, type ArrayReward } from './reward.js';
 
+/** Of {@link torchScript}. */
 export interface TorchScriptOptions {
   /** What it is called in logs; default: the file's name without its extension. */
   name?: string | undefined;
