@@ -151,7 +151,7 @@ export function format(diagnosis: Diagnosis): string {
     }),
     '',
     'Addon',
-    ...native.addons.map((found) => ('rejected' in found ? `  - ${found.directory}: ${found.rejected}` : `  - ${found.directory} (${found.variant}, LibTorch ${found.libtorch})`)),
+    ...native.addons.map((found) => ('rejected' in found ? `  - ${found.directory}: ${found.rejected}` : `  - ${found.directory} (${found.variant}, LibTorch ${found.libtorch}${found.prebuilt ? `, prebuilt from ${found.prebuilt.revision.slice(0, 12)}` : ''})`)),
     '',
   ];
   if (addon) {

@@ -134,6 +134,15 @@ export function createProgram(signal: AbortSignal): Command {
       await runBuild(options);
     });
 
+  program
+    .command('libtorch')
+    .description("Fetch a LibTorch into the cache, with python3's pip, and print its folder; compile nothing.")
+    .addOption(new Option('--variant <variant>', 'a CPU or a CUDA build').choices(['cpu', 'cuda']).default('cpu'))
+    .action(async (options) => {
+      const { runLibTorch } = await import('./libtorch.js');
+      await runLibTorch(options);
+    });
+
   return program;
 }
 
