@@ -6,6 +6,12 @@
 //
 // Errors of every function: ShapeError for tensors whose shape, dtype or device does not fit, ConfigError for numbers
 // outside their range and misspelt options, DisposedError for a disposed tensor, OutOfMemoryError.
+//
+// Each kernel comes twice. `renoise` and its like queue the work on the native thread and return a promise: the event loop
+// is never held up, calls run in the order in which they were made, and large inputs use every core. `renoiseSync` and its
+// like compute at once on the calling thread and on one core, on the CPU only: for inputs of some ten thousand numbers, where
+// a promise costs more than the work. They do not wait for queued calls and refuse (ConfigError) a tensor that an unfinished
+// one writes to; they must not write to a tensor that an unfinished call reads. Both compute the same bits.
 
 import { binding } from './native/index.js';
 import type { Device, DType, Tensor } from './tensor.js';
@@ -20,6 +26,7 @@ export type PerSample = Float32Array | Float64Array | readonly number[];
  */
 export type Noise = Tensor | { seed: bigint; stream: bigint | readonly bigint[] | BigUint64Array };
 
+/** What {@link coefficients} gives; v̂ is the EAM target. */
 export interface Coefficients {
   /** κ = 2C − 1, the variance of the linear base process at time 1. */
   kappa: number;
@@ -35,29 +42,41 @@ export interface Coefficients {
   adjointScale: number;
   /** The EAM target is v̂ = targetX x_t + targetX1 X_1 + targetG G. */
   targetX: number;
+  /** See `targetX`. */
   targetX1: number;
+  /** See `targetX`. */
   targetG: number;
 }
 
+/** Of {@link philoxNormal}. */
 export interface PhiloxNormalOptions {
+  /** In [0, 2⁶⁴), the generator's key. */
   seed: bigint;
+  /** In [0, 2⁶⁴): one numbers the elements of the whole tensor; several, one a sample, number each sample's own. */
   stream: bigint | readonly bigint[] | BigUint64Array;
   /** Default 'float32'. */
   dtype?: DType | undefined;
   /** Default 'cpu'. */
   device?: Device | undefined;
+  /** Takes the result and is what the call returns: a tensor of the shape, dtype and device asked for. */
+  out?: Tensor | undefined;
 }
 
+/** Of {@link renoise}. */
 export interface RenoiseOptions {
   /** [B, …]: data X_1, or with `terminalTime` t* the endpoint Y = X_{t*}. */
   x1: Tensor;
   /** In [0, terminalTime]. */
   t: PerSample;
+  /** ε. */
   noise: Noise;
   /** In (0, 1], default 1. */
   terminalTime?: number | undefined;
+  /** Takes the result and is what the call returns: like `x1`, which it may be; never part of an input. */
+  out?: Tensor | undefined;
 }
 
+/** Of {@link terminalGradient}. */
 export interface TerminalGradientOptions {
   /** [B, …], the endpoint. */
   x: Tensor;
@@ -69,8 +88,11 @@ export interface TerminalGradientOptions {
   lambda: number;
   /** In [0, 1): 1 − δ. */
   time: number;
+  /** Takes the result and is what the call returns: like `x`, which it may be; never part of an input. */
+  out?: Tensor | undefined;
 }
 
+/** Of {@link matchingLoss}. */
 export interface MatchingLossOptions {
   /** [B, …], v_θ(x_t, t). */
   velocity: Tensor;
@@ -90,8 +112,11 @@ export interface MatchingLossOptions {
   cap?: number | undefined;
   /** What was given to {@link renoise}; default 1. */
   terminalTime?: number | undefined;
+  /** Takes the gradient and is returned as `grad`: like `velocity`, which it may be; never part of an input. */
+  grad?: Tensor | undefined;
 }
 
+/** Of {@link flowMatchingLoss}. */
 export interface FlowMatchingLossOptions {
   /** [B, …], v_θ(x_t, t). */
   velocity: Tensor;
@@ -99,8 +124,11 @@ export interface FlowMatchingLossOptions {
   x1: Tensor;
   /** What was given to {@link renoise}. */
   noise: Noise;
+  /** Takes the gradient and is returned as `grad`: like `velocity`, which it may be; never part of an input. */
+  grad?: Tensor | undefined;
 }
 
+/** A loss and its gradient. */
 export interface MatchingLoss {
   /** The mean of `perSample`. */
   loss: number;
@@ -110,6 +138,7 @@ export interface MatchingLoss {
   grad: Tensor;
 }
 
+/** Of {@link memorylessStep}. */
 export interface MemorylessStepOptions {
   /** [B, …], X_t. */
   x: Tensor;
@@ -119,9 +148,13 @@ export interface MemorylessStepOptions {
   t: number;
   /** Above 0, with t + h ≤ 1. */
   h: number;
+  /** ε. */
   noise: Noise;
+  /** Takes the result and is what the call returns: like `x`, which it may be; never part of an input. */
+  out?: Tensor | undefined;
 }
 
+/** Of {@link leanAdjointStep}. */
 export interface LeanAdjointStepOptions {
   /** [B, …], a at t + h. */
   adjoint: Tensor;
@@ -131,6 +164,8 @@ export interface LeanAdjointStepOptions {
   t: number;
   /** Above 0, with t + h ≤ 1. */
   h: number;
+  /** Takes the result and is what the call returns: like `adjoint`, which it may be; never part of an input. */
+  out?: Tensor | undefined;
 }
 
 const native = binding();
@@ -145,14 +180,23 @@ export const coefficients: (t: number, C: number) => Coefficients = native.coeff
 /** Standard normal numbers of a Philox stream. */
 export const philoxNormal: (shape: readonly number[], options: PhiloxNormalOptions) => Promise<Tensor> = native.philoxNormal;
 
+/** {@link philoxNormal}, computed at once on the calling thread. */
+export const philoxNormalSync: (shape: readonly number[], options: PhiloxNormalOptions) => Tensor = native.philoxNormalSync;
+
 /**
  * x_t of the forward process: t X_1 + (1−t) ε from data, (t/t*) Y + √((1−t)² − (t/t*)²(1−t*)²) ε from an endpoint at
  * terminal time t*. Shape and dtype of `x1`.
  */
 export const renoise: (options: RenoiseOptions) => Promise<Tensor> = native.renoise;
 
+/** {@link renoise}, computed at once on the calling thread. */
+export const renoiseSync: (options: RenoiseOptions) => Tensor = native.renoiseSync;
+
 /** G = λ∇r + (time·v − x)/(1 − time): the gradient of the tilted log-density at the endpoint. */
 export const terminalGradient: (options: TerminalGradientOptions) => Promise<Tensor> = native.terminalGradient;
+
+/** {@link terminalGradient}, computed at once on the calling thread. */
+export const terminalGradientSync: (options: TerminalGradientOptions) => Tensor = native.terminalGradientSync;
 
 /**
  * The EAM loss w ‖v_θ − v̂‖² and its gradient in one pass over memory. The target v̂ = x_t/t + (1−t)/t ŝ,
@@ -160,11 +204,23 @@ export const terminalGradient: (options: TerminalGradientOptions) => Promise<Ten
  */
 export const matchingLoss: (options: MatchingLossOptions) => Promise<MatchingLoss> = native.matchingLoss;
 
+/** {@link matchingLoss}, computed at once on the calling thread. */
+export const matchingLossSync: (options: MatchingLossOptions) => MatchingLoss = native.matchingLossSync;
+
 /** The flow-matching loss ‖v_θ − (X_1 − ε)‖² and its gradient in one pass over memory, for pretraining. */
 export const flowMatchingLoss: (options: FlowMatchingLossOptions) => Promise<MatchingLoss> = native.flowMatchingLoss;
+
+/** {@link flowMatchingLoss}, computed at once on the calling thread. */
+export const flowMatchingLossSync: (options: FlowMatchingLossOptions) => MatchingLoss = native.flowMatchingLossSync;
 
 /** AM's memoryless Euler–Maruyama step, X_{t+h} = x + h(2v − x/(t+h)) + √h σ ε with σ² = 2(1−t+h)/(t+h). */
 export const memorylessStep: (options: MemorylessStepOptions) => Promise<Tensor> = native.memorylessStep;
 
+/** {@link memorylessStep}, computed at once on the calling thread. */
+export const memorylessStepSync: (options: MemorylessStepOptions) => Tensor = native.memorylessStepSync;
+
 /** AM's lean adjoint at t from the one at t + h: a + h(2 vjp − a/(t+h)). */
 export const leanAdjointStep: (options: LeanAdjointStepOptions) => Promise<Tensor> = native.leanAdjointStep;
+
+/** {@link leanAdjointStep}, computed at once on the calling thread. */
+export const leanAdjointStepSync: (options: LeanAdjointStepOptions) => Tensor = native.leanAdjointStepSync;

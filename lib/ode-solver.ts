@@ -2,11 +2,13 @@ import { ConfigError } from './errors.js';
 import { binding } from './native/index.js';
 import type { Tensor } from './tensor.js';
 
+/** A deterministic solver of an ordinary differential equation; {@link OdeSolverOptions} says what each costs. */
 export type SolverName = 'euler' | 'heun' | 'midpoint' | 'dpmpp2m';
 
 /** dx/dt at (x, t), in the shape of x. */
 export type Velocity = (x: Tensor, t: number) => Tensor | Promise<Tensor>;
 
+/** How the solver goes. */
 export interface OdeSolverOptions {
   /**
    * `euler`: one velocity a step. `heun`: two, one on a step that ends at t = 1. `midpoint`: two, the second at t + h/2.
@@ -17,6 +19,10 @@ export interface OdeSolverOptions {
   times: readonly number[] | Float64Array | Float32Array;
 }
 
+/** {@link Velocity} that answers at once. */
+export type VelocitySync = (x: Tensor, t: number) => Tensor;
+
+/** Of one {@link OdeSolver.run}. */
 export interface OdeRunOptions {
   /** A second velocity for classifier-free guidance: the solver follows u + guidance·(v − u). */
   unconditional?: Velocity | undefined;
@@ -24,6 +30,20 @@ export interface OdeRunOptions {
   guidance?: number | undefined;
   /** Stops the run between two velocities. */
   signal?: AbortSignal | undefined;
+}
+
+/** Of one {@link OdeSolver.runSync}. */
+export interface OdeRunSyncOptions {
+  /** See {@link OdeRunOptions}. */
+  unconditional?: VelocitySync | undefined;
+  /** Needs `unconditional`; default 1. */
+  guidance?: number | undefined;
+}
+
+function checkGuidance(guidance: number | undefined, unconditional: unknown): void {
+  if (guidance !== undefined && !unconditional) {
+    throw new ConfigError('OdeSolver: `guidance` needs `unconditional`, the velocity to guide away from');
+  }
 }
 
 /** A deterministic few-step solver of dx/dt = v(x, t) from the first of its times to the last. */
@@ -39,9 +59,7 @@ export class OdeSolver {
    * @throws what `velocity` throws; the signal's reason; {@link ShapeError} where a velocity does not have the shape of x
    */
   async run(velocity: Velocity, x0: Tensor, { unconditional, guidance, signal }: OdeRunOptions = {}): Promise<Tensor> {
-    if (guidance !== undefined && !unconditional) {
-      throw new ConfigError('OdeSolver: `guidance` needs `unconditional`, the velocity to guide away from');
-    }
+    checkGuidance(guidance, unconditional);
     signal?.throwIfAborted();
     const solver = this.native();
     let state = await solver.start(x0);
@@ -52,6 +70,21 @@ export class OdeSolver {
       const free = await unconditional?.(x, t);
       state = await solver.advance(conditional, free, guidance ?? 1);
       signal?.throwIfAborted();
+    }
+    return state.x;
+  }
+
+  /**
+   * What {@link OdeSolver.run} gives, at once: the solver's own arithmetic runs on the calling thread and one core. For small
+   * tensors on the CPU, with velocities that answer at once.
+   */
+  runSync(velocity: VelocitySync, x0: Tensor, { unconditional, guidance }: OdeRunSyncOptions = {}): Tensor {
+    checkGuidance(guidance, unconditional);
+    const solver = this.native();
+    let state = solver.startSync(x0);
+    while (!state.done) {
+      const { x, t } = state;
+      state = solver.advanceSync(velocity(x, t), unconditional?.(x, t), guidance ?? 1);
     }
     return state.x;
   }

@@ -1,23 +1,43 @@
 import { binding } from './native/index.js';
 
+/** What a tensor's numbers are stored as. */
 export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'int64';
 
-/** The arrays that hold a tensor's numbers: float16 and bfloat16 as their bits in a Uint16Array, int64 as bigint. */
-export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array;
+/**
+ * The arrays that hold a tensor's numbers, on an ArrayBuffer or a SharedArrayBuffer: float16 and bfloat16 as their bits in
+ * a Uint16Array, int64 as bigint. A Float16Array, where the runtime has it, is taken for float16.
+ */
+export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array | Float16ArrayWhereKnown;
+
+/** `Float16Array` under a TypeScript library that declares it, `never` under an older one. */
+export type Float16ArrayWhereKnown = typeof globalThis extends { Float16Array: { readonly prototype: infer Instance } } ? Instance : never;
 
 /** `'cpu'`, `'cuda'` (the first GPU) or `'cuda:N'`. */
 export type Device = string;
 
 /**
  * An array of numbers in native memory, on the CPU or a GPU. Every operation leaves its tensors as they are and returns
- * new ones. The memory is freed by `dispose()` (or `using`), by the garbage collector otherwise.
+ * new ones, unless it is told to write to one (`out`, `grad`). The memory is freed by `dispose()` (or `using`), by the
+ * garbage collector otherwise.
  */
 export interface Tensor extends Disposable {
   /** Sizes, such as [batch, channels, height, width]. */
   readonly shape: number[];
+  /** What the numbers are stored as. */
   readonly dtype: DType;
+  /** Where the numbers are. */
   readonly device: Device;
+  /** Whether `dispose()` has been called. */
   readonly disposed: boolean;
+
+  /**
+   * The address of the first number, row-major, on the tensor's device. It stays valid while the tensor is neither disposed
+   * nor collected; for longer use, hold the tensor or hand over {@link Tensor.toDLPack}. On CUDA, the kernels that fill the
+   * memory may still run on the device's default stream when a promise resolves.
+   * @throws {@link DisposedError}
+   * @throws {@link ConfigError} for a tensor from DLPack that is not row-major
+   */
+  readonly dataPointer: bigint;
 
   /**
    * The numbers in row-major order: Float32Array for float32, Float64Array for float64, Int32Array for int32,
@@ -32,6 +52,28 @@ export interface Tensor extends Disposable {
   data(): Promise<TypedArray>;
 
   /**
+   * What {@link Tensor.data} gives, at once. Memory that a network shares, and a GPU's, is read after all calls made
+   * before, and this thread waits for them.
+   * @throws {@link DisposedError}
+   * @throws {@link ConfigError} while an unfinished asynchronous call has this tensor as `out` or `grad`
+   */
+  dataSync(): TypedArray;
+
+  /**
+   * The tensor's memory as a DLPack struct, for another library in this process. Nothing is copied: the struct keeps the
+   * memory, also after `dispose()`, until its deleter is called.
+   *
+   * On CUDA, `stream` is the consumer's stream, as the array API standard counts them: 1n the legacy default stream, 2n the
+   * thread's own, else a cudaStream_t's address; its later work comes after what LibTorch has been given so far. Without
+   * one the consumer uses the legacy default stream, which is LibTorch's own, or sees to the order itself.
+   *
+   * @param options `versioned: false` makes the older DLManagedTensor instead of a DLManagedTensorVersioned.
+   * @throws {@link DisposedError}
+   * @throws {@link ConfigError} for a stream on the CPU; while an unfinished call writes to this tensor
+   */
+  toDLPack(options?: { stream?: bigint | null | undefined; versioned?: boolean | undefined }): DLPackCapsule;
+
+  /**
    * The same numbers in another dtype or on another device; shares memory where nothing changes.
    * @throws {@link ConfigError} for a device that is not there; nothing ever falls back to the CPU
    * @throws {@link OutOfMemoryError}
@@ -42,7 +84,51 @@ export interface Tensor extends Disposable {
   dispose(): void;
 }
 
+/**
+ * A DLPack struct that waits for a consumer. It can be taken once, by {@link TensorConstructor.fromDLPack} or
+ * {@link DLPackCapsule.release}; if nobody does, `dispose()` (or `using`, or the garbage collector) calls its deleter.
+ */
+export interface DLPackCapsule extends Disposable {
+  /** Such as '1.3' for a DLManagedTensorVersioned; undefined for a DLManagedTensor. */
+  readonly version: string | undefined;
+  /** Whether it has been taken or disposed. */
+  readonly consumed: boolean;
+  /**
+   * The address of the struct, whose owner is the caller from here on: native code that gets it must call the struct's
+   * deleter exactly once, on any thread.
+   * @throws {@link DisposedError} the second time
+   */
+  release(): bigint;
+  /** Calls the deleter, where nobody has taken the struct. */
+  dispose(): void;
+}
+
+/** Memory of other native code, for {@link TensorConstructor.fromPointer}. */
+export interface PointerOptions {
+  /** The address of the first number; it must be a multiple of the dtype's size. */
+  pointer: bigint;
+  /** Sizes; the numbers are in row-major order. */
+  shape: readonly number[];
+  /** Default 'float32'. */
+  dtype?: DType | undefined;
+  /** Where the address is; default 'cpu'. */
+  device?: Device | undefined;
+  /**
+   * CUDA: the stream that fills and later frees the memory, counted as in {@link Tensor.toDLPack}. Kernels on the tensor
+   * wait for what it holds now, and its later work waits for them when the tensor is let go. Without one the memory must be
+   * ready, and the thread that lets go waits for the device.
+   */
+  stream?: bigint | null | undefined;
+  /**
+   * What keeps the memory alive: it is held until no tensor and no running call uses the memory any more. `null` for memory
+   * that is never freed.
+   */
+  owner: object | null;
+}
+
+/** `Tensor`: how tensors come from other memory. */
 export interface TensorConstructor {
+  /** For `instanceof`; tensors are made by the functions below. */
   readonly prototype: Tensor;
   /** `value instanceof Tensor`. */
   [Symbol.hasInstance](value: unknown): value is Tensor;
@@ -52,14 +138,36 @@ export interface TensorConstructor {
    *
    * The dtype is by default the array's own (number[]: float32). A Uint16Array holds the bits of float16 or bfloat16
    * numbers, and `dtype` must say which. A typed array of the tensor's own dtype on the CPU is not copied: the tensor
-   * shares its memory, sees later writes to it, and must not be used once its buffer has been transferred to another
-   * thread (calls made after that throw {@link DisposedError}; do not transfer while a call is running). Arrays on
-   * shared or resizable buffers are copied.
+   * shares its memory, sees later writes to it (on a SharedArrayBuffer also other threads'), and as an `out` writes to it.
+   * An ArrayBuffer must not be transferred to another thread while a call on its tensor is running; calls made after that
+   * throw {@link DisposedError}. Arrays on resizable or growable buffers are copied.
    *
    * @throws {@link ShapeError} where `shape` has another number of elements than `data`
    * @throws {@link ConfigError} for a wrong type, an unknown dtype, a device that is not there
    */
   from(data: TypedArray | readonly number[], shape: readonly number[], options?: { dtype?: DType | undefined; device?: Device | undefined }): Tensor;
+
+  /**
+   * A tensor over memory that other native code owns. Nothing is copied, and nothing can check that the memory is as large
+   * as `shape` says: a wrong address reads foreign memory or ends the process.
+   * @throws {@link ConfigError} for an address that is 0n or unaligned, or (on CUDA) not on the device
+   * @throws {@link ShapeError} for sizes below zero
+   */
+  fromPointer(options: PointerOptions): Tensor;
+
+  /**
+   * A tensor over the memory of a DLPack struct, which is taken by this, also where it throws: its deleter is called exactly
+   * once, when neither a tensor nor a running call uses the memory. Nothing is copied; strides are kept (kernels copy what is
+   * not row-major). On CUDA the memory must be ready on the legacy default stream.
+   *
+   * A struct of another library comes by its address, `versioned: false` for a DLManagedTensor. An address that is none ends
+   * the process.
+   *
+   * @throws {@link DisposedError} for a capsule that has been taken before
+   * @throws {@link ConfigError} for another major version, a dtype that tensors do not have, a device that is not there
+   */
+  fromDLPack(source: DLPackCapsule | { pointer: bigint; versioned?: boolean | undefined }): Tensor;
 }
 
+/** An array of numbers in native memory; see {@link TensorConstructor.from}. */
 export const Tensor: TensorConstructor = binding().Tensor;

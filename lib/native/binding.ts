@@ -10,6 +10,7 @@ export type { DType, TypedArray };
 /** The public Tensor is the native class itself. */
 export type NativeTensor = Tensor;
 
+/** Stops native work between two network evaluations. */
 export interface NativeCancellation {
   cancel(): void;
 }
@@ -24,8 +25,12 @@ export interface NativeOdeState {
 export interface NativeOdeSolver {
   start(x0: NativeTensor): Promise<NativeOdeState>;
   advance(velocity: NativeTensor, unconditional: NativeTensor | undefined, guidance: number): Promise<NativeOdeState>;
+  /** On the calling thread; never beside the two above on one solver. */
+  startSync(x0: NativeTensor): NativeOdeState;
+  advanceSync(velocity: NativeTensor, unconditional: NativeTensor | undefined, guidance: number): NativeOdeState;
 }
 
+/** A velocity network in native memory. */
 export interface NativeFlowModel {
   readonly trainableNames: string[];
   /** Names to tensors that share memory with the network's. */
@@ -37,6 +42,7 @@ export interface NativeFlowModel {
   images(latents: NativeTensor): Promise<NativeTensor>;
 }
 
+/** AdamW over what a network trains. */
 export interface NativeOptimizer {
   /** Clips at maxNorm, updates, averages, clears gradients. Skipped (and counted) where the norm is not finite. */
   step(learningRate: number, maxNorm: number): Promise<{ gradNorm: number; skipped: boolean }>;
@@ -46,6 +52,7 @@ export interface NativeOptimizer {
   load(tensors: Record<string, NativeTensor>, stepCount: number): Promise<void>;
 }
 
+/** Samples that a network drew, on their way to a training step. */
 export interface NativeRollout {
   readonly images: NativeTensor;
   readonly endpoint: NativeTensor;
@@ -55,6 +62,7 @@ export interface NativeRollout {
   dispose(): void;
 }
 
+/** What one training step measured. */
 export interface NativeStepMetrics {
   /** Mean over the samples that were kept; 0 where none was. */
   loss: number;
@@ -215,6 +223,13 @@ export interface Binding {
   flowMatchingLoss(options: FlowMatchingLossOptions): Promise<MatchingLoss>;
   memorylessStep(options: MemorylessStepOptions): Promise<Tensor>;
   leanAdjointStep(options: LeanAdjointStepOptions): Promise<Tensor>;
+  philoxNormalSync(shape: readonly number[], options: PhiloxNormalOptions): Tensor;
+  renoiseSync(options: RenoiseOptions): Tensor;
+  terminalGradientSync(options: TerminalGradientOptions): Tensor;
+  matchingLossSync(options: MatchingLossOptions): MatchingLoss;
+  flowMatchingLossSync(options: FlowMatchingLossOptions): MatchingLoss;
+  memorylessStepSync(options: MemorylessStepOptions): Tensor;
+  leanAdjointStepSync(options: LeanAdjointStepOptions): Tensor;
   /** One block of Philox4x32-10: four words from a counter of four and a key of two. */
   philoxWords(counter: Uint32Array, key: Uint32Array): Uint32Array;
   OdeSolver: new (solver: string, times: readonly number[] | Float64Array | Float32Array) => NativeOdeSolver;

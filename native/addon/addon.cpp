@@ -68,6 +68,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("cudaDeviceCount", Napi::Function::New(env, cuda_device_count_js, "cudaDeviceCount"));
   TensorObject::define(env, exports);
   define_cancellation(env, exports);
+  define_dlpack(env, exports);
   define_kernels(env, exports);
   define_ode_solver(env, exports);
   define_models(env, exports);

@@ -7,6 +7,7 @@
 namespace eam::addon {
 
 void define_cancellation(Napi::Env env, Napi::Object exports);
+void define_dlpack(Napi::Env env, Napi::Object exports);
 void define_kernels(Napi::Env env, Napi::Object exports);
 void define_ode_solver(Napi::Env env, Napi::Object exports);
 void define_models(Napi::Env env, Napi::Object exports);

@@ -302,8 +302,16 @@ Options::Options(Napi::Value value, std::string function, std::initializer_list<
     : function_(std::move(function)) {
   if (!is_options(value)) wrong(function_ + ": the argument", "an object of options", value);
   object_ = value.As<Napi::Object>();
-  for (const std::string& key : to_strings(object_.GetPropertyNames(), function_)) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+  Napi::Array keys = object_.GetPropertyNames();
+  for (uint32_t i = 0; i < keys.Length(); ++i) {
+    Napi::HandleScope scope(value.Env());
+    // On the stack: this runs for every option of every call. A longer key is no known one.
+    char text[32];
+    size_t length = 0;
+    Napi::Value name = keys.Get(i);
+    napi_get_value_string_utf8(value.Env(), name, text, sizeof(text), &length);
+    if (std::find(known.begin(), known.end(), std::string_view(text, length)) != known.end()) continue;
+    std::string key = name.ToString();
     std::string names;
     for (std::string_view name : known) names += (names.empty() ? "`" : ", `") + std::string(name) + "`";
     throw Error(ErrorKind::config, function_ + ": unknown option `" + key + "`; the options are " + names);

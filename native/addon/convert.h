@@ -21,6 +21,16 @@
 // JavaScript thread only.
 namespace eam::addon {
 
+// Errors of `work` begin with the function's name, as those of argument conversion do. Any thread.
+template <class Work>
+auto named(const char* function, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    throw Error(error.kind(), std::string(function) + ": " + error.what());
+  }
+}
+
 std::string describe(Napi::Value value);  // "undefined", "a string", "number[3]", "Float32Array[3]", "Tensor float32 [2, 3]"
 
 at::ScalarType dtype_of(std::string_view name, const std::string& where);

@@ -1,7 +1,10 @@
-// The formulas of docs/mathematics.md for other trainers: one options object in, a promise out.
+// The formulas of docs/mathematics.md for other trainers: one options object in, a tensor or a loss out, as a promise or
+// at once.
 #include "addon/addon.h"
 #include "addon/convert.h"
 #include "addon/instance.h"
+#include "addon/one_thread.h"
+#include "addon/tensor.h"
 #include "ops/ops.h"
 
 namespace eam::addon {
@@ -12,19 +15,97 @@ int64_t batch_of(const at::Tensor& tensor, const std::string& where) {
   return tensor.size(0);
 }
 
-// Errors begin with the function's name, as those of argument conversion do.
-template <class Work>
-auto named(const char* function, const Work& work) {
-  try {
-    return work();
-  } catch (const Error& error) {
-    throw Error(error.kind(), std::string(function) + ": " + error.what());
+// Each kernel is two functions: NAME, which returns a promise, and NAMESync, which computes on the calling thread.
+enum class Mode { async, sync };
+
+// Where a result goes: a Tensor of the caller's, or a new one.
+struct Output {
+  at::Tensor tensor;             // not defined: a new one
+  Napi::ObjectReference object;  // the Tensor it came from
+  TensorObject::WriteMark mark;
+
+  Napi::Value wrap(Napi::Env env, at::Tensor result) const {
+    return object.IsEmpty() ? wrap_tensor(env, std::move(result)) : object.Value();
   }
+};
+
+// A kernel's options. Synchronous calls take what is on the CPU and already written.
+class Arguments : public Options {
+ public:
+  Arguments(Napi::Value value, const char* function, Mode mode, std::initializer_list<std::string_view> known)
+      : Options(value, function, known), function_(function), mode_(mode) {}
+
+  const char* function() const { return function_; }
+
+  at::Tensor tensor(const char* key) const {
+    return mode_ == Mode::sync ? to_readable(get(key), where(key)) : Options::tensor(key);
+  }
+
+  ops::Noise noise(const char* key) const {
+    if (is_tensor(get(key))) return {tensor(key), {}};
+    return Options::noise(key);
+  }
+
+  at::Device device(const char* key) const {
+    at::Device device = device_of(string(key, "cpu"), where(key));
+    if (mode_ == Mode::sync) check_on_cpu(device, where(key));
+    return device;
+  }
+
+  Output output(const char* key) const {
+    Napi::Value value = get(key);
+    if (value.IsUndefined()) return {};
+    std::string name = where(key);
+    TensorObject& object = to_tensor_object(value, name);
+    Output output{object.get_writable(name), Napi::Persistent(value.As<Napi::Object>()), {}};
+    if (mode_ == Mode::async) {
+      output.mark = object.mark_write();
+    } else {
+      to_readable(value, name);
+    }
+    return output;
+  }
+
+ private:
+  const char* function_;
+  Mode mode_;
+};
+
+// What a kernel's arguments amount to: work for any thread, and its result's way back.
+template <class Work, class Convert>
+struct Prepared {
+  Work work;
+  Convert convert;
+};
+
+// `compute(out)` → a Tensor.
+template <class Compute>
+auto tensor_kernel(const Arguments& arguments, Compute compute) {
+  Output output = arguments.output("out");
+  auto work = [compute = std::move(compute), out = output.tensor, mark = std::move(output.mark)] {
+    return compute(out);
+  };
+  auto convert = [output = std::move(output)](Napi::Env env, at::Tensor result) {
+    return output.wrap(env, std::move(result));
+  };
+  return Prepared<decltype(work), decltype(convert)>{std::move(work), std::move(convert)};
 }
 
-template <class Work, class Convert>
-Napi::Value run(Napi::Env env, const char* function, Work work, Convert convert) {
-  return instance(env).executor.submit(env, [function, work = std::move(work)] { return named(function, work); }, convert);
+// `compute(grad)` → { loss, perSample, grad }.
+template <class Compute>
+auto loss_kernel(const Arguments& arguments, Compute compute) {
+  Output output = arguments.output("grad");
+  auto work = [compute = std::move(compute), grad = output.tensor, mark = std::move(output.mark)] {
+    return compute(grad);
+  };
+  auto convert = [output = std::move(output)](Napi::Env env, ops::Loss loss) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("loss", loss.loss);
+    object.Set("perSample", from_floats(env, loss.per_sample));
+    object.Set("grad", output.wrap(env, std::move(loss.grad)));
+    return object;
+  };
+  return Prepared<decltype(work), decltype(convert)>{std::move(work), std::move(convert)};
 }
 
 // coefficients(t, C)
@@ -70,126 +151,111 @@ Napi::Value philox_words(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value tensor_result(Napi::Env env, at::Tensor tensor) { return wrap_tensor(env, std::move(tensor)); }
-
-Napi::Value loss_result(Napi::Env env, ops::Loss loss) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("loss", loss.loss);
-  object.Set("perSample", from_floats(env, loss.per_sample));
-  object.Set("grad", wrap_tensor(env, std::move(loss.grad)));
-  return object;
+// philoxNormal(shape, { seed, stream, dtype?, device?, out? })
+auto philox_normal(const Napi::CallbackInfo& info, const char* name, Mode mode) {
+  Arguments arguments(info[1], name, mode, {"seed", "stream", "dtype", "device", "out"});
+  return tensor_kernel(arguments,
+      [shape = to_shape(info[0], std::string(name) + ": `shape`"),
+       seed = arguments.uint64("seed"), streams = to_streams(arguments.get("stream"), arguments.where("stream")),
+       dtype = dtype_of(arguments.string("dtype", "float32"), arguments.where("dtype")),
+       device = arguments.device("device")](const at::Tensor& out) {
+        return ops::philox_normal(shape, {seed, streams}, dtype, device, out);
+      });
 }
 
-// philoxNormal(shape, { seed, stream, dtype?, device? })
-Napi::Value philox_normal(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded_promise(env, [&] {
-    std::vector<int64_t> shape = to_shape(info[0], "philoxNormal: `shape`");
-    Options options(info[1], "philoxNormal", {"seed", "stream", "dtype", "device"});
-    ops::PhiloxNoise noise{options.uint64("seed"), to_streams(options.get("stream"), options.where("stream"))};
-    at::ScalarType dtype = dtype_of(options.string("dtype", "float32"), options.where("dtype"));
-    at::Device device = device_of(options.string("device", "cpu"), options.where("device"));
-    return run(env, "philoxNormal",
-        [=] { return ops::philox_normal(shape, noise, dtype, device); }, tensor_result);
-  });
+auto renoise(const Napi::CallbackInfo& info, const char* name, Mode mode) {
+  Arguments arguments(info[0], name, mode, {"x1", "t", "noise", "terminalTime", "out"});
+  at::Tensor x1 = arguments.tensor("x1");
+  return tensor_kernel(arguments,
+      [x1, t = arguments.per_sample("t", batch_of(x1, arguments.where("x1"))), noise = arguments.noise("noise"),
+       terminal_time = arguments.number("terminalTime", 1)](const at::Tensor& out) {
+        return ops::renoise(x1, t, noise, terminal_time, out);
+      });
 }
 
-Napi::Value renoise(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded_promise(env, [&] {
-    Options options(info[0], "renoise", {"x1", "t", "noise", "terminalTime"});
-    at::Tensor x1 = options.tensor("x1");
-    std::vector<double> t = options.per_sample("t", batch_of(x1, options.where("x1")));
-    ops::Noise noise = options.noise("noise");
-    double terminal_time = options.number("terminalTime", 1);
-    return run(env, "renoise",
-        [=] { return ops::renoise(x1, t, noise, terminal_time); }, tensor_result);
-  });
+auto terminal_gradient(const Napi::CallbackInfo& info, const char* name, Mode mode) {
+  Arguments arguments(info[0], name, mode, {"x", "velocity", "rewardGrad", "lambda", "time", "out"});
+  return tensor_kernel(arguments,
+      [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"), reward_grad = arguments.tensor("rewardGrad"),
+       lambda = arguments.number("lambda"), time = arguments.number("time")](const at::Tensor& out) {
+        return ops::terminal_gradient(x, velocity, reward_grad, lambda, time, out);
+      });
 }
 
-Napi::Value terminal_gradient(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded_promise(env, [&] {
-    Options options(info[0], "terminalGradient", {"x", "velocity", "rewardGrad", "lambda", "time"});
-    return run(env, "terminalGradient",
-        [x = options.tensor("x"), velocity = options.tensor("velocity"), reward_grad = options.tensor("rewardGrad"),
-         lambda = options.number("lambda"), time = options.number("time")] {
-          return ops::terminal_gradient(x, velocity, reward_grad, lambda, time);
-        },
-        tensor_result);
-  });
+auto matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) {
+  Arguments arguments(info[0], name, mode, {"velocity", "x1", "terminalGradient", "t", "C", "noise", "weighting", "cap",
+                                            "terminalTime", "grad"});
+  at::Tensor velocity = arguments.tensor("velocity");
+  std::vector<double> t = arguments.per_sample("t", batch_of(velocity, arguments.where("velocity")));
+  ops::Matching matching;
+  matching.C = arguments.number("C");
+  matching.weighting = arguments.choice("weighting", matching.weighting,
+      {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
+  matching.cap = arguments.number("cap", matching.cap);
+  matching.terminal_time = arguments.number("terminalTime", matching.terminal_time);
+  return loss_kernel(arguments,
+      [velocity, t = std::move(t), matching, x1 = arguments.tensor("x1"),
+       gradient = arguments.tensor("terminalGradient"), noise = arguments.noise("noise")](const at::Tensor& grad) {
+        return ops::matching_loss(velocity, x1, gradient, t, noise, matching, grad);
+      });
 }
 
-Napi::Value matching_loss(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded_promise(env, [&] {
-    Options options(info[0], "matchingLoss", {"velocity", "x1", "terminalGradient", "t", "C", "noise", "weighting",
-                                              "cap", "terminalTime"});
-    at::Tensor velocity = options.tensor("velocity");
-    std::vector<double> t = options.per_sample("t", batch_of(velocity, options.where("velocity")));
-    ops::Matching matching;
-    matching.C = options.number("C");
-    matching.weighting = options.choice("weighting", matching.weighting,
-        {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
-    matching.cap = options.number("cap", matching.cap);
-    matching.terminal_time = options.number("terminalTime", matching.terminal_time);
-    return run(env, "matchingLoss",
-        [=, x1 = options.tensor("x1"), gradient = options.tensor("terminalGradient"), noise = options.noise("noise")] {
-          return ops::matching_loss(velocity, x1, gradient, t, noise, matching);
-        },
-        loss_result);
-  });
+auto flow_matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) {
+  Arguments arguments(info[0], name, mode, {"velocity", "x1", "noise", "grad"});
+  return loss_kernel(arguments,
+      [velocity = arguments.tensor("velocity"), x1 = arguments.tensor("x1"),
+       noise = arguments.noise("noise")](const at::Tensor& grad) {
+        return ops::flow_matching_loss(velocity, x1, noise, grad);
+      });
 }
 
-Napi::Value flow_matching_loss(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded_promise(env, [&] {
-    Options options(info[0], "flowMatchingLoss", {"velocity", "x1", "noise"});
-    return run(env, "flowMatchingLoss",
-        [velocity = options.tensor("velocity"), x1 = options.tensor("x1"), noise = options.noise("noise")] {
-          return ops::flow_matching_loss(velocity, x1, noise);
-        },
-        loss_result);
-  });
+auto memoryless_step(const Napi::CallbackInfo& info, const char* name, Mode mode) {
+  Arguments arguments(info[0], name, mode, {"x", "velocity", "t", "h", "noise", "out"});
+  return tensor_kernel(arguments,
+      [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"), t = arguments.number("t"),
+       h = arguments.number("h"), noise = arguments.noise("noise")](const at::Tensor& out) {
+        return ops::memoryless_step(x, velocity, t, h, noise, out);
+      });
 }
 
-Napi::Value memoryless_step(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded_promise(env, [&] {
-    Options options(info[0], "memorylessStep", {"x", "velocity", "t", "h", "noise"});
-    return run(env, "memorylessStep",
-        [x = options.tensor("x"), velocity = options.tensor("velocity"), t = options.number("t"),
-         h = options.number("h"), noise = options.noise("noise")] {
-          return ops::memoryless_step(x, velocity, t, h, noise);
-        },
-        tensor_result);
-  });
+auto lean_adjoint_step(const Napi::CallbackInfo& info, const char* name, Mode mode) {
+  Arguments arguments(info[0], name, mode, {"adjoint", "vjp", "t", "h", "out"});
+  return tensor_kernel(arguments,
+      [adjoint = arguments.tensor("adjoint"), vjp = arguments.tensor("vjp"), t = arguments.number("t"),
+       h = arguments.number("h")](const at::Tensor& out) { return ops::lean_adjoint_step(adjoint, vjp, t, h, out); });
 }
 
-Napi::Value lean_adjoint_step(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded_promise(env, [&] {
-    Options options(info[0], "leanAdjointStep", {"adjoint", "vjp", "t", "h"});
-    return run(env, "leanAdjointStep",
-        [adjoint = options.tensor("adjoint"), vjp = options.tensor("vjp"), t = options.number("t"),
-         h = options.number("h")] { return ops::lean_adjoint_step(adjoint, vjp, t, h); },
-        tensor_result);
-  });
+// `prepare(info, name, mode)` as NAME and NAMESync. Names are literals: errors on the executor's thread use them.
+template <class Prepare>
+void add_kernel(Napi::Env env, Napi::Object exports, const char* name, const char* sync_name, Prepare prepare) {
+  exports.Set(name, Napi::Function::New(env, [name, prepare](const Napi::CallbackInfo& info) {
+    return guarded_promise(info.Env(), [&]() -> Napi::Value {
+      auto [work, convert] = prepare(info, name, Mode::async);
+      return instance(info.Env()).executor.submit(info.Env(),
+          [name, work = std::move(work)] { return named(name, work); }, std::move(convert));
+    });
+  }, name));
+  exports.Set(sync_name, Napi::Function::New(env, [sync_name, prepare](const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      auto [work, convert] = prepare(info, sync_name, Mode::sync);
+      OneThread one_thread;
+      return convert(info.Env(), named(sync_name, work));
+    });
+  }, sync_name));
 }
 
 }  // namespace
 
 void define_kernels(Napi::Env env, Napi::Object exports) {
-  auto add = [&](const char* name, auto function) { exports.Set(name, Napi::Function::New(env, function, name)); };
-  add("coefficients", coefficients);
-  add("philoxWords", philox_words);
-  add("philoxNormal", philox_normal);
-  add("renoise", renoise);
-  add("terminalGradient", terminal_gradient);
-  add("matchingLoss", matching_loss);
-  add("flowMatchingLoss", flow_matching_loss);
-  add("memorylessStep", memoryless_step);
-  add("leanAdjointStep", lean_adjoint_step);
+  exports.Set("coefficients", Napi::Function::New<coefficients>(env, "coefficients"));
+  exports.Set("philoxWords", Napi::Function::New<philox_words>(env, "philoxWords"));
+  add_kernel(env, exports, "philoxNormal", "philoxNormalSync", philox_normal);
+  add_kernel(env, exports, "renoise", "renoiseSync", renoise);
+  add_kernel(env, exports, "terminalGradient", "terminalGradientSync", terminal_gradient);
+  add_kernel(env, exports, "matchingLoss", "matchingLossSync", matching_loss);
+  add_kernel(env, exports, "flowMatchingLoss", "flowMatchingLossSync", flow_matching_loss);
+  add_kernel(env, exports, "memorylessStep", "memorylessStepSync", memoryless_step);
+  add_kernel(env, exports, "leanAdjointStep", "leanAdjointStepSync", lean_adjoint_step);
 }
 
 }  // namespace eam::addon

@@ -11,7 +11,9 @@
 #include <limits>
 
 #include "addon/convert.h"
+#include "addon/dlpack.h"
 #include "addon/instance.h"
+#include "addon/one_thread.h"
 
 namespace eam::addon {
 namespace {
@@ -84,6 +86,7 @@ std::optional<at::ScalarType> own_dtype(const Napi::TypedArray& array, std::opti
     case napi_float64_array: return at::kDouble;
     case napi_int32_array: return at::kInt;
     case napi_bigint64_array: return at::kLong;
+    case napi_float16_array: return at::kHalf;
     case napi_uint16_array:
       if (wanted == at::kHalf || wanted == at::kBFloat16) return wanted;
       throw Error(ErrorKind::config,
@@ -92,17 +95,22 @@ std::optional<at::ScalarType> own_dtype(const Napi::TypedArray& array, std::opti
   }
 }
 
-uint8_t* bytes_of(const Napi::TypedArray& array) {
-  void* data = nullptr;
-  napi_get_typedarray_info(array.Env(), array, nullptr, nullptr, &data, nullptr, nullptr);
-  return static_cast<uint8_t*>(data);
-}
+struct Bytes {
+  uint8_t* data;
+  bool shared;  // on a SharedArrayBuffer, which cannot be transferred away
+  bool fixed;   // memory that stays where it is and as long as it is
+};
 
-// Memory that stays where it is and as long as it is: no SharedArrayBuffer, no resizable ArrayBuffer.
-bool can_share(const Napi::TypedArray& array) {
-  Napi::Value buffer = array.Get("buffer");
-  return buffer.IsArrayBuffer() && !buffer.As<Napi::Object>().Get("resizable").ToBoolean().Value() &&
-         array.ByteLength() > 0;
+Bytes bytes_of(const Napi::TypedArray& array) {
+  Napi::Env env = array.Env();
+  void* data = nullptr;
+  napi_value buffer_value = nullptr;
+  napi_get_typedarray_info(env, array, nullptr, nullptr, &data, &buffer_value, nullptr);
+  Napi::Object buffer(env, buffer_value);
+  bool shared = !buffer.IsArrayBuffer();
+  // Older than both properties, or of a fixed length: undefined or false.
+  bool fixed = !buffer.Get(shared ? "growable" : "resizable").ToBoolean().Value();
+  return {static_cast<uint8_t*>(data), shared, fixed};
 }
 
 Napi::Value typed_array(Napi::Env env, at::ScalarType dtype, size_t length, Napi::ArrayBuffer buffer) {
@@ -113,6 +121,15 @@ Napi::Value typed_array(Napi::Env env, at::ScalarType dtype, size_t length, Napi
     case at::kLong: return Napi::BigInt64Array::New(env, length, buffer, 0);
     default: return Napi::Uint16Array::New(env, length, buffer, 0);
   }
+}
+
+// The tensor's numbers on the host, row-major, for JavaScript to keep. Where only `references` to the tensor, one
+// storage and no other native code can see the memory, nothing writes to it while JavaScript reads: no copy. Anything
+// else is copied here: the next job may change it.
+at::Tensor host_of(const at::Tensor& tensor, size_t references) {
+  bool alone = tensor.use_count() <= references && !borrows_memory(tensor) && tensor.storage().use_count() == 1;
+  at::Tensor host = tensor.cpu().contiguous();
+  return alone || !host.is_alias_of(tensor) ? host : host.clone();
 }
 
 // The tensor's numbers as a typed array of JavaScript, which owns the memory from here on.
@@ -143,11 +160,16 @@ void TensorObject::define(Napi::Env env, Napi::Object exports) {
       .Call(symbols, {Napi::String::New(env, "nodejs.util.inspect.custom")}).As<Napi::Symbol>();
   Napi::Function constructor = DefineClass(env, "Tensor", {
       StaticMethod("from", &TensorObject::from),
+      StaticMethod("fromPointer", &TensorObject::from_pointer),
+      StaticMethod("fromDLPack", &TensorObject::from_dlpack),
       InstanceAccessor("shape", &TensorObject::shape, nullptr, napi_enumerable),
       InstanceAccessor("dtype", &TensorObject::dtype, nullptr, napi_enumerable),
       InstanceAccessor("device", &TensorObject::device, nullptr, napi_enumerable),
       InstanceAccessor("disposed", &TensorObject::disposed, nullptr, napi_enumerable),
+      InstanceAccessor("dataPointer", &TensorObject::data_pointer, nullptr),
       InstanceMethod("data", &TensorObject::data),
+      InstanceMethod("dataSync", &TensorObject::data_sync),
+      InstanceMethod("toDLPack", &TensorObject::to_dlpack),
       InstanceMethod("to", &TensorObject::to),
       InstanceMethod("dispose", &TensorObject::dispose),
       InstanceMethod(symbols.Get("dispose").As<Napi::Symbol>(), &TensorObject::dispose),
@@ -169,6 +191,7 @@ TensorObject::TensorObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Te
     if (!borrows_memory(*tensor_) && tensor_->has_storage() && tensor_->storage().use_count() == 1) {
       reported_ = static_cast<int64_t>(tensor_->storage().nbytes());
       Napi::MemoryManagement::AdjustExternalMemory(info.Env(), reported_);
+      writable_ = steady_ = tensor_->use_count() == 1;  // otherwise a network or a solver holds it, too
     }
   });
 }
@@ -183,7 +206,7 @@ void TensorObject::release(Napi::Env env) {
 
 const at::Tensor& TensorObject::get(const std::string& where) const {
   if (!tensor_) throw Error(ErrorKind::disposed, where + " has been disposed");
-  if (borrowed_ != 0) {
+  if (detachable_) {
     Napi::Value array = instance(Env()).keeper->value(borrowed_);
     if (array.As<Napi::TypedArray>().ByteLength() != tensor_->nbytes()) {
       throw Error(ErrorKind::disposed, where + " shares memory with a typed array that has been transferred away; "
@@ -191,6 +214,28 @@ const at::Tensor& TensorObject::get(const std::string& where) const {
     }
   }
   return *tensor_;
+}
+
+const at::Tensor& TensorObject::get_writable(const std::string& where) const {
+  const at::Tensor& tensor = get(where);
+  if (!writable_) {
+    throw Error(ErrorKind::config, where + " cannot be written to: its memory belongs to a network, a file, a read-only "
+                                           "capsule or another tensor; use one from Tensor.from or a kernel's result");
+  }
+  return tensor;
+}
+
+TensorObject::WriteMark TensorObject::mark_write() {
+  if (!writes_) writes_ = std::make_shared<std::atomic<int>>(0);
+  writes_->fetch_add(1, std::memory_order_relaxed);
+  return {nullptr, [writes = writes_](void*) { writes->fetch_sub(1, std::memory_order_release); }};
+}
+
+void TensorObject::check_written(const std::string& where) const {
+  if (being_written()) {
+    throw Error(ErrorKind::config, where + " is the `out` or `grad` of an asynchronous call that has not finished; "
+                                           "await that call first");
+  }
 }
 
 // A getter can be applied to any object; unlike a method's, its receiver is not checked by the engine.
@@ -226,6 +271,7 @@ Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
 
     at::Tensor tensor;
     Keeper::Id borrowed = 0;
+    bool detachable = false;
     if (!typed) {
       tensor = at::empty(shape, dtype.value_or(at::kFloat));
       convert_into(tensor, data.As<Napi::Array>());
@@ -236,10 +282,11 @@ Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
         throw Error(ErrorKind::config, "Tensor.from: `data` must be a Float32Array, Float64Array, Int32Array, "
                                        "BigInt64Array, Uint16Array or number[], got " + describe(data));
       }
-      uint8_t* bytes = bytes_of(array);
-      if (dtype.value_or(*own) == *own && device.is_cpu() && can_share(array)) {
+      auto [bytes, shared, fixed] = bytes_of(array);
+      if (dtype.value_or(*own) == *own && device.is_cpu() && fixed && elements > 0) {
         std::shared_ptr<Keeper> keeper = instance(env).keeper;
         borrowed = keeper->keep(array);
+        detachable = !shared;
         tensor = at::for_blob(bytes, shape)
                      .deleter([keeper, borrowed](void*) { keeper->release(borrowed); })
                      .options(at::TensorOptions(*own))
@@ -254,6 +301,8 @@ Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
           convert_into(tensor, reinterpret_cast<const double*>(bytes));
         } else if (*own == at::kInt) {
           convert_into(tensor, reinterpret_cast<const int32_t*>(bytes));
+        } else if (*own == at::kHalf) {
+          convert_into(tensor, reinterpret_cast<const c10::Half*>(bytes));
         } else {
           convert_into(tensor, reinterpret_cast<const int64_t*>(bytes));
         }
@@ -261,8 +310,86 @@ Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
     }
     if (!device.is_cpu()) tensor = instance(env).executor.call(env, [&] { return tensor.to(device); });
     Napi::Object object = wrap_tensor(env, std::move(tensor));
-    Unwrap(object)->borrowed_ = borrowed;
+    TensorObject& wrapped = *Unwrap(object);
+    wrapped.borrowed_ = borrowed;
+    wrapped.detachable_ = detachable;
+    wrapped.writable_ = true;
     return object;
+  });
+}
+
+// fromPointer({ pointer, shape, dtype, device, stream, owner })
+Napi::Value TensorObject::from_pointer(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Options options(info[0], "Tensor.fromPointer", {"pointer", "shape", "dtype", "device", "stream", "owner"});
+    void* data = to_pointer(options.get("pointer"), options.where("pointer"));
+    std::vector<int64_t> shape = options.shape("shape");
+    at::ScalarType dtype = dtype_of(options.string("dtype", "float32"), options.where("dtype"));
+    at::Device device = device_of(options.string("device", "cpu"), options.where("device"));
+    std::optional<uint64_t> stream = to_stream(options.get("stream"), device, options.where("stream"));
+    Napi::Value owner = options.get("owner");
+    if (!owner.IsNull() && !owner.IsObject()) {
+      throw Error(ErrorKind::config, options.where("owner") + " must be the object that keeps the memory alive, or null "
+                                     "for memory that is never freed, got " + describe(owner));
+    }
+    std::shared_ptr<void> hold;
+    if (owner.IsObject()) {
+      std::shared_ptr<Keeper> keeper = instance(env).keeper;
+      hold = {nullptr, [keeper, id = keeper->keep(owner.As<Napi::Object>())](void*) { keeper->release(id); }};
+    }
+    hold = ordered_release(std::move(hold), device, stream);
+    at::Tensor tensor = instance(env).executor.call(env, [&] {
+      at::Tensor over = named("Tensor.fromPointer", [&] { return ops::from_memory(data, shape, dtype, device, hold); });
+      run_after(device, stream);
+      return over;
+    });
+    Napi::Object object = wrap_tensor(env, std::move(tensor));
+    Unwrap(object)->writable_ = true;
+    Unwrap(object)->set_steady();
+    return object;
+  });
+}
+
+// fromDLPack(capsule | { pointer, versioned })
+Napi::Value TensorObject::from_dlpack(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    ops::Imported imported = take_dlpack(info[0]);
+    Napi::Object object = wrap_tensor(env, std::move(imported.tensor));
+    Unwrap(object)->writable_ = !imported.read_only;
+    Unwrap(object)->set_steady();
+    return object;
+  });
+}
+
+// toDLPack({ stream, versioned })
+Napi::Value TensorObject::to_dlpack(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const at::Tensor& tensor = get("toDLPack: the tensor");
+    check_written("toDLPack: the tensor");
+    bool versioned = true;
+    std::optional<uint64_t> stream;
+    if (!info[0].IsUndefined()) {
+      Options options(info[0], "toDLPack", {"stream", "versioned"});
+      versioned = options.boolean("versioned", true);
+      stream = to_stream(options.get("stream"), tensor.device(), options.where("stream"));
+    }
+    if (stream) instance(env).executor.call(env, [&] { run_before(tensor.device(), stream); });
+    return wrap_dlpack(env, tensor, versioned, !writable_);
+  });
+}
+
+Napi::Value TensorObject::data_pointer(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const at::Tensor& tensor = receiver(info).get("Tensor: dataPointer");
+    if (!tensor.is_contiguous()) {
+      throw Error(ErrorKind::config, "Tensor: dataPointer is for row-major tensors, and this one came from DLPack with "
+                                     "other strides; copy it with `to` another dtype or through `data()`");
+    }
+    return Napi::BigInt::New(env, static_cast<uint64_t>(reinterpret_cast<uintptr_t>(tensor.const_data_ptr())));
   });
 }
 
@@ -291,19 +418,33 @@ Napi::Value TensorObject::data(const Napi::CallbackInfo& info) {
   return guarded_promise(env, [&]() -> Napi::Value {
     at::Tensor tensor = get("data: the tensor");
     if (borrowed_ != 0) {
+      std::shared_ptr<Keeper> keeper = instance(env).keeper;
+      if (being_written()) {  // the array comes when its numbers have
+        return instance(env).executor.submit(env, [] {},
+            [tensor, keeper, id = borrowed_](Napi::Env) { return keeper->value(id); });
+      }
       auto deferred = Napi::Promise::Deferred::New(env);
-      deferred.Resolve(instance(env).keeper->value(borrowed_));
+      deferred.Resolve(keeper->value(borrowed_));
       return deferred.Promise();
     }
-    return instance(env).executor.submit(env,
-        [tensor = std::move(tensor)] {
-          // Where nothing but this Tensor (one reference) and this job (another) can see the memory, nothing native
-          // will write to it while JavaScript reads. Anything else is copied here: the next job may change it.
-          bool alone = tensor.use_count() <= 2 && !borrows_memory(tensor) && tensor.storage().use_count() == 1;
-          at::Tensor host = tensor.cpu().contiguous();
-          return alone || !host.is_alias_of(tensor) ? host : host.clone();
-        },
+    return instance(env).executor.submit(env, [tensor = std::move(tensor)] { return host_of(tensor, 2); },
         to_typed_array);
+  });
+}
+
+// dataSync(): the same, now.
+Napi::Value TensorObject::data_sync(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const at::Tensor& tensor = get("dataSync: the tensor");
+    check_written("dataSync: the tensor");
+    if (borrowed_ != 0) return instance(env).keeper->value(borrowed_);
+    // What a network may be writing to, and what is on a device, is read in its turn.
+    if (steady_ && tensor.is_cpu()) {
+      OneThread one_thread;
+      return to_typed_array(env, host_of(tensor, 1));
+    }
+    return to_typed_array(env, instance(env).executor.call(env, [&] { return host_of(tensor, 1); }));
   });
 }
 
@@ -349,9 +490,27 @@ bool borrows_memory(const at::Tensor& tensor) {
 
 bool is_tensor(Napi::Value value) { return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag); }
 
-at::Tensor to_tensor(Napi::Value value, const std::string& where) {
+TensorObject& to_tensor_object(Napi::Value value, const std::string& where) {
   if (!is_tensor(value)) throw Error(ErrorKind::shape, where + " must be a Tensor, got " + describe(value));
-  return TensorObject::Unwrap(value.As<Napi::Object>())->get(where);
+  return *TensorObject::Unwrap(value.As<Napi::Object>());
+}
+
+void check_on_cpu(at::Device device, const std::string& where) {
+  if (device.is_cpu()) return;
+  throw Error(ErrorKind::config, where + " is on '" + device.str() + "', and synchronous calls compute on the CPU; use "
+                                         "the function of the same name without Sync");
+}
+
+at::Tensor to_readable(Napi::Value value, const std::string& where) {
+  const TensorObject& object = to_tensor_object(value, where);
+  const at::Tensor& tensor = object.get(where);
+  check_on_cpu(tensor.device(), where);
+  object.check_written(where);
+  return tensor;
+}
+
+at::Tensor to_tensor(Napi::Value value, const std::string& where) {
+  return to_tensor_object(value, where).get(where);
 }
 
 }  // namespace eam::addon

@@ -35,7 +35,8 @@ std::array<uint32_t, 4> philox_words(const std::array<uint32_t, 4>& counter, con
   return {word[0], word[1], word[2], word[3]};
 }
 
-at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::ScalarType dtype, at::Device device) {
+at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::ScalarType dtype, at::Device device,
+                         const at::Tensor& out) {
   kernel_dtype(dtype, "dtype");
   check_device(device);
   for (int64_t size : shape)
@@ -47,7 +48,7 @@ at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::Sc
   if (noise.streams.size() == 1) samples = {1, c10::multiply_integers(shape)};
   at::Tensor like = at::empty({1}, at::TensorOptions().dtype(dtype).device(device)).expand(samples);
   Noise generator{std::nullopt, noise};
-  return evaluate(PreparedCombination(like, "shape", {}, &generator, {1.0}), shape, dtype, device);
+  return evaluate(PreparedCombination(like, "shape", {}, &generator, {1.0}), shape, dtype, like.device(), out);
 }
 
 std::vector<double> philox_uniform(const PhiloxNoise& noise) {
@@ -63,7 +64,8 @@ at::Tensor affine(const std::vector<Term>& terms, const Noise* noise, const std:
   return affine_named(named, noise, noise_coefficients);
 }
 
-at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noise& noise, double terminal_time) {
+at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noise& noise, double terminal_time,
+                   const at::Tensor& out) {
   check_floating(x1, "x1");
   std::vector<double> endpoint, noise_coefficients;
   for (double time : checked_times(t, x1.size(0), terminal_time)) {
@@ -71,30 +73,33 @@ at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noi
     endpoint.push_back(c.endpoint);
     noise_coefficients.push_back(c.noise);
   }
-  return affine_named({{"x1", {x1, endpoint}}}, &noise, noise_coefficients);
+  return affine_named({{"x1", {x1, endpoint}}}, &noise, noise_coefficients, out);
 }
 
 at::Tensor terminal_gradient(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& reward_grad,
-                             double lambda, double time) {
+                             double lambda, double time, const at::Tensor& out) {
   check_finite(lambda, "lambda");
   if (!(time >= 0 && time < 1))
     throw Error(ErrorKind::config,
                 "time: found " + describe(time) + ", expected a time in [0, 1): the score divides by 1 − time");
   kernels::TerminalGradientCoefficients c = kernels::score_coefficients(time);
   return affine_named(
-      {{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}, {"rewardGrad", {reward_grad, {lambda}}}});
+      {{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}, {"rewardGrad", {reward_grad, {lambda}}}}, nullptr, {},
+      out);
 }
 
-at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise) {
+at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise,
+                           const at::Tensor& out) {
   check_step(t, h);
   kernels::MemorylessStepCoefficients c = kernels::memoryless_step_coefficients(t, h);
-  return affine_named({{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}}, &noise, {c.noise});
+  return affine_named({{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}}, &noise, {c.noise}, out);
 }
 
-at::Tensor lean_adjoint_step(const at::Tensor& adjoint, const at::Tensor& vjp, double t, double h) {
+at::Tensor lean_adjoint_step(const at::Tensor& adjoint, const at::Tensor& vjp, double t, double h,
+                             const at::Tensor& out) {
   check_step(t, h);
   kernels::LeanAdjointStepCoefficients c = kernels::lean_adjoint_step_coefficients(t, h);
-  return affine_named({{"adjoint", {adjoint, {c.adjoint}}}, {"vjp", {vjp, {c.vjp}}}});
+  return affine_named({{"adjoint", {adjoint, {c.adjoint}}}, {"vjp", {vjp, {c.vjp}}}}, nullptr, {}, out);
 }
 
 }  // namespace eam::ops

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 
@@ -56,6 +57,33 @@ void check_like(const at::Tensor& tensor, const std::string& name, const at::Ten
   if (tensor.device() != reference.device())
     throw Error(ErrorKind::shape, name + ": found on device '" + tensor.device().str() + "', expected '" +
                                       reference.device().str() + "' where " + reference_name + " is");
+}
+
+void check_output(const at::Tensor& out, const std::string& name, at::IntArrayRef shape, at::ScalarType dtype,
+                  at::Device device) {
+  if (!out.defined()) return;
+  if (!out.sizes().equals(shape))
+    throw Error(ErrorKind::shape, name + ": found shape " + describe(out.sizes()) + ", expected " + describe(shape) +
+                                      " as the result has");
+  if (out.scalar_type() != dtype)
+    throw Error(ErrorKind::shape, name + ": found dtype " + c10::toString(out.scalar_type()) + ", expected " +
+                                      c10::toString(dtype) + " as the result has");
+  if (out.device() != device)
+    throw Error(ErrorKind::shape, name + ": found on device '" + out.device().str() + "', expected '" + device.str() +
+                                      "' where the inputs are");
+  if (!out.is_contiguous())
+    throw Error(ErrorKind::shape, name + ": found a non-contiguous tensor, expected a contiguous one to write to");
+}
+
+void check_overlap(const at::Tensor& out, const std::string& name, const at::Tensor& input,
+                   const std::string& input_name) {
+  if (!out.defined() || out.device() != input.device()) return;
+  // By address: two typed arrays over one buffer are two storages to LibTorch.
+  auto begin = [](const at::Tensor& tensor) { return reinterpret_cast<uintptr_t>(tensor.const_data_ptr()); };
+  if (begin(out) >= begin(input) + input.nbytes() || begin(input) >= begin(out) + out.nbytes()) return;
+  if (begin(out) == begin(input) && out.scalar_type() == input.scalar_type()) return;
+  throw Error(ErrorKind::config, name + ": found memory that overlaps " + input_name +
+                                     ", expected memory of its own or exactly that of an input of the same dtype");
 }
 
 void check_updatable(const at::Tensor& tensor, const std::string& name) {

@@ -20,6 +20,14 @@ void check_floating(const at::Tensor& tensor, const std::string& name);
 void check_like(const at::Tensor& tensor, const std::string& name, const at::Tensor& reference,
                 const std::string& reference_name);
 
+// `out`, where it is defined, can take a result of this shape, dtype and device.
+void check_output(const at::Tensor& out, const std::string& name, at::IntArrayRef shape, at::ScalarType dtype,
+                  at::Device device);
+
+// An elementwise kernel may write `out` while it reads `input`: they share no memory, or element by element the same.
+void check_overlap(const at::Tensor& out, const std::string& name, const at::Tensor& input,
+                   const std::string& input_name);
+
 // A float32 tensor that can be updated in place.
 void check_updatable(const at::Tensor& tensor, const std::string& name);
 

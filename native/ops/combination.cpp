@@ -54,6 +54,7 @@ PreparedCombination::PreparedCombination(const at::Tensor& reference, const std:
     const auto& [name, term] = all[k];
     check_like(term.tensor, name, reference, reference_name);
     tensors_.push_back(term.tensor.detach().contiguous());
+    names_.push_back(name);
     arguments_.data[k] = tensors_.back().const_data_ptr();
     arguments_.dtype[k] = kernel_dtype(term.tensor.scalar_type(), name);
     append_row(table, term.coefficients, samples, name);
@@ -82,9 +83,15 @@ PreparedCombination::PreparedCombination(const at::Tensor& reference, const std:
   }
 }
 
+void PreparedCombination::check_overlap(const at::Tensor& out, const std::string& name) const {
+  for (size_t k = 0; k < tensors_.size(); ++k) ops::check_overlap(out, name, tensors_[k], names_[k]);
+}
+
 at::Tensor evaluate(const PreparedCombination& combination, at::IntArrayRef shape, at::ScalarType dtype,
-                    at::Device device) {
-  at::Tensor out = at::empty(shape, at::TensorOptions().dtype(dtype).device(device));
+                    at::Device device, const at::Tensor& given) {
+  check_output(given, "out", shape, dtype, device);
+  combination.check_overlap(given, "out");
+  at::Tensor out = given.defined() ? given : at::empty(shape, at::TensorOptions().dtype(dtype).device(device));
   const kernels::Combination& arguments = combination.arguments();
   kernels::DType out_dtype = kernel_dtype(dtype, "dtype");
   void* data = out.mutable_data_ptr();
@@ -102,11 +109,11 @@ at::Tensor evaluate(const PreparedCombination& combination, at::IntArrayRef shap
 }
 
 at::Tensor affine_named(const std::vector<NamedTerm>& terms, const Noise* noise,
-                        const std::vector<double>& noise_coefficients) {
+                        const std::vector<double>& noise_coefficients, const at::Tensor& out) {
   if (terms.empty()) throw Error(ErrorKind::shape, "terms: found none, expected at least one");
   const at::Tensor& first = terms.front().term.tensor;
   PreparedCombination combination(first, terms.front().name, terms, noise, noise_coefficients);
-  return evaluate(combination, first.sizes(), first.scalar_type(), first.device());
+  return evaluate(combination, first.sizes(), first.scalar_type(), first.device(), out);
 }
 
 }  // namespace eam::ops

@@ -26,11 +26,13 @@ class PreparedCombination {
                       const std::vector<std::vector<double>>& extra = {});
 
   const kernels::Combination& arguments() const { return arguments_; }
+  void check_overlap(const at::Tensor& out, const std::string& name) const;
   const double* extra(size_t row) const { return extra_ + row * static_cast<size_t>(arguments_.samples); }
 
  private:
   kernels::Combination arguments_;
   std::vector<at::Tensor> tensors_;
+  std::vector<std::string> names_;
   at::Tensor table_;  // coefficients, noise coefficients, extra rows, streams: 64 bits each, on the tensors' device
   const double* extra_ = nullptr;
 };
@@ -38,12 +40,12 @@ class PreparedCombination {
 // One stream, or one a sample.
 void check_streams(const PhiloxNoise& noise, int64_t samples, const std::string& name);
 
-// The combination into a new tensor.
+// The combination into `out`, or a new tensor where that is not defined.
 at::Tensor evaluate(const PreparedCombination& combination, at::IntArrayRef shape, at::ScalarType dtype,
-                    at::Device device);
+                    at::Device device, const at::Tensor& out = {});
 
 // What affine does, with names for the errors; the result is like the first term.
 at::Tensor affine_named(const std::vector<NamedTerm>& terms, const Noise* noise = nullptr,
-                        const std::vector<double>& noise_coefficients = {});
+                        const std::vector<double>& noise_coefficients = {}, const at::Tensor& out = {});
 
 }  // namespace eam::ops

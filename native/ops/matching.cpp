@@ -44,7 +44,8 @@ std::vector<double> squared_errors(const kernels::Regression& regression, at::De
 }
 
 Loss regress_named(const at::Tensor& velocity, const std::vector<NamedTerm>& target, const Noise* noise,
-                   const std::vector<double>& noise_coefficients, const std::vector<double>& weights) {
+                   const std::vector<double>& noise_coefficients, const std::vector<double>& weights,
+                   const at::Tensor& grad = {}) {
   check_floating(velocity, "velocity");
   int64_t samples = velocity.size(0);
   int64_t elements = velocity.numel() / samples;
@@ -57,7 +58,11 @@ Loss regress_named(const at::Tensor& velocity, const std::vector<NamedTerm>& tar
   PreparedCombination combination(velocity, "velocity", target, noise, noise_coefficients, {grad_scale});
 
   at::Tensor contiguous = velocity.detach().contiguous();
-  Loss result{0, std::vector<float>(static_cast<size_t>(samples)), at::empty(velocity.sizes(), contiguous.options())};
+  check_output(grad, "grad", velocity.sizes(), velocity.scalar_type(), velocity.device());
+  check_overlap(grad, "grad", contiguous, "velocity");
+  combination.check_overlap(grad, "grad");
+  Loss result{0, std::vector<float>(static_cast<size_t>(samples)),
+              grad.defined() ? grad : at::empty(velocity.sizes(), contiguous.options())};
   kernels::Regression regression;
   regression.target = combination.arguments();
   regression.velocity = contiguous.const_data_ptr();
@@ -77,7 +82,7 @@ Loss regress_named(const at::Tensor& velocity, const std::vector<NamedTerm>& tar
 }  // namespace
 
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
-                   const std::vector<double>& t, const Noise& noise, const Matching& matching) {
+                   const std::vector<double>& t, const Noise& noise, const Matching& matching, const at::Tensor& grad) {
   check_floating(velocity, "velocity");
   if (!(matching.C > 0.5) || !std::isfinite(matching.C))
     throw Error(ErrorKind::config, "C: found " + describe(matching.C) + ", expected a finite number above 0.5");
@@ -94,11 +99,11 @@ Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::T
                                                                 : kernels::adjoint_matching_weight(time, matching.cap));
   }
   return regress_named(velocity, {{"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}}, &noise,
-                       noise_coefficients, weights);
+                       noise_coefficients, weights, grad);
 }
 
-Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise) {
-  return regress_named(velocity, {{"x1", {x1, {1.0}}}}, &noise, {-1.0}, {1.0});
+Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise, const at::Tensor& grad) {
+  return regress_named(velocity, {{"x1", {x1, {1.0}}}}, &noise, {-1.0}, {1.0}, grad);
 }
 
 Loss regress_velocity(const at::Tensor& velocity, const std::vector<Term>& target, const Noise* noise,

@@ -14,6 +14,9 @@
 // ErrorKind::shape or ::config, the message names the argument), then dispatched to native/kernels.
 // Tensors are [B, …], B ≥ 1, of floating dtype, contiguous or made so; t has one entry a sample. Nothing here is
 // recorded by autograd: a loss comes with its gradient, which velocity.backward(grad) passes on.
+//
+// `out` (a loss's `grad`), where it is defined, is written to and returned instead of a new tensor: of the result's
+// shape, dtype and device, contiguous, either apart from every input or exactly one of them.
 namespace eam::ops {
 
 // The schedule at t in [0, 1] for base variance 2C − 1, C > ½ (at t = 0 the drift and σ² are infinite).
@@ -36,7 +39,8 @@ struct Noise {
   PhiloxNoise philox;
 };
 
-at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::ScalarType dtype, at::Device device);
+at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::ScalarType dtype, at::Device device,
+                         const at::Tensor& out = {});
 
 // One uniform in (0, 1) a stream: the first word of block 0.
 std::vector<double> philox_uniform(const PhiloxNoise& noise);
@@ -54,11 +58,12 @@ at::Tensor affine(const std::vector<Term>& terms, const Noise* noise = nullptr,
 
 // x_t of the forward process. terminal_time 1 (x1 is data): t x1 + (1−t) ε. t* < 1 (x1 is Y at t*):
 // (t/t*) Y + sqrt((1−t)² − (t/t*)² (1−t*)²) ε, for t ≤ t*.
-at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noise& noise, double terminal_time = 1);
+at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noise& noise, double terminal_time = 1,
+                   const at::Tensor& out = {});
 
 // G = λ reward_grad + (time·velocity − x)/(1 − time), the score from the velocity at `time` in [0, 1). Dtype of x.
 at::Tensor terminal_gradient(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& reward_grad,
-                             double lambda, double time);
+                             double lambda, double time, const at::Tensor& out = {});
 
 enum class Weighting { velocity, adjoint_matching };
 
@@ -80,10 +85,11 @@ struct Loss {
 // The fused EAM loss: v̂ is rebuilt in registers from x1 (Y where terminal_time < 1), G and the noise that x_t was
 // made with. t in [0, terminal_time].
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
-                   const std::vector<double>& t, const Noise& noise, const Matching& matching);
+                   const std::vector<double>& t, const Noise& noise, const Matching& matching, const at::Tensor& grad = {});
 
 // Flow matching through the same kernel: v̂ = x1 − ε.
-Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise);
+Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise,
+                        const at::Tensor& grad = {});
 
 // The general form behind both: v̂ = Σ_k c_k[b] x_k + c_ε[b] ε, weight w[b].
 Loss regress_velocity(const at::Tensor& velocity, const std::vector<Term>& target, const Noise* noise,
@@ -91,10 +97,12 @@ Loss regress_velocity(const at::Tensor& velocity, const std::vector<Term>& targe
 
 // Adjoint Matching's memoryless Euler–Maruyama step (arXiv 2409.08861): x + h(2v − x/(t+h)) + √h σ ε,
 // σ² = 2(1−t+h)/(t+h).
-at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise);
+at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise,
+                           const at::Tensor& out = {});
 
 // a + h(2 vjp − a/(t+h)), vjp = aᵀ ∂v_pre/∂x at (x_t, t).
-at::Tensor lean_adjoint_step(const at::Tensor& adjoint, const at::Tensor& vjp, double t, double h);
+at::Tensor lean_adjoint_step(const at::Tensor& adjoint, const at::Tensor& vjp, double t, double h,
+                             const at::Tensor& out = {});
 
 // Multi-tensor updates over contiguous float32 parameters, one pass each.
 double global_norm(const std::vector<at::Tensor>& gradients);  // fixed reduction order; may be non-finite

@@ -1,0 +1,127 @@
+#include "ops/dlpack.h"
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ops/checks.h"
+#include "ops/error.h"
+
+#ifdef EAM_WITH_CUDA
+#include <cuda_runtime_api.h>
+#endif
+
+namespace eam::ops {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::config, what); }
+
+at::ScalarType dtype_of(DLDataType dtype) {
+  if (dtype.lanes == 1) {
+    if (dtype.code == kDLFloat && dtype.bits == 16) return at::kHalf;
+    if (dtype.code == kDLFloat && dtype.bits == 32) return at::kFloat;
+    if (dtype.code == kDLFloat && dtype.bits == 64) return at::kDouble;
+    if (dtype.code == kDLBfloat && dtype.bits == 16) return at::kBFloat16;
+    if (dtype.code == kDLInt && dtype.bits == 32) return at::kInt;
+    if (dtype.code == kDLInt && dtype.bits == 64) return at::kLong;
+  }
+  refuse("the capsule: found dtype code " + std::to_string(dtype.code) + " of " + std::to_string(dtype.bits) +
+         " bits and " + std::to_string(dtype.lanes) +
+         " lanes, expected float16, float32, float64, bfloat16, int32 or int64");
+}
+
+at::Device device_of(DLDevice device) {
+  if (device.device_type == kDLCPU || device.device_type == kDLCUDAHost) return at::kCPU;
+  if (device.device_type == kDLCUDA && device.device_id >= 0 && device.device_id < 128)
+    return {at::kCUDA, static_cast<c10::DeviceIndex>(device.device_id)};
+  refuse("the capsule: found DLPack device type " + std::to_string(device.device_type) + ", number " +
+         std::to_string(device.device_id) + ", expected kDLCPU, kDLCUDAHost or kDLCUDA");
+}
+
+// CUDA only: an address that is no memory of the device would end in an error that poisons the whole process.
+void check_memory(const void* data, at::Device device) {
+#ifdef EAM_WITH_CUDA
+  if (!device.is_cuda()) return;
+  cudaPointerAttributes attributes{};
+  cudaError_t status = cudaPointerGetAttributes(&attributes, data);
+  bool on_device = attributes.type == cudaMemoryTypeManaged ||
+                   (attributes.type == cudaMemoryTypeDevice && attributes.device == device.index());
+  if (status != cudaSuccess || !on_device) refuse("the memory: it is not on '" + device.str() + "'");
+#else
+  (void)data, (void)device;
+#endif
+}
+
+at::Tensor over(void* data, at::IntArrayRef shape, std::optional<at::IntArrayRef> strides, at::ScalarType dtype,
+                at::Device device, std::shared_ptr<void> owner) {
+  check_device(device);
+  int64_t left = INT64_MAX / 8;  // an element has at most 8 bytes, and LibTorch counts bytes in int64
+  bool empty = false;
+  for (int64_t size : shape) {
+    if (size < 0) refuse("the sizes: found " + describe(shape) + ", expected none below 0");
+    empty = empty || size == 0;
+    if (size > left) refuse("the sizes: found " + describe(shape) + ", which are too many elements");
+    if (size > 0) left /= size;
+  }
+  if (strides) {
+    for (int64_t stride : *strides)
+      if (stride < 0) refuse("the strides: found " + describe(*strides) + ", expected none below 0");
+  }
+  if (empty) return at::empty(shape, at::TensorOptions(dtype).device(device));
+  if (!data) refuse("the memory: found a null pointer");
+  if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(dtype) != 0)
+    refuse("the memory: found an address that is no multiple of " + std::to_string(c10::elementSize(dtype)) +
+           ", the dtype's size");
+  check_memory(data, device);
+  auto blob = at::for_blob(data, shape);
+  if (strides) blob.strides(*strides);
+  return blob.deleter([owner = std::move(owner)](void*) mutable { owner.reset(); })
+      .options(at::TensorOptions(dtype).device(device))
+      .target_device(device)
+      .make_tensor();
+}
+
+at::Tensor view_of(const DLTensor& tensor, std::shared_ptr<void> owner) {
+  if (tensor.ndim < 0 || tensor.ndim > 64)
+    refuse("the capsule: found " + std::to_string(tensor.ndim) + " dimensions, expected 0 to 64");
+  if (tensor.ndim > 0 && !tensor.shape) refuse("the capsule: found no sizes for its dimensions");
+  at::ScalarType dtype = dtype_of(tensor.dtype);
+  at::Device device = device_of(tensor.device);
+  at::IntArrayRef shape(tensor.shape, static_cast<size_t>(tensor.ndim));
+  std::optional<at::IntArrayRef> strides;
+  if (tensor.strides) strides.emplace(tensor.strides, static_cast<size_t>(tensor.ndim));
+  void* data = tensor.data ? static_cast<char*>(tensor.data) + tensor.byte_offset : nullptr;
+  return over(data, shape, strides, dtype, device, std::move(owner));
+}
+
+template <class Managed>
+std::shared_ptr<void> owner_of(Managed* managed) {
+  return {managed, [](Managed* self) {
+            if (self->deleter) self->deleter(self);
+          }};
+}
+
+}  // namespace
+
+Imported from_dlpack(DLManagedTensor* managed) {
+  return {view_of(managed->dl_tensor, owner_of(managed)), false};
+}
+
+Imported from_dlpack(DLManagedTensorVersioned* managed) {
+  std::shared_ptr<void> owner = owner_of(managed);
+  if (managed->version.major != DLPACK_MAJOR_VERSION)
+    refuse("the capsule: found DLPack version " + std::to_string(managed->version.major) + "." +
+           std::to_string(managed->version.minor) + ", expected " + std::to_string(DLPACK_MAJOR_VERSION) + ".x");
+  bool read_only = (managed->flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0;
+  return {view_of(managed->dl_tensor, std::move(owner)), read_only};
+}
+
+at::Tensor from_memory(void* data, at::IntArrayRef shape, at::ScalarType dtype, at::Device device,
+                       std::shared_ptr<void> owner) {
+  return over(data, shape, std::nullopt, dtype, device, std::move(owner));
+}
+
+}  // namespace eam::ops

@@ -1,0 +1,24 @@
+#pragma once
+
+#ifdef EAM_WITH_CUDA
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+// Order between LibTorch's stream on a device and the stream of somebody else, without waiting on the host. `stream` is
+// a cudaStream_t as a number, or what the array API standard calls 1 (the legacy default stream) and 2 (the thread's).
+namespace eam::ops {
+
+// What LibTorch runs on `device` from here on comes after what `stream` holds now.
+void run_after(at::Device device, uint64_t stream);
+
+// What `stream` runs from here on comes after what LibTorch has been given on `device` so far.
+void run_before(at::Device device, uint64_t stream);
+
+// Waits on the host for what LibTorch has been given on `device` so far.
+void finish(at::Device device);
+
+}  // namespace eam::ops
+
+#endif
