@@ -50,8 +50,8 @@ export type FidelitySettings = z.output<typeof fidelitySchema>;
 /** What each algorithm is run with unless told otherwise; docs/fidelity.md says how they were chosen. */
 export const fidelityPresets = {
   eam: {
-    algorithm: { name: 'eam', steps: 8, renoisings: 4, delta: 0.1, C: 1, rewardThroughDenoiser: true },
-    optimizer: { learningRate: 2e-3, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
+    algorithm: { name: 'eam', steps: 8, renoisings: 4, delta: 0.05, C: 1, rewardThroughDenoiser: true },
+    optimizer: { learningRate: 5e-3, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
     steps: 600,
     batch: 256,
     evaluateEvery: 100,
