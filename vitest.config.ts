@@ -1,6 +1,10 @@
+import { fileURLToPath } from 'node:url';
+
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  // The examples import the package by its name: here that is its source.
+  resolve: { alias: [{ find: /^eam-torch$/, replacement: fileURLToPath(new URL('lib/index.ts', import.meta.url)) }] },
   test: {
     include: ['test/**/*.test.ts'],
     // One process a file, one at a time: an addon that aborts takes down its own file only, and LibTorch's threads
