@@ -19,26 +19,38 @@ const manifestSchema = z.strictObject({
   ),
 });
 
+const manifestText = (manifest: unknown): string => `${JSON.stringify(manifest, null, 2)}\n`;
+
 /** A checkpoint on disk. */
 export interface Checkpoint {
   step: number;
   directory: string;
 }
 
-/** The checkpoints below `root`, oldest first. Half-written ones (`step-N.tmp`) are not among them. */
+/** The checkpoints below `root`, oldest first. Half-written and half-removed ones (`step-N.tmp`) are not among them. */
 export async function listCheckpoints(root: string): Promise<Checkpoint[]> {
-  const names = await readdir(root).catch(() => [] as string[]);
-  return names
+  return (await namesIn(root))
     .flatMap((name) => {
-      const match = /^step-(\d+)$/.exec(name);
+      const match = /^step-(0|[1-9]\d{0,14})$/.exec(name);
       return match ? [{ step: Number(match[1]), directory: join(root, name) }] : [];
     })
     .sort((a, b) => a.step - b.step);
 }
 
+/** No folder has no names; one that cannot be read is an error: a run must not start anew for want of a permission. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code!)) return [];
+    throw new CheckpointError(`cannot read ${folder}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 /**
  * Writes checkpoint `step` so that it is either whole or absent: files are written aside, synced, listed with their
- * SHA-256 in a manifest, and the directory is renamed into place last. Then the oldest beyond `keep` are removed.
+ * SHA-256 in a manifest, and the directory is renamed into place last. Then the oldest beyond `keep` are removed, and
+ * what killed processes left half-written.
  *
  * @throws CheckpointError where it cannot be written
  * @param write puts the checkpoint's files, without subdirectories, into the directory it is given
@@ -66,27 +78,48 @@ export async function writeCheckpoint(
       await sync(path);
       files[name] = { bytes: (await stat(path)).size, sha256: await sha256(path) };
     }
-    await writeSynced(join(aside, manifestName), `${JSON.stringify({ format: 1, step, files }, null, 2)}\n`);
+    await writeSynced(join(aside, manifestName), manifestText({ format: 1, step, files }));
     await sync(aside);
     await rename(aside, directory);
     await sync(root);
+    await sync(dirname(root));
   } catch (error) {
     await rm(aside, { recursive: true, force: true }).catch(() => undefined);
     throw new CheckpointError(`checkpoint ${directory} could not be written: ${(error as Error).message}`, {
       cause: error,
     });
   }
-  for (const { directory: old } of (await listCheckpoints(root)).slice(0, -keep)) {
-    await rm(old, { recursive: true, force: true });
+  try {
+    await makeRoom(root, step, keep);
+  } catch (error) {
+    throw new CheckpointError(`checkpoint ${directory} is written, but older ones could not be removed: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
   return { step, directory };
 }
 
+async function makeRoom(root: string, step: number, keep: number): Promise<void> {
+  // Later ones are damaged: the run was resumed from before them. They must not make this one give way.
+  const written = (await listCheckpoints(root)).filter((checkpoint) => checkpoint.step <= step);
+  // Renamed first: a process killed while it removes one leaves no half of a checkpoint under a checkpoint's name.
+  for (const { directory } of written.slice(0, -keep)) await rename(directory, `${directory}.tmp`);
+  for (const name of await namesIn(root)) {
+    if (/^step-\d+\.tmp$/.test(name)) await rm(join(root, name), { recursive: true, force: true });
+  }
+}
+
+/** Whether `directory` says that it is a checkpoint, whole or not. */
+export async function hasManifest(directory: string): Promise<boolean> {
+  return (await namesIn(directory)).includes(manifestName);
+}
+
 /**
  * Checks every file of a checkpoint against its manifest.
+ * @param required files that must be among them
  * @throws CheckpointError naming the file that is missing, of another size or changed
  */
-export async function verifyCheckpoint(directory: string): Promise<Checkpoint> {
+export async function verifyCheckpoint(directory: string, required: readonly string[] = []): Promise<Checkpoint> {
   const fail = (problem: string, cause?: unknown): never => {
     throw new CheckpointError(`checkpoint ${directory} cannot be used: ${problem}`, { cause });
   };
@@ -104,11 +137,20 @@ export async function verifyCheckpoint(directory: string): Promise<Checkpoint> {
   }
   const parsed = manifestSchema.safeParse(json);
   if (!parsed.success) return fail(`${manifestName} is not a manifest of format 1: ${parsed.error.issues[0]!.message}`);
+  // Nothing vouches for the manifest itself, so it has to be what was written to the letter: no key twice, no byte less.
+  if (text !== manifestText(json)) fail(`${manifestName} was changed since it was written`);
   for (const [name, expected] of Object.entries(parsed.data.files)) {
     const path = join(directory, name);
-    const found = await stat(path).catch((error: Error) => fail(`${name} is missing`, error));
+    const found = await stat(path).catch((error: NodeJS.ErrnoException) =>
+      fail(error.code === 'ENOENT' ? `${name} is missing` : `${name} cannot be read (${error.message})`, error),
+    );
+    if (!found.isFile()) fail(`${name} is not a regular file`);
     if (found.size !== expected.bytes) fail(`${name} has ${found.size} bytes, expected ${expected.bytes}`);
-    if ((await sha256(path)) !== expected.sha256) fail(`${name} does not match its checksum`);
+    const found256 = await sha256(path).catch((error: Error) => fail(`${name} cannot be read (${error.message})`, error));
+    if (found256 !== expected.sha256) fail(`${name} does not match its checksum`);
+  }
+  for (const name of required) {
+    if (!Object.hasOwn(parsed.data.files, name)) fail(`${name} is not listed in ${manifestName}`);
   }
   return { step: parsed.data.step, directory };
 }
@@ -121,9 +163,11 @@ export async function newestWholeCheckpoint(
   root: string,
   onRejected?: (error: CheckpointError) => void,
 ): Promise<Checkpoint | undefined> {
-  for (const { directory } of (await listCheckpoints(root)).reverse()) {
+  for (const { step, directory } of (await listCheckpoints(root)).reverse()) {
     try {
-      return await verifyCheckpoint(directory);
+      const checkpoint = await verifyCheckpoint(directory);
+      if (checkpoint.step === step) return checkpoint;
+      throw new CheckpointError(`checkpoint ${directory} cannot be used: its ${manifestName} is of step ${checkpoint.step}`);
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
       onRejected?.(error);
@@ -132,12 +176,20 @@ export async function newestWholeCheckpoint(
   return undefined;
 }
 
-/** Replaces a file in one step: a reader, or a run killed here, sees the old one or the new one. */
+/**
+ * Replaces a file in one step: a reader, or a run killed here, sees the old one or the new one.
+ * @throws CheckpointError where it cannot be written; the old one is then what it was
+ */
 export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
   const aside = `${path}.tmp`;
-  await writeSynced(aside, data);
-  await rename(aside, path);
-  await sync(dirname(path));
+  try {
+    await writeSynced(aside, data);
+    await rename(aside, path);
+    await sync(dirname(path));
+  } catch (error) {
+    await rm(aside, { force: true }).catch(() => undefined);
+    throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 async function writeSynced(path: string, data: string | Uint8Array): Promise<void> {
@@ -150,6 +202,9 @@ async function sync(path: string): Promise<void> {
   const file = await open(path, 'r');
   try {
     await file.sync();
+  } catch (error) {
+    // Some file systems have nothing to sync in a folder, and say so.
+    if ((error as NodeJS.ErrnoException).code !== 'EINVAL' || !(await file.stat()).isDirectory()) throw error;
   } finally {
     await file.close();
   }

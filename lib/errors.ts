@@ -32,7 +32,7 @@ export class ConfigError extends EamError {
   }
 }
 
-/** A file of weights or a checkpoint that is missing, incomplete, damaged or of another model. */
+/** A file of weights, of a checkpoint or of a run that is missing, incomplete, damaged, of another model, or cannot be written. */
 export class CheckpointError extends EamError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_EAM_CHECKPOINT', message, options);

@@ -3,9 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { createAlgorithm } from './algorithms.js';
-import { listCheckpoints } from './checkpoints.js';
 import { finetuneSchema, type FinetuneConfig } from './config/finetune.js';
-import { readJson } from './config/read.js';
 import { validate } from './config/validate.js';
 import { DriftProbe } from './drift.js';
 import { suppress, suppressedBy } from './errors.js';
@@ -53,14 +51,6 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   } finally {
     model.dispose();
   }
-}
-
-/** Whether `path` holds a run that was killed before it wrote a checkpoint: it goes on from step 0. */
-async function stoppedBeforeFirstCheckpoint(path: string): Promise<boolean> {
-  if ((await listCheckpoints(join(path, 'checkpoints'))).length) return false;
-  // A model's directory has a config.json too, which must not be written over.
-  const record = await readJson(join(path, 'config.json')).catch(() => undefined);
-  return finetuneSchema.safeParse(record).success;
 }
 
 class FinetuneJob {
@@ -120,13 +110,13 @@ class FinetuneJob {
 
   async #open(): Promise<void> {
     const { config, options } = this;
-    const restarted = options.resume && (await stoppedBeforeFirstCheckpoint(config.output));
+    const isRecord = (json: unknown) => finetuneSchema.safeParse(json).success;
+    const restarted = options.resume ? await RunDirectory.withoutCheckpoint(config.output, 'config.json', isRecord) : undefined;
     const resumed =
       options.resume && !restarted
         ? await RunDirectory.withCheckpoint(config.output, (error) => this.#observer.note(`passed over: ${error.message}`))
         : undefined;
-    this.#directory =
-      resumed?.directory ?? (restarted ? RunDirectory.existing(config.output) : await RunDirectory.create(config.output));
+    this.#directory = resumed?.directory ?? restarted ?? (await RunDirectory.create(config.output));
     this.#trainer = new Trainer({
       model: this.model,
       reward: this.reward,
@@ -139,7 +129,7 @@ class FinetuneJob {
     });
     if (resumed) {
       await this.#trainer.resume(resumed.checkpoint.directory);
-      await this.#directory.rewindMetrics(this.#trainer.step);
+      await this.#directory.rewindMetrics(this.#trainer.step, this.#trainer.last);
       this.#observer.note(`resuming ${this.#directory.path} at step ${this.#trainer.step}`);
     } else if (restarted) {
       await this.#directory.rewindMetrics(0);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
@@ -14,7 +15,7 @@ import { validate } from './config/validate.js';
 import { EpochOrder } from './data/epochs.js';
 import { loadMnist, type LabelledImages } from './data/mnist.js';
 import { Purpose, RandomStream, streamOf } from './data/random.js';
-import { NonFiniteError } from './errors.js';
+import { NonFiniteError, suppress } from './errors.js';
 import { newDigitsModel } from './models/digits.js';
 import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
@@ -25,7 +26,7 @@ import { disposeAll, saveTensors } from './safetensors.js';
 import { cyclePrompts, encodeGrid, sampleImages } from './sampler.js';
 import { learningRateAt } from './schedule.js';
 import type { Tensor } from './tensor.js';
-import { averagedWeights, readTrainingState, writeTrainingState } from './training-state.js';
+import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } from './training-state.js';
 
 /** Of {@link finetune} and {@link pretrain}. */
 export interface JobOptions {
@@ -43,6 +44,15 @@ export interface PretrainResult {
   accuracy?: number;
 }
 
+/** The run's configuration, written first of all. config.json is the model's, and is written last. */
+const recordFile = 'recipe.json';
+const weightsFile = 'model.safetensors';
+
+const schemas: Readonly<Record<Config['model']['type'], z.ZodType<Config>>> = {
+  digits: pretrainDigitsSchema,
+  'digit-classifier': pretrainClassifierSchema,
+};
+
 /** Skipped updates in a row after which a run stops. */
 const patience = 10;
 
@@ -51,10 +61,9 @@ const patience = 10;
  * @throws ConfigError for a configuration that is not valid, the signal's reason when aborted (after a checkpoint)
  */
 export async function pretrain(config: unknown, options: JobOptions = {}): Promise<PretrainResult> {
-  const kinds = { digits: pretrainDigitsSchema, 'digit-classifier': pretrainClassifierSchema };
   const kind = z.object({ model: z.object({ type: z.enum(['digits', 'digit-classifier']) }) });
   const { type } = validate(kind, config, 'pretrain configuration').model;
-  const checked = validate(kinds[type] as z.ZodType<PretrainDigitsConfig | PretrainClassifierConfig>, config, 'pretrain configuration');
+  const checked = validate(schemas[type], config, 'pretrain configuration');
   return 'labelDropout' in checked ? pretrainDigits(checked, options) : pretrainClassifier(checked, options);
 }
 
@@ -190,25 +199,44 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
   let step = 0;
   let saved = -1;
   let seconds = 0;
+  let skippedInARow = 0;
+  let last: ({ step: number } & Record<string, unknown>) | undefined;
+  // What the images of a position depend on, besides the seed.
+  const source = fingerprint({ name: config.data.name, heldOut: config.data.heldOut });
+  // A model that is finished is not begun again in its place.
+  const isRecord = (json: unknown) =>
+    schemas[config.model.type].safeParse(json).success && !existsSync(join(config.output, weightsFile));
+  const restarted = options.resume ? await RunDirectory.withoutCheckpoint(config.output, recordFile, isRecord) : undefined;
   let run: RunDirectory;
-  if (options.resume) {
+  if (restarted) {
+    run = restarted;
+    await run.rewindMetrics(0);
+    observer.note(`resuming ${run.path}, which was stopped before its first checkpoint, at step 0`);
+  } else if (options.resume) {
     const resumed = await RunDirectory.withCheckpoint(config.output, (error) => observer.note(`passed over: ${error.message}`));
     run = resumed.directory;
-    const state = await readTrainingState(resumed.checkpoint.directory, { seed, batch: config.batch }, task.load, optimizer);
+    const own = { seed, batch: config.batch, source };
+    const state = await readTrainingState(resumed.checkpoint.directory, own, task.load, optimizer);
     step = saved = state.step;
     seconds = state.totals['seconds'] ?? 0;
-    await run.rewindMetrics(step);
+    skippedInARow = state.badInARow;
+    await run.rewindMetrics(step, state.last);
     observer.note(`resumed ${run.path} at step ${step}`);
   } else {
     run = await RunDirectory.create(config.output);
     observer.note(`writing to ${run.path}`);
   }
+  // First of all: by it a killed run is known, and resumed from its directory alone.
+  await run.write(recordFile, `${JSON.stringify({ ...config, output: run.path }, null, 2)}\n`);
 
   const save = async () => {
     if (saved === step) return;
     await writeCheckpoint(run.checkpoints, step, config.checkpoints.keep, async (directory) => {
       const weights = task.weights();
-      const state = { step, seed: String(seed), position: step * config.batch, algorithm: {}, totals: { seconds } };
+      const state = {
+        step, seed: String(seed), position: step * config.batch, source, badInARow: skippedInARow, last: last ?? null,
+        algorithm: {}, totals: { seconds },
+      };
       try {
         await writeTrainingState(directory, state, weights, optimizer);
       } finally {
@@ -219,7 +247,6 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
   };
 
   observer.begin(config.steps, step);
-  let skippedInARow = 0;
   try {
     while (step < config.steps) {
       const start = performance.now();
@@ -227,20 +254,22 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
       const learningRate = learningRateAt(config.optimizer, step, config.steps);
       const { gradNorm, skipped } = await optimizer.step(learningRate, config.optimizer.clip);
       skippedInARow = skipped ? skippedInARow + 1 : 0;
-      if (skippedInARow === patience) {
-        throw new NonFiniteError(`the gradient was not finite in ${patience} steps in a row, up to step ${step}; try a lower optimizer.learningRate`);
-      }
       step++;
       seconds += (performance.now() - start) / 1000;
-      await run.appendMetrics({ step, loss, ...(accuracy !== undefined && { accuracy }), gradNorm, learningRate, seconds });
+      last = { step, loss, ...(accuracy !== undefined && { accuracy }), gradNorm, learningRate, seconds };
+      await run.appendMetrics(last);
+      if (skippedInARow >= patience) {
+        throw new NonFiniteError(`the gradient was not finite in ${skippedInARow} steps in a row, up to step ${step}; try a lower optimizer.learningRate`);
+      }
       observer.advance(step, { loss, ...(accuracy !== undefined && { accuracy }) });
-      if (step % config.checkpoints.every === 0) await save();
       if (task.drawSamples && 'samples' in config && config.samples.every && step % config.samples.every === 0) {
         await run.writeSamples(step, await task.drawSamples(optimizer));
       }
+      // Last: what a step leaves behind is there when its checkpoint is.
+      if (step % config.checkpoints.every === 0) await save();
     }
   } catch (error) {
-    await save().catch((failure: Error) => observer.note(failure.message));
+    await save().catch((failure: unknown) => suppress(error, failure));
     throw error;
   } finally {
     observer.end();
@@ -265,7 +294,7 @@ async function finish(config: Config, task: Task, run: RunDirectory, observer: J
   const stored: Record<string, Tensor> = {};
   try {
     for (const [name, tensor] of Object.entries(own)) stored[name] = await tensor.to({ dtype: config.storage, device: 'cpu' });
-    await saveTensors(join(run.path, 'model.safetensors'), stored, { format: 'pt' });
+    await saveTensors(join(run.path, weightsFile), stored, { format: 'pt' });
     if (task.drawSamples) {
       observer.note(`samples: ${await run.writeSamples(step, await task.drawSamples(task.optimizer))}`);
     }
@@ -276,7 +305,6 @@ async function finish(config: Config, task: Task, run: RunDirectory, observer: J
     disposeAll(own);
   }
   await run.writeConfig(config.model);
-  await run.write('recipe.json', `${JSON.stringify(config, null, 2)}\n`);
   const accuracy = await task.measure?.();
   if (accuracy !== undefined) observer.note(`held-out accuracy: ${(100 * accuracy).toFixed(2)} %`);
   observer.note(`model: ${run.path}`);

@@ -1,7 +1,8 @@
 import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { newestWholeCheckpoint, replaceFile, type Checkpoint } from './checkpoints.js';
+import { listCheckpoints, newestWholeCheckpoint, replaceFile, type Checkpoint } from './checkpoints.js';
+import { readJson } from './config/read.js';
 import { CheckpointError } from './errors.js';
 
 /** What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html. */
@@ -20,7 +21,11 @@ export class RunDirectory {
         throw error;
       });
       if (entries.length) continue;
-      await mkdir(candidate, { recursive: true });
+      try {
+        await mkdir(candidate, { recursive: true });
+      } catch (error) {
+        throw new CheckpointError(`${candidate} could not be made: ${(error as Error).message}`, { cause: error });
+      }
       return new RunDirectory(candidate);
     }
   }
@@ -28,6 +33,21 @@ export class RunDirectory {
   /** The directory of a run that is there already. */
   static existing(path: string): RunDirectory {
     return new RunDirectory(path);
+  }
+
+  /**
+   * The directory of a run that was killed before it wrote a checkpoint, and can only begin again; `undefined` where
+   * there is none, or it has checkpoints.
+   * @param record the file that a run writes first
+   * @param isRecord whether the file's JSON is that of such a run: other things have a config.json, too
+   */
+  static async withoutCheckpoint(path: string, record: string, isRecord: (json: unknown) => boolean): Promise<RunDirectory | undefined> {
+    const directory = new RunDirectory(path);
+    if ((await listCheckpoints(directory.checkpoints)).length) return undefined;
+    const names = await readdir(path).catch(() => undefined);
+    // Killed before the record was in place.
+    const empty = names?.every((name) => name === `${record}.tmp`) ?? false;
+    return empty || isRecord(await readJson(join(path, record)).catch(() => undefined)) ? directory : undefined;
   }
 
   /**
@@ -64,14 +84,23 @@ export class RunDirectory {
   }
 
   async appendMetrics(metrics: object): Promise<void> {
-    await appendFile(this.metricsFile, `${JSON.stringify(metrics)}\n`);
+    try {
+      await appendFile(this.metricsFile, `${JSON.stringify(metrics)}\n`);
+    } catch (error) {
+      throw new CheckpointError(`${this.metricsFile} could not be written: ${(error as Error).message}`, { cause: error });
+    }
   }
 
   async readMetrics<Metrics extends { step: number }>(): Promise<Metrics[]> {
-    const text = await readFile(this.metricsFile, 'utf8').catch(() => '');
+    const text = await readFile(this.metricsFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '';
+      // Taken for empty, it would be written anew.
+      throw new CheckpointError(`cannot read ${this.metricsFile}: ${error.message}`, { cause: error });
+    });
     return text.split('\n').flatMap((line) => {
       try {
-        return [JSON.parse(line) as Metrics];
+        const metrics = JSON.parse(line) as Metrics | null;
+        return typeof metrics?.step === 'number' ? [metrics] : [];
       } catch {
         // The last line of a run that was killed while writing it.
         return [];
@@ -79,15 +108,23 @@ export class RunDirectory {
     });
   }
 
-  /** Forgets what was logged after `step`: the resumed run logs it again. */
-  async rewindMetrics(step: number): Promise<void> {
-    const kept = (await this.readMetrics()).filter((metrics) => metrics.step <= step);
+  /**
+   * Forgets what was logged after `step`: the resumed run logs it again.
+   * @param last metrics of that step, from its checkpoint, for a run that stopped before it logged them
+   */
+  async rewindMetrics(step: number, last?: object | null): Promise<void> {
+    const kept: object[] = (await this.readMetrics()).filter((metrics) => metrics.step <= step);
+    if (last && (kept.at(-1) as { step: number } | undefined)?.step !== step) kept.push(last);
     await replaceFile(this.metricsFile, kept.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''));
   }
 
   async writeSamples(step: number, png: Uint8Array): Promise<string> {
     const path = this.samples(step);
-    await mkdir(join(this.path, 'samples'), { recursive: true });
+    try {
+      await mkdir(join(this.path, 'samples'), { recursive: true });
+    } catch (error) {
+      throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
+    }
     await replaceFile(path, png);
     return path;
   }

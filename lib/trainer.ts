@@ -1,12 +1,15 @@
+import { dirname, resolve } from 'node:path';
+
 import { z } from 'zod';
 
 import type { Algorithm } from './algorithms.js';
 import { cancellable } from './cancellation.js';
-import { listCheckpoints, writeCheckpoint, type Checkpoint } from './checkpoints.js';
+import { listCheckpoints, verifyCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoints.js';
 import { checkpointsSchema, optimizerSchema, promptsSchema } from './config/common.js';
 import { validate } from './config/validate.js';
 import { EpochOrder } from './data/epochs.js';
 import { CheckpointError, ConfigError, NonFiniteError, suppress } from './errors.js';
+import { checkAdapter } from './models/adapter.js';
 import type { Model } from './models/model.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from './native/binding.js';
 import { binding } from './native/index.js';
@@ -16,7 +19,7 @@ import { sampleImages, type SampleOptions } from './sampler.js';
 import { learningRateAt } from './schedule.js';
 import { spreadOf } from './statistics.js';
 import type { Tensor } from './tensor.js';
-import { averagedWeights, readTrainingState, writeTrainingState } from './training-state.js';
+import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } from './training-state.js';
 
 const settingsSchema = z.strictObject({
   prompts: promptsSchema,
@@ -113,6 +116,10 @@ export class Trainer {
   readonly #optimizer: NativeOptimizer;
   #step = 0;
   #saved = -1;
+  #badInARow = 0;
+  #last: StepMetrics | undefined;
+  /** Where this run's own checkpoints are, from the first that was read or written. */
+  #home: string | undefined;
   #total = { ...noEvaluations };
   #running = false;
   /** Why a step that failed could not be undone: the state is then of no step. */
@@ -140,10 +147,15 @@ export class Trainer {
     return this.#step;
   }
 
+  /** Metrics of the last step done, a resumed run's included: it may have stopped before they were recorded. */
+  get last(): StepMetrics | undefined {
+    return this.#last;
+  }
+
   /**
    * Trains until `steps` steps are done in all (those before a resume included), and yields after each. A checkpoint
-   * is written every so many steps, at the end, and whenever the run stops before: on abort, on an error, and when
-   * the loop is left.
+   * is written every so many steps, after the loop's body; at the end; and whenever the run stops before: on abort, on
+   * an error, and when the loop is left.
    *
    * @throws the signal's reason when aborted; NonFiniteError; EamError with code ERR_EAM_REWARD for a reward that fails;
    *   CheckpointError where a checkpoint cannot be written, or the directory holds those of another run.
@@ -152,23 +164,25 @@ export class Trainer {
   async *run({ steps, signal }: { steps: number; signal?: AbortSignal | undefined }): AsyncGenerator<StepMetrics, void, void> {
     if (this.#running) throw new ConfigError('run: this trainer is already running');
     this.#running = true;
-    let badInARow = 0;
     let failed = false;
     try {
       this.#refuseBroken();
       await this.#refuseOtherRuns();
       while (this.#step < steps) {
         const metrics = await this.#advance(steps, signal);
-        const bad = metrics.skipped || metrics.dropped > this.#settings.nonFinite.fraction * this.#settings.batch;
-        badInARow = bad ? badInARow + 1 : 0;
-        if (badInARow >= this.#settings.nonFinite.patience) {
+        const { patience, fraction } = this.#settings.nonFinite;
+        const bad = metrics.skipped || metrics.dropped > fraction * this.#settings.batch;
+        this.#badInARow = bad ? this.#badInARow + 1 : 0;
+        // First of all, so that whoever consumes the step can record it: a record that came after the checkpoint would
+        // be missing where a run is killed between the two.
+        yield metrics;
+        if (this.#badInARow >= patience) {
           throw new NonFiniteError(
-            `rewards, gradients or losses were not finite for ${badInARow} steps in a row, up to step ${this.#step}; ` +
+            `rewards, gradients or losses were not finite for ${this.#badInARow} steps in a row, up to step ${this.#step}; ` +
               `${metrics.dropped} of ${this.#settings.batch} samples of the last one were dropped${blame(metrics.nonFiniteRewards)}`,
           );
         }
         if (this.#settings.checkpoints && this.#step % this.#settings.checkpoints.every === 0) await this.save();
-        yield metrics;
       }
     } catch (error) {
       failed = true;
@@ -200,36 +214,57 @@ export class Trainer {
     await this.#refuseOtherRuns();
     const written = await writeCheckpoint(checkpoints.directory, this.#step, checkpoints.keep, (directory) => this.#write(directory));
     this.#saved = this.#step;
+    this.#home = resolve(checkpoints.directory);
     return written;
   }
 
   /** Goes on from a checkpoint. @throws CheckpointError if it is damaged or of another run, such as one of another batch */
   async resume(directory: string): Promise<void> {
-    const { native } = this.#options.model;
-    const state = await readTrainingState(directory, this.#settings, (weights) => native.load('trainable', weights), this.#optimizer);
+    const { native, adapter } = this.#options.model;
+    if (adapter) await checkAdapter(directory, adapter);
+    const load = async (weights: Record<string, Tensor>) => {
+      await native.load('trainable', weights);
+      this.#broken = new Error(`${directory} was loaded in part`);
+    };
+    const { seed, batch } = this.#settings;
+    const state = await readTrainingState(directory, { seed, batch, source: this.#source }, load, this.#optimizer);
     this.#algorithm.load(state.algorithm);
     this.#step = this.#saved = state.step;
+    this.#badInARow = state.badInARow;
     this.#total = { ...noEvaluations, ...state.totals };
     this.#broken = undefined;
+    this.#home = resolve(dirname(directory));
+    this.#last = (state.last ?? undefined) as StepMetrics | undefined;
+  }
+
+  get #source(): string {
+    return fingerprint(this.#settings.prompts);
   }
 
   #refuseBroken(): void {
     if (!this.#broken) return;
     throw new CheckpointError(
-      `step ${this.#step + 1} failed and could not be undone (${this.#broken.message}); go on from a checkpoint with trainer.resume(…)`,
+      `the state is of no step: ${this.#broken.message}; go on from a checkpoint with trainer.resume(…)`,
       { cause: this.#broken },
     );
   }
 
-  /** A run that starts anew would mix its checkpoints with those of another, and make room among them. */
+  /**
+   * A run that starts anew, or goes on from before the newest whole checkpoint, would mix its checkpoints with those of
+   * another, make room among them, and leave it to chance from which of the two a killed run is resumed.
+   */
   async #refuseOtherRuns(): Promise<void> {
     const { checkpoints } = this.#settings;
-    if (!checkpoints || this.#saved >= 0) return;
-    const newest = (await listCheckpoints(checkpoints.directory)).at(-1);
-    if (newest) {
+    if (!checkpoints) return;
+    const all = await listCheckpoints(checkpoints.directory);
+    const own = this.#home === resolve(checkpoints.directory);
+    for (const { step, directory } of all.reverse()) {
+      if (own && step <= this.#step) return;
+      // A resumed run has passed over the damaged ones.
+      if (own && !(await verifyCheckpoint(directory).catch(() => undefined))) continue;
       throw new CheckpointError(
         `checkpoints.directory: ${checkpoints.directory} holds checkpoints of an earlier run; go on from one with ` +
-          `trainer.resume('${newest.directory}'), name another directory, or remove it`,
+          `trainer.resume('${directory}'), name another directory, or remove it`,
       );
     }
   }
@@ -274,7 +309,7 @@ export class Trainer {
       }
     } catch (error) {
       await this.#undo(before).catch((failure: Error) => {
-        this.#broken = failure;
+        this.#broken = new Error(`step ${this.#step + 1} failed and could not be undone (${failure.message})`, { cause: failure });
         suppress(error, failure);
       });
       throw error;
@@ -315,7 +350,7 @@ export class Trainer {
       return count ? [[name, count] as const] : [];
     });
     const means = Object.entries(parts).map(([name, values]) => [name, spreadOf(values).mean] as const);
-    return {
+    this.#last = {
       step: this.#step,
       reward: reward.mean,
       rewardStd: reward.std,
@@ -326,6 +361,7 @@ export class Trainer {
       ...update,
       total: this.#total,
     };
+    return this.#last;
   }
 
   async #write(directory: string): Promise<void> {
@@ -338,6 +374,9 @@ export class Trainer {
         step: this.#step,
         seed: String(this.#settings.seed),
         position: this.#step * this.#settings.batch,
+        source: this.#source,
+        badInARow: this.#badInARow,
+        last: this.#last ? { ...this.#last } : null,
         algorithm: this.#algorithm.state(),
         totals: this.#total,
       };

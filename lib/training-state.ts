@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -6,7 +7,7 @@ import { z } from 'zod';
 import { verifyCheckpoint } from './checkpoints.js';
 import { CheckpointError } from './errors.js';
 import type { NativeOptimizer } from './native/binding.js';
-import { disposeAll, loadTensors, saveTensors } from './safetensors.js';
+import { disposeAll, readTensors, saveTensors } from './safetensors.js';
 import type { Tensor } from './tensor.js';
 import { versions } from './versions.js';
 
@@ -21,6 +22,12 @@ const stateSchema = z.strictObject({
   optimizerSteps: z.int().min(0),
   /** The next prompt or image to be drawn, as a position in the seeded endless order. */
   position: z.int().min(0),
+  /** Fingerprint of what positions count: with other prompts or images the same position is another one's. */
+  source: z.string(),
+  /** Steps in a row, up to the last, that were left out or lost too many samples: see `nonFinite` and `patience`. */
+  badInARow: z.int().min(0),
+  /** Metrics of step `step`, for a run that stopped before it recorded them; null before the first. */
+  last: z.record(z.string(), z.unknown()).nullable(),
   algorithm: z.record(z.string(), z.array(z.number())),
   totals: z.record(z.string(), z.number()),
   versions: z.record(z.string(), z.string()),
@@ -28,6 +35,11 @@ const stateSchema = z.strictObject({
 
 /** What a run needs to go on exactly where it stopped, besides its configuration. */
 export type TrainingState = Omit<z.output<typeof stateSchema>, 'versions' | 'optimizerSteps'>;
+
+/** A fingerprint of the prompts, or of the settings that choose the images, that a run draws from. */
+export function fingerprint(source: unknown): string {
+  return createHash('sha256').update(JSON.stringify(source)).digest('hex');
+}
 
 /** Writes weights, optimizer and counters into a checkpoint's directory. */
 export async function writeTrainingState(
@@ -43,23 +55,28 @@ export async function writeTrainingState(
   } finally {
     disposeAll(moments);
   }
-  const full = { ...state, optimizerSteps: optimizer.stepCount, versions: versions() };
+  // Checked before it is written: JSON would turn a quantile that is not finite into null, which nobody could load.
+  const full = stateSchema.parse({ ...state, optimizerSteps: optimizer.stepCount, versions: versions() });
   await writeFile(join(directory, stateFile), `${JSON.stringify(full, null, 2)}\n`);
 }
 
 /**
  * Reads a checkpoint back.
  * @param loadWeights copies the weights into the network
- * @throws CheckpointError if a file is missing, changed or of another model, or the run had another seed or batch
+ * @throws CheckpointError if a file is missing, changed or of another model, or the run had another seed, batch or
+ *   source; of these, only one that names tensors can leave weights changed
  */
 export async function readTrainingState(
   directory: string,
-  { seed, batch }: { seed: bigint; batch: number },
+  { seed, batch, source }: { seed: bigint; batch: number; source: string },
   loadWeights: (weights: Record<string, Tensor>) => Promise<void>,
   optimizer: NativeOptimizer,
 ): Promise<TrainingState> {
-  await verifyCheckpoint(directory);
+  const { step } = await verifyCheckpoint(directory, [stateFile, tensorsFile]);
   const { versions: _, optimizerSteps, ...state } = await readState(directory);
+  if (state.step !== step) {
+    throw new CheckpointError(`checkpoint ${directory} cannot be used: its manifest is of step ${step}, its ${stateFile} of step ${state.step}`);
+  }
   if (state.seed !== String(seed)) {
     throw new CheckpointError(`${directory} was written by a run with seed ${state.seed}, this run's is ${seed}`);
   }
@@ -69,7 +86,14 @@ export async function readTrainingState(
       `${directory} was written by a run with batch ${state.position / state.step}, this run's is ${batch}; go on with the same`,
     );
   }
-  const tensors = await loadTensors(join(directory, tensorsFile));
+  if (state.source !== source) {
+    throw new CheckpointError(
+      `${directory} was written by a run with other prompts or images, or in another order: go on with the same, ` +
+        'or load its adapter into a new run',
+    );
+  }
+  // Read, not mapped: whoever cuts the file short now must not end the run.
+  const tensors = await readTensors(join(directory, tensorsFile));
   try {
     const weights: Record<string, Tensor> = {};
     const moments: Record<string, Tensor> = {};

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,6 +74,31 @@ describe('a checkpoint', () => {
     expect(readFileSync(join(directory, 'weights.bin'), 'utf8')).toBe('other');
   });
 
+  it('of an earlier step than a damaged one does not give way to it', async () => {
+    const { directory } = await write(6, 1);
+    truncateSync(join(directory, 'weights.bin'), 2);
+    await write(4, 1);
+    await write(5, 1);
+    expect((await newestWholeCheckpoint(root))?.step).toBe(5);
+    await write(6, 1);
+    expect(readdirSync(root)).toEqual(['step-6']);
+  });
+
+  it('whose file cannot be read is passed over', async () => {
+    const older = await write(4);
+    const { directory } = await write(5);
+    await rm(join(directory, 'weights.bin'));
+    symlinkSync('weights.bin', join(directory, 'weights.bin'));
+    await expect(verifyCheckpoint(directory)).rejects.toThrow(/weights\.bin cannot be read \(ELOOP/);
+    expect(await newestWholeCheckpoint(root)).toEqual(older);
+  });
+
+  it('has a number like ours: no leading zeros, no more digits than are counted exactly', async () => {
+    await write(7);
+    for (const name of ['step-007', 'step-99999999999999999999', 'step-8.tmp', 'step-x', 'step-']) mkdirSync(join(root, name));
+    expect((await listCheckpoints(root)).map(({ step }) => step)).toEqual([7]);
+  });
+
   it('makes room: the last ones are kept, by number', async () => {
     for (const step of [8, 9, 10, 11]) await write(step, 2);
     expect((await listCheckpoints(root)).map(({ step }) => step)).toEqual([10, 11]);
@@ -95,6 +120,42 @@ describe('a run directory', () => {
     writeFileSync(run.metricsFile, `${readFileSync(run.metricsFile, 'utf8')}{"step": 4, "los`);
     await run.rewindMetrics(2);
     expect(await run.readMetrics()).toEqual([{ step: 1 }, { step: 2 }]);
+  });
+
+  it('logs what a run did not log any more, from its checkpoint', async () => {
+    const run = await RunDirectory.create(join(root, 'run'));
+    for (const step of [1, 2]) await run.appendMetrics({ step });
+    await run.rewindMetrics(3, { step: 3, loss: null });
+    await run.rewindMetrics(3, { step: 3, loss: 'logged already' });
+    expect(await run.readMetrics()).toEqual([{ step: 1 }, { step: 2 }, { step: 3, loss: null }]);
+    await run.rewindMetrics(0, null);
+    expect(readFileSync(run.metricsFile, 'utf8')).toBe('');
+  });
+
+  it('whose metrics or checkpoints cannot be read is not taken for empty', async () => {
+    const run = await RunDirectory.create(join(root, 'run'));
+    mkdirSync(run.metricsFile);
+    await expect(run.rewindMetrics(0)).rejects.toThrow(/cannot read .*metrics\.jsonl: EISDIR/);
+    symlinkSync('checkpoints', run.checkpoints);
+    await expect(listCheckpoints(run.checkpoints)).rejects.toThrow(/cannot read .*checkpoints: ELOOP/);
+    await expect(RunDirectory.withoutCheckpoint(run.path, 'config.json', () => true)).rejects.toThrow(CheckpointError);
+  });
+
+  it('killed before its first checkpoint is told from other folders by its record', async () => {
+    const isRecord = (json: unknown) => (json as { mine?: boolean } | undefined)?.mine === true;
+    const find = () => RunDirectory.withoutCheckpoint(join(root, 'run'), 'config.json', isRecord);
+    expect(await find()).toBeUndefined();
+    const run = await RunDirectory.create(join(root, 'run'));
+    expect(await find()).toEqual(run); // killed between making the folder and writing the record
+    writeFileSync(join(run.path, 'config.json.tmp'), '{"mi');
+    expect(await find()).toEqual(run);
+    await run.writeConfig({ mine: true });
+    expect(await find()).toEqual(run);
+    await writeCheckpoint(run.checkpoints, 2, 1, (directory) => writeFile(join(directory, 'a'), 'abc'));
+    expect(await find()).toBeUndefined();
+    const another = await RunDirectory.create(join(root, 'run'));
+    await another.writeConfig({ type: 'digits' });
+    expect(await RunDirectory.withoutCheckpoint(another.path, 'config.json', isRecord)).toBeUndefined();
   });
 
   it('without a checkpoint cannot be resumed', async () => {

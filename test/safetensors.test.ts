@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { CheckpointError } from '../lib/errors.js';
 import type { DType } from '../lib/native/binding.js';
 import { binding } from '../lib/native/index.js';
-import { loadTensors, readHeader, saveTensors } from '../lib/safetensors.js';
+import { loadTensors, readHeader, readTensors, saveTensors } from '../lib/safetensors.js';
 
 const root = mkdtempSync(join(tmpdir(), 'eam-safetensors-'));
 afterAll(() => rm(root, { recursive: true }));
@@ -74,6 +74,28 @@ describe('a safetensors file', () => {
     expect(await (await loadTensors(path))['b']!.data()).toEqual(Float64Array.of(Math.E));
   });
 
+  it('read into memory is the same as mapped, and stays whole when the file is cut short', async () => {
+    const path = fresh(), tensors = example();
+    await saveTensors(path, tensors);
+    const read = await readTensors(path);
+    truncateSync(path, 8);
+    for (const [name, tensor] of Object.entries(tensors)) {
+      expect(read[name]).toMatchObject({ shape: tensor.shape, dtype: tensor.dtype, device: 'cpu' });
+      expect(await read[name]!.data()).toEqual(await tensor.data());
+    }
+  });
+
+  it('is replaced by a whole one or not at all', async () => {
+    const path = fresh();
+    await saveTensors(path, { x: from(Float32Array.of(1, 2), [2]) });
+    const mapped = await loadTensors(path);
+    await saveTensors(path, { x: from(Float32Array.of(3), [1]) });
+    // The old file is still there for whoever has mapped it.
+    expect(await mapped['x']!.data()).toEqual(Float32Array.of(1, 2));
+    expect(await (await loadTensors(path))['x']!.data()).toEqual(Float32Array.of(3));
+    expect(existsSync(`${path}.tmp`)).toBe(false);
+  });
+
   it('cut short by a single byte is refused', async () => {
     const path = fresh();
     await saveTensors(path, example());
@@ -83,7 +105,7 @@ describe('a safetensors file', () => {
 });
 
 // The native side is reached with any numbers: it trusts no check made before it.
-describe('the memory map', () => {
+describe.each(['mapTensors', 'readTensors'] as const)('%s', (load) => {
   const entry = (change: object = {}) => ({ name: 'x', dtype: 'float32' as DType, shape: [2], begin: 0, end: 8, ...change });
   const written = async () => {
     const path = fresh();
@@ -97,8 +119,11 @@ describe('the memory map', () => {
     ['an end before its start', entry({ begin: 8, end: 0 }), /'x' is at bytes 8 to 0/],
     ['bytes that do not fit the shape', entry({ shape: [1] }), /'x' has 8 bytes, expected 4 for Float \[1\]/],
     ['a shape whose size overflows', entry({ shape: [2 ** 31, 2 ** 31, 2 ** 31] }), /shape/],
+    ['an offset that is no number', entry({ begin: NaN }), /begin/],
+    ['an offset past 2^53', entry({ end: 2 ** 53 }), /end/],
+    ['an unknown dtype', entry({ dtype: 'bool' }), /dtype/],
   ])('refuses %s', async (_, bad, message) => {
-    const mapped = binding().mapTensors(await written(), [bad]);
+    const mapped = binding()[load](await written(), [bad]);
     await expect(mapped).rejects.toThrow(message);
   });
 
@@ -108,7 +133,7 @@ describe('the memory map', () => {
     ['an empty file', () => { const path = fresh(); writeFileSync(path, ''); return path; }, /has 0 bytes, too few/],
     ['a header longer than the file', () => { const path = fresh(); writeFileSync(path, Buffer.alloc(16, 0xff)); return path; }, /but the file has 16/],
   ])('refuses %s', async (_, path, message) => {
-    const mapped = binding().mapTensors(path(), [entry()]);
+    const mapped = binding()[load](path(), [entry()]);
     await expect(mapped).rejects.toThrow(CheckpointError);
     await expect(mapped).rejects.toThrow(message);
   });
@@ -118,11 +143,11 @@ describe('writing', () => {
   it('says why it failed and leaves no file: a full disk', async (context) => {
     if (!existsSync('/dev/full')) context.skip();
     const path = fresh();
-    symlinkSync('/dev/full', path);
+    symlinkSync('/dev/full', `${path}.tmp`); // where the file is written before it is renamed
     const saving = saveTensors(path, { x: from(new Float32Array(1 << 20), [1 << 20]) });
     await expect(saving).rejects.toThrow(CheckpointError);
-    await expect(saving).rejects.toThrow(/No space left on device\. Free some space/);
-    expect(existsSync(path)).toBe(false);
+    await expect(saving).rejects.toThrow(/No space left on device \(ENOSPC\)\. Free some space/);
+    expect([existsSync(path), existsSync(`${path}.tmp`)]).toEqual([false, false]);
     expect(existsSync('/dev/full')).toBe(true);
   });
 

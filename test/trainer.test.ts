@@ -118,6 +118,25 @@ describe('a run that stops', () => {
     expect(tensorHashes(checkpoints, steps)).toEqual(uninterrupted);
   });
 
+  it('gives each step away before its checkpoint, so that nothing is recorded after it', async () => {
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), {});
+    const every = await tinyRun(model, checkpoints, { checkpoints: { directory: checkpoints, every: 1 } });
+    const seen: string[][] = [];
+    for await (const { step } of every.trainer.run({ steps: 3 })) {
+      seen.push(readdirSync(checkpoints));
+      expect(every.trainer.last!.step).toBe(step);
+    }
+    expect(seen).toEqual([[], ['step-1'], ['step-1', 'step-2']]);
+    // Where recording fails, the step's metrics are in its checkpoint.
+    const failing = async () => {
+      for await (const { step } of every.trainer.run({ steps })) if (step === 5) throw new Error('no space');
+    };
+    await expect(failing()).rejects.toThrow('no space');
+    await trainer.resume(join(checkpoints, 'step-5'));
+    expect({ ...trainer.last, seconds: 0, total: 0 }).toEqual({ ...metrics[4], seconds: 0, total: 0 });
+    expect(trainer.last!.total.forwards).toBe(metrics[4]!.total.forwards);
+  });
+
   it.each([1, 4])('by a signal within step %i has written the step before, and can go on', async (call) => {
     const interrupt = new AbortController();
     const reason = new Error('enough');
@@ -160,8 +179,15 @@ describe('rewards that are not finite', () => {
   it('stop the run with NonFiniteError when they stay, after a checkpoint', async () => {
     const reward = fromFunction('broken', (images) => ({ values: new Float32Array(images.shape[0]!).fill(NaN), grad: new Float32Array(images.data.length) }));
     const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { reward, nonFinite: { patience: 3 } });
-    await expect(train(trainer)).rejects.toThrow(NonFiniteError);
+    const seen: number[] = [];
+    const counting = async () => { for await (const { step } of trainer.run({ steps })) seen.push(step); };
+    await expect(counting()).rejects.toThrow(NonFiniteError);
+    expect(seen).toEqual([1, 2, 3]);
     expect(readdirSync(checkpoints)).toEqual(['step-3']);
+    // A run that is resumed counts on.
+    const resumed = await tinyRun(model, checkpoints, { reward, nonFinite: { patience: 5 } });
+    await resumed.trainer.resume(join(checkpoints, 'step-3'));
+    await expect(train(resumed.trainer, 20)).rejects.toThrow(/5 steps in a row, up to step 5/);
   });
 });
 

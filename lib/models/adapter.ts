@@ -1,12 +1,13 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { hasManifest, replaceFile, verifyCheckpoint } from '../checkpoints.js';
 import { readJson } from '../config/read.js';
 import { CheckpointError, ConfigError } from '../errors.js';
 import type { NativeFlowModel } from '../native/binding.js';
-import { disposeAll, loadTensors, saveTensors } from '../safetensors.js';
+import { disposeAll, readTensors, saveTensors } from '../safetensors.js';
 import type { Tensor } from '../tensor.js';
 import type { AdapterInfo } from './model.js';
 
@@ -68,11 +69,14 @@ export async function writeAdapter(
     inference_mode: true,
     target_modules: adapter.targets,
   };
-  await writeFile(join(directory, configFile), `${JSON.stringify(config, null, 2)}\n`);
+  await replaceFile(join(directory, configFile), `${JSON.stringify(config, null, 2)}\n`);
 }
 
-/** Copies an adapter's tensors into a network that has one of the same rank and targets. */
-export async function readAdapter(directory: string, native: NativeFlowModel, adapter: AdapterInfo): Promise<void> {
+/**
+ * Checks that an adapter is of the rank and alpha of a network's: alpha is in no tensor's shape.
+ * @throws CheckpointError that says what differs
+ */
+export async function checkAdapter(directory: string, adapter: AdapterInfo): Promise<void> {
   const stored = await readAdapterConfig(directory);
   if (stored.rank !== adapter.rank || stored.alpha !== adapter.alpha) {
     throw new CheckpointError(
@@ -80,8 +84,15 @@ export async function readAdapter(directory: string, native: NativeFlowModel, ad
         `the model has one of rank ${adapter.rank} and alpha ${adapter.alpha}`,
     );
   }
+}
+
+/** Copies an adapter's tensors into a network that has one of the same rank, alpha and targets, which the names tell. */
+export async function readAdapter(directory: string, native: NativeFlowModel, adapter: AdapterInfo): Promise<void> {
+  // A checkpoint's adapter is that of its manifest or none; an adapter from elsewhere has no manifest.
+  if (await hasManifest(directory)) await verifyCheckpoint(directory, [configFile, tensorsFile]);
+  await checkAdapter(directory, adapter);
   const path = join(directory, tensorsFile);
-  const tensors = await loadTensors(path);
+  const tensors = await readTensors(path);
   try {
     const named = Object.entries(tensors).map(([name, tensor]) => {
       if (!name.startsWith(prefix)) {

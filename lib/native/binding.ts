@@ -203,6 +203,15 @@ export interface NativeTorchScript {
   ): Promise<{ values: Float32Array; grad?: NativeTensor }>;
 }
 
+/** A tensor's place in a safetensors file; `begin` and `end` are bytes from the data section's start. */
+export interface TensorFileEntry {
+  name: string;
+  dtype: DType;
+  shape: number[];
+  begin: number;
+  end: number;
+}
+
 export interface Binding {
   readonly libtorchVersion: string;
   readonly variant: 'cpu' | 'cuda';
@@ -294,8 +303,10 @@ export interface Binding {
   /** Differential entropy in nats, by distances to the k-th nearest neighbours. */
   entropy(samples: NativeTensor, k: number): Promise<number>;
 
-  /** Memory-mapped, bounds-checked views into a safetensors file; `begin` and `end` count from the data section's start. */
-  mapTensors(path: string, entries: { name: string; dtype: DType; shape: number[]; begin: number; end: number }[]): Promise<Record<string, NativeTensor>>;
-  /** Header bytes (the length in front) then tensors, written, synced and closed; fails without leaving `path`. */
+  /** Memory-mapped, bounds-checked views into a safetensors file. Cutting the file short while they live ends the process. */
+  mapTensors(path: string, entries: TensorFileEntry[]): Promise<Record<string, NativeTensor>>;
+  /** The same in memory of their own. */
+  readTensors(path: string, entries: TensorFileEntry[]): Promise<Record<string, NativeTensor>>;
+  /** Header bytes (the length in front) then tensors, written aside, synced and renamed to `path`, or nothing at all. */
   writeTensors(path: string, header: Uint8Array, tensors: NativeTensor[]): Promise<void>;
 }

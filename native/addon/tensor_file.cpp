@@ -7,15 +7,15 @@
 namespace eam::addon {
 namespace {
 
-std::vector<io::TensorEntry> to_entries(Napi::Value value) {
+std::vector<io::TensorEntry> to_entries(Napi::Value value, const std::string& function) {
   if (!value.IsArray()) {
-    throw Error(ErrorKind::config, "mapTensors: `entries` must be an array, got " + describe(value));
+    throw Error(ErrorKind::config, function + ": `entries` must be an array, got " + describe(value));
   }
   const auto array = value.As<Napi::Array>();
   std::vector<io::TensorEntry> entries;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     Napi::HandleScope scope(value.Env());
-    const Options entry(array.Get(i), "mapTensors: `entries[" + std::to_string(i) + "]`",
+    const Options entry(array.Get(i), function + ": `entries[" + std::to_string(i) + "]`",
                         {"name", "dtype", "shape", "begin", "end"});
     entries.push_back({entry.string("name"), dtype_of(entry.string("dtype"), entry.where("dtype")),
                        entry.shape("shape"), entry.integer("begin"), entry.integer("end")});
@@ -23,17 +23,24 @@ std::vector<io::TensorEntry> to_entries(Napi::Value value) {
   return entries;
 }
 
-// mapTensors(path, entries)
-Napi::Value map_tensors(const Napi::CallbackInfo& info) {
+using Load = NamedTensors (*)(const std::string& path, const std::vector<io::TensorEntry>& entries);
+
+Napi::Value load(const Napi::CallbackInfo& info, const std::string& function, Load load_tensors) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     return instance(info.Env()).executor.submit(
         info.Env(),
-        [path = to_string(info[0], "mapTensors: `path`"), entries = to_entries(info[1])] {
-          return io::map_tensors(path, entries);
+        [path = to_string(info[0], function + ": `path`"), entries = to_entries(info[1], function), load_tensors] {
+          return load_tensors(path, entries);
         },
         [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
   });
 }
+
+// mapTensors(path, entries)
+Napi::Value map_tensors(const Napi::CallbackInfo& info) { return load(info, "mapTensors", io::map_tensors); }
+
+// readTensors(path, entries)
+Napi::Value read_tensors(const Napi::CallbackInfo& info) { return load(info, "readTensors", io::read_tensors); }
 
 // writeTensors(path, header, tensors)
 Napi::Value write_tensors(const Napi::CallbackInfo& info) {
@@ -55,6 +62,7 @@ Napi::Value write_tensors(const Napi::CallbackInfo& info) {
 
 void define_tensor_file(Napi::Env env, Napi::Object exports) {
   exports.Set("mapTensors", Napi::Function::New<map_tensors>(env, "mapTensors"));
+  exports.Set("readTensors", Napi::Function::New<read_tensors>(env, "readTensors"));
   exports.Set("writeTensors", Napi::Function::New<write_tensors>(env, "writeTensors"));
 }
 

@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <sstream>
+#include <utility>
 
 #include "ops/error.h"
 
@@ -28,8 +30,9 @@ namespace {
 
 [[noreturn]] void fail_with_errno(const std::string& path, const std::string& action, int error) {
   std::string message = action + ": " + std::strerror(error);
-  if (error == ENOSPC) message += ". Free some space, or write to another disk";
-  if (error == EDQUOT) message += ". Your quota on this disk is used up";
+  if (error == ENOSPC) message += " (ENOSPC). Free some space, or write to another disk";
+  if (error == EDQUOT) message += " (EDQUOT). Your quota on this disk is used up";
+  if (error == EFBIG) message += " (EFBIG). The file system or `ulimit -f` allows no file of this size";
   fail(path, message);
 }
 
@@ -39,8 +42,8 @@ class Descriptor {
   ~Descriptor() {
     if (value_ >= 0) ::close(value_);
   }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
+  Descriptor(Descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
   int get() const { return value_; }
   // Some file systems report a failed write only here.
   int close() { return ::close(std::exchange(value_, -1)); }
@@ -77,6 +80,21 @@ int64_t byte_count(const TensorEntry& entry) {
   return empty ? 0 : bytes;
 }
 
+void read_all(const std::string& path, int descriptor, uint64_t offset, void* data, size_t size) {
+  auto* next = static_cast<std::byte*>(data);
+  while (size > 0) {
+    const ssize_t count = ::pread(descriptor, next, std::min<size_t>(size, size_t{1} << 30), static_cast<off_t>(offset));
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      fail_with_errno(path, "reading failed", errno);
+    }
+    if (count == 0) fail(path, "ends at byte " + std::to_string(offset) + ": it was cut short while it was being read");
+    next += count;
+    offset += static_cast<uint64_t>(count);
+    size -= static_cast<size_t>(count);
+  }
+}
+
 void write_all(const std::string& path, int descriptor, const void* data, size_t size) {
   const auto* next = static_cast<const std::byte*>(data);
   while (size > 0) {
@@ -91,6 +109,57 @@ void write_all(const std::string& path, int descriptor, const void* data, size_t
   }
 }
 
+// A file that can hold the header it announces, whose length is read and not mapped: a map of a cut file kills.
+struct OpenFile {
+  Descriptor descriptor;
+  uint64_t size, data_begin;
+};
+
+OpenFile open_file(const std::string& path) {
+  // O_NONBLOCK: opening a pipe would wait for somebody to write into it. It changes nothing for a file.
+  OpenFile file{Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), 0, 0};
+  const int descriptor = file.descriptor.get();
+  if (descriptor < 0) fail_with_errno(path, "opening failed", errno);
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) fail_with_errno(path, "reading its size failed", errno);
+  if (!S_ISREG(status.st_mode)) fail(path, "is not a regular file");
+  file.size = static_cast<uint64_t>(status.st_size);
+  uint64_t header = 0;
+  if (file.size < sizeof(header)) {
+    fail(path, "has " + std::to_string(file.size) + " bytes, too few for a safetensors file; it was cut short or is "
+               "of another kind");
+  }
+  read_all(path, descriptor, 0, &header, sizeof(header));
+  if (header > file.size - sizeof(header)) {
+    fail(path, "says its header has " + std::to_string(header) + " bytes, but the file has " +
+                   std::to_string(file.size) + "; it was cut short or is of another kind");
+  }
+  file.data_begin = sizeof(header) + header;
+  return file;
+}
+
+// The entry's bytes, which lie within the data section and are those of its shape.
+size_t checked_bytes(const std::string& path, const OpenFile& file, const TensorEntry& entry) {
+  const uint64_t data_size = file.size - file.data_begin;
+  if (entry.begin < 0 || entry.end < entry.begin || static_cast<uint64_t>(entry.end) > data_size) {
+    std::ostringstream message;
+    message << "tensor '" << entry.name << "' is at bytes " << entry.begin << " to " << entry.end
+            << " of the data, which has " << data_size << "; the file was cut short or damaged";
+    fail(path, message.str());
+  }
+  const int64_t bytes = byte_count(entry);
+  if (bytes != entry.end - entry.begin) {
+    std::ostringstream message;
+    message << "tensor '" << entry.name << "' has " << entry.end - entry.begin << " bytes, expected ";
+    bytes < 0 ? message << "more than any file has" : message << bytes;
+    message << " for " << entry.dtype << " [";
+    for (size_t i = 0; i < entry.shape.size(); ++i) message << (i ? ", " : "") << entry.shape[i];
+    message << "]";
+    fail(path, message.str());
+  }
+  return static_cast<size_t>(bytes);
+}
+
 void sync_folder(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
@@ -102,44 +171,28 @@ void sync_folder(const std::string& path) {
 
 }  // namespace
 
-NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>& entries) {
-  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (descriptor.get() < 0) fail_with_errno(path, "opening failed", errno);
-  struct stat status {};
-  if (::fstat(descriptor.get(), &status) != 0) fail_with_errno(path, "reading its size failed", errno);
-  if (!S_ISREG(status.st_mode)) fail(path, "is not a regular file");
-  const auto size = static_cast<uint64_t>(status.st_size);
-  uint64_t header = 0;
-  if (size < sizeof(header)) {
-    fail(path, "has " + std::to_string(size) + " bytes, too few for a safetensors file; it was cut short or is of "
-               "another kind");
-  }
-  const auto map = std::make_shared<Map>(path, descriptor.get(), size);
-  std::memcpy(&header, map->data(), sizeof(header));
-  if (header > size - sizeof(header)) {
-    fail(path, "says its header has " + std::to_string(header) + " bytes, but the file has " + std::to_string(size) +
-                   "; it was cut short or is of another kind");
-  }
-  const uint64_t data_begin = sizeof(header) + header, data_size = size - data_begin;
-
+NamedTensors read_tensors(const std::string& path, const std::vector<TensorEntry>& entries) {
+  const OpenFile file = open_file(path);
   NamedTensors tensors;
   for (const TensorEntry& entry : entries) {
-    const int64_t bytes = byte_count(entry);
-    if (entry.begin < 0 || entry.end < entry.begin || static_cast<uint64_t>(entry.end) > data_size) {
-      std::ostringstream message;
-      message << "tensor '" << entry.name << "' is at bytes " << entry.begin << " to " << entry.end
-              << " of the data, which has " << data_size << "; the file was cut short or damaged";
-      fail(path, message.str());
+    const size_t bytes = checked_bytes(path, file, entry);
+    at::Tensor tensor = at::empty(entry.shape, at::dtype(entry.dtype));
+    if (bytes > 0) {
+      read_all(path, file.descriptor.get(), file.data_begin + static_cast<uint64_t>(entry.begin),
+               tensor.mutable_data_ptr(), bytes);
     }
-    if (bytes != entry.end - entry.begin) {
-      std::ostringstream message;
-      message << "tensor '" << entry.name << "' has " << entry.end - entry.begin << " bytes, expected " << bytes
-              << " for " << entry.dtype << " [";
-      for (size_t i = 0; i < entry.shape.size(); ++i) message << (i ? ", " : "") << entry.shape[i];
-      message << "]";
-      fail(path, message.str());
-    }
-    std::byte* data = map->data() + data_begin + entry.begin;
+    tensors.emplace_back(entry.name, std::move(tensor));
+  }
+  return tensors;
+}
+
+NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>& entries) {
+  const OpenFile file = open_file(path);
+  const auto map = std::make_shared<Map>(path, file.descriptor.get(), file.size);
+  NamedTensors tensors;
+  for (const TensorEntry& entry : entries) {
+    const size_t bytes = checked_bytes(path, file, entry);
+    std::byte* data = map->data() + file.data_begin + entry.begin;
     if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(entry.dtype) == 0 && bytes > 0) {
       tensors.emplace_back(entry.name, at::from_blob(data, entry.shape, [map](void*) {}, at::dtype(entry.dtype)));
     } else {
@@ -153,7 +206,8 @@ NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>
 
 void write_tensors(const std::string& path, const std::vector<uint8_t>& header,
                    const std::vector<at::Tensor>& tensors) {
-  Descriptor descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  const std::string aside = path + ".tmp";
+  Descriptor descriptor(::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (descriptor.get() < 0) fail_with_errno(path, "creating the file failed", errno);
   try {
     write_all(path, descriptor.get(), header.data(), header.size());
@@ -163,11 +217,12 @@ void write_tensors(const std::string& path, const std::vector<uint8_t>& header,
     }
     if (::fsync(descriptor.get()) != 0) fail_with_errno(path, "syncing to disk failed", errno);
     if (descriptor.close() != 0) fail_with_errno(path, "closing failed", errno);
-    sync_folder(path);
+    if (::rename(aside.c_str(), path.c_str()) != 0) fail_with_errno(path, "renaming to it failed", errno);
   } catch (...) {
-    ::unlink(path.c_str());
+    ::unlink(aside.c_str());
     throw;
   }
+  sync_folder(path);
 }
 
 }  // namespace eam::io

@@ -20,14 +20,19 @@ struct TensorEntry {
   int64_t begin, end;  // bytes, counted from the start of the data section (the header's data_offsets)
 };
 
+// Every entry is checked against the file's size and its own shape before a byte is read, whoever made it.
+
+// Tensors with memory of their own, filled from the file: for files that are small beside the machine's memory, such as
+// checkpoints. A file that is cut short while it is read is an Error(checkpoint), as is one that was short before.
+NamedTensors read_tensors(const std::string& path, const std::vector<TensorEntry>& entries);
+
 // Tensors that read from a private memory map of the file: they cost memory only where touched, and writing to one
-// does not reach the file. Every entry is checked against the file's size. The map lives as long as a tensor of it;
-// a file that another process cuts short meanwhile ends this one (SIGBUS), as with every memory map, so files are
-// replaced by renaming, never rewritten in place.
+// does not reach the file. The map lives as long as a tensor of it; a file that another process cuts short meanwhile
+// ends this one (SIGBUS), as with every memory map, so files are replaced by renaming, never rewritten in place.
 NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>& entries);
 
-// Writes `header` (its length in front), then the tensors' elements, to `path`; syncs the file and its folder. On any
-// failure the file is removed.
+// Writes `header` (its length in front), then the tensors' elements, beside `path`, syncs, and renames to `path`: a
+// reader, or a process killed here, sees the old file or the whole new one. On any failure nothing is left beside it.
 void write_tensors(const std::string& path, const std::vector<uint8_t>& header, const std::vector<at::Tensor>& tensors);
 
 }  // namespace eam::io
