@@ -1,0 +1,103 @@
+// Builds the addons that are published, each into prebuilds/<platform>/libtorch-<minor>-<variant>: prebuildify drives
+// node-gyp, which drives CMake. One addon a LibTorch minor version and variant, since LibTorch's C++ symbols change
+// between minor versions; they all go into the one package, as npm could not choose between platform packages by the
+// LibTorch or the CUDA that is there, and together they are smaller than one such package's limit.
+// usage: npm run prebuild [-- libtorch-2.13-cpu …]
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { fetchLibTorch } from '../../dist/build/fetch-libtorch.js';
+import { findExecutable } from '../../dist/build/tools.js';
+import { cacheDirectory } from '../../dist/native/libtorch.js';
+import { inspectElf, problemsOf } from './elf.mjs';
+
+// The cpu variant for 2.14 is compiled against the CUDA build, whose CPU half is the same library: it serves machines
+// where that build is installed and the libraries that its CUDA half needs are not.
+const published = {
+  'libtorch-2.13-cpu': { variant: 'cpu', libtorch: { variant: 'cpu', version: '2.13.0' } },
+  'libtorch-2.14-cpu': { variant: 'cpu', libtorch: { variant: 'cuda', version: '2.14.1' } },
+  'libtorch-2.14-cuda': { variant: 'cuda', libtorch: { variant: 'cuda', version: '2.14.1' } },
+};
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const platform = `${process.platform}-${process.arch}`;
+const files = ['eam_torch.node', 'eam_loader.node'];
+
+function fail(message) {
+  console.error(`prebuild failed: ${message}`);
+  process.exit(1);
+}
+
+/** The commit, marked where what is compiled is not what was committed. */
+function revision() {
+  const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+  return git('rev-parse', 'HEAD') + (git('status', '--porcelain', '--', 'native', 'cmake', 'CMakeLists.txt') ? '-modified' : '');
+}
+
+async function libtorchOf({ variant, version }) {
+  const python = findExecutable(['python3']) ?? fail('python3 is not on PATH');
+  process.env.EAM_TORCH_LIBTORCH_VERSION = version;
+  return fetchLibTorch({ variant, cache: cacheDirectory(), python, report: console.log });
+}
+
+function prebuildify(name, variant, libtorch) {
+  const staging = join(root, 'build', 'prebuild', `${name}.staging`);
+  rmSync(staging, { recursive: true, force: true });
+  mkdirSync(staging, { recursive: true });
+  const artifacts = join(staging, 'artifacts');
+  const output = join(root, 'build', 'prebuild', name);
+  const program = createRequire(import.meta.url).resolve('prebuildify/bin.js');
+  const result = spawnSync(process.execPath, [program, '--napi', '--strip', '--name', 'eam_torch', '--cwd', join(root, 'scripts', 'prebuild'), '--out', staging, '--artifacts', artifacts], {
+    stdio: 'inherit',
+    env: { ...process.env, EAM_PREBUILD: JSON.stringify({ variant, libtorch, output, artifacts }) },
+  });
+  if (result.status !== 0) fail(`prebuildify ended with ${result.signal ?? result.status}`);
+  return join(staging, 'prebuilds', platform);
+}
+
+function describe(directory, variant) {
+  const elves = files.map((name) => inspectElf(join(directory, name)));
+  const sets = [...new Set(elves.flatMap(({ floors }) => Object.keys(floors)))].sort();
+  const newest = (set) => elves.map(({ floors }) => floors[set]).filter(Boolean).sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
+  const perFile = (value) => Object.fromEntries(files.map((name, index) => [name, value(join(directory, name), elves[index])]));
+  return {
+    ...JSON.parse(readFileSync(join(directory, 'eam_torch.json'), 'utf8')),
+    variant,
+    prebuilt: {
+      platform,
+      revision: revision(),
+      floors: Object.fromEntries(sets.map((set) => [set, newest(set)])),
+      sha256: perFile((path) => createHash('sha256').update(readFileSync(path)).digest('hex')),
+      bytes: perFile((_, { bytes }) => bytes),
+    },
+  };
+}
+
+async function prebuild(name) {
+  const { variant, libtorch } = published[name];
+  if (variant === 'cuda' && !findExecutable(['nvcc'])) fail(`${name} needs nvcc, which is not on PATH; name the others to build those`);
+  const built = prebuildify(name, variant, await libtorchOf(libtorch));
+  for (const file of files) {
+    const problems = problemsOf(join(built, file));
+    if (problems.length > 0) fail(`${name}/${file}: ${problems.join('; ')}`);
+    chmodSync(join(built, file), 0o755);
+  }
+  const description = describe(built, variant);
+  writeFileSync(join(built, 'eam_torch.json'), `${JSON.stringify(description, null, 2)}\n`);
+  const destination = join(root, 'prebuilds', platform, name);
+  rmSync(destination, { recursive: true, force: true });
+  mkdirSync(join(destination, '..'), { recursive: true });
+  renameSync(built, destination);
+  rmSync(join(root, 'build', 'prebuild', `${name}.staging`), { recursive: true, force: true });
+  console.log(`${destination}: ${JSON.stringify(description.prebuilt.bytes)} bytes, ${JSON.stringify(description.prebuilt.floors)}`);
+}
+
+if (platform !== 'linux-x64') fail(`addons are published for linux-x64; this is ${platform}`);
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(published);
+for (const name of names) if (!(name in published)) fail(`'${name}' is not one of ${Object.keys(published).join(', ')}`);
+for (const name of names) await prebuild(name);
