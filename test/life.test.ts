@@ -58,6 +58,18 @@ describe('a process', () => {
     expect(ended).toMatchObject({ code: 7, signal: null, stderr: '' });
   });
 
+  it.each([['kernels', 'flood()'], ['a network', 'await floodNetwork()']])('SIGINT with %s in flight ends it at once, as it ends any program', async (_, work) => {
+    const started = performance.now();
+    const ended = await run(`${work}; await sleep(50); console.log('busy'); await sleep(30_000);`, { interrupt: 'busy' });
+    expect(ended).toMatchObject({ code: null, signal: 'SIGINT', stderr: '' });
+    expect(performance.now() - started).toBeLessThan(20_000);
+  });
+
+  it('SIGINT with a handler lets the program end as it wants, with work in flight', async () => {
+    const ended = await run(`process.once('SIGINT', () => process.exit(130)); flood(); await sleep(50); console.log('busy'); await sleep(30_000);`, { interrupt: 'busy' });
+    expect(ended).toMatchObject({ code: 130, signal: null, stderr: '' });
+  });
+
   it('process.exit inside a handler of finished work', async () => {
     const ended = await run(`philoxNormal([4], { seed: 1n, stream: 1n }).then(() => process.exit(9)); flood();`);
     expect(ended).toMatchObject({ code: 9, signal: null, stderr: '' });
@@ -93,9 +105,9 @@ describe('worker_threads', () => {
   const module = (body: string) =>
     `new Worker(new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(imports + body)})))`;
 
-  it('are started, used and ended several times', async () => {
+  it('are started, used and ended ten times', async () => {
     const ended = await run(`
-      for (let i = 0; i < 5; ++i) {
+      for (let i = 0; i < 10; ++i) {
         const worker = ${module(`
           const x = await philoxNormal([1000], { seed: 42n, stream: 7n });
           globalThis.kept = [x, await x.data(), Tensor.from(new Float32Array(5000), [5000])];
@@ -106,7 +118,23 @@ describe('worker_threads', () => {
         console.log(value.toFixed(5), code);
       }
     `);
-    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: '1.06515 0\n'.repeat(5) });
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: '1.06515 0\n'.repeat(10) });
+  });
+
+  it('are started, used and terminated ten times', async () => {
+    const ended = await run(`
+      for (let i = 0; i < 10; ++i) {
+        const worker = ${module(`
+          const x = await philoxNormal([1000], { seed: 42n, stream: 7n });
+          parentPort.postMessage((await x.data())[0]);
+          flood();
+          parentPort.on('message', () => {}); // stays
+        `)};
+        const [value] = await once(worker, 'message');
+        console.log(value.toFixed(5), await worker.terminate());
+      }
+    `);
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: '1.06515 1\n'.repeat(10) });
   });
 
   // From before LibTorch is loaded, through the addon's start, to results that arrive while the worker ends.
@@ -194,6 +222,27 @@ describe('memory', () => {
     const ended = await growth(round);
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(Number(ended.stdout)).toBeLessThan(24);
+  });
+
+  it('that V8 is told of is what the tensors hold, and goes back to where it was', async () => {
+    const ended = await run(`
+      const external = async () => { for (let i = 0; i < 5; ++i) { globalThis.gc(); await sleep(10); } return process.memoryUsage().external / 2 ** 20; };
+      const before = await external();
+      let kept = [];
+      for (let i = 0n; i < 64n; ++i) kept.push(await philoxNormal([262_144], { seed: 1n, stream: i })); // 1 MiB each
+      const held = await external();
+      for (const x of kept.slice(0, 32)) x.dispose();
+      const halved = await external();
+      kept = undefined;
+      console.log(JSON.stringify([held, halved, await external()].map((value) => Math.round(value - before))));
+    `, { args: ['--expose-gc'] });
+    expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
+    const [held, halved, after] = JSON.parse(ended.stdout) as number[];
+    expect(held).toBeGreaterThanOrEqual(64);
+    expect(held).toBeLessThan(72);
+    expect(halved).toBeGreaterThanOrEqual(32);
+    expect(halved).toBeLessThan(40);
+    expect(Math.abs(after!)).toBeLessThan(2);
   });
 
   it('of large tensors that nobody disposes comes back: V8 knows their size', async () => {
