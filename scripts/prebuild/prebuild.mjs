@@ -60,7 +60,7 @@ function prebuildify(name, variant, libtorch) {
   return join(staging, 'prebuilds', platform);
 }
 
-function describe(directory, variant) {
+function describe(directory, variant, from) {
   const elves = files.map((name) => inspectElf(join(directory, name)));
   const sets = [...new Set(elves.flatMap(({ floors }) => Object.keys(floors)))].sort();
   const newest = (set) => elves.map(({ floors }) => floors[set]).filter(Boolean).sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
@@ -70,7 +70,7 @@ function describe(directory, variant) {
     variant,
     prebuilt: {
       platform,
-      revision: revision(),
+      revision: from,
       floors: Object.fromEntries(sets.map((set) => [set, newest(set)])),
       sha256: perFile((path) => createHash('sha256').update(readFileSync(path)).digest('hex')),
       bytes: perFile((_, { bytes }) => bytes),
@@ -81,13 +81,15 @@ function describe(directory, variant) {
 async function prebuild(name) {
   const { variant, libtorch } = published[name];
   if (variant === 'cuda' && !findExecutable(['nvcc'])) fail(`${name} needs nvcc, which is not on PATH; name the others to build those`);
+  const from = revision();
   const built = prebuildify(name, variant, await libtorchOf(libtorch));
+  if (revision() !== from) fail(`the sources changed from ${from} while ${name} was compiled; run it again`);
   for (const file of files) {
     const problems = problemsOf(join(built, file));
     if (problems.length > 0) fail(`${name}/${file}: ${problems.join('; ')}`);
     chmodSync(join(built, file), 0o755);
   }
-  const description = describe(built, variant);
+  const description = describe(built, variant, from);
   writeFileSync(join(built, 'eam_torch.json'), `${JSON.stringify(description, null, 2)}\n`);
   const destination = join(root, 'prebuilds', platform, name);
   rmSync(destination, { recursive: true, force: true });
