@@ -34,7 +34,7 @@ describe('the published files', () => {
   });
 
   it('are no others: no tests, no benchmarks, nothing of a build, nothing that npm would run', () => {
-    const allowed = /^(dist|lib|native|cmake|configs|assets|docs|prebuilds)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|THIRD_PARTY_NOTICES\.md|CMakeLists\.txt)$/;
+    const allowed = /^(dist|lib|native|cmake|configs|assets|docs|examples|prebuilds)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|THIRD_PARTY_NOTICES\.md|CMakeLists\.txt)$/;
     const forbidden = /^native\/check\/|\.gyp$|\.test\.|(^|\/)(node_modules|build|test|scripts)\/|tsbuildinfo|\.sources$/;
     expect(packed.files.filter((name) => !allowed.test(name) || (forbidden.test(name) && !/^(dist|lib)\/build\//.test(name)))).toEqual([]);
     expect(packed.unpackedBytes).toBeLessThan(40e6);
