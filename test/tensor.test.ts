@@ -24,6 +24,14 @@ describe('Tensor.from', () => {
     expect(await tensor.data()).toBe(array);
   });
 
+  it.runIf('Float16Array' in globalThis)('takes a Float16Array, where there is one, for float16', async () => {
+    const array = (globalThis as unknown as { Float16Array: { of(...numbers: number[]): TypedArray } }).Float16Array.of(1, -2.5);
+    const tensor = Tensor.from(array, [2]);
+    expect(tensor.dtype).toBe('float16');
+    expect(await tensor.data()).toBe(array);
+    expect([...Tensor.from(array, [2], { dtype: 'float32' }).dataSync()]).toEqual([1, -2.5]);
+  });
+
   it('sees later writes to a shared array, also through a view', async () => {
     const array = new Float32Array(8);
     const tensor = Tensor.from(array.subarray(2, 6), [2, 2]);

@@ -208,7 +208,8 @@ const at::Tensor& TensorObject::get(const std::string& where) const {
   if (!tensor_) throw Error(ErrorKind::disposed, where + " has been disposed");
   if (detachable_) {
     Napi::Value array = instance(Env()).keeper->value(borrowed_);
-    if (array.As<Napi::TypedArray>().ByteLength() != tensor_->nbytes()) {
+    // In elements: ByteLength() does not know a Float16Array's.
+    if (static_cast<int64_t>(array.As<Napi::TypedArray>().ElementLength()) != tensor_->numel()) {
       throw Error(ErrorKind::disposed, where + " shares memory with a typed array that has been transferred away; "
                                                "hand a copy to Tensor.from");
     }
