@@ -1,3 +1,6 @@
+// For consumers whose `lib` has no Symbol.dispose.
+/// <reference lib="esnext.disposable" preserve="true" />
+
 export {
   CheckpointError,
   ConfigError,

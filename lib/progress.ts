@@ -13,8 +13,14 @@ export interface JobObserver {
 
 export const silent: JobObserver = { begin() {}, advance() {}, note() {}, end() {} };
 
+/** What is needed of a stream; Node's own types would be asked of everyone who imports this package's. */
+interface Output {
+  isTTY?: boolean;
+  write(text: string): unknown;
+}
+
 /** A bar on a terminal, plain lines elsewhere. */
-export function observe(stream: NodeJS.WriteStream = process.stderr): JobObserver {
+export function observe(stream: Output = process.stderr): JobObserver {
   return stream.isTTY ? new BarObserver(stream) : new LineObserver(stream);
 }
 
@@ -60,13 +66,13 @@ class BarObserver implements JobObserver {
   #bars: MultiBar | undefined;
   #bar: SingleBar | undefined;
 
-  constructor(private readonly stream: NodeJS.WriteStream) {}
+  constructor(private readonly stream: Output) {}
 
   begin(total: number, done: number): void {
     this.#pace.begin(total, done);
     this.#bars = new MultiBar(
       {
-        stream: this.stream,
+        stream: this.stream as NodeJS.WriteStream,
         format: '{bar} {value}/{total}  {figures}  {pace}',
         barsize: 24,
         hideCursor: true,
@@ -102,7 +108,7 @@ class LineObserver implements JobObserver {
   #total = 0;
   #last = -Infinity;
 
-  constructor(private readonly stream: NodeJS.WritableStream) {}
+  constructor(private readonly stream: Output) {}
 
   begin(total: number, done: number): void {
     this.#total = total;

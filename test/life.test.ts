@@ -113,8 +113,9 @@ describe('worker_threads', () => {
           globalThis.kept = [x, await x.data(), Tensor.from(new Float32Array(5000), [5000])];
           parentPort.postMessage((await x.data())[0]);
         `)};
+        const exit = once(worker, 'exit'); // may come in the same turn as the message
         const [value] = await once(worker, 'message');
-        const [code] = await once(worker, 'exit');
+        const [code] = await exit;
         console.log(value.toFixed(5), code);
       }
     `);

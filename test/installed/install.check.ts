@@ -30,8 +30,8 @@ const nodePath = (version: string) => join(folder, 'nodes', version, 'node_modul
 /** npm of this machine, or of a version, with a cache of its own and what `npm run` set in the environment left out. */
 function npm(cwd: string, args: string[], cli?: string): Run {
   const clean = Object.fromEntries(Object.entries(process.env).map(([name, value]) => [name, /^npm_(?!config_(registry|cafile))/i.test(name) ? undefined : value]));
-  const common = ['--cache', cache, '--no-audit', '--no-fund'];
-  return cli ? runIn(cwd, process.execPath, [cli, ...args, ...common], clean) : runIn(cwd, 'npm', [...args, ...common], clean);
+  const options = ['--cache', cache, '--no-audit', '--no-fund']; // before what follows a `--`
+  return cli ? runIn(cwd, process.execPath, [cli, ...options, ...args], clean) : runIn(cwd, 'npm', [...options, ...args], clean);
 }
 
 function consumer(name: string): string {
@@ -63,7 +63,7 @@ async function libtorchFor(name: string): Promise<string> {
 }
 
 const works = ({ status, stdout, stderr }: Run) => {
-  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect({ status, said: status === 0 ? stderr : stdout + stderr }).toEqual({ status: 0, said: '' });
   expect(JSON.parse(stdout)).toEqual(answer);
 };
 
