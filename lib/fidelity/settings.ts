@@ -58,7 +58,7 @@ export const fidelityPresets = {
   },
   am: {
     algorithm: { name: 'am', steps: 20, drawnSteps: 10, finalFraction: 0.25 },
-    optimizer: { learningRate: 2e-3, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
+    optimizer: { learningRate: 5e-3, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
     steps: 600,
     batch: 256,
     evaluateEvery: 100,
