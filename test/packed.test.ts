@@ -40,8 +40,7 @@ describe('the published files', () => {
     expect(packed.unpackedBytes).toBeLessThan(40e6);
     const { scripts, gypfile } = readJson(join(root, 'package.json')) as { scripts: Record<string, string>; gypfile: boolean };
     expect(Object.keys(scripts).filter((name) => /^(pre|post)?install$|^(pre|post)?prepare$/.test(name))).toEqual([]);
-    expect(gypfile).toBe(false);
-    expect(existsSync(join(root, 'binding.gyp'))).toBe(false); // npm would write an install script for it when publishing
+    expect(gypfile).toBe(false); // with a binding.gyp in the root, npm would write an install script when publishing
   });
 });
 
