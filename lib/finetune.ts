@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { createAlgorithm } from './algorithms.js';
+import { removeLeftovers } from './checkpoints.js';
 import { finetuneSchema, type FinetuneConfig } from './config/finetune.js';
 import { validate } from './config/validate.js';
 import { DriftProbe } from './drift.js';
@@ -129,6 +130,7 @@ class FinetuneJob {
     });
     if (resumed) {
       await this.#trainer.resume(resumed.checkpoint.directory);
+      await removeLeftovers(this.#directory.checkpoints);
       await this.#directory.rewindMetrics(this.#trainer.step, this.#trainer.last);
       this.#observer.note(`resuming ${this.#directory.path} at step ${this.#trainer.step}`);
     } else if (restarted) {

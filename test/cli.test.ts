@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -140,6 +140,10 @@ describe('eam finetune', () => {
     expect((await eam('finetune', config, '--quiet')).code).toBe(0);
     const run = outputOf(config);
     const expected = tensorHashes(join(run, 'checkpoints'), 2);
+    // Killed while it removed an old checkpoint, after its last step: no other is written, which would clear it away.
+    mkdirSync(join(run, 'checkpoints', 'step-1.tmp'));
+    expect((await eam('finetune', run, '--resume', '--quiet')).code).toBe(0);
+    expect(readdirSync(join(run, 'checkpoints'))).toEqual(['step-2']);
     rmSync(join(run, 'checkpoints'), { recursive: true });
     const { code, stderr } = await eam('finetune', run, '--resume');
     expect([code, stderr]).toEqual([0, expect.stringContaining('which was stopped before its first checkpoint, at step 0')]);
