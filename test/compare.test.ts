@@ -321,7 +321,8 @@ describe('the shipped comparison', () => {
     expect(config.contenders.map(({ algorithm }) => algorithm.name)).toEqual(['eam', 'am']);
     for (const key of ['prompts', 'model'] as const) expect(config[key]).toEqual(quickstart[key]);
     expect(config.rewards).toMatchObject(quickstart['rewards'] as object[]);
-    expect(config.contenders[0]!.algorithm).toMatchObject(quickstart['algorithm'] as object);
+    expect(config.contenders[0]!.algorithm).toMatchObject({ ...(quickstart['algorithm'] as object), guidance: 1, renoisings: 4 });
+    for (const { algorithm } of config.contenders) expect(algorithm.guidance).toBe(1); // with it there is no common optimum
     expect(config.sweep!.learningRates.length).toBeGreaterThan(2);
     expect(config.seeds).not.toContain(config.sweep!.seed);
   });
