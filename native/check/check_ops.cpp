@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/philox.h"
+#include "kernels/philox_words.h"
 #include "ops/error.h"
 #include "ops/ops.h"
 
@@ -70,6 +71,32 @@ at::Tensor column(const std::vector<double>& values, int64_t dimensions) {
   return at::tensor(values, at::kDouble).view(shape);
 }
 
+// Every version that this processor runs, over a carry into the counter's high word.
+void check_philox_versions() {
+  using namespace eam::kernels;
+  constexpr int64_t kBlocks = 257;
+  const uint64_t seed = 0x0123456789abcdef, stream = 0xfedcba9876543210, first = 0xffffff80;
+  std::vector<std::pair<const char*, PhiloxWords>> versions = {{"portable", philox_words_portable}};
+#ifdef EAM_X86_VECTORS
+  if (__builtin_cpu_supports("avx2")) versions.push_back({"AVX2", philox_words_avx2});
+  if (__builtin_cpu_supports("avx512f")) versions.push_back({"AVX-512", philox_words_avx512});
+#endif
+  for (const auto& [name, version] : versions) {
+    std::vector<uint32_t> words[4];
+    uint32_t* rows[4];
+    for (int k = 0; k < 4; ++k) {
+      words[k].resize(kBlocks + kPhiloxPadding);
+      rows[k] = words[k].data();
+    }
+    version(seed, stream, first, kBlocks, rows);
+    double wrong = 0;
+    for (int64_t j = 0; j < kBlocks; ++j)
+      for (int k = 0; k < 4; ++k)
+        wrong += words[k][static_cast<size_t>(j)] != philox_block(seed, stream, first + static_cast<uint64_t>(j)).word[k];
+    report(std::string("philox words, ") + name, wrong, 0);
+  }
+}
+
 void check_philox() {
   // Known answers of the Random123 distribution.
   struct {
@@ -86,7 +113,7 @@ void check_philox() {
   report("philox4x32-10 known answers", wrong, 0);
 
   // Words around the ends, ½ and the quadrants, where a float version loses digits when it is careless.
-  double log_error = 0, turn_error = 0;
+  double log_error = 0, turn_error = 0, double_log_error = 0, double_turn_error = 0;
   for (uint64_t anchor = 0; anchor <= 0x100000000ull; anchor += 0x08000000ull)
     for (int64_t step = -4096; step <= 4096; ++step) {
       auto word = static_cast<uint32_t>(anchor + static_cast<uint64_t>(step));
@@ -97,9 +124,20 @@ void check_philox() {
       eam::kernels::cos_sin_turn(word, &cosine, &sine);
       turn_error =
           std::max({turn_error, std::abs(cosine - std::cos(2 * M_PI * u)), std::abs(sine - std::sin(2 * M_PI * u))});
+      double_log_error =
+          std::max(double_log_error, std::abs(eam::kernels::minus_log_uniform_double(word) - exact) / exact);
+      double double_cosine, double_sine;
+      eam::kernels::cos_sin_turn(word, &double_cosine, &double_sine);
+      long double turn = 2 * M_PIl * u;
+      double_turn_error =
+          std::max({double_turn_error, static_cast<double>(std::abs(double_cosine - std::cos(turn))),
+                    static_cast<double>(std::abs(double_sine - std::sin(turn)))});
     }
   report("float32 -log u, relative", log_error, 2e-7);
   report("float32 cos and sin of 2 pi u, absolute", turn_error, 1.5e-7);
+  report("float64 -log u, relative", double_log_error, 4e-16);
+  report("float64 cos and sin of 2 pi u, absolute", double_turn_error, 2.5e-16);
+  check_philox_versions();
 
   at::Tensor z = normal({1 << 20}, 3);
   report("normals: mean", std::abs(z.mean().item<double>()), 5e-3);

@@ -1,6 +1,7 @@
 #include "kernels/affine.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/tile.h"
 
@@ -51,6 +52,117 @@ double regression_range(const Regression& r, int64_t sample, int64_t begin, int6
   return sum;
 }
 
+// The common case, tensors of one dtype and few terms: everything but the generator in one loop.
+
+// Whether that is the case.
+bool fits_one_loop(const Combination& c, DType other) {
+  if (c.terms < 1 || c.terms > tile::kFused) return false;
+  return std::all_of(c.dtype, c.dtype + c.terms, [other](DType dtype) { return dtype == other; });
+}
+
+// Asks for memory that is needed after the generator has run, which is long enough for it to arrive.
+template <class Storage>
+void prefetch(const Storage* data, int64_t n) {
+  const char* bytes = reinterpret_cast<const char*>(data);
+  for (int64_t i = 0; i < n * static_cast<int64_t>(sizeof(Storage)); i += 64) __builtin_prefetch(bytes + i, 0, 3);
+}
+template <class Storage>
+constexpr bool kHalf = sizeof(Storage) == 2;
+template <class Storage>
+using RealOf = std::conditional_t<kHalf<Storage>, float, Storage>;
+
+// Halves are widened first; the others are read as they are.
+template <class Storage>
+const RealOf<Storage>* loaded(const Storage* data, int64_t n, float* buffer) {
+  if constexpr (kHalf<Storage>) {
+    tile::widen_all(data, buffer, n);
+    return buffer;
+  } else {
+    return data;
+  }
+}
+
+// A combination, tile by tile.
+template <class Storage>
+class Tiles {
+ public:
+  using Real = RealOf<Storage>;
+
+  Tiles(const Combination& c, int64_t sample) : c_(c), sample_(sample) {
+    fused_.terms = c.terms;
+    for (int k = 0; k < c.terms; ++k) fused_.c[k] = static_cast<Real>(c.coefficients[k * c.samples + sample]);
+    fused_.c_y = c.noise_coefficients ? static_cast<Real>(c.noise_coefficients[sample]) : Real(0);
+    if (!c.noise_coefficients) std::fill(normals_, normals_ + tile::kElements, Real(0));
+  }
+
+  // extra: what the caller reads besides.
+  const tile::Fused<Real>& at(int64_t i, int64_t n, const Storage* extra) {
+    const int64_t offset = sample_ * c_.elements + i;
+    fused_.y = normals_;
+    if (c_.noise_coefficients) {
+      for (int k = 0; k < c_.terms; ++k) prefetch(static_cast<const Storage*>(c_.data[k]) + offset, n);
+      if (extra) prefetch(extra, n);
+      const uint64_t first = static_cast<uint64_t>(c_.stream_per_sample ? i : offset);
+      const auto skip = static_cast<int64_t>(first & 3);  // a block may begin before the tile
+      tile::fill_normals(c_.seed, c_.streams[c_.stream_per_sample ? sample_ : 0], first >> 2, (skip + n + 3) / 4, normals_);
+      fused_.y += skip;
+    }
+    for (int k = 0; k < c_.terms; ++k)
+      fused_.x[k] = loaded(static_cast<const Storage*>(c_.data[k]) + offset, n, wide_[k]);
+    return fused_;
+  }
+
+ private:
+  static constexpr int64_t kWide = kHalf<Storage> ? tile::kElements : 1;
+
+  const Combination& c_;
+  const int64_t sample_;
+  tile::Fused<Real> fused_;
+  alignas(64) Real normals_[tile::kElements + 4];
+  alignas(64) float wide_[tile::kFused][kWide];
+};
+
+template <class Storage>
+void affine_tiles(const Combination& c, Storage* out, int64_t sample, int64_t begin, int64_t end) {
+  Tiles<Storage> tiles(c, sample);
+  for (int64_t i = begin; i < end; i += tile::kElements) {
+    const int64_t n = std::min(tile::kElements, end - i);
+    Storage* target = out + sample * c.elements + i;
+    const auto& fused = tiles.at(i, n, nullptr);
+    if constexpr (kHalf<Storage>) {
+      alignas(64) float wide[tile::kElements];
+      tile::store(fused, wide, n);
+      tile::narrow_all(wide, target, n);
+    } else {
+      tile::store(fused, target, n);
+    }
+  }
+}
+
+template <class Storage>
+double regression_tiles(const Regression& r, int64_t sample, int64_t begin, int64_t end) {
+  using Real = RealOf<Storage>;
+  Tiles<Storage> tiles(r.target, sample);
+  const auto scale = static_cast<Real>(r.grad_scale[sample]);
+  alignas(64) Real difference[tile::kElements];
+  double sum = 0;
+  for (int64_t i = begin; i < end; i += tile::kElements) {
+    const int64_t n = std::min(tile::kElements, end - i), offset = sample * r.target.elements + i;
+    const Storage* velocity = static_cast<const Storage*>(r.velocity) + offset;
+    Storage* grad = static_cast<Storage*>(r.grad) + offset;
+    const auto& fused = tiles.at(i, n, velocity);
+    if constexpr (kHalf<Storage>) {
+      alignas(64) float wide_velocity[tile::kElements], wide_grad[tile::kElements];
+      tile::store_difference(fused, loaded(velocity, n, wide_velocity), scale, difference, wide_grad, n);
+      tile::narrow_all(wide_grad, grad, n);
+    } else {
+      tile::store_difference(fused, velocity, scale, difference, grad, n);
+    }
+    sum += tile::sum_squares(difference, n);
+  }
+  return sum;
+}
+
 }  // namespace
 
 bool needs_double(const Combination& combination) {
@@ -59,13 +171,25 @@ bool needs_double(const Combination& combination) {
 }
 
 void affine(const Combination& combination, void* out, DType out_dtype, int64_t sample, int64_t begin, int64_t end) {
-  if (needs_double(combination) || out_dtype == DType::float64)
+  if (fits_one_loop(combination, out_dtype)) {
+    with_storage(out_dtype, [&](auto* type) {
+      affine_tiles(combination, static_cast<decltype(type)>(out), sample, begin, end);
+    });
+  } else if (needs_double(combination) || out_dtype == DType::float64) {
     affine_range<double>(combination, out, out_dtype, sample, begin, end);
-  else
+  } else {
     affine_range<float>(combination, out, out_dtype, sample, begin, end);
+  }
 }
 
 double affine_regression(const Regression& regression, int64_t sample, int64_t begin, int64_t end) {
+  if (fits_one_loop(regression.target, regression.velocity_dtype)) {
+    double sum = 0;
+    with_storage(regression.velocity_dtype, [&](auto* type) {
+      sum = regression_tiles<std::remove_pointer_t<decltype(type)>>(regression, sample, begin, end);
+    });
+    return sum;
+  }
   if (needs_double(regression.target) || regression.velocity_dtype == DType::float64)
     return regression_range<double>(regression, sample, begin, end);
   return regression_range<float>(regression, sample, begin, end);

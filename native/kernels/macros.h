@@ -9,6 +9,19 @@
 #define EAM_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+// The iterations of the loop that follows do not touch each other's elements, though its arrays may be the same one:
+// results may be written over an input, which __restrict would deny.
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+#define EAM_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define EAM_INDEPENDENT
+#endif
+
+// Vector instructions by name, for a function marked with their target.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__CUDACC__)
+#define EAM_X86_VECTORS
+#endif
+
 // A loop compiled for several instruction sets; the dynamic linker picks one. With -ffp-contract=off all of them
 // give the same bits.
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)

@@ -35,6 +35,18 @@ EAM_HD float float_of(uint32_t bits) {
   return value;
 }
 
+EAM_HD uint64_t bits_of(double value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+EAM_HD double double_of(uint64_t bits) {
+  double value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 EAM_HD float widen(float value) {
   return value;
 }

@@ -1,12 +1,19 @@
 #include "kernels/tile.h"
 
+#include <type_traits>
+
 #include "kernels/philox.h"
+#include "kernels/philox_words.h"
+
+#ifdef EAM_X86_VECTORS
+#include <immintrin.h>
+#endif
 
 namespace eam::kernels::tile {
 
 namespace {
 
-constexpr int64_t kBlocks = kElements / 4 + 1;
+constexpr int64_t kBlocks = kElements / 4 + 1 + kPhiloxPadding;  // a tile may begin inside a block
 constexpr int kLanes = 16;  // partial sums; fixed, so that the order of addition is the same on every processor
 
 template <class Real, class Storage>
@@ -36,6 +43,14 @@ EAM_HD double sum_squares_loop(const Real* y, int64_t n) {
   return sum;
 }
 
+template <class Real>
+EAM_HD void box_muller_loop(const uint32_t (*words)[kBlocks], int64_t blocks, Real* __restrict out) {
+  for (int64_t j = 0; j < blocks; ++j) {
+    box_muller(words[0][j], words[1][j], out + 4 * j, out + 4 * j + 1);
+    box_muller(words[2][j], words[3][j], out + 4 * j + 2, out + 4 * j + 3);
+  }
+}
+
 // Multiversioned functions cannot be templates: one overload for each pair of types.
 #define EAM_LOOPS(Real, Storage)                                                           \
   EAM_MULTIVERSION void run_add_scaled(Real* y, const Storage* x, Real c, int64_t n) {     \
@@ -58,6 +73,92 @@ EAM_LOOPS(double, BFloat16)
 EAM_LOOPS(double, Float16)
 #undef EAM_LOOPS
 
+EAM_MULTIVERSION void run_box_muller(const uint32_t (*words)[kBlocks], int64_t blocks, float* out) {
+  box_muller_loop(words, blocks, out);
+}
+EAM_MULTIVERSION void run_box_muller(const uint32_t (*words)[kBlocks], int64_t blocks, double* out) {
+  box_muller_loop(words, blocks, out);
+}
+
+template <class Real>
+void fill(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, Real* out) {
+  static const PhiloxWords philox_words = fastest_philox_words();
+  alignas(64) uint32_t words[4][kBlocks];
+  uint32_t* const rows[4] = {words[0], words[1], words[2], words[3]};
+  philox_words(seed, stream, first_block, blocks, rows);
+  run_box_muller(words, blocks, out);
+}
+
+template <int kTerms, class Real>
+EAM_HD Real combined(const Fused<Real>& f, int64_t i) {
+  Real sum = 0;
+  for (int k = 0; k < kTerms; ++k) sum += f.c[k] * f.x[k][i];
+  return sum + f.c_y * f.y[i];
+}
+
+template <int kTerms, class Real>
+EAM_HD void store_loop(const Fused<Real>& fused, Real* out, int64_t n) {
+  const Fused<Real> f = fused;  // a copy that the stores below cannot alias
+  EAM_INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) out[i] = combined<kTerms>(f, i);
+}
+
+template <int kTerms, class Real>
+EAM_HD void difference_loop(const Fused<Real>& fused, const Real* v, Real scale, Real* difference, Real* grad,
+                            int64_t n) {
+  const Fused<Real> f = fused;
+  EAM_INDEPENDENT
+  for (int64_t i = 0; i < n; ++i) {
+    Real d = v[i] - combined<kTerms>(f, i);
+    difference[i] = d;
+    grad[i] = scale * d;
+  }
+}
+
+// Calls `body` with the number of terms as a constant.
+template <class Body>
+EAM_HD void with_terms(int terms, const Body& body) {
+  static_assert(kFused == 3);
+  if (terms == 1) return body(std::integral_constant<int, 1>());
+  if (terms == 2) return body(std::integral_constant<int, 2>());
+  body(std::integral_constant<int, 3>());
+}
+
+#define EAM_FUSED(Real)                                                                                          \
+  EAM_MULTIVERSION void run_store(const Fused<Real>& f, Real* out, int64_t n) {                                  \
+    with_terms(f.terms, [&](auto terms) __attribute__((always_inline)) { store_loop<terms()>(f, out, n); });     \
+  }                                                                                                              \
+  EAM_MULTIVERSION void run_difference(const Fused<Real>& f, const Real* v, Real scale, Real* difference,        \
+                                       Real* grad, int64_t n) {                                                  \
+    with_terms(f.terms, [&](auto terms) __attribute__((always_inline)) {                                         \
+      difference_loop<terms()>(f, v, scale, difference, grad, n);                                                \
+    });                                                                                                          \
+  }
+
+EAM_FUSED(float)
+EAM_FUSED(double)
+#undef EAM_FUSED
+
+#ifdef EAM_X86_VECTORS
+__attribute__((target("avx,f16c"))) int64_t widen_f16c(const Float16* x, float* out, int64_t n) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))));
+  return i;
+}
+__attribute__((target("avx,f16c"))) int64_t narrow_f16c(const float* x, Float16* out, int64_t n) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  return i;
+}
+bool has_f16c() {
+  static const bool has = __builtin_cpu_supports("avx2");  // every such processor has F16C, which GCC cannot ask for
+  return has;
+}
+#endif
+
 template <class Storage>
 const Storage* at(const void* data, int64_t offset, Storage*) {
   return static_cast<const Storage*>(data) + offset;
@@ -65,21 +166,51 @@ const Storage* at(const void* data, int64_t offset, Storage*) {
 
 }  // namespace
 
-EAM_MULTIVERSION void fill_normals(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, float* out) {
-  uint32_t words[4][kBlocks];
-  for (int64_t j = 0; j < blocks; ++j) {
-    PhiloxBlock block = philox_block(seed, stream, first_block + static_cast<uint64_t>(j));
-    for (int k = 0; k < 4; ++k) words[k][j] = block.word[k];
-  }
-  for (int64_t j = 0; j < blocks; ++j) {
-    box_muller(words[0][j], words[1][j], out + 4 * j, out + 4 * j + 1);
-    box_muller(words[2][j], words[3][j], out + 4 * j + 2, out + 4 * j + 3);
-  }
+void fill_normals(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, float* out) {
+  fill(seed, stream, first_block, blocks, out);
 }
 
 void fill_normals(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, double* out) {
-  for (int64_t j = 0; j < blocks; ++j)
-    philox_normals(seed, stream, first_block + static_cast<uint64_t>(j), out + 4 * j);
+  fill(seed, stream, first_block, blocks, out);
+}
+
+void store(const Fused<float>& fused, float* out, int64_t n) {
+  run_store(fused, out, n);
+}
+void store(const Fused<double>& fused, double* out, int64_t n) {
+  run_store(fused, out, n);
+}
+
+void store_difference(const Fused<float>& fused, const float* v, float scale, float* difference, float* grad, int64_t n) {
+  run_difference(fused, v, scale, difference, grad, n);
+}
+void store_difference(const Fused<double>& fused, const double* v, double scale, double* difference, double* grad,
+                      int64_t n) {
+  run_difference(fused, v, scale, difference, grad, n);
+}
+
+EAM_MULTIVERSION void widen_all(const BFloat16* __restrict x, float* __restrict out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = widen(x[i]);
+}
+
+EAM_MULTIVERSION void narrow_all(const float* __restrict x, BFloat16* __restrict out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) narrow(x[i], out + i);
+}
+
+void widen_all(const Float16* x, float* out, int64_t n) {
+  int64_t i = 0;
+#ifdef EAM_X86_VECTORS
+  if (has_f16c()) i = widen_f16c(x, out, n);
+#endif
+  for (; i < n; ++i) out[i] = widen(x[i]);
+}
+
+void narrow_all(const float* x, Float16* out, int64_t n) {
+  int64_t i = 0;
+#ifdef EAM_X86_VECTORS
+  if (has_f16c()) i = narrow_f16c(x, out, n);
+#endif
+  for (; i < n; ++i) narrow(x[i], out + i);
 }
 
 void add_scaled(float* y, const void* x, DType dtype, int64_t offset, float c, int64_t n) {

@@ -8,7 +8,7 @@
 // reads and writes memory once however many loops it is made of.
 namespace eam::kernels::tile {
 
-constexpr int64_t kElements = 1024;
+constexpr int64_t kElements = 512;  // with twice as many, more memory is asked for at once than can be in flight
 
 // Elements 4 first_block … 4 (first_block + blocks) − 1 of a stream, blocks ≤ kElements/4 + 1.
 void fill_normals(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, float* out);
@@ -25,6 +25,32 @@ void subtract_from(double* y, const void* x, DType dtype, int64_t offset, int64_
 // Σ y²
 double sum_squares(const float* y, int64_t n);
 double sum_squares(const double* y, int64_t n);
+
+// Σ_k c_k x_k + c_y y: a combination that one loop computes.
+constexpr int kFused = 3;
+template <class Real>
+struct Fused {
+  int terms;  // 1 … kFused
+  const Real* x[kFused];
+  Real c[kFused];
+  const Real* y;
+  Real c_y;
+};
+
+// out = the combination
+void store(const Fused<float>& fused, float* out, int64_t n);
+void store(const Fused<double>& fused, double* out, int64_t n);
+
+// difference = v − the combination, grad = scale · difference
+void store_difference(const Fused<float>& fused, const float* v, float scale, float* difference, float* grad, int64_t n);
+void store_difference(const Fused<double>& fused, const double* v, double scale, double* difference, double* grad,
+                      int64_t n);
+
+// Halves to floats and back.
+void widen_all(const BFloat16* x, float* out, int64_t n);
+void widen_all(const Float16* x, float* out, int64_t n);
+void narrow_all(const float* x, BFloat16* out, int64_t n);
+void narrow_all(const float* x, Float16* out, int64_t n);
 
 // out = c y
 void store_scaled(const float* y, float c, void* out, DType dtype, int64_t offset, int64_t n);
