@@ -99,16 +99,15 @@ export async function writeCheckpoint(
   return { step, directory };
 }
 
-async function makeRoom(root: string, step: number, keep: number): Promise<void> {
+/**
+ * Removes the oldest checkpoints up to `step`, beyond `keep`, and what killed processes left half-written or
+ * half-removed. Not while another process writes to `root`.
+ */
+export async function makeRoom(root: string, step: number, keep: number): Promise<void> {
   // Later ones are damaged: the run was resumed from before them. They must not make this one give way.
   const written = (await listCheckpoints(root)).filter((checkpoint) => checkpoint.step <= step);
   // Renamed first: a process killed while it removes one leaves no half of a checkpoint under a checkpoint's name.
   for (const { directory } of written.slice(0, -keep)) await rename(directory, `${directory}.tmp`);
-  await removeLeftovers(root);
-}
-
-/** Removes what killed processes left half-written or half-removed. Not while another process writes to `root`. */
-export async function removeLeftovers(root: string): Promise<void> {
   for (const name of await namesIn(root)) {
     if (/^step-\d+\.tmp$/.test(name)) await rm(join(root, name), { recursive: true, force: true });
   }

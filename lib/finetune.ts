@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { createAlgorithm } from './algorithms.js';
-import { removeLeftovers } from './checkpoints.js';
+import { makeRoom } from './checkpoints.js';
 import { finetuneSchema, type FinetuneConfig } from './config/finetune.js';
 import { validate } from './config/validate.js';
 import { DriftProbe } from './drift.js';
@@ -130,7 +130,8 @@ class FinetuneJob {
     });
     if (resumed) {
       await this.#trainer.resume(resumed.checkpoint.directory);
-      await removeLeftovers(this.#directory.checkpoints);
+      // The run may have been killed after its last checkpoint and before it had made room.
+      await makeRoom(this.#directory.checkpoints, this.#trainer.step, config.checkpoints.keep);
       await this.#directory.rewindMetrics(this.#trainer.step, this.#trainer.last);
       this.#observer.note(`resuming ${this.#directory.path} at step ${this.#trainer.step}`);
     } else if (restarted) {

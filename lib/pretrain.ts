@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { cancellable } from './cancellation.js';
-import { removeLeftovers, writeCheckpoint } from './checkpoints.js';
+import { makeRoom, writeCheckpoint } from './checkpoints.js';
 import {
   pretrainClassifierSchema,
   pretrainDigitsSchema,
@@ -220,7 +220,8 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
     step = saved = state.step;
     seconds = state.totals['seconds'] ?? 0;
     skippedInARow = state.badInARow;
-    await removeLeftovers(run.checkpoints);
+    // The run may have been killed after its last checkpoint and before it had made room.
+    await makeRoom(run.checkpoints, step, config.checkpoints.keep);
     await run.rewindMetrics(step, state.last);
     observer.note(`resumed ${run.path} at step ${step}`);
   } else {

@@ -140,10 +140,10 @@ describe('eam finetune', () => {
     expect((await eam('finetune', config, '--quiet')).code).toBe(0);
     const run = outputOf(config);
     const expected = tensorHashes(join(run, 'checkpoints'), 2);
-    // Killed while it removed an old checkpoint, after its last step: no other is written, which would clear it away.
-    mkdirSync(join(run, 'checkpoints', 'step-1.tmp'));
+    // Killed before or while it removed old checkpoints, after its last step: no other is written, which would do so.
+    for (const name of ['step-0', 'step-1', 'step-1.tmp']) mkdirSync(join(run, 'checkpoints', name));
     expect((await eam('finetune', run, '--resume', '--quiet')).code).toBe(0);
-    expect(readdirSync(join(run, 'checkpoints'))).toEqual(['step-2']);
+    expect(readdirSync(join(run, 'checkpoints')).sort()).toEqual(['step-1', 'step-2']);
     rmSync(join(run, 'checkpoints'), { recursive: true });
     const { code, stderr } = await eam('finetune', run, '--resume');
     expect([code, stderr]).toEqual([0, expect.stringContaining('which was stopped before its first checkpoint, at step 0')]);
