@@ -1,0 +1,47 @@
+// The benchmarks run from end to end and write what docs/performance.md says; nothing here says anything about speed.
+
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'eam-bench-test-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it('npm run bench -- --quick writes a CSV in which everything is compared', { timeout: 300_000 }, () => {
+  const output = join(folder, 'results.csv');
+  const run = spawnSync(process.execPath, [join(root, 'benchmarks', 'run.mjs'), '--quick', '--only', 'kernels,iteration', '--output', output], {
+    encoding: 'utf8', cwd: root,
+  });
+  expect(run.status, run.stderr).toBe(0);
+  const [header, ...lines] = readFileSync(output, 'utf8').trim().split('\n');
+  expect(header).toBe('date,machine,revision,libtorch,node,section,name,variant,dtype,elements,threads,repeats,unit,p20,p50,p80');
+  const rows = lines.map((line) => {
+    const fields = line.split(',');
+    expect(fields).toHaveLength(16);
+    return Object.fromEntries(header!.split(',').map((name, i) => [name, fields[i]!]));
+  });
+
+  const steps = rows.filter((row) => row['name'] === 'fused step');
+  for (const dtype of ['float32', 'float64', 'bfloat16', 'float16']) {
+    const variants = steps.filter((row) => row['dtype'] === dtype && row['threads'] === '1' && row['elements'] === '2000');
+    expect(variants.map((row) => row['variant'])).toEqual(['ours', 'ours into new tensors', 'libtorch', 'copy', 'generator']);
+  }
+  for (const row of rows.filter((entry) => entry['unit'] !== 'share')) {
+    const [low, median, high] = ['p20', 'p50', 'p80'].map((name) => Number(row[name]));
+    expect(low).toBeGreaterThan(0);
+    expect(median).toBeGreaterThanOrEqual(low!);
+    expect(high).toBeGreaterThanOrEqual(median!);
+    expect(high).toBeLessThan(Infinity);
+  }
+  const share = (part: string): number => Number(rows.find((row) => row['variant'] === part && row['unit'] === 'share')!['p50']);
+  for (const part of ['forward', 'backward', 'kernels', 'optimizer']) {
+    expect(share(part)).toBeGreaterThan(0);
+    expect(share(part)).toBeLessThan(1);
+  }
+  expect(run.stdout).toContain('| fused step | float32 | 2000 | 1 |');
+});
