@@ -58,8 +58,12 @@ int64_t for_each_tensor_chunk(const std::vector<at::Tensor>& tensors, const Body
     for (int64_t begin = 0; begin < tensors[i].numel(); begin += kChunk)
       units.push_back({i, begin, std::min(begin + kChunk, tensors[i].numel())});
   RECORD_FUNCTION_WITH_SCOPE(at::RecordScope::USER_SCOPE, "eam::optimizer", c10::ArrayRef<const c10::IValue>{});
-  int64_t count = static_cast<int64_t>(units.size());
-  at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
+  int64_t count = static_cast<int64_t>(units.size()), elements = 0;
+  for (const at::Tensor& tensor : tensors) elements += tensor.numel();
+  // Waking a thread costs more than a few small tensors do.
+  constexpr int64_t kWorthAThread = 8 * kChunk;
+  int64_t grain = std::max<int64_t>(1, count * kWorthAThread / std::max<int64_t>(elements, 1));
+  at::parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
     for (int64_t u = first; u < last; ++u) body(units[u].tensor, units[u].begin, units[u].end, u);
   });
   return count;
