@@ -1,11 +1,13 @@
 // Measures the kernels without Node against the same math composed from LibTorch's operators, against copying the same
-// bytes and against the bare generator, and prints CSV. Arguments: --quick (seconds; numbers that mean little).
+// bytes and against the bare generator, and prints CSV. Arguments: --quick (seconds; numbers that
+// mean little) or --elements N (of one sample: this size alone).
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -32,7 +34,7 @@ struct Settings {
   Budget budget;
 };
 
-const Settings kFull{{250, 2048, 16384, 262144, 2097152, 12500000}, {250, 262144}, {1, 2}, 20000000, {1.0, 5, 2000}};
+const Settings kFull{{250, 2048, 16384, 262144, 2097152, 12500000}, {250, 262144}, {1, 2}, 20000000, {0.6, 5, 2000}};
 const Settings kQuick{{250, 16384}, {250}, {1, 2}, 100000, {0.02, 3, 20}};
 
 const char* name_of(at::ScalarType dtype) {
@@ -261,7 +263,11 @@ void run(const Settings& settings) {
 
 int main(int argc, char** argv) {
   try {
-    run(argc > 1 && std::strcmp(argv[1], "--quick") == 0 ? kQuick : kFull);
+    Settings settings = kFull;
+    if (argc > 1 && std::strcmp(argv[1], "--quick") == 0) settings = kQuick;
+    if (argc > 2 && std::strcmp(argv[1], "--elements") == 0)
+      settings.sizes = settings.operation_sizes = {std::atoll(argv[2])};
+    run(settings);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "failed: %s\n", error.what());
     return 1;
