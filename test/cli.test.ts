@@ -8,25 +8,15 @@ import { decode } from 'fast-png';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { newestWholeCheckpoint } from '../lib/checkpoints.js';
-import { main } from '../lib/cli/program.js';
 import { DriftProbe } from '../lib/drift.js';
 import { finetune } from '../lib/finetune.js';
 import type { JobObserver } from '../lib/progress.js';
+import { eam } from './helpers/command-line.js';
 import { tensorHashes, temporaryFolder, tinyAdapter, tinyModelDirectory } from './helpers/tiny-run.js';
 
 afterEach(() => vi.restoreAllMocks());
 
 const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
-
-/** Runs a command line within this process. */
-async function eam(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = '', stderr = '';
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((stdout += String(text)), true));
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((stderr += String(text)), true));
-  const code = await main(args);
-  vi.restoreAllMocks();
-  return { code, stdout, stderr };
-}
 
 let model: string;
 beforeAll(async () => {

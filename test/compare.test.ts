@@ -2,9 +2,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 
-import { main } from '../lib/cli/program.js';
 import { compare, type Comparison } from '../lib/compare.js';
 import type { CurvePoint, RunResult } from '../lib/compare/results.js';
 import { firstReached, meanCurve, speedUp, summarise } from '../lib/compare/statistics.js';
@@ -15,6 +14,7 @@ import { compareSchema } from '../lib/config/compare.js';
 import { readJson } from '../lib/config/read.js';
 import { validate } from '../lib/config/validate.js';
 import type { JobObserver } from '../lib/progress.js';
+import { eam } from './helpers/command-line.js';
 import { temporaryFolder, tinyAdapter, tinyModelDirectory } from './helpers/tiny-run.js';
 
 /** A run measured at steps 0, 1, 2 …, whose steps cost so many evaluations and seconds. */
@@ -162,15 +162,6 @@ const tinyConfig = (change: object = {}) => ({
 
 const withoutSeconds = (path: string) =>
   JSON.parse(readFileSync(path, 'utf8'), (key, value) => (key === 'seconds' ? undefined : value)) as Comparison;
-
-async function eam(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = '', stderr = '';
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((stdout += String(text)), true));
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((stderr += String(text)), true));
-  const code = await main(args);
-  vi.restoreAllMocks();
-  return { code, stdout, stderr };
-}
 
 const configFile = (config: object): string => {
   const path = join(mkdtempSync(join(tmpdir(), 'eam-compare-')), 'config.json');
