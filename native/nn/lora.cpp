@@ -15,6 +15,11 @@ Linear::Linear(Parameters& parameters, std::string name, int64_t in, int64_t out
                                      : parameters.zeros(name_ + ".weight", {out, in})),
       bias_(parameters.zeros(name_ + ".bias", {out})) {}
 
+Linear::Linear(StoredWeights& weights, std::string name, int64_t in, int64_t out, bool bias)
+    : name_(std::move(name)), weight_(weights.take(name_ + ".weight", {out, in})) {
+  if (bias) bias_ = weights.take(name_ + ".bias", {out});
+}
+
 void Linear::adapt(Parameters& adapters, int64_t rank, double alpha) {
   const int64_t in = weight_.size(1), out = weight_.size(0);
   lora_A_ = adapters.normal(name_ + ".lora_A.weight", {rank, in}, 1 / std::sqrt(static_cast<double>(in)));

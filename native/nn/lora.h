@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nn/parameters.h"
+#include "nn/stored_weights.h"
 
 namespace eam::nn {
 
@@ -26,6 +27,9 @@ class Linear {
   // Normal weights, 0: all zero; the bias starts at zero.
   Linear(Parameters& parameters, std::string name, int64_t in, int64_t out, double standard_deviation);
 
+  // Of a published network; bias: whether it has one.
+  Linear(StoredWeights& weights, std::string name, int64_t in, int64_t out, bool bias = true);
+
   // A ~ N(0, 1/in), B = 0: the adapted layer starts equal to the layer itself.
   void adapt(Parameters& adapters, int64_t rank, double alpha);
 
@@ -33,6 +37,7 @@ class Linear {
   at::Tensor forward(const at::Tensor& x, bool adapted) const;
 
   const std::string& name() const { return name_; }
+  const at::Tensor& weight() const { return weight_; }
 
  private:
   std::string name_;

@@ -1,0 +1,61 @@
+#include "nn/stored_weights.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <sstream>
+
+#include "ops/error.h"
+
+namespace eam::nn {
+
+StoredWeights::StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype,
+                             at::Device device)
+    : what_(std::move(what)),
+      stored_(std::make_move_iterator(stored.begin()), std::make_move_iterator(stored.end())),
+      dtype_(dtype),
+      device_(device) {}
+
+std::vector<int64_t> StoredWeights::shape(const std::string& name) const {
+  const auto found = stored_.find(name);
+  return found == stored_.end() ? std::vector<int64_t>{} : found->second.sizes().vec();
+}
+
+at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape) {
+  const auto found = stored_.find(name);
+  std::ostringstream problem;
+  if (found == stored_.end()) {
+    problem << "missing: " << name << " " << shape;
+  } else if (found->second.sizes() != shape) {
+    problem << name << " has shape " << found->second.sizes() << ", expected " << shape;
+  }
+  at::Tensor value;
+  if (problem.str().empty()) {
+    const at::Tensor& stored = found->second;
+    value = stored.to(device_, dtype_ && stored.is_floating_point() ? *dtype_ : stored.scalar_type());
+  } else {
+    problems_.push_back(problem.str());
+    value = at::zeros(shape, at::device(device_).dtype(dtype_.value_or(at::kFloat)));
+  }
+  if (found != stored_.end()) stored_.erase(found);
+  return taken_.emplace_back(name, std::move(value)).second;
+}
+
+void StoredWeights::finish() const {
+  constexpr size_t listed = 20;  // a message of a thousand names helps nobody
+  std::vector<std::string> problems = problems_;
+  for (const auto& [name, tensor] : stored_) {
+    std::ostringstream problem;
+    problem << "not known here: " << name << " " << tensor.sizes();
+    problems.push_back(problem.str());
+  }
+  if (problems.empty()) return;
+  std::ostringstream message;
+  message << problems.size() << (problems.size() == 1 ? " tensor does" : " tensors do") << " not fit the " << what_
+          << ":";
+  for (size_t i = 0; i < problems.size() && i < listed; ++i) message << "\n  " << problems[i];
+  if (problems.size() > listed) message << "\n  and " << problems.size() - listed << " more";
+  message << "\nCheck that its files are complete and belong to its configuration.";
+  throw Error(ErrorKind::checkpoint, message.str());
+}
+
+}  // namespace eam::nn

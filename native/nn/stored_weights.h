@@ -1,0 +1,50 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/flow_model.h"
+
+namespace eam::nn {
+
+// The tensors of a published network's files, handed to its layers by name. Each is moved to the device once; on the
+// CPU, where the dtype is the stored one, it stays the memory map that it was.
+class StoredWeights {
+ public:
+  // what: names the network in messages, such as "transformer". dtype: of floating-point tensors; none: as stored.
+  StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype, at::Device device);
+
+  // The tensor of this name. Where it is missing or of another shape that is noted for finish(), which reports all of
+  // them together, and zeros stand in for it.
+  at::Tensor take(const std::string& name, at::IntArrayRef shape);
+
+  bool has(const std::string& name) const { return stored_.contains(name); }
+
+  // The stored shape; empty where there is no such tensor. For sizes that no configuration states.
+  std::vector<int64_t> shape(const std::string& name) const;
+
+  // Leaves out a tensor that is no weight, such as a stored range of positions.
+  void ignore(const std::string& name) { stored_.erase(name); }
+
+  // Error(checkpoint) with every tensor that was missing, misshapen, or left over.
+  void finish() const;
+
+  // All that was taken, under its names and in order.
+  const NamedTensors& taken() const { return taken_; }
+
+  at::Device device() const { return device_; }
+
+ private:
+  const std::string what_;
+  std::map<std::string, at::Tensor> stored_;
+  const std::optional<at::ScalarType> dtype_;
+  const at::Device device_;
+  NamedTensors taken_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace eam::nn
