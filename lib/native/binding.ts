@@ -39,6 +39,10 @@ export interface NativeFlowModel {
   /** Copies into the network; every name must exist with its shape, CheckpointError lists what does not fit. */
   load(kind: 'weights' | 'trainable', tensors: Record<string, NativeTensor>): Promise<void>;
   velocity(x: NativeTensor, t: Float32Array, conditioning: NativeTensor[], pretrained: boolean): Promise<NativeTensor>;
+  /** `velocity` at `t`, and ∂(Σ upstream · velocity) with respect to x and to the trainable tensors of these names. */
+  gradients(
+    x: NativeTensor, t: Float32Array, conditioning: NativeTensor[], upstream: NativeTensor, names: readonly string[],
+  ): Promise<{ velocity: NativeTensor; x: NativeTensor; tensors: Record<string, NativeTensor> }>;
   images(latents: NativeTensor): Promise<NativeTensor>;
 }
 
@@ -203,6 +207,141 @@ export interface NativeTorchScript {
   ): Promise<{ values: Float32Array; grad?: NativeTensor }>;
 }
 
+/** Stable Diffusion 3's transformer (MMDiT, arXiv 2403.03206). */
+export interface Sd3TransformerConfig {
+  patchSize: number;
+  inChannels: number;
+  outChannels: number;
+  layers: number;
+  heads: number;
+  headDim: number;
+  jointAttentionDim: number;
+  captionProjectionDim: number;
+  pooledProjectionDim: number;
+  /** Side, in patches, of the stored table of positions, from whose middle a latent's are cut. */
+  posEmbedMaxSize: number;
+  /** Numbers of the blocks with a second attention over the image alone. */
+  dualAttentionLayers: readonly number[];
+  /** Whether queries and keys are RMS-normalised. */
+  qkNorm: boolean;
+}
+
+export interface AutoencoderConfig {
+  inChannels: number;
+  outChannels: number;
+  latentChannels: number;
+  blockOutChannels: readonly number[];
+  layersPerBlock: number;
+  normGroups: number;
+  midBlockAttention: boolean;
+  useQuantConv: boolean;
+  usePostQuantConv: boolean;
+  /** latent = (z − shiftFactor) · scalingFactor, z the encoder's mean. */
+  scalingFactor: number;
+  shiftFactor: number;
+}
+
+/** A CLIP tower of tokens or patches. */
+export interface ClipTowerConfig {
+  width: number;
+  intermediate: number;
+  layers: number;
+  heads: number;
+  activation: 'gelu' | 'quick_gelu';
+  layerNormEpsilon: number;
+  /** Of the projected feature. */
+  projection: number;
+}
+
+export interface ClipTextConfig extends ClipTowerConfig {
+  vocabulary: number;
+  positions: number;
+  /** The position of this token is pooled; undefined: that of the largest id, as the first CLIP did. */
+  eosToken: number | undefined;
+}
+
+export interface ClipVisionConfig extends ClipTowerConfig {
+  imageSize: number;
+  patchSize: number;
+}
+
+export interface T5EncoderConfig {
+  vocabulary: number;
+  width: number;
+  keyWidth: number;
+  intermediate: number;
+  layers: number;
+  heads: number;
+  relativeBuckets: number;
+  relativeMaxDistance: number;
+  layerNormEpsilon: number;
+  /** 'gated-gelu' (T5 v1.1) or 'relu' (T5). */
+  feedForward: 'gated-gelu' | 'relu';
+}
+
+/** A text encoder; `ids` is int64 [B, L]. */
+export interface NativeTextEncoder {
+  /** `hidden` [B, L, width]: CLIP's states before the last layer, T5's output. `pooled` [B, projection]: CLIP's feature. */
+  encode(ids: NativeTensor): Promise<{ hidden: NativeTensor; pooled?: NativeTensor }>;
+  /** Frees the weights. */
+  dispose(): void;
+}
+
+/** A KL autoencoder. Images are [B, 3, H, W] in [0, 1], not clamped. */
+export interface NativeAutoencoder {
+  decode(latents: NativeTensor): Promise<NativeTensor>;
+  /** The images and ∂(Σ upstream · images)/∂latents. */
+  decodeGradient(latents: NativeTensor, upstream: NativeTensor): Promise<{ images: NativeTensor; grad: NativeTensor }>;
+  /** The posterior's mean, scaled and shifted as the latents that `decode` takes. */
+  encode(images: NativeTensor): Promise<NativeTensor>;
+  dispose(): void;
+}
+
+/** A published reward model. Images are [B, 3, H, W] in [0, 1], not clamped, of any size. */
+export interface NativeImageReward {
+  /**
+   * One value an image and the gradient of their sum with respect to the images. `ids` (int64 [B, L]) and `mask` where
+   * the reward reads prompts. `slice`: images that are scored at a time; 0: all.
+   */
+  score(
+    images: NativeTensor, ids: NativeTensor | undefined, mask: NativeTensor | undefined, wantGrad: boolean, slice: number,
+  ): Promise<{ values: Float32Array; grad?: NativeTensor }>;
+  /** What the image tower sees: resized, cropped or padded, normalised, [B, 3, size, size]. */
+  preprocess(images: NativeTensor): Promise<NativeTensor>;
+  /** The image tower's feature, L2-normalised, [B, F]: what the diversity of a set of images is measured in. */
+  features(images: NativeTensor): Promise<NativeTensor>;
+  dispose(): void;
+}
+
+/** How an image becomes a tower's square input: cropped to its middle, or padded with black, and normalised. */
+export interface PreprocessConfig {
+  fit: 'crop' | 'pad';
+  size: number;
+  mean: readonly number[];
+  std: readonly number[];
+}
+
+/** What turns CLIP's features into a score. */
+export type ClipScoreKind =
+  /** exp(logit scale) · cosine (PickScore). */
+  | { name: 'scaled-cosine' }
+  /** CLIPScore, HPSv2.1. */
+  | { name: 'cosine' }
+  /** A stack of linear layers on the image's feature (LAION's aesthetic predictor), `tensors` under its names. */
+  | { name: 'linear-stack'; tensors: Record<string, NativeTensor> };
+
+export interface BertConfig {
+  vocabulary: number;
+  width: number;
+  intermediate: number;
+  layers: number;
+  heads: number;
+  positions: number;
+  layerNormEpsilon: number;
+  /** Of the image features that its cross-attention reads. */
+  encoderWidth: number;
+}
+
 /** A tensor's place in a safetensors file; `begin` and `end` are bytes from the data section's start. */
 export interface TensorFileEntry {
   name: string;
@@ -261,6 +400,33 @@ export interface Binding {
 
   /** Runs code from the file. ConfigError says why it is no TorchScript module of that signature. */
   loadTorchScript(path: string, device: string): Promise<NativeTorchScript>;
+
+  // Published networks. `tensors` are those of their files, under their names: whatever is missing, misshapen or left
+  // over is a CheckpointError that lists it. `dtype` undefined: as stored.
+  loadSd3Model(args: {
+    config: Sd3TransformerConfig; tensors: Record<string, NativeTensor>; autoencoder: NativeAutoencoder | undefined;
+    lora: LoraConfig | undefined; dtype: DType | undefined; device: string;
+    /** Keep one block's activations at a time and compute them again on the way back. */
+    checkpointing: boolean;
+  }): Promise<NativeFlowModel>;
+  loadAutoencoder(config: AutoencoderConfig, tensors: Record<string, NativeTensor>, dtype: DType | undefined, device: string): Promise<NativeAutoencoder>;
+  loadClipText(config: ClipTextConfig, tensors: Record<string, NativeTensor>, dtype: DType | undefined, device: string): Promise<NativeTextEncoder>;
+  loadT5Encoder(config: T5EncoderConfig, tensors: Record<string, NativeTensor>, dtype: DType | undefined, device: string): Promise<NativeTextEncoder>;
+  /** `layout`: whose names the tensors have. */
+  loadClipReward(args: {
+    vision: ClipVisionConfig; text: ClipTextConfig | undefined; preprocess: PreprocessConfig; kind: ClipScoreKind;
+    layout: 'transformers' | 'open_clip'; tensors: Record<string, NativeTensor>; dtype: DType | undefined; device: string;
+  }): Promise<NativeImageReward>;
+  /** BLIP's image tower, a BERT that attends to it, and ImageReward's head; (head(CLS) − mean) / std. */
+  loadBlipReward(args: {
+    vision: Omit<ClipVisionConfig, 'projection' | 'activation'>; text: BertConfig; preprocess: PreprocessConfig;
+    mean: number; std: number; tensors: Record<string, NativeTensor>; dtype: DType | undefined; device: string;
+  }): Promise<NativeImageReward>;
+  /**
+   * The dictionary of tensors in a file of torch.save (zip format), through LibTorch's restricted unpickler: nothing in
+   * the file is run. Nested dictionaries have dotted names. CheckpointError for anything else.
+   */
+  readTorchFile(path: string): Promise<Record<string, NativeTensor>>;
 
   /** Averages with decay min(emaDecay, (1 + n)/(10 + n)) after n steps when `emaDecay` is above 0. */
   AdamW: new (
