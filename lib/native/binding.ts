@@ -319,6 +319,8 @@ export interface PreprocessConfig {
   size: number;
   mean: readonly number[];
   std: readonly number[];
+  /** Rounds and clamps to bytes after each of the resize's two passes, as PIL does. No gradient goes through that. */
+  bytes: boolean;
 }
 
 /** What turns CLIP's features into a score. */
