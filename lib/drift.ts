@@ -31,7 +31,7 @@ export class DriftProbe {
     const shape = [count, ...model.latentShape];
     const conditioning = await model.encode(prompts);
     const { latents } = await binding().sample(model.native, {
-      conditioning, guidance: 1, solver: 'heun', times: Array.from({ length: steps + 1 }, (_, step) => step / steps),
+      conditioning, guidance: 1, solver: 'heun', times: model.times(steps),
       shape, seed, firstSample: 0, weights: 'pretrained', cancellation: new (binding().Cancellation)(),
     });
     // Midpoints of equal parts of [0, 1].

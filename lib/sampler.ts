@@ -19,11 +19,13 @@ export interface SampleOptions {
   prompts: readonly string[];
   /** Sample i starts from noise that depends on `seed` and i alone, whatever the batches. */
   seed: bigint;
-  /** Steps of the solver, uniform in time; default 20. */
+  /** Steps of the solver, through the model's own times; default 20. */
   steps?: number | undefined;
   solver?: SolverName | undefined;
   /** Classifier-free guidance; default 1, none. */
   guidance?: number | undefined;
+  /** What guidance leads away from, where the model knows such prompts; default: no prompt. */
+  negativePrompt?: string | undefined;
   /** `'pretrained'`: with the adapter off. */
   weights?: 'trained' | 'pretrained' | undefined;
   /** Sample with this optimizer's averaged weights. */
@@ -47,13 +49,14 @@ export interface SampleBatch {
  * @throws ConfigError for options out of range and prompts that the model cannot follow; the signal's reason
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
-  const { prompts, seed, steps = 20, solver = 'heun', guidance = 1, weights = 'trained', average, batch = 128 } = options;
+  const { prompts, seed, steps = 20, solver = 'heun', guidance = 1, weights = 'trained', average, batch = 128, negativePrompt } = options;
   validate(settingsSchema, { prompts, steps, batch }, 'sample options');
-  const times = Array.from({ length: steps + 1 }, (_, step) => step / steps);
+  await model.prepare(prompts, { negativePrompt, signal: options.signal });
+  const times = model.times(steps);
   for (let first = 0; first < prompts.length; first += batch) {
     const part = prompts.slice(first, first + batch);
     const conditioning = await model.encode(part);
-    const unconditional = guidance === 1 ? undefined : await model.unconditional(part.length);
+    const unconditional = guidance === 1 ? undefined : await model.unconditional(part.length, negativePrompt);
     try {
       const { latents, forwards } = await cancellable(options.signal, (cancellation) =>
         binding().sample(model.native, {

@@ -39,6 +39,8 @@ export interface TrainerOptions {
   reward: Reward;
   /** Drawn in a shuffled order, each once before any comes again. */
   prompts: readonly string[];
+  /** What the rollout's guidance leads away from, where the model knows such prompts; default: no prompt. */
+  negativePrompt?: string | undefined;
   algorithm: Algorithm;
   optimizer: z.input<typeof optimizerSchema>;
   /** Samples a step; default 32. */
@@ -168,6 +170,7 @@ export class Trainer {
     try {
       this.#refuseBroken();
       await this.#refuseOtherRuns();
+      await this.#options.model.prepare(this.#options.prompts, { negativePrompt: this.#options.negativePrompt, signal });
       while (this.#step < steps) {
         const metrics = await this.#advance(steps, signal);
         const { patience, fraction } = this.#settings.nonFinite;
@@ -272,11 +275,11 @@ export class Trainer {
   async #advance(steps: number, signal: AbortSignal | undefined): Promise<StepMetrics> {
     const start = performance.now();
     const { batch, optimizer, seed } = this.#settings;
-    const { model, prompts } = this.#options;
+    const { model, prompts, negativePrompt } = this.#options;
     const drawn = Array.from(this.#order.slice(this.#step * batch, batch), (index) => prompts[index]!);
     const before = this.#algorithm.state();
     const conditioning = await model.encode(drawn);
-    const unconditional = this.#options.algorithm.guidance === 1 ? undefined : await model.unconditional(batch);
+    const unconditional = this.#options.algorithm.guidance === 1 ? undefined : await model.unconditional(batch, negativePrompt);
     try {
       const rollout = await cancellable(signal, (cancellation) =>
         this.#algorithm.rollout({

@@ -9,7 +9,8 @@ import { binding } from '../native/index.js';
 import { disposeAll, loadTensors } from '../safetensors.js';
 import type { Tensor } from '../tensor.js';
 import { readAdapter, writeAdapter } from './adapter.js';
-import type { AdapterInfo, LoadModelOptions, Model, ModelDType } from './model.js';
+import type { AdapterInfo, LoadModelOptions, Model, ModelDType, PrepareOptions } from './model.js';
+import { evenTimes } from './times.js';
 
 /** A class-conditional diffusion transformer on the pixels of handwritten digits (DiT, arXiv 2212.09748). */
 export const digitsConfigSchema = z.strictObject({
@@ -28,6 +29,7 @@ const defaultTargets = ['attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2'];
 
 class DigitsModel implements Model {
   readonly name = 'digits';
+  readonly timeShift = 1;
   readonly latentShape: readonly number[];
   #native: NativeFlowModel | undefined;
 
@@ -48,16 +50,21 @@ class DigitsModel implements Model {
     return this.#native;
   }
 
-  async encode(prompts: readonly string[]): Promise<Tensor[]> {
-    const labels = prompts.map((prompt) => {
-      const digit = digitOf(prompt);
-      if (digit < this.config.classes) return digit;
-      throw new ConfigError(`prompt "${prompt}": this model knows the digits 0 to ${this.config.classes - 1}`);
-    });
-    return this.labels(labels);
+  times(steps: number): number[] {
+    return evenTimes(steps);
   }
 
-  async unconditional(count: number): Promise<Tensor[]> {
+  async prepare(prompts: readonly string[], { negativePrompt = '' }: PrepareOptions = {}): Promise<void> {
+    this.#labelsOf(prompts);
+    this.#refuseNegative(negativePrompt);
+  }
+
+  async encode(prompts: readonly string[]): Promise<Tensor[]> {
+    return this.labels(this.#labelsOf(prompts));
+  }
+
+  async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
+    this.#refuseNegative(negativePrompt);
     // The class after the last digit is the one that labels were dropped to in pretraining.
     return this.labels(Array.from({ length: count }, () => this.config.classes));
   }
@@ -83,6 +90,19 @@ class DigitsModel implements Model {
     this.dispose();
   }
 
+  #labelsOf(prompts: readonly string[]): number[] {
+    return prompts.map((prompt) => {
+      const digit = digitOf(prompt);
+      if (digit < this.config.classes) return digit;
+      throw new ConfigError(`prompt "${prompt}": this model knows the digits 0 to ${this.config.classes - 1}`);
+    });
+  }
+
+  #refuseNegative(prompt: string): void {
+    if (prompt === '') return;
+    throw new ConfigError(`negative prompt "${prompt}": the digits model knows none, its guidance leads away from no digit`);
+  }
+
   private labels(labels: number[]): Tensor[] {
     const data = BigInt64Array.from(labels, BigInt);
     return [binding().Tensor.from(data, [labels.length], { device: this.device })];
@@ -94,6 +114,15 @@ class DigitsModel implements Model {
   }
 }
 
+/** What other models have a use for must not be left out in silence. */
+function refuseForeignOptions(imageSize: number, { size, checkpointing, textLength }: LoadModelOptions): void {
+  if (size && (size.width !== imageSize || size.height !== imageSize)) {
+    throw new ConfigError(`size: this model draws ${imageSize} × ${imageSize} pixels, not ${size.width} × ${size.height}`);
+  }
+  if (checkpointing) throw new ConfigError('checkpointing: the digits model is too small for it');
+  if (textLength !== undefined) throw new ConfigError('textLength: the digits model has no text encoder');
+}
+
 /** A network with fresh weights, for pretraining. */
 export function newDigitsModel(
   { type: _, ...config }: z.output<typeof digitsConfigSchema>,
@@ -101,6 +130,7 @@ export function newDigitsModel(
   options: LoadModelOptions,
 ): Model {
   const { device = 'cpu', dtype = 'float32', seed = 0n } = options;
+  refuseForeignOptions(config.imageSize, options);
   const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
   const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
   const native = new (binding().DigitsModel)(config, seed, lora, dtype, device);

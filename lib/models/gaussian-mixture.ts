@@ -7,6 +7,7 @@ import { binding } from '../native/index.js';
 import { disposeAll, loadTensors, saveTensors } from '../safetensors.js';
 import type { Tensor } from '../tensor.js';
 import type { Model, ModelDType } from './model.js';
+import { evenTimes } from './times.js';
 
 const controlFile = 'control.safetensors';
 
@@ -18,6 +19,7 @@ export class GaussianMixtureModel implements Model {
   readonly name = 'gaussian-mixture';
   readonly source = 'gaussian-mixture';
   readonly adapter = undefined;
+  readonly timeShift = 1;
   readonly latentShape: readonly number[];
   #native: NativeFlowModel | undefined;
 
@@ -39,6 +41,12 @@ export class GaussianMixtureModel implements Model {
     if (!this.#native) throw new DisposedError('the Gaussian mixture model was used after dispose()');
     return this.#native;
   }
+
+  times(steps: number): number[] {
+    return evenTimes(steps);
+  }
+
+  async prepare(): Promise<void> {}
 
   /** A row a sample, and nothing in it. */
   async encode(prompts: readonly string[]): Promise<Tensor[]> {

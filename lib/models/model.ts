@@ -22,6 +22,26 @@ export interface LoadModelOptions {
   adapter?: AdapterOptions | undefined;
   /** Seed of the adapter's initialisation. */
   seed?: bigint | undefined;
+  /** Of the images, in pixels; without it, the size that the model was made for. */
+  size?: ImageSize | undefined;
+  /** Keep one block's activations at a time and compute them again on the way back: less memory, a forward more. */
+  checkpointing?: boolean | undefined;
+  /** Tokens a prompt that a T5 text encoder reads; default 256. */
+  textLength?: number | undefined;
+}
+
+export interface ImageSize {
+  width: number;
+  height: number;
+}
+
+/** Of {@link Model.prepare}. */
+export interface PrepareOptions {
+  /** What guidance is to lead away from; default: no prompt. */
+  negativePrompt?: string | undefined;
+  /** Told what the user should know, such as how many prompts were too long; at most once a matter. */
+  onNote?: ((message: string) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** A LoRA adapter as a model carries it. */
@@ -42,16 +62,29 @@ export interface Model {
   /** Shape of one latent, without the batch. */
   readonly latentShape: readonly number[];
   readonly adapter: AdapterInfo | undefined;
+  /** s of t ↦ t / (t + s (1 − t)), which carries even times to those that suit the resolution; 1: left even. */
+  readonly timeShift: number;
   /** @throws DisposedError after `dispose()` */
   readonly native: NativeFlowModel;
 
+  /** The sampler's times, from 0 to 1: `steps` + 1 of them. */
+  times(steps: number): number[];
+  /**
+   * Computes what `encode` and `unconditional` need for these prompts, at once, and frees what computed it. Not needed
+   * before `encode`, but cheaper than a batch of prompts at a time.
+   * @throws ConfigError for a prompt that the model cannot follow; the signal's reason
+   */
+  prepare(prompts: readonly string[], options?: PrepareOptions): Promise<void>;
   /**
    * What the network is conditioned on, for a batch of prompts; the first dimension of each tensor is the batch.
    * @throws ConfigError for a prompt that the model cannot follow
    */
   encode(prompts: readonly string[]): Promise<Tensor[]>;
-  /** The conditioning of no prompt, for guidance. */
-  unconditional(count: number): Promise<Tensor[]>;
+  /**
+   * The conditioning of no prompt, or of a negative one: what guidance leads away from.
+   * @throws ConfigError where the model knows no negative prompts
+   */
+  unconditional(count: number, negativePrompt?: string): Promise<Tensor[]>;
 
   /** Reads an adapter in PEFT's layout into the network. @throws CheckpointError if it does not fit */
   loadAdapter(directory: string): Promise<void>;
