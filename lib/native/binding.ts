@@ -471,6 +471,13 @@ export interface Binding {
   /** Differential entropy in nats, by distances to the k-th nearest neighbours. */
   entropy(samples: NativeTensor, k: number): Promise<number>;
 
+  /** max |value − reference| and max |reference|, in float64; NaN where a tensor has one. ShapeError for different shapes. */
+  largestDifference(value: NativeTensor, reference: NativeTensor): Promise<{ largest: number; scale: number }>;
+  /** weight [out, in] + scale · loraB [out, rank] · loraA [rank, in], in float64, rounded once to weight's dtype. */
+  mergeLora(weight: NativeTensor, loraA: NativeTensor, loraB: NativeTensor, scale: number): Promise<NativeTensor>;
+  /** Bytes of a CUDA device that no process has taken, and of all of it. ConfigError for 'cpu' or one that is not there. */
+  cudaMemory(device: string): Promise<{ free: number; total: number }>;
+
   /** Memory-mapped, bounds-checked views into a safetensors file. Cutting the file short while they live ends the process. */
   mapTensors(path: string, entries: TensorFileEntry[]): Promise<Record<string, NativeTensor>>;
   /** The same in memory of their own. */

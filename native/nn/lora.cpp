@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "ops/checks.h"
 #include "ops/error.h"
 
 namespace eam::nn {
@@ -65,6 +66,17 @@ void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraC
       break;
     }
   }
+}
+
+at::Tensor merged(const at::Tensor& weight, const at::Tensor& lora_A, const at::Tensor& lora_B, double scale) {
+  if (weight.dim() != 2 || lora_A.dim() != 2 || lora_B.dim() != 2 || lora_A.size(1) != weight.size(1) ||
+      lora_B.size(0) != weight.size(0) || lora_A.size(0) != lora_B.size(1)) {
+    throw Error(ErrorKind::shape, "weight has shape " + ops::describe(weight.sizes()) + ", lora_A " +
+                                      ops::describe(lora_A.sizes()) + " and lora_B " + ops::describe(lora_B.sizes()) +
+                                      "; expected [out, in], [rank, in] and [out, rank]");
+  }
+  return at::addmm(weight.to(at::kDouble), lora_B.to(at::kDouble), lora_A.to(at::kDouble), 1, scale)
+      .to(weight.scalar_type());
 }
 
 }  // namespace eam::nn

@@ -50,4 +50,8 @@ class Linear {
 // below 1.
 void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraConfig& config);
 
+// weight [out, in] + scale B A, of A [rank, in] and B [out, rank]: computed in float64, rounded once to weight's dtype.
+// Error(shape) names what does not fit.
+at::Tensor merged(const at::Tensor& weight, const at::Tensor& lora_A, const at::Tensor& lora_B, double scale);
+
 }  // namespace eam::nn

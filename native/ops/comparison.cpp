@@ -1,0 +1,20 @@
+#include "ops/comparison.h"
+
+#include <ATen/ATen.h>
+
+#include "ops/checks.h"
+#include "ops/error.h"
+
+namespace eam::ops {
+
+Difference largest_difference(const at::Tensor& value, const at::Tensor& reference) {
+  if (value.sizes() != reference.sizes() || value.numel() == 0) {
+    throw Error(ErrorKind::shape, "value has shape " + describe(value.sizes()) + " and reference " +
+                                      describe(reference.sizes()) + ", expected one shape with at least one element");
+  }
+  const at::Tensor expected = reference.to(value.device(), at::kDouble);
+  // The maximum of numbers of which one is NaN is NaN.
+  return {(value.to(at::kDouble) - expected).abs().max().item<double>(), expected.abs().max().item<double>()};
+}
+
+}  // namespace eam::ops
