@@ -1,0 +1,12 @@
+#pragma once
+
+#include "ops/flow_model.h"
+
+namespace eam::nn {
+
+// The tensors of a file of open_clip's under the names that the Hugging Face layout gives them, so that ClipText and
+// ClipVision take them: joint attention inputs are cut into query, key and value, projections transposed. Views, no
+// copies. A tensor of any other name keeps it, for StoredWeights::finish() to report.
+NamedTensors from_open_clip(const NamedTensors& tensors);
+
+}  // namespace eam::nn
