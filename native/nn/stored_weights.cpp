@@ -20,7 +20,7 @@ std::vector<int64_t> StoredWeights::shape(const std::string& name) const {
   return found == stored_.end() ? std::vector<int64_t>{} : found->second.sizes().vec();
 }
 
-at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape) {
+at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype) {
   const auto found = stored_.find(name);
   std::ostringstream problem;
   if (found == stored_.end()) {
@@ -31,10 +31,11 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape) {
   at::Tensor value;
   if (problem.str().empty()) {
     const at::Tensor& stored = found->second;
-    value = stored.to(device_, dtype_ && stored.is_floating_point() ? *dtype_ : stored.scalar_type());
+    value = stored.to(device_, dtype && stored.is_floating_point() ? *dtype : stored.scalar_type());
   } else {
     problems_.push_back(problem.str());
-    value = at::zeros(shape, at::device(device_).dtype(dtype_.value_or(at::kFloat)));
+    // One number for all of it: a network of which much is missing needs no memory.
+    value = at::zeros({}, at::device(device_).dtype(dtype.value_or(at::kFloat))).expand(shape);
   }
   if (found != stored_.end()) stored_.erase(found);
   return taken_.emplace_back(name, std::move(value)).second;

@@ -19,8 +19,9 @@ class StoredWeights {
   StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype, at::Device device);
 
   // The tensor of this name. Where it is missing or of another shape that is noted for finish(), which reports all of
-  // them together, and zeros stand in for it.
-  at::Tensor take(const std::string& name, at::IntArrayRef shape);
+  // them together, and zeros stand in for it. dtype: another than the network's, for a tensor that needs it.
+  at::Tensor take(const std::string& name, at::IntArrayRef shape) { return take(name, shape, dtype_); }
+  at::Tensor take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype);
 
   bool has(const std::string& name) const { return stored_.contains(name); }
 
