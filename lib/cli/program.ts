@@ -113,6 +113,19 @@ export function createProgram(signal: AbortSignal): Command {
     });
 
   program
+    .command('verify')
+    .description('Compare what the native networks compute with the goldens in a directory; fail where one differs.')
+    .argument('<directory>', 'a published model with a goldens.safetensors beside its parts')
+    .option('--reward <name>', 'the directory is of this reward, such as pickscore')
+    .addOption(deviceOption())
+    .addOption(new Option('--dtype <dtype>', 'to compute in').choices(['float32', 'float64', 'bfloat16', 'float16']).default('float32'))
+    .option('--json', 'print the result as JSON')
+    .action(async (directory, options) => {
+      const { runVerify } = await import('./verify.js');
+      await runVerify(directory, options, signal);
+    });
+
+  program
     .command('doctor')
     .description('Print what was found and chosen, to paste into a bug report.')
     .option('--json', 'print as JSON')

@@ -1,0 +1,51 @@
+import type { ModelDType } from '../models/model.js';
+import type { Goldens } from './goldens.js';
+
+/** How far what was computed is from a golden. */
+export interface Comparison {
+  name: string;
+  /** max |computed − golden|; NaN where a number is. */
+  error: number;
+  /** max |golden|. */
+  scale: number;
+  /** The error passes up to `tolerance · scale`. */
+  tolerance: number;
+}
+
+/** A golden that nothing was compared with. */
+export interface NotChecked {
+  name: string;
+  notChecked: string;
+}
+
+export type Finding = Comparison | NotChecked;
+
+/** Findings as they are made. */
+export type Verification = AsyncIterable<Finding>;
+
+/** What a verifier computes with. */
+export interface VerifySettings {
+  device: string;
+  dtype: ModelDType;
+  /** Of {@link Comparison}. */
+  tolerance: number;
+  /** Told what the user should know. */
+  onNote: (message: string) => void;
+}
+
+/**
+ * Computes what a directory's goldens hold and compares: models have theirs in lib/models/verifiers.ts, rewards in
+ * lib/rewards/verifiers.ts. It derives everything from the keys, the shapes and the directory's configuration, and yields
+ * {@link NotChecked} for the goldens of a component that the directory lacks. What it neither compares nor reads through
+ * `goldens` is reported as not known to it.
+ */
+export type Verifier = (directory: string, goldens: Goldens, settings: VerifySettings) => AsyncGenerator<Finding, void, void>;
+
+/** The error relative to the golden's scale; of a golden that is all zeros, 0 or infinite. */
+export function relativeError({ error, scale }: Comparison): number {
+  return error === 0 ? 0 : error / scale;
+}
+
+export function passes(comparison: Comparison): boolean {
+  return relativeError(comparison) <= comparison.tolerance;
+}
