@@ -9,6 +9,7 @@ export const storedDTypes = {
   I32: { dtype: 'int32', bytes: 4 },
   F16: { dtype: 'float16', bytes: 2 },
   BF16: { dtype: 'bfloat16', bytes: 2 },
+  U8: { dtype: 'uint8', bytes: 1 },
 } as const satisfies Record<string, { dtype: DType; bytes: number }>;
 
 /** More dimensions than any network's tensors have; a header could otherwise list millions. */

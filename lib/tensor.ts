@@ -1,13 +1,13 @@
 import { binding } from './native/index.js';
 
 /** What a tensor's numbers are stored as. */
-export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'int64';
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | 'int64' | 'uint8';
 
 /**
  * The arrays that hold a tensor's numbers, on an ArrayBuffer or a SharedArrayBuffer: float16 and bfloat16 as their bits in
  * a Uint16Array, int64 as bigint. A Float16Array, where the runtime has it, is taken for float16.
  */
-export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array | Float16ArrayWhereKnown;
+export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array | Uint8Array | Float16ArrayWhereKnown;
 
 /** `Float16Array` under a TypeScript library that declares it, `never` under an older one. */
 export type Float16ArrayWhereKnown = typeof globalThis extends { Float16Array: { readonly prototype: infer Instance } } ? Instance : never;
@@ -41,7 +41,7 @@ export interface Tensor extends Disposable {
 
   /**
    * The numbers in row-major order: Float32Array for float32, Float64Array for float64, Int32Array for int32,
-   * BigInt64Array for int64, Uint16Array with the bits for float16 and bfloat16.
+   * BigInt64Array for int64, Uint8Array for uint8, Uint16Array with the bits for float16 and bfloat16.
    *
    * Not copied where that is safe: a tensor that shares a typed array's memory gives back that very array; one whose
    * memory nothing else uses may give a view of it, which stays valid after `dispose()`. So treat the array as read-only,

@@ -72,6 +72,7 @@ describe('toDLPack and fromDLPack', () => {
   it.each<[DType, TypedArray]>([
     ['float32', Float32Array.of(1, 2)], ['float64', Float64Array.of(1, 2)], ['int32', Int32Array.of(1, 2)],
     ['int64', BigInt64Array.of(1n, 2n)], ['bfloat16', Uint16Array.of(1, 2)], ['float16', Uint16Array.of(1, 2)],
+    ['uint8', Uint8Array.of(1, 255)],
   ])('keep the dtype %s', (dtype, array) => {
     const tensor = Tensor.fromDLPack(Tensor.from(array, [2], { dtype }).toDLPack());
     expect(tensor.dtype).toBe(dtype);

@@ -22,6 +22,7 @@ const example = () => ({
   counts: from(Int32Array.of(7, -8, 9), [3]),
   half: from(Uint16Array.of(0x3c00, 0xc000, 0x7bff), [3, 1], { dtype: 'float16' }),
   brain: from(Uint16Array.of(0x3f80, 0xc000, 0x7f7f), [3], { dtype: 'bfloat16' }),
+  bytes: from(Uint8Array.of(1, 255, 0), [3]),
   empty: from(new Float32Array(0), [0, 4]),
 });
 

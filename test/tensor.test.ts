@@ -13,6 +13,7 @@ const dtypes: [DType, TypedArray][] = [
   ['int64', BigInt64Array.of(1n, -2n, 2n ** 63n - 1n)],
   ['bfloat16', Uint16Array.of(0x3f80, 0xc020, 0x4040)],
   ['float16', Uint16Array.of(0x3c00, 0xc100, 0x4200)],
+  ['uint8', Uint8Array.of(0, 128, 255)],
 ];
 
 describe('Tensor.from', () => {
@@ -54,6 +55,7 @@ describe('Tensor.from', () => {
     expect([...(await half.data())]).toEqual([0x3f80, 0xc020, 0x4040]);
     expect([...(await double.data())]).toEqual([1, -2.5, 3]);
     expect([...(await Tensor.from([1, -2], [2], { dtype: 'int64' }).data())]).toEqual([1n, -2n]);
+    expect([...Tensor.from(Uint8ClampedArray.of(7, 255) as never, [2], { dtype: 'float32' }).dataSync()]).toEqual([7, 255]);
   });
 
   it('copies arrays on resizable memory', async () => {
@@ -78,12 +80,13 @@ describe('Tensor.from', () => {
     [() => Tensor.from([1], [1.5]), ConfigError, /`shape`\[0\] must be an integer, got 1.5/],
     [() => Tensor.from([1], 1 as never), ConfigError, /`shape` must be an array/],
     [() => Tensor.from(new Uint16Array(2), [2]), ConfigError, /float16 or bfloat16.*`dtype`/],
-    [() => Tensor.from(new Uint8Array(2) as never, [2]), ConfigError, /got Uint8Array of length 2/],
+    [() => Tensor.from(new Int8Array(2) as never, [2]), ConfigError, /got Int8Array of length 2/],
     [() => Tensor.from('12' as never, [2]), ConfigError, /got '12'/],
     [() => Tensor.from([1, '2' as never], [2]), ConfigError, /`data`\[1\] must be a number, got '2'/],
     [() => Tensor.from([1, 2.5], [2], { dtype: 'int32' }), ConfigError, /`data`\[1\] is 2.5/],
     [() => Tensor.from([2 ** 31], [1], { dtype: 'int32' }), ConfigError, /no integer of the tensor's dtype/],
     [() => Tensor.from([NaN], [1], { dtype: 'int64' }), ConfigError, /nan/],
+    [() => Tensor.from([-1], [1], { dtype: 'uint8' }), ConfigError, /no integer of the tensor's dtype/],
     [() => Tensor.from([1], [1], { dtype: 'float8' as DType }), ConfigError, /'float32', 'float64'.*got 'float8'/],
     [() => Tensor.from([1], [1], { device: 'gpu' }), ConfigError, /'cpu', 'cuda' or 'cuda:N', got 'gpu'/],
     [() => Tensor.from([1], [1], { device: 'cuda:99' }), ConfigError, /cuda/],

@@ -392,6 +392,8 @@ export interface Binding {
   meanIntensity(images: NativeTensor, wantGrad: boolean): Promise<{ values: Float32Array; grad?: NativeTensor }>;
   /** Mean Euclidean distance over all pairs of rows. */
   meanPairwiseDistance(features: NativeTensor): Promise<number>;
+  /** Mean of 1 − cosine over all pairs of rows. */
+  meanPairwiseCosineDistance(features: NativeTensor): Promise<number>;
   /** [B, C, H, W] in [0, 1] to rows of bytes, clamped and rounded, one image grid of `columns` columns. */
   imageGrid(images: NativeTensor, columns: number, padding: number): Promise<{ width: number; height: number; channels: number; data: Uint8Array }>;
 

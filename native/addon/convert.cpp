@@ -21,6 +21,7 @@ struct NamedDtype {
 constexpr NamedDtype dtypes[] = {
     {"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16},
     {"float16", at::kHalf},  {"int32", at::kInt},      {"int64", at::kLong},
+    {"uint8", at::kByte},
 };
 
 [[noreturn]] void wrong(const std::string& where, const char* wanted, Napi::Value found) {

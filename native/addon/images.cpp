@@ -68,6 +68,18 @@ Napi::Value mean_pairwise_distance(const Napi::CallbackInfo& info) {
   });
 }
 
+// meanPairwiseCosineDistance(features)
+Napi::Value mean_pairwise_cosine_distance(const Napi::CallbackInfo& info) {
+  return guarded_promise(info.Env(), [&]() -> Napi::Value {
+    return instance(info.Env()).executor.submit(
+        info.Env(),
+        [features = to_tensor(info[0], "meanPairwiseCosineDistance: `features`")] {
+          return ops::mean_pairwise_cosine_distance(features);
+        },
+        [](Napi::Env env, double distance) { return Napi::Number::New(env, distance); });
+  });
+}
+
 // imageGrid(images, columns, padding)
 Napi::Value image_grid(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
@@ -95,6 +107,8 @@ void define_images(Napi::Env env, Napi::Object exports) {
   exports.Set("gatherImages", Napi::Function::New<gather_images>(env, "gatherImages"));
   exports.Set("meanIntensity", Napi::Function::New<mean_intensity>(env, "meanIntensity"));
   exports.Set("meanPairwiseDistance", Napi::Function::New<mean_pairwise_distance>(env, "meanPairwiseDistance"));
+  exports.Set("meanPairwiseCosineDistance",
+              Napi::Function::New<mean_pairwise_cosine_distance>(env, "meanPairwiseCosineDistance"));
   exports.Set("imageGrid", Napi::Function::New<image_grid>(env, "imageGrid"));
 }
 

@@ -32,6 +32,7 @@ void visit_dtype(at::ScalarType dtype, Visit&& visit) {
     case at::kHalf: return visit(c10::Half());
     case at::kInt: return visit(int32_t());
     case at::kLong: return visit(int64_t());
+    case at::kByte: return visit(uint8_t());
     default: throw Error(ErrorKind::config, "unsupported dtype " + std::string(c10::toString(dtype)));
   }
 }
@@ -41,7 +42,7 @@ template <class To, class From>
 To cast(From value, size_t index) {
   if constexpr (std::is_integral_v<To> && !std::is_same_v<To, From>) {
     double number = static_cast<double>(value);
-    if (!(number >= -std::ldexp(1.0, std::numeric_limits<To>::digits) &&
+    if (!(number >= static_cast<double>(std::numeric_limits<To>::lowest()) &&
           number < std::ldexp(1.0, std::numeric_limits<To>::digits)) || number != std::trunc(number)) {
       throw Error(ErrorKind::config, "Tensor.from: `data`[" + std::to_string(index) + "] is " +
                                          std::to_string(number) + ", which is no integer of the tensor's dtype");
@@ -86,6 +87,8 @@ std::optional<at::ScalarType> own_dtype(const Napi::TypedArray& array, std::opti
     case napi_float64_array: return at::kDouble;
     case napi_int32_array: return at::kInt;
     case napi_bigint64_array: return at::kLong;
+    case napi_uint8_array:
+    case napi_uint8_clamped_array: return at::kByte;
     case napi_float16_array: return at::kHalf;
     case napi_uint16_array:
       if (wanted == at::kHalf || wanted == at::kBFloat16) return wanted;
@@ -119,6 +122,7 @@ Napi::Value typed_array(Napi::Env env, at::ScalarType dtype, size_t length, Napi
     case at::kDouble: return Napi::Float64Array::New(env, length, buffer, 0);
     case at::kInt: return Napi::Int32Array::New(env, length, buffer, 0);
     case at::kLong: return Napi::BigInt64Array::New(env, length, buffer, 0);
+    case at::kByte: return Napi::Uint8Array::New(env, length, buffer, 0);
     default: return Napi::Uint16Array::New(env, length, buffer, 0);
   }
 }
@@ -302,6 +306,8 @@ Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
           convert_into(tensor, reinterpret_cast<const double*>(bytes));
         } else if (*own == at::kInt) {
           convert_into(tensor, reinterpret_cast<const int32_t*>(bytes));
+        } else if (*own == at::kByte) {
+          convert_into(tensor, bytes);
         } else if (*own == at::kHalf) {
           convert_into(tensor, reinterpret_cast<const c10::Half*>(bytes));
         } else {

@@ -26,7 +26,7 @@ namespace {
 
 using eam::io::TensorEntry;
 
-constexpr at::ScalarType kDtypes[] = {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kLong};
+constexpr at::ScalarType kDtypes[] = {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kLong, at::kByte};
 constexpr int64_t kOdd[] = {0, 1, -1, 2, 7, 8, 9, 4095, 4096, 4097, int64_t{1} << 31, int64_t{1} << 32,
                             (int64_t{1} << 53) - 1, int64_t{1} << 53, int64_t{1} << 60, int64_t{1} << 61,
                             std::numeric_limits<int64_t>::max() - 7, std::numeric_limits<int64_t>::max(),

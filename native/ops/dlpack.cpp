@@ -27,10 +27,11 @@ at::ScalarType dtype_of(DLDataType dtype) {
     if (dtype.code == kDLBfloat && dtype.bits == 16) return at::kBFloat16;
     if (dtype.code == kDLInt && dtype.bits == 32) return at::kInt;
     if (dtype.code == kDLInt && dtype.bits == 64) return at::kLong;
+    if (dtype.code == kDLUInt && dtype.bits == 8) return at::kByte;
   }
   refuse("the capsule: found dtype code " + std::to_string(dtype.code) + " of " + std::to_string(dtype.bits) +
          " bits and " + std::to_string(dtype.lanes) +
-         " lanes, expected float16, float32, float64, bfloat16, int32 or int64");
+         " lanes, expected float16, float32, float64, bfloat16, int32, int64 or uint8");
 }
 
 at::Device device_of(DLDevice device) {

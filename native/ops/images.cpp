@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <sstream>
 
 #include "kernels/affine.h"
@@ -24,6 +25,12 @@ void check_images(const at::Tensor& images) {
     shape_error("images is ", images.scalar_type(), " ", images.sizes(),
                 ", expected floating-point images [B, channels, H, W]");
   }
+}
+
+void check_features(const at::Tensor& features) {
+  if (features.dim() == 2 && features.size(0) >= 2 && features.is_floating_point()) return;
+  shape_error("features is ", features.scalar_type(), " ", features.sizes(),
+              ", expected floating-point [B, F] with at least two rows");
 }
 
 }  // namespace
@@ -69,11 +76,18 @@ MeanIntensity mean_intensity(const at::Tensor& images, bool want_grad) {
 }
 
 double mean_pairwise_distance(const at::Tensor& features) {
-  if (features.dim() != 2 || features.size(0) < 2 || !features.is_floating_point()) {
-    shape_error("features is ", features.scalar_type(), " ", features.sizes(),
-                ", expected floating-point [B, F] with at least two rows");
-  }
+  check_features(features);
   return at::pdist(features.to(at::kDouble)).mean().item<double>();
+}
+
+double mean_pairwise_cosine_distance(const at::Tensor& features) {
+  check_features(features);
+  const at::Tensor rows = features.to(at::kDouble);
+  const at::Tensor directions = rows / rows.norm(2, 1, true).clamp_min(std::numeric_limits<double>::min());
+  // ‖Σ d_i‖² holds every pair twice, and each row with itself.
+  const double pairs = (directions.sum(0).square().sum() - directions.square().sum()).item<double>();
+  const auto count = static_cast<double>(rows.size(0));
+  return 1 - pairs / (count * (count - 1));
 }
 
 ImageGrid image_grid(const at::Tensor& images, int64_t columns, int64_t padding) {

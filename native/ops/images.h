@@ -26,6 +26,9 @@ MeanIntensity mean_intensity(const at::Tensor& images, bool want_grad);
 // The mean Euclidean distance over all pairs of different rows of features [B, F], B ≥ 2.
 double mean_pairwise_distance(const at::Tensor& features);
 
+// The mean of 1 − cos(x, y) over the same pairs. A row of zeros is at distance 1 from all others.
+double mean_pairwise_cosine_distance(const at::Tensor& features);
+
 struct ImageGrid {
   int64_t width, height, channels;
   std::vector<uint8_t> data;  // rows of pixels, channels interleaved

@@ -31,7 +31,7 @@ const below = (limit) => Math.floor((random() / 2 ** 32) * limit);
 const pick = (list) => list[below(list.length || 1)];
 const chance = (one) => below(one) === 0;
 
-const widths = { F64: 8, I64: 8, F32: 4, I32: 4, F16: 2, BF16: 2 };
+const widths = { F64: 8, I64: 8, F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1 };
 const dtypes = Object.keys(widths);
 const oddNumbers = [
   '0', '1', '-1', '2', '7', '8', '2147483647', '2147483648', '4294967296', '9007199254740991', '9007199254740992',
@@ -71,7 +71,7 @@ function bend({ entries }) {
     case 2: if (field) entry[1].splice(below(entry[1].length + 1), 0, structuredClone(field)); break;
     case 3: if (field) entry[1].splice(entry[1].indexOf(field), 1); break;
     case 4: if (field) field[0] = pick(oddNames); break;
-    case 5: if (field) field[1] = chance(2) ? pick(oddNumbers) : JSON.stringify(pick([...dtypes, 'F8', 'U8', 'constructor'])); break;
+    case 5: if (field) field[1] = chance(2) ? pick(oddNumbers) : JSON.stringify(pick([...dtypes, 'F8', 'U16', 'constructor'])); break;
     case 6: case 7: {
       const list = pick(numbers);
       if (list) list[below(list.length + 1)] = pick(oddNumbers);
