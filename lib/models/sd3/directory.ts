@@ -1,0 +1,142 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { readJson } from '../../config/read.js';
+import { validate } from '../../config/validate.js';
+import { CheckpointError, ConfigError } from '../../errors.js';
+import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../native/binding.js';
+import {
+  autoencoderSchema, clipTextSchema, downsampling, t5Schema, toAutoencoderConfig, toClipTextConfig, toT5Config, toTransformerConfig,
+  transformerSchema,
+} from './config.js';
+import { schedulerSchema, toSchedulerConfig, type SchedulerConfig } from './scheduler.js';
+
+/** The file by which a directory in diffusers' layout is recognised. */
+export const modelIndex = 'model_index.json';
+
+/** One part of a pipeline: where its files are, and what its config.json says. */
+export interface Component<Config> {
+  directory: string;
+  config: Config;
+}
+
+/** A text encoder and its tokenizer's directory. */
+export interface TextComponent<Config> extends Component<Config> {
+  tokenizer: string;
+}
+
+/** A directory of Stable Diffusion 3, 3.5 Medium or 3.5 Large, as diffusers stores it. */
+export interface Sd3Directory {
+  path: string;
+  transformer: Component<Sd3TransformerConfig>;
+  autoencoder: Component<AutoencoderConfig>;
+  scheduler: SchedulerConfig;
+  /** CLIP-L and CLIP-G. */
+  clip: readonly [TextComponent<ClipTextConfig>, TextComponent<ClipTextConfig>];
+  /** Undefined where the directory was stored without it: its states are then zeros. */
+  t5: TextComponent<T5EncoderConfig> | undefined;
+  /** Side, in pixels, of the images that the transformer was made for. */
+  imageSize: number;
+  /** Both sides of an image are multiples of it, in pixels: a patch of latents. */
+  granularity: number;
+}
+
+const pipelineClass = 'StableDiffusion3Pipeline';
+
+/** What each entry of model_index.json must be: [library, class]. Older and newer names of the same tokenizer count as one. */
+const componentClasses = {
+  transformer: ['SD3Transformer2DModel'],
+  vae: ['AutoencoderKL'],
+  scheduler: ['FlowMatchEulerDiscreteScheduler'],
+  text_encoder: ['CLIPTextModelWithProjection'],
+  text_encoder_2: ['CLIPTextModelWithProjection'],
+  text_encoder_3: ['T5EncoderModel'],
+  tokenizer: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+  tokenizer_2: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+  tokenizer_3: ['T5Tokenizer', 'T5TokenizerFast'],
+} as const;
+type ComponentName = keyof typeof componentClasses;
+
+const entrySchema = z.tuple([z.string().nullable(), z.string().nullable()]);
+const indexSchema = z.object({ _class_name: z.string() }).catchall(z.unknown());
+
+/** Whether `directory` is in diffusers' layout, of whatever pipeline. */
+export async function isPipelineDirectory(directory: string): Promise<boolean> {
+  return access(join(directory, modelIndex)).then(() => true, () => false);
+}
+
+/**
+ * Reads the configuration of a directory in diffusers' layout; weights are not touched.
+ * @throws ConfigError for another pipeline, another class of component, a setting that the native networks do not have,
+ *   sizes that do not fit together
+ */
+export async function readSd3Directory(path: string): Promise<Sd3Directory> {
+  const indexPath = join(path, modelIndex);
+  const index = validate(indexSchema, await readJson(indexPath), indexPath);
+  if (index._class_name !== pipelineClass) {
+    throw new ConfigError(`${indexPath}: the pipeline ${index._class_name} is not supported; supported: ${pipelineClass}`);
+  }
+  const withT5 = readClasses(index, indexPath);
+  const config = async <Json, Config>(name: ComponentName, schema: z.ZodType<Json>, convert: (json: Json) => Config): Promise<Component<Config>> => {
+    const directory = join(path, name);
+    const file = join(directory, name === 'scheduler' ? 'scheduler_config.json' : 'config.json');
+    return { directory, config: convert(validate(schema, await readJson(file), file)) };
+  };
+  // The transformer's sample_size is not the network's own: it is what the pipeline draws.
+  const transformer = await config('transformer', transformerSchema, (json) => ({ network: toTransformerConfig(json), sampleSize: json.sample_size }));
+  const autoencoder = await config('vae', autoencoderSchema, toAutoencoderConfig);
+  const { config: scheduler } = await config('scheduler', schedulerSchema, toSchedulerConfig);
+  const clip = async (name: 'text_encoder' | 'text_encoder_2', tokenizer: string) => ({
+    ...(await config(name, clipTextSchema, toClipTextConfig)), tokenizer: join(path, tokenizer),
+  });
+  const scale = downsampling(autoencoder.config);
+  const { network, sampleSize } = transformer.config;
+  const directory: Sd3Directory = {
+    path,
+    transformer: { directory: transformer.directory, config: network },
+    autoencoder,
+    scheduler,
+    clip: [await clip('text_encoder', 'tokenizer'), await clip('text_encoder_2', 'tokenizer_2')],
+    t5: withT5 ? { ...(await config('text_encoder_3', t5Schema, toT5Config)), tokenizer: join(path, 'tokenizer_3') } : undefined,
+    imageSize: sampleSize * scale,
+    granularity: network.patchSize * scale,
+  };
+  checkSizes(directory);
+  return directory;
+}
+
+/** Checks the classes that model_index.json names. Returns whether there is a third text encoder. */
+function readClasses(index: Readonly<Record<string, unknown>>, path: string): boolean {
+  const problems: string[] = [];
+  const absent = new Set<ComponentName>();
+  for (const [name, expected] of Object.entries(componentClasses) as [ComponentName, readonly string[]][]) {
+    const parsed = entrySchema.safeParse(index[name]);
+    const found = parsed.success ? parsed.data[1] : undefined;
+    if (found === null || index[name] === null) absent.add(name);
+    else if (found === undefined) problems.push(`${name}: expected ["library", "${expected[0]}"], got ${JSON.stringify(index[name]) ?? 'nothing'}`);
+    else if (!expected.includes(found)) problems.push(`${name}: the class ${found} is not supported; supported: ${expected.join(', ')}`);
+  }
+  for (const name of absent) {
+    if (name !== 'text_encoder_3' && name !== 'tokenizer_3') problems.push(`${name}: it is left out; only text_encoder_3 may be`);
+  }
+  if (problems.length) throw new ConfigError(problems.length === 1 ? `${path}: ${problems[0]}` : [`${path}:`, ...problems].join('\n  '));
+  if (absent.has('tokenizer_3') && !absent.has('text_encoder_3')) throw new ConfigError(`${path}: tokenizer_3 is left out, and text_encoder_3 is not`);
+  return !absent.has('text_encoder_3');
+}
+
+/** The networks must fit each other; that each has weights of its own sizes is seen when it is loaded. */
+function checkSizes({ path, transformer: { config: transformer }, autoencoder, clip, t5 }: Sd3Directory): void {
+  const expect = (found: number, expected: number, what: string) => {
+    if (found !== expected) throw new CheckpointError(`${path}: ${what} should be equal, ${found} and ${expected} were found`);
+  };
+  expect(autoencoder.config.latentChannels, transformer.inChannels, "the autoencoder's latent_channels and the transformer's in_channels");
+  const pooled = clip[0].config.projection + clip[1].config.projection;
+  expect(pooled, transformer.pooledProjectionDim, "the sum of the CLIP encoders' projection_dim and the transformer's pooled_projection_dim");
+  if (t5) expect(t5.config.width, transformer.jointAttentionDim, "the T5 encoder's d_model and the transformer's joint_attention_dim");
+  const joined = clip[0].config.width + clip[1].config.width;
+  if (joined > transformer.jointAttentionDim) {
+    throw new CheckpointError(`${path}: the CLIP encoders' hidden_size, ${joined} in all, is more than the transformer's joint_attention_dim, ${transformer.jointAttentionDim}`);
+  }
+}
