@@ -113,6 +113,18 @@ export function createProgram(signal: AbortSignal): Command {
     });
 
   program
+    .command('export')
+    .description("Copy an adapter into the layout that other programs read.")
+    .argument('<adapter>', "an adapter's directory, or a run's: of that, the newest checkpoint")
+    .argument('<out>', 'the directory to write')
+    .addOption(new Option('--layout <name>', "diffusers' (pipeline.load_lora_weights) or PEFT's").choices(['diffusers', 'peft']).default('diffusers'))
+    .option('--quiet', 'print nothing but errors')
+    .action(async (adapter, out, options) => {
+      const { runExport } = await import('./export.js');
+      await runExport(adapter, out, options);
+    });
+
+  program
     .command('verify')
     .description('Compare what the native networks compute with the goldens in a directory; fail where one differs.')
     .argument('<directory>', 'a published model with a goldens.safetensors beside its parts')

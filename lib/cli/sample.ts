@@ -47,7 +47,7 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
 }
 
 /** An adapter's own directory, or the newest whole checkpoint of a run's. @throws CheckpointError if all are damaged */
-async function adapterDirectory(path: string, onRejected: (error: CheckpointError) => void): Promise<string> {
+export async function adapterDirectory(path: string, onRejected: (error: CheckpointError) => void): Promise<string> {
   if ((await listCheckpoints(join(path, 'checkpoints'))).length === 0) return path;
   return (await RunDirectory.withCheckpoint(path, onRejected)).checkpoint.directory;
 }

@@ -1,75 +1,53 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { z } from 'zod';
-
-import { hasManifest, replaceFile, verifyCheckpoint } from '../checkpoints.js';
-import { readJson } from '../config/read.js';
-import { CheckpointError, ConfigError } from '../errors.js';
+import { hasManifest, verifyCheckpoint } from '../checkpoints.js';
+import { CheckpointError } from '../errors.js';
 import type { NativeFlowModel } from '../native/binding.js';
-import { disposeAll, readTensors, saveTensors } from '../safetensors.js';
+import { writeNewDirectory } from '../new-directory.js';
+import { disposeAll, readHeader, readTensors } from '../safetensors.js';
 import type { Tensor } from '../tensor.js';
+import { diffusersLayout } from './adapter-diffusers.js';
+import { adaptedModules, type AdapterConfig, type AdapterLayout, type AdapterLayoutName } from './adapter-layout.js';
+import { peftLayout } from './adapter-peft.js';
 import type { AdapterInfo } from './model.js';
 
-/** PEFT's layout: what `peft.PeftModel.from_pretrained` and diffusers read. */
-const tensorsFile = 'adapter_model.safetensors';
-const configFile = 'adapter_config.json';
-const prefix = 'base_model.model.';
+/** PEFT's first: it is what checkpoints hold. */
+const layouts: Readonly<Record<AdapterLayoutName, AdapterLayout>> = { peft: peftLayout, diffusers: diffusersLayout };
 
-const configSchema = z.object({
-  peft_type: z.literal('LORA'),
-  r: z.int().min(1),
-  lora_alpha: z.number(),
-  target_modules: z.array(z.string()).min(1),
-  base_model_name_or_path: z.string().nullish(),
-});
-
-export interface AdapterConfig extends AdapterInfo {
-  /** The model it was trained on, where the file says so. */
-  base: string | undefined;
+async function layoutOf(directory: string): Promise<AdapterLayout> {
+  const names = await readdir(directory).catch((error: unknown) => {
+    throw new CheckpointError(`${directory} holds no adapter: ${(error as Error).message}`, { cause: error });
+  });
+  const layout = Object.values(layouts).find(({ files }) => files.some((file) => names.includes(file)));
+  if (layout) return layout;
+  const others = names.filter((name) => /\.(safetensors|bin|pt|ckpt)$/.test(name));
+  throw new CheckpointError(
+    `${directory} holds no adapter: expected ${peftLayout.files.join(' and ')} (PEFT's layout) or ` +
+      `${diffusersLayout.tensorsFile} (diffusers')${others.length ? `, found ${others.join(', ')}` : ''}`,
+  );
 }
 
-/** @throws CheckpointError if the directory holds no adapter */
+/** Reads an adapter's settings, in either layout. @throws CheckpointError if the directory holds no adapter */
 export async function readAdapterConfig(directory: string): Promise<AdapterConfig> {
-  const path = join(directory, configFile);
-  let json: unknown;
-  try {
-    json = await readJson(path);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    throw new CheckpointError(`${directory} holds no adapter: ${error.message}`, { cause: error });
-  }
-  const parsed = configSchema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new CheckpointError(`${path} is not the configuration of a LoRA adapter: ${issue.path.join('.')}: ${issue.message}`);
-  }
-  const { r, lora_alpha, target_modules, base_model_name_or_path } = parsed.data;
-  return { rank: r, alpha: lora_alpha, targets: target_modules, base: base_model_name_or_path ?? undefined };
+  return (await layoutOf(directory)).readConfig(directory);
 }
 
+/** What the user should know of an adapter's settings. */
+export function adapterNote(directory: string, { alphaAssumed, rank }: AdapterConfig): string | undefined {
+  return alphaAssumed ? `${directory} does not record alpha: ${rank}, its rank, is assumed, as diffusers does` : undefined;
+}
+
+/** @param tensors under the names of the network's trainable tensors */
 export async function writeAdapter(
   directory: string,
   tensors: Readonly<Record<string, Tensor>>,
   adapter: AdapterInfo,
-  base: string,
+  base: string | undefined,
+  layout: AdapterLayoutName = 'peft',
 ): Promise<void> {
   await mkdir(directory, { recursive: true });
-  const named = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [prefix + name, tensor]));
-  await saveTensors(join(directory, tensorsFile), named, { format: 'pt' });
-  const config = {
-    peft_type: 'LORA',
-    task_type: null,
-    base_model_name_or_path: base,
-    r: adapter.rank,
-    lora_alpha: adapter.alpha,
-    lora_dropout: 0,
-    bias: 'none',
-    fan_in_fan_out: false,
-    inference_mode: true,
-    target_modules: adapter.targets,
-  };
-  await replaceFile(join(directory, configFile), `${JSON.stringify(config, null, 2)}\n`);
+  await layouts[layout].write(directory, tensors, adapter, base);
 }
 
 /**
@@ -77,7 +55,10 @@ export async function writeAdapter(
  * @throws CheckpointError that says what differs
  */
 export async function checkAdapter(directory: string, adapter: AdapterInfo): Promise<void> {
-  const stored = await readAdapterConfig(directory);
+  refuseOther(directory, await readAdapterConfig(directory), adapter);
+}
+
+function refuseOther(directory: string, stored: AdapterConfig, adapter: AdapterInfo): void {
   if (stored.rank !== adapter.rank || stored.alpha !== adapter.alpha) {
     throw new CheckpointError(
       `${directory} holds an adapter of rank ${stored.rank} and alpha ${stored.alpha}, ` +
@@ -86,22 +67,50 @@ export async function checkAdapter(directory: string, adapter: AdapterInfo): Pro
   }
 }
 
+/**
+ * An adapter's settings and its tensors, under the names of a network's trainable tensors.
+ * @throws CheckpointError for another layout, or tensors that are not of one rank; a checkpoint that is not whole
+ */
+export async function readAdapterTensors(
+  directory: string,
+): Promise<{ config: AdapterConfig; modules: string[]; tensors: Record<string, Tensor> }> {
+  const { prefix, tensorsFile, files, readConfig } = await layoutOf(directory);
+  // A checkpoint's adapter is that of its manifest or none; an adapter from elsewhere has no manifest.
+  if (await hasManifest(directory)) await verifyCheckpoint(directory, files);
+  const config = await readConfig(directory);
+  const path = join(directory, tensorsFile);
+  const { modules } = adaptedModules((await readHeader(path)).entries, prefix, config.rank, path);
+  const stored = await readTensors(path);
+  return { config, modules, tensors: Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [name.slice(prefix.length), tensor])) };
+}
+
 /** Copies an adapter's tensors into a network that has one of the same rank, alpha and targets, which the names tell. */
 export async function readAdapter(directory: string, native: NativeFlowModel, adapter: AdapterInfo): Promise<void> {
-  // A checkpoint's adapter is that of its manifest or none; an adapter from elsewhere has no manifest.
-  if (await hasManifest(directory)) await verifyCheckpoint(directory, [configFile, tensorsFile]);
-  await checkAdapter(directory, adapter);
-  const path = join(directory, tensorsFile);
-  const tensors = await readTensors(path);
+  const { config, modules, tensors } = await readAdapterTensors(directory);
   try {
-    const named = Object.entries(tensors).map(([name, tensor]) => {
-      if (!name.startsWith(prefix)) {
-        throw new CheckpointError(`${path}: tensor "${name}" does not start with "${prefix}": not PEFT's layout`);
-      }
-      return [name.slice(prefix.length), tensor] as const;
-    });
-    await native.load('trainable', Object.fromEntries(named));
+    refuseOther(directory, config, adapter);
+    const known = new Set(native.trainableNames);
+    const unknown = modules.filter((module) => !known.has(`${module}.lora_A.weight`));
+    if (unknown.length) {
+      const more = unknown.length > 8 ? ` and ${unknown.length - 8} more` : '';
+      throw new CheckpointError(`${directory} adapts modules that the model's adapter does not: ${unknown.slice(0, 8).join(', ')}${more}`);
+    }
+    await native.load('trainable', tensors);
   } finally {
     disposeAll(tensors);
   }
+}
+
+/**
+ * Copies an adapter into a new directory in the layout of choice.
+ * @throws CheckpointError for an adapter that cannot be read, or an output that exists or cannot be written
+ */
+export async function exportAdapter(directory: string, out: string, layout: AdapterLayoutName): Promise<AdapterConfig> {
+  const { config, tensors } = await readAdapterTensors(directory);
+  try {
+    await writeNewDirectory(out, (aside) => writeAdapter(aside, tensors, config, config.base, layout));
+  } finally {
+    disposeAll(tensors);
+  }
+  return config;
 }

@@ -86,7 +86,7 @@ export interface Model {
    */
   unconditional(count: number, negativePrompt?: string): Promise<Tensor[]>;
 
-  /** Reads an adapter in PEFT's layout into the network. @throws CheckpointError if it does not fit */
+  /** Reads an adapter, in PEFT's layout or diffusers', into the network. @throws CheckpointError if it does not fit */
   loadAdapter(directory: string): Promise<void>;
   /** Writes the adapter, or `tensors` in place of its weights, in PEFT's layout. */
   saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void>;

@@ -1,0 +1,16 @@
+import type { CheckpointError } from '../errors.js';
+import { adapterNote, exportAdapter } from '../models/adapter.js';
+import type { AdapterLayoutName } from '../models/adapter-layout.js';
+import { adapterDirectory } from './sample.js';
+
+interface ExportFlags {
+  layout: AdapterLayoutName;
+  quiet?: boolean;
+}
+
+export async function runExport(path: string, out: string, { layout, quiet }: ExportFlags): Promise<void> {
+  const note = (message: string | undefined) => void (quiet || !message || process.stderr.write(`${message}\n`));
+  const directory = await adapterDirectory(path, (error: CheckpointError) => note(`passed over: ${error.message}`));
+  note(adapterNote(directory, await exportAdapter(directory, out, layout)));
+  note(out);
+}
