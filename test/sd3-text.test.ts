@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { expect, test } from 'vitest';
@@ -12,7 +11,7 @@ const directory = fileURLToPath(new URL('fixtures/sd35-tiny', import.meta.url));
 const goldens = await readTensors(`${directory}/goldens.safetensors`);
 const { metadata } = await readHeader(`${directory}/goldens.safetensors`);
 const prompts = JSON.parse(metadata['prompts']!) as string[];
-const golden = (name: string) => goldens[name]!.dataSync();
+const golden = (name: string) => goldens[name]!.dataSync() as Float32Array | Int32Array;
 
 test('CLIP tokenizers and T5', async () => {
   expect((await loadClipTokenizer(`${directory}/tokenizer`)).encode(prompts).ids.flatMap((r) => [...r])).toEqual(Array.from(golden('ids.clip_l')));
