@@ -125,10 +125,23 @@ export function createProgram(signal: AbortSignal): Command {
     });
 
   program
+    .command('convert')
+    .description('Write the tensors of a .pt or .pth file as safetensors; nothing in the file is run.')
+    .argument('<file>', 'a dictionary of tensors that torch.save wrote')
+    .argument('<out>', 'the .safetensors to write')
+    .option('--force', 'overwrite it')
+    .option('--quiet', 'print nothing but errors')
+    .action(async (file, out, options) => {
+      const { runConvert } = await import('./convert.js');
+      await runConvert(file, out, options);
+    });
+
+  program
     .command('verify')
     .description('Compare what the native networks compute with the goldens in a directory; fail where one differs.')
     .argument('<directory>', 'a published model with a goldens.safetensors beside its parts')
     .option('--reward <name>', 'the directory is of this reward, such as pickscore')
+    .option('--tower <directory>', 'of the model whose features the reward reads, where that is another')
     .addOption(deviceOption())
     .addOption(new Option('--dtype <dtype>', 'to compute in').choices(['float32', 'float64', 'bfloat16', 'float16']).default('float32'))
     .option('--json', 'print the result as JSON')

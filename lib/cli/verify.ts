@@ -6,6 +6,7 @@ import { tolerances, verify } from '../verify/verify.js';
 
 interface VerifyFlags {
   reward?: string;
+  tower?: string;
   device: string;
   dtype: ModelDType;
   json?: boolean;

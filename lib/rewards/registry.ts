@@ -3,6 +3,12 @@ import { z } from 'zod';
 import { combine } from './combine.js';
 import { digitClassifier, digitJudge } from './digit-classifier.js';
 import { moduleReward } from './module.js';
+import { aesthetic } from './published/aesthetic.js';
+import { clipScore } from './published/clip-score.js';
+import { hpsv2 } from './published/hps.js';
+import { imageReward } from './published/image-reward.js';
+import { pickScore } from './published/pick-score.js';
+import type { PublishedReward, PublishedRewardOptions } from './published/published-reward.js';
 import type { ArrayReward, Judge, Reward } from './reward.js';
 import { strokeWeight, strokeWeightOptionsSchema } from './stroke-weight.js';
 import { torchScript } from './torchscript.js';
@@ -11,17 +17,37 @@ const weight = z.number().default(1);
 const directory = z.string().min(1).optional();
 const file = z.string().min(1);
 
+/** Of every reward that is read from the files its authors published. */
+const published = {
+  weight,
+  directory: file,
+  dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']).optional(),
+  /** Images that are scored at a time; 0: all of a batch. */
+  slice: z.int().min(0).optional(),
+};
+
 /** What a configuration's `rewards` may hold; a new reward is one more entry here and in `createReward`. */
 export const rewardSchema = z.discriminatedUnion('name', [
   z.strictObject({ name: z.literal('digit-classifier'), weight, directory }),
   z.strictObject({ name: z.literal('stroke-weight'), weight, ...strokeWeightOptionsSchema.shape }),
   z.strictObject({ name: z.literal('torchscript'), weight, file }),
+  z.strictObject({ name: z.literal('pickscore'), ...published }),
+  z.strictObject({ name: z.literal('clipscore'), ...published }),
+  z.strictObject({ name: z.literal('hpsv2'), ...published, tokenizer: directory }),
+  z.strictObject({ name: z.literal('imagereward'), ...published, tokenizer: directory }),
+  z.strictObject({ name: z.literal('aesthetic'), ...published, tower: directory }),
   z.strictObject({ name: z.literal('module'), weight, file, options: z.record(z.string(), z.unknown()).default({}) }),
 ]);
 
 export type RewardConfig = z.output<typeof rewardSchema>;
 
-async function createReward(config: RewardConfig, device: string): Promise<Reward> {
+/** How rewards are made, whatever the configuration says of them. */
+export interface RewardSettings extends Pick<PublishedRewardOptions, 'asReference' | 'onNote'> {
+  device: string;
+}
+
+async function createReward(config: RewardConfig, settings: RewardSettings): Promise<Reward> {
+  const { device } = settings;
   switch (config.name) {
     case 'digit-classifier':
       return digitClassifier({ directory: config.directory, device });
@@ -31,12 +57,29 @@ async function createReward(config: RewardConfig, device: string): Promise<Rewar
       return torchScript(config.file, { device });
     case 'module':
       return moduleReward(config.file, config.options);
+    case 'pickscore':
+      return loaded(pickScore(config.directory, { ...config, ...settings }));
+    case 'clipscore':
+      return loaded(clipScore(config.directory, { ...config, ...settings }));
+    case 'hpsv2':
+      return loaded(hpsv2(config.directory, { ...config, ...settings }));
+    case 'imagereward':
+      return loaded(imageReward(config.directory, { ...config, ...settings }));
+    case 'aesthetic':
+      return loaded(aesthetic(config.directory, { ...config, ...settings }));
   }
 }
 
-/** The weighted sum that a configuration's `rewards` describe. @throws ConfigError for one whose file does not fit */
-export async function createRewards(configs: readonly RewardConfig[], device: string): Promise<ArrayReward> {
-  return combine(await Promise.all(configs.map(async (config) => [await createReward(config, device), config.weight] as const)));
+/** A job is told of a directory that does not fit before it starts. */
+async function loaded(reward: PublishedReward): Promise<PublishedReward> {
+  await reward.load();
+  return reward;
+}
+
+/** The weighted sum that a configuration's `rewards` describe. @throws EamError for one whose files do not fit */
+export async function createRewards(configs: readonly RewardConfig[], settings: string | RewardSettings): Promise<ArrayReward> {
+  const all = typeof settings === 'string' ? { device: settings } : settings;
+  return combine(await Promise.all(configs.map(async (config) => [await createReward(config, all), config.weight] as const)));
 }
 
 export const judgeSchema = z.discriminatedUnion('name', [z.strictObject({ name: z.literal('digit-judge'), directory })]);

@@ -20,26 +20,27 @@ const tokenizerSchema = z.looseObject({
 
 /**
  * CLIP's byte-pair encoding (arXiv 2103.00020) from a directory with tokenizer.json, or vocab.json and merges.txt: rows of
- * begin mark, text, end mark and padding, with the padding token that the directory names.
+ * begin mark, text, end mark and padding.
+ * @param padding the id to pad with; default: that of the padding token that the directory names
  * @throws CheckpointError for a directory without them, or with damaged ones
  */
-export async function loadClipTokenizer(directory: string): Promise<TextTokenizer> {
+export async function loadClipTokenizer(directory: string, padding?: number): Promise<TextTokenizer> {
   const config = await readTokenizerConfig(directory);
   const begin = config.bos_token ?? '<|startoftext|>';
   const end = config.eos_token ?? '<|endoftext|>';
-  const padding = config.pad_token ?? end;
+  const padded = config.pad_token ?? end;
   const unknown = config.unk_token ?? end;
   const json = await readTokenizer(directory, unknown);
   const known = new Set(json.added_tokens.map(({ content }) => content));
   // As transformers does: a special token is itself wherever it stands in a text, "!" too where that is what rows are
   // padded with.
-  for (const content of new Set([begin, end, unknown, padding])) {
+  for (const content of new Set([begin, end, unknown, padded])) {
     const id = json.model.vocab[content];
     if (id === undefined) throw new CheckpointError(`${directory}: the vocabulary lacks the token "${content}" that its configuration names`);
     if (!known.has(content)) json.added_tokens.push({ id, content, special: true, normalized: false });
   }
   const tokenizer = createTokenizer(json, config, directory);
-  const marks = { begin: [idOf(tokenizer, begin, directory)], end: idOf(tokenizer, end, directory), padding: idOf(tokenizer, padding, directory) };
+  const marks = { begin: [idOf(tokenizer, begin, directory)], end: idOf(tokenizer, end, directory), padding: padding ?? idOf(tokenizer, padded, directory) };
   return new PaddingTokenizer(tokenizer, Math.min(config.model_max_length ?? defaultLength, defaultLength), marks);
 }
 

@@ -29,6 +29,8 @@ export interface VerifySettings {
   dtype: ModelDType;
   /** Of {@link Comparison}. */
   tolerance: number;
+  /** Of a reward that reads another model's features, that model's directory, where one was named. */
+  tower?: string | undefined;
   /** Told what the user should know. */
   onNote: (message: string) => void;
 }

@@ -8,6 +8,8 @@ import type { Finding } from './verification.js';
 export interface VerifyOptions {
   /** The name of a reward, for a directory that holds one; without it the directory is a model's. */
   reward?: string | undefined;
+  /** Of a reward that reads another model's features, that model's directory. */
+  tower?: string | undefined;
   device?: string | undefined;
   /** Default float32, what goldens are computed in. */
   dtype?: ModelDType | undefined;
@@ -25,11 +27,11 @@ export const tolerances: Readonly<Record<ModelDType, number>> = { float32: 1e-4,
  *   not known
  */
 export async function* verify(directory: string, options: VerifyOptions = {}): AsyncGenerator<Finding, void, void> {
-  const { reward, device = 'cpu', dtype = 'float32', tolerance = tolerances[dtype], onNote = () => {} } = options;
+  const { reward, tower, device = 'cpu', dtype = 'float32', tolerance = tolerances[dtype], onNote = () => {} } = options;
   using goldens = await Goldens.open(directory, tolerance);
   const verifier = reward === undefined ? await modelVerifier(directory) : rewardVerifier(reward);
   const found = new Set<string>();
-  for await (const finding of verifier(directory, goldens, { device, dtype, tolerance, onNote })) {
+  for await (const finding of verifier(directory, goldens, { device, dtype, tolerance, tower, onNote })) {
     found.add(finding.name);
     yield finding;
   }

@@ -1,0 +1,51 @@
+import { CheckpointError } from '../../errors.js';
+import { binding } from '../../native/index.js';
+import { disposeAll } from '../../safetensors.js';
+import { readClipDirectory } from './clip-directory.js';
+import { consume, only, PublishedDirectory } from './directory.js';
+import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+
+/** Of {@link aesthetic}. */
+export interface AestheticOptions extends PublishedRewardOptions {
+  /** A directory of the CLIPModel whose image features the head reads, openai/clip-vit-large-patch14; default: `directory`. */
+  tower?: string | undefined;
+}
+
+const head = 'sac+logos+ava1-l14-linearMSE';
+
+/**
+ * LAION's aesthetic predictor (christophschuhmann/improved-aesthetic-predictor): linear layers, without activations, on
+ * CLIP's L2-normalised image feature. It reads no prompts.
+ * @param directory holds sac+logos+ava1-l14-linearMSE.pth, or the .safetensors that `eam convert` makes of it
+ */
+export function aesthetic(directory: string, options: AestheticOptions = {}): PublishedReward {
+  return publishedReward(
+    'aesthetic',
+    async ({ dtype, device, bytes }) => {
+      const tower = options.tower ?? directory;
+      const clip = await readClipDirectory(tower, "the aesthetic predictor's tower, a CLIPModel of transformers");
+      const tensors = only(clip.tensors, (name) => name.startsWith('vision_model.') || name.startsWith('visual_projection.'));
+      const { path, tensors: layers } = await new PublishedDirectory(directory, "LAION's aesthetic predictor").tensors([
+        `${head}.safetensors`,
+        `${head}.pth`,
+      ]);
+      const width = layers['layers.0.weight']?.shape[1];
+      if (width !== clip.vision.projection) {
+        disposeAll(layers);
+        throw new CheckpointError(
+          width === undefined
+            ? `${path} has no layers.0.weight of two dimensions, expected the linear layers of LAION's aesthetic predictor`
+            : `${path} reads features of ${width} numbers, and the tower, ${tower}, gives ${clip.vision.projection}`,
+        );
+      }
+      const native = await consume({ ...tensors, ...layers }, () =>
+        binding().loadClipReward({
+          vision: clip.vision, text: undefined, preprocess: { ...clip.preprocess, bytes },
+          kind: { name: 'linear-stack', tensors: layers }, layout: 'transformers', tensors, dtype, device,
+        }),
+      );
+      return { native };
+    },
+    options,
+  );
+}

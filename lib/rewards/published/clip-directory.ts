@@ -1,0 +1,152 @@
+import { z } from 'zod';
+
+import { validate } from '../../config/validate.js';
+import { CheckpointError, ConfigError } from '../../errors.js';
+import type { ClipTextConfig, ClipVisionConfig, NativeTensor, PreprocessConfig } from '../../native/binding.js';
+import { readHeader } from '../../safetensors.js';
+import { PublishedDirectory } from './directory.js';
+
+const size = z.int().min(1);
+const activation = z.enum(['gelu', 'quick_gelu']);
+
+/** Defaults are those of transformers' CLIPConfig: published files leave out what equals them. */
+const towerSchema = {
+  num_hidden_layers: size.default(12),
+  hidden_act: activation.default('quick_gelu'),
+  layer_norm_eps: z.number().gt(0).default(1e-5),
+};
+const textSchema = z.object({
+  ...towerSchema,
+  hidden_size: size.default(512),
+  intermediate_size: size.default(2048),
+  num_attention_heads: size.default(8),
+  vocab_size: size.default(49408),
+  max_position_embeddings: size.default(77),
+  eos_token_id: z.int().min(0).default(49407),
+});
+const visionSchema = z.object({
+  ...towerSchema,
+  hidden_size: size.default(768),
+  intermediate_size: size.default(3072),
+  num_attention_heads: size.default(12),
+  image_size: size.default(224),
+  patch_size: size.default(32),
+});
+const schema = z.object({
+  projection_dim: size.default(512),
+  text_config: textSchema.prefault({}),
+  vision_config: visionSchema.prefault({}),
+});
+
+const normalisation = z.array(z.number()).length(3);
+const preprocessorSchema = z.object({
+  size: z.union([size, z.object({ shortest_edge: size }), z.object({ height: size, width: size })]).default(224),
+  crop_size: z.union([size, z.object({ height: size, width: size })]).default(224),
+  /** PIL's number for bicubic. */
+  resample: z.literal(3).default(3),
+  do_resize: z.literal(true).default(true),
+  do_center_crop: z.literal(true).default(true),
+  do_normalize: z.literal(true).default(true),
+  image_mean: normalisation,
+  image_std: normalisation,
+});
+
+/** OpenAI's, of the data that CLIP was trained on. */
+export const clipNormalisation = {
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+} as const;
+
+/** A CLIPModel as transformers saves it. */
+export interface ClipDirectory {
+  directory: PublishedDirectory;
+  vision: ClipVisionConfig;
+  text: ClipTextConfig;
+  preprocess: Omit<PreprocessConfig, 'bytes'>;
+  tensors: Record<string, NativeTensor>;
+}
+
+/**
+ * Reads config.json, preprocessor_config.json and model.safetensors.
+ * @param expected for messages: 'PickScore, a CLIPModel of transformers'
+ * @throws CheckpointError if the files or the model are not those, ConfigError for a configuration that is not one of CLIP
+ */
+export async function readClipDirectory(path: string, expected: string): Promise<ClipDirectory> {
+  const directory = new PublishedDirectory(path, expected);
+  const { projection_dim: projection, text_config: text, vision_config: vision } = await readConfig(directory);
+  const preprocess = await readPreprocessor(directory, vision.image_size);
+  if (!directory.has('model.safetensors') && directory.has('pytorch_model.bin')) {
+    throw await directory.refusal('there is no model.safetensors; "eam convert" makes it from pytorch_model.bin');
+  }
+  const { path: file, tensors } = await directory.tensors(['model.safetensors']);
+  await checkFamily(file);
+  const tower = (config: z.output<typeof textSchema> | z.output<typeof visionSchema>) => ({
+    width: config.hidden_size,
+    intermediate: config.intermediate_size,
+    layers: config.num_hidden_layers,
+    heads: config.num_attention_heads,
+    activation: config.hidden_act,
+    layerNormEpsilon: config.layer_norm_eps,
+    projection,
+  });
+  return {
+    directory,
+    vision: { ...tower(vision), imageSize: vision.image_size, patchSize: vision.patch_size },
+    text: {
+      ...tower(text),
+      vocabulary: text.vocab_size,
+      positions: text.max_position_embeddings,
+      // Configurations from before transformers 4.31 all say 2, which no vocabulary of CLIP's ends with.
+      eosToken: text.eos_token_id === 2 ? undefined : text.eos_token_id,
+    },
+    preprocess,
+    tensors,
+  };
+}
+
+async function readConfig(directory: PublishedDirectory): Promise<z.output<typeof schema>> {
+  const json = await directory.json('config.json');
+  const config = { ...(json as Record<string, unknown>) };
+  const { model_type: type, architectures } = config;
+  if (type !== 'clip') {
+    const found = JSON.stringify(type ?? config['_class_name'] ?? architectures ?? null);
+    throw await directory.refusal(`config.json is of model_type ${found}, not "clip"`);
+  }
+  if (Array.isArray(architectures) && !architectures.includes('CLIPModel')) {
+    throw await directory.refusal(`config.json is of ${architectures.join(', ')}, not CLIPModel: both towers are needed`);
+  }
+  // The first published files have the towers' settings a second time, and transformers lets these win.
+  for (const tower of ['text_config', 'vision_config']) {
+    config[tower] = { ...(config[tower] as object | null), ...(config[`${tower}_dict`] as object | null) };
+  }
+  return validate(schema, withoutNulls(config), directory.file('config.json'));
+}
+
+async function readPreprocessor(directory: PublishedDirectory, imageSize: number): Promise<Omit<PreprocessConfig, 'bytes'>> {
+  const path = directory.file('preprocessor_config.json');
+  const config = validate(preprocessorSchema, withoutNulls(await directory.json('preprocessor_config.json')), path);
+  const sides = [config.size, config.crop_size].flatMap((value) => (typeof value === 'number' ? [value] : Object.values(value)));
+  if (sides.some((side) => side !== imageSize)) {
+    throw new ConfigError(`${path}: size and crop_size are ${sides.join(', ')}, expected vision_config's image_size, ${imageSize}`);
+  }
+  return { fit: 'crop', size: imageSize, mean: config.image_mean, std: config.image_std };
+}
+
+/** What a missing key would say of a file of another family is a list of hundreds. */
+async function checkFamily(path: string): Promise<void> {
+  const names = (await readHeader(path)).entries.map(({ name }) => name);
+  const missing = ['vision_model.', 'text_model.'].filter((prefix) => !names.some((name) => name.startsWith(prefix)));
+  if (missing.length === 0) return;
+  throw new CheckpointError(
+    `${path} has no tensors ${missing.map((prefix) => `${prefix}*`).join(' and ')}, expected those of a CLIPModel; ` +
+      `it has ${names.length}, the first are ${names.slice(0, 4).join(', ')}`,
+  );
+}
+
+/** null stands for the default in transformers' files. */
+function withoutNulls(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).filter(([, entry]) => entry !== null).map(([key, entry]) => [key, withoutNulls(entry)]),
+  );
+}

@@ -1,0 +1,106 @@
+import { z } from 'zod';
+
+import { validate } from '../../config/validate.js';
+import { ConfigError } from '../../errors.js';
+import type { ClipTextConfig, ClipVisionConfig, NativeTensor } from '../../native/binding.js';
+import { binding } from '../../native/index.js';
+import { loadClipTokenizer } from '../../tokenizers/clip.js';
+import { clipNormalisation } from './clip-directory.js';
+import { consume, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
+import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+
+/** Of {@link hpsv2}. */
+export interface HpsOptions extends PublishedRewardOptions {
+  /** Where vocab.json and merges.txt (or tokenizer.json) of CLIP are; default: the directory itself. */
+  tokenizer?: string | undefined;
+}
+
+const size = z.int().min(1);
+const modelSchema = z.object({
+  vision_cfg: z.object({ head_width: size.default(64) }),
+  text_cfg: z.object({ heads: size.default(8) }),
+  quick_gelu: z.boolean().default(false),
+});
+
+/** Of open_clip's ViT-H-14, which HPSv2's code names: heads are the one size that the weights' shapes do not tell. */
+const vitH14 = { visionWidth: 1280, visionHeads: 16, textWidth: 1024, textHeads: 16 };
+
+/**
+ * HPSv2.1 (arXiv 2306.09341): cos(image, prompt) by a CLIP in open_clip's layout, the whole image padded to a square.
+ * @param directory holds HPS_v2.1_compressed.pt as published in xswu/HPSv2, or the .safetensors that `eam convert` makes
+ *   of it; vocab.json and merges.txt of any CLIP; for a model of another size open_clip_config.json
+ */
+export function hpsv2(directory: string, options: HpsOptions = {}): PublishedReward {
+  return publishedReward(
+    'hpsv2',
+    async ({ dtype, device, bytes }) => {
+      const files = new PublishedDirectory(directory, 'HPSv2.1, a CLIP in the layout of open_clip');
+      const { path, tensors } = await files.tensors(['HPS_v2.1_compressed.safetensors', 'HPS_v2.1_compressed.pt'], 'state_dict.');
+      const { vision, text } = sizes(tensors, path, await readHeads(files));
+      const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, openClipPadding);
+      const preprocess = { fit: 'pad', size: vision.imageSize, ...clipNormalisation, bytes } as const;
+      const native = await consume(tensors, () =>
+        binding().loadClipReward({
+          vision, text, preprocess, kind: { name: 'cosine' }, layout: 'open_clip', tensors, dtype, device,
+        }),
+      );
+      return { native, tokenizer };
+    },
+    options,
+  );
+}
+
+/** open_clip's own tokenizer pads with zeros. */
+const openClipPadding = 0;
+
+type Heads = { headWidth: number; textHeads: number; quickGelu: boolean };
+
+async function readHeads(files: PublishedDirectory): Promise<Heads | undefined> {
+  const name = 'open_clip_config.json';
+  if (!files.has(name)) return undefined;
+  const json = (await files.json(name)) as { model_cfg?: unknown };
+  const { vision_cfg, text_cfg, quick_gelu } = validate(modelSchema, json.model_cfg ?? json, files.file(name));
+  return { headWidth: vision_cfg.head_width, textHeads: text_cfg.heads, quickGelu: quick_gelu };
+}
+
+function sizes(
+  tensors: Record<string, NativeTensor>,
+  path: string,
+  heads: Heads | undefined,
+): { vision: ClipVisionConfig; text: ClipTextConfig } {
+  const of = (name: string, dimension: number) => sizeOf(tensors, path, name, dimension);
+  const [width, patchSize] = [of('visual.conv1.weight', 0), of('visual.conv1.weight', 2)];
+  const textWidth = of('token_embedding.weight', 1);
+  if (!heads && (width !== vitH14.visionWidth || textWidth !== vitH14.textWidth)) {
+    throw new ConfigError(
+      `${path}: towers of ${width} and ${textWidth} numbers, expected those of ViT-H-14, ${vitH14.visionWidth} and ` +
+        `${vitH14.textWidth}; for another model put open_clip_config.json beside it, whose head_width and heads are not in the weights`,
+    );
+  }
+  const common = {
+    activation: heads?.quickGelu ? 'quick_gelu' : 'gelu',
+    layerNormEpsilon: 1e-5,
+    projection: of('text_projection', 1),
+  } as const;
+  return {
+    vision: {
+      ...common,
+      width,
+      intermediate: of('visual.transformer.resblocks.0.mlp.c_fc.weight', 0),
+      layers: layersOf(tensors, 'visual.transformer.resblocks.'),
+      heads: heads ? width / heads.headWidth : vitH14.visionHeads,
+      imageSize: sideOf(of('visual.positional_embedding', 0) - 1, patchSize, path),
+      patchSize,
+    },
+    text: {
+      ...common,
+      width: textWidth,
+      intermediate: of('transformer.resblocks.0.mlp.c_fc.weight', 0),
+      layers: layersOf(tensors, 'transformer.resblocks.'),
+      heads: heads?.textHeads ?? vitH14.textHeads,
+      vocabulary: of('token_embedding.weight', 0),
+      positions: of('positional_embedding', 0),
+      eosToken: undefined,
+    },
+  };
+}

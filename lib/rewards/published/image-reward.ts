@@ -1,0 +1,95 @@
+import { z } from 'zod';
+
+import { validate } from '../../config/validate.js';
+import { ConfigError } from '../../errors.js';
+import type { NativeTensor } from '../../native/binding.js';
+import { binding } from '../../native/index.js';
+import { loadBertTokenizer } from '../../tokenizers/bert.js';
+import { clipNormalisation } from './clip-directory.js';
+import { consume, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
+import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+
+/** Of {@link imageReward}. */
+export interface ImageRewardOptions extends PublishedRewardOptions {
+  /** Where vocab.txt of bert-base-uncased is; default: the directory itself. */
+  tokenizer?: string | undefined;
+}
+
+/** Of its training set's scores, as its code has them. */
+const [mean, std] = [0.16717362830052426, 1.0333394966054072];
+/** Tokens of a prompt, as its code has it. */
+const promptLength = 35;
+
+const size = z.int().min(1);
+const schema = z.object({
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: size,
+  num_attention_heads: size,
+  max_position_embeddings: size.min(promptLength),
+  vocab_size: size,
+  layer_norm_eps: z.number().gt(0),
+  hidden_act: z.literal('gelu').default('gelu'),
+  /** Not in the published file: its code names BLIP-large, whose heads are 64 wide. */
+  vision: z.object({ num_heads: size }).optional(),
+});
+
+/**
+ * ImageReward (arXiv 2304.05977): BLIP reads image and prompt together, and a head gives a number, normalised.
+ * @param directory holds ImageReward.pt and med_config.json as published in THUDM/ImageReward (the .pt may be the
+ *   .safetensors that `eam convert` makes of it), and vocab.txt of bert-base-uncased
+ */
+export function imageReward(directory: string, options: ImageRewardOptions = {}): PublishedReward {
+  return publishedReward(
+    'imagereward',
+    async ({ dtype, device, bytes }) => {
+      const files = new PublishedDirectory(directory, 'ImageReward: ImageReward.pt, med_config.json and vocab.txt');
+      const config = validate(schema, await files.json('med_config.json'), files.file('med_config.json'));
+      const vocabulary = new PublishedDirectory(options.tokenizer ?? directory, "ImageReward's vocab.txt, that of bert-base-uncased");
+      if (!vocabulary.has('vocab.txt')) throw await vocabulary.refusal('there is no vocab.txt');
+      const tokenizer = await loadBertTokenizer(vocabulary.file('vocab.txt'), promptLength);
+      if (tokenizer.size !== config.vocab_size) {
+        throw new ConfigError(
+          `${vocabulary.file('vocab.txt')} makes a vocabulary of ${tokenizer.size} tokens, [DEC] and [ENC] included, ` +
+            `and med_config.json one of ${config.vocab_size}; expected the one of bert-base-uncased`,
+        );
+      }
+      const { path, tensors } = await files.tensors(['ImageReward.safetensors', 'ImageReward.pt']);
+      const vision = visionSizes(tensors, path, config.vision?.num_heads);
+      const native = await consume(tensors, () =>
+        binding().loadBlipReward({
+          vision,
+          text: {
+            vocabulary: config.vocab_size,
+            width: config.hidden_size,
+            intermediate: config.intermediate_size,
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            positions: config.max_position_embeddings,
+            layerNormEpsilon: config.layer_norm_eps,
+            // As its code does: med_config.json's encoder_width is that of BLIP-base.
+            encoderWidth: vision.width,
+          },
+          preprocess: { fit: 'crop', size: vision.imageSize, ...clipNormalisation, bytes },
+          mean, std, tensors, dtype, device,
+        }),
+      );
+      return { native, tokenizer };
+    },
+    options,
+  );
+}
+
+function visionSizes(tensors: Record<string, NativeTensor>, path: string, heads: number | undefined) {
+  const of = (name: string, dimension: number) => sizeOf(tensors, path, `blip.visual_encoder.${name}`, dimension);
+  const [width, patchSize] = [of('patch_embed.proj.weight', 0), of('patch_embed.proj.weight', 2)];
+  return {
+    width,
+    patchSize,
+    intermediate: of('blocks.0.mlp.fc1.weight', 0),
+    layers: layersOf(tensors, 'blip.visual_encoder.blocks.'),
+    heads: heads ?? width / 64,
+    layerNormEpsilon: 1e-6,
+    imageSize: sideOf(of('pos_embed', 1) - 1, patchSize, path),
+  };
+}

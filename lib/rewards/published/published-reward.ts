@@ -1,0 +1,97 @@
+import { ShapeError } from '../../errors.js';
+import type { ModelDType } from '../../models/model.js';
+import type { NativeImageReward } from '../../native/binding.js';
+import type { Tensor } from '../../tensor.js';
+import type { ArrayReward } from '../reward.js';
+import { PromptTokens, type Tokens } from './prompt-tokens.js';
+
+/** Of the published rewards. */
+export interface PublishedRewardOptions {
+  /** Where it runs, which is where the images are; default 'cpu'. */
+  device?: string | undefined;
+  /** What its towers compute in; statistics and the score are float32. Default 'float32'. */
+  dtype?: ModelDType | undefined;
+  /** Images that are scored at a time, where memory is short; default 0, all of a batch. */
+  slice?: number | undefined;
+  /** Score images as the reference scripts do, resized in bytes as PIL does: no gradient goes through that. Default false. */
+  asReference?: boolean | undefined;
+  /** Told once of each prompt that is cut. Default: nobody is; {@link PublishedReward.truncatedPrompts} counts. */
+  onNote?: ((message: string) => void) | undefined;
+}
+
+/** A reward model read from the files that its authors published. It is loaded on first use, or by `load()`. */
+export interface PublishedReward extends ArrayReward, Disposable {
+  /** @throws CheckpointError, ConfigError for files that are missing, damaged or of another model */
+  load(): Promise<void>;
+  /** Different prompts so far that are longer than the window and were cut. */
+  readonly truncatedPrompts: number;
+  /** What the text encoder is given, [B, L]; undefined where the reward reads no prompts. */
+  tokens(prompts: readonly string[]): Promise<{ ids: Tensor; mask?: Tensor } | undefined>;
+  /** What the image tower is given: resized, cropped or padded, normalised, [B, 3, size, size]. */
+  preprocess(images: Tensor): Promise<Tensor>;
+  /** The image tower's L2-normalised feature, [B, F], in which a set's diversity is measured. */
+  features(images: Tensor): Promise<Tensor>;
+  /** Frees the weights. */
+  dispose(): void;
+}
+
+/** What a reward's own file reads from its directory. */
+export interface LoadedReward {
+  native: NativeImageReward;
+  /** Undefined where the reward reads no prompts. */
+  tokenizer?: { encode(texts: readonly string[]): Tokens } | undefined;
+}
+
+/** The reward that `load` reads from a directory. */
+export function publishedReward(
+  name: string,
+  load: (settings: { dtype: ModelDType; device: string; bytes: boolean }) => Promise<LoadedReward>,
+  { device = 'cpu', dtype = 'float32', slice = 0, asReference = false, onNote }: PublishedRewardOptions,
+): PublishedReward {
+  let loading: Promise<{ native: NativeImageReward; prompts: PromptTokens | undefined }> | undefined;
+  let prompts: PromptTokens | undefined;
+  const loaded = () =>
+    (loading ??= load({ dtype, device, bytes: asReference }).then(({ native, tokenizer }) => {
+      prompts = tokenizer && new PromptTokens(tokenizer, (text) => onNote?.(`${name}: cut a prompt that is longer than its window: ${text}`));
+      return { native, prompts };
+    }));
+  const dispose = () => void loading?.then(({ native }) => native.dispose(), () => undefined);
+  return {
+    name,
+    get truncatedPrompts() {
+      return prompts?.truncated ?? 0;
+    },
+    async load() {
+      await loaded();
+    },
+    async score(images, texts, { gradient = false } = {}) {
+      checkImages(name, images, texts.length);
+      const model = await loaded();
+      const tokens = await model.prompts?.tensors(texts);
+      try {
+        return await model.native.score(images, tokens?.ids, tokens?.mask, gradient, slice);
+      } finally {
+        tokens?.ids.dispose();
+        tokens?.mask?.dispose();
+      }
+    },
+    async tokens(texts) {
+      return (await loaded()).prompts?.tensors(texts);
+    },
+    async preprocess(images) {
+      return (await loaded()).native.preprocess(images);
+    },
+    async features(images) {
+      return (await loaded()).native.features(images);
+    },
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
+}
+
+/** Digits have one channel: a model and a reward that do not belong together are told so before anything is computed. */
+function checkImages(name: string, images: Tensor, prompts: number): void {
+  const { shape } = images;
+  if (shape.length === 4 && shape[1] === 3 && shape[0] === prompts) return;
+  throw new ShapeError(`${name}: images has shape [${shape.join(', ')}], expected [${prompts}, 3, height, width], in red, green and blue`);
+}
