@@ -30,7 +30,7 @@ export interface SampleOptions {
   weights?: 'trained' | 'pretrained' | undefined;
   /** Sample with this optimizer's averaged weights. */
   average?: NativeOptimizer | undefined;
-  /** Samples a network evaluation; default 128. */
+  /** Samples a network evaluation; default: the model's choice. */
   batch?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -49,7 +49,7 @@ export interface SampleBatch {
  * @throws ConfigError for options out of range and prompts that the model cannot follow; the signal's reason
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
-  const { prompts, seed, steps = 20, solver = 'heun', guidance = 1, weights = 'trained', average, batch = 128, negativePrompt } = options;
+  const { prompts, seed, steps = 20, solver = 'heun', guidance = 1, weights = 'trained', average, batch = model.sampleBatch, negativePrompt } = options;
   validate(settingsSchema, { prompts, steps, batch }, 'sample options');
   await model.prepare(prompts, { negativePrompt, signal: options.signal });
   const times = model.times(steps);

@@ -19,6 +19,7 @@ export class GaussianMixtureModel implements Model {
   readonly name = 'gaussian-mixture';
   readonly source = 'gaussian-mixture';
   readonly adapter = undefined;
+  readonly sampleBatch = 128;
   readonly timeShift = 1;
   readonly latentShape: readonly number[];
   #native: NativeFlowModel | undefined;

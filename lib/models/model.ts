@@ -28,6 +28,8 @@ export interface LoadModelOptions {
   checkpointing?: boolean | undefined;
   /** Tokens a prompt that a T5 text encoder reads; default 256. */
   textLength?: number | undefined;
+  /** Where the embeddings of prompts are kept, of models that compute any; default: `text-embeddings` in the user's cache. */
+  embeddingCache?: string | undefined;
 }
 
 export interface ImageSize {
@@ -62,6 +64,8 @@ export interface Model {
   /** Shape of one latent, without the batch. */
   readonly latentShape: readonly number[];
   readonly adapter: AdapterInfo | undefined;
+  /** Samples a network evaluation where nobody says how many: what should fit in memory. */
+  readonly sampleBatch: number;
   /** s of t ↦ t / (t + s (1 − t)), which carries even times to those that suit the resolution; 1: left even. */
   readonly timeShift: number;
   /** @throws DisposedError after `dispose()` */

@@ -8,6 +8,8 @@ import { validate } from '../config/validate.js';
 import { CheckpointError, ConfigError } from '../errors.js';
 import { digitsConfigSchema, loadDigitsModel } from './digits.js';
 import type { LoadModelOptions, Model } from './model.js';
+import { isPipelineDirectory } from './sd3/directory.js';
+import { loadSd3Model } from './sd3/model.js';
 
 interface Loader<Config> {
   /** What the directory's config.json holds besides `"type"`. */
@@ -28,13 +30,14 @@ const shipped = ['digits'];
 /**
  * Loads a model.
  *
- * @param source `'digits'`, the model that comes with the package, or a directory with a config.json whose `"type"`
- *   names the kind of model, and its weights
+ * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names the
+ *   kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a model_index.json
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
   const isShipped = shipped.includes(source);
   const directory = isShipped ? shippedDirectory(source) : resolve(source);
+  if (await isPipelineDirectory(directory)) return loadSd3Model(directory, directory, options);
   let config: unknown;
   try {
     config = await readJson(join(directory, 'config.json'));
@@ -42,7 +45,7 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
     if (!(error instanceof ConfigError)) throw error;
     throw new CheckpointError(
       `no model at "${source}": ${error.message}. Expected ${shipped.map((name) => `"${name}"`).join(', ')} ` +
-        'or a directory with config.json and weights',
+        "or a directory with config.json and weights, or model_index.json and diffusers' components",
       { cause: error },
     );
   }

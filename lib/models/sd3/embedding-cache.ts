@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { CheckpointError } from '../../errors.js';
+import { binding } from '../../native/index.js';
+import { disposeAll, readHeader, saveTensors } from '../../safetensors.js';
+import type { SafetensorsHeader } from '../../safetensors-header.js';
+import type { ModelDType } from '../model.js';
+import type { Sd3Directory } from './directory.js';
+import type { Elements, PromptEmbedding, TextOptions } from './text.js';
+
+/** Of what is stored; a change makes every older file another one's. */
+const formatVersion = 1;
+
+const sha256 = (...parts: readonly (string | Elements)[]): string => {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex');
+};
+
+/**
+ * What embeddings depend on besides the prompt: the files of encoders and tokenizers (by name, size and time of change:
+ * they are too large to read for this), the dtype, the kind of device and the lengths.
+ */
+export async function identityOf(directory: Sd3Directory, { dtype, device, textLength }: TextOptions): Promise<string> {
+  const components = [...directory.clip, ...(directory.t5 ? [directory.t5] : [])];
+  const files: [string, number, number][] = [];
+  for (const folder of components.flatMap((component) => [component.directory, component.tokenizer])) {
+    for (const name of (await readdir(folder)).sort()) {
+      const { size, mtimeMs } = await stat(join(folder, name));
+      files.push([name, size, mtimeMs]);
+    }
+  }
+  const { jointAttentionDim } = directory.transformer.config;
+  return sha256(JSON.stringify({ formatVersion, files, dtype, device: device.split(':')[0], textLength, jointAttentionDim }));
+}
+
+/** Embeddings of prompts on disk, a file each. */
+export class EmbeddingCache {
+  constructor(
+    private readonly directory: string,
+    private readonly identity: string,
+    private readonly dtype: ModelDType,
+    private readonly shapes: { states: readonly number[]; pooled: readonly number[] },
+  ) {}
+
+  /** What is known of a stored embedding without reading it; undefined where there is none, or it is cut short. */
+  async peek(prompt: string): Promise<PromptEmbedding['truncated'] | undefined> {
+    const header = await this.header(prompt);
+    return header && truncatedOf(header);
+  }
+
+  /** Undefined where it is not stored, or what is stored is damaged. */
+  async read(prompt: string): Promise<PromptEmbedding | undefined> {
+    const header = await this.header(prompt);
+    if (!header) return undefined;
+    const tensors = await unlessDamaged(binding().readTensors(this.path(prompt), header.entries));
+    if (!tensors) return undefined;
+    try {
+      const [states, pooled] = [(await tensors['states']!.data()) as Elements, (await tensors['pooled']!.data()) as Elements];
+      return sha256(states, pooled) === header.metadata['sha256'] ? { states, pooled, truncated: truncatedOf(header) } : undefined;
+    } finally {
+      disposeAll(tensors);
+    }
+  }
+
+  /** @throws CheckpointError where it cannot be written; what was there before is then still there */
+  async write(prompt: string, { states, pooled, truncated }: PromptEmbedding): Promise<void> {
+    const tensors = {
+      states: binding().Tensor.from(states, this.shapes.states, { dtype: this.dtype }),
+      pooled: binding().Tensor.from(pooled, this.shapes.pooled, { dtype: this.dtype }),
+    };
+    try {
+      await mkdir(this.directory, { recursive: true });
+      await saveTensors(this.path(prompt), tensors, {
+        prompt, sha256: sha256(states, pooled), truncatedClip: String(truncated.clip), truncatedT5: String(truncated.t5),
+      });
+    } catch (error) {
+      if (error instanceof CheckpointError) throw error;
+      throw new CheckpointError(`${this.directory} cannot be written: ${(error as Error).message}`, { cause: error });
+    } finally {
+      disposeAll(tensors);
+    }
+  }
+
+  private async header(prompt: string): Promise<SafetensorsHeader | undefined> {
+    const header = await unlessDamaged(readHeader(this.path(prompt)));
+    const fits = header?.entries.length === 2 && header.entries.every(({ name, dtype, shape }) =>
+      (name === 'states' || name === 'pooled') && dtype === this.dtype && String(shape) === String(this.shapes[name]));
+    return fits && header.metadata['prompt'] === prompt ? header : undefined;
+  }
+
+  private path(prompt: string): string {
+    return join(this.directory, `${sha256(JSON.stringify([this.identity, prompt]))}.safetensors`);
+  }
+}
+
+function truncatedOf({ metadata }: SafetensorsHeader): PromptEmbedding['truncated'] {
+  return { clip: metadata['truncatedClip'] === 'true', t5: metadata['truncatedT5'] === 'true' };
+}
+
+/** A damaged file is as good as none: what it held can be computed again. */
+async function unlessDamaged<Value>(value: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await value;
+  } catch (error) {
+    if (error instanceof CheckpointError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,163 @@
+import type { NativeTensor } from '../../native/binding.js';
+import { binding } from '../../native/index.js';
+import type { PrepareOptions } from '../model.js';
+import type { Sd3Directory } from './directory.js';
+import { EmbeddingCache, identityOf } from './embedding-cache.js';
+import { loadTokenizers, statesShape, TextEncoders, zeros, type PromptEmbedding, type TextOptions, type Tokenizers } from './text.js';
+
+/** Prompts that the encoders read at a time. */
+const encoderBatch = 16;
+
+/** Memory for embeddings that are also on disk, in bytes. */
+const memoryBudget = 2 ** 30;
+
+interface Shapes {
+  states: [number, number];
+  pooled: [number];
+}
+
+/**
+ * The embeddings of prompts: computed once, by encoders that are loaded for it and freed after, kept on disk, and served
+ * from memory or from there.
+ */
+export class Embeddings {
+  /** The one used last is the last. */
+  readonly #memory = new Map<string, PromptEmbedding>();
+  #bytes = 0;
+  /** Prompts that have a file, and whether they were cut. The others must stay in memory. */
+  readonly #stored = new Map<string, PromptEmbedding['truncated']>();
+  #unwritable = false;
+  #opened: Promise<{ tokenizers: Tokenizers; shapes: Shapes; cache: EmbeddingCache }> | undefined;
+  /** The encoders are loaded for one call at a time. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly directory: Sd3Directory,
+    private readonly options: TextOptions,
+    private readonly cacheDirectory: string,
+  ) {}
+
+  /** Sees to it that these prompts' embeddings are there. @throws the signal's reason */
+  prepare(prompts: readonly string[], { onNote = () => undefined, signal }: PrepareOptions = {}): Promise<void> {
+    const run = this.#queue.then(async () => {
+      const distinct = [...new Set(prompts)];
+      const missing: string[] = [];
+      for (const prompt of distinct) if (!(await this.#isKnown(prompt))) missing.push(prompt);
+      if (missing.length) {
+        onNote(`encoding ${missing.length} of ${distinct.length} prompts`);
+        await this.#compute(missing, onNote, signal);
+      }
+      await this.#tellTruncated(distinct, onNote);
+    });
+    this.#queue = run.catch(() => undefined);
+    return run;
+  }
+
+  /** [B, L, D] and [B, P] for these prompts. */
+  async rows(prompts: readonly string[]): Promise<NativeTensor[]> {
+    await this.prepare(prompts);
+    const { dtype, device } = this.options;
+    const { shapes } = await this.#open();
+    const states = zeros(dtype, prompts.length * shapes.states[0] * shapes.states[1]);
+    const pooled = zeros(dtype, prompts.length * shapes.pooled[0]);
+    for (const [number, prompt] of prompts.entries()) {
+      const row = await this.#get(prompt);
+      states.set(row.states, number * row.states.length);
+      pooled.set(row.pooled, number * row.pooled.length);
+    }
+    const { Tensor } = binding();
+    return [
+      Tensor.from(states, [prompts.length, ...shapes.states], { dtype, device }),
+      Tensor.from(pooled, [prompts.length, ...shapes.pooled], { dtype, device }),
+    ];
+  }
+
+  async #compute(prompts: readonly string[], onNote: (message: string) => void, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    const { tokenizers } = await this.#open();
+    using encoders = await TextEncoders.load(this.directory, this.options, tokenizers);
+    for (let first = 0; first < prompts.length; first += encoderBatch) {
+      signal?.throwIfAborted();
+      const batch = prompts.slice(first, first + encoderBatch);
+      for (const [number, embedding] of (await encoders.encode(batch)).entries()) await this.#keep(batch[number]!, embedding, onNote);
+    }
+  }
+
+  async #keep(prompt: string, embedding: PromptEmbedding, onNote: (message: string) => void): Promise<void> {
+    const { cache } = await this.#open();
+    if (!this.#unwritable) {
+      try {
+        await cache.write(prompt, embedding);
+        this.#stored.set(prompt, embedding.truncated);
+      } catch (error) {
+        this.#unwritable = true;
+        onNote(`text embeddings stay in memory: ${(error as Error).message}`);
+      }
+    }
+    this.#remember(prompt, embedding);
+  }
+
+  async #isKnown(prompt: string): Promise<boolean> {
+    if (this.#memory.has(prompt) || this.#stored.has(prompt)) return true;
+    const truncated = await (await this.#open()).cache.peek(prompt);
+    if (truncated) this.#stored.set(prompt, truncated);
+    return truncated !== undefined;
+  }
+
+  async #get(prompt: string): Promise<PromptEmbedding> {
+    const { cache } = await this.#open();
+    const known = this.#memory.get(prompt) ?? (await cache.read(prompt));
+    if (known) {
+      this.#remember(prompt, known);
+      return known;
+    }
+    // Its file was damaged, or removed since it was seen.
+    this.#stored.delete(prompt);
+    await this.prepare([prompt]);
+    return this.#get(prompt);
+  }
+
+  #remember(prompt: string, embedding: PromptEmbedding): void {
+    this.#forget(prompt);
+    this.#memory.set(prompt, embedding);
+    this.#bytes += bytesOf(embedding);
+    for (const oldest of this.#memory.keys()) {
+      if (this.#bytes <= memoryBudget) break;
+      if (oldest !== prompt && this.#stored.has(oldest)) this.#forget(oldest);
+    }
+  }
+
+  #forget(prompt: string): void {
+    const embedding = this.#memory.get(prompt);
+    if (!embedding) return;
+    this.#memory.delete(prompt);
+    this.#bytes -= bytesOf(embedding);
+  }
+
+  async #tellTruncated(prompts: readonly string[], onNote: (message: string) => void): Promise<void> {
+    const { tokenizers } = await this.#open();
+    const cut = prompts.map((prompt) => this.#memory.get(prompt)?.truncated ?? this.#stored.get(prompt));
+    const tell = (encoder: 'clip' | 't5', limit: number, name: string) => {
+      const count = cut.filter((truncated) => truncated?.[encoder]).length;
+      if (count) onNote(`${count} of ${prompts.length} prompts are longer than the ${limit} tokens that ${name} reads: the rest of them is left out there`);
+    };
+    tell('clip', tokenizers.clip[0].length, 'CLIP');
+    tell('t5', this.options.textLength, 'T5');
+  }
+
+  #open(): Promise<{ tokenizers: Tokenizers; shapes: Shapes; cache: EmbeddingCache }> {
+    this.#opened ??= (async () => {
+      const { directory, options } = this;
+      const tokenizers = await loadTokenizers(directory, options.textLength);
+      const shapes: Shapes = {
+        states: statesShape(directory, tokenizers, options.textLength),
+        pooled: [directory.transformer.config.pooledProjectionDim],
+      };
+      const cache = new EmbeddingCache(this.cacheDirectory, await identityOf(directory, options), options.dtype, shapes);
+      return { tokenizers, shapes, cache };
+    })();
+    return this.#opened;
+  }
+}
+
+const bytesOf = ({ states, pooled }: PromptEmbedding): number => states.byteLength + pooled.byteLength;

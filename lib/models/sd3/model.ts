@@ -1,0 +1,158 @@
+import { join } from 'node:path';
+
+import { ConfigError, DisposedError } from '../../errors.js';
+import type { NativeAutoencoder, NativeFlowModel, NativeTensor } from '../../native/binding.js';
+import { binding } from '../../native/index.js';
+import { cacheDirectory } from '../../native/libtorch.js';
+import { disposeAll } from '../../safetensors.js';
+import type { Tensor } from '../../tensor.js';
+import { readAdapter, writeAdapter } from '../adapter.js';
+import type { AdapterInfo, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions } from '../model.js';
+import { readSd3Directory, type Sd3Directory } from './directory.js';
+import { Embeddings } from './embeddings.js';
+import { schedulerTimes } from './scheduler.js';
+import { loadWeights } from './weights.js';
+
+/** The projections of the joint attention: what the published fine-tunings adapt. */
+export const defaultTargets = [
+  'attn.to_q', 'attn.to_k', 'attn.to_v', 'attn.to_out.0',
+  'attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj', 'attn.to_add_out',
+];
+
+/** diffusers' own, of T5's tokens a prompt. */
+export const defaultTextLength = 256;
+
+/** Pixels that are sampled at a time where nobody says: two images of 1024 × 1024. */
+const sampledPixels = 2 ** 21;
+
+/** Stable Diffusion 3 and 3.5 (arXiv 2403.03206), from a directory in diffusers' layout. */
+class Sd3Model implements Model {
+  readonly name = 'stable-diffusion-3';
+  readonly timeShift: number;
+  readonly latentShape: readonly number[];
+  readonly sampleBatch: number;
+  #native: NativeFlowModel | undefined;
+
+  constructor(
+    native: NativeFlowModel,
+    private readonly directory: Sd3Directory,
+    private readonly embeddings: Embeddings,
+    size: ImageSize,
+    readonly source: string,
+    readonly device: string,
+    readonly dtype: ModelDType,
+    readonly adapter: AdapterInfo | undefined,
+  ) {
+    this.#native = native;
+    this.timeShift = directory.scheduler.shift;
+    this.latentShape = latentShapeOf(directory, size);
+    this.sampleBatch = Math.min(128, Math.max(1, Math.floor(sampledPixels / (size.width * size.height))));
+  }
+
+  get native(): NativeFlowModel {
+    if (!this.#native) throw new DisposedError('the Stable Diffusion 3 model was used after dispose()');
+    return this.#native;
+  }
+
+  times(steps: number): number[] {
+    return schedulerTimes(this.directory.scheduler, steps);
+  }
+
+  async prepare(prompts: readonly string[], options: PrepareOptions = {}): Promise<void> {
+    await this.embeddings.prepare([...prompts, options.negativePrompt ?? ''], options);
+  }
+
+  /** [B, L, D] of the text encoders' states and [B, P] of CLIP's features. */
+  async encode(prompts: readonly string[]): Promise<Tensor[]> {
+    return this.embeddings.rows(prompts);
+  }
+
+  async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
+    return this.embeddings.rows(Array<string>(count).fill(negativePrompt));
+  }
+
+  async loadAdapter(directory: string): Promise<void> {
+    await readAdapter(directory, this.native, this.#adapterInfo());
+  }
+
+  async saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
+    const own = tensors ? undefined : this.native.trainable();
+    try {
+      await writeAdapter(directory, tensors ?? own!, this.#adapterInfo(), this.source);
+    } finally {
+      if (own) disposeAll(own);
+    }
+  }
+
+  dispose(): void {
+    this.#native = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #adapterInfo(): AdapterInfo {
+    if (this.adapter) return this.adapter;
+    throw new ConfigError('the model was loaded without an adapter: give loadModel { adapter: { rank, alpha } }');
+  }
+}
+
+/** Channels, height and width of the latents of an image. @throws ConfigError for a size that the network cannot draw */
+export function latentShapeOf({ granularity, transformer: { config }, path }: Sd3Directory, { width, height }: ImageSize): number[] {
+  const limit = config.posEmbedMaxSize * granularity;
+  for (const [name, pixels] of [['width', width], ['height', height]] as const) {
+    if (!Number.isSafeInteger(pixels) || pixels < granularity || pixels % granularity) {
+      const near = Math.max(granularity, Math.round(pixels / granularity) * granularity);
+      throw new ConfigError(`image ${name}: expected a multiple of ${granularity} pixels, such as ${near}, got ${pixels}`);
+    }
+    if (pixels > limit) throw new ConfigError(`image ${name}: ${path} has positions for ${limit} pixels at most, got ${pixels}`);
+  }
+  const scale = granularity / config.patchSize;
+  return [config.inChannels, height / scale, width / scale];
+}
+
+/** The directory's autoencoder, in float32: its activations leave the range of float16, and cost little beside the transformer. */
+export async function loadSd3Autoencoder({ autoencoder: { directory, config } }: Sd3Directory, device: string): Promise<NativeAutoencoder> {
+  const tensors = await loadWeights(directory);
+  try {
+    return await binding().loadAutoencoder(config, tensors, 'float32', device);
+  } finally {
+    disposeAll(tensors);
+  }
+}
+
+/**
+ * Loads autoencoder and transformer; the text encoders are loaded when prompts come.
+ * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that do not fit
+ */
+export async function loadSd3Model(path: string, source: string, options: LoadModelOptions): Promise<Model> {
+  const { device = 'cpu', dtype = 'float32', seed = 0n, checkpointing = false, textLength = defaultTextLength } = options;
+  const directory = await readSd3Directory(path);
+  const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
+  latentShapeOf(directory, size);
+  if (!Number.isSafeInteger(textLength) || textLength < 1) throw new ConfigError(`textLength: expected a whole number from 1, got ${textLength}`);
+  const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
+  const autoencoder = await loadSd3Autoencoder(directory, device);
+  let tensors: Record<string, NativeTensor> = {};
+  try {
+    tensors = await loadWeights(directory.transformer.directory);
+    const native = await binding().loadSd3Model({
+      config: directory.transformer.config,
+      tensors,
+      autoencoder,
+      lora: adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed },
+      dtype,
+      device,
+      checkpointing,
+    });
+    const cache = options.embeddingCache ?? join(cacheDirectory(), 'text-embeddings');
+    const embeddings = new Embeddings(directory, { dtype, device, textLength }, cache);
+    return new Sd3Model(native, directory, embeddings, size, source, device, dtype, adapter);
+  } catch (error) {
+    autoencoder.dispose();
+    throw error;
+  } finally {
+    disposeAll(tensors);
+  }
+}
