@@ -13,11 +13,15 @@ export interface EvaluationOptions {
   reward: Reward;
   judge?: Judge | undefined;
   prompts: readonly string[];
+  /** What guidance leads away from, where the model knows such prompts. */
+  negativePrompt?: string | undefined;
   count: number;
   seed: bigint;
   steps: number;
   solver: SolverName;
   guidance: number;
+  /** Samples drawn at a time; default: the model's choice. */
+  batch?: number | undefined;
   average?: NativeOptimizer | undefined;
   signal?: AbortSignal | undefined;
   /** Told after each batch of either half. */
@@ -77,7 +81,7 @@ export function formatGain(gain: number | null): string {
 
 /** One half of an evaluation: fresh samples of the model with or without its adapter. */
 export async function measure(model: Model, options: EvaluationOptions, weights: 'trained' | 'pretrained'): Promise<Measurement> {
-  const { reward, judge, count, steps, solver, guidance, seed, signal } = options;
+  const { reward, judge, count, steps, solver, guidance, seed, signal, negativePrompt } = options;
   const values: number[] = [];
   const parts: Record<string, number[]> = {};
   const matches: boolean[] = [];
@@ -86,7 +90,7 @@ export async function measure(model: Model, options: EvaluationOptions, weights:
   const prompts = cyclePrompts(options.prompts, count);
   const average = weights === 'trained' ? options.average : undefined;
   try {
-    for await (const batch of sampleBatches(model, { prompts, seed, steps, solver, guidance, weights, average, signal })) {
+    for await (const batch of sampleBatches(model, { prompts, negativePrompt, seed, steps, solver, guidance, weights, average, batch: options.batch, signal })) {
       const images = batch.images;
       try {
         const scored = await score(reward, images, batch.prompts, {});

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { createAlgorithm } from './algorithms.js';
 import { makeRoom } from './checkpoints.js';
 import { finetuneSchema, type FinetuneConfig } from './config/finetune.js';
+import { loadConfiguredModel } from './config/model.js';
 import { validate } from './config/validate.js';
 import { DriftProbe } from './drift.js';
 import { suppress, suppressedBy } from './errors.js';
 import { evaluate, type Evaluation } from './evaluation.js';
 import type { Model } from './models/model.js';
-import { loadModel } from './models/registry.js';
 import type { JobOptions } from './pretrain.js';
 import { silent, type JobObserver } from './progress.js';
 import { renderReport } from './report.js';
@@ -44,9 +44,8 @@ const driftMeasurements = 20;
 export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
   const settings = validate(finetuneSchema, config, 'finetune configuration');
   const seed = BigInt(settings.seed);
-  const { device, dtype, adapter } = settings;
-  const reward = await createRewards(settings.rewards, device);
-  const model = await loadModel(settings.model, { device, dtype, adapter, seed });
+  const reward = await createRewards(settings.rewards, settings.device);
+  const model = await loadConfiguredModel(settings, { seed });
   try {
     return await new FinetuneJob(settings, model, reward, options).run();
   } finally {
@@ -75,9 +74,12 @@ class FinetuneJob {
     const { config } = this;
     await this.#directory.writeConfig({ ...config, output: this.#directory.path });
     try {
+      await this.model.prepare(config.prompts, {
+        negativePrompt: config.negativePrompt, onNote: (line) => this.#observer.note(line), signal: this.options.signal,
+      });
       if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
       const probe = await DriftProbe.create(this.model, {
-        prompts: cyclePrompts(config.prompts, Math.min(32, config.samples.count)),
+        prompts: cyclePrompts(config.prompts, Math.min(32, config.samples.count, this.model.sampleBatch)),
         seed: BigInt(config.samples.seed),
         steps: config.samples.steps,
       });
@@ -122,6 +124,7 @@ class FinetuneJob {
       model: this.model,
       reward: this.reward,
       prompts: config.prompts,
+      negativePrompt: config.negativePrompt,
       algorithm: createAlgorithm(config.algorithm),
       optimizer: config.optimizer,
       batch: config.batch,
@@ -162,9 +165,10 @@ class FinetuneJob {
   }
 
   async #writeGrid(step: number, weights: 'trained' | 'pretrained'): Promise<void> {
-    const { steps, solver, guidance, seed, columns } = this.config.samples;
+    const { steps, solver, guidance, batch, seed, columns } = this.config.samples;
     const images = await this.#trainer.sample({
-      prompts: this.#gridPrompts, steps, solver, guidance, seed: BigInt(seed), weights, signal: this.options.signal,
+      prompts: this.#gridPrompts, negativePrompt: this.config.negativePrompt, steps, solver, guidance, batch, seed: BigInt(seed),
+      weights, signal: this.options.signal,
     });
     try {
       await this.#directory.writeSamples(step, await encodeGrid(images, columns, { 'eam-torch': `step ${step}` }));
@@ -174,7 +178,7 @@ class FinetuneJob {
   }
 
   async #evaluate(): Promise<Evaluation | undefined> {
-    const { evaluation: settings, prompts, device } = this.config;
+    const { evaluation: settings, prompts, negativePrompt, device } = this.config;
     if (!settings) return undefined;
     const { judge, seed, ...sampling } = settings;
     this.#observer.note(`evaluating on ${settings.count} fresh samples`);
@@ -185,6 +189,7 @@ class FinetuneJob {
         reward: this.reward,
         judge: judge && createJudge(judge, device),
         prompts,
+        negativePrompt,
         seed: BigInt(seed),
         average: this.#trainer.averaging,
         signal: this.options.signal,

@@ -2,7 +2,7 @@ import { encode } from 'fast-png';
 import { z } from 'zod';
 
 import { cancellable } from './cancellation.js';
-import { promptsSchema } from './config/common.js';
+import { promptsSchema } from './config/prompts.js';
 import { validate } from './config/validate.js';
 import type { Model } from './models/model.js';
 import type { NativeOptimizer } from './native/binding.js';

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 
 import { evaluationSchema, finetuneSchema } from '../config/finetune.js';
+import { loadConfiguredModel } from '../config/model.js';
 import { readJson } from '../config/read.js';
 import { validate } from '../config/validate.js';
 import { evaluate, evaluationTable } from '../evaluation.js';
-import { loadModel } from '../models/registry.js';
 import { observe, silent } from '../progress.js';
 import { createJudge, createRewards } from '../rewards/registry.js';
 import { RunDirectory } from '../run-directory.js';
@@ -26,7 +26,7 @@ export async function runEvaluate(path: string, flags: EvaluateFlags, signal: Ab
   const reward = await createRewards(config.rewards, device);
   const observer = flags.quiet ? silent : observe();
   const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) => observer.note(`passed over: ${error.message}`));
-  using model = await loadModel(config.model, { device, dtype: config.dtype, adapter: config.adapter });
+  using model = await loadConfiguredModel(config, { device });
   await model.loadAdapter(checkpoint.directory);
   const total = flags.count ?? count;
   observer.begin(2 * total, 0);
@@ -35,11 +35,13 @@ export async function runEvaluate(path: string, flags: EvaluateFlags, signal: Ab
       reward,
       judge: settings.judge && createJudge(settings.judge, device),
       prompts: config.prompts,
+      negativePrompt: config.negativePrompt,
       count: total,
       seed: BigInt(flags.seed ?? seed),
       steps: flags.steps ?? steps,
       solver: settings.solver,
       guidance: settings.guidance,
+      batch: settings.batch,
       signal,
       onProgress: (done, _total, forwards) => observer.advance(done, {}, forwards),
     });

@@ -4,10 +4,10 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { createAlgorithm } from '../algorithms.js';
 import type { Budget, CompareConfig, Contender } from '../config/compare.js';
+import { loadConfiguredModel } from '../config/model.js';
 import { DriftProbe } from '../drift.js';
 import { ConfigError, NonFiniteError } from '../errors.js';
 import { measure, type Measurement } from '../evaluation.js';
-import { loadModel } from '../models/registry.js';
 import type { Model } from '../models/model.js';
 import type { JobObserver } from '../progress.js';
 import type { Judge, Reward } from '../rewards/reward.js';
@@ -40,16 +40,15 @@ export interface RunPlan {
 }
 
 export async function openModel({ config }: Bench, seed: number): Promise<Model> {
-  const { model, device, dtype, adapter } = config;
-  return loadModel(model, { device, dtype, adapter, seed: BigInt(seed) });
+  return loadConfiguredModel(config, { seed: BigInt(seed) });
 }
 
 /** Everything that decides a run, with defaults filled in. */
 function settingsOf({ config }: Bench, { contender, seed, learningRate, budget, points, whole }: RunPlan): RunResult['settings'] {
-  const { model, device, dtype, adapter, prompts, rewards, tracking, evaluation } = config;
+  const { model, device, dtype, adapter, image, checkpointing, textLength, negativePrompt, prompts, rewards, tracking, evaluation } = config;
   const { points: _, ...trackingSet } = tracking;
   const settings = {
-    model, device, dtype, adapter, prompts, rewards, seed, budget, points,
+    model, device, dtype, adapter, image, checkpointing, textLength, negativePrompt, prompts, rewards, seed, budget, points,
     algorithm: contender.algorithm,
     optimizer: { ...(contender.optimizer ?? config.optimizer), learningRate },
     batch: contender.batch ?? config.batch,
@@ -114,6 +113,7 @@ function createTrainer(
     model,
     reward,
     prompts: config.prompts,
+    negativePrompt: config.negativePrompt,
     algorithm: createAlgorithm(contender.algorithm),
     optimizer: { ...(contender.optimizer ?? config.optimizer), learningRate },
     batch: contender.batch ?? config.batch,
@@ -128,16 +128,18 @@ export function measureSet(
   set: 'tracking' | 'evaluation',
   trainer?: Trainer,
 ): Promise<Measurement> {
-  const { count, steps, solver, guidance, seed } = config[set];
-  const options = { reward, judge, prompts: config.prompts, count, seed: BigInt(seed), steps, solver, guidance, signal };
+  const { count, steps, solver, guidance, batch, seed } = config[set];
+  const { prompts, negativePrompt } = config;
+  const options = { reward, judge, prompts, negativePrompt, count, seed: BigInt(seed), steps, solver, guidance, batch, signal };
   return measure(model, { ...options, average: trainer?.averaging }, trainer ? 'trained' : 'pretrained');
 }
 
 /** A grid of samples as a PNG, of the pretrained model where there is no trainer. */
 export async function drawGrid({ config, signal }: Bench, model: Model, trainer?: Trainer): Promise<Uint8Array> {
-  const { count, columns, steps, solver, guidance, seed } = config.samples;
+  const { count, columns, steps, solver, guidance, batch, seed } = config.samples;
   const images = await sampleImages(model, {
-    prompts: cyclePrompts(config.prompts, count), seed: BigInt(seed), steps, solver, guidance, signal,
+    prompts: cyclePrompts(config.prompts, count), seed: BigInt(seed), steps, solver, guidance, batch, signal,
+    negativePrompt: config.negativePrompt,
     weights: trainer ? 'trained' : 'pretrained',
     average: trainer?.averaging,
   });
@@ -193,7 +195,7 @@ class ComparedRun {
     const { bench, steps } = this;
     const { observer, config, signal } = bench;
     const probe = await DriftProbe.create(this.model, {
-      prompts: cyclePrompts(config.prompts, 32),
+      prompts: cyclePrompts(config.prompts, Math.min(32, this.model.sampleBatch)),
       seed: BigInt(config.tracking.seed),
       steps: config.tracking.steps,
     });

@@ -11,9 +11,6 @@ export const dtype = z.enum(['float32', 'float64', 'bfloat16', 'float16']).defau
 /** Up to 2⁵³ − 1, the largest whole number that JSON carries exactly. */
 export const seed = z.int().min(0).default(0);
 
-/** What to draw, in words that the model understands. */
-export const promptsSchema = z.array(z.string().min(1)).min(1);
-
 /** AdamW with a warmed-up and decaying learning rate, gradient clipping and weight averaging. */
 export const optimizerSchema = z.strictObject({
   learningRate: z.number().gt(0),
@@ -49,5 +46,7 @@ export const samplesSchema = z.strictObject({
   steps: z.int().min(1).default(20),
   solver: z.enum(solverNames).default('heun'),
   guidance: z.number().min(0).default(1),
+  /** Images drawn at a time; left out: the model's choice. */
+  batch: z.int().min(1).optional(),
   seed: seed.default(1),
 });

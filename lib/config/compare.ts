@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { algorithmSchema } from '../algorithms.js';
 import { optimizerSchema, samplesSchema, seed } from './common.js';
 import { evaluationSchema, finetuneSchema } from './finetune.js';
+import { modelSettings } from './model.js';
 
 const exactlyOne = 'expected either "steps" or "evaluations"';
 
@@ -24,15 +25,12 @@ const contenderSchema = z.strictObject({
   budget: budgetSchema.optional(),
 });
 
-const { model, device, dtype, adapter, prompts, rewards } = finetuneSchema.shape;
+const { prompts, rewards } = finetuneSchema.shape;
 
 /** `eam compare`'s configuration. */
 export const compareSchema = z
   .strictObject({
-    model,
-    device,
-    dtype,
-    adapter,
+    ...modelSettings,
     prompts,
     rewards,
     /** The first one's speed-up over each of the others is stated. */
@@ -57,7 +55,7 @@ export const compareSchema = z
       .strictObject({
         /** Measurements a run, evenly spread over its steps. */
         points: z.int().min(1).default(12),
-        ...evaluationSchema.pick({ steps: true, solver: true, guidance: true }).shape,
+        ...evaluationSchema.pick({ steps: true, solver: true, guidance: true, batch: true }).shape,
         count: z.int().min(2).default(128),
         seed: seed.default(3),
       })

@@ -2,7 +2,9 @@ import { z } from 'zod';
 
 import { algorithmSchema } from '../algorithms.js';
 import { judgeSchema, rewardSchema } from '../rewards/registry.js';
-import { checkpointsSchema, device, dtype, optimizerSchema, promptsSchema, samplesSchema, seed } from './common.js';
+import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from './common.js';
+import { modelSettings } from './model.js';
+import { promptsOrFileSchema } from './prompts.js';
 
 /** Before and after, measured on fresh samples from fixed seeds. */
 export const evaluationSchema = z.strictObject({
@@ -10,24 +12,16 @@ export const evaluationSchema = z.strictObject({
   steps: z.int().min(1).default(12),
   solver: samplesSchema.shape.solver,
   guidance: z.number().min(0).default(1),
+  batch: samplesSchema.shape.batch,
   seed: seed.default(2),
   judge: judgeSchema.optional(),
 });
 
 /** `eam finetune`'s configuration. */
 export const finetuneSchema = z.strictObject({
-  /** `"digits"` or a model's directory. */
-  model: z.string().min(1),
-  device,
-  dtype,
-  adapter: z
-    .strictObject({
-      rank: z.int().min(1).default(8),
-      alpha: z.number().gt(0).default(16),
-      targets: z.array(z.string().min(1)).min(1).optional(),
-    })
-    .prefault({}),
-  prompts: promptsSchema,
+  ...modelSettings,
+  /** A list, or a file of them. */
+  prompts: promptsOrFileSchema,
   rewards: z.array(rewardSchema).min(1),
   algorithm: algorithmSchema,
   optimizer: optimizerSchema,

@@ -1,0 +1,97 @@
+import { isUtf8 } from 'node:buffer';
+import { readFileSync } from 'node:fs';
+import { extname } from 'node:path';
+
+import { z } from 'zod';
+
+import { ConfigError } from '../errors.js';
+
+/** What to draw, in words that the model understands. */
+export const promptsSchema = z.array(z.string().min(1)).min(1);
+
+/** Names of files with a JSON object a line. */
+const jsonLines = ['.jsonl', '.ndjson'];
+
+const recordSchema = z.object({ prompt: z.string() });
+
+/**
+ * Prompts of a configuration: a list, or a file with one a line, of which the list is what is left; so a run's record
+ * holds the prompts themselves, and does not depend on the file. Relative paths start at the working directory.
+ */
+export const promptsOrFileSchema = z.preprocess((value, context) => {
+  if (typeof value !== 'string') return value;
+  try {
+    return readPrompts(value);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+    return z.NEVER;
+  }
+}, promptsSchema);
+
+/**
+ * Reads prompts: of a .jsonl or .ndjson file the "prompt" of the object in each line, of any other each line, without
+ * the spaces around it. Blank lines are passed over.
+ * @throws ConfigError for a file that is missing, empty or not UTF-8, or a line that is no such object; it names the line
+ */
+export function readPrompts(path: string): string[] {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new ConfigError(`expected a list of prompts or a file of them; ${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  const isJson = jsonLines.includes(extname(path).toLowerCase());
+  const prompts = decode(bytes, path).split(/\r\n|\n|\r/).flatMap((line, index) => {
+    const text = line.trim();
+    if (text === '') return [];
+    return [isJson ? promptOf(text, `${path}, line ${index + 1}`) : text];
+  });
+  if (prompts.length === 0) throw new ConfigError(`expected a prompt a line; ${path} holds none`);
+  return prompts;
+}
+
+function promptOf(line: string, place: string): string {
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch (error) {
+    throw new ConfigError(`expected a JSON object a line; ${place}: ${(error as Error).message}`, { cause: error });
+  }
+  const record = recordSchema.safeParse(json);
+  const prompt = record.success ? record.data.prompt.trim() : '';
+  if (prompt === '') throw new ConfigError(`expected {"prompt": "…"} a line; ${place} has no text there`);
+  return prompt;
+}
+
+function decode(bytes: Buffer, path: string): string {
+  if (!isUtf8(bytes)) {
+    const { line, byte } = firstInvalid(bytes);
+    throw new ConfigError(`expected UTF-8 text; ${path}, line ${line} (byte ${byte} of the file) is not: save it as UTF-8`);
+  }
+  // TextDecoder leaves out a byte order mark.
+  return new TextDecoder().decode(bytes);
+}
+
+/** Where a text stops being UTF-8: its line, from 1, and the byte, from 0. */
+function firstInvalid(bytes: Buffer): { line: number; byte: number } {
+  let [valid, invalid] = [0, bytes.length];
+  // A prefix that ends within a character is not valid either, so the line feeds are what can be told apart.
+  for (let line = 1; ; ++line) {
+    const end = bytes.indexOf(0x0a, valid);
+    const rest = bytes.subarray(valid, end < 0 ? invalid : end);
+    if (!isUtf8(rest)) return { line, byte: valid + validPrefix(rest) };
+    valid = end + 1;
+  }
+}
+
+/** Bytes of whole characters before the first that is none. */
+function validPrefix(bytes: Buffer): number {
+  let length = 0;
+  while (length < bytes.length) {
+    const size = [1, 2, 3, 4].find((count) => length + count <= bytes.length && isUtf8(bytes.subarray(length, length + count)));
+    if (size === undefined) break;
+    length += size;
+  }
+  return length;
+}
