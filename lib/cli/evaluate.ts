@@ -4,21 +4,30 @@ import { evaluationSchema, finetuneSchema } from '../config/finetune.js';
 import { loadConfiguredModel } from '../config/model.js';
 import { readJson } from '../config/read.js';
 import { validate } from '../config/validate.js';
+import { ConfigError } from '../errors.js';
 import { evaluate, evaluationTable } from '../evaluation.js';
 import { observe, silent } from '../progress.js';
 import { createJudge, createRewards } from '../rewards/registry.js';
 import { RunDirectory } from '../run-directory.js';
+import { runScoreImages, runScoreSamples, type ScoreFlags } from './score.js';
 
-interface EvaluateFlags {
-  count?: number;
-  seed?: number;
-  steps?: number;
-  device?: string;
-  json?: boolean;
-  quiet?: boolean;
+type EvaluateFlags = ScoreFlags & { count?: number };
+
+/** One of three: a run's adapter against the pretrained model, a folder of images, or a model's samples. */
+export async function runEvaluate(path: string | undefined, flags: EvaluateFlags, signal: AbortSignal): Promise<void> {
+  const model = flags.model ?? flags.adapter;
+  const given = Object.entries({ 'a run': path, '--images': flags.images, '--model or --adapter': model }).filter(([, value]) => value !== undefined);
+  if (given.length !== 1) {
+    throw new ConfigError(`evaluate: expected one of a run's directory, --images, and --model or --adapter; got ${given.map(([name]) => name).join(' and ') || 'none'}`);
+  }
+  if (flags.images !== undefined) return runScoreImages(flags.images, flags, signal);
+  return path === undefined ? runScoreSamples(flags, signal) : evaluateRun(path, flags, signal);
 }
 
-export async function runEvaluate(path: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> {
+async function evaluateRun(path: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> {
+  const misplaced = Object.entries({ '--prompts': flags.prompts, '--reward': flags.reward[0], '--samples': flags.samples, '--out': flags.out });
+  const wrong = misplaced.filter(([, value]) => value !== undefined).map(([name]) => name);
+  if (wrong.length) throw new ConfigError(`evaluate: ${wrong.join(', ')}: a run is evaluated on its own prompts and rewards`);
   const configPath = join(path, 'config.json');
   const config = validate(finetuneSchema, await readJson(configPath), configPath);
   const device = flags.device ?? config.device;

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { validate } from '../config/validate.js';
+import { ConfigError } from '../errors.js';
 import { combine } from './combine.js';
 import { digitClassifier, digitJudge } from './digit-classifier.js';
 import { moduleReward } from './module.js';
@@ -76,10 +78,36 @@ async function loaded(reward: PublishedReward): Promise<PublishedReward> {
   return reward;
 }
 
-/** The weighted sum that a configuration's `rewards` describe. @throws EamError for one whose files do not fit */
+/** The rewards that a configuration's `rewards` describe, with their weights. @throws EamError for one whose files do not fit */
+export function createRewardList(configs: readonly RewardConfig[], settings: RewardSettings): Promise<[Reward, number][]> {
+  return Promise.all(configs.map(async (config) => [await createReward(config, settings), config.weight] as [Reward, number]));
+}
+
+/** Their weighted sum. @throws EamError for one whose files do not fit */
 export async function createRewards(configs: readonly RewardConfig[], settings: string | RewardSettings): Promise<ArrayReward> {
-  const all = typeof settings === 'string' ? { device: settings } : settings;
-  return combine(await Promise.all(configs.map(async (config) => [await createReward(config, all), config.weight] as const)));
+  return combine(await createRewardList(configs, typeof settings === 'string' ? { device: settings } : settings));
+}
+
+/**
+ * A reward as a command line names it: `pickscore=DIRECTORY`, with further settings after commas, or JSON.
+ * @throws ConfigError for one that a configuration could not hold either
+ */
+export function parseReward(text: string): RewardConfig {
+  const source = `--reward ${text}`;
+  if (text.startsWith('{')) return validate(rewardSchema, parseJson(text, source), source);
+  const [[name = '', place], ...settings] = text.split(',').map((part) => part.split(/=(.*)/s, 2)) as [string[], ...string[][]];
+  const schema = rewardSchema.options.find(({ shape }) => shape.name.value === name);
+  const key = schema && 'file' in schema.shape ? 'file' : 'directory';
+  const values = settings.map(([setting = '', value = '']) => [setting, value !== '' && Number.isFinite(Number(value)) ? Number(value) : value]);
+  return validate(rewardSchema, { name, ...(place !== undefined && { [key]: place }), ...Object.fromEntries(values) }, source);
+}
+
+function parseJson(text: string, source: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ConfigError(`${source}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 export const judgeSchema = z.discriminatedUnion('name', [z.strictObject({ name: z.literal('digit-judge'), directory })]);

@@ -1,0 +1,103 @@
+import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import { ConfigError } from '../errors.js';
+import { readAdapterConfig } from '../models/adapter.js';
+import type { ModelDType } from '../models/model.js';
+import { loadModel } from '../models/registry.js';
+import type { SolverName } from '../ode-solver.js';
+import { observe, silent, type JobObserver } from '../progress.js';
+import { createRewardList, parseReward } from '../rewards/registry.js';
+import type { Reward } from '../rewards/reward.js';
+import { pairImages } from '../score/pairs.js';
+import { readPromptFile } from '../score/prompt-file.js';
+import { ScoreBook } from '../score/score-book.js';
+import { scoreImages } from '../score/score-images.js';
+import { repeated, scoreSamples } from '../score/score-samples.js';
+import { summaryTable, type SampleScores } from '../score/summary.js';
+import { adapterDirectory } from './sample.js';
+
+/** Of `eam evaluate` without a run's directory. */
+export interface ScoreFlags {
+  images?: string;
+  model?: string;
+  adapter?: string;
+  prompts?: string;
+  reward: string[];
+  out?: string;
+  asReference?: boolean;
+  samples?: number;
+  seed?: number;
+  steps?: number;
+  solver?: SolverName;
+  guidance?: number;
+  batch?: number;
+  device?: string;
+  dtype?: ModelDType;
+  json?: boolean;
+  quiet?: boolean;
+}
+
+const defaultBatch = 8;
+
+/** Scores a folder of PNGs. */
+export async function runScoreImages(folder: string, flags: ScoreFlags, signal: AbortSignal): Promise<void> {
+  const { device = 'cpu', batch = defaultBatch, asReference: bytes = false } = flags;
+  const pairs = await pairImages(folder, promptsOf(flags));
+  await run(flags, pairs.map(({ prompt }) => prompt), (book) => scoreImages(book, pairs, { device, batch, bytes, signal }));
+}
+
+/** Scores what a model draws. */
+export async function runScoreSamples(flags: ScoreFlags, signal: AbortSignal): Promise<void> {
+  if (flags.asReference) throw new ConfigError('--as-reference: samples are not files; draw them into PNGs and give --images');
+  const { device = 'cpu', dtype, samples = 4, seed = 0, steps = 20, solver = 'heun', guidance = 1, batch = defaultBatch } = flags;
+  const prompts = (await readPromptFile(promptsOf(flags))).map(({ prompt }) => prompt);
+  const note = (message: string) => void (flags.quiet || process.stderr.write(`${message}\n`));
+  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
+  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
+  const source = flags.model ?? adapter?.base;
+  if (source === undefined) throw new ConfigError('evaluate: expected --model, "digits" or a directory');
+  const options = { prompts, samples, seed: BigInt(seed), steps, solver, guidance, batch, signal };
+  await run(flags, repeated(options), async function* (book) {
+    using model = await loadModel(source, { device, dtype, adapter });
+    if (directory !== undefined) await model.loadAdapter(directory);
+    await model.prepare(prompts, { onNote: note, signal });
+    yield* scoreSamples(book, model, options);
+  });
+}
+
+function promptsOf({ prompts }: ScoreFlags): string {
+  if (prompts === undefined) throw new ConfigError('evaluate: expected --prompts, a file of one prompt a line');
+  return prompts;
+}
+
+async function run(flags: ScoreFlags, prompts: readonly string[], scores: (book: ScoreBook) => AsyncGenerator<SampleScores[]>): Promise<void> {
+  const { out, device = 'cpu', asReference = false } = flags;
+  const observer: JobObserver = flags.quiet ? silent : observe();
+  const rewards = await createRewardList(flags.reward.map(parseReward), { device, asReference, onNote: (message) => observer.note(message) });
+  const book = new ScoreBook(rewards.map(([reward]) => reward), prompts);
+  if (out !== undefined) {
+    await mkdir(dirname(out), { recursive: true });
+    await writeFile(out, '');
+  }
+  observer.begin(prompts.length, 0);
+  let done = 0;
+  try {
+    for await (const batch of scores(book)) {
+      if (out !== undefined) await appendFile(out, batch.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
+      observer.advance((done += batch.length), {});
+    }
+  } finally {
+    observer.end();
+  }
+  noteTruncated(rewards.map(([reward]) => reward), observer);
+  const summary = await book.summary();
+  process.stdout.write(`${flags.json ? JSON.stringify(summary, null, 2) : summaryTable(summary)}\n`);
+}
+
+function noteTruncated(rewards: readonly Reward[], observer: JobObserver): void {
+  for (const reward of rewards) {
+    const count = 'truncatedPrompts' in reward ? Number(reward.truncatedPrompts) : 0;
+    if (count) observer.note(`${reward.name}: ${count} ${count === 1 ? 'prompt was' : 'prompts were'} longer than its window, and cut`);
+  }
+}

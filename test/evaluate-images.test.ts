@@ -1,0 +1,142 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { encode } from 'fast-png';
+import { describe, expect, it } from 'vitest';
+
+import { parseReward } from '../lib/rewards/registry.js';
+import { summarize, summaryTable, type ScoreSummary } from '../lib/score/summary.js';
+import { eam } from './helpers/command-line.js';
+import { temporaryFolder, tinyModelDirectory } from './helpers/tiny-run.js';
+
+const lines = (path: string): unknown[] => readFileSync(path, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as unknown);
+
+/** Grey images, each of one shade, and their prompts. */
+function folderOf(shades: Record<string, number>, size = 4): string {
+  const folder = temporaryFolder();
+  for (const [name, shade] of Object.entries(shades)) {
+    writeFileSync(join(folder, name), encode({ width: size, height: size, channels: 1, data: new Uint8Array(size * size).fill(shade) }));
+  }
+  return folder;
+}
+function promptsOf(...content: string[]): string {
+  const path = join(temporaryFolder(), 'prompts.txt');
+  writeFileSync(path, content.join('\n'));
+  return path;
+}
+
+describe('eam evaluate --images', () => {
+  it('scores PNGs in the order of their names', async () => {
+    const folder = folderOf({ 'b.png': 255, 'a.png': 0, 'c.PNG': 51 });
+    writeFileSync(join(folder, 'notes.txt'), 'not an image');
+    const out = join(temporaryFolder(), 'deep', 'scores.jsonl');
+    const { code, stdout, stderr } = await eam('evaluate', '--images', folder, '--prompts', promptsOf('one', '', 'two', 'one'),
+      '--reward', 'stroke-weight,scale=10', '--out', out, '--json', '--quiet');
+    expect([code, stderr]).toEqual([0, '']);
+    expect(lines(out)).toEqual([
+      { file: 'a.png', prompt: 'one', scores: { 'stroke-weight': 0 } },
+      { file: 'b.png', prompt: 'two', scores: { 'stroke-weight': 10 } },
+      { file: 'c.PNG', prompt: 'one', scores: { 'stroke-weight': expect.closeTo(2, 5) } },
+    ]);
+    const { rewards, images, prompts } = JSON.parse(stdout) as ScoreSummary;
+    expect([images, prompts, rewards[0]!.mean]).toEqual([3, 2, expect.closeTo(4, 5)]);
+  });
+
+  it('pairs them by lines of JSON, in any order and size', async () => {
+    const folder = folderOf({ 'a.png': 0, 'b.png': 255 });
+    writeFileSync(join(folder, 'wide.png'), encode({ width: 9, height: 2, channels: 3, data: new Uint8Array(54).fill(255) }));
+    const out = join(temporaryFolder(), 'scores.jsonl');
+    const file = promptsOf('{"file":"wide.png","prompt":"w"}', '{"prompt":"a","file":"a.png"}');
+    expect(await eam('evaluate', '--images', folder, '--prompts', file, '--reward', 'stroke-weight', '--out', out, '--quiet')).toMatchObject({ code: 0 });
+    expect(lines(out)).toMatchObject([{ file: 'wide.png', prompt: 'w', scores: { 'stroke-weight': 10 } }, { file: 'a.png', prompt: 'a' }]);
+  });
+
+  it.each([
+    ['as many prompts as images', ['one'], /has 2 \.png files and .* 1 prompts; expected as many/],
+    ['a file that is there', ['{"file":"x.png","prompt":"p"}'], /names "x\.png", which is no \.png file in/],
+    ['a file in each line, or in none', ['{"file":"a.png","prompt":"p"}', '{"prompt":"p"}'], /only 1 of its 2 lines have a "file"/],
+    ['JSON', ['{"file":"a.png","prompt":"p"}', 'p'], /prompts\.txt, line 2 is no JSON/],
+    ['prompts', ['{"file":"a.png"}'], /line 1: expected \{"prompt"/],
+    ['some prompts', [''], /has no prompts/],
+  ])('expects %s', async (_, content, message) => {
+    const result = await eam('evaluate', '--images', folderOf({ 'a.png': 0, 'b.png': 1 }), '--prompts', promptsOf(...content), '--reward', 'stroke-weight', '--quiet');
+    expect(result.code).toBe(2);
+    expect(result.stderr).toMatch(message);
+  });
+
+  it('names the image that cannot be read or scored', async () => {
+    const folder = folderOf({ 'a.png': 0 });
+    writeFileSync(join(folder, 'b.png'), readFileSync(join(folder, 'a.png')).subarray(0, 50));
+    const damaged = await eam('evaluate', '--images', folder, '--prompts', promptsOf('a', 'b'), '--reward', 'stroke-weight', '--quiet');
+    expect([damaged.code, damaged.stderr]).toEqual([1, expect.stringMatching(/b\.png: is cut short or damaged/)]);
+    const wrong = await eam('evaluate', '--images', folderOf({ 'c.png': 0 }), '--prompts', promptsOf('3'), '--reward', 'digit-classifier', '--quiet');
+    expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/c\.png: reward "digit-classifier" failed/)]);
+  });
+
+  it('says what is missing', async () => {
+    const folder = folderOf({ 'a.png': 0 });
+    mkdirSync(join(folder, 'empty'));
+    const cases: [string[], RegExp][] = [
+      [[], /expected one of a run's directory, --images, and --model or --adapter; got none/],
+      [['somewhere', '--images', folder], /got a run and --images/],
+      [['--images', folder, '--reward', 'stroke-weight'], /expected --prompts/],
+      [['--images', folder, '--prompts', promptsOf('p')], /expected at least one reward/],
+      [['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'], /has no \.png files/],
+      [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'], /--reward pikscore=x: name: expected one of/],
+      [['run', '--reward', 'stroke-weight'], /--reward: a run is evaluated on its own prompts and rewards/],
+      [['--model', 'digits', '--prompts', promptsOf('3'), '--reward', 'stroke-weight', '--as-reference'], /samples are not files/],
+    ];
+    for (const [args, message] of cases) {
+      const { code, stderr } = await eam('evaluate', ...args, '--quiet');
+      expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+    }
+  });
+});
+
+describe('eam evaluate --model', () => {
+  it('scores several samples a prompt, the same from the same seed', async () => {
+    const model = await tinyModelDirectory();
+    const [out, again] = [join(temporaryFolder(), 'a.jsonl'), join(temporaryFolder(), 'b.jsonl')];
+    const run = (file: string, batch: string) => eam('evaluate', '--model', model, '--prompts', promptsOf('1', '2'), '--reward', 'stroke-weight',
+      '--samples', '3', '--steps', '2', '--seed', '5', '--batch', batch, '--out', file, '--quiet');
+    const { code, stdout } = await run(out, '4');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/stroke-weight +6 +\S+ +\[\S+, \S+\] +\S+\n\nintervals: normal, from the spread between 2 prompts\n/);
+    const samples = lines(out) as { prompt: string; sample: number; scores: Record<string, number> }[];
+    expect(samples.map(({ prompt, sample }) => [prompt, sample])).toEqual([['1', 0], ['1', 1], ['1', 2], ['2', 0], ['2', 1], ['2', 2]]);
+    await run(again, '6');
+    expect(lines(again)).toEqual(samples.map((sample) => ({ ...sample, scores: { 'stroke-weight': expect.closeTo(sample.scores['stroke-weight']!, 5) as number } })));
+  });
+});
+
+describe('the summary', () => {
+  it('has intervals from the spread between prompts, which hold for images that are alike', () => {
+    const sample = (prompt: string, value: number | null) => ({ prompt, scores: { r: value } });
+    const [alone] = summarize(['a', 'b', 'c', 'd'].map((prompt, index) => sample(prompt, index))).rewards;
+    // 1.96 · s / √n
+    const reach = (1.96 * Math.sqrt(5 / 3)) / 2;
+    expect(alone).toMatchObject({ mean: 1.5, std: expect.closeTo(Math.sqrt(5 / 3), 10), interval: [expect.closeTo(1.5 - reach, 10), expect.closeTo(1.5 + reach, 10)] });
+    // Ten copies of each say no more.
+    const copies = summarize(['a', 'b', 'c', 'd'].flatMap((prompt, index) => Array.from({ length: 10 }, () => sample(prompt, index)))).rewards[0]!;
+    expect(copies.interval[1]).toBeCloseTo(1.5 + reach, 10);
+    // Of one prompt, images are all there is.
+    expect(summarize([0, 1, 2, 3].map((value) => sample('a', value))).rewards[0]!.interval[1]).toBeCloseTo(1.5 + reach, 10);
+  });
+
+  it('leaves out and counts what is not finite', () => {
+    const summary = summarize([1, null, 3].map((value, index) => ({ prompt: String(index), scores: { r: value } })));
+    expect(summary.rewards[0]).toMatchObject({ images: 2, notFinite: 1, mean: 2 });
+    expect(summaryTable(summary)).toMatch(/^r .* 1 not finite$/m);
+  });
+});
+
+describe('a reward on the command line', () => {
+  it('is a name, a directory and settings, or JSON', () => {
+    expect(parseReward('aesthetic=a dir,tower=b=c,slice=2,weight=-0.5')).toEqual({ name: 'aesthetic', directory: 'a dir', tower: 'b=c', slice: 2, weight: -0.5 });
+    expect(parseReward('torchscript=taste.pt')).toMatchObject({ name: 'torchscript', file: 'taste.pt' });
+    expect(parseReward('{"name":"hpsv2","directory":"a,b","dtype":"bfloat16"}')).toMatchObject({ directory: 'a,b', dtype: 'bfloat16' });
+    expect(() => parseReward('pickscore')).toThrow(/directory: expected a string, but it is missing/);
+    expect(() => parseReward('pickscore=x,slize=1')).toThrow(/slize: unknown key; did you mean "slice"/);
+    expect(() => parseReward('{"name":')).toThrow(/--reward {"name":/);
+  });
+});
