@@ -59,7 +59,7 @@ export async function compare(config: unknown, options: JobOptions = {}): Promis
   const settings = validate(compareSchema, config, 'compare configuration');
   const bench: Bench = {
     config: settings,
-    reward: await createRewards(settings.rewards, settings.device),
+    reward: await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) }),
     judge: settings.evaluation.judge && createJudge(settings.evaluation.judge, settings.device),
     observer: options.observer ?? silent,
     signal: options.signal,

@@ -44,7 +44,7 @@ const driftMeasurements = 20;
 export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
   const settings = validate(finetuneSchema, config, 'finetune configuration');
   const seed = BigInt(settings.seed);
-  const reward = await createRewards(settings.rewards, settings.device);
+  const reward = await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) });
   const model = await loadConfiguredModel(settings, { seed });
   try {
     return await new FinetuneJob(settings, model, reward, options).run();

@@ -20,7 +20,7 @@ function folderOf(shades: Record<string, number>, size = 4): string {
   return folder;
 }
 function promptsOf(...content: string[]): string {
-  const path = join(temporaryFolder(), 'prompts.txt');
+  const path = join(temporaryFolder(), content[0]?.startsWith('{') ? 'prompts.jsonl' : 'prompts.txt');
   writeFileSync(path, content.join('\n'));
   return path;
 }
@@ -55,9 +55,9 @@ describe('eam evaluate --images', () => {
     ['as many prompts as images', ['one'], /has 2 \.png files and .* 1 prompts; expected as many/],
     ['a file that is there', ['{"file":"x.png","prompt":"p"}'], /names "x\.png", which is no \.png file in/],
     ['a file in each line, or in none', ['{"file":"a.png","prompt":"p"}', '{"prompt":"p"}'], /only 1 of its 2 lines have a "file"/],
-    ['JSON', ['{"file":"a.png","prompt":"p"}', 'p'], /prompts\.txt, line 2 is no JSON/],
+    ['JSON', ['{"file":"a.png","prompt":"p"}', 'p'], /expected a JSON object a line; .*prompts\.jsonl, line 2/],
     ['prompts', ['{"file":"a.png"}'], /line 1: expected \{"prompt"/],
-    ['some prompts', [''], /has no prompts/],
+    ['some prompts', [''], /prompts\.txt holds none/],
   ])('expects %s', async (_, content, message) => {
     const result = await eam('evaluate', '--images', folderOf({ 'a.png': 0, 'b.png': 1 }), '--prompts', promptsOf(...content), '--reward', 'stroke-weight', '--quiet');
     expect(result.code).toBe(2);

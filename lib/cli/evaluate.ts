@@ -32,8 +32,8 @@ async function evaluateRun(path: string, flags: EvaluateFlags, signal: AbortSign
   const config = validate(finetuneSchema, await readJson(configPath), configPath);
   const device = flags.device ?? config.device;
   const { count, seed, steps, ...settings } = config.evaluation ?? evaluationSchema.parse({});
-  const reward = await createRewards(config.rewards, device);
   const observer = flags.quiet ? silent : observe();
+  const reward = await createRewards(config.rewards, device, { onNote: (message) => observer.note(message) });
   const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) => observer.note(`passed over: ${error.message}`));
   using model = await loadConfiguredModel(config, { device });
   await model.loadAdapter(checkpoint.directory);

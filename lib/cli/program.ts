@@ -88,7 +88,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--images <folder>', 'PNGs to score, with --prompts and --reward')
     .addOption(new Option('--model <model>', '"digits" or a model directory, whose samples are scored'))
     .option('--adapter <directory>', "an adapter for it; of a run's directory, the newest")
-    .option('--prompts <file>', 'one a line, in the order of the PNGs; or lines of {"file": …, "prompt": …}')
+    .option('--prompts <file>', 'one a line, in the order of the PNGs; or .jsonl with {"file": …, "prompt": …} a line')
     .option('--reward <name=directory>', 'such as pickscore=DIR or aesthetic=DIR,tower=CLIP; repeatable', collect, [])
     .option('--samples <n>', 'images that the model draws a prompt; default: 4', positiveInteger)
     .option('--batch <n>', 'images at a time; default: 8', positiveInteger)

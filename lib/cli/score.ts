@@ -51,7 +51,7 @@ export async function runScoreImages(folder: string, flags: ScoreFlags, signal: 
 export async function runScoreSamples(flags: ScoreFlags, signal: AbortSignal): Promise<void> {
   if (flags.asReference) throw new ConfigError('--as-reference: samples are not files; draw them into PNGs and give --images');
   const { device = 'cpu', dtype, samples = 4, seed = 0, steps = 20, solver = 'heun', guidance = 1, batch = defaultBatch } = flags;
-  const prompts = (await readPromptFile(promptsOf(flags))).map(({ prompt }) => prompt);
+  const prompts = readPromptFile(promptsOf(flags)).map(({ prompt }) => prompt);
   const note = (message: string) => void (flags.quiet || process.stderr.write(`${message}\n`));
   const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
@@ -74,7 +74,7 @@ function promptsOf({ prompts }: ScoreFlags): string {
 async function run(flags: ScoreFlags, prompts: readonly string[], scores: (book: ScoreBook) => AsyncGenerator<SampleScores[]>): Promise<void> {
   const { out, device = 'cpu', asReference = false } = flags;
   const observer: JobObserver = flags.quiet ? silent : observe();
-  const rewards = await createRewardList(flags.reward.map(parseReward), { device, asReference, onNote: (message) => observer.note(message) });
+  const rewards = await createRewardList(flags.reward.map(parseReward), device, { asReference, onNote: (message) => observer.note(message) });
   const book = new ScoreBook(rewards.map(([reward]) => reward), prompts);
   if (out !== undefined) {
     await mkdir(dirname(out), { recursive: true });

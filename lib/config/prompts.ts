@@ -10,7 +10,7 @@ import { ConfigError } from '../errors.js';
 export const promptsSchema = z.array(z.string().min(1)).min(1);
 
 /** Names of files with a JSON object a line. */
-const jsonLines = ['.jsonl', '.ndjson'];
+const jsonNames = ['.jsonl', '.ndjson', '.json'];
 
 const recordSchema = z.object({ prompt: z.string() });
 
@@ -30,35 +30,51 @@ export const promptsOrFileSchema = z.preprocess((value, context) => {
 }, promptsSchema);
 
 /**
- * Reads prompts: of a .jsonl or .ndjson file the "prompt" of the object in each line, of any other each line, without
+ * Reads prompts: of a .jsonl, .ndjson or .json file the "prompt" of the object in each line, of any other each line, without
  * the spaces around it. Blank lines are passed over.
  * @throws ConfigError for a file that is missing, empty or not UTF-8, or a line that is no such object; it names the line
  */
 export function readPrompts(path: string): string[] {
+  return readPromptLines(path).map(({ text, json, place }) => (json ? promptOf(text, place) : text));
+}
+
+/** A line of a file of prompts, without the spaces around it. */
+export interface PromptText {
+  text: string;
+  /** Whether it is to be a JSON object. */
+  json: boolean;
+  /** For messages. */
+  place: string;
+}
+
+/** The lines that are not blank. @throws ConfigError for a file that is missing, empty or not UTF-8 */
+export function readPromptLines(path: string): PromptText[] {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
   } catch (error) {
     throw new ConfigError(`expected a list of prompts or a file of them; ${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
-  const isJson = jsonLines.includes(extname(path).toLowerCase());
-  const prompts = decode(bytes, path).split(/\r\n|\n|\r/).flatMap((line, index) => {
-    const text = line.trim();
-    if (text === '') return [];
-    return [isJson ? promptOf(text, `${path}, line ${index + 1}`) : text];
-  });
-  if (prompts.length === 0) throw new ConfigError(`expected a prompt a line; ${path} holds none`);
-  return prompts;
+  const json = jsonNames.includes(extname(path).toLowerCase());
+  const lines = decode(bytes, path)
+    .split(/\r\n|\n|\r/)
+    .map((line, index) => ({ text: line.trim(), json, place: `${path}, line ${index + 1}` }))
+    .filter(({ text }) => text !== '');
+  if (lines.length === 0) throw new ConfigError(`expected a prompt a line; ${path} holds none`);
+  return lines;
 }
 
-function promptOf(line: string, place: string): string {
-  let json: unknown;
+/** @throws ConfigError where a line is no JSON */
+export function parseLine(line: string, place: string): unknown {
   try {
-    json = JSON.parse(line);
+    return JSON.parse(line);
   } catch (error) {
     throw new ConfigError(`expected a JSON object a line; ${place}: ${(error as Error).message}`, { cause: error });
   }
-  const record = recordSchema.safeParse(json);
+}
+
+function promptOf(line: string, place: string): string {
+  const record = recordSchema.safeParse(parseLine(line, place));
   const prompt = record.success ? record.data.prompt.trim() : '';
   if (prompt === '') throw new ConfigError(`expected {"prompt": "…"} a line; ${place} has no text there`);
   return prompt;

@@ -43,13 +43,10 @@ export const rewardSchema = z.discriminatedUnion('name', [
 
 export type RewardConfig = z.output<typeof rewardSchema>;
 
-/** How rewards are made, whatever the configuration says of them. */
-export interface RewardSettings extends Pick<PublishedRewardOptions, 'asReference' | 'onNote'> {
-  device: string;
-}
+/** How published rewards are made, whatever the configuration says of them. */
+export type RewardSettings = Pick<PublishedRewardOptions, 'asReference' | 'onNote'>;
 
-async function createReward(config: RewardConfig, settings: RewardSettings): Promise<Reward> {
-  const { device } = settings;
+async function createReward(config: RewardConfig, device: string, settings: RewardSettings): Promise<Reward> {
   switch (config.name) {
     case 'digit-classifier':
       return digitClassifier({ directory: config.directory, device });
@@ -60,15 +57,15 @@ async function createReward(config: RewardConfig, settings: RewardSettings): Pro
     case 'module':
       return moduleReward(config.file, config.options);
     case 'pickscore':
-      return loaded(pickScore(config.directory, { ...config, ...settings }));
+      return loaded(pickScore(config.directory, { ...config, ...settings, device }));
     case 'clipscore':
-      return loaded(clipScore(config.directory, { ...config, ...settings }));
+      return loaded(clipScore(config.directory, { ...config, ...settings, device }));
     case 'hpsv2':
-      return loaded(hpsv2(config.directory, { ...config, ...settings }));
+      return loaded(hpsv2(config.directory, { ...config, ...settings, device }));
     case 'imagereward':
-      return loaded(imageReward(config.directory, { ...config, ...settings }));
+      return loaded(imageReward(config.directory, { ...config, ...settings, device }));
     case 'aesthetic':
-      return loaded(aesthetic(config.directory, { ...config, ...settings }));
+      return loaded(aesthetic(config.directory, { ...config, ...settings, device }));
   }
 }
 
@@ -79,13 +76,13 @@ async function loaded(reward: PublishedReward): Promise<PublishedReward> {
 }
 
 /** The rewards that a configuration's `rewards` describe, with their weights. @throws EamError for one whose files do not fit */
-export function createRewardList(configs: readonly RewardConfig[], settings: RewardSettings): Promise<[Reward, number][]> {
-  return Promise.all(configs.map(async (config) => [await createReward(config, settings), config.weight] as [Reward, number]));
+export function createRewardList(configs: readonly RewardConfig[], device: string, settings: RewardSettings = {}): Promise<[Reward, number][]> {
+  return Promise.all(configs.map(async (config) => [await createReward(config, device, settings), config.weight] as [Reward, number]));
 }
 
 /** Their weighted sum. @throws EamError for one whose files do not fit */
-export async function createRewards(configs: readonly RewardConfig[], settings: string | RewardSettings): Promise<ArrayReward> {
-  return combine(await createRewardList(configs, typeof settings === 'string' ? { device: settings } : settings));
+export async function createRewards(configs: readonly RewardConfig[], device: string, settings: RewardSettings = {}): Promise<ArrayReward> {
+  return combine(await createRewardList(configs, device, settings));
 }
 
 /**

@@ -25,7 +25,7 @@ export async function pairImages(folder: string, promptFile: string): Promise<Pa
     throw new ConfigError(`cannot read ${folder}: ${(error as Error).message}`, { cause: error });
   }
   if (names.length === 0) throw new ConfigError(`${folder} has no .png files`);
-  const lines = await readPromptFile(promptFile);
+  const lines = readPromptFile(promptFile);
   const named = lines.filter(({ file }) => file !== undefined).length;
   if (named > 0 && named < lines.length) throw new ConfigError(`${promptFile}: only ${named} of its ${lines.length} lines have a "file"`);
   if (named === 0 && names.length !== lines.length) {
