@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { readJson } from '../config/read.js';
 import { validate } from '../config/validate.js';
 import { CheckpointError } from '../errors.js';
-import { createTokenizer, exists, idOf, PaddingTokenizer, readTokenizerConfig, type TextTokenizer } from './tokenizer.js';
+import { createTokenizer, exists, idOf, PaddingTokenizer, readTokenizerConfig, type Encoder, type TextTokenizer } from './tokenizer.js';
 
 /** Tokens a text that CLIP was trained on. */
 const defaultLength = 77;
@@ -41,7 +41,12 @@ export async function loadClipTokenizer(directory: string, padding?: number): Pr
   }
   const tokenizer = createTokenizer(json, config, directory);
   const marks = { begin: [idOf(tokenizer, begin, directory)], end: idOf(tokenizer, end, directory), padding: padding ?? idOf(tokenizer, padded, directory) };
-  return new PaddingTokenizer(tokenizer, Math.min(config.model_max_length ?? defaultLength, defaultLength), marks);
+  // JavaScript's lower case of a word's last Σ is ς; CLIP knows σ everywhere.
+  const sigma: Encoder = {
+    encode: (text, options) => tokenizer.encode(text.replaceAll('Σ', 'σ'), options),
+    token_to_id: (token) => tokenizer.token_to_id(token),
+  };
+  return new PaddingTokenizer(sigma, Math.min(config.model_max_length ?? defaultLength, defaultLength), marks);
 }
 
 async function readTokenizer(directory: string, unknown: string): Promise<z.output<typeof tokenizerSchema>> {
