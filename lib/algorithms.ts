@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 import { validate } from './config/validate.js';
-import type { NativeAlgorithm, NativeFlowModel } from './native/binding.js';
+import type { Model } from './models/model.js';
+import type { NativeAlgorithm } from './native/binding.js';
 import { binding } from './native/index.js';
 import type { SolverName } from './ode-solver.js';
 
@@ -12,7 +13,7 @@ export interface Algorithm {
   readonly options: Readonly<Record<string, unknown>>;
   /** Classifier-free guidance of the rollout; 1 asks for no unconditional evaluation. */
   readonly guidance: number;
-  create(model: NativeFlowModel): NativeAlgorithm;
+  create(model: Pick<Model, 'native' | 'timeShift'>): NativeAlgorithm;
 }
 
 export const solverNames = ['euler', 'heun', 'midpoint', 'dpmpp2m'] as const satisfies readonly SolverName[];
@@ -25,6 +26,11 @@ const common = {
   guidance: z.number().min(0).default(1),
   /** Samples a network evaluation; 0: the whole batch at once. */
   microBatch: z.int().min(0).default(0),
+  /**
+   * Where memory is short: images are decoded a second time for the reward's gradient, this many samples at once;
+   * 0: once, and what the gradient needs of all of them is kept.
+   */
+  decodeSlice: z.int().min(0).default(0),
   /** Reward-gradient norms above this running quantile are clipped to it; 1: off. */
   rewardGradientQuantile: z.number().gt(0).max(1).default(1),
 };
@@ -39,6 +45,8 @@ export const eamOptionsSchema = z.strictObject({
   solver: z.enum(solverNames).default('heun'),
   /** Steps of the rollout's solver. */
   steps: z.int().min(1).default(8),
+  /** Spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t; default: the model's own. */
+  shift: z.number().gt(0).optional(),
   /** M, renoised points a sample and iteration. */
   renoisings: z.int().min(1).default(4),
   weighting: z.enum(['velocity', 'adjoint_matching']).default('velocity'),
@@ -61,7 +69,7 @@ export function eam(options: EamOptions = {}): Algorithm {
     name: 'eam',
     options: checked,
     guidance: checked.guidance,
-    create: (model) => new (binding().Eam)(model, checked),
+    create: ({ native, timeShift }) => new (binding().Eam)(native, { ...checked, shift: checked.shift ?? timeShift }),
   };
 }
 
@@ -91,7 +99,7 @@ export function adjointMatching(options: AdjointMatchingOptions = {}): Algorithm
     name: 'am',
     options: checked,
     guidance: checked.guidance,
-    create: (model) => new (binding().AdjointMatching)(model, checked),
+    create: ({ native }) => new (binding().AdjointMatching)(native, checked),
   };
 }
 

@@ -138,7 +138,7 @@ export class Trainer {
     );
     this.#options = options;
     this.#order = new EpochOrder(prompts.length, this.#settings.seed);
-    this.#algorithm = options.algorithm.create(options.model.native);
+    this.#algorithm = options.algorithm.create(options.model);
     const { betas, epsilon, weightDecay, emaDecay } = this.#settings.optimizer;
     this.#optimizer = new (binding().AdamW)(options.model.native, {
       beta1: betas[0], beta2: betas[1], epsilon, weightDecay, emaDecay,

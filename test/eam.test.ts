@@ -4,6 +4,7 @@ import { Purpose, RandomStream, streamOf } from '../lib/data/random.js';
 import { CancelledError, ConfigError, DisposedError, ShapeError } from '../lib/errors.js';
 import { binding } from '../lib/native/index.js';
 import type { EamNativeOptions, NativeAlgorithm, NativeFlowModel, NativeRollout, NativeTensor } from '../lib/native/binding.js';
+import { OdeSolver } from '../lib/ode-solver.js';
 import { adamW, eamOptions, floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from './helpers/tiny-model.js';
 
 const batch = 5, seed = 31n, step = 4;
@@ -64,6 +65,31 @@ describe('the rollout', () => {
     expect(rollout.forwards).toBe((2 * 6 + 1) * batch);
     expect(relativeError(await floats(rollout.endpoint), await floats((await rollOut(eam(model))).endpoint))).toBeGreaterThan(1e-3);
     await expect(rollOut(algorithm)).rejects.toThrow(/guidance is 3.*needs an unconditional conditioning/);
+  });
+
+  it('takes its steps at shifted times', async () => {
+    const model = await adaptedModel();
+    const { endpoint } = await iterate(model, { shift: 3 });
+    const stream = BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b, Purpose.initialNoise));
+    const noise = await binding().philoxNormal(shape, { seed, stream });
+    // σ = 3u/(1 + 2u), which is 0.1 at u = 1/28.
+    const times = [0, 1, 2, 3].map((i) => 1 - (9 * i) / 28).map((u) => 1 - (3 * u) / (1 + 2 * u));
+    const x = await new OdeSolver({ solver: 'heun', times }).run((at, t) => model.velocity(at, new Float32Array(batch).fill(t), labels(...asked), false), noise);
+    expect(relativeError(endpoint, await floats(x))).toBeLessThan(1e-5);
+    expect(relativeError((await iterate(model)).endpoint, endpoint)).toBeGreaterThan(1e-3);
+    expect(() => eam(model, { shift: 0 })).toThrow(/shift is 0, expected a number above 0/);
+  });
+
+  it.each([
+    { terminal: 'consistent', rewardThroughDenoiser: false },
+    { terminal: 'consistent', rewardThroughDenoiser: true },
+    { terminal: 'plugin', rewardThroughDenoiser: false },
+  ] as const)('decodes a second time where memory is short, to the same end ($terminal, $rewardThroughDenoiser)', async (options) => {
+    const model = await adaptedModel();
+    const [whole, sliced] = [await iterate(model, options), await iterate(model, { ...options, decodeSlice: 2 })];
+    expect(relativeError(sliced.images, whole.images)).toBeLessThan(1e-6);
+    expect(largestRelativeError(sliced.gradients, whole.gradients)).toBeLessThan(1e-5);
+    expect(sliced.metrics.forwards - whole.metrics.forwards).toBe(options.rewardThroughDenoiser ? batch : 0);
   });
 
   it('serves one accumulate, and none after dispose', async () => {

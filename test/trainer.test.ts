@@ -265,8 +265,8 @@ describe('a checkpoint', () => {
     const failing = eam({ steps: 2, renoisings: 2, solver: 'euler', delta: 0.3 });
     const algorithm: Algorithm = {
       ...failing,
-      create(native) {
-        const inner = failing.create(native);
+      create(model) {
+        const inner = failing.create(model);
         return {
           rollout: (args) => inner.rollout(args),
           accumulate: (...args) => inner.accumulate(...args),

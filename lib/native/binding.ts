@@ -116,12 +116,16 @@ export interface EamNativeOptions {
   terminal: 'consistent' | 'plugin';
   solver: string;
   steps: number;
+  /** Of the rollout's times: σ = s u/(1 + (s − 1) u) of equally spaced u. */
+  shift: number;
   renoisings: number;
   weighting: 'velocity' | 'adjoint_matching';
   cap: number;
   rewardThroughDenoiser: boolean;
   guidance: number;
   microBatch: number;
+  /** Samples whose images are made a second time, for the reward's gradient, at once; 0: their graph is kept. */
+  decodeSlice: number;
   rewardGradientQuantile: number;
 }
 
@@ -133,6 +137,8 @@ export interface AdjointMatchingNativeOptions {
   cap?: number | undefined;
   guidance: number;
   microBatch: number;
+  /** Samples whose images are made a second time, for the reward's gradient, at once; 0: their graph is kept. */
+  decodeSlice: number;
   rewardGradientQuantile: number;
 }
 

@@ -115,7 +115,8 @@ uint64_t to_step(const Options& options) {
 EamOptions to_eam_options(Napi::Value value) {
   const Options options(value, "Eam",
                         {"C", "lambda", "delta", "terminal", "solver", "steps", "renoisings", "weighting", "cap",
-                         "rewardThroughDenoiser", "guidance", "microBatch", "rewardGradientQuantile"});
+                         "rewardThroughDenoiser", "guidance", "microBatch", "rewardGradientQuantile", "shift",
+                         "decodeSlice"});
   EamOptions result;
   result.C = options.number("C");
   result.lambda = options.number("lambda");
@@ -124,6 +125,7 @@ EamOptions to_eam_options(Napi::Value value) {
                                    {{"consistent", Terminal::consistent}, {"plugin", Terminal::plugin}});
   result.solver = solver_kind(options.string("solver"));
   result.steps = to_int(options, "steps");
+  result.shift = options.number("shift");
   result.renoisings = to_int(options, "renoisings");
   result.weighting = options.choice(
       "weighting", result.weighting,
@@ -132,6 +134,7 @@ EamOptions to_eam_options(Napi::Value value) {
   result.reward_through_denoiser = options.boolean("rewardThroughDenoiser");
   result.guidance = options.number("guidance");
   result.micro_batch = to_int(options, "microBatch");
+  result.decode_slice = to_int(options, "decodeSlice");
   result.reward_gradient_quantile = options.number("rewardGradientQuantile");
   return result;
 }
@@ -139,7 +142,7 @@ EamOptions to_eam_options(Napi::Value value) {
 AdjointMatchingOptions to_adjoint_matching_options(Napi::Value value) {
   const Options options(value, "AdjointMatching",
                         {"lambda", "steps", "drawnSteps", "finalFraction", "cap", "guidance", "microBatch",
-                         "rewardGradientQuantile"});
+                         "rewardGradientQuantile", "decodeSlice"});
   AdjointMatchingOptions result;
   result.lambda = options.number("lambda");
   result.steps = to_int(options, "steps");
@@ -148,6 +151,7 @@ AdjointMatchingOptions to_adjoint_matching_options(Napi::Value value) {
   result.cap = options.number("cap", result.cap);
   result.guidance = options.number("guidance");
   result.micro_batch = to_int(options, "microBatch");
+  result.decode_slice = to_int(options, "decodeSlice");
   result.reward_gradient_quantile = options.number("rewardGradientQuantile");
   return result;
 }

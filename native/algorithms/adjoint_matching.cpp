@@ -1,6 +1,7 @@
 #include "algorithms/adjoint_matching.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -28,6 +29,7 @@ AdjointMatchingOptions validated(const AdjointMatchingOptions& options) {
                "a number from 0 to 1");
   check_option(options.cap > 0, "cap", options.cap, "a number above 0");
   check_option(std::isfinite(options.guidance), "guidance", options.guidance, "a finite number");
+  check_option(options.decode_slice >= 0, "decodeSlice", options.decode_slice, "at least 1, or 0 to decode once");
   check_option(options.micro_batch >= 0, "microBatch", options.micro_batch, "at least 1, or 0 for all samples at once");
   if (options.drawn_steps == 0 && final_steps(options) == 0) {
     throw Error(ErrorKind::config, "drawnSteps and finalFraction are both 0, so no step would enter the loss");
@@ -101,9 +103,14 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
   }
 
   std::vector<Rollout::Part> parts;
-  for_each_part(batch, options_.micro_batch, cancellation, [&](int64_t begin, int64_t end) {
+  const bool keep_graph = options_.decode_slice == 0;
+  const int part_size = keep_graph ? options_.micro_batch : options_.decode_slice;
+  for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
     const at::Tensor leaf = states.back().slice(0, begin, end).detach().requires_grad_(true);
-    parts.push_back({leaf, model_.images(leaf)});
+    at::AutoGradMode with_graph(keep_graph);
+    Rollout::Part part{leaf, model_.images(leaf), {}};
+    if (!keep_graph) part.decode = [this](const at::Tensor& endpoint) { return model_.images(endpoint); };
+    parts.push_back(std::move(part));
   });
   return std::make_unique<Trajectory>(std::move(origin), std::move(states), std::move(parts), velocity.samples());
 }

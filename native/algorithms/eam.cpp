@@ -1,6 +1,7 @@
 #include "algorithms/eam.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <limits>
@@ -22,6 +23,7 @@ EamOptions validated(const EamOptions& options) {
   check_option(options.renoisings >= 1, "renoisings", options.renoisings, "at least 1");
   check_option(options.cap > 0, "cap", options.cap, "a number above 0");
   check_option(std::isfinite(options.guidance), "guidance", options.guidance, "a finite number");
+  check_option(options.decode_slice >= 0, "decodeSlice", options.decode_slice, "at least 1, or 0 to decode once");
   check_option(options.micro_batch >= 0, "microBatch", options.micro_batch, "at least 1, or 0 for all samples at once");
   if (options.reward_through_denoiser && options.terminal == Terminal::plugin) {
     throw Error(ErrorKind::config, "rewardThroughDenoiser needs terminal 'consistent': with 'plugin' the reward reads "
@@ -57,7 +59,7 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   check_stream_count(shape, options_.renoisings, "renoisings");
   SamplerOptions sampler;
   sampler.solver = options_.solver;
-  sampler.times = uniform_times(options_.steps, terminal_time());
+  sampler.times = shifted_times(options_.steps, terminal_time(), options_.shift);
   sampler.guidance = options_.guidance;
   sampler.micro_batch = options_.micro_batch;
   const Samples samples = sample(model_, conditioning, unconditional, shape, sampler, {seed, step, 0}, cancellation);
@@ -66,20 +68,37 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   Rollout::Origin origin{expand(conditioning, batch, "conditioning"), seed, step};
   std::vector<at::Tensor> velocities;
   std::vector<Rollout::Part> parts;
-  for_each_part(batch, options_.micro_batch, cancellation, [&](int64_t begin, int64_t end) {
+  const bool keep_graph = options_.decode_slice == 0, through = options_.reward_through_denoiser;
+  const int part_size = keep_graph ? options_.micro_batch : options_.decode_slice;
+  for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
     const at::Tensor leaf = samples.latents.slice(0, begin, end).detach().requires_grad_(true);
-    const at::Tensor t = at::full({end - begin}, 1 - options_.delta, at::device(leaf.device()).dtype(at::kFloat));
+    const auto denoise = [this, rows = slice(origin.conditioning, begin, end)](const at::Tensor& endpoint) {
+      const auto options = at::device(endpoint.device()).dtype(at::kFloat);
+      return model_.pretrained_velocity(endpoint, at::full({endpoint.size(0)}, 1 - options_.delta, options), rows);
+    };
+    at::AutoGradMode with_graph(keep_graph);
     at::Tensor velocity;
     {
-      at::AutoGradMode through(options_.reward_through_denoiser);
-      velocity = model_.pretrained_velocity(leaf, t, slice(origin.conditioning, begin, end));
+      at::AutoGradMode through_denoiser(keep_graph && through);
+      velocity = denoise(leaf);
     }
-    const at::Tensor data = options_.terminal == Terminal::consistent ? at::add(leaf, velocity, options_.delta) : leaf;
-    parts.push_back({leaf, model_.images(data)});
     velocities.push_back(velocity.detach());
+    Rollout::Part part{leaf, images_at(leaf, velocity), {}};
+    if (!keep_graph) {
+      part.decode = [this, denoise, through, fixed = velocities.back()](const at::Tensor& endpoint) {
+        return images_at(endpoint, through ? denoise(endpoint) : fixed);
+      };
+    }
+    parts.push_back(std::move(part));
   });
-  return std::make_unique<Solved>(std::move(origin), samples.latents, std::move(parts), samples.forwards + batch,
+  const int64_t denoised = !keep_graph && through ? 2 * batch : batch;
+  return std::make_unique<Solved>(std::move(origin), samples.latents, std::move(parts), samples.forwards + denoised,
                                   at::cat(velocities));
+}
+
+at::Tensor Eam::images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity) {
+  if (options_.terminal == Terminal::plugin) return model_.images(endpoint);
+  return model_.images(at::add(endpoint, pretrained_velocity, options_.delta));
 }
 
 bool Eam::made(const Rollout& rollout) const { return dynamic_cast<const Solved*>(&rollout) != nullptr; }

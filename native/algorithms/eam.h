@@ -19,13 +19,15 @@ struct EamOptions {
   double delta = 0.1;
   Terminal terminal = Terminal::consistent;
   SolverKind solver = SolverKind::heun;
-  int steps = 8;             // of the ODE; uniform times from 0 to the terminal time
+  int steps = 8;             // of the ODE, from 0 to the terminal time
+  double shift = 1;          // of those steps' times; see shifted_times
   int renoisings = 4;        // M
   ops::Weighting weighting = ops::Weighting::velocity;
   double cap = 20;
   bool reward_through_denoiser = false;  // consistent only: the reward's gradient flows through v_pre
   double guidance = 1;       // of the rollout; the loss is on the conditional velocity
   int micro_batch = 0;       // samples a network evaluation; 0: all at once
+  int decode_slice = 0;      // see Rollout::Part
   // Per-sample reward-gradient norms above this running quantile are clipped to it; 1: off.
   double reward_gradient_quantile = 1;
 };
@@ -50,6 +52,7 @@ class Eam final : public RewardAlgorithm {
   void match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) override;
 
   double terminal_time() const;
+  at::Tensor images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity);
   Terminals terminals(const Solved& rollout, const Kept& kept, StepMetrics& metrics) const;
   void match_part(const Rollout::Origin& origin, const Terminals& terminals, int64_t begin, int64_t end,
                   StepMetrics& metrics);

@@ -39,10 +39,19 @@ SolverKind solver_kind(std::string_view name) {
   throw Error(ErrorKind::config, "solver is '" + std::string(name) + "', expected one of " + names);
 }
 
-std::vector<double> uniform_times(int steps, double last) {
+std::vector<double> shifted_times(int steps, double last, double shift) {
   if (steps < 1) throw Error(ErrorKind::config, "steps is " + std::to_string(steps) + ", expected at least 1");
+  if (!(shift > 0) || !std::isfinite(shift)) {
+    throw Error(ErrorKind::config, "shift is " + std::to_string(shift) + ", expected a number above 0");
+  }
   std::vector<double> times(steps + 1);
-  for (int i = 0; i <= steps; ++i) times[i] = last * i / steps;
+  const double end = (1 - last) / (shift - (shift - 1) * (1 - last));  // u at the last time
+  for (int i = 0; i <= steps; ++i) {
+    const double u = 1 - (1 - end) * i / steps;
+    times[i] = shift == 1 ? last * i / steps : 1 - shift * u / (1 + (shift - 1) * u);
+  }
+  times.front() = 0;
+  times.back() = last;
   return times;
 }
 

@@ -28,8 +28,9 @@ at::Tensor Rollout::spend(const at::Tensor& reward_grad) {
   int64_t begin = 0;
   for (const Part& part : parts_) {
     const int64_t end = begin + part.endpoint.size(0);
-    const at::Tensor upstream = reward_grad.slice(0, begin, end).to(part.images.options());
-    gradients.push_back(torch::autograd::grad({part.images}, {part.endpoint}, {upstream})[0]);
+    const at::Tensor images = part.decode ? part.decode(part.endpoint) : part.images;
+    const at::Tensor upstream = reward_grad.slice(0, begin, end).to(images.options());
+    gradients.push_back(torch::autograd::grad({images}, {part.endpoint}, {upstream})[0]);
     begin = end;
   }
   parts_.clear();

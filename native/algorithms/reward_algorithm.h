@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -15,9 +16,11 @@ namespace eam {
 // What one iteration generated, waiting for its reward. Algorithms derive theirs, with what they need besides.
 class Rollout {
  public:
-  // Samples whose images were made together: the graph from the endpoint to the images.
+  // Samples whose images are made together. Either the graph from the endpoint to the images is kept until the
+  // reward's gradient comes, or, where memory is short, `decode` makes the images a second time, with a graph.
   struct Part {
     at::Tensor endpoint, images;
+    std::function<at::Tensor(const at::Tensor& endpoint)> decode;
   };
   struct Origin {
     Conditioning conditioning;  // a row a sample
