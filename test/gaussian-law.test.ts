@@ -36,7 +36,7 @@ describe('on a Gaussian', () => {
     new (binding().Eam)(model, { ...eamOptions, terminal, lambda, steps: 8, renoisings: 2, delta: 0.1 });
   const am = (model: NativeFlowModel): NativeAlgorithm =>
     new (binding().AdjointMatching)(model, {
-      lambda, steps: 20, drawnSteps: 10, finalFraction: 0.25, guidance: 1, microBatch: 0, rewardGradientQuantile: 1,
+      lambda, steps: 20, drawnSteps: 10, finalFraction: 0.25, guidance: 1, microBatch: 0, decodeSlice: 0, rewardGradientQuantile: 1,
     });
 
   // The plugin reading takes the law at 0.9 for that at 1, and so has a known bias.

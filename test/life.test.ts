@@ -225,6 +225,20 @@ describe('memory', () => {
     expect(Number(ended.stdout)).toBeLessThan(24);
   });
 
+  it.each(['eam({ steps: 2, renoisings: 2 })', 'eam({ steps: 2, renoisings: 2, decodeSlice: 3, microBatch: 3 })', 'adjointMatching({ steps: 4, drawnSteps: 2 })'])(
+    'of a training run does not grow from step to step: %s', async (algorithm) => {
+      const ended = await growth(`
+        const { Trainer, adjointMatching, eam, loadModel, strokeWeight } = await import(${compiled('index.js')});
+        globalThis.trainer ??= new Trainer({
+          model: await loadModel('digits', { adapter: { rank: 8, alpha: 16 } }), reward: strokeWeight({ scale: 10 }), prompts: ['0', '1'],
+          algorithm: ${algorithm}, optimizer: { learningRate: 1e-4, emaDecay: 0.9 }, batch: 8,
+        });
+        for await (const { step } of trainer.run({ steps: trainer.step + 15 })) if (step % 5 === 0) await sleep(0);
+      `);
+      expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
+      expect(Number(ended.stdout)).toBeLessThan(8);
+    }, 120_000);
+
   it('is what tensors and arrays hold, and goes back to where it was', async () => {
     // `external` counts arrays. What V8 is told of tensors, no number of Node's shows: resident memory does. Above 32 MiB
     // the C library gives memory back as it is freed.

@@ -81,6 +81,11 @@ function describe(directory, variant, from) {
 async function prebuild(name) {
   const { variant, libtorch } = published[name];
   if (variant === 'cuda' && !findExecutable(['nvcc'])) fail(`${name} needs nvcc, which is not on PATH; name the others to build those`);
+  if (variant === 'cuda') {
+    const resources = spawnSync(process.execPath, [join(root, 'benchmarks', 'cuda-resources.mjs')], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+    console.log(resources.stdout);
+    if (resources.status !== 0) fail('a kernel spills registers to memory; see spill_stores and spill_loads above');
+  }
   const from = revision();
   const built = prebuildify(name, variant, await libtorchOf(libtorch));
   if (revision() !== from) fail(`the sources changed from ${from} while ${name} was compiled; run it again`);

@@ -86,10 +86,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe('npm installs it', () => {
   it('with scripts enabled, and runs none', () => expect(existsSync(join(packageOf(app), 'prebuilds', 'linux-x64', names[0]!, 'eam_torch.node'))).toBe(true));
   it('offline, with scripts disabled', () => void install('off line', ['--offline', '--ignore-scripts']));
-  it.each(npms)('with npm %s', (version) => {
+  it.each(npms)('with npm %s, and offline', (version) => {
     const tool = consumer(`npm ${version}`);
     expect(npm(tool, ['install', `npm@${version}`]).status).toBe(0);
-    install(`by npm ${version}`, [], join(tool, 'node_modules', 'npm', 'bin', 'npm-cli.js'));
+    const cli = join(tool, 'node_modules', 'npm', 'bin', 'npm-cli.js');
+    install(`by npm ${version}`, [], cli);
+    install(`by npm ${version} off line`, ['--offline'], cli);
   });
 });
 
@@ -166,6 +168,7 @@ describe.each(names)('%s', (name) => {
       return;
     }
     works(ran);
+    for (const project of Object.keys(projects)) works(runProject(app, project, process.execPath, env));
     const { native } = JSON.parse(runIn(app, 'npx', ['--no-install', 'eam', 'doctor', '--json'], env).stdout) as Diagnosis;
     expect(native.loaded?.addon.directory).toBe(join(packageOf(app), 'prebuilds', 'linux-x64', name));
   });
