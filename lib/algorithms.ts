@@ -22,7 +22,7 @@ export const solverNames = ['euler', 'heun', 'midpoint', 'dpmpp2m'] as const sat
 const common = {
   /** Strength of the tilt: the target is p_pre(x) exp(λ r(x)). */
   lambda: z.number().min(0).default(1),
-  /** Of the rollout; the loss is that of the conditional velocity. */
+  /** Of the rollout; the loss is that of the conditional velocity, unless the algorithm is told otherwise. */
   guidance: z.number().min(0).default(1),
   /** Samples a network evaluation; 0: the whole batch at once. */
   microBatch: z.int().min(0).default(0),
@@ -54,6 +54,11 @@ export const eamOptionsSchema = z.strictObject({
   cap: z.number().gt(0).default(20),
   /** Send the reward's gradient through the pretrained denoiser (one more VJP) instead of past it. */
   rewardThroughDenoiser: z.boolean().default(false),
+  /**
+   * With guidance: match the guided velocity, and take score and image from the pretrained model's, as the rollout does.
+   * Twice the evaluations. Without it the conditional velocity is matched to the guided rollout.
+   */
+  guidedLoss: z.boolean().default(false),
 });
 
 /** Of {@link eam}. */

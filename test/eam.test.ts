@@ -67,6 +67,37 @@ describe('the rollout', () => {
     await expect(rollOut(algorithm)).rejects.toThrow(/guidance is 3.*needs an unconditional conditioning/);
   });
 
+  it('can match the guided velocity, with its score and its images', async () => {
+    const model = await adaptedModel();
+    const algorithm = eam(model, { guidance: 3, guidedLoss: true });
+    const rollout = await rollOut(algorithm, { unconditional: labels(3) });
+    const guided = async (x: NativeTensor, t: Float32Array, pretrained: boolean) => binding().weightedSum(
+      [await model.velocity(x, t, labels(...asked), pretrained), await model.velocity(x, t, labels(...asked.map(() => 3)), pretrained)], [3, -2]);
+    const y = tensor(await floats(rollout.endpoint));
+    const pretrained = await guided(y, new Float32Array(batch).fill(0.9), true);
+    const images = await floats(rollout.images);
+    const metrics = await algorithm.accumulate(rollout, values, await normal(shape, 8n), new (binding().Cancellation)());
+    const velocity = await floats(pretrained);
+    expect(relativeError(images, (await floats(y)).map((value, i) => (value + 0.1 * velocity[i]! + 1) / 2))).toBeLessThan(1e-5);
+
+    const rewardGrad = await binding().weightedSum([await normal(shape, 8n)], [0.5]);
+    const G = await binding().terminalGradient({ x: y, velocity: pretrained, rewardGrad, lambda: eamOptions.lambda, time: 0.9 });
+    const M = eamOptions.renoisings;
+    const losses = new Float32Array(batch);
+    for (let m = 0; m < M; m++) {
+      const t = Float32Array.from({ length: batch }, (_, b) =>
+        0.9 * (m + new RandomStream(seed, streamOf(step, b * M + m, Purpose.time)).uniform()) / M);
+      const noise = { seed, stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * M + m, Purpose.renoise)) };
+      const trained = await guided(await binding().renoise({ x1: y, t, noise, terminalTime: 0.9 }), t, false);
+      const { perSample } = await binding().matchingLoss({ velocity: trained, x1: y, terminalGradient: G, t, C: 1, noise, terminalTime: 0.9 });
+      for (let b = 0; b < batch; b++) losses[b]! += perSample[b]! / M;
+    }
+    expect(relativeError(metrics.perSample, losses)).toBeLessThan(1e-4);
+    expect(metrics).toMatchObject({ forwards: 2 * (6 + 1 + M) * batch, backwards: 2 * M * batch, vjps: 0 });
+    // Without guidance there is nothing to match in its place.
+    expect((await iterate(model, { guidedLoss: true })).gradients).toEqual((await iterate(model)).gradients);
+  });
+
   it('takes its steps at shifted times', async () => {
     const model = await adaptedModel();
     const { endpoint } = await iterate(model, { shift: 3 });

@@ -122,6 +122,8 @@ export interface EamNativeOptions {
   weighting: 'velocity' | 'adjoint_matching';
   cap: number;
   rewardThroughDenoiser: boolean;
+  /** Score, reward and loss are the guided velocity's. */
+  guidedLoss: boolean;
   guidance: number;
   microBatch: number;
   /** Samples whose images are made a second time, for the reward's gradient, at once; 0: their graph is kept. */

@@ -116,7 +116,7 @@ EamOptions to_eam_options(Napi::Value value) {
   const Options options(value, "Eam",
                         {"C", "lambda", "delta", "terminal", "solver", "steps", "renoisings", "weighting", "cap",
                          "rewardThroughDenoiser", "guidance", "microBatch", "rewardGradientQuantile", "shift",
-                         "decodeSlice"});
+                         "decodeSlice", "guidedLoss"});
   EamOptions result;
   result.C = options.number("C");
   result.lambda = options.number("lambda");
@@ -126,6 +126,7 @@ EamOptions to_eam_options(Napi::Value value) {
   result.solver = solver_kind(options.string("solver"));
   result.steps = to_int(options, "steps");
   result.shift = options.number("shift");
+  result.guided_loss = options.boolean("guidedLoss");
   result.renoisings = to_int(options, "renoisings");
   result.weighting = options.choice(
       "weighting", result.weighting,

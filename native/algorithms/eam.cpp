@@ -35,21 +35,34 @@ EamOptions validated(const EamOptions& options) {
 }  // namespace
 
 struct Eam::Solved final : Rollout {
-  Solved(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, at::Tensor velocity)
+  Solved(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, at::Tensor velocity,
+         Conditioning free)
       : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards),
-        pretrained_velocity(std::move(velocity)) {}
+        pretrained_velocity(std::move(velocity)),
+        unconditional(std::move(free)) {}
 
   const at::Tensor pretrained_velocity;  // at the endpoint, of time 1 − δ
+  const Conditioning unconditional;      // a row a sample; empty where the loss is not guided
 };
 
 struct Eam::Terminals {
   std::vector<int64_t> samples;   // their numbers in the rollout
   at::Tensor endpoint, gradient;  // Y or X_1, and G: [kept, …]
   Conditioning conditioning;      // [kept, …]
+  Conditioning unconditional;     // the same, or empty
 };
 
 Eam::Eam(FlowModel& model, const EamOptions& options)
     : RewardAlgorithm("EAM", model, options.reward_gradient_quantile), options_(validated(options)) {}
+
+at::Tensor Eam::velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
+                         const Conditioning& unconditional) {
+  const auto evaluate = [&](const Conditioning& rows) {
+    return pretrained ? model_.pretrained_velocity(x, t, rows) : model_.velocity(x, t, rows);
+  };
+  const at::Tensor conditional = evaluate(conditioning);
+  return guided() ? at::lerp(evaluate(unconditional), conditional, options_.guidance) : conditional;
+}
 
 double Eam::terminal_time() const { return options_.terminal == Terminal::consistent ? 1 - options_.delta : 1; }
 
@@ -66,24 +79,27 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
 
   const int64_t batch = shape[0];
   Rollout::Origin origin{expand(conditioning, batch, "conditioning"), seed, step};
+  const Conditioning free = guided() ? expand(*unconditional, batch, "unconditional") : Conditioning{};
   std::vector<at::Tensor> velocities;
   std::vector<Rollout::Part> parts;
   const bool keep_graph = options_.decode_slice == 0, through = options_.reward_through_denoiser;
   const int part_size = keep_graph ? options_.micro_batch : options_.decode_slice;
   for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
     const at::Tensor leaf = samples.latents.slice(0, begin, end).detach().requires_grad_(true);
-    const auto denoise = [this, rows = slice(origin.conditioning, begin, end)](const at::Tensor& endpoint) {
+    const auto denoise = [this, rows = slice(origin.conditioning, begin, end),
+                          free_rows = slice(free, begin, end)](const at::Tensor& endpoint) {
       const auto options = at::device(endpoint.device()).dtype(at::kFloat);
-      return model_.pretrained_velocity(endpoint, at::full({endpoint.size(0)}, 1 - options_.delta, options), rows);
+      const at::Tensor t = at::full({endpoint.size(0)}, 1 - options_.delta, options);
+      return velocity(true, endpoint, t, rows, free_rows);
     };
     at::AutoGradMode with_graph(keep_graph);
-    at::Tensor velocity;
+    at::Tensor pretrained;
     {
       at::AutoGradMode through_denoiser(keep_graph && through);
-      velocity = denoise(leaf);
+      pretrained = denoise(leaf);
     }
-    velocities.push_back(velocity.detach());
-    Rollout::Part part{leaf, images_at(leaf, velocity), {}};
+    velocities.push_back(pretrained.detach());
+    Rollout::Part part{leaf, images_at(leaf, pretrained), {}};
     if (!keep_graph) {
       part.decode = [this, denoise, through, fixed = velocities.back()](const at::Tensor& endpoint) {
         return images_at(endpoint, through ? denoise(endpoint) : fixed);
@@ -91,9 +107,9 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
     }
     parts.push_back(std::move(part));
   });
-  const int64_t denoised = !keep_graph && through ? 2 * batch : batch;
+  const int64_t denoised = batch * (!keep_graph && through ? 2 : 1) * (guided() ? 2 : 1);
   return std::make_unique<Solved>(std::move(origin), samples.latents, std::move(parts), samples.forwards + denoised,
-                                  at::cat(velocities));
+                                  at::cat(velocities), free);
 }
 
 at::Tensor Eam::images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity) {
@@ -127,6 +143,7 @@ Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, StepMetri
   if (finite.empty()) return result;
   result.endpoint = select(endpoint, finite);
   result.conditioning = select(rollout.origin().conditioning, result.samples);
+  result.unconditional = select(rollout.unconditional, result.samples);
   result.gradient = ops::terminal_gradient(result.endpoint, select(velocity, finite),
                                            select(kept.reward_gradient, finite), options_.lambda, time);
   return result;
@@ -165,23 +182,24 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
     const ops::Noise noise{std::nullopt, {origin.seed, pick(noise_streams)}};
     const at::Tensor x1 = select(terminals.endpoint, row_samples);
     const at::Tensor x = ops::renoise(x1, times, noise, last);
-    const at::Tensor velocity = model_.velocity(x, at::tensor(times, at::kDouble).to(x.device(), at::kFloat),
-                                                select(terminals.conditioning, row_samples));
-    ops::Loss loss = ops::matching_loss(velocity.detach(), x1, select(terminals.gradient, row_samples), times, noise,
+    const at::Tensor trained =
+        velocity(false, x, at::tensor(times, at::kDouble).to(x.device(), at::kFloat),
+                 select(terminals.conditioning, row_samples), select(terminals.unconditional, row_samples));
+    ops::Loss loss = ops::matching_loss(trained.detach(), x1, select(terminals.gradient, row_samples), times, noise,
                                         {options_.C, options_.weighting, options_.cap, last});
-    return {velocity, std::move(loss)};
+    return {trained, std::move(loss)};
   };
   const auto total = static_cast<double>(terminals.samples.size()) * static_cast<double>(renoisings);
   const RowLosses part = backpropagate(count, total, evaluate);
-  metrics.forwards += part.forwards;
-  metrics.backwards += part.backwards;
+  metrics.forwards += part.forwards * (guided() ? 2 : 1);
+  metrics.backwards += part.backwards * (guided() ? 2 : 1);
   for (int64_t i = 0; i < count; ++i) {
     metrics.per_sample[terminals.samples[samples[i]]] += part.losses[i] / static_cast<float>(renoisings);
   }
 }
 
 void Eam::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
-  metrics.vjps = options_.reward_through_denoiser ? rollout.endpoint().size(0) : 0;
+  metrics.vjps = options_.reward_through_denoiser ? rollout.endpoint().size(0) * (guided() ? 2 : 1) : 0;
   if (kept.samples.empty()) return;
   const Terminals kept_terminals = terminals(static_cast<const Solved&>(rollout), kept, metrics);
   const int64_t total = static_cast<int64_t>(kept_terminals.samples.size()) * options_.renoisings;

@@ -25,7 +25,9 @@ struct EamOptions {
   ops::Weighting weighting = ops::Weighting::velocity;
   double cap = 20;
   bool reward_through_denoiser = false;  // consistent only: the reward's gradient flows through v_pre
-  double guidance = 1;       // of the rollout; the loss is on the conditional velocity
+  double guidance = 1;       // of the rollout
+  // Score, reward and loss are the guided velocity's, as the rollout is; else the conditional one's.
+  bool guided_loss = false;
   int micro_batch = 0;       // samples a network evaluation; 0: all at once
   int decode_slice = 0;      // see Rollout::Part
   // Per-sample reward-gradient norms above this running quantile are clipped to it; 1: off.
@@ -52,6 +54,9 @@ class Eam final : public RewardAlgorithm {
   void match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) override;
 
   double terminal_time() const;
+  bool guided() const { return options_.guided_loss && options_.guidance != 1; }
+  at::Tensor velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
+                      const Conditioning& unconditional);
   at::Tensor images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity);
   Terminals terminals(const Solved& rollout, const Kept& kept, StepMetrics& metrics) const;
   void match_part(const Rollout::Origin& origin, const Terminals& terminals, int64_t begin, int64_t end,

@@ -60,7 +60,7 @@ export async function takeGradients(model: NativeFlowModel): Promise<Record<stri
 
 export const eamOptions: EamNativeOptions = {
   C: 1, lambda: 2, delta: 0.1, terminal: 'consistent', solver: 'heun', steps: 3, renoisings: 3, weighting: 'velocity', cap: 20,
-  rewardThroughDenoiser: false, guidance: 1, shift: 1, microBatch: 0, decodeSlice: 0, rewardGradientQuantile: 1,
+  rewardThroughDenoiser: false, guidance: 1, shift: 1, microBatch: 0, decodeSlice: 0, guidedLoss: false, rewardGradientQuantile: 1,
 };
 
 /** Largest difference between two arrays, over the largest magnitude in the second. */
