@@ -20,6 +20,7 @@ EamOptions validated(const EamOptions& options) {
   check_option(std::isfinite(options.lambda), "lambda", options.lambda, "a finite number");
   check_option(options.delta > 0 && options.delta < 1, "delta", options.delta, "a number between 0 and 1");
   check_option(options.steps >= 1, "steps", options.steps, "at least 1");
+  check_option(options.shift > 0 && std::isfinite(options.shift), "shift", options.shift, "a number above 0");
   check_option(options.renoisings >= 1, "renoisings", options.renoisings, "at least 1");
   check_option(options.cap > 0, "cap", options.cap, "a number above 0");
   check_option(std::isfinite(options.guidance), "guidance", options.guidance, "a finite number");

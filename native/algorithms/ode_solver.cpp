@@ -41,9 +41,6 @@ SolverKind solver_kind(std::string_view name) {
 
 std::vector<double> shifted_times(int steps, double last, double shift) {
   if (steps < 1) throw Error(ErrorKind::config, "steps is " + std::to_string(steps) + ", expected at least 1");
-  if (!(shift > 0) || !std::isfinite(shift)) {
-    throw Error(ErrorKind::config, "shift is " + std::to_string(shift) + ", expected a number above 0");
-  }
   std::vector<double> times(steps + 1);
   const double end = (1 - last) / (shift - (shift - 1) * (1 - last));  // u at the last time
   for (int i = 0; i <= steps; ++i) {

@@ -14,7 +14,7 @@ enum class SolverKind { euler, heun, midpoint, dpmpp2m };
 SolverKind solver_kind(std::string_view name);  // Error(config) lists the names
 
 // steps + 1 times from 0 to `last`. With shift s (arXiv 2403.03206, eq. 23) σ = 1 − t is s u/(1 + (s − 1) u) of equally
-// spaced u: above 1 more steps are taken near noise; 1: equally spaced times. Error(config) for a shift not above 0.
+// spaced u: above 1 more steps are taken near noise; 1: equally spaced times.
 std::vector<double> shifted_times(int steps, double last, double shift);
 
 // A deterministic few-step solver as a state machine: it asks for one velocity at a time, so the same code serves
