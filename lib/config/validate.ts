@@ -53,6 +53,7 @@ function expectation(issue: Issue): string {
 
 const article = (type: string): string => {
   if (type === 'int') return 'a whole number';
+  if (type === 'null') return type;
   return `${/^[aeio]/.test(type) ? 'an' : 'a'} ${type}`;
 };
 
