@@ -76,6 +76,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define_algorithms(env, exports);
   define_images(env, exports);
   define_torchscript(env, exports);
+  define_encoders(env, exports);
   define_fidelity(env, exports);
   define_tensor_file(env, exports);
   define_tools(env, exports);

@@ -15,6 +15,7 @@ void define_optimizer(Napi::Env env, Napi::Object exports);
 void define_algorithms(Napi::Env env, Napi::Object exports);
 void define_images(Napi::Env env, Napi::Object exports);
 void define_torchscript(Napi::Env env, Napi::Object exports);
+void define_encoders(Napi::Env env, Napi::Object exports);
 void define_fidelity(Napi::Env env, Napi::Object exports);
 void define_tensor_file(Napi::Env env, Napi::Object exports);
 void define_tools(Napi::Env env, Napi::Object exports);

@@ -227,14 +227,30 @@ std::vector<at::Tensor> to_tensors(Napi::Value value, const std::string& where) 
   return tensors;
 }
 
-std::vector<std::pair<std::string, at::Tensor>> to_named_tensors(Napi::Value value, const std::string& where) {
+namespace {
+
+template <class ToTensor>
+std::vector<std::pair<std::string, at::Tensor>> named_tensors(Napi::Value value, const std::string& where,
+                                                              const ToTensor& to) {
   if (!is_options(value)) wrong(where, "an object of Tensors", value);
   Napi::Object object = value.As<Napi::Object>();
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const std::string& name : to_strings(object.GetPropertyNames(), where)) {
-    tensors.emplace_back(name, to_tensor(object.Get(name), where + "['" + name + "']"));
+    tensors.emplace_back(name, to(object.Get(name), where + "['" + name + "']"));
   }
   return tensors;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, at::Tensor>> to_named_tensors(Napi::Value value, const std::string& where) {
+  return named_tensors(value, where, to_tensor);
+}
+
+std::vector<std::pair<std::string, at::Tensor>> to_lasting_tensors(Napi::Value value, const std::string& where) {
+  return named_tensors(value, where, [](Napi::Value entry, const std::string& name) {
+    return to_tensor_object(entry, name).lasting(name);
+  });
 }
 
 std::vector<uint64_t> to_streams(Napi::Value value, const std::string& where) {

@@ -52,6 +52,7 @@ std::vector<std::string> to_strings(Napi::Value value, const std::string& where)
 std::vector<uint64_t> to_streams(Napi::Value value, const std::string& where);  // bigint, bigint[] or BigUint64Array
 std::vector<at::Tensor> to_tensors(Napi::Value value, const std::string& where);
 std::vector<std::pair<std::string, at::Tensor>> to_named_tensors(Napi::Value value, const std::string& where);
+std::vector<std::pair<std::string, at::Tensor>> to_lasting_tensors(Napi::Value value, const std::string& where);  // for a network to keep
 ops::PhiloxNoise to_philox(Napi::Value value, const std::string& where);  // { seed, stream }
 ops::Noise to_noise(Napi::Value value, const std::string& where);         // a Tensor or { seed, stream }
 Cancellation to_cancellation(Napi::Value value, const std::string& where);  // undefined: one that is never set

@@ -221,6 +221,11 @@ const at::Tensor& TensorObject::get(const std::string& where) const {
   return *tensor_;
 }
 
+at::Tensor TensorObject::lasting(const std::string& where) const {
+  const at::Tensor& tensor = get(where);
+  return detachable_ ? tensor.clone() : tensor;
+}
+
 const at::Tensor& TensorObject::get_writable(const std::string& where) const {
   const at::Tensor& tensor = get(where);
   if (!writable_) {

@@ -23,6 +23,9 @@ class TensorObject : public Napi::ObjectWrap<TensorObject> {
   // away. `where` names the argument: "renoise: `x1`".
   const at::Tensor& get(const std::string& where) const;
 
+  // The same for a network that keeps it: a copy where JavaScript can take the memory away.
+  at::Tensor lasting(const std::string& where) const;
+
   // Empty after dispose().
   const std::optional<at::Tensor>& held() const { return tensor_; }
 

@@ -1,6 +1,7 @@
 #include "nn/autoencoder.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <string>
@@ -114,6 +115,20 @@ at::Tensor Autoencoder::decode(const at::Tensor& latents) const {
   }
   const at::Tensor sample = decoder_.out.forward(at::silu(decoder_.norm.forward(h)));
   return sample.to(latents.scalar_type()) * 0.5 + 0.5;
+}
+
+Autoencoder::Decoded Autoencoder::decode_gradient(const at::Tensor& latents, const at::Tensor& upstream) const {
+  check_input("latents", latents, config_.latent_channels, 1, device());
+  const std::vector<int64_t> shape = {latents.size(0), config_.out_channels, latents.size(2) * downscale(),
+                                      latents.size(3) * downscale()};
+  if (upstream.sizes() != shape || !upstream.is_floating_point() || upstream.device() != device()) {
+    shape_error("upstream is ", upstream.scalar_type(), " ", upstream.sizes(), " on ", upstream.device(),
+                ", expected the images' floating-point ", at::IntArrayRef(shape), " on ", device());
+  }
+  at::AutoGradMode grad_mode(true);
+  const at::Tensor leaf = latents.detach().requires_grad_(true);
+  const at::Tensor images = decode(leaf);
+  return {images.detach(), torch::autograd::grad({images}, {leaf}, {upstream.to(images.scalar_type())})[0]};
 }
 
 at::Tensor Autoencoder::encode(const at::Tensor& images) const {

@@ -36,6 +36,13 @@ class Autoencoder {
   // [0, 1] but not clamped; differentiable. Error(shape) for latents that do not fit.
   at::Tensor decode(const at::Tensor& latents) const;
 
+  struct Decoded {
+    at::Tensor images;
+    at::Tensor grad;  // ∂(Σ upstream · images)/∂latents
+  };
+  // upstream has the images' shape; Error(shape) otherwise.
+  Decoded decode_gradient(const at::Tensor& latents, const at::Tensor& upstream) const;
+
   // Images [B, in_channels, H, W] in [0, 1], H and W multiples of downscale(), to the latents of the posterior's mean,
   // of the images' dtype; differentiable.
   at::Tensor encode(const at::Tensor& images) const;
