@@ -125,6 +125,18 @@ export function createProgram(signal: AbortSignal): Command {
     });
 
   program
+    .command('merge')
+    .description('Fold an adapter into a copy of its model.')
+    .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on'))
+    .requiredOption('--adapter <directory>', "an adapter's directory, in either layout, or a run's: of that, the newest checkpoint")
+    .requiredOption('--out <directory>', 'the directory to write')
+    .option('--quiet', 'print nothing but errors')
+    .action(async (options) => {
+      const { runMerge } = await import('./merge.js');
+      await runMerge(options);
+    });
+
+  program
     .command('export')
     .description("Copy an adapter into the layout that other programs read.")
     .argument('<adapter>', "an adapter's directory, or a run's: of that, the newest checkpoint")

@@ -25,7 +25,7 @@ const loaders: Readonly<Record<string, Loader<unknown>>> = {
 };
 
 /** Models that come with the package. */
-const shipped = ['digits'];
+export const shippedModels = ['digits'];
 
 /**
  * Loads a model.
@@ -35,7 +35,7 @@ const shipped = ['digits'];
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
-  const isShipped = shipped.includes(source);
+  const isShipped = shippedModels.includes(source);
   const directory = isShipped ? shippedDirectory(source) : resolve(source);
   if (await isPipelineDirectory(directory)) return loadSd3Model(directory, directory, options);
   let config: unknown;
@@ -44,7 +44,7 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new CheckpointError(
-      `no model at "${source}": ${error.message}. Expected ${shipped.map((name) => `"${name}"`).join(', ')} ` +
+      `no model at "${source}": ${error.message}. Expected ${shippedModels.map((name) => `"${name}"`).join(', ')} ` +
         "or a directory with config.json and weights, or model_index.json and diffusers' components",
       { cause: error },
     );

@@ -57,10 +57,11 @@ export class Goldens implements Disposable {
 
   /**
    * Compares, and disposes of what was computed.
-   * @param label what tells several comparisons with one golden apart
+   * @param options `label`: what tells several comparisons with one golden apart; `tolerance`: another than the rest's
    * @throws CheckpointError for another shape than the golden's
    */
-  async compare(name: string, computed: Tensor, label?: string): Promise<Comparison> {
+  async compare(name: string, computed: Tensor, options: { label?: string; tolerance?: number } = {}): Promise<Comparison> {
+    const { label, tolerance = this.tolerance } = options;
     try {
       const golden = this.get(name);
       if (String(computed.shape) !== String(golden.shape)) {
@@ -70,7 +71,7 @@ export class Goldens implements Disposable {
         );
       }
       const { largest, scale } = await binding().largestDifference(computed, golden);
-      return { name: label ? `${name} (${label})` : name, error: largest, scale, tolerance: this.tolerance };
+      return { name: label ? `${name} (${label})` : name, error: largest, scale, tolerance };
     } finally {
       computed.dispose();
     }

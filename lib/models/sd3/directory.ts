@@ -59,6 +59,9 @@ const componentClasses = {
 } as const;
 type ComponentName = keyof typeof componentClasses;
 
+/** The folders of a directory. */
+export const pipelineComponents = Object.keys(componentClasses);
+
 const entrySchema = z.tuple([z.string().nullable(), z.string().nullable()]);
 const indexSchema = z.object({ _class_name: z.string() }).catchall(z.unknown());
 

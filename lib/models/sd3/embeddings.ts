@@ -6,7 +6,7 @@ import { EmbeddingCache, identityOf } from './embedding-cache.js';
 import { loadTokenizers, statesShape, TextEncoders, zeros, type PromptEmbedding, type TextOptions, type Tokenizers } from './text.js';
 
 /** Prompts that the encoders read at a time. */
-const encoderBatch = 16;
+export const encoderBatch = 16;
 
 /** Memory for embeddings that are also on disk, in bytes. */
 const memoryBudget = 2 ** 30;

@@ -46,7 +46,7 @@ class Sd3Model implements Model {
     this.#native = native;
     this.timeShift = directory.scheduler.shift;
     this.latentShape = latentShapeOf(directory, size);
-    this.sampleBatch = Math.min(128, Math.max(1, Math.floor(sampledPixels / (size.width * size.height))));
+    this.sampleBatch = sampleBatchOf(size.width * size.height);
   }
 
   get native(): NativeFlowModel {
@@ -97,6 +97,9 @@ class Sd3Model implements Model {
     throw new ConfigError('the model was loaded without an adapter: give loadModel { adapter: { rank, alpha } }');
   }
 }
+
+/** Images of this many pixels that are drawn at a time. */
+export const sampleBatchOf = (pixels: number): number => Math.min(128, Math.max(1, Math.floor(sampledPixels / pixels)));
 
 /** Channels, height and width of the latents of an image. @throws ConfigError for a size that the network cannot draw */
 export function latentShapeOf({ granularity, transformer: { config }, path }: Sd3Directory, { width, height }: ImageSize): number[] {

@@ -1,0 +1,14 @@
+import { resolve } from 'node:path';
+
+import type { FootprintOptions, ModelFootprint } from '../plan/footprint.js';
+import { isPipelineDirectory } from './sd3/directory.js';
+import { sd3Footprint } from './sd3/footprint.js';
+
+/**
+ * What a model takes, from its configuration alone; undefined for one too small to plan for, such as the digits.
+ * @throws ConfigError for a directory or options that are not supported
+ */
+export async function modelFootprint(source: string, options: FootprintOptions): Promise<ModelFootprint | undefined> {
+  const directory = resolve(source);
+  return (await isPipelineDirectory(directory)) ? sd3Footprint(directory, options) : undefined;
+}

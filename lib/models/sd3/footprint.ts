@@ -1,0 +1,159 @@
+import { elementBytes, type FootprintOptions, type ModelFootprint } from '../../plan/footprint.js';
+import type { AutoencoderConfig, Sd3TransformerConfig } from '../../native/binding.js';
+import { loadClipTokenizer } from '../../tokenizers/clip.js';
+import { downsampling } from './config.js';
+import { readSd3Directory } from './directory.js';
+import { encoderBatch } from './embeddings.js';
+import { defaultTargets, defaultTextLength, latentShapeOf, sampleBatchOf } from './model.js';
+import {
+  adaptedLayers, adapterParameters, autoencoderParameters, clipTextParameters, isDual, linearLayers, t5Parameters, transformerParameters, widthOf,
+} from './parameters.js';
+
+// The numbers that autograd keeps and those that are alive at once, counted in the native networks: sd3_block.cpp,
+// autoencoder_blocks.cpp. docs/plan.md derives them.
+
+/** Of a directory of Stable Diffusion 3; weights are not read. */
+export async function sd3Footprint(path: string, { dtype, adapter, size, checkpointing, textLength = defaultTextLength }: FootprintOptions): Promise<ModelFootprint> {
+  const directory = await readSd3Directory(path);
+  const { transformer: { config }, autoencoder, clip, t5 } = directory;
+  const [channels, height, width] = latentShapeOf(directory, size ?? { width: directory.imageSize, height: directory.imageSize }) as [number, number, number];
+  const { length } = await loadClipTokenizer(clip[0].tokenizer);
+  const targets = adapter.targets ?? defaultTargets;
+  const tokens = { image: (height * width) / config.patchSize ** 2, text: length + textLength };
+  const bytes = elementBytes[dtype];
+  const pixels = height * width * downsampling(autoencoder.config) ** 2;
+  const network = new TransformerMemory(config, targets, tokens, bytes, checkpointing);
+  const decoder = new DecoderMemory(autoencoder.config, height * width);
+  // T5's activations leave float16's range.
+  const t5Type = dtype === 'float16' ? 'bfloat16' : dtype;
+  return {
+    networks: [
+      { name: 'transformer', parameters: transformerParameters(config), dtype },
+      { name: 'autoencoder', parameters: autoencoderParameters(autoencoder.config), dtype: 'float32' },
+    ],
+    encoders: [
+      ...clip.map((encoder, index) => ({ name: index === 0 ? 'text encoder (CLIP-L)' : 'text encoder (CLIP-G)', parameters: clipTextParameters(encoder.config), dtype })),
+      ...(t5 ? [{ name: 'text encoder (T5)', parameters: t5Parameters(t5.config), dtype: t5Type }] : []),
+    ],
+    trainable: adapterParameters(config, targets, adapter.rank),
+    latent: channels * height * width,
+    image: autoencoder.config.outChannels * pixels,
+    conditioning: bytes * (tokens.text * config.jointAttentionDim + config.pooledProjectionDim),
+    encode: encoderBatch * Math.max(
+      ...clip.map(({ config: { width: w, intermediate } }) => bytes * length * (8 * w + 2 * intermediate)),
+      t5 ? elementBytes[t5Type] * textLength * (4 * t5.config.width + 4 * t5.config.heads * t5.config.keyWidth + 3 * t5.config.intermediate) : 0,
+    ),
+    sampleBatch: sampleBatchOf(pixels),
+    operations: network.operations(),
+    evaluate: (samples) => samples * network.evaluate(),
+    train: (samples) => samples * network.train(true),
+    vjp: (samples) => samples * network.train(false),
+    decode: (samples) => samples * decoder.transient(),
+    decodeGradient: (samples) => samples * (decoder.kept() + decoder.transient()),
+  };
+}
+
+/** Bytes that one sample takes in the transformer. */
+class TransformerMemory {
+  readonly #width: number;
+  readonly #image: number;
+  readonly #text: number;
+
+  constructor(
+    private readonly config: Sd3TransformerConfig,
+    private readonly targets: readonly string[],
+    private readonly tokens: { image: number; text: number },
+    private readonly bytes: number,
+    private readonly checkpointing: boolean,
+  ) {
+    this.#width = widthOf(config);
+    this.#image = tokens.image * this.#width;
+    this.#text = tokens.text * this.#width;
+  }
+
+  /** Two a weight and token, and four a pair of tokens and number of their width. */
+  operations(): number {
+    const { image, text } = this.tokens;
+    const perLayer = linearLayers(this.config).map((layer) => {
+      const tokens = /attn\.add_|ff_context|to_add_out|context_embedder/.test(layer.name) ? text : /norm|time_text/.test(layer.name) ? 1 : image;
+      return 2 * tokens * layer.in * layer.out;
+    });
+    const attention = this.config.layers * (image + text) ** 2 + this.config.dualAttentionLayers.length * image ** 2;
+    return perLayer.reduce((sum, operations) => sum + operations, 0) + 4 * attention * this.#width;
+  }
+
+  /** Alive at once within a block, beside its inputs: the attention's, or the feed-forward layers'. */
+  #transient(): number {
+    const both = this.#image + this.#text;
+    return Math.max(8 * both + this.#image, 2 * both + 9 * Math.max(this.#image, this.#text));
+  }
+
+  evaluate(): number {
+    return this.bytes * (this.#image + this.#text + this.#transient());
+  }
+
+  /** @param trained whether on the way back the adapters' gradients are computed, too: then their inputs are kept */
+  train(trained: boolean): number {
+    const blocks = Array.from({ length: this.config.layers }, (_, index) => this.#kept(index, trained));
+    const inputs = this.config.layers * (this.#image + this.#text);
+    const kept = this.checkpointing ? inputs + Math.max(...blocks) : blocks.reduce((sum, block) => sum + block, 0);
+    return this.bytes * (kept + this.#transient() + 2 * (this.#image + this.#text));
+  }
+
+  /** Numbers that autograd keeps of a block. */
+  #kept(index: number, trained: boolean): number {
+    const [image, text] = [this.#image, this.#text];
+    const last = index === this.config.layers - 1;
+    const dual = isDual(this.config, index);
+    const prefix = `transformer_blocks.${index}.`;
+    const adapted = new Set(trained ? adaptedLayers(this.config, this.targets).flatMap(({ name }) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : [])) : []);
+    const any = (...names: string[]) => names.some((name) => adapted.has(name));
+    // Inputs of the norms before attention and feed-forward layers.
+    let numbers = 2 * image + (last ? 1 : 2) * text;
+    // Queries, keys, values and the result, and the inputs of the queries' and the keys' norm.
+    numbers += 4 * (image + text) + (this.config.qkNorm ? 2 * (image + text) : 0);
+    if (dual) numbers += 4 * image + (this.config.qkNorm ? 2 * image : 0);
+    // GELU's input.
+    numbers += 4 * image + (last ? 0 : 4 * text);
+    // Inputs of the layers with an adapter.
+    if (any('attn.to_q', 'attn.to_k', 'attn.to_v')) numbers += image;
+    if (any('attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj')) numbers += text;
+    if (any('attn2.to_q', 'attn2.to_k', 'attn2.to_v')) numbers += image;
+    for (const name of ['attn.to_out.0', 'attn2.to_out.0', 'ff.net.0.proj']) if (any(name)) numbers += image;
+    for (const name of ['attn.to_add_out', 'ff_context.net.0.proj']) if (any(name)) numbers += text;
+    if (any('ff.net.2')) numbers += 4 * image;
+    if (any('ff_context.net.2')) numbers += 4 * text;
+    return numbers;
+  }
+}
+
+/** Bytes that one sample takes in the autoencoder's decoder, which computes in float32. */
+class DecoderMemory {
+  /** Numbers of each level's activations, and of what comes into it, the coarsest first. */
+  readonly #levels: readonly { inputs: number; outputs: number }[];
+
+  constructor(private readonly config: AutoencoderConfig, area: number) {
+    const channels = [...config.blockOutChannels].reverse();
+    this.#levels = channels.map((outputs, level) => {
+      const places = area * 4 ** level;
+      return { inputs: places * channels[Math.max(0, level - 1)]!, outputs: places * outputs };
+    });
+  }
+
+  /** Inputs of norms, of SiLU and of convolutions: three a half of a residual block. */
+  kept(): number {
+    const { layersPerBlock, midBlockAttention } = this.config;
+    const deepest = this.#levels[0]!.inputs;
+    const levels = this.#levels.reduce((sum, { inputs, outputs }, level) => {
+      const blocks = 3 * inputs + 3 * outputs + layersPerBlock * 6 * outputs;
+      const upsampled = level < this.#levels.length - 1 ? 4 * outputs : 0;
+      return sum + blocks + upsampled;
+    }, 0);
+    return 4 * (12 * deepest + (midBlockAttention ? 6 * deepest : 0) + levels + 3 * this.#levels.at(-1)!.outputs);
+  }
+
+  /** Alive at once: what goes through the largest residual block. */
+  transient(): number {
+    return 4 * Math.max(...this.#levels.map(({ inputs, outputs }) => 2 * inputs + 3 * outputs));
+  }
+}

@@ -1,0 +1,54 @@
+import type { AdapterOptions, ImageSize, ModelDType } from '../models/model.js';
+
+/** Bytes of a number. */
+export const elementBytes: Readonly<Record<ModelDType, number>> = { float64: 8, float32: 4, bfloat16: 2, float16: 2 };
+
+/** One network: how many numbers it stores, and as what. */
+export interface ComponentFootprint {
+  name: string;
+  parameters: number;
+  dtype: ModelDType;
+}
+
+/** How a model is loaded, as far as memory depends on it. */
+export interface FootprintOptions {
+  dtype: ModelDType;
+  adapter: AdapterOptions;
+  size: ImageSize | undefined;
+  checkpointing: boolean;
+  textLength: number | undefined;
+}
+
+/**
+ * What a model takes, from its configuration alone; bytes, if not said otherwise. What grows with the batch is a function of
+ * how many samples are in one evaluation, and is what comes on top of the networks themselves.
+ */
+export interface ModelFootprint {
+  /** In memory all the time. */
+  networks: readonly ComponentFootprint[];
+  /** In memory, beside the others, while prompts are encoded. */
+  encoders: readonly ComponentFootprint[];
+  /** Numbers that are trained, float32. */
+  trainable: number;
+  /** Numbers of one latent and of one image, float32. */
+  latent: number;
+  image: number;
+  /** What one prompt is encoded to. */
+  conditioning: number;
+  /** Encoding of prompts. */
+  encode: number;
+  /** Images that are drawn at a time where nobody says. */
+  sampleBatch: number;
+  /** Floating-point operations of one evaluation of one sample. */
+  operations: number;
+  /** An evaluation without gradient. */
+  evaluate(samples: number): number;
+  /** An evaluation and the way back to the trained tensors. */
+  train(samples: number): number;
+  /** An evaluation of the pretrained network and the way back to its input. */
+  vjp(samples: number): number;
+  /** Latents to images without gradient. */
+  decode(samples: number): number;
+  /** What the way back from images to latents keeps, and what it takes on top while it is gone. */
+  decodeGradient(samples: number): number;
+}

@@ -1,0 +1,74 @@
+import type { FinetuneConfig } from '../config/finetune.js';
+import { elementBytes, type ComponentFootprint, type ModelFootprint } from './footprint.js';
+
+/** A stretch of a fine-tuning, and the bytes that it takes, by what takes them. */
+export interface Phase {
+  /** Completes "while …". */
+  name: string;
+  bytes: number;
+  parts: Record<string, number>;
+}
+
+/** Latents beside those that a phase is about: a solver's, noise, what is combined. */
+const solverStates = 4;
+
+const weights = (components: readonly ComponentFootprint[]): number =>
+  components.reduce((sum, { parameters, dtype }) => sum + parameters * elementBytes[dtype], 0);
+
+/** Every phase of a fine-tuning, in order; docs/plan.md derives the formulae. */
+export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards: number): Phase[] {
+  const { algorithm, batch, samples, optimizer, evaluation } = config;
+  const { decodeSlice, microBatch, guidance } = algorithm;
+  const guided = guidance !== 1;
+  const latents = (count: number) => 4 * model.latent * count;
+  const images = (count: number) => 4 * model.image * count;
+  const conditioning = (count: number, both: boolean) => model.conditioning * count * (both ? 2 : 1);
+  const part = microBatch || batch;
+  const always = {
+    networks: weights(model.networks),
+    'adapter and optimizer': 4 * model.trainable * (optimizer.emaDecay > 0 ? 4 : 3),
+    rewards,
+  };
+  const phase = (name: string, parts: Record<string, number>): Phase => {
+    const all = Object.fromEntries(Object.entries({ ...always, ...parts }).filter(([, bytes]) => bytes > 0));
+    return { name, bytes: Object.values(all).reduce((sum, bytes) => sum + bytes, 0), parts: all };
+  };
+  const drawn = Math.min(samples.count, samples.batch ?? model.sampleBatch);
+  const evaluated = evaluation ? Math.min(evaluation.count, evaluation.batch ?? model.sampleBatch) : 0;
+  const draw = Math.max(drawn, evaluated);
+  const drawGuided = samples.guidance !== 1 || (evaluation?.guidance ?? 1) !== 1;
+
+  const held = {
+    conditioning: conditioning(batch, guided),
+    latents: latents(batch) * (algorithm.name === 'am' ? algorithm.steps + 1 + solverStates : solverStates),
+  };
+  const keepsGraph = decodeSlice === 0;
+  // Parts of a graph that are kept until the reward's gradient comes, or none.
+  const throughDenoiser = algorithm.name === 'eam' && algorithm.rewardThroughDenoiser;
+  const guidedLoss = algorithm.name === 'eam' && algorithm.guidedLoss && guided ? 2 : 1;
+  const decodePart = keepsGraph ? part : decodeSlice;
+  const kept = keepsGraph ? model.decodeGradient(batch) - model.decode(batch) : 0;
+  const keptDenoiser = throughDenoiser && keepsGraph ? model.vjp(batch) * guidedLoss : 0;
+  const matched = Math.min(part === batch && !microBatch ? Infinity : part, algorithm.name === 'eam' ? batch * algorithm.renoisings : batch);
+  return [
+    phase('encoding prompts', { encoders: weights(model.encoders), activations: model.encode }),
+    phase('drawing samples', {
+      conditioning: conditioning(draw, drawGuided), latents: latents(draw) * solverStates,
+      activations: Math.max(model.evaluate(draw), model.decode(draw) + images(draw)), images: images(draw),
+    }),
+    phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }),
+    phase('decoding and scoring', {
+      ...held, images: 2 * images(batch), 'decoder, kept for the gradient': kept, 'denoiser, kept for the gradient': keptDenoiser,
+      activations: model.decode(Math.min(decodePart, batch)),
+    }),
+    phase("taking the reward's gradient to the latents", {
+      ...held, images: 2 * images(batch), 'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, batch)),
+      'denoiser, kept for the gradient': keptDenoiser || (throughDenoiser ? model.vjp(Math.min(decodePart, batch)) * guidedLoss : 0),
+      activations: kept ? model.decode(Math.min(decodePart, batch)) : 0,
+    }),
+    phase('training', {
+      ...held, gradients: 4 * model.trainable, 'matched latents and conditioning': latents(matched) * solverStates + conditioning(matched, guidedLoss === 2),
+      activations: Math.max(model.train(matched) * guidedLoss, algorithm.name === 'am' ? model.vjp(matched) : 0),
+    }),
+  ];
+}

@@ -1,0 +1,95 @@
+import { finetuneSchema, type FinetuneConfig } from '../config/finetune.js';
+import { validate } from '../config/validate.js';
+import { OutOfMemoryError } from '../errors.js';
+import { modelFootprint } from '../models/footprints.js';
+import { deviceMemory } from './device-memory.js';
+import { evaluationsOf, type EvaluationRange } from './evaluations.js';
+import { elementBytes, type ComponentFootprint, type ModelFootprint } from './footprint.js';
+import { phasesOf, type Phase } from './phases.js';
+import { rewardWeights } from './reward-weights.js';
+
+/** Bytes of a network's weights. */
+export type PlannedComponent = ComponentFootprint & { bytes: number };
+
+/** What a fine-tuning takes. */
+export interface Plan {
+  device: string;
+  batch: number;
+  evaluations: EvaluationRange;
+  /** Undefined for a model that is not planned for, being small. */
+  memory?: MemoryPlan | undefined;
+}
+
+/** In bytes, on top of what the process and its libraries take. */
+export interface MemoryPlan {
+  networks: PlannedComponent[];
+  encoders: PlannedComponent[];
+  rewards: { name: string; bytes: number }[];
+  trainable: number;
+  phases: Phase[];
+  /** The phase that takes most. */
+  peak: Phase;
+  /** Floating-point operations of an iteration's evaluations and ways back; a way back through frozen weights costs as much as an evaluation. */
+  operations: number;
+}
+
+/** Plans a fine-tuning from its configuration and those of the model's directory. @throws ConfigError for one that is not valid */
+export async function plan(config: unknown): Promise<Plan> {
+  return planFor(validate(finetuneSchema, config, 'finetune configuration'));
+}
+
+async function planFor(config: FinetuneConfig): Promise<Plan> {
+  const { model, device, dtype, adapter, image, textLength, checkpointing = false, batch, algorithm } = config;
+  const evaluations = evaluationsOf(algorithm, batch);
+  const footprint = await modelFootprint(model, { dtype, adapter, size: image, checkpointing, textLength });
+  if (!footprint) return { device, batch, evaluations };
+  const rewards = await Promise.all(config.rewards.map(async (reward) => ({ name: reward.name, bytes: await rewardWeights(reward) })));
+  const phases = phasesOf(config, footprint, rewards.reduce((sum, { bytes }) => sum + bytes, 0));
+  const sized = (component: ComponentFootprint) => ({ ...component, bytes: component.parameters * elementBytes[component.dtype] });
+  return {
+    device, batch, evaluations,
+    memory: {
+      networks: footprint.networks.map(sized),
+      encoders: footprint.encoders.map(sized),
+      rewards,
+      trainable: footprint.trainable,
+      phases,
+      peak: phases.reduce((most, phase) => (phase.bytes > most.bytes ? phase : most)),
+      operations: operationsOf(evaluations, footprint, checkpointing),
+    },
+  };
+}
+
+function operationsOf({ most: { forwards, vjps, backwards } }: EvaluationRange, { operations }: ModelFootprint, checkpointing: boolean): number {
+  return operations * (forwards + (vjps + backwards) * (checkpointing ? 2 : 1));
+}
+
+/** What CUDA's libraries and the allocator's rounding take beside the tensors. */
+const cudaOverhead = { bytes: 2 ** 29, fraction: 0.05 };
+
+/** Bytes that the device must have free. */
+export function needed({ device, memory }: Plan): number {
+  if (!memory) return 0;
+  return device === 'cpu' ? memory.peak.bytes : memory.peak.bytes * (1 + cudaOverhead.fraction) + cudaOverhead.bytes;
+}
+
+/**
+ * Refuses a device that is too small for a plan.
+ * @throws OutOfMemoryError with the numbers; ConfigError for a device that is not there
+ */
+export async function checkMemory(planned: Plan): Promise<void> {
+  if (!planned.memory) return;
+  const { free, total } = await deviceMemory(planned.device);
+  const bytes = needed(planned);
+  if (bytes <= free) return;
+  const gib = (value: number) => `${(value / 2 ** 30).toFixed(1)} GiB`;
+  throw new OutOfMemoryError(
+    `${planned.device} is too small: the plan needs ${gib(bytes)} (most while ${planned.memory.peak.name}), ${gib(free)} of ${gib(total)} are free. ` +
+      'Less is needed with checkpointing, a smaller algorithm.microBatch, algorithm.decodeSlice, a smaller image or samples.batch, or dtype bfloat16; `eam plan` shows what each takes',
+  );
+}
+
+/** The same check for a job that is about to load its model; of a CPU only `eam plan` makes it, where memory can be swapped. */
+export async function refuseSmallDevice(config: FinetuneConfig): Promise<void> {
+  if (config.device !== 'cpu') await checkMemory(await planFor(config));
+}

@@ -1,0 +1,85 @@
+// `eam merge`: a copy of the model that is what base and adapter are together.
+
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { CheckpointError } from '../lib/errors.js';
+import { mergeAdapter } from '../lib/merge.js';
+import { readAdapterConfig } from '../lib/models/adapter.js';
+import { loadModel } from '../lib/models/registry.js';
+import { shippedDirectory } from '../lib/package.js';
+import { loadTensors, readHeader, saveTensors } from '../lib/safetensors.js';
+import { eam } from './helpers/command-line.js';
+import { floats, normal, randomise, relativeError } from './helpers/tiny-model.js';
+
+const tiny = fileURLToPath(new URL('fixtures/sd35-tiny', import.meta.url));
+let folder: string;
+beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'eam-merge-'))));
+afterAll(async () => rm(folder, { recursive: true, force: true }));
+
+describe('the digits', () => {
+  let adapter: string;
+  const conditions = [0.1, 0.6, 0.95];
+  const velocity = async (source: string, adapted?: string) => {
+    using model = await loadModel(source, adapted ? { adapter: await readAdapterConfig(adapted) } : {});
+    if (adapted) await model.loadAdapter(adapted);
+    const x = await normal([3, ...model.latentShape], 5n);
+    return floats(await model.native.velocity(x, Float32Array.from(conditions), await model.encode(['0', '3', '7']), false));
+  };
+  beforeAll(async () => {
+    adapter = join(folder, 'adapter');
+    using model = await loadModel('digits', { adapter: { rank: 3, alpha: 5 } });
+    await randomise(model.native, 'trainable', 0.2);
+    await model.saveAdapter(adapter);
+  });
+
+  /** The digits with their weights stored as another dtype: the package's own are float16. */
+  const stored = async (dtype: 'float32' | 'bfloat16') => {
+    const directory = join(folder, dtype);
+    await cp(shippedDirectory('digits'), directory, { recursive: true });
+    await rm(join(directory, 'model.safetensors'));
+    const tensors = await loadTensors(join(shippedDirectory('digits'), 'model.safetensors'));
+    for (const [name, tensor] of Object.entries(tensors)) tensors[name] = await tensor.to({ dtype });
+    await saveTensors(join(directory, 'model.safetensors'), tensors, { format: 'pt' });
+    return directory;
+  };
+
+  it('draw what they draw with the adapter', async () => {
+    const base = await stored('float32'), out = join(folder, 'merged');
+    const result = await eam('merge', '--model', base, '--adapter', adapter, '--out', out);
+    expect(result).toMatchObject({ code: 0, stderr: `${out}: 24 layers with 5/3 of the adapter\n` });
+    expect((await readdir(out)).sort()).toEqual((await readdir(base)).sort());
+    const together = await velocity(base, adapter);
+    expect(relativeError(await velocity(out), together)).toBeLessThan(1e-5);
+    expect(relativeError(await velocity(base), together)).toBeGreaterThan(0.01);
+  });
+
+  it('come from where the adapter was trained, and keep dtype and metadata', async () => {
+    const own = join(folder, 'own'), out = join(folder, 'half');
+    await mergeAdapter({ adapter, out: own });
+    expect(relativeError(await velocity(own), await velocity('digits', adapter))).toBeLessThan(5e-3);
+    await mergeAdapter({ model: await stored('bfloat16'), adapter, out });
+    const { entries, metadata } = await readHeader(join(out, 'model.safetensors'));
+    expect(new Set(entries.map(({ dtype }) => dtype))).toEqual(new Set(['bfloat16']));
+    expect(metadata).toEqual({ format: 'pt' });
+    expect(relativeError(await velocity(out), await velocity('digits', adapter))).toBeLessThan(0.05);
+  });
+
+  it('are refused where they cannot be merged, and nothing is left behind', async () => {
+    const out = join(folder, 'taken');
+    await writeFile(out, 'mine');
+    await expect(mergeAdapter({ adapter, out })).rejects.toThrow(/taken exists already/);
+    expect(await readFile(out, 'utf8')).toBe('mine');
+    const nowhere = join(folder, 'nowhere');
+    await expect(mergeAdapter({ adapter: join(tiny, 'lora_peft'), out: nowhere })).rejects.toThrow(/does not say which model/);
+    const other = mergeAdapter({ model: 'digits', adapter: join(tiny, 'lora_peft'), out: nowhere });
+    await expect(other).rejects.toThrow(CheckpointError);
+    await expect(other).rejects.toThrow(/the model has no transformer_blocks\.0\.attn\.add_k_proj\.weight[^]*and 15 more/);
+    expect((await readdir(folder)).filter((name) => name.startsWith('nowhere') || name.includes('.tmp-'))).toEqual([]);
+    expect(await eam('merge', '--adapter', tiny, '--out', nowhere)).toMatchObject({ code: 1, stderr: expect.stringContaining('holds no adapter') });
+  });
+});
