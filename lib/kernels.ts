@@ -104,8 +104,10 @@ export interface MatchingLossOptions {
   t: PerSample;
   /** Above ½: the variance κ = 2C − 1 of the base. It trades the target's two sources of variance and biases nothing. */
   C: number;
-  /** What was given to {@link renoise}. */
-  noise: Noise;
+  /** What was given to {@link renoise}: it is drawn again. Either this or `x`. */
+  noise?: Noise | undefined;
+  /** [B, …], x_t, what {@link renoise} gave: on a CPU, reading it costs less than drawing the noise again. */
+  x?: Tensor | undefined;
   /** w = 1 (`'velocity'`, the default) or min(2t/(1−t), cap) (`'adjoint_matching'`). */
   weighting?: 'velocity' | 'adjoint_matching' | undefined;
   /** Above 0, default 20. */

@@ -61,6 +61,22 @@ describe('matchingLoss', () => {
     expectClose([slope], [grad.reduce((sum, value, i) => sum + value * d[i]!, 0)], 1e-9);
   });
 
+  it.each(dtypes)('is the same from x_t as from the noise it was made with, %s', async (dtype) => {
+    const [velocity, x1, terminalGradient] = [await normal(dtype), await normal(dtype), await normal(dtype)];
+    for (const terminalTime of [1, 0.9]) {
+      const t = [0, 0.4, terminalTime];
+      const common = { velocity, x1, terminalGradient, t, C: 0.8, terminalTime };
+      const [drawn, read] = [await matchingLoss({ ...common, noise }), await matchingLoss({ ...common, x: await renoise({ x1, t, noise, terminalTime }) })];
+      // Halves round x_t, which the network has read as it is.
+      const tolerance = { float64: 1e-12, float32: 1e-5, float16: 5e-3, bfloat16: 4e-2 }[dtype as 'float64'];
+      expectClose([...read.perSample], [...drawn.perSample], tolerance);
+      expectClose(await numbersOf(read.grad), await numbersOf(drawn.grad), tolerance);
+    }
+    const both = { velocity, x1, terminalGradient, t: [0, 0.4, 0.9], C: 1, noise, x: x1 };
+    await expect(matchingLoss(both)).rejects.toThrow(/`x` and `noise`: give one of them/);
+    await expect(matchingLoss({ ...both, x: undefined, noise: undefined })).rejects.toThrow(/`x` and `noise`: give one of them/);
+  });
+
   it('is finite at both ends of time', async () => {
     const [velocity, x1, terminalGradient] = [await normal(), await normal(), await normal()];
     for (const terminalTime of [1, 0.9]) {

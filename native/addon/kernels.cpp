@@ -183,8 +183,8 @@ auto terminal_gradient(const Napi::CallbackInfo& info, const char* name, Mode mo
 }
 
 auto matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(info[0], name, mode, {"velocity", "x1", "terminalGradient", "t", "C", "noise", "weighting", "cap",
-                                            "terminalTime", "grad"});
+  Arguments arguments(info[0], name, mode, {"velocity", "x", "x1", "terminalGradient", "t", "C", "noise", "weighting",
+                                            "cap", "terminalTime", "grad"});
   at::Tensor velocity = arguments.tensor("velocity");
   std::vector<double> t = arguments.per_sample("t", batch_of(velocity, arguments.where("velocity")));
   ops::Matching matching;
@@ -193,10 +193,18 @@ auto matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) 
       {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
   matching.cap = arguments.number("cap", matching.cap);
   matching.terminal_time = arguments.number("terminalTime", matching.terminal_time);
+  if (arguments.has("x") == arguments.has("noise")) {
+    throw Error(ErrorKind::config, arguments.where("x") + " and `noise`: give one of them, x_t or the noise it was made with");
+  }
+  std::optional<at::Tensor> x;
+  std::optional<ops::Noise> noise;
+  if (arguments.has("x")) x = arguments.tensor("x");
+  if (arguments.has("noise")) noise = arguments.noise("noise");
   return loss_kernel(arguments,
-      [velocity, t = std::move(t), matching, x1 = arguments.tensor("x1"),
-       gradient = arguments.tensor("terminalGradient"), noise = arguments.noise("noise")](const at::Tensor& grad) {
-        return ops::matching_loss(velocity, x1, gradient, t, noise, matching, grad);
+      [velocity, t = std::move(t), matching, x, noise, x1 = arguments.tensor("x1"),
+       gradient = arguments.tensor("terminalGradient")](const at::Tensor& grad) {
+        return x ? ops::matching_loss(velocity, *x, x1, gradient, t, matching, grad)
+                 : ops::matching_loss(velocity, x1, gradient, t, *noise, matching, grad);
       });
 }
 

@@ -186,8 +186,11 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
     const at::Tensor trained =
         velocity(false, x, at::tensor(times, at::kDouble).to(x.device(), at::kFloat),
                  select(terminals.conditioning, row_samples), select(terminals.unconditional, row_samples));
-    ops::Loss loss = ops::matching_loss(trained.detach(), x1, select(terminals.gradient, row_samples), times, noise,
-                                        {options_.C, options_.weighting, options_.cap, last});
+    const at::Tensor gradient = select(terminals.gradient, row_samples);
+    const ops::Matching matching{options_.C, options_.weighting, options_.cap, last};
+    // A GPU draws numbers faster than it reads them.
+    ops::Loss loss = x.is_cuda() ? ops::matching_loss(trained.detach(), x1, gradient, times, noise, matching)
+                                 : ops::matching_loss(trained.detach(), x, x1, gradient, times, matching);
     return {trained, std::move(loss)};
   };
   const auto total = static_cast<double>(terminals.samples.size()) * static_cast<double>(renoisings);

@@ -204,6 +204,9 @@ void check_formulas() {
         report("renoise" + where, error_of(renoise(cast(y), t, noise, s), plain.x_t), 2 * p.bound);
         Loss loss = matching_loss(cast(v), cast(y), cast(g), t, noise, {0.8, Weighting::velocity, 20, s});
         report("matching loss" + where, std::abs(loss.loss / plain.loss.item<double>() - 1), 2 * p.bound);
+        Loss at_x = matching_loss(cast(v), cast(plain.x_t), cast(y), cast(g), t, {0.8, Weighting::velocity, 20, s});
+        report("matching loss at x_t" + where, std::abs(at_x.loss / plain.loss.item<double>() - 1), 2 * p.bound);
+        report("matching gradient at x_t" + where, error_of(at_x.grad, plain.grad), 4 * p.bound);
         // Inputs are rounded to the storage before the difference is taken.
         report("matching gradient" + where, error_of(loss.grad, plain.grad), 4 * p.bound);
       }
@@ -216,6 +219,8 @@ void check_formulas() {
   at::Tensor ends = at::stack({x1[0] + 0.5 * g[0] - e[0], x1[1]});
   Loss loss = matching_loss(v, x1, g, {0, 1}, {e, {}}, {0.75});
   report("target at t = 0 and t = 1", error_of(v - loss.grad * 6, ends), 1e-13);
+  loss = matching_loss(v, at::stack({e[0], x1[1]}), x1, g, {0, 1}, {0.75});
+  report("target at x_t at t = 0 and t = 1", error_of(v - loss.grad * 6, ends), 1e-13);
 
   at::set_num_threads(1);
   at::Tensor big = normal({3, 50001}, 5, at::kFloat);
@@ -291,6 +296,9 @@ void check_cuda_shape(const Precision& p, at::IntArrayRef shape, bool shift) {
     compare("matching_loss" + with, [&](at::Device d) {
       return loss_values(
           matching_loss(on(v, d), on(x, d), on(g, d), t, noise(d), {0.8, Weighting::adjoint_matching, 20, 0.9}));
+    });
+    compare("matching_loss at x_t" + with, [&](at::Device d) {
+      return loss_values(matching_loss(on(v, d), on(x, d), on(x, d), on(g, d), t, {0.8, Weighting::adjoint_matching, 20, 0.9}));
     });
     compare("matching_loss mixed" + with, [&](at::Device d) {
       return loss_values(matching_loss(on(v, d), on(x, d), on(mixed, d), t, noise(d), {0.8}));
@@ -372,6 +380,7 @@ void measure_cuda() {
     line("philox_normal", 1, [&] { philox_normal(x.sizes(), noise.philox, dtype, at::kCUDA); });
     line("renoise", 2, [&] { renoise(x, t, noise); });
     line("matching_loss", 4, [&] { matching_loss(v, x, g, t, noise, {}); });
+    line("fused, from x_t", 7, [&] { matching_loss(v, renoise(x, t, noise), x, g, t, {}); });
     line("fused step", 6, [&] {
       renoise(x, t, noise);
       matching_loss(v, x, g, t, noise, {});

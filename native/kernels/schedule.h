@@ -46,20 +46,32 @@ EAM_HD ForwardCoefficients forward_coefficients(double t, double terminal_time) 
   return {t / s, sqrt((s - t) * ((1 - s) * t + s * (1 - t))) / s};
 }
 
-// v̂ = endpoint·Y + gradient·G + noise·ε: the EAM target after x_t has been put in. The endpoint's coefficient is
-// t/t* (2Ct−1)/Q + (1−t)/(t*Q) = 1/t*, so the division by t is gone and both ends are finite. With κ* = t*²κ + δ²,
-// δ = 1 − t*, G acts with (1−t)κ*/(t*Q).
+// The EAM target v̂ = x·x_t + endpoint·Y + gradient·G, finite at both ends: x = 1/t − (1−t)/(tQ) = (2Ct−1)/Q. With
+// κ* = t*²κ + δ², δ = 1 − t*, G acts with (1−t)κ*/(t*Q).
 struct TargetCoefficients {
+  double x;
   double endpoint;
   double gradient;
-  double noise;
 };
 
 EAM_HD TargetCoefficients target_coefficients(double t, double C, double terminal_time) {
   Coefficients c = coefficients(t, C);
   double s = terminal_time;
   double kappa_at_terminal = s * s * c.kappa + (1 - s) * (1 - s);
-  return {1 / s, (1 - t) * kappa_at_terminal / (s * c.Q), c.target_x * forward_coefficients(t, terminal_time).noise};
+  return {c.target_x, c.target_x1 / s, c.target_x1 * kappa_at_terminal / s};
+}
+
+// The same after x_t has been put in: v̂ = endpoint·Y + gradient·G + noise·ε. The endpoint's coefficient is
+// t/t* (2Ct−1)/Q + (1−t)/(t*Q) = 1/t*.
+struct NoiseTargetCoefficients {
+  double endpoint;
+  double gradient;
+  double noise;
+};
+
+EAM_HD NoiseTargetCoefficients noise_target_coefficients(double t, double C, double terminal_time) {
+  TargetCoefficients c = target_coefficients(t, C, terminal_time);
+  return {1 / terminal_time, c.gradient, c.x * forward_coefficients(t, terminal_time).noise};
 }
 
 // min(2t/(1−t), cap): turns the velocity loss into Adjoint Matching's, 2/η ‖v − v̂‖².

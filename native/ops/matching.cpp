@@ -79,27 +79,49 @@ Loss regress_named(const at::Tensor& velocity, const std::vector<NamedTerm>& tar
   return result;
 }
 
-}  // namespace
-
-Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
-                   const std::vector<double>& t, const Noise& noise, const Matching& matching, const at::Tensor& grad) {
+// Times that were checked, and each one's weight.
+std::vector<double> checked(const at::Tensor& velocity, const std::vector<double>& t, const Matching& matching,
+                            std::vector<double>& weights) {
   check_floating(velocity, "velocity");
   if (!(matching.C > 0.5) || !std::isfinite(matching.C))
     throw Error(ErrorKind::config, "C: found " + describe(matching.C) + ", expected a finite number above 0.5");
   if (!(matching.cap > 0) || !std::isfinite(matching.cap))
     throw Error(ErrorKind::config, "cap: found " + describe(matching.cap) + ", expected a finite number above 0");
+  std::vector<double> times = checked_times(t, velocity.size(0), matching.terminal_time);
+  for (double time : times)
+    weights.push_back(matching.weighting == Weighting::velocity ? 1.0
+                                                                : kernels::adjoint_matching_weight(time, matching.cap));
+  return times;
+}
 
+}  // namespace
+
+Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
+                   const std::vector<double>& t, const Noise& noise, const Matching& matching, const at::Tensor& grad) {
   std::vector<double> endpoint, gradient, noise_coefficients, weights;
-  for (double time : checked_times(t, velocity.size(0), matching.terminal_time)) {
-    kernels::TargetCoefficients c = kernels::target_coefficients(time, matching.C, matching.terminal_time);
+  for (double time : checked(velocity, t, matching, weights)) {
+    kernels::NoiseTargetCoefficients c = kernels::noise_target_coefficients(time, matching.C, matching.terminal_time);
     endpoint.push_back(c.endpoint);
     gradient.push_back(c.gradient);
     noise_coefficients.push_back(c.noise);
-    weights.push_back(matching.weighting == Weighting::velocity ? 1.0
-                                                                : kernels::adjoint_matching_weight(time, matching.cap));
   }
   return regress_named(velocity, {{"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}}, &noise,
                        noise_coefficients, weights, grad);
+}
+
+Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x, const at::Tensor& x1,
+                   const at::Tensor& terminal_gradient, const std::vector<double>& t, const Matching& matching,
+                   const at::Tensor& grad) {
+  std::vector<double> position, endpoint, gradient, weights;
+  for (double time : checked(velocity, t, matching, weights)) {
+    kernels::TargetCoefficients c = kernels::target_coefficients(time, matching.C, matching.terminal_time);
+    position.push_back(c.x);
+    endpoint.push_back(c.endpoint);
+    gradient.push_back(c.gradient);
+  }
+  return regress_named(velocity,
+                       {{"x", {x, position}}, {"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}},
+                       nullptr, {}, weights, grad);
 }
 
 Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise, const at::Tensor& grad) {

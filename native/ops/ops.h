@@ -87,6 +87,11 @@ struct Loss {
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
                    const std::vector<double>& t, const Noise& noise, const Matching& matching, const at::Tensor& grad = {});
 
+// The same from x_t as renoise made it: reading it again costs less than drawing the noise again, on a CPU.
+Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x, const at::Tensor& x1,
+                   const at::Tensor& terminal_gradient, const std::vector<double>& t, const Matching& matching,
+                   const at::Tensor& grad = {});
+
 // Flow matching through the same kernel: v̂ = x1 − ε.
 Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise,
                         const at::Tensor& grad = {});
