@@ -63,6 +63,8 @@ function amount(value, unit) {
   return `${(seconds * scale).toPrecision(3)} ${name}`;
 }
 
+const faster = (ours, against) => (ours.unit.endsWith('/s') ? ours.p50 / against.p50 : against.p50 / ours.p50);
+
 /** Groups of rows that were measured in turns: one line each, our median with its spread, the others' and the ratios. */
 export function toMarkdown(rows) {
   const groups = new Map();
@@ -81,7 +83,7 @@ export function toMarkdown(rows) {
       const against = libtorch ?? pytorch;
       const floor = Math.max(copy?.p50 ?? 0, generator?.p50 ?? 0);
       lines.push([...label, `${text(ours)} (${amount(ours.p20, ours.unit)} to ${amount(ours.p80, ours.unit)})`,
-        against ? text(against) : '', against ? `${(against.p50 / ours.p50).toFixed(2)}×` : '',
+        against ? text(against) : '', against ? `${faster(ours, against).toFixed(2)}×` : '',
         copy ? text(copy) : '', generator ? text(generator) : '', floor ? `${(ours.p50 / floor).toFixed(2)}×` : '']);
     } else {
       for (const row of Object.values(group)) lines.push([...label, `${row.variant}: ${text(row)} (${amount(row.p20, row.unit)} to ${amount(row.p80, row.unit)})`, '', '', '', '', '']);
