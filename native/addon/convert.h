@@ -95,7 +95,10 @@ class Options {
   // One of a few names, each standing for a value.
   template <class Value>
   Value choice(const char* key, Value fallback, std::initializer_list<std::pair<const char*, Value>> choices) const {
-    if (!has(key)) return fallback;
+    return has(key) ? choice(key, choices) : fallback;
+  }
+  template <class Value>
+  Value choice(const char* key, std::initializer_list<std::pair<const char*, Value>> choices) const {
     const std::string name = string(key);
     std::string names;
     for (const auto& [text, value] : choices) {

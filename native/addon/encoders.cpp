@@ -144,8 +144,8 @@ class AutoencoderObject : public Napi::ObjectWrap<AutoencoderObject> {
 };
 
 nn::ClipActivation to_activation(const Options& options) {
-  return options.choice("activation", nn::ClipActivation::gelu,
-                        {{"gelu", nn::ClipActivation::gelu}, {"quick_gelu", nn::ClipActivation::quick_gelu}});
+  return options.choice<nn::ClipActivation>(
+      "activation", {{"gelu", nn::ClipActivation::gelu}, {"quick_gelu", nn::ClipActivation::quick_gelu}});
 }
 
 // What both towers' configurations say.
@@ -190,9 +190,8 @@ nn::T5EncoderConfig to_t5_config(Napi::Value value, const std::string& where) {
           .relative_buckets = options.integer("relativeBuckets"),
           .relative_max_distance = options.integer("relativeMaxDistance"),
           .layer_norm_epsilon = options.number("layerNormEpsilon"),
-          .feed_forward = options.choice(
-              "feedForward", nn::T5FeedForward::gated_gelu,
-              {{"gated-gelu", nn::T5FeedForward::gated_gelu}, {"relu", nn::T5FeedForward::relu}})};
+          .feed_forward = options.choice<nn::T5FeedForward>(
+              "feedForward", {{"gated-gelu", nn::T5FeedForward::gated_gelu}, {"relu", nn::T5FeedForward::relu}})};
 }
 
 // FUNCTION(config, tensors, dtype, device): a promise of an Object around a Network, as its Interface.

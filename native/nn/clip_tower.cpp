@@ -35,6 +35,15 @@ ClipTower::ClipTower(StoredWeights& weights, const std::string& prefix, const Cl
   }
 }
 
+namespace {
+
+at::Tensor activate(ClipActivation activation, const at::Tensor& x) {
+  if (activation == ClipActivation::gelu) return at::gelu(x);
+  return at::silu(x * 1.702) / 1.702;  // keeps one tensor for the way back, x sigmoid(1.702 x) two
+}
+
+}  // namespace
+
 at::Tensor ClipTower::run(const Layer& layer, const at::Tensor& x) const {
   const at::Tensor normed = layer.norm1.forward(x);
   const at::Tensor mixed =
@@ -42,8 +51,7 @@ at::Tensor ClipTower::run(const Layer& layer, const at::Tensor& x) const {
              heads_, {.bias = {}, .causal = causal_, .scale = {}});
   const at::Tensor h = x + layer.out.forward(mixed, false);
   const at::Tensor inner = layer.fc1.forward(layer.norm2.forward(h), false);
-  const at::Tensor active = activation_ == ClipActivation::gelu ? at::gelu(inner) : inner * at::sigmoid(inner * 1.702);
-  return h + layer.fc2.forward(active, false);
+  return h + layer.fc2.forward(activate(activation_, inner), false);
 }
 
 ClipTower::States ClipTower::forward(const at::Tensor& x) const {

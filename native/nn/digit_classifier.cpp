@@ -6,7 +6,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "ops/error.h"
+#include "nn/checks.h"
 
 namespace eam::nn {
 
@@ -21,21 +21,16 @@ std::vector<int32_t> to_int32(const at::Tensor& values) {
 
 DigitClassifier::DigitClassifier(const DigitClassifierConfig& config, uint64_t seed, at::Device device)
     : config_(config), device_(device), parameters_(seed, at::kFloat, device) {
-  const auto positive = [](const char* name, int64_t value) {
-    if (value < 1) {
-      throw Error(ErrorKind::config, std::string(name) + " is " + std::to_string(value) + ", expected at least 1");
-    }
-  };
-  positive("imageSize", config.image_size);
-  positive("channels", config.channels);
-  positive("features", config.features);
-  positive("classes", config.classes);
+  check_positive("imageSize", config.image_size);
+  check_positive("channels", config.channels);
+  check_positive("features", config.features);
+  check_positive("classes", config.classes);
   if (config.widths.empty()) throw Error(ErrorKind::config, "widths is empty, expected one width a convolution");
 
   int64_t in = config.channels, size = config.image_size;
   for (size_t i = 0; i < config.widths.size(); ++i) {
     const int64_t out = config.widths[i];
-    positive("widths", out);
+    check_positive("widths", out);
     convolutions_.push_back(layer("conv." + std::to_string(i), {out, in, 3, 3}, in * 9));
     in = out;
     size = (size + 1) / 2;

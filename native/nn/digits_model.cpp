@@ -3,9 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <sstream>
 
-#include "ops/error.h"
+#include "nn/checks.h"
 
 namespace eam::nn {
 
@@ -16,27 +15,16 @@ constexpr double layer_norm_epsilon = 1e-6;
 constexpr double label_deviation = 0.5;
 
 DigitsModelConfig validated(const DigitsModelConfig& config) {
-  const auto positive = [](const char* name, int64_t value) {
-    if (value < 1) {
-      throw Error(ErrorKind::config, std::string(name) + " is " + std::to_string(value) + ", expected at least 1");
-    }
-  };
-  const auto multiple = [](const char* name, int64_t value, const char* of, int64_t unit) {
-    if (value % unit != 0) {
-      throw Error(ErrorKind::config, std::string(name) + " is " + std::to_string(value) +
-                                         ", expected a multiple of " + of + " " + std::to_string(unit));
-    }
-  };
-  positive("imageSize", config.image_size);
-  positive("channels", config.channels);
-  positive("patchSize", config.patch_size);
-  positive("width", config.width);
-  positive("depth", config.depth);
-  positive("heads", config.heads);
-  positive("classes", config.classes);
-  multiple("imageSize", config.image_size, "patchSize", config.patch_size);
-  multiple("width", config.width, "heads", config.heads);
-  multiple("width", config.width, "the position embedding's", 4);
+  check_positive("imageSize", config.image_size);
+  check_positive("channels", config.channels);
+  check_positive("patchSize", config.patch_size);
+  check_positive("width", config.width);
+  check_positive("depth", config.depth);
+  check_positive("heads", config.heads);
+  check_positive("classes", config.classes);
+  check_multiple("imageSize", config.image_size, "patchSize", config.patch_size);
+  check_multiple("width", config.width, "heads", config.heads);
+  check_multiple("width", config.width, "the position embedding's", 4);
   if (!(config.mlp_ratio > 0) || config.mlp_ratio * static_cast<double>(config.width) < 1) {
     throw Error(ErrorKind::config, "mlpRatio is " + std::to_string(config.mlp_ratio) + ", expected above 0");
   }
@@ -62,13 +50,6 @@ at::Tensor sin_cos_positions(int64_t n, int64_t width) {
 // (1 + scale) ⊙ LayerNorm(x) + shift
 at::Tensor modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
   return at::addcmul(shift, at::layer_norm(x, {x.size(-1)}, {}, {}, layer_norm_epsilon), scale + 1);
-}
-
-template <typename... Parts>
-[[noreturn]] void shape_error(const Parts&... parts) {
-  std::ostringstream message;
-  (message << ... << parts);
-  throw Error(ErrorKind::shape, message.str());
 }
 
 }  // namespace
