@@ -33,6 +33,8 @@ describe('the published files', () => {
     expect(prebuilt.filter((name) => !packed.files.includes(name))).toEqual([]);
   });
 
+  it('say whose code they hold', () => expect(execFileSync(process.execPath, [join(root, 'scripts', 'notices.mjs'), '--check'], { encoding: 'utf8' })).toBe(''));
+
   it('are no others: no tests, no benchmarks, nothing of a build, nothing that npm would run', () => {
     const allowed = /^(dist|lib|native|cmake|configs|assets|docs|examples|prebuilds)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|THIRD_PARTY_NOTICES\.md|CMakeLists\.txt)$/;
     const forbidden = /^native\/check\/|\.gyp$|\.test\.|(^|\/)(node_modules|build|test|scripts)\/|tsbuildinfo|\.sources$/;
