@@ -79,7 +79,7 @@ class FinetuneJob {
       });
       if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
       const probe = await DriftProbe.create(this.model, {
-        prompts: cyclePrompts(config.prompts, Math.min(32, config.samples.count, this.model.sampleBatch)),
+        prompts: cyclePrompts(config.prompts, Math.min(32, config.samples.count, this.model.sampling.batch)),
         seed: BigInt(config.samples.seed),
         steps: config.samples.steps,
       });

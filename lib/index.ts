@@ -25,7 +25,7 @@ export { readProblem, type Problem } from './fidelity/problem.js';
 export type { FidelitySettings } from './fidelity/settings.js';
 export type { FidelityMeasurement, QuickMeasurement } from './fidelity/yardstick.js';
 export { finetune, type FinetuneResult } from './finetune.js';
-export type { AdapterInfo, AdapterOptions, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions } from './models/model.js';
+export type { AdapterInfo, AdapterOptions, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from './models/model.js';
 export { loadModel } from './models/registry.js';
 export type {
   NativeAlgorithm,

@@ -19,10 +19,10 @@ export interface SampleOptions {
   prompts: readonly string[];
   /** Sample i starts from noise that depends on `seed` and i alone, whatever the batches. */
   seed: bigint;
-  /** Steps of the solver, through the model's own times; default 20. */
+  /** Steps of the solver, through the model's own times; default, as for all that follows: the model's choice. */
   steps?: number | undefined;
   solver?: SolverName | undefined;
-  /** Classifier-free guidance; default 1, none. */
+  /** Classifier-free guidance; 1: none. */
   guidance?: number | undefined;
   /** What guidance leads away from, where the model knows such prompts; default: no prompt. */
   negativePrompt?: string | undefined;
@@ -30,7 +30,7 @@ export interface SampleOptions {
   weights?: 'trained' | 'pretrained' | undefined;
   /** Sample with this optimizer's averaged weights. */
   average?: NativeOptimizer | undefined;
-  /** Samples a network evaluation; default: the model's choice. */
+  /** Samples a network evaluation. */
   batch?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -49,7 +49,8 @@ export interface SampleBatch {
  * @throws ConfigError for options out of range and prompts that the model cannot follow; the signal's reason
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
-  const { prompts, seed, steps = 20, solver = 'heun', guidance = 1, weights = 'trained', average, batch = model.sampleBatch, negativePrompt } = options;
+  const { prompts, seed, weights = 'trained', average, negativePrompt } = options;
+  const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = options;
   validate(settingsSchema, { prompts, steps, batch }, 'sample options');
   await model.prepare(prompts, { negativePrompt, signal: options.signal });
   const times = model.times(steps);
@@ -114,15 +115,24 @@ export async function concatenate(tensors: readonly Tensor[]): Promise<Tensor> {
 
 /**
  * One PNG of all images side by side.
- * @param text stored as the PNG's text metadata, such as the settings the images were drawn with
+ * @param text stored as the PNG's text metadata, such as the settings the images were drawn with; what is not ASCII, as
+ *   JSON escapes it
+ * @param padding white pixels around each image
  */
 export async function encodeGrid(
   images: Tensor,
   columns: number,
   text: Readonly<Record<string, string>> = {},
+  padding = 2,
 ): Promise<Uint8Array> {
-  const grid = await binding().imageGrid(images, columns, 2);
-  return encode({ ...grid, depth: 8, text: { Software: 'eam-torch', ...text } });
+  const grid = await binding().imageGrid(images, columns, padding);
+  const ascii = Object.entries(text).map(([key, value]) => [key, escapeToAscii(value)]);
+  return encode({ ...grid, depth: 8, text: { Software: 'eam-torch', ...Object.fromEntries(ascii) } });
+}
+
+/** PNG's plain text is Latin-1. */
+function escapeToAscii(text: string): string {
+  return text.replace(/[^\x20-\x7e\n]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** `count` prompts that go through `prompts` in turn. */

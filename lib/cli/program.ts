@@ -21,7 +21,7 @@ const seedList = (text: string): number[] => {
 const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
 
 const deviceOption = () => new Option('--device <device>', 'cpu, cuda or cuda:N').default('cpu');
-const solverOption = () => new Option('--solver <name>', 'of the ODE').choices(['euler', 'heun', 'midpoint', 'dpmpp2m']).default('heun');
+const solvers = ['euler', 'heun', 'midpoint', 'dpmpp2m'];
 
 /**
  * The command line. Each command's code is loaded when the command runs, so that `doctor` and `build` work where the
@@ -62,18 +62,25 @@ export function createProgram(signal: AbortSignal): Command {
 
   program
     .command('sample')
-    .description('Draw images into one PNG, whose text metadata keeps the settings.')
+    .description('Draw images into one PNG, or one each, whose text metadata keeps the settings.')
     .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on, or digits'))
     .option('--adapter <directory>', "an adapter in PEFT's layout, such as a run's checkpoints/step-N; of a run directory, the newest")
     .option('--prompt <text>', 'what to draw; repeatable, drawn in turn', collect, [])
-    .option('--count <n>', 'how many images', positiveInteger, 16)
-    .option('--columns <n>', 'images in a row', positiveInteger)
-    .option('--steps <n>', 'steps of the ODE solver', positiveInteger, 20)
-    .addOption(solverOption())
-    .option('--guidance <g>', 'classifier-free guidance; 1: none', atLeastZero, 1)
+    .option('--prompts <file>', 'prompts, one a line or in JSON lines, after those of --prompt')
+    .option('--negative <text>', 'what guidance leads away from')
+    .option('--count <n>', 'how many images; default: one a prompt, of the digits 16', positiveInteger)
+    .option('--width <pixels>', "of the images; default: the height, or the model's", positiveInteger)
+    .option('--height <pixels>', "of the images; default: the width, or the model's", positiveInteger)
+    .option('--columns <n>', 'images in a row of one PNG', positiveInteger)
+    .option('--steps <n>', "steps of the ODE solver; default: the model's, 20 or 28", positiveInteger)
+    .addOption(new Option('--solver <name>', "of the ODE; default: the model's").choices(solvers))
+    .option('--guidance <g>', "classifier-free guidance, 1: none; default: the model's, 1 or 4.5", atLeastZero)
     .option('--seed <n>', 'of the noise', naturalNumber, 0)
+    .option('--batch <n>', "images drawn at a time; default: the model's", positiveInteger)
+    .option('--text-length <n>', 'tokens that a T5 text encoder reads; default: 256', positiveInteger)
+    .addOption(new Option('--dtype <dtype>', 'of the network').choices(['float32', 'bfloat16', 'float16']).default('float32'))
     .addOption(deviceOption())
-    .requiredOption('--out <file>', 'the PNG to write')
+    .requiredOption('--out <path>', 'the PNG to write, or a folder for a PNG each')
     .option('--quiet', 'print nothing but errors')
     .action(async (options) => {
       const { runSample } = await import('./sample.js');
@@ -96,7 +103,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--out <file>', "where to write each image's scores, a line of JSON each")
     .option('--seed <n>', 'of the noise', naturalNumber)
     .option('--steps <n>', 'steps of the ODE solver', positiveInteger)
-    .addOption(new Option('--solver <name>', 'of the ODE; default: heun').choices(['euler', 'heun', 'midpoint', 'dpmpp2m']))
+    .addOption(new Option('--solver <name>', 'of the ODE; default: heun').choices(solvers))
     .option('--guidance <g>', 'classifier-free guidance; default: 1, none', atLeastZero)
     .addOption(new Option('--device <device>', "cpu, cuda or cuda:N; default: the run's, or cpu"))
     .addOption(new Option('--dtype <dtype>', 'of the model').choices(['float32', 'bfloat16', 'float16']))

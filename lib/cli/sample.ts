@@ -1,50 +1,122 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 
 import { listCheckpoints } from '../checkpoints.js';
+import { readPrompts } from '../config/prompts.js';
 import { ConfigError, type CheckpointError } from '../errors.js';
 import { readAdapterConfig } from '../models/adapter.js';
+import type { ImageSize, Model, ModelDType } from '../models/model.js';
 import { loadModel } from '../models/registry.js';
 import type { SolverName } from '../ode-solver.js';
+import { packageVersion } from '../package.js';
 import { RunDirectory } from '../run-directory.js';
-import { cyclePrompts, encodeGrid, sampleImages } from '../sampler.js';
+import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptions } from '../sampler.js';
+import type { Tensor } from '../tensor.js';
+import { binding } from '../native/index.js';
 
 interface SampleFlags {
   model?: string;
   adapter?: string;
   prompt: string[];
-  count: number;
+  prompts?: string;
+  negative?: string;
+  count?: number;
+  width?: number;
+  height?: number;
   columns?: number;
-  steps: number;
-  solver: SolverName;
-  guidance: number;
+  steps?: number;
+  solver?: SolverName;
+  guidance?: number;
   seed: number;
+  batch?: number;
+  textLength?: number;
+  dtype: ModelDType;
   device: string;
   out: string;
   quiet?: boolean;
 }
 
 export async function runSample(flags: SampleFlags, signal: AbortSignal): Promise<void> {
-  const { prompt, count, steps, solver, guidance, seed, device, out } = flags;
-  if (prompt.length === 0) throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
-  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => {
-    if (!flags.quiet) process.stderr.write(`passed over: ${error.message}\n`);
-  });
+  const { seed, device, dtype, textLength, out, negative } = flags;
+  const note = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
+  const given = [...flags.prompt, ...(flags.prompts === undefined ? [] : readPrompts(flags.prompts))];
+  if (given.length === 0) throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
+  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
   const source = flags.model ?? adapter?.base ?? 'digits';
-  using model = await loadModel(source, { device, adapter });
+  using model = await loadModel(source, { device, dtype, adapter, size: sizeOf(flags), textLength });
   if (directory !== undefined) await model.loadAdapter(directory);
-  const images = await sampleImages(model, { prompts: cyclePrompts(prompt, count), steps, solver, guidance, seed: BigInt(seed), signal });
-  try {
-    const settings = { model: source, adapter: directory ?? null, prompts: prompt, count, steps, solver, guidance, seed };
+  const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = flags;
+  const count = flags.count ?? model.sampling.count ?? given.length;
+  const prompts = cyclePrompts(given, count);
+  await model.prepare(prompts, { negativePrompt: negative, onNote: note, signal });
+  const sampling = { prompts, negativePrompt: negative, steps, solver, guidance, seed: BigInt(seed), batch, signal };
+  const settings = {
+    version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, steps, solver, guidance, seed, dtype, count,
+  };
+  if (extname(out).toLowerCase() === '.png') {
     const columns = flags.columns ?? Math.ceil(Math.sqrt(count));
-    await mkdir(dirname(out), { recursive: true });
-    await writeFile(out, await encodeGrid(images, Math.min(columns, count), { 'eam-torch': JSON.stringify(settings) }));
+    await writeGrid(out, model, sampling, Math.min(columns, count), { ...settings, prompts: given });
+    note(out);
+  } else {
+    await writeEach(out, model, sampling, settings, note);
+  }
+}
+
+/** One side alone is that of a square. */
+function sizeOf({ width, height }: SampleFlags): ImageSize | undefined {
+  const side = width ?? height;
+  return side === undefined ? undefined : { width: width ?? side, height: height ?? side };
+}
+
+async function writeGrid(path: string, model: Model, sampling: SampleOptions, columns: number, settings: object): Promise<void> {
+  const images = await sampleImages(model, sampling);
+  try {
+    const [count, , height, width] = images.shape;
+    await mkdir(dirname(path), { recursive: true });
+    // A single image is what it is, without a frame.
+    await writeFile(path, await encodeGrid(images, columns, { 'eam-torch': JSON.stringify({ ...settings, width, height }) }, count === 1 ? 0 : 2));
   } finally {
     images.dispose();
   }
-  if (!flags.quiet) process.stderr.write(`${out}\n`);
 }
+
+/** A PNG an image, named by its number and its prompt; each is written as soon as its batch is drawn. */
+async function writeEach(
+  folder: string, model: Model, sampling: SampleOptions, settings: object, note: (line: string) => void,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const digits = String(sampling.prompts.length).length;
+  let number = 0;
+  for await (const { images, prompts } of sampleBatches(model, sampling)) {
+    try {
+      for (const [index, image] of (await rowsOf(images)).entries()) {
+        const prompt = prompts[index]!;
+        const name = [String(++number).padStart(digits, '0'), slugOf(prompt)].filter(Boolean).join('-');
+        const path = join(folder, `${name}.png`);
+        const [, , height, width] = image.shape;
+        // Sample `number` − 1 of the seed, whatever is drawn beside it.
+        const text = { 'eam-torch': JSON.stringify({ ...settings, prompt, sample: number - 1, width, height }) };
+        await writeFile(path, await encodeGrid(image, 1, text, 0));
+        image.dispose();
+        note(path);
+      }
+    } finally {
+      images.dispose();
+    }
+  }
+}
+
+/** [B, …] as B tensors [1, …] on the CPU. */
+async function rowsOf(images: Tensor): Promise<Tensor[]> {
+  const [count, ...shape] = images.shape as [number, ...number[]];
+  const data = (await images.data()) as Float32Array;
+  const length = data.length / count;
+  return Array.from({ length: count }, (_, row) => binding().Tensor.from(data.slice(row * length, (row + 1) * length), [1, ...shape]));
+}
+
+const slugOf = (prompt: string): string =>
+  prompt.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(0, 40).replace(/^-+|-+$/g, '');
 
 /** An adapter's own directory, or the newest whole checkpoint of a run's. @throws CheckpointError if all are damaged */
 export async function adapterDirectory(path: string, onRejected: (error: CheckpointError) => void): Promise<string> {

@@ -195,7 +195,7 @@ class ComparedRun {
     const { bench, steps } = this;
     const { observer, config, signal } = bench;
     const probe = await DriftProbe.create(this.model, {
-      prompts: cyclePrompts(config.prompts, Math.min(32, this.model.sampleBatch)),
+      prompts: cyclePrompts(config.prompts, Math.min(32, this.model.sampling.batch)),
       seed: BigInt(config.tracking.seed),
       steps: config.tracking.steps,
     });

@@ -29,7 +29,7 @@ const defaultTargets = ['attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2'];
 
 class DigitsModel implements Model {
   readonly name = 'digits';
-  readonly sampleBatch = 128;
+  readonly sampling = { steps: 20, solver: 'heun', guidance: 1, batch: 128, count: 16 } as const;
   readonly timeShift = 1;
   readonly latentShape: readonly number[];
   #native: NativeFlowModel | undefined;

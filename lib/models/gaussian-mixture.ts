@@ -19,7 +19,7 @@ export class GaussianMixtureModel implements Model {
   readonly name = 'gaussian-mixture';
   readonly source = 'gaussian-mixture';
   readonly adapter = undefined;
-  readonly sampleBatch = 128;
+  readonly sampling = { steps: 20, solver: 'heun', guidance: 1, batch: 128 } as const;
   readonly timeShift = 1;
   readonly latentShape: readonly number[];
   #native: NativeFlowModel | undefined;

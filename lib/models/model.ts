@@ -1,4 +1,5 @@
 import type { DType, NativeFlowModel } from '../native/binding.js';
+import type { SolverName } from '../ode-solver.js';
 import type { Tensor } from '../tensor.js';
 
 /** Floating-point types that networks compute in. */
@@ -46,6 +47,19 @@ export interface PrepareOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Of {@link Model.sampling}. */
+export interface SamplingDefaults {
+  /** Steps of the solver. */
+  steps: number;
+  solver: SolverName;
+  /** Classifier-free guidance; 1: none. */
+  guidance: number;
+  /** Samples a network evaluation: what should fit in memory. */
+  batch: number;
+  /** Images in all; left out: one a prompt. */
+  count?: number | undefined;
+}
+
 /** A LoRA adapter as a model carries it. */
 export interface AdapterInfo {
   rank: number;
@@ -64,8 +78,8 @@ export interface Model {
   /** Shape of one latent, without the batch. */
   readonly latentShape: readonly number[];
   readonly adapter: AdapterInfo | undefined;
-  /** Samples a network evaluation where nobody says how many: what should fit in memory. */
-  readonly sampleBatch: number;
+  /** How it is sampled where nobody says otherwise. */
+  readonly sampling: SamplingDefaults;
   /** s of t ↦ t / (t + s (1 − t)), which carries even times to those that suit the resolution; 1: left even. */
   readonly timeShift: number;
   /** @throws DisposedError after `dispose()` */

@@ -7,7 +7,7 @@ import { cacheDirectory } from '../../native/libtorch.js';
 import { disposeAll } from '../../safetensors.js';
 import type { Tensor } from '../../tensor.js';
 import { readAdapter, writeAdapter } from '../adapter.js';
-import type { AdapterInfo, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions } from '../model.js';
+import type { AdapterInfo, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings } from './embeddings.js';
 import { schedulerTimes } from './scheduler.js';
@@ -30,7 +30,7 @@ class Sd3Model implements Model {
   readonly name = 'stable-diffusion-3';
   readonly timeShift: number;
   readonly latentShape: readonly number[];
-  readonly sampleBatch: number;
+  readonly sampling: SamplingDefaults;
   #native: NativeFlowModel | undefined;
 
   constructor(
@@ -46,7 +46,8 @@ class Sd3Model implements Model {
     this.#native = native;
     this.timeShift = directory.scheduler.shift;
     this.latentShape = latentShapeOf(directory, size);
-    this.sampleBatch = sampleBatchOf(size.width * size.height);
+    // Steps and solver are those of diffusers' pipeline, the guidance is what Stable Diffusion 3.5 Medium was published with.
+    this.sampling = { steps: 28, solver: 'euler', guidance: 4.5, batch: sampleBatchOf(size.width * size.height) };
   }
 
   get native(): NativeFlowModel {
