@@ -33,6 +33,7 @@ export interface LoadModelOptions {
   embeddingCache?: string | undefined;
 }
 
+/** Of images, in pixels. */
 export interface ImageSize {
   width: number;
   height: number;
