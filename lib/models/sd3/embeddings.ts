@@ -39,7 +39,7 @@ export class Embeddings {
 
   /** Sees to it that these prompts' embeddings are there. @throws the signal's reason */
   prepare(prompts: readonly string[], { onNote = () => undefined, signal }: PrepareOptions = {}): Promise<void> {
-    const run = this.#queue.then(async () => {
+    return this.#enqueue(async () => {
       const distinct = [...new Set(prompts)];
       const missing: string[] = [];
       for (const prompt of distinct) if (!(await this.#isKnown(prompt))) missing.push(prompt);
@@ -49,8 +49,6 @@ export class Embeddings {
       }
       await this.#tellTruncated(distinct, onNote);
     });
-    this.#queue = run.catch(() => undefined);
-    return run;
   }
 
   /** [B, L, D] and [B, P] for these prompts. */
@@ -111,10 +109,16 @@ export class Embeddings {
       this.#remember(prompt, known);
       return known;
     }
-    // Its file was damaged, or removed since it was seen.
+    // What its file holds is damaged, which its header does not tell, or it was removed since it was seen.
     this.#stored.delete(prompt);
-    await this.prepare([prompt]);
-    return this.#get(prompt);
+    await this.#enqueue(() => this.#compute([prompt], () => undefined, undefined));
+    return this.#memory.get(prompt)!;
+  }
+
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    const run = this.#queue.then(work);
+    this.#queue = run.catch(() => undefined);
+    return run;
   }
 
   #remember(prompt: string, embedding: PromptEmbedding): void {

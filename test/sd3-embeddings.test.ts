@@ -1,0 +1,138 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { readSd3Directory } from '../lib/models/sd3/directory.js';
+import { Embeddings } from '../lib/models/sd3/embeddings.js';
+import { TextEncoders } from '../lib/models/sd3/text.js';
+import { binding } from '../lib/native/index.js';
+import { disposeAll, readHeader, readTensors } from '../lib/safetensors.js';
+import type { Tensor } from '../lib/tensor.js';
+import { Sd3Copy, tinySd3 } from './helpers/sd3.js';
+
+const goldens = await readTensors(join(tinySd3, 'goldens.safetensors'));
+const { metadata } = await readHeader(join(tinySd3, 'goldens.safetensors'));
+const prompts = JSON.parse(metadata['prompts']!) as string[];
+const textLength = Number(metadata['t5_max_length']);
+const options = { dtype: 'float32', device: 'cpu', textLength } as const;
+const directory = await readSd3Directory(tinySd3);
+
+let cache: string;
+beforeEach(() => {
+  vi.restoreAllMocks();
+  cache = join(mkdtempSync(join(tmpdir(), 'eam-embeddings-')), 'cache');
+});
+const files = () => readdirSync(cache).sort().map((name) => join(cache, name));
+
+/** Counts how often the encoders are loaded and freed. */
+function watchEncoders() {
+  const loaded = vi.spyOn(TextEncoders, 'load');
+  const freed = vi.spyOn(TextEncoders.prototype, 'dispose');
+  return { counts: () => [loaded.mock.calls.length, freed.mock.calls.length] };
+}
+
+describe('embeddings of prompts', () => {
+  it("are diffusers': CLIP's states side by side, then T5's, and the features", async () => {
+    const [states, pooled] = (await new Embeddings(directory, options, cache).rows(prompts)) as [Tensor, Tensor];
+    for (const [computed, name] of [[states, 'prompt_embeds'], [pooled, 'pooled_prompt_embeds']] as const) {
+      expect(computed.shape).toEqual(goldens[name]!.shape);
+      const { largest, scale } = await binding().largestDifference(computed, goldens[name]!);
+      expect(largest / scale).toBeLessThan(1e-5);
+    }
+  });
+
+  it('are computed once, kept on disk, and their encoders freed', async () => {
+    const { counts } = watchEncoders();
+    const first = new Embeddings(directory, options, cache);
+    await first.prepare([...prompts, ...prompts]);
+    expect(counts()).toEqual([1, 1]);
+    expect(files()).toHaveLength(prompts.length);
+    const computed = await first.rows(prompts);
+    const again = await new Embeddings(directory, options, cache).rows([...prompts].reverse());
+    expect(counts()).toEqual([1, 1]);
+    const length = computed[0]!.dataSync().length / prompts.length;
+    expect(again[0]!.dataSync().slice(0, length)).toEqual(computed[0]!.dataSync().slice(-length));
+    disposeAll([...computed, ...again]);
+  });
+
+  it.each([
+    ['cut short', (path: string) => truncateSync(path, 1000)],
+    ['empty', (path: string) => writeFileSync(path, '')],
+    ['changed in a byte', (path: string) => {
+      const bytes = readFileSync(path);
+      bytes[bytes.length - 5]! ^= 1;
+      writeFileSync(path, bytes);
+    }],
+    ['of another prompt', (path: string) => writeFileSync(path, readFileSync(path).toString('latin1').replace('"prompt":"a photo', '"prompt":"a phone'), 'latin1')],
+  ])('are computed again where a file is %s', async (_, damage) => {
+    const one = [prompts[0]!];
+    const [states] = await new Embeddings(directory, options, cache).rows(one);
+    damage(files()[0]!);
+    const { counts } = watchEncoders();
+    const [repaired] = await new Embeddings(directory, options, cache).rows(one);
+    expect(repaired!.dataSync()).toEqual(states!.dataSync());
+    expect(counts()).toEqual([1, 1]);
+    // The file is whole again.
+    await new Embeddings(directory, options, cache).rows(one);
+    expect(counts()).toEqual([1, 1]);
+  });
+
+  it('of other encoders, lengths or dtypes are others', async () => {
+    const one = [prompts[0]!];
+    await new Embeddings(directory, options, cache).prepare(one);
+    await new Embeddings(directory, { ...options, textLength: 32 }, cache).prepare(one);
+    await new Embeddings(directory, { ...options, dtype: 'bfloat16' }, cache).prepare(one);
+    const copy = new Sd3Copy();
+    copy.write('text_encoder/model.safetensors', readFileSync(join(tinySd3, 'text_encoder/model.safetensors')));
+    await new Embeddings(await readSd3Directory(copy.path), options, cache).prepare(one);
+    expect(files()).toHaveLength(4);
+  });
+
+  it('stay in memory where they cannot be written, and one note says so', async () => {
+    writeFileSync(cache, 'a file where the folder should be');
+    const notes: string[] = [];
+    const embeddings = new Embeddings(directory, options, cache);
+    const { counts } = watchEncoders();
+    await embeddings.prepare(prompts, { onNote: (line) => notes.push(line) });
+    expect(notes.filter((line) => line.startsWith('text embeddings stay in memory: '))).toHaveLength(1);
+    await embeddings.rows(prompts);
+    expect(counts()).toEqual([1, 1]);
+  });
+
+  it('tell how many prompts were cut, also of those that were known', async () => {
+    const told = async () => {
+      const notes: string[] = [];
+      await new Embeddings(directory, { ...options, textLength: 12 }, cache).prepare(prompts, { onNote: (line) => notes.push(line) });
+      return notes.filter((line) => line.includes('longer'));
+    };
+    const expected = [
+      '1 of 4 prompts are longer than the 77 tokens that CLIP reads: the rest of them is left out there',
+      '3 of 4 prompts are longer than the 12 tokens that T5 reads: the rest of them is left out there',
+    ];
+    expect(await told()).toEqual(expected);
+    expect(await told()).toEqual(expected);
+  });
+
+  it("have zeros in T5's place without T5, as diffusers has", async () => {
+    const copy = new Sd3Copy().set('model_index.json', { text_encoder_3: [null, null], tokenizer_3: [null, null] }).remove('text_encoder_3').remove('tokenizer_3');
+    const [states] = await new Embeddings(await readSd3Directory(copy.path), options, cache).rows([prompts[0]!]);
+    expect(states!.shape).toEqual([1, 77 + textLength, 32]);
+    const [own, golden] = [states!.dataSync() as Float32Array, goldens['prompt_embeds']!.dataSync() as Float32Array];
+    expect(own.slice(77 * 32).every((value) => value === 0)).toBe(true);
+    expect(own.slice(0, 32).every((value, index) => Math.abs(value - golden[index]!) < 1e-4)).toBe(true);
+  });
+
+  it('stop when asked to', async () => {
+    const reason = new Error('enough');
+    await expect(new Embeddings(directory, options, cache).prepare(prompts, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(existsSync(cache)).toBe(false);
+  });
+
+  it('of a misshapen key are refused by its name', async () => {
+    const copy = new Sd3Copy().set('text_encoder_3/config.json', { d_ff: 56 });
+    const refused = new Embeddings(await readSd3Directory(copy.path), options, cache).prepare(prompts);
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringContaining('DenseReluDense.wi_0.weight') as string });
+  });
+});
