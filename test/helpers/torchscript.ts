@@ -1,20 +1,22 @@
 // TorchScript files from their source text, without Python: what torch.jit.save writes for a module without weights.
 import { writeFileSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
+import { crc32, deflateRawSync } from 'node:zlib';
 
-/** Zip archives hold each record as it is. */
-export function zip(records: Readonly<Record<string, string | Uint8Array>>): Buffer {
+/** Zip archives hold each record as it is, or compressed. */
+export function zip(records: Readonly<Record<string, string | Uint8Array>>, compressed = false): Buffer {
   const local: Buffer[] = [];
   const central: Buffer[] = [];
   let offset = 0;
   for (const [name, content] of Object.entries(records)) {
-    const data = Buffer.from(content as Uint8Array);
+    const plain = Buffer.from(content as Uint8Array);
+    const data = compressed ? deflateRawSync(plain) : plain;
     const common = Buffer.alloc(26);
     common.writeUInt16LE(20, 0); // the version needed
+    common.writeUInt16LE(compressed ? 8 : 0, 4);
     common.writeUInt16LE(0x21, 8); // 1980-01-01
-    common.writeUInt32LE(crc32(data), 10);
+    common.writeUInt32LE(crc32(plain), 10);
     common.writeUInt32LE(data.length, 14);
-    common.writeUInt32LE(data.length, 18);
+    common.writeUInt32LE(plain.length, 18);
     common.writeUInt16LE(name.length, 22);
     const entry = Buffer.alloc(16);
     entry.writeUInt32LE(offset, 12);
