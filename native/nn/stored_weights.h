@@ -31,6 +31,11 @@ class StoredWeights {
   // Leaves out a tensor that is no weight, such as a stored range of positions.
   void ignore(const std::string& name) { stored_.erase(name); }
 
+  // Leaves out the parts of a file that the network does not use, by how their names begin.
+  void ignore_prefix(const std::string& prefix) {
+    std::erase_if(stored_, [&](const auto& entry) { return entry.first.starts_with(prefix); });
+  }
+
   // Error(checkpoint) with every tensor that was missing, misshapen, or left over.
   void finish() const;
 
