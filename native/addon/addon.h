@@ -17,6 +17,7 @@ void define_images(Napi::Env env, Napi::Object exports);
 void define_torchscript(Napi::Env env, Napi::Object exports);
 void define_encoders(Napi::Env env, Napi::Object exports);
 void define_fidelity(Napi::Env env, Napi::Object exports);
+void define_published_rewards(Napi::Env env, Napi::Object exports);
 void define_tensor_file(Napi::Env env, Napi::Object exports);
 void define_tools(Napi::Env env, Napi::Object exports);
 
