@@ -136,12 +136,14 @@ describe('autoencoders of other shapes', () => {
 describe('what an autoencoder refuses', () => {
   it('lists tensors that are missing, misshapen or not known', async () => {
     const { 'decoder.conv_in.bias': _, ...rest } = weights;
-    const wrong = { ...rest, 'encoder.conv_in.weight': waves([8, 3, 1, 1], 0, 1), 'quant_conv.weight': waves([8, 8, 1, 1], 0, 1) };
+    const bias = Tensor.from(new Int32Array(8), [8]);
+    const wrong = { ...rest, 'encoder.conv_in.bias': bias, 'encoder.conv_in.weight': waves([8, 3, 1, 1], 0, 1), 'quant_conv.weight': waves([8, 8, 1, 1], 0, 1) };
     const error = await failure(load(sd35, wrong));
     expect(error).toBeInstanceOf(CheckpointError);
-    expect(error.message).toMatch(/3 tensors do not fit the autoencoder/);
+    expect(error.message).toMatch(/4 tensors do not fit the autoencoder/);
     expect(error.message).toMatch(/missing: decoder\.conv_in\.bias \[16\]/);
     expect(error.message).toMatch(/encoder\.conv_in\.weight has shape \[8, 3, 1, 1\], expected \[8, 3, 3, 3\]/);
+    expect(error.message).toMatch(/encoder\.conv_in\.bias is Int, expected a floating-point type/);
     expect(error.message).toMatch(/not known here: quant_conv\.weight/);
   });
 

@@ -27,11 +27,13 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, s
     problem << "missing: " << name << " " << shape;
   } else if (found->second.sizes() != shape) {
     problem << name << " has shape " << found->second.sizes() << ", expected " << shape;
+  } else if (!found->second.is_floating_point()) {
+    problem << name << " is " << found->second.scalar_type() << ", expected a floating-point type";
   }
   at::Tensor value;
   if (problem.str().empty()) {
     const at::Tensor& stored = found->second;
-    value = stored.to(device_, dtype && stored.is_floating_point() ? *dtype : stored.scalar_type());
+    value = stored.to(device_, dtype.value_or(stored.scalar_type()));
   } else {
     problems_.push_back(problem.str());
     // One number for all of it: a network of which much is missing needs no memory.

@@ -15,11 +15,12 @@ namespace eam::nn {
 // CPU, where the dtype is the stored one, it stays the memory map that it was.
 class StoredWeights {
  public:
-  // what: names the network in messages, such as "transformer". dtype: of floating-point tensors; none: as stored.
+  // what: names the network in messages, such as "transformer". dtype: none: as stored.
   StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype, at::Device device);
 
-  // The tensor of this name. Where it is missing or of another shape that is noted for finish(), which reports all of
-  // them together, and zeros stand in for it. dtype: another than the network's, for a tensor that needs it.
+  // The tensor of this name. Where it is missing, of another shape or of integers that is noted for finish(), which
+  // reports all of them together, and zeros stand in for it. dtype: another than the network's, for a tensor that
+  // needs it.
   at::Tensor take(const std::string& name, at::IntArrayRef shape) { return take(name, shape, dtype_); }
   at::Tensor take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype);
 
