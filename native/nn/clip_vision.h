@@ -19,8 +19,8 @@ class ClipVision {
   // Takes its own tensors; the caller takes the rest and then calls weights.finish().
   ClipVision(StoredWeights& weights, const ClipVisionConfig& config);
 
-  // Normalised pixels [B, 3, image_size, image_size] to the projected feature [B, projection], of the weights' dtype and
-  // not of unit length; differentiable with respect to the pixels. Error(shape) for pixels that do not fit.
+  // Normalised pixels [B, 3, image_size, image_size] to the projected feature [B, projection], of the weights' dtype
+  // and not of unit length; differentiable with respect to the pixels. Error(shape) for pixels that do not fit.
   at::Tensor forward(const at::Tensor& pixels) const;
 
   const ClipVisionConfig& config() const { return config_; }
