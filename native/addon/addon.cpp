@@ -72,6 +72,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define_kernels(env, exports);
   define_ode_solver(env, exports);
   define_models(env, exports);
+  define_sd3(env, exports);
   define_optimizer(env, exports);
   define_algorithms(env, exports);
   define_images(env, exports);

@@ -11,6 +11,7 @@ void define_dlpack(Napi::Env env, Napi::Object exports);
 void define_kernels(Napi::Env env, Napi::Object exports);
 void define_ode_solver(Napi::Env env, Napi::Object exports);
 void define_models(Napi::Env env, Napi::Object exports);
+void define_sd3(Napi::Env env, Napi::Object exports);
 void define_optimizer(Napi::Env env, Napi::Object exports);
 void define_algorithms(Napi::Env env, Napi::Object exports);
 void define_images(Napi::Env env, Napi::Object exports);

@@ -8,6 +8,7 @@
 #include "addon/addon.h"
 #include "addon/convert.h"
 #include "addon/instance.h"
+#include "algorithms/velocity_gradients.h"
 #include "nn/digits_model.h"
 #include "ops/named_tensors.h"
 
@@ -19,20 +20,6 @@ constexpr napi_type_tag classifier_tag = {0x1d7e93c4ab5048f6, 0xb2640f8d71ce5a39
 
 bool has_tag(Napi::Value value, const napi_type_tag& tag) {
   return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag);
-}
-
-at::ScalarType to_model_dtype(Napi::Value value, const std::string& where) {
-  const at::ScalarType dtype = dtype_of(to_string(value, where), where);
-  if (at::isFloatingType(dtype)) return dtype;
-  throw Error(ErrorKind::config,
-              where + " must be a floating-point dtype, got '" + std::string(dtype_name(dtype)) + "'");
-}
-
-std::optional<nn::LoraConfig> to_lora(Napi::Value value, const char* function) {
-  if (value.IsUndefined()) return std::nullopt;
-  const Options options(value, function, {"rank", "alpha", "targets", "seed"});
-  return nn::LoraConfig{options.integer("rank"), options.number("alpha"),
-                        to_strings(options.get("targets"), options.where("targets")), options.uint64("seed")};
 }
 
 // new DigitsModel(config, seed, lora, dtype, device): a function that returns the object, so that every architecture
@@ -58,6 +45,20 @@ Napi::Value digits_model(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
+at::ScalarType to_model_dtype(Napi::Value value, const std::string& where) {
+  const at::ScalarType dtype = dtype_of(to_string(value, where), where);
+  if (at::isFloatingType(dtype)) return dtype;
+  throw Error(ErrorKind::config,
+              where + " must be a floating-point dtype, got '" + std::string(dtype_name(dtype)) + "'");
+}
+
+std::optional<nn::LoraConfig> to_lora(Napi::Value value, const char* function) {
+  if (value.IsUndefined()) return std::nullopt;
+  const Options options(value, function, {"rank", "alpha", "targets", "seed"});
+  return nn::LoraConfig{options.integer("rank"), options.number("alpha"),
+                        to_strings(options.get("targets"), options.where("targets")), options.uint64("seed")};
+}
+
 std::shared_ptr<FlowModel> to_flow_model(Napi::Value value, const std::string& where) {
   if (!has_tag(value, flow_model_tag)) {
     throw Error(ErrorKind::config, where + " must be a model, got " + describe(value));
@@ -79,6 +80,7 @@ void FlowModelObject::define(Napi::Env env) {
                    InstanceMethod<&FlowModelObject::trainable>("trainable"),
                    InstanceMethod<&FlowModelObject::load>("load"),
                    InstanceMethod<&FlowModelObject::velocity>("velocity"),
+                   InstanceMethod<&FlowModelObject::gradients>("gradients"),
                    InstanceMethod<&FlowModelObject::images>("images")}));
 }
 
@@ -144,6 +146,28 @@ Napi::Value FlowModelObject::velocity(const Napi::CallbackInfo& info) {
                             : model->velocity(x, times, conditioning);
         },
         [](Napi::Env env, at::Tensor velocity) { return wrap_tensor(env, std::move(velocity)); });
+  });
+}
+
+// gradients(x, t, conditioning, upstream, names)
+Napi::Value FlowModelObject::gradients(const Napi::CallbackInfo& info) {
+  return guarded_promise(info.Env(), [&]() -> Napi::Value {
+    const at::Tensor x = to_tensor(info[0], "gradients: `x`");
+    const std::vector<double> t = to_per_sample(info[1], x.dim() > 0 ? x.size(0) : 0, "gradients: `t`");
+    return instance(info.Env()).executor.submit(
+        info.Env(),
+        [model = model_, x, t, conditioning = to_tensors(info[2], "gradients: `conditioning`"),
+         upstream = to_tensor(info[3], "gradients: `upstream`"), names = to_strings(info[4], "gradients: `names`")] {
+          const at::Tensor times = at::tensor(t, at::kDouble).to(x.device(), at::kFloat);
+          return named("gradients", [&] { return velocity_gradients(*model, x, times, conditioning, upstream, names); });
+        },
+        [](Napi::Env env, VelocityGradients found) {
+          Napi::Object result = Napi::Object::New(env);
+          result.Set("velocity", wrap_tensor(env, std::move(found.velocity)));
+          result.Set("x", wrap_tensor(env, std::move(found.x)));
+          result.Set("tensors", from_named_tensors(env, found.tensors));
+          return result;
+        });
   });
 }
 

@@ -3,9 +3,11 @@
 #include <napi.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "nn/digit_classifier.h"
+#include "nn/lora.h"
 #include "ops/flow_model.h"
 
 namespace eam::addon {
@@ -26,6 +28,7 @@ class FlowModelObject : public Napi::ObjectWrap<FlowModelObject> {
   Napi::Value trainable(const Napi::CallbackInfo& info);
   Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value velocity(const Napi::CallbackInfo& info);
+  Napi::Value gradients(const Napi::CallbackInfo& info);
   Napi::Value images(const Napi::CallbackInfo& info);
 
   std::shared_ptr<FlowModel> model_;
@@ -47,6 +50,10 @@ class ClassifierObject : public Napi::ObjectWrap<ClassifierObject> {
 
   std::shared_ptr<nn::DigitClassifier> classifier_;
 };
+
+// What every factory of models takes: a floating-point dtype, and undefined or the options of an adapter.
+at::ScalarType to_model_dtype(Napi::Value value, const std::string& where);
+std::optional<nn::LoraConfig> to_lora(Napi::Value value, const char* function);
 
 // The network of a NativeFlowModel argument; Error(config) for anything else.
 std::shared_ptr<FlowModel> to_flow_model(Napi::Value value, const std::string& where);

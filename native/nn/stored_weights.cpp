@@ -32,8 +32,8 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, s
   }
   at::Tensor value;
   if (problem.str().empty()) {
-    const at::Tensor& stored = found->second;
-    value = stored.to(device_, dtype.value_or(stored.scalar_type()));
+    // Detached: training the network must not make its caller's tensors require gradients.
+    value = found->second.detach().to(device_, dtype.value_or(found->second.scalar_type()));
   } else {
     problems_.push_back(problem.str());
     // One number for all of it: a network of which much is missing needs no memory.
