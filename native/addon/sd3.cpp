@@ -2,6 +2,7 @@
 
 #include "addon/addon.h"
 #include "addon/convert.h"
+#include "addon/encoders.h"
 #include "addon/instance.h"
 #include "addon/models.h"
 #include "nn/sd3_model.h"
@@ -36,19 +37,19 @@ Napi::Value load_sd3_model(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     const Options options(info[0], "loadSd3Model",
                           {"config", "tensors", "autoencoder", "lora", "dtype", "device", "checkpointing"});
-    std::optional<at::ScalarType> dtype;
-    if (options.has("dtype")) dtype = to_model_dtype(options.get("dtype"), options.where("dtype"));
+    std::shared_ptr<const nn::Autoencoder> autoencoder;
     if (options.has("autoencoder")) {
-      throw Error(ErrorKind::config, options.where("autoencoder") + " is no autoencoder");
+      autoencoder = to_autoencoder(options.get("autoencoder"), options.where("autoencoder"));
     }
     return instance(info.Env()).executor.submit(
         info.Env(),
         [config = to_config(options.get("config")),
          tensors = to_named_tensors(options.get("tensors"), options.where("tensors")),
-         lora = to_lora(options.get("lora"), "loadSd3Model: `lora`"), dtype,
+         autoencoder, lora = to_lora(options.get("lora"), "loadSd3Model: `lora`"),
+         dtype = to_stored_dtype(options.get("dtype"), options.where("dtype")),
          device = device_of(options.string("device"), options.where("device")),
          checkpointing = options.boolean("checkpointing")]() mutable -> std::shared_ptr<FlowModel> {
-          return std::make_shared<nn::Sd3Model>(config, std::move(tensors), nullptr, lora, dtype, device,
+          return std::make_shared<nn::Sd3Model>(config, std::move(tensors), autoencoder, lora, dtype, device,
                                                 checkpointing);
         },
         [](Napi::Env env, std::shared_ptr<FlowModel> model) { return FlowModelObject::wrap(env, std::move(model)); });

@@ -94,7 +94,9 @@ std::vector<at::Tensor> Sd3Block::forward(const at::Tensor& image, const at::Ten
   const at::Tensor mixed =
       attend(at::cat({i.query, t.query}, 1), at::cat({i.key, t.key}, 1), at::cat({i.value, t.value}, 1), heads_);
 
-  at::Tensor h = at::addcmul(image, m[2], image_out_.forward(mixed.narrow(1, 0, patches), adapted));
+  // Contiguous, a linear layer is one product with its bias; else LibTorch may take one a sample and add the bias after.
+  const at::Tensor image_mixed = mixed.narrow(1, 0, patches).contiguous();
+  at::Tensor h = at::addcmul(image, m[2], image_out_.forward(image_mixed, adapted));
   if (dual_) {
     const AttentionInputs own = dual_in_->forward(modulate(normed, m[6], m[7]), adapted);
     h = at::addcmul(h, m[8], dual_out_->forward(attend(own.query, own.key, own.value, heads_), adapted));
@@ -102,8 +104,8 @@ std::vector<at::Tensor> Sd3Block::forward(const at::Tensor& image, const at::Ten
   h = at::addcmul(h, m[5], feed_forward_.forward(modulate(layer_norm(h), m[3], m[4]), adapted));
   if (last_) return {h};
 
-  at::Tensor g = at::addcmul(
-      context, c[2], context_out_->forward(mixed.narrow(1, patches, mixed.size(1) - patches), adapted));
+  const at::Tensor context_mixed = mixed.narrow(1, patches, context.size(1)).contiguous();
+  at::Tensor g = at::addcmul(context, c[2], context_out_->forward(context_mixed, adapted));
   g = at::addcmul(g, c[5], context_feed_forward_->forward(modulate(layer_norm(g), c[3], c[4]), adapted));
   return {h, g};
 }

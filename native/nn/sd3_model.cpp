@@ -19,20 +19,15 @@ at::ScalarType dtype_of(const NamedTensors& tensors) {
 
 }  // namespace
 
-Sd3Model::Sd3Model(const Sd3TransformerConfig& config, NamedTensors tensors, std::shared_ptr<const Autoencoder> autoencoder,
-                   const std::optional<LoraConfig>& lora, std::optional<at::ScalarType> dtype, at::Device device,
-                   bool checkpointing)
-    : Sd3Model(config, dtype ? *dtype : dtype_of(tensors), std::move(tensors), std::move(autoencoder), lora, device,
-               checkpointing) {}
-
-Sd3Model::Sd3Model(const Sd3TransformerConfig& config, at::ScalarType dtype, NamedTensors tensors,
-                   std::shared_ptr<const Autoencoder> autoencoder, const std::optional<LoraConfig>& lora, at::Device device, bool checkpointing)
+Sd3Model::Sd3Model(const Sd3TransformerConfig& config, NamedTensors tensors,
+                   std::shared_ptr<const Autoencoder> autoencoder, const std::optional<LoraConfig>& lora,
+                   std::optional<at::ScalarType> dtype, at::Device device, bool checkpointing)
     : config_(config),
-      dtype_(dtype),
+      dtype_(dtype ? *dtype : dtype_of(tensors)),
       device_(device),
       adapted_(lora.has_value()),
       autoencoder_(std::move(autoencoder)),
-      transformer_(config, StoredWeights("transformer", std::move(tensors), dtype, device), lora, checkpointing) {}
+      transformer_(config, StoredWeights("transformer", std::move(tensors), dtype_, device), lora, checkpointing) {}
 
 at::Tensor Sd3Model::velocity(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) {
   return run(x, t, conditioning, true);

@@ -16,9 +16,9 @@ namespace eam::nn {
 // whatever the dtype of the network.
 class Sd3Model final : public FlowModel {
  public:
-  // tensors: of the published transformer, by name. dtype: none for that of the tensors. autoencoder: may be null where
-  // no images are asked for. Error(config) for an impossible configuration or adapter, Error(checkpoint) for tensors that
-  // do not fit.
+  // tensors: of the published transformer, by name. dtype: of the network; none: of the tensors. autoencoder: null where
+  // no images are asked for. Error(config) for an impossible configuration or adapter, Error(checkpoint) for tensors
+  // that do not fit.
   Sd3Model(const Sd3TransformerConfig& config, NamedTensors tensors, std::shared_ptr<const Autoencoder> autoencoder,
            const std::optional<LoraConfig>& lora, std::optional<at::ScalarType> dtype, at::Device device,
            bool checkpointing);
@@ -31,9 +31,6 @@ class Sd3Model final : public FlowModel {
   bool pretrained_is_frozen() const override { return adapted_; }
 
  private:
-  Sd3Model(const Sd3TransformerConfig& config, at::ScalarType dtype, NamedTensors tensors, std::shared_ptr<const Autoencoder> autoencoder,
-           const std::optional<LoraConfig>& lora, at::Device device, bool checkpointing);
-
   at::Tensor run(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning, bool adapted) const;
   void check(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) const;
 

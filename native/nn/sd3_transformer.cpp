@@ -86,7 +86,7 @@ Sd3Transformer::Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights
   weights.finish();
   weights_ = weights.taken();
 
-  // Rounded as the network was trained, in float32 at every step.
+  // In float32 at every step, as when the network was trained.
   frequencies_ = at::arange(frequency_channels / 2, at::kFloat)
                      .mul(-std::log(1e4))
                      .div(frequency_channels / 2)
