@@ -1,15 +1,18 @@
 // Stable Diffusion 3's transformer against diffusers' numbers, against itself in other precisions and with activations
 // computed twice, and against input that does not fit.
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError, ShapeError } from '../lib/errors.js';
+import { autoencoderSchema, toAutoencoderConfig } from '../lib/models/sd3/config.js';
 import { binding } from '../lib/native/index.js';
 import type { NativeFlowModel, NativeTensor, Sd3TransformerConfig } from '../lib/native/binding.js';
 import { loadTensors } from '../lib/safetensors.js';
 import { type Golden, loadSd3, numbers, otherTransformer, randomTensors, sd35, sd35Lora, sd35Transformer, type Transformer } from './helpers/sd3-transformer.js';
+import { expectClose } from './helpers/numbers.js';
 import { normal, randomise, relativeError, takeGradients } from './helpers/tiny-model.js';
 
 let tiny: Transformer;
@@ -87,6 +90,38 @@ describe('checkpointing', () => {
     };
     const plain = await trained(false);
     expect(await trained(true)).toEqual(plain);
+    expect(Math.max(...plain['transformer_blocks.0.attn.to_q.lora_A.weight']!.map(Math.abs))).toBeGreaterThan(0);
+  });
+});
+
+describe('with its autoencoder', () => {
+  const loadAutoencoder = async () => binding().loadAutoencoder(
+    toAutoencoderConfig(autoencoderSchema.parse(JSON.parse(readFileSync(join(sd35, 'vae/config.json'), 'utf8')))),
+    await loadTensors(join(sd35, 'vae/diffusion_pytorch_model.safetensors')), undefined, 'cpu');
+
+  it('decodes latents to images', async () => {
+    const goldens = await loadTensors(join(sd35, 'goldens.safetensors'));
+    const model = await loadSd3(tiny, { autoencoder: await loadAutoencoder() });
+    const images = await model.images(goldens['vae.latents']!);
+    const expected = (await numbers(goldens['vae.image'])).map((value) => value / 2 + 0.5);
+    expect(relativeError(await numbers(images), expected)).toBeLessThan(1e-5);
+  });
+
+  // Its gradients are taken through the adapters, through the network without them, and through the images.
+  it('trains by Adjoint Matching alike with and without checkpointing', async () => {
+    const trained = async (checkpointing: boolean): Promise<Record<string, number[]>> => {
+      const model = await adaptedModel({ checkpointing, autoencoder: await loadAutoencoder() });
+      const algorithm = new (binding().AdjointMatching)(model, {
+        lambda: 1, steps: 3, drawnSteps: 3, finalFraction: 1, guidance: 1, microBatch: 0, rewardGradientQuantile: 1, cap: 1e6, decodeSlice: 0,
+      });
+      const cancellation = new (binding().Cancellation)();
+      const rollout = await algorithm.rollout({ conditioning: tiny.goldens['square']!.conditioning, shape: [2, 4, 8, 8], seed: 1n, step: 0, cancellation });
+      const { images } = rollout;
+      await algorithm.accumulate(rollout, new Float32Array(2), await normal(images.shape, 4n), cancellation);
+      return takeGradients(model);
+    };
+    const plain = await trained(false), found = await trained(true);
+    for (const [name, gradient] of Object.entries(plain)) expectClose(found[name]!, gradient, 1e-5, name);
     expect(Math.max(...plain['transformer_blocks.0.attn.to_q.lora_A.weight']!.map(Math.abs))).toBeGreaterThan(0);
   });
 });

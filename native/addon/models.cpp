@@ -22,6 +22,13 @@ bool has_tag(Napi::Value value, const napi_type_tag& tag) {
   return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag);
 }
 
+at::ScalarType to_model_dtype(Napi::Value value, const std::string& where) {
+  const at::ScalarType dtype = dtype_of(to_string(value, where), where);
+  if (at::isFloatingType(dtype)) return dtype;
+  throw Error(ErrorKind::config,
+              where + " must be a floating-point dtype, got '" + std::string(dtype_name(dtype)) + "'");
+}
+
 // new DigitsModel(config, seed, lora, dtype, device): a function that returns the object, so that every architecture
 // shares one class.
 Napi::Value digits_model(const Napi::CallbackInfo& info) {
@@ -44,13 +51,6 @@ Napi::Value digits_model(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
-
-at::ScalarType to_model_dtype(Napi::Value value, const std::string& where) {
-  const at::ScalarType dtype = dtype_of(to_string(value, where), where);
-  if (at::isFloatingType(dtype)) return dtype;
-  throw Error(ErrorKind::config,
-              where + " must be a floating-point dtype, got '" + std::string(dtype_name(dtype)) + "'");
-}
 
 std::optional<nn::LoraConfig> to_lora(Napi::Value value, const char* function) {
   if (value.IsUndefined()) return std::nullopt;

@@ -51,8 +51,7 @@ class ClassifierObject : public Napi::ObjectWrap<ClassifierObject> {
   std::shared_ptr<nn::DigitClassifier> classifier_;
 };
 
-// What every factory of models takes: a floating-point dtype, and undefined or the options of an adapter.
-at::ScalarType to_model_dtype(Napi::Value value, const std::string& where);
+// The options of an adapter, or undefined: none.
 std::optional<nn::LoraConfig> to_lora(Napi::Value value, const char* function);
 
 // The network of a NativeFlowModel argument; Error(config) for anything else.
