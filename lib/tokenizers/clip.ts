@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { readJson } from '../config/read.js';
 import { validate } from '../config/validate.js';
 import { CheckpointError } from '../errors.js';
-import { createTokenizer, exists, idOf, PaddingTokenizer, readTokenizerConfig, type Encoder, type TextTokenizer } from './tokenizer.js';
+import { createTokenizer, exists, idOf, PaddingTokenizer, readTokenizerConfig, type Encoder, type TextTokenizer, type TokenizerConfig } from './tokenizer.js';
 
 /** Tokens a text that CLIP was trained on. */
 const defaultLength = 77;
@@ -17,6 +17,13 @@ const tokenizerSchema = z.looseObject({
   added_tokens: z.array(z.looseObject({ content: z.string() })).default([]),
   model: z.looseObject({ vocab: vocabularySchema }),
 });
+
+/** Tokens a row of a directory's tokenizer: what loading it would tell. */
+export async function clipLength(directory: string): Promise<number> {
+  return lengthOf(await readTokenizerConfig(directory));
+}
+
+const lengthOf = ({ model_max_length: length }: TokenizerConfig): number => Math.min(length ?? defaultLength, defaultLength);
 
 /**
  * CLIP's byte-pair encoding (arXiv 2103.00020) from a directory with tokenizer.json, or vocab.json and merges.txt: rows of
@@ -46,7 +53,7 @@ export async function loadClipTokenizer(directory: string, padding?: number): Pr
     encode: (text, options) => tokenizer.encode(text.replaceAll('Σ', 'σ'), options),
     token_to_id: (token) => tokenizer.token_to_id(token),
   };
-  return new PaddingTokenizer(sigma, Math.min(config.model_max_length ?? defaultLength, defaultLength), marks);
+  return new PaddingTokenizer(sigma, lengthOf(config), marks);
 }
 
 async function readTokenizer(directory: string, unknown: string): Promise<z.output<typeof tokenizerSchema>> {

@@ -1,9 +1,10 @@
 import type { NativeTensor } from '../../native/binding.js';
 import { binding } from '../../native/index.js';
+import { clipLength } from '../../tokenizers/clip.js';
 import type { PrepareOptions } from '../model.js';
 import type { Sd3Directory } from './directory.js';
 import { EmbeddingCache, identityOf } from './embedding-cache.js';
-import { loadTokenizers, statesShape, TextEncoders, zeros, type PromptEmbedding, type TextOptions, type Tokenizers } from './text.js';
+import { TextEncoders, zeros, type PromptEmbedding, type TextOptions } from './text.js';
 
 /** Prompts that the encoders read at a time. */
 export const encoderBatch = 16;
@@ -14,6 +15,12 @@ const memoryBudget = 2 ** 30;
 interface Shapes {
   states: [number, number];
   pooled: [number];
+}
+
+interface Opened {
+  clipLength: number;
+  shapes: Shapes;
+  cache: EmbeddingCache;
 }
 
 /**
@@ -27,7 +34,7 @@ export class Embeddings {
   /** Prompts that have a file, and whether they were cut. The others must stay in memory. */
   readonly #stored = new Map<string, PromptEmbedding['truncated']>();
   #unwritable = false;
-  #opened: Promise<{ tokenizers: Tokenizers; shapes: Shapes; cache: EmbeddingCache }> | undefined;
+  #opened: Promise<Opened> | undefined;
   /** The encoders are loaded for one call at a time. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -37,14 +44,14 @@ export class Embeddings {
     private readonly cacheDirectory: string,
   ) {}
 
-  /** Sees to it that these prompts' embeddings are there. @throws the signal's reason */
-  prepare(prompts: readonly string[], { onNote = () => undefined, signal }: PrepareOptions = {}): Promise<void> {
+  /** Sees to it that the embeddings of these prompts and of the negative one are there. @throws the signal's reason */
+  prepare(prompts: readonly string[], { negativePrompt, onNote = () => undefined, signal }: PrepareOptions = {}): Promise<void> {
     return this.#enqueue(async () => {
       const distinct = [...new Set(prompts)];
       const missing: string[] = [];
-      for (const prompt of distinct) if (!(await this.#isKnown(prompt))) missing.push(prompt);
+      for (const prompt of new Set([...distinct, ...(negativePrompt === undefined ? [] : [negativePrompt])])) if (!(await this.#isKnown(prompt))) missing.push(prompt);
       if (missing.length) {
-        onNote(`encoding ${missing.length} of ${distinct.length} prompts`);
+        onNote(`encoding ${missing.length} prompt${missing.length > 1 ? 's' : ''}`);
         await this.#compute(missing, onNote, signal);
       }
       await this.#tellTruncated(distinct, onNote);
@@ -72,8 +79,7 @@ export class Embeddings {
 
   async #compute(prompts: readonly string[], onNote: (message: string) => void, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
-    const { tokenizers } = await this.#open();
-    using encoders = await TextEncoders.load(this.directory, this.options, tokenizers);
+    using encoders = await TextEncoders.load(this.directory, this.options);
     for (let first = 0; first < prompts.length; first += encoderBatch) {
       signal?.throwIfAborted();
       const batch = prompts.slice(first, first + encoderBatch);
@@ -139,28 +145,29 @@ export class Embeddings {
   }
 
   async #tellTruncated(prompts: readonly string[], onNote: (message: string) => void): Promise<void> {
-    const { tokenizers } = await this.#open();
+    const { clipLength } = await this.#open();
     const cut = prompts.map((prompt) => this.#memory.get(prompt)?.truncated ?? this.#stored.get(prompt));
     const tell = (encoder: 'clip' | 't5', limit: number, name: string) => {
       const count = cut.filter((truncated) => truncated?.[encoder]).length;
       if (count) onNote(`${count} of ${prompts.length} prompts are longer than the ${limit} tokens that ${name} reads: the rest of them is left out there`);
     };
-    tell('clip', tokenizers.clip[0].length, 'CLIP');
+    tell('clip', clipLength, 'CLIP');
     tell('t5', this.options.textLength, 'T5');
   }
 
-  #open(): Promise<{ tokenizers: Tokenizers; shapes: Shapes; cache: EmbeddingCache }> {
-    this.#opened ??= (async () => {
-      const { directory, options } = this;
-      const tokenizers = await loadTokenizers(directory, options.textLength);
-      const shapes: Shapes = {
-        states: statesShape(directory, tokenizers, options.textLength),
-        pooled: [directory.transformer.config.pooledProjectionDim],
-      };
-      const cache = new EmbeddingCache(this.cacheDirectory, await identityOf(directory, options), options.dtype, shapes);
-      return { tokenizers, shapes, cache };
-    })();
+  #open(): Promise<Opened> {
+    this.#opened ??= this.#read();
     return this.#opened;
+  }
+
+  /** Tokenizers are not loaded for this: where every prompt is known they are not needed. */
+  async #read(): Promise<Opened> {
+    const { directory, options } = this;
+    const length = await clipLength(directory.clip[0].tokenizer);
+    const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
+    const shapes: Shapes = { states: [length + options.textLength, jointAttentionDim], pooled: [pooledProjectionDim] };
+    const cache = new EmbeddingCache(this.cacheDirectory, await identityOf(directory, options), options.dtype, shapes);
+    return { clipLength: length, shapes, cache };
   }
 }
 

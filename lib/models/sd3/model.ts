@@ -60,7 +60,7 @@ class Sd3Model implements Model {
   }
 
   async prepare(prompts: readonly string[], options: PrepareOptions = {}): Promise<void> {
-    await this.embeddings.prepare([...prompts, options.negativePrompt ?? ''], options);
+    await this.embeddings.prepare(prompts, { ...options, negativePrompt: options.negativePrompt ?? '' });
   }
 
   /** [B, L, D] of the text encoders' states and [B, P] of CLIP's features. */

@@ -45,11 +45,6 @@ export async function loadTokenizers({ clip, t5 }: Sd3Directory, textLength: num
   };
 }
 
-/** [L, D] of a prompt's states. */
-export function statesShape({ transformer }: Sd3Directory, tokenizers: Tokenizers, textLength: number): [number, number] {
-  return [tokenizers.clip[0].length + textLength, transformer.config.jointAttentionDim];
-}
-
 /** The three text encoders of a directory, in memory until they are disposed of. */
 export class TextEncoders implements Disposable {
   private constructor(
@@ -87,10 +82,10 @@ export class TextEncoders implements Disposable {
   /** All prompts at once. */
   async encode(prompts: readonly string[]): Promise<PromptEmbedding[]> {
     const { dtype, textLength } = this.options;
-    const [length, width] = statesShape(this.directory, this.tokenizers, textLength);
-    const { pooledProjectionDim } = this.directory.transformer.config;
-    const rows = prompts.map(() => ({ states: zeros(dtype, length * width), pooled: zeros(dtype, pooledProjectionDim), truncated: { clip: false, t5: false } }));
+    const { jointAttentionDim: width, pooledProjectionDim } = this.directory.transformer.config;
     const clipLength = this.tokenizers.clip[0].length;
+    const length = clipLength + textLength;
+    const rows = prompts.map(() => ({ states: zeros(dtype, length * width), pooled: zeros(dtype, pooledProjectionDim), truncated: { clip: false, t5: false } }));
     let column = 0;
     let pooledColumn = 0;
     for (const [index, encoder] of this.clip.entries()) {
