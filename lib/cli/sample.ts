@@ -14,45 +14,46 @@ import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptio
 import type { Tensor } from '../tensor.js';
 import { binding } from '../native/index.js';
 
-interface SampleFlags {
+/** Which model draws, and what. */
+export interface ModelFlags {
   model?: string;
   adapter?: string;
+  width?: number;
+  height?: number;
+  textLength?: number;
+  dtype?: ModelDType;
+  device?: string;
+}
+
+interface SampleFlags extends ModelFlags {
   prompt: string[];
   prompts?: string;
   negative?: string;
   count?: number;
-  width?: number;
-  height?: number;
   columns?: number;
   steps?: number;
   solver?: SolverName;
   guidance?: number;
   seed: number;
   batch?: number;
-  textLength?: number;
-  dtype: ModelDType;
-  device: string;
   out: string;
   quiet?: boolean;
 }
 
 export async function runSample(flags: SampleFlags, signal: AbortSignal): Promise<void> {
-  const { seed, device, dtype, textLength, out, negative } = flags;
+  const { seed, out, negative } = flags;
   const note = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
   const given = [...flags.prompt, ...(flags.prompts === undefined ? [] : readPrompts(flags.prompts))];
   if (given.length === 0) throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
-  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
-  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
-  const source = flags.model ?? adapter?.base ?? 'digits';
-  using model = await loadModel(source, { device, dtype, adapter, size: sizeOf(flags), textLength });
-  if (directory !== undefined) await model.loadAdapter(directory);
+  const { model: opened, source, directory } = await openModel(flags, note);
+  using model = opened;
   const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = flags;
   const count = flags.count ?? model.sampling.count ?? given.length;
   const prompts = cyclePrompts(given, count);
   await model.prepare(prompts, { negativePrompt: negative, onNote: note, signal });
   const sampling = { prompts, negativePrompt: negative, steps, solver, guidance, seed: BigInt(seed), batch, signal };
   const settings = {
-    version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, steps, solver, guidance, seed, dtype, count,
+    version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, steps, solver, guidance, seed, dtype: model.dtype, count,
   };
   if (extname(out).toLowerCase() === '.png') {
     const columns = flags.columns ?? Math.ceil(Math.sqrt(count));
@@ -63,8 +64,24 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   }
 }
 
+/** The model with its adapter, where it came from and where the adapter did. */
+export async function openModel(flags: ModelFlags, note: (line: string) => void): Promise<{ model: Model; source: string; directory: string | undefined }> {
+  const { device, dtype, textLength } = flags;
+  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
+  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
+  const source = flags.model ?? adapter?.base ?? 'digits';
+  const model = await loadModel(source, { device, dtype, adapter, size: sizeOf(flags), textLength });
+  try {
+    if (directory !== undefined) await model.loadAdapter(directory);
+    return { model, source, directory };
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
 /** One side alone is that of a square. */
-function sizeOf({ width, height }: SampleFlags): ImageSize | undefined {
+function sizeOf({ width, height }: ModelFlags): ImageSize | undefined {
   const side = width ?? height;
   return side === undefined ? undefined : { width: width ?? side, height: height ?? side };
 }

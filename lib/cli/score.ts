@@ -2,9 +2,6 @@ import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { ConfigError } from '../errors.js';
-import { readAdapterConfig } from '../models/adapter.js';
-import type { ModelDType } from '../models/model.js';
-import { loadModel } from '../models/registry.js';
 import type { SolverName } from '../ode-solver.js';
 import { observe, silent, type JobObserver } from '../progress.js';
 import { createRewardList, parseReward } from '../rewards/registry.js';
@@ -15,25 +12,22 @@ import { ScoreBook } from '../score/score-book.js';
 import { scoreImages } from '../score/score-images.js';
 import { repeated, scoreSamples } from '../score/score-samples.js';
 import { summaryTable, type SampleScores } from '../score/summary.js';
-import { adapterDirectory } from './sample.js';
+import { openModel, type ModelFlags } from './sample.js';
 
 /** Of `eam evaluate` without a run's directory. */
-export interface ScoreFlags {
+export interface ScoreFlags extends ModelFlags {
   images?: string;
-  model?: string;
-  adapter?: string;
   prompts?: string;
   reward: string[];
   out?: string;
   asReference?: boolean;
   samples?: number;
+  negative?: string;
   seed?: number;
   steps?: number;
   solver?: SolverName;
   guidance?: number;
   batch?: number;
-  device?: string;
-  dtype?: ModelDType;
   json?: boolean;
   quiet?: boolean;
 }
@@ -50,19 +44,15 @@ export async function runScoreImages(folder: string, flags: ScoreFlags, signal: 
 /** Scores what a model draws. */
 export async function runScoreSamples(flags: ScoreFlags, signal: AbortSignal): Promise<void> {
   if (flags.asReference) throw new ConfigError('--as-reference: samples are not files; draw them into PNGs and give --images');
-  const { device = 'cpu', dtype, samples = 4, seed = 0, steps = 20, solver = 'heun', guidance = 1, batch = defaultBatch } = flags;
+  const { samples = 4, seed = 0, negative } = flags;
   const prompts = readPromptFile(promptsOf(flags)).map(({ prompt }) => prompt);
   const note = (message: string) => void (flags.quiet || process.stderr.write(`${message}\n`));
-  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
-  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
-  const source = flags.model ?? adapter?.base;
-  if (source === undefined) throw new ConfigError('evaluate: expected --model, "digits" or a directory');
-  const options = { prompts, samples, seed: BigInt(seed), steps, solver, guidance, batch, signal };
-  await run(flags, repeated(options), async function* (book) {
-    using model = await loadModel(source, { device, dtype, adapter });
-    if (directory !== undefined) await model.loadAdapter(directory);
-    await model.prepare(prompts, { onNote: note, signal });
-    yield* scoreSamples(book, model, options);
+  await run(flags, repeated({ prompts, samples }), async function* (book) {
+    const { model: opened } = await openModel(flags, note);
+    using model = opened;
+    const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = flags;
+    await model.prepare(prompts, { negativePrompt: negative, onNote: note, signal });
+    yield* scoreSamples(book, model, { prompts, samples, seed: BigInt(seed), steps, solver, guidance, negativePrompt: negative, batch, signal });
   });
 }
 

@@ -13,6 +13,7 @@ export interface ScoreSamplesOptions {
   steps: number;
   solver: SolverName;
   guidance: number;
+  negativePrompt: string | undefined;
   batch: number;
   signal?: AbortSignal | undefined;
 }
@@ -23,9 +24,9 @@ export const repeated = ({ prompts, samples }: Pick<ScoreSamplesOptions, 'prompt
 
 /** Draws and scores `samples` images a prompt. */
 export async function* scoreSamples(book: ScoreBook, model: Model, options: ScoreSamplesOptions): AsyncGenerator<SampleScores[]> {
-  const { samples, seed, steps, solver, guidance, batch, signal } = options;
+  const { samples, ...sampling } = options;
   let done = 0;
-  for await (const { images, prompts } of sampleBatches(model, { prompts: repeated(options), seed, steps, solver, guidance, batch, signal })) {
+  for await (const { images, prompts } of sampleBatches(model, { ...sampling, prompts: repeated(options) })) {
     try {
       yield await book.add(images, prompts.map((prompt, index) => ({ prompt, sample: (done + index) % samples })));
     } finally {
