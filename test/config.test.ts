@@ -81,6 +81,7 @@ describe('a finetune configuration', () => {
 describe('the recipes in configs/', () => {
   it.each([
     ['quickstart.json', finetuneSchema],
+    ['sd35-medium.json', finetuneSchema],
     ['pretrain-digits.json', pretrainDigitsSchema],
     ['pretrain-classifier.json', pretrainClassifierSchema],
     ['pretrain-judge.json', pretrainClassifierSchema],
