@@ -26,6 +26,9 @@ export { readProblem, type Problem } from './fidelity/problem.js';
 export type { FidelitySettings } from './fidelity/settings.js';
 export type { FidelityMeasurement, QuickMeasurement } from './fidelity/yardstick.js';
 export { finetune, type FinetuneResult } from './finetune.js';
+export { mergeAdapter, type MergeResult } from './merge.js';
+export { exportAdapter } from './models/adapter.js';
+export type { AdapterConfig, AdapterLayoutName } from './models/adapter-layout.js';
 export type { AdapterInfo, AdapterOptions, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from './models/model.js';
 export { loadModel } from './models/registry.js';
 export type {
@@ -37,6 +40,10 @@ export type {
   NativeStepMetrics,
   NativeTensor,
 } from './native/binding.js';
+export type { EvaluationRange } from './plan/evaluations.js';
+export type { ComponentFootprint } from './plan/footprint.js';
+export type { Phase } from './plan/phases.js';
+export { plan, type MemoryPlan, type Plan, type PlannedComponent } from './plan/plan.js';
 export { pretrain, type JobOptions, type PretrainResult } from './pretrain.js';
 export type { JobObserver } from './progress.js';
 export { combine } from './rewards/combine.js';
@@ -56,3 +63,5 @@ export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';
 export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './sampler.js';
 export type { Spread } from './statistics.js';
 export { Trainer, type Evaluations, type StepMetrics, type TrainerOptions } from './trainer.js';
+export type { GoldenComparison, Finding, NotChecked } from './verify/verification.js';
+export { verify, type VerifyOptions } from './verify/verify.js';

@@ -136,6 +136,19 @@ export function createProgram(signal: AbortSignal): Command {
     });
 
   program
+    .command('plan')
+    .description('Print the memory and the network evaluations that a fine-tuning takes, without loading it; fail where the device is too small.')
+    .argument('<config>', "finetune's configuration, or the directory of a run")
+    .option('--set <key=value>', 'change one setting, such as batch=8; repeatable', collect, [])
+    .addOption(new Option('--device <device>', "cpu, cuda or cuda:N; default: the configuration's"))
+    .option('--memory <GiB>', 'what the device has free; default: what is found there', atLeastZero)
+    .option('--json', 'print the result as JSON')
+    .action(async (config, options) => {
+      const { runPlan } = await import('./plan.js');
+      await runPlan(config, options, signal);
+    });
+
+  program
     .command('merge')
     .description('Fold an adapter into a copy of its model.')
     .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on'))

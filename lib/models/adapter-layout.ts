@@ -7,8 +7,10 @@ import type { AdapterInfo } from './model.js';
 
 /** The names of the layouts in which adapters are read and written. */
 export const adapterLayoutNames = ['peft', 'diffusers'] as const;
+/** `'peft'` or `'diffusers'`. */
 export type AdapterLayoutName = (typeof adapterLayoutNames)[number];
 
+/** An adapter's settings, as its files say them. */
 export interface AdapterConfig extends AdapterInfo {
   layout: AdapterLayoutName;
   /** The model it was trained on, where the file says so. */

@@ -3,8 +3,14 @@ import { freemem, totalmem } from 'node:os';
 
 import { binding } from '../native/index.js';
 
-/** Bytes that a device has left, and has in all. @throws ConfigError for a device that is not there */
-export async function deviceMemory(device: string): Promise<{ free: number; total: number }> {
+/** In bytes. */
+export interface DeviceMemory {
+  free: number;
+  total: number;
+}
+
+/** @throws ConfigError for a device that is not there */
+export async function deviceMemory(device: string): Promise<DeviceMemory> {
   if (device !== 'cpu') return binding().cudaMemory(device);
   // What Linux could free at once, file caches included, is there to be had.
   const available = /^MemAvailable:\s+(\d+) kB$/m.exec(await readFile('/proc/meminfo', 'utf8').catch(() => ''))?.[1];

@@ -2,17 +2,14 @@ import type { z } from 'zod';
 
 import type { algorithmSchema } from '../algorithms.js';
 import type { SolverName } from '../ode-solver.js';
+import type { Evaluations } from '../trainer.js';
 
 type AlgorithmSettings = z.output<typeof algorithmSchema>;
 
-/** What one iteration costs, one a sample, as metrics.jsonl reports it where no sample is dropped. */
-export interface Evaluations {
-  forwards: number;
-  vjps: number;
-  backwards: number;
-}
-
-/** The fewest and the most of an iteration: they differ where an algorithm draws how far back it goes. */
+/**
+ * What an iteration costs, one a sample, as metrics.jsonl reports it where no sample is dropped: the fewest and the most,
+ * which differ where an algorithm draws how far back it goes.
+ */
 export interface EvaluationRange {
   least: Evaluations;
   most: Evaluations;

@@ -47,7 +47,7 @@ export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards:
   const throughDenoiser = algorithm.name === 'eam' && algorithm.rewardThroughDenoiser;
   const guidedLoss = algorithm.name === 'eam' && algorithm.guidedLoss && guided ? 2 : 1;
   const decodePart = keepsGraph ? part : decodeSlice;
-  const kept = keepsGraph ? model.decodeGradient(batch) - model.decode(batch) : 0;
+  const kept = keepsGraph ? model.decodeGradient(batch) : 0;
   const keptDenoiser = throughDenoiser && keepsGraph ? model.vjp(batch) * guidedLoss : 0;
   const matched = Math.min(part === batch && !microBatch ? Infinity : part, algorithm.name === 'eam' ? batch * algorithm.renoisings : batch);
   return [
@@ -59,12 +59,11 @@ export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards:
     phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }),
     phase('decoding and scoring', {
       ...held, images: 2 * images(batch), 'decoder, kept for the gradient': kept, 'denoiser, kept for the gradient': keptDenoiser,
-      activations: model.decode(Math.min(decodePart, batch)),
+      activations: keepsGraph ? 0 : model.decode(Math.min(decodePart, batch)),
     }),
     phase("taking the reward's gradient to the latents", {
       ...held, images: 2 * images(batch), 'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, batch)),
       'denoiser, kept for the gradient': keptDenoiser || (throughDenoiser ? model.vjp(Math.min(decodePart, batch)) * guidedLoss : 0),
-      activations: kept ? model.decode(Math.min(decodePart, batch)) : 0,
     }),
     phase('training', {
       ...held, gradients: 4 * model.trainable, 'matched latents and conditioning': latents(matched) * solverStates + conditioning(matched, guidedLoss === 2),

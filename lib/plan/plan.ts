@@ -2,11 +2,12 @@ import { finetuneSchema, type FinetuneConfig } from '../config/finetune.js';
 import { validate } from '../config/validate.js';
 import { OutOfMemoryError } from '../errors.js';
 import { modelFootprint } from '../models/footprints.js';
-import { deviceMemory } from './device-memory.js';
+import { deviceMemory, type DeviceMemory } from './device-memory.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
 import { elementBytes, type ComponentFootprint, type ModelFootprint } from './footprint.js';
 import { phasesOf, type Phase } from './phases.js';
 import { rewardWeights } from './reward-weights.js';
+import { bytesText } from './table.js';
 
 /** Bytes of a network's weights. */
 export type PlannedComponent = ComponentFootprint & { bytes: number };
@@ -75,21 +76,19 @@ export function needed({ device, memory }: Plan): number {
 
 /**
  * Refuses a device that is too small for a plan.
- * @throws OutOfMemoryError with the numbers; ConfigError for a device that is not there
+ * @throws OutOfMemoryError with the numbers
  */
-export async function checkMemory(planned: Plan): Promise<void> {
-  if (!planned.memory) return;
-  const { free, total } = await deviceMemory(planned.device);
+export function refuseSmall(planned: Plan, { free, total }: DeviceMemory): void {
   const bytes = needed(planned);
-  if (bytes <= free) return;
-  const gib = (value: number) => `${(value / 2 ** 30).toFixed(1)} GiB`;
+  if (!planned.memory || bytes <= free) return;
   throw new OutOfMemoryError(
-    `${planned.device} is too small: the plan needs ${gib(bytes)} (most while ${planned.memory.peak.name}), ${gib(free)} of ${gib(total)} are free. ` +
-      'Less is needed with checkpointing, a smaller algorithm.microBatch, algorithm.decodeSlice, a smaller image or samples.batch, or dtype bfloat16; `eam plan` shows what each takes',
+    `${planned.device} is too small: the plan needs ${bytesText(bytes)}, most of it while ${planned.memory.peak.name}, and ${bytesText(free)} of ` +
+      `${bytesText(total)} are free. Less is needed with checkpointing, algorithm.microBatch, algorithm.decodeSlice, a smaller batch, image or ` +
+      'samples.batch, or dtype bfloat16; `eam plan` shows what each takes',
   );
 }
 
 /** The same check for a job that is about to load its model; of a CPU only `eam plan` makes it, where memory can be swapped. */
 export async function refuseSmallDevice(config: FinetuneConfig): Promise<void> {
-  if (config.device !== 'cpu') await checkMemory(await planFor(config));
+  if (config.device !== 'cpu') refuseSmall(await planFor(config), await deviceMemory(config.device));
 }

@@ -5,7 +5,7 @@ import { CheckpointError } from '../errors.js';
 import { binding } from '../native/index.js';
 import { disposeAll, readHeader } from '../safetensors.js';
 import type { Tensor } from '../tensor.js';
-import type { Comparison } from './verification.js';
+import type { GoldenComparison } from './verification.js';
 
 const fileName = 'goldens.safetensors';
 
@@ -26,7 +26,7 @@ export class Goldens implements Disposable {
     await access(path).catch((error: unknown) => {
       throw new CheckpointError(
         `${directory} holds no ${fileName}: there is nothing to compare with. It comes from running the published ` +
-          'implementation on this very directory; its keys are described in docs/stable-diffusion.md',
+          'implementation on this very directory; its keys are in docs/verify.md',
         { cause: error },
       );
     });
@@ -60,7 +60,7 @@ export class Goldens implements Disposable {
    * @param options `label`: what tells several comparisons with one golden apart; `tolerance`: another than the rest's
    * @throws CheckpointError for another shape than the golden's
    */
-  async compare(name: string, computed: Tensor, options: { label?: string; tolerance?: number } = {}): Promise<Comparison> {
+  async compare(name: string, computed: Tensor, options: { label?: string; tolerance?: number } = {}): Promise<GoldenComparison> {
     const { label, tolerance = this.tolerance } = options;
     try {
       const golden = this.get(name);

@@ -2,7 +2,7 @@ import type { ModelDType } from '../models/model.js';
 import type { Goldens } from './goldens.js';
 
 /** How far what was computed is from a golden. */
-export interface Comparison {
+export interface GoldenComparison {
   name: string;
   /** max |computed − golden|; NaN where a number is. */
   error: number;
@@ -18,16 +18,17 @@ export interface NotChecked {
   notChecked: string;
 }
 
-export type Finding = Comparison | NotChecked;
+/** What was found of a golden. */
+export type Finding = GoldenComparison | NotChecked;
 
 /** Findings as they are made. */
-export type Verification = AsyncIterable<Finding>;
+export type Findings = AsyncGenerator<Finding, void, void>;
 
 /** What a verifier computes with. */
 export interface VerifySettings {
   device: string;
   dtype: ModelDType;
-  /** Of {@link Comparison}. */
+  /** Of {@link GoldenComparison}. */
   tolerance: number;
   /** Of a reward that reads another model's features, that model's directory, where one was named. */
   tower?: string | undefined;
@@ -41,13 +42,13 @@ export interface VerifySettings {
  * {@link NotChecked} for the goldens of a component that the directory lacks. What it neither compares nor reads through
  * `goldens` is reported as not known to it.
  */
-export type Verifier = (directory: string, goldens: Goldens, settings: VerifySettings) => AsyncGenerator<Finding, void, void>;
+export type Verifier = (directory: string, goldens: Goldens, settings: VerifySettings) => Findings;
 
 /** The error relative to the golden's scale; of a golden that is all zeros, 0 or infinite. */
-export function relativeError({ error, scale }: Comparison): number {
+export function relativeError({ error, scale }: GoldenComparison): number {
   return error === 0 ? 0 : error / scale;
 }
 
-export function passes(comparison: Comparison): boolean {
+export function passes(comparison: GoldenComparison): boolean {
   return relativeError(comparison) <= comparison.tolerance;
 }

@@ -49,7 +49,7 @@ export async function sd3Footprint(path: string, { dtype, adapter, size, checkpo
     train: (samples) => samples * network.train(true),
     vjp: (samples) => samples * network.train(false),
     decode: (samples) => samples * decoder.transient(),
-    decodeGradient: (samples) => samples * (decoder.kept() + decoder.transient()),
+    decodeGradient: (samples) => samples * (decoder.kept() + decoder.backward()),
   };
 }
 
@@ -128,7 +128,7 @@ class TransformerMemory {
 }
 
 /** Bytes that one sample takes in the autoencoder's decoder, which computes in float32. */
-class DecoderMemory {
+export class DecoderMemory {
   /** Numbers of each level's activations, and of what comes into it, the coarsest first. */
   readonly #levels: readonly { inputs: number; outputs: number }[];
 
@@ -152,8 +152,13 @@ class DecoderMemory {
     return 4 * (12 * deepest + (midBlockAttention ? 6 * deepest : 0) + levels + 3 * this.#levels.at(-1)!.outputs);
   }
 
-  /** Alive at once: what goes through the largest residual block. */
+  /** Alive at once without a gradient: what goes through the largest residual block, and the convolution's own copies. */
   transient(): number {
-    return 4 * Math.max(...this.#levels.map(({ inputs, outputs }) => 2 * inputs + 3 * outputs));
+    return 4 * Math.max(...this.#levels.map(({ inputs, outputs }) => 3 * (inputs + outputs)));
+  }
+
+  /** On the way back, on top of what is kept: it grows less from the first step on. */
+  backward(): number {
+    return 4 * 2 * this.#levels.at(-1)!.outputs;
   }
 }

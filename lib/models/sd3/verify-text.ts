@@ -1,0 +1,61 @@
+import { z } from 'zod';
+
+import { CheckpointError } from '../../errors.js';
+import { binding } from '../../native/index.js';
+import type { Goldens } from '../../verify/goldens.js';
+import type { Findings, VerifySettings } from '../../verify/verification.js';
+import type { Sd3Directory } from './directory.js';
+import { defaultTextLength } from './model.js';
+import { loadTokenizers, TextEncoders, zeros } from './text.js';
+
+/** Token ids, and what the transformer reads of the prompts in the goldens' metadata. */
+export async function* verifyText(directory: Sd3Directory, goldens: Goldens, { dtype, device }: VerifySettings): Findings {
+  const names = [...goldens.under('ids.').map((name) => `ids.${name}`), 'prompt_embeds', 'pooled_prompt_embeds'].filter((name) => goldens.has(name));
+  const prompts = parsePrompts(goldens);
+  if (!prompts) {
+    for (const name of names) yield { name, notChecked: "the file's metadata has no list of prompts" };
+    return;
+  }
+  const tokenizers = await loadTokenizers(directory, t5Length(goldens));
+  const known = { 'ids.clip_l': tokenizers.clip[0], 'ids.clip_g': tokenizers.clip[1], 'ids.t5': tokenizers.t5 };
+  for (const [name, tokenizer] of Object.entries(known)) {
+    if (!goldens.has(name)) continue;
+    if (!tokenizer) {
+      yield { name, notChecked: 'the directory has no text_encoder_3' };
+      continue;
+    }
+    const rows = tokenizer.encode(prompts).ids;
+    const ids = binding().Tensor.from(Int32Array.from(rows.flatMap((row) => [...row])), [rows.length, tokenizer.length]);
+    // One wrong id is a wrong text, however near the numbers.
+    yield goldens.compare(name, ids, { tolerance: 0 });
+  }
+  if (!goldens.has('prompt_embeds') && !goldens.has('pooled_prompt_embeds')) return;
+  using encoders = await TextEncoders.load(directory, { dtype, device, textLength: t5Length(goldens) }, tokenizers);
+  const embeddings = await encoders.encode(prompts);
+  const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
+  const stack = (key: 'states' | 'pooled', width: number) => {
+    const rows = embeddings.map((embedding) => embedding[key]);
+    const all = zeros(dtype, rows.reduce((sum, row) => sum + row.length, 0));
+    for (const [index, row] of rows.entries()) all.set(row, index * row.length);
+    const length = rows[0]!.length / width;
+    return binding().Tensor.from(all, [rows.length, ...(key === 'states' ? [length] : []), width], { dtype });
+  };
+  if (goldens.has('prompt_embeds')) yield goldens.compare('prompt_embeds', stack('states', jointAttentionDim));
+  if (goldens.has('pooled_prompt_embeds')) yield goldens.compare('pooled_prompt_embeds', stack('pooled', pooledProjectionDim));
+}
+
+function parsePrompts({ metadata, path }: Goldens): string[] | undefined {
+  if (metadata['prompts'] === undefined) return undefined;
+  try {
+    return z.array(z.string()).min(1).parse(JSON.parse(metadata['prompts']));
+  } catch (error) {
+    throw new CheckpointError(`${path}: "prompts" in its metadata is not a JSON array of strings`, { cause: error });
+  }
+}
+
+/** Tokens that T5 read, from whatever tells. */
+function t5Length(goldens: Goldens): number {
+  const stated = Number(goldens.metadata['t5_max_length']);
+  if (Number.isSafeInteger(stated) && stated > 0) return stated;
+  return (goldens.has('ids.t5') && goldens.get('ids.t5').shape[1]) || defaultTextLength;
+}

@@ -1,0 +1,69 @@
+// What a fine-tuning takes of a process's memory, beside what `eam plan` says. Linux only: it reads /proc.
+import type { Plan } from '../../lib/plan/plan.js';
+import type { StepMetrics } from '../../lib/trainer.js';
+import { compiled, runNode } from './child.js';
+
+/** Bytes above those of a process that has loaded LibTorch and done nothing with it. */
+export interface Measured {
+  encoding: number;
+  drawing: number;
+  iteration: number;
+  metrics: StepMetrics;
+  plan: Plan;
+}
+
+/** Loads the model, encodes the prompts, draws the samples and takes one step, in a process of its own. */
+export async function measure(config: object, cache: string, timeout = 60_000): Promise<Measured> {
+  const script = `
+    import { readFileSync, writeFileSync } from 'node:fs';
+    import { createAlgorithm } from ${compiled('algorithms.js')};
+    import { finetuneSchema } from ${compiled('config/finetune.js')};
+    import { loadConfiguredModel } from ${compiled('config/model.js')};
+    import { binding } from ${compiled('native/index.js')};
+    import { plan } from ${compiled('plan/plan.js')};
+    import { createRewards } from ${compiled('rewards/registry.js')};
+    import { cyclePrompts } from ${compiled('sampler.js')};
+    import { Trainer } from ${compiled('trainer.js')};
+
+    const status = (field) => 1024 * Number(new RegExp('^' + field + ':\\\\s+(\\\\d+)', 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+    const settings = ${JSON.stringify(config)};
+    const config = finetuneSchema.parse(settings);
+    (await binding().philoxNormal([4096], { seed: 1n, stream: 1n })).dispose();
+    const baseline = status('VmRSS');
+    // Where text embeddings are kept; not before LibTorch is found, which may be in the user's own cache.
+    process.env.XDG_CACHE_HOME = ${JSON.stringify(cache)};
+    const peakOf = async (work) => {
+      globalThis.gc();
+      writeFileSync('/proc/self/clear_refs', '5');
+      const result = await work();
+      return [status('VmHWM') - baseline, result];
+    };
+    const reward = await createRewards(config.rewards, config.device);
+    const [encoding, [model, trainer]] = await peakOf(async () => {
+      const model = await loadConfiguredModel(config, { seed: 0n });
+      const trainer = new Trainer({
+        model, reward, prompts: config.prompts, algorithm: createAlgorithm(config.algorithm), optimizer: config.optimizer, batch: config.batch, seed: 1,
+      });
+      await model.prepare(config.prompts);
+      return [model, trainer];
+    });
+    const { steps, solver, guidance, count } = config.samples;
+    const [drawing] = await peakOf(async () =>
+      (await trainer.sample({ prompts: cyclePrompts(config.prompts, count), steps, solver, guidance, seed: 1n, weights: 'pretrained' })).dispose());
+    const [iteration, metrics] = await peakOf(async () => {
+      for await (const step of trainer.run({ steps: 1 })) return step;
+    });
+    process.stdout.write(JSON.stringify({ encoding, drawing, iteration, metrics, plan: await plan(settings) }));
+  `;
+  // What is freed goes back to the system at once, so that the peak is that of the tensors.
+  const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_ARENA_MAX: '1' };
+  const { code, stdout, stderr } = await runNode(script, { env, timeout, args: ['--expose-gc'] });
+  if (code !== 0) throw new Error(`the measuring process ended with ${code}: ${stderr}`);
+  return JSON.parse(stdout) as Measured;
+}
+
+/** What the plan says of what was measured. */
+export function planned({ memory }: Plan): Record<'encoding' | 'drawing' | 'iteration', number> {
+  const bytes = memory!.phases.map((phase) => phase.bytes);
+  return { encoding: bytes[0]!, drawing: bytes[1]!, iteration: Math.max(...bytes.slice(2)) };
+}
