@@ -47,6 +47,34 @@ describe('a directory of Stable Diffusion 3', () => {
     expect(directory.clip[0].config.eosToken).toBeUndefined();
   });
 
+  // Sizes of the published directories; dual: the blocks with a second attention.
+  it.each([
+    ['3 Medium', { layers: 24, heads: 24, posEmbedMaxSize: 192, qk_norm: undefined, dual: undefined }],
+    ['3.5 Medium', { layers: 24, heads: 24, posEmbedMaxSize: 384, qk_norm: 'rms_norm', dual: Array.from({ length: 13 }, (_, layer) => layer) }],
+    ['3.5 Large', { layers: 38, heads: 38, posEmbedMaxSize: 192, qk_norm: 'rms_norm', dual: undefined }],
+  ])('may have the sizes of Stable Diffusion %s', async (_, { layers, heads, posEmbedMaxSize, qk_norm, dual }) => {
+    const four = (block: string) => Array<string>(4).fill(block);
+    const clip = (hidden_size: number, num_hidden_layers: number, num_attention_heads: number, hidden_act: string) =>
+      ({ hidden_size, intermediate_size: 4 * hidden_size, projection_dim: hidden_size, num_hidden_layers, num_attention_heads, hidden_act, bos_token_id: 0, eos_token_id: 2 });
+    const copy = new Sd3Copy()
+      .set('transformer/config.json', {
+        sample_size: 128, in_channels: 16, out_channels: 16, num_layers: layers, num_attention_heads: heads, attention_head_dim: 64,
+        caption_projection_dim: 64 * heads, joint_attention_dim: 4096, pooled_projection_dim: 2048, pos_embed_max_size: posEmbedMaxSize, qk_norm, dual_attention_layers: dual,
+      })
+      .set('vae/config.json', {
+        latent_channels: 16, block_out_channels: [128, 256, 512, 512], layers_per_block: 2, norm_num_groups: 32,
+        down_block_types: four('DownEncoderBlock2D'), up_block_types: four('UpDecoderBlock2D'),
+      })
+      .set('text_encoder/config.json', clip(768, 12, 12, 'quick_gelu'))
+      .set('text_encoder_2/config.json', clip(1280, 32, 20, 'gelu'))
+      .set('text_encoder_3/config.json', { d_model: 4096, d_ff: 10240, d_kv: 64, num_layers: 24, num_heads: 64, vocab_size: 32128 });
+    const directory = await readSd3Directory(copy.path);
+    expect(directory).toMatchObject({ imageSize: 1024, granularity: 16, t5: { config: { width: 4096 } } });
+    expect(directory.transformer.config).toMatchObject({ layers, heads, qkNorm: qk_norm !== undefined, dualAttentionLayers: dual ?? [] });
+    expect(directory.clip.map(({ config }) => config.eosToken)).toEqual([undefined, undefined]);
+    expect(latentShapeOf(directory, { width: 1440, height: 640 })).toEqual([16, 80, 180]);
+  });
+
   it('may lack the T5 encoder, and then its tokenizer', async () => {
     const copy = new Sd3Copy()
       .set('model_index.json', { text_encoder_3: [null, null], tokenizer_3: [null, null] })

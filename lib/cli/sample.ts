@@ -4,7 +4,7 @@ import { dirname, extname, join } from 'node:path';
 import { listCheckpoints } from '../checkpoints.js';
 import { readPrompts } from '../config/prompts.js';
 import { ConfigError, type CheckpointError } from '../errors.js';
-import { readAdapterConfig } from '../models/adapter.js';
+import { adapterNote, readAdapterConfig } from '../models/adapter.js';
 import type { ImageSize, Model, ModelDType } from '../models/model.js';
 import { loadModel } from '../models/registry.js';
 import type { SolverName } from '../ode-solver.js';
@@ -69,6 +69,8 @@ export async function openModel(flags: ModelFlags, note: (line: string) => void)
   const { device, dtype, textLength } = flags;
   const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
+  const remark = adapter && adapterNote(directory!, adapter);
+  if (remark !== undefined) note(remark);
   const source = flags.model ?? adapter?.base ?? 'digits';
   const model = await loadModel(source, { device, dtype, adapter, size: sizeOf(flags), textLength });
   try {

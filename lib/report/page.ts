@@ -132,9 +132,15 @@ export function configurationSection(config: unknown): string {
 <h2 id="configuration">Configuration</h2>
 <details>
 <summary>Everything this was started with, defaults filled in</summary>
-<pre><code>${escape(JSON.stringify(config, null, 2))}</code></pre>
+<pre><code>${escape(JSON.stringify(config, abridged, 2))}</code></pre>
 </details>
 </section>`;
+}
+
+/** Prompts may be thousands, and config.json has them all. */
+function abridged(_key: string, value: unknown): unknown {
+  const limit = 100;
+  return Array.isArray(value) && value.length > limit ? [...(value as unknown[]).slice(0, limit), `… and ${value.length - limit} more`] : value;
 }
 
 /** A number of a chart: six digits are more than it can show, and JSON has no NaN. */
