@@ -29,7 +29,7 @@ export interface LoadModelOptions {
   checkpointing?: boolean | undefined;
   /** Tokens a prompt that a T5 text encoder reads; default 256. */
   textLength?: number | undefined;
-  /** Where the embeddings of prompts are kept, of models that compute any; default: `text-embeddings` in the user's cache. */
+  /** Where embeddings of prompts are kept, if it computes any; default: `text-embeddings` in the user's cache. */
   embeddingCache?: string | undefined;
 }
 

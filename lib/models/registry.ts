@@ -30,8 +30,8 @@ export const shippedModels = ['digits'];
 /**
  * Loads a model.
  *
- * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names the
- *   kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a model_index.json
+ * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
+ *   the kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a model_index.json
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {

@@ -26,8 +26,8 @@ export async function clipLength(directory: string): Promise<number> {
 const lengthOf = ({ model_max_length: length }: TokenizerConfig): number => Math.min(length ?? defaultLength, defaultLength);
 
 /**
- * CLIP's byte-pair encoding (arXiv 2103.00020) from a directory with tokenizer.json, or vocab.json and merges.txt: rows of
- * begin mark, text, end mark and padding.
+ * CLIP's byte-pair encoding (arXiv 2103.00020) from a directory with tokenizer.json, or vocab.json and merges.txt: rows
+ * of begin mark, text, end mark and padding.
  * @param padding the id to pad with; default: that of the padding token that the directory names
  * @throws CheckpointError for a directory without them, or with damaged ones
  */

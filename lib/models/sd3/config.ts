@@ -2,8 +2,8 @@ import { z } from 'zod';
 
 import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../native/binding.js';
 
-// The config.json of each component, as diffusers and transformers write them. Defaults are those of their constructors;
-// what a constructor knows and the native networks do not is refused by name; other keys say nothing about the network.
+// The config.json of each component, as diffusers and transformers write it. Defaults are those of their constructors;
+// what a constructor knows and the native networks do not is refused by name; other keys say nothing of the network.
 
 const size = z.int().min(1);
 

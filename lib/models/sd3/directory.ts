@@ -45,7 +45,7 @@ export interface Sd3Directory {
 
 const pipelineClass = 'StableDiffusion3Pipeline';
 
-/** What each entry of model_index.json must be: [library, class]. Older and newer names of the same tokenizer count as one. */
+/** The class of each entry of model_index.json; a tokenizer's older and newer names count as one. */
 const componentClasses = {
   transformer: ['SD3Transformer2DModel'],
   vae: ['AutoencoderKL'],
@@ -72,8 +72,8 @@ export async function isPipelineDirectory(directory: string): Promise<boolean> {
 
 /**
  * Reads the configuration of a directory in diffusers' layout; weights are not touched.
- * @throws ConfigError for another pipeline, another class of component, a setting that the native networks do not have,
- *   sizes that do not fit together
+ * @throws ConfigError for another pipeline, another class of component, a setting that the native networks do not have;
+ *   CheckpointError for components whose sizes do not fit together
  */
 export async function readSd3Directory(path: string): Promise<Sd3Directory> {
   const indexPath = join(path, modelIndex);

@@ -24,8 +24,8 @@ interface Opened {
 }
 
 /**
- * The embeddings of prompts: computed once, by encoders that are loaded for it and freed after, kept on disk, and served
- * from memory or from there.
+ * The embeddings of prompts: computed once, by encoders that are loaded for it and freed after, kept on disk, and
+ * served from memory or from there.
  */
 export class Embeddings {
   /** The one used last is the last. */

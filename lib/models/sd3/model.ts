@@ -46,7 +46,7 @@ class Sd3Model implements Model {
     this.#native = native;
     this.timeShift = directory.scheduler.shift;
     this.latentShape = latentShapeOf(directory, size);
-    // Steps and solver are those of diffusers' pipeline, the guidance is what Stable Diffusion 3.5 Medium was published with.
+    // Steps and solver are those of diffusers' pipeline; the guidance is what the card of 3.5 Medium recommends.
     this.sampling = { steps: 28, solver: 'euler', guidance: 4.5, batch: sampleBatchOf(size.width * size.height) };
   }
 
@@ -102,7 +102,7 @@ class Sd3Model implements Model {
 /** Images of this many pixels that are drawn at a time. */
 export const sampleBatchOf = (pixels: number): number => Math.min(128, Math.max(1, Math.floor(sampledPixels / pixels)));
 
-/** Channels, height and width of the latents of an image. @throws ConfigError for a size that the network cannot draw */
+/** Channels, height and width of an image's latents. @throws ConfigError for a size that the network cannot draw */
 export function latentShapeOf({ granularity, transformer: { config }, path }: Sd3Directory, { width, height }: ImageSize): number[] {
   const limit = config.posEmbedMaxSize * granularity;
   for (const [name, pixels] of [['width', width], ['height', height]] as const) {
@@ -116,7 +116,7 @@ export function latentShapeOf({ granularity, transformer: { config }, path }: Sd
   return [config.inChannels, height / scale, width / scale];
 }
 
-/** The directory's autoencoder, in float32: its activations leave the range of float16, and cost little beside the transformer. */
+/** The directory's autoencoder, in float32: images are decoded once a sample, and rounded for no other reason. */
 export async function loadSd3Autoencoder({ autoencoder: { directory, config } }: Sd3Directory, device: string): Promise<NativeAutoencoder> {
   const tensors = await loadWeights(directory);
   try {

@@ -2,21 +2,20 @@ import { z } from 'zod';
 
 const { fround } = Math;
 
-/** Refused by name: each changes the times, and no published Stable Diffusion 3 sets one. */
-const unsupported = (value: unknown) =>
-  z.literal(value as boolean).nullish().transform(() => undefined);
+/** Refused by name where it is set: each changes the times, and no published Stable Diffusion 3 sets one. */
+const unset = z.literal(false).nullish();
 
 /** diffusers' FlowMatchEulerDiscreteScheduler; defaults are those of its constructor. */
 export const schedulerSchema = z.object({
   _class_name: z.literal('FlowMatchEulerDiscreteScheduler'),
   num_train_timesteps: z.int().min(1).default(1000),
   shift: z.number().gt(0).default(1),
-  use_dynamic_shifting: unsupported(false),
-  stochastic_sampling: unsupported(false),
-  invert_sigmas: unsupported(false),
-  use_karras_sigmas: unsupported(false),
-  use_exponential_sigmas: unsupported(false),
-  use_beta_sigmas: unsupported(false),
+  use_dynamic_shifting: unset,
+  stochastic_sampling: unset,
+  invert_sigmas: unset,
+  use_karras_sigmas: unset,
+  use_exponential_sigmas: unset,
+  use_beta_sigmas: unset,
   shift_terminal: z.null().optional(),
 });
 

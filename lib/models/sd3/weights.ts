@@ -68,7 +68,7 @@ async function shardsOf(directory: string, index: string, names: readonly string
 }
 
 /**
- * Maps one component's tensors into memory. The caller disposes of them; a network that was built from them keeps theirs.
+ * Maps one component's tensors into memory. The caller disposes of them; a network built from them keeps its own hold.
  * @throws CheckpointError for files that are missing or damaged, and for a tensor that two of them hold
  */
 export async function loadWeights(directory: string): Promise<Record<string, NativeTensor>> {
