@@ -97,8 +97,8 @@ describe('what is no dictionary of tensors', () => {
     await saveTensors(safetensors, { a: Tensor.from(new Float32Array(2), [2]) });
     mkdirSync(join(folder, 'directory'));
     expect(await refusal(safetensors)).toContain('safetensors file');
-    expect(await refusal(join(folder, 'directory'))).toContain('no regular file');
-    expect(await refusal(join(folder, 'missing'))).toContain('no such file');
+    expect(await refusal(join(folder, 'directory'))).toContain('not a regular file');
+    expect(await refusal(join(folder, 'missing'))).toContain('No such file');
     expect(await refusal(write(''))).toContain('empty');
     expect(await refusal(write('<!doctype html><title>Sign in</title>'))).toContain('a page was saved');
     expect(await refusal(write('version https://git-lfs.github.com/spec/v1\noid sha256:00\n'))).toContain('Git LFS');

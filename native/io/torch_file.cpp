@@ -2,12 +2,14 @@
 
 #include <ATen/ATen.h>
 #include <caffe2/serialize/inline_container.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <torch/csrc/jit/serialization/unpickler.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <set>
@@ -24,17 +26,22 @@ using caffe2::serialize::PyTorchStreamReader;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::runtime_error(what); }
 
-// By its first bytes.
-void check_is_zip(const std::string& path) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) refuse("there is no such file");
-  if (!std::filesystem::is_regular_file(path, error)) refuse("it is no regular file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) refuse(std::string("opening it failed: ") + std::strerror(errno));
+// How many bytes a zip archive has; what else the file is by its first ones. Without std::filesystem, which the oldest C++
+// library that the addon runs with does not have.
+uint64_t size_of_zip(const std::string& path) {
+  // O_NONBLOCK: opening a pipe would wait for somebody to write into it. It changes nothing for a file.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) refuse(std::string("opening failed: ") + std::strerror(errno));
+  struct stat status {};
   std::string head(16, '\0');
-  file.read(head.data(), static_cast<std::streamsize>(head.size()));
-  head.resize(static_cast<size_t>(file.gcount()));
-  if (head.starts_with("PK\x03\x04")) return;
+  const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  const ssize_t count = regular ? ::pread(descriptor, head.data(), head.size(), 0) : 0;
+  const int error = errno;
+  ::close(descriptor);
+  if (!regular) refuse("is not a regular file");
+  if (count < 0) refuse(std::string("reading failed: ") + std::strerror(error));
+  head.resize(static_cast<size_t>(count));
+  if (head.starts_with("PK\x03\x04")) return static_cast<uint64_t>(status.st_size);
   if (head.empty()) refuse("it is empty");
   if (head.size() > 8 && head[8] == '{') refuse("it is a safetensors file, which needs no conversion");
   if (head.starts_with('\x80')) {
@@ -51,7 +58,7 @@ void check_is_zip(const std::string& path) {
 // could fill the memory.
 class Archive {
  public:
-  explicit Archive(const std::string& path) : size_(std::filesystem::file_size(path)), left_(size_), reader_(path) {}
+  explicit Archive(const std::string& path) : size_(size_of_zip(path)), left_(size_), reader_(path) {}
 
   bool has(const std::string& name) { return reader_.hasRecord(name); }
 
@@ -153,7 +160,6 @@ void collect(const c10::Dict<c10::IValue, c10::IValue>& dict, const std::string&
 }
 
 NamedTensors read(const std::string& path) {
-  check_is_zip(path);
   Archive archive(path);
   if (archive.has("constants.pkl")) {
     refuse("it is a TorchScript program, not a dictionary of tensors; where it is a reward, use torchScript(path)");
