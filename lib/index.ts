@@ -18,6 +18,7 @@ export * from './tensor.js';
 
 export { adjointMatching, eam, type AdjointMatchingOptions, type Algorithm, type EamOptions } from './algorithms.js';
 export type { Checkpoint } from './checkpoints.js';
+export { readPrompts } from './config/prompts.js';
 export { compare, type Comparison, type CompareResult, type ContenderResult } from './compare.js';
 export { convert, type Converted } from './convert.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './evaluation.js';

@@ -98,6 +98,18 @@ describe('fine-tuning Stable Diffusion 3', () => {
     expect(figures(checkpointed.directory)).toEqual(figures(plain.directory));
   });
 
+  it('in micro-batches and slices of the decoder computes the same', async () => {
+    const { algorithm } = config('');
+    const plain = await finetune(config('at-once'));
+    const sliced = await finetune(config('sliced', { algorithm: { ...algorithm, microBatch: 3, decodeSlice: 2 }, samples: { ...config('').samples, batch: 2 } }));
+    const [whole, parts] = [figures(plain.directory), figures(sliced.directory)];
+    for (const [step, { reward, loss, gradNorm }] of whole.entries()) {
+      expect(Math.abs(parts[step]!.reward / reward - 1)).toBeLessThan(1e-3);
+      expect(Math.abs(parts[step]!.loss / loss - 1)).toBeLessThan(1e-2);
+      expect(Math.abs(parts[step]!.gradNorm / gradNorm - 1)).toBeLessThan(1e-2);
+    }
+  });
+
   it('runs a bfloat16 network over float32 latents', async () => {
     const plain = await finetune(config('float32'));
     const { directory } = await finetune(config('bfloat16', { dtype: 'bfloat16' }));

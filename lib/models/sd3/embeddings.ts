@@ -48,8 +48,11 @@ export class Embeddings {
   prepare(prompts: readonly string[], { negativePrompt, onNote = () => undefined, signal }: PrepareOptions = {}): Promise<void> {
     return this.#enqueue(async () => {
       const distinct = [...new Set(prompts)];
+      const wanted = new Set(negativePrompt === undefined ? distinct : [...distinct, negativePrompt]);
       const missing: string[] = [];
-      for (const prompt of new Set([...distinct, ...(negativePrompt === undefined ? [] : [negativePrompt])])) if (!(await this.#isKnown(prompt))) missing.push(prompt);
+      for (const prompt of wanted) {
+        if (!(await this.#isKnown(prompt))) missing.push(prompt);
+      }
       if (missing.length) {
         onNote(`encoding ${missing.length} prompt${missing.length > 1 ? 's' : ''}`);
         await this.#compute(missing, onNote, signal);
