@@ -140,6 +140,8 @@ describe('files', () => {
     ['another activation', 'pickscore', (directory) => editJson(join(directory, 'config.json'), (json) => Object.assign(json['text_config'] as object, { hidden_act: 'relu' })), /text_config\.hidden_act: expected one of "gelu", "quick_gelu", got "relu"/],
     ['no tokenizer', 'hpsv2', (directory) => rmSync(join(directory, 'merges.txt')), /holds no tokenizer: expected vocab\.json and merges\.txt/],
     ['heads that nothing tells', 'hpsv2', (directory) => rmSync(join(directory, 'open_clip_config.json')), /towers of 32 and 16 numbers, expected those of ViT-H-14, 1280 and 1024; .*open_clip_config\.json/],
+    ['heads that do not fit', 'hpsv2', (directory) => editJson(join(directory, 'open_clip_config.json'), (json) => Object.assign(json['vision_cfg'] as object, { head_width: 5 })), /open_clip_config\.json, vision_cfg\.head_width: a tower of 32 numbers has no heads of 5/],
+    ['heads of another BLIP', 'imagereward', (directory) => editJson(join(directory, 'med_config.json'), (json) => delete json['vision']), /ImageReward\.pt; .*"vision" says num_heads: a tower of 32 numbers has no heads of 64/],
     ['no vocabulary', 'imagereward', (directory) => rmSync(join(directory, 'vocab.txt')), /there is no vocab\.txt; expected ImageReward's vocab\.txt/],
     ['another vocabulary', 'imagereward', (directory) => writeFileSync(join(directory, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n'), /vocabulary of 6 tokens, \[DEC\] and \[ENC\] included, and med_config\.json one of 99/],
     ['the head of another network', 'aesthetic', (directory) => {

@@ -102,6 +102,12 @@ export function sideOf(patches: number, patchSize: number, path: string): number
   return side * patchSize;
 }
 
+/** How many heads of `headWidth` a tower of `width` has. @throws ConfigError naming `source` where they do not fit */
+export function headsOf(width: number, headWidth: number, source: string): number {
+  if (width % headWidth === 0) return width / headWidth;
+  throw new ConfigError(`${source}: a tower of ${width} numbers has no heads of ${headWidth}`);
+}
+
 /** Gives the tensors to what loads a network of them; it keeps what it needs. */
 export async function consume<Network>(tensors: Record<string, NativeTensor>, load: () => Promise<Network>): Promise<Network> {
   try {

@@ -6,7 +6,7 @@ import type { ClipTextConfig, ClipVisionConfig, NativeTensor } from '../../nativ
 import { binding } from '../../native/index.js';
 import { loadClipTokenizer } from '../../tokenizers/clip.js';
 import { clipNormalisation } from './clip-directory.js';
-import { consume, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
+import { consume, headsOf, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** Of {@link hpsv2}. */
@@ -53,14 +53,14 @@ export function hpsv2(directory: string, options: HpsOptions = {}): PublishedRew
 /** open_clip's own tokenizer pads with zeros. */
 const openClipPadding = 0;
 
-type Heads = { headWidth: number; textHeads: number; quickGelu: boolean };
+type Heads = { source: string; headWidth: number; textHeads: number; quickGelu: boolean };
 
 async function readHeads(files: PublishedDirectory): Promise<Heads | undefined> {
   const name = 'open_clip_config.json';
   if (!files.has(name)) return undefined;
   const json = (await files.json(name)) as { model_cfg?: unknown };
   const { vision_cfg, text_cfg, quick_gelu } = validate(modelSchema, json.model_cfg ?? json, files.file(name));
-  return { headWidth: vision_cfg.head_width, textHeads: text_cfg.heads, quickGelu: quick_gelu };
+  return { source: files.file(name), headWidth: vision_cfg.head_width, textHeads: text_cfg.heads, quickGelu: quick_gelu };
 }
 
 function sizes(
@@ -88,7 +88,7 @@ function sizes(
       width,
       intermediate: of('visual.transformer.resblocks.0.mlp.c_fc.weight', 0),
       layers: layersOf(tensors, 'visual.transformer.resblocks.'),
-      heads: heads ? width / heads.headWidth : vitH14.visionHeads,
+      heads: heads ? headsOf(width, heads.headWidth, `${heads.source}, vision_cfg.head_width`) : vitH14.visionHeads,
       imageSize: sideOf(of('visual.positional_embedding', 0) - 1, patchSize, path),
       patchSize,
     },

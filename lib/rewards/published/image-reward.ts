@@ -6,7 +6,7 @@ import type { NativeTensor } from '../../native/binding.js';
 import { binding } from '../../native/index.js';
 import { loadBertTokenizer } from '../../tokenizers/bert.js';
 import { clipNormalisation } from './clip-directory.js';
-import { consume, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
+import { consume, headsOf, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** Of {@link imageReward}. */
@@ -88,7 +88,7 @@ function visionSizes(tensors: Record<string, NativeTensor>, path: string, heads:
     patchSize,
     intermediate: of('blocks.0.mlp.fc1.weight', 0),
     layers: layersOf(tensors, 'blip.visual_encoder.blocks.'),
-    heads: heads ?? width / 64,
+    heads: heads ?? headsOf(width, 64, `${path}; for another model than BLIP-large, med_config.json's "vision" says num_heads`),
     layerNormEpsilon: 1e-6,
     imageSize: sideOf(of('pos_embed', 1) - 1, patchSize, path),
   };
