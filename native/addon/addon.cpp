@@ -60,6 +60,8 @@ void stop_before_exit(Napi::Env env) {
 Napi::Object start(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Instance(env));
   stop_before_exit(env);
+  // Float32 is float32: LibTorch would let cuDNN's convolutions, which autoencoders are made of, round to ten bits (TF32).
+  at::globalContext().setAllowTF32CuDNN(false);
   exports.Set("variant", EAM_VARIANT);
   exports.Set("libtorchVersion", TORCH_VERSION);
   exports.Set("initialize", Napi::Function::New(env, initialize, "initialize"));
