@@ -45,3 +45,18 @@ it('npm run bench -- --quick writes a CSV in which everything is compared', { ti
   }
   expect(run.stdout).toContain('| fused step | float32 | 2000 | 1 |');
 });
+
+it('benchmarks/rewards.mjs measures a reward forward and backward, alone where there is no PyTorch', { timeout: 120_000 }, () => {
+  const output = join(folder, 'rewards.csv');
+  const run = spawnSync(process.execPath, [join(root, 'benchmarks', 'rewards.mjs'), '--size', 'small', '--side', '56', '--rounds', '2', '--output', output], {
+    encoding: 'utf8', cwd: root, env: { ...process.env, EAM_BENCH_PYTHON: join(folder, 'no-python') },
+  });
+  expect(run.status, run.stderr).toBe(0);
+  expect(run.stderr).toMatch(/no comparison with PyTorch/);
+  const lines = readFileSync(output, 'utf8').trim().split('\n').slice(1);
+  expect(lines.map((line) => line.split(',').slice(5, 8))).toEqual([
+    ['rewards', 'small ViT forward; 2 images of 56', 'ours'],
+    ['rewards', 'small ViT forward and backward; 2 images of 56', 'ours'],
+  ]);
+  for (const line of lines) expect(Number(line.split(',').at(-2))).toBeGreaterThan(0);
+});
