@@ -99,14 +99,8 @@ describe('evaluations', () => {
 describe('memory', () => {
   // Of the half-size model: npm run test:plan. Below a few tens of megabytes, what V8 and LibTorch keep hides it.
   it.runIf(process.platform === 'linux')('is what a process takes, on the tiny model', async () => {
-    // What V8 keeps of the tokenizers' vocabularies would hide the samples: here the prompts are known.
-    using model = await loadModel(tiny, { textLength: config.textLength, embeddingCache: join(folder, 'eam-torch', 'text-embeddings') });
-    await model.prepare(config.prompts);
-    const { encoding: _, drawing, iteration, metrics, plan: made } = await measure({ ...config, batch: 16, image: { width: 96, height: 96 } }, folder);
-    const expected = planned(made);
-    expect(iteration / expected.iteration).toBeGreaterThan(0.75);
-    expect(iteration / expected.iteration).toBeLessThan(1.5);
-    expect(drawing).toBeLessThan(1.5 * expected.drawing + 2 ** 25);
+    const { iteration, metrics, plan: made } = await measure({ ...config, batch: 16, image: { width: 96, height: 96 } }, folder);
+    expect(Math.abs(iteration.working / planned(made).iteration.working - 1)).toBeLessThan(0.2);
     expect(made.evaluations.most).toEqual({ forwards: metrics.forwards, vjps: metrics.vjps, backwards: metrics.backwards });
   });
 

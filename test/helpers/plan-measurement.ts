@@ -3,11 +3,18 @@ import type { Plan } from '../../lib/plan/plan.js';
 import type { StepMetrics } from '../../lib/trainer.js';
 import { compiled, runNode } from './child.js';
 
-/** Bytes above those of a process that has loaded LibTorch and done nothing with it. */
+/** Bytes. */
+export interface Peaks {
+  /** Above a process that has loaded LibTorch and done nothing with it. */
+  total: number;
+  /** Above the same process with the model loaded and the prompts encoded. */
+  working: number;
+}
+
 export interface Measured {
-  encoding: number;
-  drawing: number;
-  iteration: number;
+  encoding: Peaks;
+  drawing: Peaks;
+  iteration: Peaks;
   metrics: StepMetrics;
   plan: Plan;
 }
@@ -35,8 +42,10 @@ export async function measure(config: object, cache: string, timeout = 60_000): 
     const peakOf = async (work) => {
       globalThis.gc();
       writeFileSync('/proc/self/clear_refs', '5');
+      const start = status('VmRSS');
       const result = await work();
-      return [status('VmHWM') - baseline, result];
+      const peak = status('VmHWM');
+      return [{ total: peak - baseline, working: peak - start }, result];
     };
     const reward = await createRewards(config.rewards, config.device);
     const [encoding, [model, trainer]] = await peakOf(async () => {
@@ -62,8 +71,12 @@ export async function measure(config: object, cache: string, timeout = 60_000): 
   return JSON.parse(stdout) as Measured;
 }
 
-/** What the plan says of what was measured. */
-export function planned({ memory }: Plan): Record<'encoding' | 'drawing' | 'iteration', number> {
-  const bytes = memory!.phases.map((phase) => phase.bytes);
-  return { encoding: bytes[0]!, drawing: bytes[1]!, iteration: Math.max(...bytes.slice(2)) };
+/** What the plan says of what was measured; of the working memory, all but what stays from one iteration to the next. */
+export function planned({ memory }: Plan): Record<'encoding' | 'drawing' | 'iteration', Peaks> {
+  const lasting = ['networks', 'adapter and optimizer', 'rewards'];
+  const [encoding, drawing, ...iteration] = memory!.phases.map(({ bytes, parts }) => ({
+    total: bytes, working: bytes - lasting.reduce((sum, part) => sum + (parts[part] ?? 0), 0),
+  }));
+  const most = (peaks: Peaks[]) => peaks.reduce((a, b) => (b.total > a.total ? b : a));
+  return { encoding: encoding!, drawing: drawing!, iteration: most(iteration) };
 }

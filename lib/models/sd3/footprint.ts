@@ -82,14 +82,16 @@ class TransformerMemory {
     return perLayer.reduce((sum, operations) => sum + operations, 0) + 4 * attention * this.#width;
   }
 
-  /** Alive at once within a block, beside its inputs: the attention's, or the feed-forward layers'. */
+  /** What a block's feed-forward layers of the larger stream find alive, and they themselves, its inputs among it. */
+  evaluate(): number {
+    const [image, text] = [this.#image, this.#text];
+    return this.bytes * Math.max(19 * image + 8 * text, 8 * image + 19 * text);
+  }
+
+  /** Alive at once on the way back through a block, beside what was kept: the attention's, or the feed-forward layers'. */
   #transient(): number {
     const both = this.#image + this.#text;
     return Math.max(8 * both + this.#image, 2 * both + 9 * Math.max(this.#image, this.#text));
-  }
-
-  evaluate(): number {
-    return this.bytes * (this.#image + this.#text + this.#transient());
   }
 
   /** @param trained whether on the way back the adapters' gradients are computed, too: then their inputs are kept */
@@ -128,7 +130,7 @@ class TransformerMemory {
 }
 
 /** Bytes that one sample takes in the autoencoder's decoder, which computes in float32. */
-export class DecoderMemory {
+class DecoderMemory {
   /** Numbers of each level's activations, and of what comes into it, the coarsest first. */
   readonly #levels: readonly { inputs: number; outputs: number }[];
 

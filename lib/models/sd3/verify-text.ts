@@ -53,9 +53,10 @@ function parsePrompts({ metadata, path }: Goldens): string[] | undefined {
   }
 }
 
-/** Tokens that T5 read, from whatever tells. */
+/** Tokens that T5 read, from whatever tells; without T5, as many zeros stood in for its states. */
 function t5Length(goldens: Goldens): number {
+  if (goldens.has('ids.t5')) return goldens.get('ids.t5').shape[1]!;
+  if (goldens.has('prompt_embeds', 'ids.clip_l')) return goldens.get('prompt_embeds').shape[1]! - goldens.get('ids.clip_l').shape[1]!;
   const stated = Number(goldens.metadata['t5_max_length']);
-  if (Number.isSafeInteger(stated) && stated > 0) return stated;
-  return (goldens.has('ids.t5') && goldens.get('ids.t5').shape[1]) || defaultTextLength;
+  return Number.isSafeInteger(stated) && stated > 0 ? stated : defaultTextLength;
 }

@@ -36,11 +36,11 @@ const labelsOf = (goldens: Goldens): string[] => goldens.under('transformer.').f
 
 /** A set of inputs, as the native network takes them: its velocity is the negative of what diffusers' network gives. */
 async function inputsOf(label: string, goldens: Goldens, { device }: VerifySettings) {
-  const on = (name: string) => goldens.get(`transformer.${label}.${name}`).to({ device });
-  const timesteps = (await goldens.get(`transformer.${label}.timestep`).data()) as Float32Array;
+  const on = (name: string) => goldens.get(`transformer.${label}.${name}`).to({ dtype: 'float32', device });
+  const timesteps = (await (await goldens.get(`transformer.${label}.timestep`).to({ dtype: 'float64' })).data()) as Float64Array;
   return {
     x: await on('hidden_states'),
-    t: timesteps.map((timestep) => 1 - timestep / 1000),
+    t: Float32Array.from(timesteps, (timestep) => 1 - timestep / 1000),
     conditioning: [await on('encoder_hidden_states'), await on('pooled_projections')],
     upstream: goldens.has(`transformer.${label}.upstream`) ? await negative(await on('upstream')) : undefined,
   };
