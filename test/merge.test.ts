@@ -1,6 +1,6 @@
 // `eam merge`: a copy of the model that is what base and adapter are together.
 
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -81,5 +81,47 @@ describe('the digits', () => {
     await expect(other).rejects.toThrow(/the model has no transformer_blocks\.0\.attn\.add_k_proj\.weight[^]*and 15 more/);
     expect((await readdir(folder)).filter((name) => name.startsWith('nowhere') || name.includes('.tmp-'))).toEqual([]);
     expect(await eam('merge', '--adapter', tiny, '--out', nowhere)).toMatchObject({ code: 1, stderr: expect.stringContaining('holds no adapter') });
+  });
+});
+
+describe('Stable Diffusion 3', () => {
+  const load = async (directory: string, adapter?: string) => {
+    const options = { size: { width: 16, height: 24 }, textLength: 12, embeddingCache: join(folder, 'cache') };
+    const model = await loadModel(directory, adapter ? { ...options, adapter: await readAdapterConfig(adapter) } : options);
+    if (adapter) await model.loadAdapter(adapter);
+    return model;
+  };
+  const velocity = async (directory: string, adapter?: string) => {
+    using model = await load(directory, adapter);
+    const x = await normal([2, ...model.latentShape], 5n);
+    return floats(await model.native.velocity(x, Float32Array.of(0.2, 0.8), await model.encode(['a fox', 'a castle']), false));
+  };
+
+  it('draws what it draws with an adapter of either layout, from a file or shards', async () => {
+    const sharded = join(folder, 'sharded');
+    await cp(tiny, sharded, { recursive: true });
+    const weights = join(sharded, 'transformer/diffusion_pytorch_model.safetensors');
+    const tensors = Object.entries(await loadTensors(join(tiny, 'transformer/diffusion_pytorch_model.safetensors')));
+    await rm(weights);
+    const map: Record<string, string> = {};
+    for (const [index, part] of [tensors.slice(0, 50), tensors.slice(50)].entries()) {
+      const name = `diffusion_pytorch_model-0000${index + 1}-of-00002.safetensors`;
+      await saveTensors(join(sharded, 'transformer', name), Object.fromEntries(part), { format: 'pt' });
+      for (const [key] of part) map[key] = name;
+    }
+    await writeFile(join(sharded, 'transformer/diffusion_pytorch_model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: map }));
+
+    const expected = await velocity(tiny, join(tiny, 'lora_peft'));
+    for (const [index, [source, layout]] of ([[tiny, 'lora_peft'], [tiny, 'lora_diffusers'], [sharded, 'lora_peft']] as const).entries()) {
+      const out = join(folder, `sd3-${index}`);
+      await mergeAdapter({ model: source, adapter: join(tiny, layout), out });
+      expect(relativeError(await velocity(out), expected)).toBeLessThan(1e-5);
+      expect((await readdir(join(out, 'transformer'))).sort()).toEqual((await readdir(join(source, 'transformer'))).sort());
+      // What is not of the merged model any more: goldens, adapters.
+      expect((await readdir(out)).sort()).toEqual((await readdir(tiny)).filter((name) => !/^(goldens|lora)/.test(name)).sort());
+    }
+    const link = await stat(join(folder, 'sd3-0/vae/diffusion_pytorch_model.safetensors'));
+    expect(link.size).toBe((await stat(join(tiny, 'vae/diffusion_pytorch_model.safetensors'))).size);
+    expect(relativeError(await velocity(tiny), expected)).toBeGreaterThan(0.01);
   });
 });
