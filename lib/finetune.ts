@@ -173,7 +173,7 @@ class FinetuneJob {
       weights, signal: this.options.signal,
     });
     try {
-      await this.#directory.writeSamples(step, await encodeGrid(images, columns, { 'eam-torch': `step ${step}` }));
+      await this.#directory.writeSamples(step, await encodeGrid(images, Math.min(columns, images.shape[0]!), { 'eam-torch': `step ${step}` }));
     } finally {
       images.dispose();
     }

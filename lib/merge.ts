@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { CheckpointError } from './errors.js';
 import type { AdapterConfig } from './models/adapter-layout.js';
 import { readAdapterTensors } from './models/adapter.js';
-import { locateModel, type StoredModel } from './models/stored-model.js';
+import { baseModel, locateModel, type StoredModel } from './models/stored-model.js';
 import { binding } from './native/index.js';
 import { writeNewDirectory } from './new-directory.js';
 import type { TensorEntry } from './safetensors-header.js';
@@ -29,8 +29,7 @@ export interface MergeResult {
 export async function mergeAdapter({ model, adapter, out }: { model?: string | undefined; adapter: string; out: string }): Promise<MergeResult> {
   const { config, modules, tensors } = await readAdapterTensors(adapter);
   try {
-    const source = model ?? config.base;
-    if (source === undefined) throw new CheckpointError(`${adapter} does not say which model it was trained on: name it`);
+    const source = model ?? (await baseModel(adapter, config.base));
     const stored = await locateModel(source);
     const headers = await Promise.all(stored.weights.map(async (path) => ({ path, ...(await readHeader(path)) })));
     checkModules(adapter, source, modules, tensors, headers.flatMap(({ entries }) => entries));

@@ -191,6 +191,17 @@ describe('eam finetune', () => {
   });
 });
 
+describe('eam … | head', () => {
+  it('ends as it would have, without a trace of the reader that went', async () => {
+    const child = spawn(process.execPath, [program, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.destroy();
+    let stderr = '';
+    child.stderr.on('data', (text) => (stderr += String(text)));
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
+    expect(stderr).toBe('');
+  });
+});
+
 describe('a finetune that is stopped', () => {
   const steps = 200;
   const start = (config: string, ...args: string[]): ChildProcess =>

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { EamError } from '../lib/errors.js';
+import { modelFootprint } from '../lib/models/footprints.js';
 import { loadModel } from '../lib/models/registry.js';
 import { readSd3Directory } from '../lib/models/sd3/directory.js';
 import { latentShapeOf } from '../lib/models/sd3/model.js';
@@ -117,7 +118,21 @@ describe('a directory of Stable Diffusion 3', () => {
   });
 
   it('without a component is refused by the file that is missing', async () => {
-    expect(await refusal(loadModel(new Sd3Copy().remove('vae').path))).toMatch(/cannot read .*vae.config\.json: ENOENT/);
+    expect(await refusal(loadModel(new Sd3Copy().remove('vae').path))).toMatch(/cannot read .*vae.config\.json: ENOENT.*'$/);
+    expect(await refusal(readSd3Directory(new Sd3Copy().remove('text_encoder_3').path))).toMatch(
+      /text_encoder_3.config\.json: ENOENT.* To do without T5, set text_encoder_3 and tokenizer_3 to \[null, null\] in .*model_index\.json$/,
+    );
+  });
+
+  it('is not one of its own parts, nor one that is not there', async () => {
+    for (const [part, name] of [['transformer', 'SD3Transformer2DModel'], ['text_encoder_3', 'T5EncoderModel']] as const) {
+      expect(await refusal(loadModel(join(tinySd3, part)))).toMatch(
+        new RegExp(`config\\.json is of ${name}, one part of a model: name the directory around it, which holds model_index\\.json`),
+      );
+    }
+    const options = { dtype: 'float32', adapter: { rank: 1, alpha: 1 }, size: undefined, checkpointing: false, textLength: undefined } as const;
+    expect(await refusal(modelFootprint(join(tinySd3, 'nowhere'), options))).toMatch(/no model at ".*nowhere": cannot read /);
+    expect(await modelFootprint('digits', options)).toBeUndefined();
   });
 
   it('draws sizes that are whole patches of latents, as far as its positions go', async () => {

@@ -115,6 +115,24 @@ describe('embeddings of prompts', () => {
     expect(await told()).toEqual(expected);
   });
 
+  it('tell that the negative prompt was cut', async () => {
+    const notes: string[] = [];
+    const settings = { negativePrompt: 'word '.repeat(90), onNote: (line: string) => void notes.push(line) };
+    await new Embeddings(directory, options, cache).prepare(['a fox'], settings);
+    expect(notes.filter((line) => line.includes('longer'))).toEqual([
+      'the negative prompt is longer than the 77 tokens that CLIP reads: the rest of it is left out there',
+      `the negative prompt is longer than the ${textLength} tokens that T5 reads: the rest of it is left out there`,
+    ]);
+  });
+
+  it('are refused without a tokenizer before an encoder is read', async () => {
+    const read = vi.spyOn(binding(), 'loadClipText');
+    const without = async (name: string) => new Embeddings(await readSd3Directory(new Sd3Copy().remove(name).path), options, cache).prepare(prompts);
+    await expect(without('tokenizer_2')).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/tokenizer_2 cannot be read/) as string });
+    await expect(without('tokenizer_3/tokenizer.json')).rejects.toThrow(/tokenizer_3 holds no tokenizer: expected tokenizer\.json/);
+    expect(read).not.toHaveBeenCalled();
+  });
+
   it("have zeros in T5's place without T5, as diffusers has", async () => {
     const copy = new Sd3Copy().set('model_index.json', { text_encoder_3: [null, null], tokenizer_3: [null, null] }).remove('text_encoder_3').remove('tokenizer_3');
     const [states] = await new Embeddings(await readSd3Directory(copy.path), options, cache).rows([prompts[0]!]);
@@ -133,6 +151,6 @@ describe('embeddings of prompts', () => {
   it('of a misshapen key are refused by its name', async () => {
     const copy = new Sd3Copy().set('text_encoder_3/config.json', { d_ff: 56 });
     const refused = new Embeddings(await readSd3Directory(copy.path), options, cache).prepare(prompts);
-    await expect(refused).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringContaining('DenseReluDense.wi_0.weight') as string });
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/text_encoder_3: [^]*DenseReluDense\.wi_0\.weight/) as string });
   });
 });

@@ -160,7 +160,7 @@ describe('drawing with Stable Diffusion 3', () => {
     const { text, width, height } = decode(readFileSync(join(out, '1-ein-f-chslein.png')));
     expect([width, height]).toEqual([16, 16]);
     expect(JSON.parse(text['eam-torch']!)).toMatchObject({
-      model: tinySd3, adapter: null, prompt: 'Ein Füchslein 🦊', negative: 'blurry', sample: 0, steps: 2, solver: 'euler', guidance: 4.5, seed: 9, width: 16, height: 16,
+      model: tinySd3, adapter: null, prompt: 'Ein Füchslein 🦊', negative: 'blurry', textLength: 16, sample: 0, steps: 2, solver: 'euler', guidance: 4.5, seed: 9, width: 16, height: 16,
     });
   });
 
@@ -175,6 +175,19 @@ describe('drawing with Stable Diffusion 3', () => {
 
   it('refuses weights that do not fit the configuration, and lists them', async () => {
     const copy = new Sd3Copy().set('transformer/config.json', { num_layers: 4 });
-    await expect(loadModel(copy.path)).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringContaining('transformer_blocks.3.') as string });
+    const message = expect.stringMatching(/^\S+model.transformer: [^]*transformer_blocks\.3\./) as string;
+    await expect(loadModel(copy.path)).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message });
+  });
+
+  it.each([
+    ['that says no model', { base_model_name_or_path: null }, /does not say which model it was trained on: name the model's directory \(--model\)/],
+    ['of a model elsewhere', { base_model_name_or_path: 'someone/model' }, /was trained on someone\/model, which is not here: name the model's directory \(--model\)/],
+  ])('does not guess the model of an adapter %s', async (_, change, message) => {
+    const copy = new Sd3Copy().set('lora_peft/adapter_config.json', change);
+    expect(await eam('sample', '--adapter', copy.file('lora_peft'), '--prompt', 'a', '--out', join(folder, 'x.png'))).toMatchObject({
+      code: 1, stderr: expect.stringMatching(message) as string,
+    });
+    expect(await eam('sample', '--adapter', copy.file('lora_peft/adapter_model.safetensors'), '--prompt', 'a', '--out', join(folder, 'x.png')))
+      .toMatchObject({ code: 1, stderr: expect.stringMatching(/is a file: name the directory that holds it/) as string });
   });
 });

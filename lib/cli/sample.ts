@@ -7,6 +7,7 @@ import { ConfigError, type CheckpointError } from '../errors.js';
 import { adapterNote, readAdapterConfig } from '../models/adapter.js';
 import type { ImageSize, Model, ModelDType } from '../models/model.js';
 import { loadModel } from '../models/registry.js';
+import { baseModel } from '../models/stored-model.js';
 import type { SolverName } from '../ode-solver.js';
 import { packageVersion } from '../package.js';
 import { RunDirectory } from '../run-directory.js';
@@ -53,7 +54,8 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   await model.prepare(prompts, { negativePrompt: negative, onNote: note, signal });
   const sampling = { prompts, negativePrompt: negative, steps, solver, guidance, seed: BigInt(seed), batch, signal };
   const settings = {
-    version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, steps, solver, guidance, seed, dtype: model.dtype, count,
+    version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, textLength: flags.textLength ?? null,
+    steps, solver, guidance, seed, dtype: model.dtype, count,
   };
   if (extname(out).toLowerCase() === '.png') {
     const columns = flags.columns ?? Math.ceil(Math.sqrt(count));
@@ -71,7 +73,7 @@ export async function openModel(flags: ModelFlags, note: (line: string) => void)
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
   const remark = adapter && adapterNote(directory!, adapter);
   if (remark !== undefined) note(remark);
-  const source = flags.model ?? adapter?.base ?? 'digits';
+  const source = flags.model ?? (adapter ? await baseModel(directory!, adapter.base) : 'digits');
   const model = await loadModel(source, { device, dtype, adapter, size: sizeOf(flags), textLength });
   try {
     if (directory !== undefined) await model.loadAdapter(directory);

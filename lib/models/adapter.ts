@@ -17,6 +17,7 @@ const layouts: Readonly<Record<AdapterLayoutName, AdapterLayout>> = { peft: peft
 
 async function layoutOf(directory: string): Promise<AdapterLayout> {
   const names = await readdir(directory).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') throw new CheckpointError(`${directory} is a file: name the directory that holds it`, { cause: error });
     throw new CheckpointError(`${directory} holds no adapter: ${(error as Error).message}`, { cause: error });
   });
   const layout = Object.values(layouts).find(({ files }) => files.some((file) => names.includes(file)));

@@ -24,6 +24,12 @@ const loaders: Readonly<Record<string, Loader<unknown>>> = {
   digits: loader({ schema: digitsConfigSchema, load: loadDigitsModel }),
 };
 
+/** The configuration of one network by diffusers, or by transformers; the name of its class. */
+const partSchema = z.union([
+  z.object({ _class_name: z.string() }).transform((json) => json._class_name),
+  z.object({ architectures: z.tuple([z.string()]) }).transform((json) => json.architectures[0]),
+]);
+
 /** Models that come with the package. */
 export const shippedModels = ['digits'];
 
@@ -38,9 +44,20 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   const isShipped = shippedModels.includes(source);
   const directory = isShipped ? shippedDirectory(source) : resolve(source);
   if (await isPipelineDirectory(directory)) return loadSd3Model(directory, directory, options);
+  const { type, config, path } = await readModelConfig(source);
+  const { schema, load } = loaders[type]!;
+  return load(validate(schema, config, path), directory, isShipped ? source : directory, options);
+}
+
+/**
+ * The config.json of a model directory that is not in diffusers' layout, and the loader that it names.
+ * @throws CheckpointError where there is no model, ConfigError for an unknown type
+ */
+export async function readModelConfig(source: string): Promise<{ type: string; config: unknown; path: string }> {
+  const path = join(shippedModels.includes(source) ? shippedDirectory(source) : resolve(source), 'config.json');
   let config: unknown;
   try {
-    config = await readJson(join(directory, 'config.json'));
+    config = await readJson(path);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new CheckpointError(
@@ -49,8 +66,10 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
       { cause: error },
     );
   }
-  const path = join(directory, 'config.json');
+  const part = partSchema.safeParse(config);
+  if (part.success) {
+    throw new ConfigError(`${path} is of ${part.data}, one part of a model: name the directory around it, which holds model_index.json`);
+  }
   const { type } = validate(z.object({ type: z.enum(Object.keys(loaders)) }), config, path);
-  const { schema, load } = loaders[type]!;
-  return load(validate(schema, config, path), directory, isShipped ? source : directory, options);
+  return { type, config, path };
 }

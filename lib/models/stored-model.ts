@@ -1,6 +1,7 @@
-import { readdir } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
+import { CheckpointError } from '../errors.js';
 import { shippedDirectory } from '../package.js';
 import { shippedModels } from './registry.js';
 import { isPipelineDirectory, pipelineComponents } from './sd3/directory.js';
@@ -15,6 +16,20 @@ export interface StoredModel {
   weights: string[];
   /** Folders that belong to the model. */
   folders: string[];
+}
+
+/**
+ * The model that an adapter was trained on.
+ * @param adapter its directory, for messages
+ * @param base what it says
+ * @throws CheckpointError where it says nothing, or a model that is not here
+ */
+export async function baseModel(adapter: string, base: string | undefined): Promise<string> {
+  const hint = "name the model's directory (--model)";
+  if (base === undefined) throw new CheckpointError(`${adapter} does not say which model it was trained on: ${hint}`);
+  const isHere = shippedModels.includes(base) || (await access(resolve(base)).then(() => true, () => false));
+  if (!isHere) throw new CheckpointError(`${adapter} was trained on ${base}, which is not here: ${hint}`);
+  return base;
 }
 
 /** @throws CheckpointError for a directory without weights, or with a shard missing */

@@ -87,6 +87,10 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
     const file = join(directory, name === 'scheduler' ? 'scheduler_config.json' : 'config.json');
     return { directory, config: convert(validate(schema, await readJson(file), file)) };
   };
+  const orWithout = (error: unknown): never => {
+    const absent = error instanceof ConfigError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+    throw absent ? new ConfigError(`${error.message}. To do without T5, set text_encoder_3 and tokenizer_3 to [null, null] in ${indexPath}`, { cause: error }) : error;
+  };
   // The transformer's sample_size is not the network's own: it is what the pipeline draws.
   const transformer = await config('transformer', transformerSchema, (json) => ({ network: toTransformerConfig(json), sampleSize: json.sample_size }));
   const autoencoder = await config('vae', autoencoderSchema, toAutoencoderConfig);
@@ -102,7 +106,7 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
     autoencoder,
     scheduler,
     clip: [await clip('text_encoder', 'tokenizer'), await clip('text_encoder_2', 'tokenizer_2')],
-    t5: withT5 ? { ...(await config('text_encoder_3', t5Schema, toT5Config)), tokenizer: join(path, 'tokenizer_3') } : undefined,
+    t5: withT5 ? { ...(await config('text_encoder_3', t5Schema, toT5Config).catch(orWithout)), tokenizer: join(path, 'tokenizer_3') } : undefined,
     imageSize: sampleSize * scale,
     granularity: network.patchSize * scale,
   };

@@ -27,7 +27,10 @@ export async function identityOf(directory: Sd3Directory, { dtype, device, textL
   const components = [...directory.clip, ...(directory.t5 ? [directory.t5] : [])];
   const files: [string, number, number][] = [];
   for (const folder of components.flatMap((component) => [component.directory, component.tokenizer])) {
-    for (const name of (await readdir(folder)).sort()) {
+    const names = await readdir(folder).catch((error: unknown) => {
+      throw new CheckpointError(`${folder} cannot be read, which encodes prompts: ${(error as Error).message}; download it again`, { cause: error });
+    });
+    for (const name of names.sort()) {
       const { size, mtimeMs } = await stat(join(folder, name));
       files.push([name, size, mtimeMs]);
     }

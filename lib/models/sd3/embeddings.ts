@@ -57,7 +57,7 @@ export class Embeddings {
         onNote(`encoding ${missing.length} prompt${missing.length > 1 ? 's' : ''}`);
         await this.#compute(missing, onNote, signal);
       }
-      await this.#tellTruncated(distinct, onNote);
+      await this.#tellTruncated(distinct, negativePrompt, onNote);
     });
   }
 
@@ -147,12 +147,16 @@ export class Embeddings {
     this.#bytes -= bytesOf(embedding);
   }
 
-  async #tellTruncated(prompts: readonly string[], onNote: (message: string) => void): Promise<void> {
+  async #tellTruncated(prompts: readonly string[], negativePrompt: string | undefined, onNote: (message: string) => void): Promise<void> {
     const { clipLength } = await this.#open();
-    const cut = prompts.map((prompt) => this.#memory.get(prompt)?.truncated ?? this.#stored.get(prompt));
+    const truncatedOf = (prompt: string) => this.#memory.get(prompt)?.truncated ?? this.#stored.get(prompt);
+    const cut = prompts.map(truncatedOf);
     const tell = (encoder: 'clip' | 't5', limit: number, name: string) => {
       const count = cut.filter((truncated) => truncated?.[encoder]).length;
       if (count) onNote(`${count} of ${prompts.length} prompts are longer than the ${limit} tokens that ${name} reads: the rest of them is left out there`);
+      if (negativePrompt !== undefined && truncatedOf(negativePrompt)?.[encoder]) {
+        onNote(`the negative prompt is longer than the ${limit} tokens that ${name} reads: the rest of it is left out there`);
+      }
     };
     tell('clip', clipLength, 'CLIP');
     tell('t5', this.options.textLength, 'T5');

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import { ConfigError, DisposedError } from '../../errors.js';
-import type { NativeAutoencoder, NativeFlowModel, NativeTensor } from '../../native/binding.js';
+import type { NativeAutoencoder, NativeFlowModel } from '../../native/binding.js';
 import { binding } from '../../native/index.js';
 import { cacheDirectory } from '../../native/libtorch.js';
 import { disposeAll } from '../../safetensors.js';
@@ -11,7 +11,7 @@ import type { AdapterInfo, ImageSize, LoadModelOptions, Model, ModelDType, Prepa
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings } from './embeddings.js';
 import { schedulerTimes } from './scheduler.js';
-import { loadWeights } from './weights.js';
+import { withWeights } from './weights.js';
 
 /** The projections of the joint attention: what the published fine-tunings adapt. */
 export const defaultTargets = [
@@ -118,12 +118,7 @@ export function latentShapeOf({ granularity, transformer: { config }, path }: Sd
 
 /** The directory's autoencoder, in float32: images are decoded once a sample, and rounded for no other reason. */
 export async function loadSd3Autoencoder({ autoencoder: { directory, config } }: Sd3Directory, device: string): Promise<NativeAutoencoder> {
-  const tensors = await loadWeights(directory);
-  try {
-    return await binding().loadAutoencoder(config, tensors, 'float32', device);
-  } finally {
-    disposeAll(tensors);
-  }
+  return withWeights(directory, (tensors) => binding().loadAutoencoder(config, tensors, 'float32', device));
 }
 
 /**
@@ -138,25 +133,16 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
   if (!Number.isSafeInteger(textLength) || textLength < 1) throw new ConfigError(`textLength: expected a whole number from 1, got ${textLength}`);
   const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
   const autoencoder = await loadSd3Autoencoder(directory, device);
-  let tensors: Record<string, NativeTensor> = {};
   try {
-    tensors = await loadWeights(directory.transformer.directory);
-    const native = await binding().loadSd3Model({
-      config: directory.transformer.config,
-      tensors,
-      autoencoder,
-      lora: adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed },
-      dtype,
-      device,
-      checkpointing,
-    });
+    const { directory: folder, config } = directory.transformer;
+    const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
+    const native = await withWeights(folder, (tensors) =>
+      binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing }));
     const cache = options.embeddingCache ?? join(cacheDirectory(), 'text-embeddings');
     const embeddings = new Embeddings(directory, { dtype, device, textLength }, cache);
     return new Sd3Model(native, directory, embeddings, size, source, device, dtype, adapter);
   } catch (error) {
     autoencoder.dispose();
     throw error;
-  } finally {
-    disposeAll(tensors);
   }
 }

@@ -1,12 +1,11 @@
 import type { NativeTensor, NativeTextEncoder } from '../../native/binding.js';
 import { binding } from '../../native/index.js';
-import { disposeAll } from '../../safetensors.js';
 import { loadClipTokenizer } from '../../tokenizers/clip.js';
 import { loadT5Tokenizer } from '../../tokenizers/t5.js';
 import type { TextTokenizer } from '../../tokenizers/tokenizer.js';
 import type { ModelDType } from '../model.js';
 import type { Sd3Directory } from './directory.js';
-import { loadWeights } from './weights.js';
+import { withWeights } from './weights.js';
 
 /** Numbers of one prompt: float16 and bfloat16 as their bits. */
 export type Elements = Float32Array | Float64Array | Uint16Array;
@@ -58,6 +57,8 @@ export class TextEncoders implements Disposable {
   /** @throws CheckpointError for weights or tokenizers that are missing, damaged or of other sizes */
   static async load(directory: Sd3Directory, options: TextOptions, tokenizers?: Tokenizers): Promise<TextEncoders> {
     const { dtype, device, textLength } = options;
+    // Before the encoders, whose gigabytes need not be read to find that there are no tokenizers.
+    tokenizers ??= await loadTokenizers(directory, textLength);
     const loaded: NativeTextEncoder[] = [];
     try {
       for (const { directory: folder, config } of directory.clip) {
@@ -72,7 +73,7 @@ export class TextEncoders implements Disposable {
         t5 = await withWeights(folder, (tensors) => binding().loadT5Encoder(config, tensors, range, device));
         loaded.push(t5);
       }
-      return new TextEncoders(directory, tokenizers ?? (await loadTokenizers(directory, textLength)), options, clip, t5);
+      return new TextEncoders(directory, tokenizers, options, clip, t5);
     } catch (error) {
       for (const encoder of loaded) encoder.dispose();
       throw error;
@@ -152,15 +153,6 @@ export function tokenTensor(rows: readonly Int32Array[], device: string): Native
 function tokenize(tokenizer: TextTokenizer, prompts: readonly string[]): { ids: Int32Array[]; truncated: boolean[] } {
   const each = prompts.map((prompt) => tokenizer.encode([prompt]));
   return { ids: each.map(({ ids }) => ids[0]!), truncated: each.map(({ truncated }) => truncated > 0) };
-}
-
-async function withWeights<Result>(directory: string, build: (tensors: Record<string, NativeTensor>) => Promise<Result>): Promise<Result> {
-  const tensors = await loadWeights(directory);
-  try {
-    return await build(tensors);
-  } finally {
-    disposeAll(tensors);
-  }
 }
 
 /** Copies `count` rows of `from`, `fromWidth` long, to a place in rows that are `to.width` long. */

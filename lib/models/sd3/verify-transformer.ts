@@ -10,7 +10,7 @@ import type { Goldens } from '../../verify/goldens.js';
 import type { Findings, VerifySettings } from '../../verify/verification.js';
 import { adapterNote, readAdapter, readAdapterConfig } from '../adapter.js';
 import type { Sd3Directory } from './directory.js';
-import { loadWeights } from './weights.js';
+import { withWeights } from './weights.js';
 
 /** Where a directory's goldens expect its adapters, one in each layout. */
 const adapterDirectories = ['lora_peft', 'lora_diffusers'];
@@ -21,14 +21,10 @@ export async function loadTransformer(
 ): Promise<NativeFlowModel> {
   const stored = adapter === undefined ? undefined : await readAdapterConfig(adapter);
   const lora = stored && { rank: stored.rank, alpha: stored.alpha, targets: [...stored.targets], seed: 0n };
-  const tensors = await loadWeights(directory);
-  try {
-    const model = await binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing: false });
-    if (adapter !== undefined) await readAdapter(adapter, model, stored!);
-    return model;
-  } finally {
-    disposeAll(tensors);
-  }
+  const model = await withWeights(directory, (tensors) =>
+    binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing: false }));
+  if (adapter !== undefined) await readAdapter(adapter, model, stored!);
+  return model;
 }
 
 /** Names between `transformer.` and `.sample`: sets of inputs and what comes of them. */

@@ -1,5 +1,4 @@
 import { binding } from '../../native/index.js';
-import { disposeAll } from '../../safetensors.js';
 import type { Goldens } from '../../verify/goldens.js';
 import type { Findings, Verifier } from '../../verify/verification.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
@@ -8,7 +7,7 @@ import { verifyAutoencoder } from './verify-autoencoder.js';
 import { verifySampling } from './verify-sampling.js';
 import { verifyText } from './verify-text.js';
 import { loadTransformer, verifyAdapters, verifyTransformer } from './verify-transformer.js';
-import { loadWeights } from './weights.js';
+import { withWeights } from './weights.js';
 
 /** What diffusers and transformers compute with a directory of Stable Diffusion 3, component by component. */
 export const verifySd3: Verifier = async function* (path, goldens, settings) {
@@ -16,10 +15,9 @@ export const verifySd3: Verifier = async function* (path, goldens, settings) {
   yield* verifyScheduler(directory, goldens);
   yield* verifyText(directory, goldens, settings);
   const { config, directory: folder } = directory.autoencoder;
-  const tensors = await loadWeights(folder);
   // Computed in float32 whatever the network's dtype, as for training.
   const dtype = settings.dtype === 'float64' ? 'float64' : 'float32';
-  const autoencoder = await binding().loadAutoencoder(config, tensors, dtype, settings.device).finally(() => disposeAll(tensors));
+  const autoencoder = await withWeights(folder, (tensors) => binding().loadAutoencoder(config, tensors, dtype, settings.device));
   try {
     yield* verifyAutoencoder(directory, autoencoder, goldens, settings);
     const model = await loadTransformer(directory, settings, { autoencoder });

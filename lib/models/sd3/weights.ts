@@ -68,6 +68,22 @@ async function shardsOf(directory: string, index: string, names: readonly string
 }
 
 /**
+ * Builds a network from one component's weights, which are let go of after.
+ * @throws CheckpointError as {@link loadWeights} does, and for tensors that are missing, misshapen or too many
+ */
+export async function withWeights<Result>(directory: string, build: (tensors: Record<string, NativeTensor>) => Promise<Result>): Promise<Result> {
+  const tensors = await loadWeights(directory);
+  try {
+    return await build(tensors);
+  } catch (error) {
+    // A network knows its tensors' names, and not where they came from: of two CLIP encoders, which one it is.
+    throw error instanceof CheckpointError ? new CheckpointError(`${directory}: ${error.message}`, { cause: error }) : error;
+  } finally {
+    disposeAll(tensors);
+  }
+}
+
+/**
  * Maps one component's tensors into memory. The caller disposes of them; a network built from them keeps its own hold.
  * @throws CheckpointError for files that are missing or damaged, and for a tensor that two of them hold
  */
