@@ -199,7 +199,9 @@ class Filter {
     const std::vector<Kind>& kinds = *arguments.elements;
     switch (function.kind) {
       case Kind::ordered_dict:
-        if (!kinds.empty()) refuse("it makes an OrderedDict out of a list, as Python 2 did; save it again with Python 3");
+        if (!kinds.empty()) {
+          refuse("it makes an OrderedDict out of a list, as Python 2 did; save it again with Python 3");
+        }
         // LibTorch's unpickler would leave None. Its NEWOBJ removes a value: the arguments, then the function.
         emit({0x81, 0x81, '}'});
         return push({Kind::dict, 1});
@@ -223,7 +225,8 @@ class Filter {
   void storage() {
     const Slot id = pop();
     constexpr std::array<Kind, 5> expected = {Kind::text, Kind::storage_type, Kind::text, Kind::text, Kind::number};
-    if (id.kind != Kind::tuple || !std::equal(expected.begin(), expected.end(), id.elements->begin(), id.elements->end())) {
+    if (id.kind != Kind::tuple ||
+        !std::equal(expected.begin(), expected.end(), id.elements->begin(), id.elements->end())) {
       malformed("a storage is not named by its type, key, device and length");
     }
     keep();

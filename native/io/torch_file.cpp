@@ -26,8 +26,8 @@ using caffe2::serialize::PyTorchStreamReader;
 
 [[noreturn]] void refuse(const std::string& what) { throw std::runtime_error(what); }
 
-// How many bytes a zip archive has; what else the file is by its first ones. Without std::filesystem, which the oldest C++
-// library that the addon runs with does not have.
+// How many bytes a zip archive has; what else the file is by its first ones. Without std::filesystem, which the oldest
+// C++ library that the addon runs with does not have.
 uint64_t size_of_zip(const std::string& path) {
   // O_NONBLOCK: opening a pipe would wait for somebody to write into it. It changes nothing for a file.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -45,8 +45,8 @@ uint64_t size_of_zip(const std::string& path) {
   if (head.empty()) refuse("it is empty");
   if (head.size() > 8 && head[8] == '{') refuse("it is a safetensors file, which needs no conversion");
   if (head.starts_with('\x80')) {
-    refuse("it is a bare pickle, as torch.save wrote before PyTorch 1.6, and none is read here. If you trust it, save it "
-           "again in Python: torch.save(torch.load(path, weights_only=True), path)");
+    refuse("it is a bare pickle, as torch.save wrote before PyTorch 1.6, and none is read here. If you trust it, save "
+           "it again in Python: torch.save(torch.load(path, weights_only=True), path)");
   }
   if (head.starts_with("version https://")) {
     refuse("it is a pointer of Git LFS, not the file itself; fetch that with git lfs pull");
@@ -92,7 +92,8 @@ class Archive {
       if (size < 0 || stride < 0) fail("has a negative size or stride");
       empty = empty || size == 0;
       overflow = overflow || (size > 1 && __builtin_mul_overflow(size - 1, stride, &reach)) ||
-                 __builtin_add_overflow(last, reach, &last) || (size > 1 && __builtin_mul_overflow(count, size, &count));
+                 __builtin_add_overflow(last, reach, &last) ||
+                 (size > 1 && __builtin_mul_overflow(count, size, &count));
     }
     if (empty) return at::empty(tensor.sizes(), tensor.options());
     const auto item = static_cast<int64_t>(tensor.element_size());
@@ -173,13 +174,14 @@ NamedTensors read(const std::string& path) {
   if (tensors.empty()) refuse("it holds no tensor");
   std::set<std::string> names;
   for (const auto& [name, tensor] : tensors) {
-    if (!names.insert(name).second) refuse("it holds two tensors called '" + name + "', once the dictionaries are joined by dots");
+    if (names.insert(name).second) continue;
+    refuse("it holds two tensors called '" + name + "', once the dictionaries are joined by dots");
   }
   return tensors;
 }
 
-// Of LibTorch's "[enforce fail at FILE:180] . PytorchStreamReader failed reading zip archive: …" and "CONDITION INTERNAL
-// ASSERT FAILED at "FILE":554, please report a bug to PyTorch. Expected …" what a reader can use.
+// Of LibTorch's "[enforce fail at FILE:180] . PytorchStreamReader failed reading zip archive: …" and "CONDITION
+// INTERNAL ASSERT FAILED at "FILE":554, please report a bug to PyTorch. Expected …" what a reader can use.
 std::string first_line(std::string text) {
   for (const std::string_view before : {"] . ", "please report a bug to PyTorch. "}) {
     const size_t at = text.find(before);

@@ -40,7 +40,8 @@ Bert::Bert(StoredWeights& weights, const std::string& prefix, const BertConfig& 
   }
 }
 
-Bert::Attention Bert::attention(StoredWeights& weights, const std::string& name, const BertConfig& config, int64_t read) {
+Bert::Attention Bert::attention(StoredWeights& weights, const std::string& name, const BertConfig& config,
+                                int64_t read) {
   return {Linear(weights, name + ".self.query", config.width, config.width),
           Linear(weights, name + ".self.key", read, config.width),
           Linear(weights, name + ".self.value", read, config.width),

@@ -13,8 +13,8 @@ namespace {
 ImagePreprocess preprocess_of(const BlipRewardConfig& config) {
   ImagePreprocessConfig preprocess = config.preprocess;
   if (preprocess.size != config.vision.image_size) {
-    throw Error(ErrorKind::config, "preprocess.size is " + std::to_string(preprocess.size) + ", the image encoder's size is " +
-                                       std::to_string(config.vision.image_size));
+    throw Error(ErrorKind::config, "preprocess.size is " + std::to_string(preprocess.size) +
+                                       ", the image encoder's size is " + std::to_string(config.vision.image_size));
   }
   preprocess.middle = ImagePreprocessConfig::Middle::even;
   return ImagePreprocess(std::move(preprocess), 3);
@@ -23,9 +23,9 @@ ImagePreprocess preprocess_of(const BlipRewardConfig& config) {
 // What BLIP's pretraining (arXiv 2201.12086) has beside the two encoders: projections for contrasting features, the
 // matching head, the text decoder, the pooler, and the momentum copies with their queues.
 constexpr const char* unused[] = {
-    "blip.vision_proj",    "blip.text_proj",      "blip.itm_head.",    "blip.text_decoder.", "blip.text_encoder.pooler.",
-    "blip.text_encoder_m", "blip.visual_encoder_m", "blip.image_queue", "blip.text_queue",    "blip.queue_ptr",
-    "blip.temp"};
+    "blip.vision_proj",          "blip.text_proj",      "blip.itm_head.",        "blip.text_decoder.",
+    "blip.text_encoder.pooler.", "blip.text_encoder_m", "blip.visual_encoder_m", "blip.image_queue",
+    "blip.text_queue",           "blip.queue_ptr",      "blip.temp"};
 
 }  // namespace
 

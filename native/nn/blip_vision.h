@@ -22,8 +22,8 @@ struct BlipVisionConfig {
   double layer_norm_epsilon = 1e-6;
 };
 
-// BLIP's image encoder (arXiv 2201.12086), a vision transformer (arXiv 2010.11929) under timm's names: PREFIX.cls_token,
-// pos_embed, patch_embed.proj, blocks.N.{norm1, attn.{qkv,proj}, norm2, mlp.{fc1,fc2}}, norm.
+// BLIP's image encoder (arXiv 2201.12086), a vision transformer (arXiv 2010.11929) under timm's names:
+// PREFIX.cls_token, pos_embed, patch_embed.proj, blocks.N.{norm1, attn.{qkv,proj}, norm2, mlp.{fc1,fc2}}, norm.
 class BlipVision {
  public:
   // Takes its own tensors; the caller takes the rest and then calls weights.finish().

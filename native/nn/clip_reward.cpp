@@ -15,8 +15,8 @@ using Kind = ClipRewardConfig::Kind;
 ImagePreprocess preprocess_of(const ClipRewardConfig& config) {
   ImagePreprocessConfig preprocess = config.preprocess;
   if (preprocess.size != config.vision.image_size) {
-    throw Error(ErrorKind::config, "preprocess.size is " + std::to_string(preprocess.size) + ", the image tower's size is " +
-                                       std::to_string(config.vision.image_size));
+    throw Error(ErrorKind::config, "preprocess.size is " + std::to_string(preprocess.size) +
+                                       ", the image tower's size is " + std::to_string(config.vision.image_size));
   }
   // The aesthetic predictor goes with OpenAI's own preprocessing.
   if (config.kind == Kind::linear_stack) preprocess.middle = ImagePreprocessConfig::Middle::even;
@@ -29,10 +29,11 @@ ClipReward::ClipReward(const ClipRewardConfig& config, const NamedTensors& tenso
                        std::optional<at::ScalarType> dtype, at::Device device)
     : ImageReward(preprocess_of(config)), device_(device) {
   const bool reads_text = config.kind != Kind::linear_stack;
-  if (reads_text && !config.text) throw Error(ErrorKind::config, "text is missing: this reward compares images with texts");
-
-  StoredWeights towers("CLIP model", config.layout == ClipRewardConfig::Layout::open_clip ? from_open_clip(tensors) : tensors,
-                       dtype, device);
+  if (reads_text && !config.text) {
+    throw Error(ErrorKind::config, "text is missing: this reward compares images with texts");
+  }
+  const bool renamed = config.layout == ClipRewardConfig::Layout::open_clip;
+  StoredWeights towers("CLIP model", renamed ? from_open_clip(tensors) : tensors, dtype, device);
   vision_ = std::make_unique<ClipVision>(towers, config.vision);
   if (reads_text) {
     text_ = std::make_unique<ClipText>(towers, *config.text);

@@ -12,8 +12,8 @@ struct ImagePreprocessConfig {
     crop,  // the short side to `size`, then the middle
     pad    // the long side to `size`, then black around the middle, before normalisation
   };
-  // Where the middle begins when what is cut off has an odd length: rounded down (transformers) or to the even neighbour
-  // (torchvision).
+  // Where the middle begins when what is cut off has an odd length: rounded down (transformers) or to the even
+  // neighbour (torchvision).
   enum class Middle { down, even };
 
   Fit fit = Fit::crop;

@@ -39,7 +39,8 @@ ImageReward::Score ImageReward::score(const at::Tensor& images, const at::Tensor
   check(images, ids, mask);
   if (slice < 0) throw Error(ErrorKind::config, "slice is " + std::to_string(slice) + ", expected 0 (all) or more");
   if (want_grad && preprocess_.config().bytes) {
-    throw Error(ErrorKind::config, "no gradient goes through preprocessing that rounds to bytes; load the reward without");
+    throw Error(ErrorKind::config,
+                "no gradient goes through preprocessing that rounds to bytes; load the reward without it");
   }
   const int64_t batch = images.size(0), step = slice == 0 ? batch : std::min(slice, batch);
   at::AutoGradMode grad_mode(want_grad);

@@ -41,7 +41,8 @@ class ImageReward {
   };
   virtual Inputs inputs() const = 0;
 
-  // Values [b] of pixels as preprocessed, in at least single precision; recorded by autograd with respect to the pixels.
+  // Values [b] of pixels as preprocessed, in at least single precision; recorded by autograd with respect to the
+  // pixels.
   virtual at::Tensor values(const at::Tensor& pixels, const at::Tensor& ids, const at::Tensor& mask) const = 0;
 
   // The image's feature [b, F], of any length.

@@ -10,8 +10,8 @@
 
 namespace eam::nn {
 
-// Linear layers one after the other, PREFIX.N.{weight,bias}, whose numbers skip those of dropout: the heads that score a
-// feature. There is nothing else between them.
+// Linear layers one after the other, PREFIX.N.{weight,bias}, whose numbers skip those of dropout: the heads that score
+// a feature. There is nothing else between them.
 class LinearStack {
  public:
   // Takes all layers that the weights have, from `in` features to one value; finish() reports those that do not fit.
