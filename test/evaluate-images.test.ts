@@ -83,7 +83,10 @@ describe('eam evaluate --images', () => {
       [['--images', folder, '--prompts', promptsOf('p')], /expected at least one reward/],
       [['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'], /has no \.png files/],
       [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'], /--reward pikscore=x: name: expected one of/],
-      [['run', '--reward', 'stroke-weight'], /--reward: a run is evaluated on its own prompts and rewards/],
+      [['run', '--reward', 'stroke-weight'], /--reward: not for a run, which is evaluated on its own prompts and rewards/],
+      [['run', '--guidance', '4', '--text-length', '9'], /--text-length, --guidance: not for a run/],
+      [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--samples', '3'], /--samples: not for a folder of images/],
+      [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--out', folder], /--out .*: it cannot be written: EISDIR/],
       [['--model', 'digits', '--prompts', promptsOf('3'), '--reward', 'stroke-weight', '--as-reference'], /samples are not files/],
     ];
     for (const [args, message] of cases) {

@@ -128,6 +128,8 @@ describe('files', () => {
     const error = await refusal('clipscore', copy);
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error.message).toMatch(message);
+    // Of the rewards of a job, which.
+    expect(error.message).toContain(copy);
   });
 
   it.each<[string, RewardName, (directory: string) => unknown, RegExp]>([
@@ -141,6 +143,9 @@ describe('files', () => {
     ['no tokenizer', 'hpsv2', (directory) => rmSync(join(directory, 'merges.txt')), /holds no tokenizer: expected vocab\.json and merges\.txt/],
     ['heads that nothing tells', 'hpsv2', (directory) => rmSync(join(directory, 'open_clip_config.json')), /towers of 32 and 16 numbers, expected those of ViT-H-14, 1280 and 1024; .*open_clip_config\.json/],
     ['heads that do not fit', 'hpsv2', (directory) => editJson(join(directory, 'open_clip_config.json'), (json) => Object.assign(json['vision_cfg'] as object, { head_width: 5 })), /open_clip_config\.json, vision_cfg\.head_width: a tower of 32 numbers has no heads of 5/],
+    ['heads that do not divide a tower', 'pickscore', (directory) => editJson(join(directory, 'config.json'), (json) => Object.assign(json['vision_config'] as object, { num_attention_heads: 3 })), /pickscore: loadClipReward: width is 32, expected a multiple of heads 3/],
+    ['an end that no text has', 'pickscore', (directory) => editJson(join(directory, 'config.json'), (json) => Object.assign(json['text_config'] as object, { eos_token_id: 5 })), /config\.json, text_config\.eos_token_id is 5, a token that the tokenizer ends no text with/],
+    ['a configuration that is none', 'hpsv2', (directory) => writeFileSync(join(directory, 'open_clip_config.json'), 'null'), /open_clip_config\.json: .*expected an object, got null/],
     ['heads of another BLIP', 'imagereward', (directory) => editJson(join(directory, 'med_config.json'), (json) => delete json['vision']), /ImageReward\.pt; .*"vision" says num_heads: a tower of 32 numbers has no heads of 64/],
     ['no vocabulary', 'imagereward', (directory) => rmSync(join(directory, 'vocab.txt')), /there is no vocab\.txt; expected ImageReward's vocab\.txt/],
     ['another vocabulary', 'imagereward', (directory) => writeFileSync(join(directory, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n'), /vocabulary of 6 tokens, \[DEC\] and \[ENC\] included, and med_config\.json one of 99/],
@@ -190,6 +195,7 @@ describe('images and prompts', () => {
     await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(/hpsv2: images has shape \[1, 1, 8, 8\], expected \[1, 3, height, width\]/);
     await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(ShapeError);
     await expect(publishedReward('hpsv2').score(await wide(), ['p'])).rejects.toThrow(/expected \[1, 3, height, width\]/);
+    await expect(publishedReward('hpsv2').score(Tensor.from(new Float32Array(3), [1, 3, 1, 1]), [undefined as unknown as string])).rejects.toThrow(/prompts\[0\] is undefined, expected a string/);
   });
 
   it('that are too long are cut, counted and told of once', async () => {

@@ -20,14 +20,25 @@ export async function runEvaluate(path: string | undefined, flags: EvaluateFlags
   if (given.length !== 1) {
     throw new ConfigError(`evaluate: expected one of a run's directory, --images, and --model or --adapter; got ${given.map(([name]) => name).join(' and ') || 'none'}`);
   }
+  if (path === undefined) refuseMisplaced(flags, flags.images === undefined ? ['count'] : ['count', ...ofModel], flags.images === undefined ? 'a model' : 'a folder of images');
   if (flags.images !== undefined) return runScoreImages(flags.images, flags, signal);
   return path === undefined ? runScoreSamples(flags, signal) : evaluateRun(path, flags, signal);
 }
 
+/** What only samples that are drawn depend on. */
+const ofModel = ['samples', 'negative', 'width', 'height', 'textLength', 'seed', 'steps', 'solver', 'guidance', 'dtype'] as const;
+
+/** A setting that nothing reads would be believed to have been used. */
+function refuseMisplaced(flags: EvaluateFlags, names: readonly (keyof EvaluateFlags)[], mode: string): void {
+  const wrong = names.filter((name) => (Array.isArray(flags[name]) ? flags[name].length > 0 : flags[name] !== undefined));
+  if (wrong.length === 0) return;
+  const options = wrong.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+  throw new ConfigError(`evaluate: ${options.join(', ')}: not for ${mode}`);
+}
+
 async function evaluateRun(path: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> {
-  const misplaced = Object.entries({ '--prompts': flags.prompts, '--reward': flags.reward[0], '--samples': flags.samples, '--out': flags.out });
-  const wrong = misplaced.filter(([, value]) => value !== undefined).map(([name]) => name);
-  if (wrong.length) throw new ConfigError(`evaluate: ${wrong.join(', ')}: a run is evaluated on its own prompts and rewards`);
+  refuseMisplaced(flags, ['prompts', 'reward', 'out', 'batch', 'asReference', ...ofModel.filter((name) => name !== 'seed' && name !== 'steps')],
+    'a run, which is evaluated on its own prompts and rewards with its own settings');
   const configPath = join(path, 'config.json');
   const config = validate(finetuneSchema, await readJson(configPath), configPath);
   const device = flags.device ?? config.device;

@@ -67,8 +67,12 @@ async function run(flags: ScoreFlags, prompts: readonly string[], scores: (book:
   const rewards = await createRewardList(flags.reward.map(parseReward), device, { asReference, onNote: (message) => observer.note(message) });
   const book = new ScoreBook(rewards.map(([reward]) => reward), prompts);
   if (out !== undefined) {
-    await mkdir(dirname(out), { recursive: true });
-    await writeFile(out, '');
+    try {
+      await mkdir(dirname(out), { recursive: true });
+      await writeFile(out, '');
+    } catch (error) {
+      throw new ConfigError(`--out ${out}: it cannot be written: ${(error as Error).message}`, { cause: error });
+    }
   }
   observer.begin(prompts.length, 0);
   let done = 0;

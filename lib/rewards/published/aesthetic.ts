@@ -38,7 +38,7 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
             : `${path} reads features of ${width} numbers, and the tower, ${tower}, gives ${clip.vision.projection}`,
         );
       }
-      const native = await consume({ ...tensors, ...layers }, () =>
+      const native = await consume(`${path}, ${tower}`, { ...tensors, ...layers }, () =>
         binding().loadClipReward({
           vision: clip.vision, text: undefined, preprocess: { ...clip.preprocess, bytes },
           kind: { name: 'linear-stack', tensors: layers }, layout: 'transformers', tensors, dtype, device,

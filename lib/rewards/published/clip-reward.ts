@@ -1,6 +1,8 @@
+import { ConfigError } from '../../errors.js';
 import type { ClipScoreKind } from '../../native/binding.js';
 import { binding } from '../../native/index.js';
 import { loadClipTokenizer } from '../../tokenizers/clip.js';
+import type { TextTokenizer } from '../../tokenizers/tokenizer.js';
 import { readClipDirectory } from './clip-directory.js';
 import { consume } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
@@ -18,13 +20,20 @@ export function clipReward(
     async ({ dtype, device, bytes }) => {
       const { vision, text, preprocess, tensors } = await readClipDirectory(directory, expected);
       const tokenizer = await loadClipTokenizer(directory);
-      const native = await consume(tensors, () =>
-        binding().loadClipReward({
+      const native = await consume(directory, tensors, async () => {
+        checkEnd(text.eosToken, tokenizer);
+        return binding().loadClipReward({
           vision, text, preprocess: { ...preprocess, bytes }, kind, layout: 'transformers', tensors, dtype, device,
-        }),
-      );
+        });
+      });
       return { native, tokenizer };
     },
     options,
   );
+}
+
+/** Where the text tower looks for a text's end, the tokenizer has to put it. */
+function checkEnd(end: number | undefined, tokenizer: TextTokenizer): void {
+  if (end === undefined || tokenizer.encode(['']).ids[0]!.includes(end)) return;
+  throw new ConfigError(`config.json, text_config.eos_token_id is ${end}, a token that the tokenizer ends no text with; expected its end token's id`);
 }

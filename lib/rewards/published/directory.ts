@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 
 import { readJson } from '../../config/read.js';
-import { CheckpointError, ConfigError } from '../../errors.js';
+import { CheckpointError, ConfigError, EamError } from '../../errors.js';
 import type { NativeTensor } from '../../native/binding.js';
 import { binding } from '../../native/index.js';
 import { disposeAll, loadTensors } from '../../safetensors.js';
@@ -108,10 +108,16 @@ export function headsOf(width: number, headWidth: number, source: string): numbe
   throw new ConfigError(`${source}: a tower of ${width} numbers has no heads of ${headWidth}`);
 }
 
-/** Gives the tensors to what loads a network of them; it keeps what it needs. */
-export async function consume<Network>(tensors: Record<string, NativeTensor>, load: () => Promise<Network>): Promise<Network> {
+/**
+ * Gives the tensors to what loads a network of them; it keeps what it needs.
+ * @param source where they are from, for messages: a job may have several rewards
+ */
+export async function consume<Network>(source: string, tensors: Record<string, NativeTensor>, load: () => Promise<Network>): Promise<Network> {
   try {
     return await load();
+  } catch (error) {
+    if (error instanceof EamError) error.message = `${source}: ${error.message}`;
+    throw error;
   } finally {
     disposeAll(tensors);
   }

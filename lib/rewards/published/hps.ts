@@ -39,7 +39,7 @@ export function hpsv2(directory: string, options: HpsOptions = {}): PublishedRew
       const { vision, text } = sizes(tensors, path, await readHeads(files));
       const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, openClipPadding);
       const preprocess = { fit: 'pad', size: vision.imageSize, ...clipNormalisation, bytes } as const;
-      const native = await consume(tensors, () =>
+      const native = await consume(path, tensors, () =>
         binding().loadClipReward({
           vision, text, preprocess, kind: { name: 'cosine' }, layout: 'open_clip', tensors, dtype, device,
         }),
@@ -58,8 +58,8 @@ type Heads = { source: string; headWidth: number; textHeads: number; quickGelu: 
 async function readHeads(files: PublishedDirectory): Promise<Heads | undefined> {
   const name = 'open_clip_config.json';
   if (!files.has(name)) return undefined;
-  const json = (await files.json(name)) as { model_cfg?: unknown };
-  const { vision_cfg, text_cfg, quick_gelu } = validate(modelSchema, json.model_cfg ?? json, files.file(name));
+  const json = (await files.json(name)) as { model_cfg?: unknown } | null;
+  const { vision_cfg, text_cfg, quick_gelu } = validate(modelSchema, json?.model_cfg ?? json, files.file(name));
   return { source: files.file(name), headWidth: vision_cfg.head_width, textHeads: text_cfg.heads, quickGelu: quick_gelu };
 }
 

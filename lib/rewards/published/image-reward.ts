@@ -56,7 +56,7 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
       }
       const { path, tensors } = await files.tensors(['ImageReward.safetensors', 'ImageReward.pt']);
       const vision = visionSizes(tensors, path, config.vision?.num_heads);
-      const native = await consume(tensors, () =>
+      const native = await consume(path, tensors, () =>
         binding().loadBlipReward({
           vision,
           text: {

@@ -1,8 +1,8 @@
-import { ShapeError } from '../../errors.js';
+import { ConfigError, ShapeError } from '../../errors.js';
 import type { ModelDType } from '../../models/model.js';
 import type { NativeImageReward } from '../../native/binding.js';
 import type { Tensor } from '../../tensor.js';
-import type { ArrayReward } from '../reward.js';
+import { describe, type ArrayReward } from '../reward.js';
 import { PromptTokens, type Tokens } from './prompt-tokens.js';
 
 /** Of the published rewards. */
@@ -66,6 +66,7 @@ export function publishedReward(
     },
     async score(images, texts, { gradient = false } = {}) {
       checkImages(name, images, texts.length);
+      checkPrompts(name, texts);
       const model = await loaded();
       const tokens = await model.prompts?.tensors(texts);
       try {
@@ -94,4 +95,9 @@ function checkImages(name: string, images: Tensor, prompts: number): void {
   const { shape } = images;
   if (shape.length === 4 && shape[1] === 3 && shape[0] === prompts) return;
   throw new ShapeError(`${name}: images has shape [${shape.join(', ')}], expected [${prompts}, 3, height, width], in red, green and blue`);
+}
+
+function checkPrompts(name: string, prompts: readonly unknown[]): void {
+  const wrong = prompts.findIndex((prompt) => typeof prompt !== 'string');
+  if (wrong >= 0) throw new ConfigError(`${name}: prompts[${wrong}] is ${describe(prompts[wrong])}, expected a string`);
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { validate } from '../../config/validate.js';
+import { CheckpointError } from '../../errors.js';
 import { binding } from '../../native/index.js';
 import type { Tensor } from '../../tensor.js';
 import type { Goldens } from '../../verify/goldens.js';
@@ -35,7 +36,13 @@ export function verifierOf(create: CreateReward): Verifier {
 
 function promptsOf(goldens: Goldens): string[] {
   const { prompts = '[]' } = goldens.metadata;
-  return validate(z.array(z.string()), JSON.parse(prompts), `${goldens.path}, prompts`);
+  let list: unknown;
+  try {
+    list = JSON.parse(prompts);
+  } catch (error) {
+    throw new CheckpointError(`${goldens.path}: "prompts" in its metadata is no JSON: ${(error as Error).message}`, { cause: error });
+  }
+  return validate(z.array(z.string()), list, `${goldens.path}, prompts`);
 }
 
 async function* compareTokens(reward: PublishedReward, goldens: Goldens, prompts: readonly string[]): AsyncGenerator<Finding> {
