@@ -2,7 +2,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { hasManifest, verifyCheckpoint } from '../checkpoints.js';
-import { CheckpointError } from '../errors.js';
+import { CheckpointError, ConfigError } from '../errors.js';
 import type { NativeFlowModel } from '../native/binding.js';
 import { writeNewDirectory } from '../new-directory.js';
 import { disposeAll, readHeader, readTensors } from '../safetensors.js';
@@ -10,7 +10,7 @@ import type { Tensor } from '../tensor.js';
 import { diffusersLayout } from './adapter-diffusers.js';
 import { adaptedModules, type AdapterConfig, type AdapterLayout, type AdapterLayoutName } from './adapter-layout.js';
 import { peftLayout } from './adapter-peft.js';
-import type { AdapterInfo } from './model.js';
+import type { AdapterInfo, Model } from './model.js';
 
 /** PEFT's first: it is what checkpoints hold. */
 const layouts: Readonly<Record<AdapterLayoutName, AdapterLayout>> = { peft: peftLayout, diffusers: diffusersLayout };
@@ -99,6 +99,28 @@ export async function readAdapter(directory: string, native: NativeFlowModel, ad
     await native.load('trainable', tensors);
   } finally {
     disposeAll(tensors);
+  }
+}
+
+type AdaptedModel = Pick<Model, 'native' | 'adapter' | 'source'>;
+
+function adapterOf({ adapter }: AdaptedModel): AdapterInfo {
+  if (adapter) return adapter;
+  throw new ConfigError('the model was loaded without an adapter: give loadModel { adapter: { rank, alpha } }');
+}
+
+/** `Model.loadAdapter` of a model with a LoRA adapter. */
+export async function loadAdapterOf(model: AdaptedModel, directory: string): Promise<void> {
+  await readAdapter(directory, model.native, adapterOf(model));
+}
+
+/** `Model.saveAdapter` of a model with a LoRA adapter. */
+export async function saveAdapterOf(model: AdaptedModel, directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
+  const own = tensors ? undefined : model.native.trainable();
+  try {
+    await writeAdapter(directory, tensors ?? own!, adapterOf(model), model.source);
+  } finally {
+    if (own) disposeAll(own);
   }
 }
 

@@ -8,7 +8,7 @@ import type { DigitsModelConfig, NativeFlowModel } from '../native/binding.js';
 import { binding } from '../native/index.js';
 import { disposeAll, loadTensors } from '../safetensors.js';
 import type { Tensor } from '../tensor.js';
-import { readAdapter, writeAdapter } from './adapter.js';
+import { loadAdapterOf, saveAdapterOf } from './adapter.js';
 import type { AdapterInfo, LoadModelOptions, Model, ModelDType, PrepareOptions } from './model.js';
 import { evenTimes } from './times.js';
 
@@ -70,17 +70,12 @@ class DigitsModel implements Model {
     return this.labels(Array.from({ length: count }, () => this.config.classes));
   }
 
-  async loadAdapter(directory: string): Promise<void> {
-    await readAdapter(directory, this.native, this.#adapterInfo());
+  loadAdapter(directory: string): Promise<void> {
+    return loadAdapterOf(this, directory);
   }
 
-  async saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
-    const own = tensors ? undefined : this.native.trainable();
-    try {
-      await writeAdapter(directory, tensors ?? own!, this.#adapterInfo(), this.source);
-    } finally {
-      if (own) disposeAll(own);
-    }
+  saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
+    return saveAdapterOf(this, directory, tensors);
   }
 
   dispose(): void {
@@ -107,11 +102,6 @@ class DigitsModel implements Model {
   private labels(labels: number[]): Tensor[] {
     const data = BigInt64Array.from(labels, BigInt);
     return [binding().Tensor.from(data, [labels.length], { device: this.device })];
-  }
-
-  #adapterInfo(): AdapterInfo {
-    if (this.adapter) return this.adapter;
-    throw new ConfigError('the model was loaded without an adapter: give loadModel { adapter: { rank, alpha } }');
   }
 }
 

@@ -4,9 +4,8 @@ import { ConfigError, DisposedError } from '../../errors.js';
 import type { NativeAutoencoder, NativeFlowModel } from '../../native/binding.js';
 import { binding } from '../../native/index.js';
 import { cacheDirectory } from '../../native/libtorch.js';
-import { disposeAll } from '../../safetensors.js';
 import type { Tensor } from '../../tensor.js';
-import { readAdapter, writeAdapter } from '../adapter.js';
+import { loadAdapterOf, saveAdapterOf } from '../adapter.js';
 import type { AdapterInfo, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings } from './embeddings.js';
@@ -72,17 +71,12 @@ class Sd3Model implements Model {
     return this.embeddings.rows(Array<string>(count).fill(negativePrompt));
   }
 
-  async loadAdapter(directory: string): Promise<void> {
-    await readAdapter(directory, this.native, this.#adapterInfo());
+  loadAdapter(directory: string): Promise<void> {
+    return loadAdapterOf(this, directory);
   }
 
-  async saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
-    const own = tensors ? undefined : this.native.trainable();
-    try {
-      await writeAdapter(directory, tensors ?? own!, this.#adapterInfo(), this.source);
-    } finally {
-      if (own) disposeAll(own);
-    }
+  saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
+    return saveAdapterOf(this, directory, tensors);
   }
 
   dispose(): void {
@@ -91,11 +85,6 @@ class Sd3Model implements Model {
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  #adapterInfo(): AdapterInfo {
-    if (this.adapter) return this.adapter;
-    throw new ConfigError('the model was loaded without an adapter: give loadModel { adapter: { rank, alpha } }');
   }
 }
 
