@@ -7,6 +7,7 @@ import { binding } from '../lib/native/index.js';
 import { type DType, Tensor } from '../lib/tensor.js';
 import { expectClose, numbersOf } from './helpers/numbers.js';
 import { scaledError, sd35Tensors, waves, wavyWeights } from './helpers/published.js';
+import { autoencoderShapes } from './helpers/random-sd3.js';
 import reference from './vectors/encoders.json' with { type: 'json' };
 
 const sd35: AutoencoderConfig = {
@@ -28,49 +29,6 @@ const failure = async (work: Promise<unknown>): Promise<EamError> => {
   expect(error).toBeInstanceOf(EamError);
   return error as EamError;
 };
-
-/** The shapes of a published autoencoder's tensors, from its configuration. */
-function shapes(config: AutoencoderConfig): Record<string, readonly number[]> {
-  const all: Record<string, readonly number[]> = {};
-  const layer = (name: string, ...shape: number[]) => {
-    all[`${name}.weight`] = shape;
-    all[`${name}.bias`] = [shape[0]!];
-  };
-  const resnets = (name: string, count: number, from: number, to: number) => {
-    for (let i = 0; i < count; i++) {
-      const before = i === 0 ? from : to;
-      layer(`${name}.resnets.${i}.norm1`, before);
-      layer(`${name}.resnets.${i}.conv1`, to, before, 3, 3);
-      layer(`${name}.resnets.${i}.norm2`, to);
-      layer(`${name}.resnets.${i}.conv2`, to, to, 3, 3);
-      if (before !== to) layer(`${name}.resnets.${i}.conv_shortcut`, to, before, 1, 1);
-    }
-  };
-  const half = (name: string, inside: number, channels: readonly number[], outside: number) => {
-    const decodes = name === 'decoder';
-    const [first, last] = [channels[0]!, channels.at(-1)!];
-    const deepest = decodes ? first : last;
-    layer(`${name}.conv_in`, first, inside, 3, 3);
-    for (const [i, width] of channels.entries()) {
-      const level = decodes ? `decoder.up_blocks.${i}` : `encoder.down_blocks.${i}`;
-      resnets(level, config.layersPerBlock + (decodes ? 1 : 0), channels[Math.max(i - 1, 0)]!, width);
-      if (i + 1 < channels.length) layer(`${level}.${decodes ? 'up' : 'down'}samplers.0.conv`, width, width, 3, 3);
-    }
-    resnets(`${name}.mid_block`, 2, deepest, deepest);
-    if (config.midBlockAttention) {
-      layer(`${name}.mid_block.attentions.0.group_norm`, deepest);
-      for (const part of ['to_q', 'to_k', 'to_v', 'to_out.0']) layer(`${name}.mid_block.attentions.0.${part}`, deepest, deepest);
-    }
-    layer(`${name}.conv_norm_out`, last);
-    layer(`${name}.conv_out`, outside, last, 3, 3);
-  };
-  half('encoder', config.inChannels, config.blockOutChannels, 2 * config.latentChannels);
-  half('decoder', config.latentChannels, [...config.blockOutChannels].reverse(), config.outChannels);
-  const latents = config.latentChannels;
-  if (config.useQuantConv) layer('quant_conv', 2 * latents, 2 * latents, 1, 1);
-  if (config.usePostQuantConv) layer('post_quant_conv', latents, latents, 1, 1);
-  return all;
-}
 
 describe('the autoencoder of the tiny Stable Diffusion 3.5', () => {
   // The reference values are diffusers' own: images in [−1, 1], the encoder's mean neither scaled nor shifted.
@@ -112,13 +70,13 @@ describe('the autoencoder of the tiny Stable Diffusion 3.5', () => {
 
 describe('autoencoders of other shapes', () => {
   it.each(reference.autoencoders)('$config.blockOutChannels levels with $config.latentChannels latent channels are as diffusers has them', async (entry) => {
-    const other = await load(entry.config, wavyWeights(shapes(entry.config)));
+    const other = await load(entry.config, wavyWeights(autoencoderShapes(entry.config)));
     expect(await scaledError(await other.decode(waves(entry.latents, 0.5, 1)), entry.decoded)).toBeLessThan(1e-8);
     expect(await scaledError(await other.encode(waves(entry.images, 0.25, 0.5, 0.5)), entry.encoded)).toBeLessThan(1e-8);
   });
 
   it.each(reference.autoencoders)('the gradient is that of differences ($config.blockOutChannels)', async ({ config, latents: shape }) => {
-    const other = await load(config, wavyWeights(shapes(config)));
+    const other = await load(config, wavyWeights(autoencoderShapes(config)));
     const x = await numbersOf(waves(shape, 0.5, 1));
     const at = async (step: number, direction: readonly number[]) =>
       other.decode(Tensor.from(Float64Array.from(x, (value, i) => value + step * direction[i]!), shape));
@@ -219,7 +177,7 @@ describe('what an autoencoder refuses', () => {
 
   it('to lose its weights with the typed arrays that they came from', async () => {
     const config = reference.autoencoders[1]!.config;
-    const arrays = Object.entries(shapes(config)).map(([name, shape]) =>
+    const arrays = Object.entries(autoencoderShapes(config)).map(([name, shape]) =>
       [name, shape, new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(0.01)] as const);
     const own = await load(config, Object.fromEntries(arrays.map(([name, shape, data]) => [name, Tensor.from(data, [...shape])])));
     const before = await numbersOf(await own.decode(waves([1, 3, 2, 2], 0, 1)));

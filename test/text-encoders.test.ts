@@ -7,6 +7,7 @@ import { binding } from '../lib/native/index.js';
 import { type DType, Tensor } from '../lib/tensor.js';
 import { expectClose, numbersOf } from './helpers/numbers.js';
 import { scaledError, sd35Tensors, tokenIds, waves, wavyWeights } from './helpers/published.js';
+import { clipShapes, t5Shapes } from './helpers/random-sd3.js';
 import reference from './vectors/encoders.json' with { type: 'json' };
 
 const clipL: ClipTextConfig = {
@@ -42,48 +43,6 @@ const failure = async (work: Promise<unknown>): Promise<EamError> => {
   expect(error).toBeInstanceOf(EamError);
   return error as EamError;
 };
-
-function clipShapes(config: ClipTextConfig): Record<string, readonly number[]> {
-  const { width, intermediate } = config;
-  const all: Record<string, readonly number[]> = {
-    'text_model.embeddings.token_embedding.weight': [config.vocabulary, width],
-    'text_model.embeddings.position_embedding.weight': [config.positions, width],
-    'text_projection.weight': [config.projection, width],
-    'text_model.final_layer_norm.weight': [width],
-    'text_model.final_layer_norm.bias': [width],
-  };
-  for (let i = 0; i < config.layers; i++) {
-    const layer = `text_model.encoder.layers.${i}`;
-    for (const norm of ['layer_norm1', 'layer_norm2']) all[`${layer}.${norm}.weight`] = all[`${layer}.${norm}.bias`] = [width];
-    const linear = (name: string, out: number, inside: number) => {
-      all[`${layer}.${name}.weight`] = [out, inside];
-      all[`${layer}.${name}.bias`] = [out];
-    };
-    for (const part of ['q', 'k', 'v', 'out']) linear(`self_attn.${part}_proj`, width, width);
-    linear('mlp.fc1', intermediate, width);
-    linear('mlp.fc2', width, intermediate);
-  }
-  return all;
-}
-
-function t5Shapes(config: T5EncoderConfig): Record<string, readonly number[]> {
-  const { width, intermediate } = config;
-  const inner = config.heads * config.keyWidth;
-  const all: Record<string, readonly number[]> = {
-    'shared.weight': [config.vocabulary, width],
-    'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight': [config.relativeBuckets, config.heads],
-    'encoder.final_layer_norm.weight': [width],
-  };
-  for (let i = 0; i < config.layers; i++) {
-    const layer = `encoder.block.${i}.layer`;
-    all[`${layer}.0.layer_norm.weight`] = all[`${layer}.1.layer_norm.weight`] = [width];
-    for (const part of ['q', 'k', 'v']) all[`${layer}.0.SelfAttention.${part}.weight`] = [inner, width];
-    all[`${layer}.0.SelfAttention.o.weight`] = [width, inner];
-    for (const part of config.feedForward === 'relu' ? ['wi'] : ['wi_0', 'wi_1']) all[`${layer}.1.DenseReluDense.${part}.weight`] = [intermediate, width];
-    all[`${layer}.1.DenseReluDense.wo.weight`] = [width, intermediate];
-  }
-  return all;
-}
 
 /** Rows of `width` numbers. */
 const rowsOf = async (tensor: Tensor): Promise<number[][]> => {
