@@ -8,6 +8,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { finetune } from '../lib/finetune.js';
 import { loadModel } from '../lib/models/registry.js';
 import { TextEncoders } from '../lib/models/sd3/text.js';
+import { binding } from '../lib/native/index.js';
 import { disposeAll, readTensors } from '../lib/safetensors.js';
 import { sampleImages } from '../lib/sampler.js';
 import type { StepMetrics } from '../lib/trainer.js';
@@ -15,7 +16,11 @@ import { eam } from './helpers/command-line.js';
 import { Sd3Copy, tinySd3 } from './helpers/sd3.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'eam-sd3-finetune-'));
-beforeAll(() => void vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache')));
+beforeAll(() => {
+  // Where text embeddings are kept; not before LibTorch is found, which may be in the user's own cache.
+  binding();
+  vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
+});
 afterEach(() => void vi.restoreAllMocks());
 
 const promptFile = join(folder, 'prompts.txt');
