@@ -6,35 +6,13 @@
 #include "addon/addon.h"
 #include "addon/convert.h"
 #include "addon/instance.h"
+#include "addon/network_object.h"
 #include "nn/t5_encoder.h"
 
 namespace eam::addon {
 namespace {
 
 constexpr napi_type_tag autoencoder_tag = {0x4b82f6d10c973e5a, 0x9de3475c61fa08b2};
-
-// `network` until dispose().
-template <class Network>
-const std::shared_ptr<Network>& alive(const std::shared_ptr<Network>& network, const std::string& what) {
-  if (!network) throw Error(ErrorKind::disposed, what + " has been disposed");
-  return network;
-}
-
-// JavaScript can reach a constructor through an object of the class; one without a network would end the process.
-template <class Network>
-std::shared_ptr<Network> constructed(const Napi::CallbackInfo& info, const char* name, const char* factory) {
-  return guarded(info.Env(), [&] {
-    if (info.Length() != 1 || !info[0].IsExternal()) {
-      throw Error(ErrorKind::config, std::string(name) + " has no public constructor; use " + factory);
-    }
-    return std::move(*info[0].As<Napi::External<std::shared_ptr<Network>>>().Data());
-  });
-}
-
-template <class Object, class Network>
-Napi::Object wrap(Napi::Env env, std::shared_ptr<Network> network) {
-  return instance(env).constructor<Object>().New({Napi::External<std::shared_ptr<Network>>::New(env, &network)});
-}
 
 // A NativeTextEncoder.
 class TextEncoderObject : public Napi::ObjectWrap<TextEncoderObject> {

@@ -6,6 +6,7 @@
 #include "addon/convert.h"
 #include "addon/encoders.h"
 #include "addon/instance.h"
+#include "addon/network_object.h"
 #include "io/torch_file.h"
 #include "nn/blip_reward.h"
 #include "nn/clip_reward.h"
@@ -16,15 +17,9 @@ namespace {
 // A NativeImageReward, which loadClipReward and loadBlipReward make.
 class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
  public:
-  // JavaScript can reach the constructor through an object of the class; one without a reward would end the process.
-  explicit ImageRewardObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ImageRewardObject>(info) {
-    guarded(info.Env(), [&] {
-      if (info.Length() != 1 || !info[0].IsExternal()) {
-        throw Error(ErrorKind::config, "ImageReward has no public constructor; use loadClipReward or loadBlipReward");
-      }
-      reward_ = std::move(*info[0].As<Napi::External<std::shared_ptr<nn::ImageReward>>>().Data());
-    });
-  }
+  explicit ImageRewardObject(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<ImageRewardObject>(info),
+        reward_(constructed<nn::ImageReward>(info, "ImageReward", "loadClipReward or loadBlipReward")) {}
 
   static void define(Napi::Env env) {
     instance(env).constructor<ImageRewardObject>() = Napi::Persistent(
@@ -34,17 +29,7 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
                                          InstanceMethod<&ImageRewardObject::dispose>("dispose")}));
   }
 
-  static Napi::Object wrap(Napi::Env env, std::shared_ptr<nn::ImageReward> reward) {
-    return instance(env).constructor<ImageRewardObject>().New(
-        {Napi::External<std::shared_ptr<nn::ImageReward>>::New(env, &reward)});
-  }
-
  private:
-  std::shared_ptr<nn::ImageReward> alive(const char* function) const {
-    if (!reward_) throw Error(ErrorKind::disposed, std::string(function) + ": the reward has been disposed");
-    return reward_;
-  }
-
   // score(images, ids, mask, wantGrad, slice)
   Napi::Value score(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
@@ -53,7 +38,7 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
       };
       return instance(info.Env()).executor.submit(
           info.Env(),
-          [reward = alive("score"), images = to_tensor(info[0], "score: `images`"),
+          [reward = alive(reward_, "score: the reward"), images = to_tensor(info[0], "score: `images`"),
            ids = tensor_or_none(1, "score: `ids`"), mask = tensor_or_none(2, "score: `mask`"),
            want_grad = to_boolean(info[3], "score: `wantGrad`"), slice = to_integer(info[4], "score: `slice`")] {
             return named("score", [&] { return reward->score(images, ids, mask, want_grad, slice); });
@@ -82,8 +67,8 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
       return instance(info.Env()).executor.submit(
           info.Env(),
-          [reward = alive(function), images = to_tensor(info[0], std::string(function) + ": `images`"), function,
-           method] { return named(function, [&] { return (*reward.*method)(images); }); },
+          [reward = alive(reward_, std::string(function) + ": the reward"),
+           images = to_tensor(info[0], std::string(function) + ": `images`"), function, method] { return named(function, [&] { return (*reward.*method)(images); }); },
           [](Napi::Env env, at::Tensor result) { return wrap_tensor(env, std::move(result)); });
     });
   }
@@ -149,7 +134,7 @@ Napi::Value submit(Napi::Env env, const char* function, Load load) {
         return std::shared_ptr<nn::ImageReward>(named(function, load));
       },
       [](Napi::Env env, std::shared_ptr<nn::ImageReward> reward) {
-        return ImageRewardObject::wrap(env, std::move(reward));
+        return wrap<ImageRewardObject>(env, std::move(reward));
       });
 }
 
