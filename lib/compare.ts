@@ -10,8 +10,7 @@ import {
 import { meanCurve, speedUp, type MeanCurve, type SpeedUp } from './compare/statistics.js';
 import { renderSummary } from './compare/summary.js';
 import { atEdge, chooseRate } from './compare/sweep.js';
-import { compareSchema, slugOf, type Budget, type CompareConfig, type Contender } from './config/compare.js';
-import { validate } from './config/validate.js';
+import { readCompareConfig, slugOf, type Budget, type CompareConfig, type Contender } from './config/compare.js';
 import type { Model } from './models/model.js';
 import { binding } from './native/index.js';
 import type { JobOptions } from './pretrain.js';
@@ -56,7 +55,7 @@ export interface CompareResult {
  *   EamError with code ERR_EAM_SWEEP if no learning rate suits a contender; the signal's reason when aborted
  */
 export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
-  const settings = validate(compareSchema, config, 'compare configuration');
+  const settings = await readCompareConfig(config);
   const bench: Bench = {
     config: settings,
     reward: await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) }),

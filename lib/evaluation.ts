@@ -17,10 +17,11 @@ export interface EvaluationOptions {
   negativePrompt?: string | undefined;
   count: number;
   seed: bigint;
-  steps: number;
-  solver: SolverName;
-  guidance: number;
-  /** Samples drawn at a time; default: the model's choice. */
+  /** Steps of the solver; default, as for all that follows: the model's choice. */
+  steps?: number | undefined;
+  solver?: SolverName | undefined;
+  guidance?: number | undefined;
+  /** Samples drawn at a time. */
   batch?: number | undefined;
   average?: NativeOptimizer | undefined;
   signal?: AbortSignal | undefined;

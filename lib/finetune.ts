@@ -4,9 +4,8 @@ import { join } from 'node:path';
 
 import { createAlgorithm } from './algorithms.js';
 import { makeRoom } from './checkpoints.js';
-import { finetuneSchema, type FinetuneConfig } from './config/finetune.js';
+import { finetuneSchema, readFinetuneConfig, type FinetuneConfig } from './config/finetune.js';
 import { loadConfiguredModel } from './config/model.js';
-import { validate } from './config/validate.js';
 import { DriftProbe } from './drift.js';
 import { suppress, suppressedBy } from './errors.js';
 import { evaluate, type Evaluation } from './evaluation.js';
@@ -43,7 +42,7 @@ const driftMeasurements = 20;
  * @throws ConfigError for a configuration that is not valid, the signal's reason when aborted (after a checkpoint)
  */
 export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
-  const settings = validate(finetuneSchema, config, 'finetune configuration');
+  const settings = await readFinetuneConfig(config, 'finetune configuration');
   await refuseSmallDevice(settings);
   const seed = BigInt(settings.seed);
   const reward = await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) });

@@ -30,7 +30,7 @@ export { finetune, type FinetuneResult } from './finetune.js';
 export { mergeAdapter, type MergeResult } from './merge.js';
 export { exportAdapter } from './models/adapter.js';
 export type { AdapterConfig, AdapterLayoutName } from './models/adapter-layout.js';
-export type { AdapterInfo, AdapterOptions, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from './models/model.js';
+export type { AdapterInfo, AdapterOptions, Drawing, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from './models/model.js';
 export { loadModel } from './models/registry.js';
 export type {
   NativeAlgorithm,

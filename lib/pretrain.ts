@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { cancellable } from './cancellation.js';
 import { makeRoom, writeCheckpoint } from './checkpoints.js';
+import { withDrawing } from './config/model.js';
 import {
   pretrainClassifierSchema,
   pretrainDigitsSchema,
@@ -16,7 +17,7 @@ import { EpochOrder } from './data/epochs.js';
 import { loadMnist, type LabelledImages } from './data/mnist.js';
 import { Purpose, RandomStream, streamOf } from './data/random.js';
 import { NonFiniteError, suppress } from './errors.js';
-import { newDigitsModel } from './models/digits.js';
+import { digitsDrawing, newDigitsModel } from './models/digits.js';
 import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
 import { silent, type JobObserver } from './progress.js';
@@ -64,7 +65,7 @@ export async function pretrain(config: unknown, options: JobOptions = {}): Promi
   const kind = z.object({ model: z.object({ type: z.enum(['digits', 'digit-classifier']) }) });
   const { type } = validate(kind, config, 'pretrain configuration').model;
   const checked = validate(schemas[type], config, 'pretrain configuration');
-  return 'labelDropout' in checked ? pretrainDigits(checked, options) : pretrainClassifier(checked, options);
+  return 'labelDropout' in checked ? pretrainDigits({ ...checked, samples: withDrawing(checked.samples, digitsDrawing) }, options) : pretrainClassifier(checked, options);
 }
 
 async function pretrainDigits(config: PretrainDigitsConfig, options: JobOptions): Promise<PretrainResult> {

@@ -4,13 +4,15 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { eam } from '../lib/algorithms.js';
-import { finetuneSchema } from '../lib/config/finetune.js';
+import { readCompareConfig } from '../lib/config/compare.js';
+import { finetuneSchema, readFinetuneConfig } from '../lib/config/finetune.js';
 import { pretrainClassifierSchema, pretrainDigitsSchema } from '../lib/config/pretrain.js';
 import { applyOverrides, readJson } from '../lib/config/read.js';
 import { validate } from '../lib/config/validate.js';
 import { digitOf } from '../lib/data/digit-prompts.js';
 import { ConfigError } from '../lib/errors.js';
 import { learningRateAt } from '../lib/schedule.js';
+import { tinySd3 } from './helpers/sd3.js';
 
 const minimal = {
   model: 'digits',
@@ -43,6 +45,18 @@ describe('a finetune configuration', () => {
       rewards: [{ name: 'stroke-weight', weight: 1, scale: 10 }],
     });
     expect(config.evaluation).toBeUndefined();
+  });
+
+  it.each([
+    ['digits', { steps: 20, solver: 'heun', guidance: 1 }],
+    [tinySd3, { steps: 28, solver: 'euler', guidance: 4.5 }],
+  ])('draws samples as the model %s does where it does not say how', async (model, own) => {
+    const config = { ...minimal, model, evaluation: { guidance: 3 } };
+    expect(await readFinetuneConfig(config, '')).toMatchObject({ samples: own, evaluation: { ...own, guidance: 3 } });
+    const { algorithm, steps, optimizer: _, ...common } = minimal;
+    const contenders = ['A', 'B'].map((name) => ({ name, algorithm, learningRate: 1 }));
+    const compared = { ...common, model, contenders, budget: { steps }, tracking: { solver: 'midpoint' } };
+    expect(await readCompareConfig(compared)).toMatchObject({ samples: own, evaluation: own, tracking: { ...own, solver: 'midpoint' } });
   });
 
   it.each([

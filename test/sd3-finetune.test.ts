@@ -124,6 +124,20 @@ describe('fine-tuning Stable Diffusion 3', () => {
     expect(narrow.every(({ loss, drift }) => Number.isFinite(loss) && Number.isFinite(drift))).toBe(true);
   });
 
+  it('is drawn and evaluated as the model is where nobody says otherwise, and records how', async () => {
+    const own = { steps: 28, solver: 'euler', guidance: 4.5 };
+    const settings = config('defaults', { steps: 1, samples: { count: 2, columns: 2 }, evaluation: { count: 2, seed: 4 } });
+    const { directory, evaluation } = await finetune(settings);
+    const record = join(directory, 'config.json');
+    const resolved = JSON.parse(readFileSync(record, 'utf8')) as Record<string, object>;
+    expect(resolved).toMatchObject({ samples: own, evaluation: own });
+    await finetune(resolved, { resume: true });
+    expect(JSON.parse(readFileSync(record, 'utf8'))).toEqual(resolved);
+    writeFileSync(record, JSON.stringify({ ...resolved, evaluation: undefined }));
+    const { stdout } = await eam('evaluate', directory, '--count', '2', '--seed', '4', '--json', '--quiet');
+    expect(JSON.parse(stdout)).toEqual(evaluation);
+  });
+
   it('can be evaluated from the directory of its run, and trained by Adjoint Matching', async () => {
     const algorithm = { name: 'am', lambda: 30, steps: 4, drawnSteps: 2, guidance: 1 };
     const { directory } = await finetune(config('am', { algorithm, steps: 2 }));

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 
-import { evaluationSchema, finetuneSchema } from '../config/finetune.js';
-import { loadConfiguredModel } from '../config/model.js';
+import { evaluationSchema, readFinetuneConfig } from '../config/finetune.js';
+import { loadConfiguredModel, withDrawing } from '../config/model.js';
 import { readJson } from '../config/read.js';
-import { validate } from '../config/validate.js';
 import { ConfigError } from '../errors.js';
 import { evaluate, evaluationTable } from '../evaluation.js';
 import { observe, silent } from '../progress.js';
@@ -40,14 +39,14 @@ async function evaluateRun(path: string, flags: EvaluateFlags, signal: AbortSign
   refuseMisplaced(flags, ['prompts', 'reward', 'out', 'batch', 'asReference', ...ofModel.filter((name) => name !== 'seed' && name !== 'steps')],
     'a run, which is evaluated on its own prompts and rewards with its own settings');
   const configPath = join(path, 'config.json');
-  const config = validate(finetuneSchema, await readJson(configPath), configPath);
+  const config = await readFinetuneConfig(await readJson(configPath), configPath);
   const device = flags.device ?? config.device;
-  const { count, seed, steps, ...settings } = config.evaluation ?? evaluationSchema.parse({});
   const observer = flags.quiet ? silent : observe();
   const reward = await createRewards(config.rewards, device, { onNote: (message) => observer.note(message) });
   const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) => observer.note(`passed over: ${error.message}`));
   using model = await loadConfiguredModel(config, { device });
   await model.loadAdapter(checkpoint.directory);
+  const { count, seed, steps, ...settings } = config.evaluation ?? withDrawing(evaluationSchema.parse({}), model.sampling);
   const total = flags.count ?? count;
   observer.begin(2 * total, 0);
   try {

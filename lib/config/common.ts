@@ -37,16 +37,21 @@ export const checkpointsSchema = z.strictObject({
   keep: z.int().min(1).default(2),
 });
 
+/** How samples are drawn; what is left out is the model's own choice, as of `eam sample`. */
+export const drawingSettings = {
+  steps: z.int().min(1).optional(),
+  solver: z.enum(solverNames).optional(),
+  guidance: z.number().min(0).optional(),
+  /** Images drawn at a time. */
+  batch: z.int().min(1).optional(),
+};
+
 /** Grids of samples, drawn from the same noise each time. */
 export const samplesSchema = z.strictObject({
+  ...drawingSettings,
   /** Steps between grids; 0: only before the first step and after the last. */
   every: z.int().min(0).default(0),
   count: z.int().min(1).max(1024).default(40),
   columns: z.int().min(1).default(10),
-  steps: z.int().min(1).default(20),
-  solver: z.enum(solverNames).default('heun'),
-  guidance: z.number().min(0).default(1),
-  /** Images drawn at a time; left out: the model's choice. */
-  batch: z.int().min(1).optional(),
   seed: seed.default(1),
 });

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 
 import { algorithmSchema } from '../algorithms.js';
-import { optimizerSchema, samplesSchema, seed } from './common.js';
+import { drawingOf } from '../models/registry.js';
+import { drawingSettings, optimizerSchema, samplesSchema, seed } from './common.js';
 import { evaluationSchema, finetuneSchema } from './finetune.js';
-import { modelSettings } from './model.js';
+import { modelSettings, withDrawing } from './model.js';
+import { validate } from './validate.js';
 
 const exactlyOne = 'expected either "steps" or "evaluations"';
 
@@ -55,7 +57,7 @@ export const compareSchema = z
       .strictObject({
         /** Measurements a run, evenly spread over its steps. */
         points: z.int().min(1).default(12),
-        ...evaluationSchema.pick({ steps: true, solver: true, guidance: true, batch: true }).shape,
+        ...drawingSettings,
         count: z.int().min(2).default(128),
         seed: seed.default(3),
       })
@@ -80,7 +82,17 @@ export const compareSchema = z
     if (new Set(seeds).size < seeds.length) refuse(['seeds'], 'expected each seed once');
   });
 
-export type CompareConfig = z.output<typeof compareSchema>;
+/**
+ * Checks a configuration and fills in what it leaves out: with constants, and how samples are drawn with the model's choice.
+ * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
+ */
+export async function readCompareConfig(config: unknown) {
+  const { tracking, evaluation, samples, ...settings } = validate(compareSchema, config, 'compare configuration');
+  const own = await drawingOf(settings.model);
+  return { ...settings, tracking: withDrawing(tracking, own), evaluation: withDrawing(evaluation, own), samples: withDrawing(samples, own) };
+}
+
+export type CompareConfig = Awaited<ReturnType<typeof readCompareConfig>>;
 export type Contender = CompareConfig['contenders'][number];
 export type Budget = z.output<typeof budgetSchema>;
 

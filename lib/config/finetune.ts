@@ -2,17 +2,16 @@ import { z } from 'zod';
 
 import { algorithmSchema } from '../algorithms.js';
 import { judgeSchema, rewardSchema } from '../rewards/registry.js';
-import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from './common.js';
-import { modelSettings } from './model.js';
+import { drawingOf } from '../models/registry.js';
+import { checkpointsSchema, drawingSettings, optimizerSchema, samplesSchema, seed } from './common.js';
+import { modelSettings, withDrawing } from './model.js';
 import { promptsOrFileSchema } from './prompts.js';
+import { validate } from './validate.js';
 
 /** Before and after, measured on fresh samples from fixed seeds. */
 export const evaluationSchema = z.strictObject({
+  ...drawingSettings,
   count: z.int().min(2).default(512),
-  steps: z.int().min(1).default(12),
-  solver: samplesSchema.shape.solver,
-  guidance: z.number().min(0).default(1),
-  batch: samplesSchema.shape.batch,
   seed: seed.default(2),
   judge: judgeSchema.optional(),
 });
@@ -35,4 +34,14 @@ export const finetuneSchema = z.strictObject({
   output: z.string().min(1).default('runs/finetune'),
 });
 
-export type FinetuneConfig = z.output<typeof finetuneSchema>;
+/**
+ * Checks a configuration and fills in what it leaves out: with constants, and how samples are drawn with the model's choice.
+ * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
+ */
+export async function readFinetuneConfig(config: unknown, source: string) {
+  const { samples, evaluation, ...settings } = validate(finetuneSchema, config, source);
+  const own = await drawingOf(settings.model);
+  return { ...settings, samples: withDrawing(samples, own), ...(evaluation && { evaluation: withDrawing(evaluation, own) }) };
+}
+
+export type FinetuneConfig = Awaited<ReturnType<typeof readFinetuneConfig>>;

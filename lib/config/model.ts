@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { LoadModelOptions, Model } from '../models/model.js';
+import type { Drawing, LoadModelOptions, Model } from '../models/model.js';
 import { loadModel } from '../models/registry.js';
 import { device, dtype } from './common.js';
 
@@ -36,4 +36,10 @@ export function loadConfiguredModel(
   options: Pick<LoadModelOptions, 'device' | 'seed'> = {},
 ): Promise<Model> {
   return loadModel(model, { device, dtype, adapter, size: image, checkpointing, textLength, ...options });
+}
+
+/** Settings that say how samples are drawn, with the model's own choice where they leave it out. */
+export function withDrawing<Settings extends { [Key in keyof Drawing]?: Drawing[Key] | undefined }>(settings: Settings, own: Drawing): Settings & Drawing {
+  const { steps = own.steps, solver = own.solver, guidance = own.guidance } = settings;
+  return { ...settings, steps, solver, guidance };
 }

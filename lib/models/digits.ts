@@ -9,7 +9,7 @@ import { binding } from '../native/index.js';
 import { disposeAll, loadTensors } from '../safetensors.js';
 import type { Tensor } from '../tensor.js';
 import { loadAdapterOf, saveAdapterOf } from './adapter.js';
-import type { AdapterInfo, LoadModelOptions, Model, ModelDType, PrepareOptions } from './model.js';
+import type { AdapterInfo, Drawing, LoadModelOptions, Model, ModelDType, PrepareOptions } from './model.js';
 import { evenTimes } from './times.js';
 
 /** A class-conditional diffusion transformer on the pixels of handwritten digits (DiT, arXiv 2212.09748). */
@@ -25,11 +25,14 @@ export const digitsConfigSchema = z.strictObject({
   classes: z.int().min(1).default(10),
 });
 
+/** How digits are drawn where nobody says otherwise. */
+export const digitsDrawing: Drawing = { steps: 20, solver: 'heun', guidance: 1 };
+
 const defaultTargets = ['attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2'];
 
 class DigitsModel implements Model {
   readonly name = 'digits';
-  readonly sampling = { steps: 20, solver: 'heun', guidance: 1, batch: 128, count: 16 } as const;
+  readonly sampling = { ...digitsDrawing, batch: 128, count: 16 };
   readonly timeShift = 1;
   readonly latentShape: readonly number[];
   #native: NativeFlowModel | undefined;

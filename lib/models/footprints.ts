@@ -1,7 +1,5 @@
-import { resolve } from 'node:path';
-
 import type { FootprintOptions, ModelFootprint } from '../plan/footprint.js';
-import { readModelConfig } from './registry.js';
+import { modelDirectory, readModelConfig } from './registry.js';
 import { isPipelineDirectory } from './sd3/directory.js';
 import { sd3Footprint } from './sd3/footprint.js';
 
@@ -10,7 +8,7 @@ import { sd3Footprint } from './sd3/footprint.js';
  * @throws ConfigError for a directory or options that are not supported, CheckpointError where there is no model
  */
 export async function modelFootprint(source: string, options: FootprintOptions): Promise<ModelFootprint | undefined> {
-  const directory = resolve(source);
+  const directory = modelDirectory(source);
   if (await isPipelineDirectory(directory)) return sd3Footprint(directory, options);
   await readModelConfig(source);
   return undefined;

@@ -48,13 +48,17 @@ export interface PrepareOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Of {@link Model.sampling}. */
-export interface SamplingDefaults {
+/** How a sample is drawn. */
+export interface Drawing {
   /** Steps of the solver. */
   steps: number;
   solver: SolverName;
   /** Classifier-free guidance; 1: none. */
   guidance: number;
+}
+
+/** Of {@link Model.sampling}. */
+export interface SamplingDefaults extends Drawing {
   /** Samples a network evaluation: what should fit in memory. */
   batch: number;
   /** Images in all; left out: one a prompt. */

@@ -6,14 +6,15 @@ import { shippedDirectory } from '../package.js';
 import { readJson } from '../config/read.js';
 import { validate } from '../config/validate.js';
 import { CheckpointError, ConfigError } from '../errors.js';
-import { digitsConfigSchema, loadDigitsModel } from './digits.js';
-import type { LoadModelOptions, Model } from './model.js';
+import { digitsConfigSchema, digitsDrawing, loadDigitsModel } from './digits.js';
+import type { Drawing, LoadModelOptions, Model } from './model.js';
 import { isPipelineDirectory } from './sd3/directory.js';
-import { loadSd3Model } from './sd3/model.js';
+import { loadSd3Model, sd3Drawing } from './sd3/model.js';
 
 interface Loader<Config> {
   /** What the directory's config.json holds besides `"type"`. */
   schema: z.ZodType<Config>;
+  drawing: Drawing;
   load(config: Config, directory: string, source: string, options: LoadModelOptions): Promise<Model>;
 }
 
@@ -21,7 +22,7 @@ const loader = <Config>(value: Loader<Config>): Loader<unknown> => value as Load
 
 /** From the `"type"` of a model directory's config.json to what loads it. A new model is one entry. */
 const loaders: Readonly<Record<string, Loader<unknown>>> = {
-  digits: loader({ schema: digitsConfigSchema, load: loadDigitsModel }),
+  digits: loader({ schema: digitsConfigSchema, drawing: digitsDrawing, load: loadDigitsModel }),
 };
 
 /** The configuration of one network by diffusers, or by transformers; the name of its class. */
@@ -41,12 +42,25 @@ export const shippedModels = ['digits'];
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
-  const isShipped = shippedModels.includes(source);
-  const directory = isShipped ? shippedDirectory(source) : resolve(source);
+  const directory = modelDirectory(source);
   if (await isPipelineDirectory(directory)) return loadSd3Model(directory, directory, options);
   const { type, config, path } = await readModelConfig(source);
   const { schema, load } = loaders[type]!;
-  return load(validate(schema, config, path), directory, isShipped ? source : directory, options);
+  return load(validate(schema, config, path), directory, shippedModels.includes(source) ? source : directory, options);
+}
+
+/** Where a model's files are. */
+export function modelDirectory(source: string): string {
+  return shippedModels.includes(source) ? shippedDirectory(source) : resolve(source);
+}
+
+/**
+ * How a model is sampled where nobody says otherwise; its weights are not touched.
+ * @throws CheckpointError where there is no model, ConfigError for an unknown type
+ */
+export async function drawingOf(source: string): Promise<Drawing> {
+  if (await isPipelineDirectory(modelDirectory(source))) return sd3Drawing;
+  return loaders[(await readModelConfig(source)).type]!.drawing;
 }
 
 /**
@@ -54,7 +68,7 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
  * @throws CheckpointError where there is no model, ConfigError for an unknown type
  */
 export async function readModelConfig(source: string): Promise<{ type: string; config: unknown; path: string }> {
-  const path = join(shippedModels.includes(source) ? shippedDirectory(source) : resolve(source), 'config.json');
+  const path = join(modelDirectory(source), 'config.json');
   let config: unknown;
   try {
     config = await readJson(path);

@@ -2,8 +2,7 @@ import { access, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { CheckpointError } from '../errors.js';
-import { shippedDirectory } from '../package.js';
-import { shippedModels } from './registry.js';
+import { modelDirectory, shippedModels } from './registry.js';
 import { isPipelineDirectory, pipelineComponents } from './sd3/directory.js';
 import { locateWeights } from './sd3/weights.js';
 
@@ -34,7 +33,7 @@ export async function baseModel(adapter: string, base: string | undefined): Prom
 
 /** @throws CheckpointError for a directory without weights, or with a shard missing */
 export async function locateModel(source: string): Promise<StoredModel> {
-  const directory = shippedModels.includes(source) ? shippedDirectory(source) : resolve(source);
+  const directory = modelDirectory(source);
   if (!(await isPipelineDirectory(directory))) {
     return { directory, network: '.', weights: await locateWeights(directory), folders: [] };
   }

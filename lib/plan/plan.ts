@@ -1,5 +1,4 @@
-import { finetuneSchema, type FinetuneConfig } from '../config/finetune.js';
-import { validate } from '../config/validate.js';
+import { readFinetuneConfig, type FinetuneConfig } from '../config/finetune.js';
 import { OutOfMemoryError } from '../errors.js';
 import { modelFootprint } from '../models/footprints.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
@@ -36,7 +35,7 @@ export interface MemoryPlan {
 
 /** Plans a fine-tuning from its configuration and those of the model's directory. @throws ConfigError for one that is not valid */
 export async function plan(config: unknown): Promise<Plan> {
-  return planFor(validate(finetuneSchema, config, 'finetune configuration'));
+  return planFor(await readFinetuneConfig(config, 'finetune configuration'));
 }
 
 async function planFor(config: FinetuneConfig): Promise<Plan> {

@@ -6,7 +6,7 @@ import { binding } from '../../native/index.js';
 import { cacheDirectory } from '../../native/libtorch.js';
 import type { Tensor } from '../../tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapter.js';
-import type { AdapterInfo, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
+import type { AdapterInfo, Drawing, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings } from './embeddings.js';
 import { schedulerTimes } from './scheduler.js';
@@ -20,6 +20,9 @@ export const defaultTargets = [
 
 /** diffusers' own, of T5's tokens a prompt. */
 export const defaultTextLength = 256;
+
+/** Steps and solver are those of diffusers' pipeline; the guidance is what the card of 3.5 Medium recommends. */
+export const sd3Drawing: Drawing = { steps: 28, solver: 'euler', guidance: 4.5 };
 
 /** Pixels that are sampled at a time where nobody says: two images of 1024 × 1024. */
 const sampledPixels = 2 ** 21;
@@ -45,8 +48,7 @@ class Sd3Model implements Model {
     this.#native = native;
     this.timeShift = directory.scheduler.shift;
     this.latentShape = latentShapeOf(directory, size);
-    // Steps and solver are those of diffusers' pipeline; the guidance is what the card of 3.5 Medium recommends.
-    this.sampling = { steps: 28, solver: 'euler', guidance: 4.5, batch: sampleBatchOf(size.width * size.height) };
+    this.sampling = { ...sd3Drawing, batch: sampleBatchOf(size.width * size.height) };
   }
 
   get native(): NativeFlowModel {
