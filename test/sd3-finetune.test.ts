@@ -78,6 +78,16 @@ describe('fine-tuning Stable Diffusion 3', () => {
     const [trained, pretrained] = ['trained', 'pretrained'].map((name) => decode(readFileSync(`${out}-${name}.png`)));
     expect([trained!.width, trained!.height]).toEqual([16, 24]);
     expect(mean(Array.from(trained!.data))).toBeGreaterThan(mean(Array.from(pretrained!.data)) + 1);
+
+    // The run's own size and length of prompts are those of its samples, where no flag says otherwise.
+    const prompt = ['--prompt', 'a red fox', '--steps', '3', '--seed', '3'];
+    for (const [adapter, ...flags] of [[directory], [join(directory, 'checkpoints', 'step-20'), '--width', '32', '--text-length', '8']] as const) {
+      expect(await eam('sample', '--adapter', adapter, ...prompt, ...flags, '--out', `${out}-own.png`)).toMatchObject({ code: 0 });
+      const { data, width, height, text } = decode(readFileSync(`${out}-own.png`));
+      if (flags.length === 0) expect(data).toEqual(trained!.data);
+      const settings = flags.length === 0 ? { width: 16, height: 24, textLength: 16 } : { width: 32, height: 32, textLength: 8 };
+      expect({ width, height, ...(JSON.parse(text!['eam-torch']!) as object) }).toMatchObject(settings);
+    }
   });
 
   it('goes on where it was stopped, to the same weights, with the prompts that it recorded', async () => {

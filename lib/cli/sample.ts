@@ -1,8 +1,14 @@
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, extname, join } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+
+import { z } from 'zod';
 
 import { listCheckpoints } from '../checkpoints.js';
+import { modelSettings, type ModelSettings } from '../config/model.js';
 import { readPrompts } from '../config/prompts.js';
+import { readJson } from '../config/read.js';
+import { validate } from '../config/validate.js';
 import { ConfigError, type CheckpointError } from '../errors.js';
 import { adapterNote, readAdapterConfig } from '../models/adapter.js';
 import type { ImageSize, Model, ModelDType } from '../models/model.js';
@@ -46,7 +52,7 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   const note = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
   const given = [...flags.prompt, ...(flags.prompts === undefined ? [] : readPrompts(flags.prompts))];
   if (given.length === 0) throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
-  const { model: opened, source, directory } = await openModel(flags, note);
+  const { model: opened, source, directory, textLength } = await openModel(flags, note);
   using model = opened;
   const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = flags;
   const count = flags.count ?? model.sampling.count ?? given.length;
@@ -54,7 +60,7 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   await model.prepare(prompts, { negativePrompt: negative, onNote: note, signal });
   const sampling = { prompts, negativePrompt: negative, steps, solver, guidance, seed: BigInt(seed), batch, signal };
   const settings = {
-    version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, textLength: flags.textLength ?? null,
+    version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, textLength: textLength ?? null,
     steps, solver, guidance, seed, dtype: model.dtype, count,
   };
   if (extname(out).toLowerCase() === '.png') {
@@ -66,22 +72,41 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   }
 }
 
-/** The model with its adapter, where it came from and where the adapter did. */
-export async function openModel(flags: ModelFlags, note: (line: string) => void): Promise<{ model: Model; source: string; directory: string | undefined }> {
-  const { device, dtype, textLength } = flags;
+interface OpenedModel {
+  model: Model;
+  source: string;
+  /** The adapter's. */
+  directory: string | undefined;
+  textLength: number | undefined;
+}
+
+/** The model with its adapter, where they came from, and how prompts are read: as the adapter's run did, where nobody says. */
+export async function openModel(flags: ModelFlags, note: (line: string) => void): Promise<OpenedModel> {
+  const { device, dtype } = flags;
   const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
   const remark = adapter && adapterNote(directory!, adapter);
   if (remark !== undefined) note(remark);
   const source = flags.model ?? (adapter ? await baseModel(directory!, adapter.base) : 'digits');
-  const model = await loadModel(source, { device, dtype, adapter, size: sizeOf(flags), textLength });
+  const trained = directory === undefined ? {} : await trainedWith(directory);
+  const { textLength = trained.textLength } = flags;
+  const model = await loadModel(source, { device, dtype, adapter, size: sizeOf(flags) ?? trained.image, textLength });
   try {
     if (directory !== undefined) await model.loadAdapter(directory);
-    return { model, source, directory };
+    return { model, source, directory, textLength };
   } catch (error) {
     model.dispose();
     throw error;
   }
+}
+
+const trainedSchema = z.object({ image: modelSettings.image, textLength: modelSettings.textLength });
+
+/** What the adapter of a run's checkpoint has seen; nothing of one that is not in a run with a record. */
+async function trainedWith(directory: string): Promise<Partial<Pick<ModelSettings, 'image' | 'textLength'>>> {
+  const checkpoints = dirname(resolve(directory));
+  const record = join(dirname(checkpoints), 'config.json');
+  return basename(checkpoints) === 'checkpoints' && existsSync(record) ? validate(trainedSchema, await readJson(record), record) : {};
 }
 
 /** One side alone is that of a square. */
