@@ -88,6 +88,11 @@ describe('the two layouts', () => {
     expect(await readAdapterConfig(directory)).toMatchObject({ rank: 2, alpha: 2, targets: ['blocks.0.to_q', 'blocks.1.to_q'], alphaAssumed: true });
     const { stderr } = await eam('export', directory, join(folder, 'no-alpha-peft'));
     expect(stderr).toContain('does not record alpha: 2, its rank, is assumed, as diffusers does');
+    const digits = await diffusersAdapter('digits-no-alpha', {
+      'transformer.blocks.0.attn.proj.lora_A.weight': [3, 128], 'transformer.blocks.0.attn.proj.lora_B.weight': [128, 3],
+    });
+    const drawn = await eam('sample', '--model', 'digits', '--adapter', digits, '--prompt', '3', '--steps', '1', '--count', '1', '--out', join(folder, 'drawn.png'));
+    expect(drawn).toMatchObject({ code: 0, stderr: expect.stringContaining(`${digits} does not record alpha: 3, its rank, is assumed`) as string });
   });
 
   it('read from the tensors what the settings leave open', async () => {
