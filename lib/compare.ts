@@ -13,6 +13,7 @@ import { atEdge, chooseRate } from './compare/sweep.js';
 import { readCompareConfig, slugOf, type Budget, type CompareConfig, type Contender } from './config/compare.js';
 import type { Model } from './models/model.js';
 import { binding } from './native/index.js';
+import { checkOutput } from './output-path.js';
 import type { JobOptions } from './pretrain.js';
 import { silent } from './progress.js';
 import { createJudge, createRewards } from './rewards/registry.js';
@@ -56,6 +57,7 @@ export interface CompareResult {
  */
 export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
   const settings = await readCompareConfig(config);
+  await checkOutput(settings.output, 'directory');
   const bench: Bench = {
     config: settings,
     reward: await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) }),

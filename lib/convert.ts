@@ -3,6 +3,7 @@ import { extname } from 'node:path';
 
 import { ConfigError } from './errors.js';
 import { binding } from './native/index.js';
+import { checkOutput } from './output-path.js';
 import { disposeAll, saveTensors } from './safetensors.js';
 
 /** What {@link convert} wrote. */
@@ -15,10 +16,11 @@ export interface Converted {
  * Reads the tensors of a file of torch.save, through LibTorch's restricted unpickler, and writes them as safetensors with
  * their names and types. Names in nested dictionaries are joined by dots; whatever is no tensor is left out.
  * @param force overwrite `out`
- * @throws CheckpointError for a file that holds anything else, ConfigError where `out` is there already
+ * @throws CheckpointError for a file that holds anything else, ConfigError where `out` is there already, or is a directory
  */
 export async function convert(file: string, out: string, { force = false } = {}): Promise<Converted> {
   if (extname(out) !== '.safetensors') throw new ConfigError(`${out}: expected a file that ends in .safetensors`);
+  await checkOutput(out, 'file');
   if (!force && existsSync(out)) throw new ConfigError(`${out} is there already; --force overwrites it`);
   const tensors = await binding().readTorchFile(file);
   try {

@@ -10,6 +10,7 @@ import { DriftProbe } from './drift.js';
 import { suppress, suppressedBy } from './errors.js';
 import { evaluate, type Evaluation } from './evaluation.js';
 import type { Model } from './models/model.js';
+import { checkOutput } from './output-path.js';
 import { refuseSmallDevice } from './plan/plan.js';
 import type { JobOptions } from './pretrain.js';
 import { silent, type JobObserver } from './progress.js';
@@ -43,6 +44,7 @@ const driftMeasurements = 20;
  */
 export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
   const settings = await readFinetuneConfig(config, 'finetune configuration');
+  await checkOutput(settings.output, 'directory');
   await refuseSmallDevice(settings);
   const seed = BigInt(settings.seed);
   const reward = await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) });

@@ -6,7 +6,7 @@ import type { AdapterConfig } from './models/adapter-layout.js';
 import { readAdapterTensors } from './models/adapter.js';
 import { baseModel, locateModel, type StoredModel } from './models/stored-model.js';
 import { binding } from './native/index.js';
-import { writeNewDirectory } from './new-directory.js';
+import { refuseTaken, writeNewDirectory } from './new-directory.js';
 import type { TensorEntry } from './safetensors-header.js';
 import { disposeAll, readHeader, saveTensors } from './safetensors.js';
 import type { Tensor } from './tensor.js';
@@ -27,6 +27,7 @@ export interface MergeResult {
  * @throws CheckpointError for an adapter of other layers than the model's, and an output that exists or cannot be written
  */
 export async function mergeAdapter({ model, adapter, out }: { model?: string | undefined; adapter: string; out: string }): Promise<MergeResult> {
+  await refuseTaken(out);
   const { config, modules, tensors } = await readAdapterTensors(adapter);
   try {
     const source = model ?? (await baseModel(adapter, config.base));

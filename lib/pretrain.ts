@@ -20,6 +20,7 @@ import { NonFiniteError, suppress } from './errors.js';
 import { digitsDrawing, newDigitsModel } from './models/digits.js';
 import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
+import { checkOutput } from './output-path.js';
 import { silent, type JobObserver } from './progress.js';
 import { newClassifier } from './rewards/digit-classifier.js';
 import { RunDirectory } from './run-directory.js';
@@ -65,6 +66,7 @@ export async function pretrain(config: unknown, options: JobOptions = {}): Promi
   const kind = z.object({ model: z.object({ type: z.enum(['digits', 'digit-classifier']) }) });
   const { type } = validate(kind, config, 'pretrain configuration').model;
   const checked = validate(schemas[type], config, 'pretrain configuration');
+  await checkOutput(checked.output, 'directory');
   return 'labelDropout' in checked ? pretrainDigits({ ...checked, samples: withDrawing(checked.samples, digitsDrawing) }, options) : pretrainClassifier(checked, options);
 }
 

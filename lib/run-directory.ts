@@ -18,7 +18,9 @@ export class RunDirectory {
       const candidate = number === 1 ? path : `${path}-${number}`;
       const entries = await readdir(candidate).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return [];
-        throw error;
+        // A file that has the name by chance is as good as a run.
+        if (error.code === 'ENOTDIR' && number > 1) return [candidate];
+        throw new CheckpointError(`${candidate} cannot be read: ${error.message}`, { cause: error });
       });
       if (entries.length) continue;
       try {

@@ -86,7 +86,7 @@ describe('eam evaluate --images', () => {
       [['run', '--reward', 'stroke-weight'], /--reward: not for a run, which is evaluated on its own prompts and rewards/],
       [['run', '--guidance', '4', '--text-length', '9'], /--text-length, --guidance: not for a run/],
       [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--samples', '3'], /--samples: not for a folder of images/],
-      [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--out', folder], /--out .*: it cannot be written: EISDIR/],
+      [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--out', folder], /is a directory, and a file is to be written there/],
       [['--model', 'digits', '--prompts', promptsOf('3'), '--reward', 'stroke-weight', '--as-reference'], /samples are not files/],
     ];
     for (const [args, message] of cases) {

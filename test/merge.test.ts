@@ -72,7 +72,7 @@ describe('the digits', () => {
   it('are refused where they cannot be merged, and nothing is left behind', async () => {
     const out = join(folder, 'taken');
     await writeFile(out, 'mine');
-    await expect(mergeAdapter({ adapter, out })).rejects.toThrow(/taken exists already/);
+    await expect(mergeAdapter({ adapter, out })).rejects.toThrow(/taken is a file, and a directory is to be written there/);
     expect(await readFile(out, 'utf8')).toBe('mine');
     const nowhere = join(folder, 'nowhere');
     await expect(mergeAdapter({ adapter: join(tiny, 'lora_peft'), out: nowhere })).rejects.toThrow(/does not say which model/);

@@ -15,6 +15,7 @@ import type { ImageSize, Model, ModelDType } from '../models/model.js';
 import { loadModel } from '../models/registry.js';
 import { baseModel } from '../models/stored-model.js';
 import type { SolverName } from '../ode-solver.js';
+import { checkOutput } from '../output-path.js';
 import { packageVersion } from '../package.js';
 import { RunDirectory } from '../run-directory.js';
 import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptions } from '../sampler.js';
@@ -52,6 +53,8 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   const note = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
   const given = [...flags.prompt, ...(flags.prompts === undefined ? [] : readPrompts(flags.prompts))];
   if (given.length === 0) throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
+  const isGrid = extname(out).toLowerCase() === '.png';
+  await checkOutput(out, isGrid ? 'file' : 'directory', isGrid ? undefined : 'name another folder, or for one PNG of all images a path that ends in .png');
   const { model: opened, source, directory, textLength } = await openModel(flags, note);
   using model = opened;
   const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = flags;
@@ -63,7 +66,7 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
     version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, textLength: textLength ?? null,
     steps, solver, guidance, seed, dtype: model.dtype, count,
   };
-  if (extname(out).toLowerCase() === '.png') {
+  if (isGrid) {
     const columns = flags.columns ?? Math.ceil(Math.sqrt(count));
     await writeGrid(out, model, sampling, Math.min(columns, count), { ...settings, prompts: given });
     note(out);

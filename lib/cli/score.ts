@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 
 import { ConfigError } from '../errors.js';
 import type { SolverName } from '../ode-solver.js';
+import { checkOutput } from '../output-path.js';
 import { observe, silent, type JobObserver } from '../progress.js';
 import { createRewardList, parseReward } from '../rewards/registry.js';
 import type { Reward } from '../rewards/reward.js';
@@ -63,6 +64,7 @@ function promptsOf({ prompts }: ScoreFlags): string {
 
 async function run(flags: ScoreFlags, prompts: readonly string[], scores: (book: ScoreBook) => AsyncGenerator<SampleScores[]>): Promise<void> {
   const { out, device = 'cpu', asReference = false } = flags;
+  if (out !== undefined) await checkOutput(out, 'file');
   const observer: JobObserver = flags.quiet ? silent : observe();
   const rewards = await createRewardList(flags.reward.map(parseReward), device, { asReference, onNote: (message) => observer.note(message) });
   const book = new ScoreBook(rewards.map(([reward]) => reward), prompts);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { hasManifest, verifyCheckpoint } from '../checkpoints.js';
 import { CheckpointError, ConfigError } from '../errors.js';
 import type { NativeFlowModel } from '../native/binding.js';
-import { writeNewDirectory } from '../new-directory.js';
+import { refuseTaken, writeNewDirectory } from '../new-directory.js';
 import { disposeAll, readHeader, readTensors } from '../safetensors.js';
 import type { Tensor } from '../tensor.js';
 import { diffusersLayout } from './adapter-diffusers.js';
@@ -129,6 +129,7 @@ export async function saveAdapterOf(model: AdaptedModel, directory: string, tens
  * @throws CheckpointError for an adapter that cannot be read, or an output that exists or cannot be written
  */
 export async function exportAdapter(directory: string, out: string, layout: AdapterLayoutName): Promise<AdapterConfig> {
+  await refuseTaken(out);
   const { config, tensors } = await readAdapterTensors(directory);
   try {
     await writeNewDirectory(out, (aside) => writeAdapter(aside, tensors, config, config.base, layout));
