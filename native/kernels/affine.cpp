@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "kernels/stream.h"
 #include "kernels/tile.h"
 
 namespace eam::kernels {
@@ -122,21 +123,45 @@ class Tiles {
   alignas(64) float wide_[tile::kFused][kWide];
 };
 
+// Whether a call that touches so many tensors writes past the cache: what it writes would not stay there.
+template <class Storage>
+bool outgrows_cache(const Combination& c, int tensors) {
+  return tensors * c.samples * c.elements * static_cast<int64_t>(sizeof(Storage)) > cache_bytes();
+}
+
+// Calls compute(j, m, to) for pieces of `n` results, m from the j-th, and sees to it that they reach `target`.
+template <class Storage, class Compute>
+void write(bool past_cache, Storage* target, int64_t n, const Compute& compute) {
+  const auto narrowed = [&](int64_t j, int64_t m, Storage* to) {
+    if constexpr (kHalf<Storage>) {
+      alignas(64) float wide[tile::kElements];
+      compute(j, m, wide);
+      tile::narrow_all(wide, to, m);
+    } else {
+      compute(j, m, to);
+    }
+  };
+  if (!past_cache) return narrowed(0, n, target);
+  constexpr int64_t kPiece = 128;  // so short that reading and writing overlap
+  alignas(64) Storage piece[kPiece];
+  for (int64_t j = 0; j < n; j += kPiece) {
+    const int64_t m = std::min(kPiece, n - j);
+    narrowed(j, m, piece);
+    stream(piece, target + j, m * static_cast<int64_t>(sizeof(Storage)));
+  }
+}
+
 template <class Storage>
 void affine_tiles(const Combination& c, Storage* out, int64_t sample, int64_t begin, int64_t end) {
   Tiles<Storage> tiles(c, sample);
+  const bool past_cache = outgrows_cache<Storage>(c, c.terms + 1);
   for (int64_t i = begin; i < end; i += tile::kElements) {
     const int64_t n = std::min(tile::kElements, end - i);
-    Storage* target = out + sample * c.elements + i;
     const auto& fused = tiles.at(i, n, nullptr);
-    if constexpr (kHalf<Storage>) {
-      alignas(64) float wide[tile::kElements];
-      tile::store(fused, wide, n);
-      tile::narrow_all(wide, target, n);
-    } else {
-      tile::store(fused, target, n);
-    }
+    write(past_cache, out + sample * c.elements + i, n,
+          [&](int64_t j, int64_t m, auto* to) { tile::store(tile::from(fused, j), to, m); });
   }
+  if (past_cache) finish_streams();
 }
 
 template <class Storage>
@@ -144,22 +169,21 @@ double regression_tiles(const Regression& r, int64_t sample, int64_t begin, int6
   using Real = RealOf<Storage>;
   Tiles<Storage> tiles(r.target, sample);
   const auto scale = static_cast<Real>(r.grad_scale[sample]);
+  const bool past_cache = outgrows_cache<Storage>(r.target, r.target.terms + 2);
   alignas(64) Real difference[tile::kElements];
+  alignas(64) float wide_velocity[kHalf<Storage> ? tile::kElements : 1];
   double sum = 0;
   for (int64_t i = begin; i < end; i += tile::kElements) {
     const int64_t n = std::min(tile::kElements, end - i), offset = sample * r.target.elements + i;
     const Storage* velocity = static_cast<const Storage*>(r.velocity) + offset;
-    Storage* grad = static_cast<Storage*>(r.grad) + offset;
     const auto& fused = tiles.at(i, n, velocity);
-    if constexpr (kHalf<Storage>) {
-      alignas(64) float wide_velocity[tile::kElements], wide_grad[tile::kElements];
-      tile::store_difference(fused, loaded(velocity, n, wide_velocity), scale, difference, wide_grad, n);
-      tile::narrow_all(wide_grad, grad, n);
-    } else {
-      tile::store_difference(fused, velocity, scale, difference, grad, n);
-    }
+    const Real* v = loaded(velocity, n, wide_velocity);
+    write(past_cache, static_cast<Storage*>(r.grad) + offset, n, [&](int64_t j, int64_t m, Real* to) {
+      tile::store_difference(tile::from(fused, j), v + j, scale, difference + j, to, m);
+    });
     sum += tile::sum_squares(difference, n);
   }
+  if (past_cache) finish_streams();
   return sum;
 }
 

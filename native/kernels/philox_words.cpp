@@ -31,6 +31,12 @@ __attribute__((target("avx512f"))) void philox_words_avx512(uint64_t seed, uint6
                                                             int64_t blocks, uint32_t* const words[4]) {
   const __m512i multiplier0 = _mm512_set1_epi64(0xD2511F53), multiplier1 = _mm512_set1_epi64(0xCD9E8D57);
   const __m512i lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i low_halves = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  uint64_t keys[10][2];  // read from memory as operands, they cost no instruction
+  for (uint32_t round = 0; round < 10; ++round) {
+    keys[round][0] = static_cast<uint32_t>(seed) + round * 0x9E3779B9u;
+    keys[round][1] = static_cast<uint32_t>(seed >> 32) + round * 0xBB67AE85u;
+  }
   for (int64_t j = 0; j < blocks; j += 8 * kUnroll) {
     __m512i c0[kUnroll], c1[kUnroll], c2[kUnroll], c3[kUnroll];
     for (int i = 0; i < kUnroll; ++i) {
@@ -39,9 +45,9 @@ __attribute__((target("avx512f"))) void philox_words_avx512(uint64_t seed, uint6
       c2[i] = _mm512_set1_epi64(static_cast<int64_t>(stream));
       c3[i] = _mm512_srli_epi64(c2[i], 32);
     }
-    auto key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
-    for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u) {
-      const __m512i k0 = _mm512_set1_epi64(key0), k1 = _mm512_set1_epi64(key1);
+    for (int round = 0; round < 10; ++round) {
+      const __m512i k0 = _mm512_set1_epi64(static_cast<int64_t>(keys[round][0]));
+      const __m512i k1 = _mm512_set1_epi64(static_cast<int64_t>(keys[round][1]));
       for (int i = 0; i < kUnroll; ++i) {
         const __m512i product0 = _mm512_mul_epu32(c0[i], multiplier0), product1 = _mm512_mul_epu32(c2[i], multiplier1);
         c0[i] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(product1, 32), c1[i], k0, 0x96);  // a ^ b ^ c
@@ -50,10 +56,10 @@ __attribute__((target("avx512f"))) void philox_words_avx512(uint64_t seed, uint6
         c3[i] = product0;
       }
     }
-    for (int i = 0; i < kUnroll; ++i) {
-      const __m512i block[4] = {c0[i], c1[i], c2[i], c3[i]};
+    for (int i = 0; i < kUnroll; i += 2) {
+      const __m512i block[4][2] = {{c0[i], c0[i + 1]}, {c1[i], c1[i + 1]}, {c2[i], c2[i + 1]}, {c3[i], c3[i + 1]}};
       for (int k = 0; k < 4; ++k)
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(words[k] + j + 8 * i), _mm512_cvtepi64_epi32(block[k]));
+        _mm512_storeu_si512(words[k] + j + 8 * i, _mm512_permutex2var_epi32(block[k][0], low_halves, block[k][1]));
     }
   }
 }

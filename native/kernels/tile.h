@@ -37,6 +37,14 @@ struct Fused {
   Real c_y;
 };
 
+// The combination from its i-th element on.
+template <class Real>
+Fused<Real> from(Fused<Real> fused, int64_t i) {
+  for (int k = 0; k < fused.terms; ++k) fused.x[k] += i;
+  fused.y += i;
+  return fused;
+}
+
 // out = the combination
 void store(const Fused<float>& fused, float* out, int64_t n);
 void store(const Fused<double>& fused, double* out, int64_t n);
