@@ -46,7 +46,7 @@ export class OutOfMemoryError extends EamError {
   }
 }
 
-/** Too many rewards, gradients or losses were NaN or infinite. */
+/** Too many rewards, gradients or losses were NaN or infinite, or every image that was drawn. */
 export class NonFiniteError extends EamError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_EAM_NON_FINITE', message, options);

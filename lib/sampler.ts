@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { cancellable } from './cancellation.js';
 import { promptsSchema } from './config/prompts.js';
 import { validate } from './config/validate.js';
+import { NonFiniteError } from './errors.js';
 import type { Model } from './models/model.js';
 import type { NativeOptimizer } from './native/binding.js';
 import { binding } from './native/index.js';
@@ -32,6 +33,8 @@ export interface SampleOptions {
   average?: NativeOptimizer | undefined;
   /** Samples a network evaluation. */
   batch?: number | undefined;
+  /** Told what the user should know: what {@link Model.prepare} tells, and how many images are not finite. */
+  onNote?: ((message: string) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -46,14 +49,16 @@ export interface SampleBatch {
 
 /**
  * Draws one image a prompt, a batch at a time.
- * @throws ConfigError for options out of range and prompts that the model cannot follow; the signal's reason
+ * @throws ConfigError for options out of range and prompts that the model cannot follow; NonFiniteError where no image so
+ *   far is finite; the signal's reason
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
-  const { prompts, seed, weights = 'trained', average, negativePrompt } = options;
+  const { prompts, seed, weights = 'trained', average, negativePrompt, onNote } = options;
   const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = options;
   validate(settingsSchema, { prompts, steps, batch }, 'sample options');
-  await model.prepare(prompts, { negativePrompt, signal: options.signal });
+  await model.prepare(prompts, { negativePrompt, onNote, signal: options.signal });
   const times = model.times(steps);
+  let broken = 0;
   for (let first = 0; first < prompts.length; first += batch) {
     const part = prompts.slice(first, first + batch);
     const conditioning = await model.encode(part);
@@ -75,7 +80,13 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
         }),
       );
       try {
-        yield { images: await model.native.images(latents), prompts: part, forwards };
+        const images = await model.native.images(latents);
+        broken += await countNonFinite(images);
+        if (broken === first + part.length) {
+          images.dispose();
+          throw new NonFiniteError(whyNonFinite(model, weights, broken));
+        }
+        yield { images, prompts: part, forwards };
       } finally {
         latents.dispose();
       }
@@ -84,6 +95,22 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
       if (unconditional) disposeAll(unconditional);
     }
   }
+  if (broken) onNote?.(`${broken} of the ${prompts.length} images hold numbers that are not finite, and are black there`);
+}
+
+/** Images with a number in them that is not finite: their mean is not, either. */
+async function countNonFinite(images: Tensor): Promise<number> {
+  const { values } = await binding().meanIntensity(images, false);
+  return values.filter((value) => !Number.isFinite(value)).length;
+}
+
+function whyNonFinite({ source, dtype, adapter }: Model, weights: 'trained' | 'pretrained', count: number): string {
+  const causes = [
+    ...(dtype === 'float16' ? ["activations beyond float16's range: take dtype bfloat16 or float32"] : []),
+    ...(adapter && weights === 'trained' ? ['an adapter that is damaged, or has diverged in training: draw without it'] : []),
+    `weights in ${source} that are damaged: compare the files' checksums with the published ones, or download them again`,
+  ];
+  return `${count === 1 ? 'the image' : `all ${count} images`} drawn so far hold${count === 1 ? 's' : ''} numbers that are not finite. Likely causes:\n  ${causes.join('\n  ')}`;
 }
 
 /** Draws one image a prompt: [N, channels, H, W] in [0, 1], not clamped. */

@@ -60,8 +60,7 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = flags;
   const count = flags.count ?? model.sampling.count ?? given.length;
   const prompts = cyclePrompts(given, count);
-  await model.prepare(prompts, { negativePrompt: negative, onNote: note, signal });
-  const sampling = { prompts, negativePrompt: negative, steps, solver, guidance, seed: BigInt(seed), batch, signal };
+  const sampling = { prompts, negativePrompt: negative, steps, solver, guidance, seed: BigInt(seed), batch, onNote: note, signal };
   const settings = {
     version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, textLength: textLength ?? null,
     steps, solver, guidance, seed, dtype: model.dtype, count,

@@ -52,8 +52,7 @@ export async function runScoreSamples(flags: ScoreFlags, signal: AbortSignal): P
     const { model: opened } = await openModel(flags, note);
     using model = opened;
     const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = flags;
-    await model.prepare(prompts, { negativePrompt: negative, onNote: note, signal });
-    yield* scoreSamples(book, model, { prompts, samples, seed: BigInt(seed), steps, solver, guidance, negativePrompt: negative, batch, signal });
+    yield* scoreSamples(book, model, { prompts, samples, seed: BigInt(seed), steps, solver, guidance, negativePrompt: negative, batch, onNote: note, signal });
   });
 }
 

@@ -15,6 +15,7 @@ export interface ScoreSamplesOptions {
   guidance: number;
   negativePrompt: string | undefined;
   batch: number;
+  onNote?: ((message: string) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
