@@ -70,9 +70,10 @@ describe('the CUDA variant', () => {
     expect(wanted.length).toBeGreaterThan(100);
     expect(wanted.filter((name) => !defined.has(name))).toEqual([]);
 
-    // What compares CUDA with the CPU where there is a device.
+    // What compares CUDA with the CPU where there is a device, and says so where there is none.
     const check = readFileSync(buildCheck(directory, 'check_ops'));
     expect(kernels.filter((name) => !check.includes(name))).toEqual([]);
+    expect(readFileSync(buildCheck(directory, 'check_cuda_graph')).includes('affine_kernel')).toBe(true);
 
     // It loads where LibTorch's CUDA libraries are all there, and otherwise says which one is not.
     const code = "import { inspect } from './dist/native/loader.js'; const { loaded, error } = inspect(); console.log(loaded ? 'loaded' : error);";
