@@ -1,10 +1,20 @@
 #include "addon/executor.h"
 
+#include <chrono>
+
 #ifdef __linux__
 #include <pthread.h>
 #endif
 
 namespace eam::addon {
+
+namespace {
+
+// To wake a sleeping thread takes longer than a small job. Whoever awaits one result and asks for the next finds the
+// thread awake this long.
+constexpr auto patience = std::chrono::microseconds(100);
+
+}  // namespace
 
 Executor::Executor(Napi::Env env) : channel_(Channel::New(env, "eam-torch", 0, 1, this)) {
   channel_.Unref(env);
@@ -20,6 +30,7 @@ void Executor::stop() noexcept {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
+    called_ = true;
     if (running_) running_->cancel();
   }
   available_.notify_one();
@@ -31,6 +42,7 @@ void Executor::enqueue(Napi::Env env, std::unique_ptr<Job> job) {
     std::lock_guard lock(mutex_);
     if (stopping_) return;
     queue_.push_back(std::move(job));
+    called_ = true;
   }
   if (pending_++ == 0) channel_.Ref(env);
   available_.notify_one();
@@ -42,6 +54,10 @@ void Executor::loop() noexcept {
 #endif
   std::unique_lock lock(mutex_);
   while (true) {
+    called_ = !queue_.empty() || stopping_;
+    lock.unlock();
+    watch_for_jobs();
+    lock.lock();
     available_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
     if (stopping_) return;
     running_ = std::move(queue_.front());
@@ -52,6 +68,12 @@ void Executor::loop() noexcept {
     finished_.push_back(std::move(running_));
     if (!stopping_ && !wake_sent_.exchange(true)) channel_.NonBlockingCall();
   }
+}
+
+void Executor::watch_for_jobs() const noexcept {
+  static const bool alone = std::thread::hardware_concurrency() < 2;
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!called_ && !alone && std::chrono::steady_clock::now() < end) std::this_thread::yield();
 }
 
 void Executor::wake() {

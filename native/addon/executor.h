@@ -144,10 +144,12 @@ class Executor {
 
   void enqueue(Napi::Env env, std::unique_ptr<Job> job);
   void loop() noexcept;
+  void watch_for_jobs() const noexcept;
 
   std::mutex mutex_;
   std::condition_variable available_;
   std::deque<std::unique_ptr<Job>> queue_;
+  std::atomic<bool> called_ = false;  // something was queued, or the end is near, since the loop last looked
   std::deque<std::unique_ptr<Job>> finished_;
   std::unique_ptr<Job> running_;
   bool stopping_ = false;
