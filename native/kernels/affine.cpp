@@ -170,7 +170,6 @@ double regression_tiles(const Regression& r, int64_t sample, int64_t begin, int6
   Tiles<Storage> tiles(r.target, sample);
   const auto scale = static_cast<Real>(r.grad_scale[sample]);
   const bool past_cache = outgrows_cache<Storage>(r.target, r.target.terms + 2);
-  alignas(64) Real difference[tile::kElements];
   alignas(64) float wide_velocity[kHalf<Storage> ? tile::kElements : 1];
   double sum = 0;
   for (int64_t i = begin; i < end; i += tile::kElements) {
@@ -178,10 +177,11 @@ double regression_tiles(const Regression& r, int64_t sample, int64_t begin, int6
     const Storage* velocity = static_cast<const Storage*>(r.velocity) + offset;
     const auto& fused = tiles.at(i, n, velocity);
     const Real* v = loaded(velocity, n, wide_velocity);
+    alignas(64) Real sums[tile::kLanes] = {};
     write(past_cache, static_cast<Storage*>(r.grad) + offset, n, [&](int64_t j, int64_t m, Real* to) {
-      tile::store_difference(tile::from(fused, j), v + j, scale, difference + j, to, m);
+      tile::store_difference(tile::from(fused, j), v + j, scale, to, sums, m);
     });
-    sum += tile::sum_squares(difference, n);
+    for (Real lane : sums) sum += lane;
   }
   if (past_cache) finish_streams();
   return sum;

@@ -14,7 +14,6 @@ namespace eam::kernels::tile {
 namespace {
 
 constexpr int64_t kBlocks = kElements / 4 + 1 + kPhiloxPadding;  // a tile may begin inside a block
-constexpr int kLanes = 16;  // partial sums; fixed, so that the order of addition is the same on every processor
 
 template <class Real, class Storage>
 EAM_HD void add_scaled_loop(Real* __restrict y, const Storage* __restrict x, Real c, int64_t n) {
@@ -104,15 +103,25 @@ EAM_HD void store_loop(const Fused<Real>& fused, Real* out, int64_t n) {
 }
 
 template <int kTerms, class Real>
-EAM_HD void difference_loop(const Fused<Real>& fused, const Real* v, Real scale, Real* difference, Real* grad,
-                            int64_t n) {
+EAM_HD void difference_loop(const Fused<Real>& fused, const Real* v, Real scale, Real* grad, Real* sums, int64_t n) {
   const Fused<Real> f = fused;
-  EAM_INDEPENDENT
-  for (int64_t i = 0; i < n; ++i) {
-    Real d = v[i] - combined<kTerms>(f, i);
-    difference[i] = d;
-    grad[i] = scale * d;
+  Real lanes[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = sums[lane];
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Real d[kLanes];
+    EAM_INDEPENDENT
+    for (int lane = 0; lane < kLanes; ++lane) d[lane] = v[i + lane] - combined<kTerms>(f, i + lane);
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += d[lane] * d[lane];
+    EAM_INDEPENDENT
+    for (int lane = 0; lane < kLanes; ++lane) grad[i + lane] = scale * d[lane];
   }
+  for (int lane = 0; i < n; ++i, ++lane) {
+    const Real d = v[i] - combined<kTerms>(f, i);
+    grad[i] = scale * d;
+    lanes[lane] += d * d;
+  }
+  for (int lane = 0; lane < kLanes; ++lane) sums[lane] = lanes[lane];
 }
 
 // Calls `body` with the number of terms as a constant.
@@ -128,10 +137,10 @@ EAM_HD void with_terms(int terms, const Body& body) {
   EAM_MULTIVERSION void run_store(const Fused<Real>& f, Real* out, int64_t n) {                                  \
     with_terms(f.terms, [&](auto terms) __attribute__((always_inline)) { store_loop<terms()>(f, out, n); });     \
   }                                                                                                              \
-  EAM_MULTIVERSION void run_difference(const Fused<Real>& f, const Real* v, Real scale, Real* difference,        \
-                                       Real* grad, int64_t n) {                                                  \
+  EAM_MULTIVERSION void run_difference(const Fused<Real>& f, const Real* v, Real scale, Real* grad, Real* sums,  \
+                                       int64_t n) {                                                              \
     with_terms(f.terms, [&](auto terms) __attribute__((always_inline)) {                                         \
-      difference_loop<terms()>(f, v, scale, difference, grad, n);                                                \
+      difference_loop<terms()>(f, v, scale, grad, sums, n);                                                      \
     });                                                                                                          \
   }
 
@@ -181,12 +190,11 @@ void store(const Fused<double>& fused, double* out, int64_t n) {
   run_store(fused, out, n);
 }
 
-void store_difference(const Fused<float>& fused, const float* v, float scale, float* difference, float* grad, int64_t n) {
-  run_difference(fused, v, scale, difference, grad, n);
+void store_difference(const Fused<float>& fused, const float* v, float scale, float* grad, float* sums, int64_t n) {
+  run_difference(fused, v, scale, grad, sums, n);
 }
-void store_difference(const Fused<double>& fused, const double* v, double scale, double* difference, double* grad,
-                      int64_t n) {
-  run_difference(fused, v, scale, difference, grad, n);
+void store_difference(const Fused<double>& fused, const double* v, double scale, double* grad, double* sums, int64_t n) {
+  run_difference(fused, v, scale, grad, sums, n);
 }
 
 EAM_MULTIVERSION void widen_all(const BFloat16* __restrict x, float* __restrict out, int64_t n) {

@@ -8,7 +8,8 @@
 // reads and writes memory once however many loops it is made of.
 namespace eam::kernels::tile {
 
-constexpr int64_t kElements = 512;  // with twice as many, more memory is asked for at once than can be in flight
+constexpr int64_t kElements = 1024;  // with twice as many, more memory is asked for at once than can be in flight
+constexpr int kLanes = 16;  // partial sums; fixed, so that the order of addition is the same on every processor
 
 // Elements 4 first_block … 4 (first_block + blocks) − 1 of a stream, blocks ≤ kElements/4 + 1.
 void fill_normals(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, float* out);
@@ -49,10 +50,10 @@ Fused<Real> from(Fused<Real> fused, int64_t i) {
 void store(const Fused<float>& fused, float* out, int64_t n);
 void store(const Fused<double>& fused, double* out, int64_t n);
 
-// difference = v − the combination, grad = scale · difference
-void store_difference(const Fused<float>& fused, const float* v, float scale, float* difference, float* grad, int64_t n);
-void store_difference(const Fused<double>& fused, const double* v, double scale, double* difference, double* grad,
-                      int64_t n);
+// grad = scale (v − the combination), sums[i mod kLanes] += (v − the combination)²; n is a multiple of kLanes but in a
+// sample's last call.
+void store_difference(const Fused<float>& fused, const float* v, float scale, float* grad, float* sums, int64_t n);
+void store_difference(const Fused<double>& fused, const double* v, double scale, double* grad, double* sums, int64_t n);
 
 // Halves to floats and back.
 void widen_all(const BFloat16* x, float* out, int64_t n);
