@@ -43,6 +43,7 @@ export type {
 } from './native/binding.js';
 export type { EvaluationRange } from './plan/evaluations.js';
 export type { ComponentFootprint } from './plan/footprint.js';
+export type { IterationOperations } from './plan/operations.js';
 export type { Phase } from './plan/phases.js';
 export { plan, type MemoryPlan, type Plan, type PlannedComponent } from './plan/plan.js';
 export { pretrain, type JobOptions, type PretrainResult } from './pretrain.js';

@@ -2,12 +2,12 @@
 import { describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError, DisposedError, EamError, ShapeError } from '../lib/errors.js';
+import { autoencoderShapes } from '../lib/models/sd3/shapes.js';
 import type { AutoencoderConfig, NativeAutoencoder } from '../lib/native/binding.js';
 import { binding } from '../lib/native/index.js';
 import { type DType, Tensor } from '../lib/tensor.js';
 import { expectClose, numbersOf } from './helpers/numbers.js';
 import { scaledError, sd35Tensors, waves, wavyWeights } from './helpers/published.js';
-import { autoencoderShapes } from './helpers/random-sd3.js';
 import reference from './vectors/encoders.json' with { type: 'json' };
 
 const sd35: AutoencoderConfig = {

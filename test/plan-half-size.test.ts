@@ -6,24 +6,17 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { sizes } from '../benchmarks/random-sd3.mjs';
 import { measure, planned, type Peaks } from './helpers/plan-measurement.js';
 import { writeRandomSd3 } from './helpers/random-sd3.js';
-
-const blocks = { down_block_types: Array(4).fill('DownEncoderBlock2D'), up_block_types: Array(4).fill('UpDecoderBlock2D') };
 
 describe.runIf(process.env['EAM_LONG'] === '1' && process.platform === 'linux')('a model of half the size', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'eam-half-'));
+    const { clipL, clipG, ...networks } = sizes.half;
     writeRandomSd3(join(folder, 'model'), {
-      transformer: {
-        sample_size: 32, patch_size: 2, in_channels: 16, out_channels: 16, num_layers: 12, attention_head_dim: 64, num_attention_heads: 12,
-        joint_attention_dim: 2048, caption_projection_dim: 768, pooled_projection_dim: 1024, pos_embed_max_size: 96,
-        dual_attention_layers: [0, 1, 2, 3, 4, 5], qk_norm: 'rms_norm',
-      },
-      vae: { in_channels: 3, out_channels: 3, latent_channels: 16, block_out_channels: [64, 128, 256, 256], layers_per_block: 2, norm_num_groups: 32, scaling_factor: 1.5305, shift_factor: 0.0609, use_quant_conv: false, use_post_quant_conv: false, ...blocks },
-      clipL: { hidden_size: 384, intermediate_size: 1536, projection_dim: 384, num_hidden_layers: 6, num_attention_heads: 6 },
-      clipG: { hidden_size: 640, intermediate_size: 2560, projection_dim: 640, num_hidden_layers: 8, num_attention_heads: 10, hidden_act: 'gelu' },
+      ...networks, clipL: { ...clipL, num_hidden_layers: 6 }, clipG: { ...clipG, num_hidden_layers: 8 },
       t5: { vocab_size: 160, d_model: 2048, d_kv: 64, d_ff: 5120, num_layers: 4, num_heads: 32, feed_forward_proj: 'gated-gelu' },
     });
   }, 300_000);

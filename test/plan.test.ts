@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAlgorithm } from '../lib/algorithms.js';
 import { finetuneSchema } from '../lib/config/finetune.js';
 import { readSd3Directory } from '../lib/models/sd3/directory.js';
-import { autoencoderParameters, clipTextParameters, t5Parameters, transformerParameters } from '../lib/models/sd3/parameters.js';
+import { autoencoderShapes, clipTextShapes, parametersOf, t5Shapes, transformerShapes } from '../lib/models/sd3/shapes.js';
 import { loadModel } from '../lib/models/registry.js';
 import { evaluationsOf } from '../lib/plan/evaluations.js';
 import { plan } from '../lib/plan/plan.js';
@@ -50,11 +50,11 @@ describe('parameters', () => {
     const stored = async (file: string) =>
       (await readHeader(join(tiny, `${file}.safetensors`))).entries.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     const { transformer, autoencoder, clip, t5 } = await readSd3Directory(tiny);
-    expect(transformerParameters(transformer.config)).toBe(await stored('transformer/diffusion_pytorch_model'));
-    expect(autoencoderParameters(autoencoder.config)).toBe(await stored('vae/diffusion_pytorch_model'));
-    expect(clipTextParameters(clip[0].config)).toBe(await stored('text_encoder/model'));
-    expect(clipTextParameters(clip[1].config)).toBe(await stored('text_encoder_2/model'));
-    expect(t5Parameters(t5!.config)).toBe(await stored('text_encoder_3/model'));
+    expect(parametersOf(transformerShapes(transformer.config))).toBe(await stored('transformer/diffusion_pytorch_model'));
+    expect(parametersOf(autoencoderShapes(autoencoder.config))).toBe(await stored('vae/diffusion_pytorch_model'));
+    expect(parametersOf(clipTextShapes(clip[0].config))).toBe(await stored('text_encoder/model'));
+    expect(parametersOf(clipTextShapes(clip[1].config))).toBe(await stored('text_encoder_2/model'));
+    expect(parametersOf(t5Shapes(t5!.config))).toBe(await stored('text_encoder_3/model'));
     const adapter = (await readHeader(join(tiny, 'lora_peft/adapter_model.safetensors'))).entries.reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
     expect((await plan(config)).memory!.trainable).toBe(adapter);
   });
@@ -64,12 +64,12 @@ describe('parameters', () => {
       patchSize: 2, inChannels: 16, outChannels: 16, layers: 24, heads: 24, headDim: 64, jointAttentionDim: 4096, captionProjectionDim: 1536,
       pooledProjectionDim: 2048, posEmbedMaxSize: 384, dualAttentionLayers: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], qkNorm: true,
     };
-    expect(transformerParameters(transformer) / 1e9).toBeCloseTo(2.47, 2);
+    expect(parametersOf(transformerShapes(transformer)) / 1e9).toBeCloseTo(2.47, 2);
     const autoencoder = {
       inChannels: 3, outChannels: 3, latentChannels: 16, blockOutChannels: [128, 256, 512, 512], layersPerBlock: 2, normGroups: 32,
       midBlockAttention: true, useQuantConv: false, usePostQuantConv: false, scalingFactor: 1.5305, shiftFactor: 0.0609,
     };
-    expect(autoencoderParameters(autoencoder) / 1e6).toBeCloseTo(83.8, 0);
+    expect(parametersOf(autoencoderShapes(autoencoder)) / 1e6).toBeCloseTo(83.8, 0);
   });
 });
 
@@ -93,6 +93,47 @@ describe('evaluations', () => {
       expect([forwards, vjps]).toEqual([expect.toSatisfy((n) => n >= least.forwards && n <= most.forwards), expect.toSatisfy((n) => n >= least.vjps && n <= most.vjps)]);
       expect(backwards).toBe(most.backwards);
     }
+  });
+});
+
+describe('operations', () => {
+  // Of one sample: what PyTorch's FlopCounterMode counts of diffusers' SD3Transformer2DModel and AutoencoderKL with these configurations,
+  // plain attention and the adapter's two products a layer; the way back is to the adapter, or to the latents.
+  const counted = {
+    trained: { forward: 94_675_584, backward: 138_477_568, checkpointed: 232_412_032 },
+    pretrained: { forward: 92_578_944, backward: 155_261_696 },
+    decoder: { forward: 153_419_776, backward: 220_528_640 },
+  };
+  const { trained, pretrained, decoder } = counted;
+  const operations = async (changes: object = {}) => (await plan({ ...config, ...changes })).memory!.operations;
+
+  it('are those that PyTorch counts, times the evaluations', async () => {
+    expect(await operations()).toEqual({
+      rollout: 8 * (2 * 2 * trained.forward + pretrained.forward),
+      decoding: 8 * decoder.forward,
+      rewardGradient: 8 * decoder.backward,
+      matching: 8 * 2 * (trained.forward + trained.backward),
+      total: 8 * (4 * trained.forward + pretrained.forward + decoder.forward + decoder.backward) + 16 * (trained.forward + trained.backward),
+    });
+  });
+
+  it('grow with checkpointing and slices by what is computed again', async () => {
+    const plain = await operations();
+    const { matching } = await operations({ checkpointing: true });
+    expect(matching).toBe(8 * 2 * (trained.forward + trained.checkpointed));
+    const { rewardGradient } = await operations({ algorithm: { ...config.algorithm, decodeSlice: 2 } });
+    expect(rewardGradient - plain.rewardGradient).toBe(8 * decoder.forward);
+  });
+
+  it('are counted where the reward goes through the denoiser, and of Adjoint Matching', async () => {
+    const algorithm = { ...config.algorithm, rewardThroughDenoiser: true, decodeSlice: 2, guidedLoss: true };
+    const { rewardGradient, rollout, matching } = await operations({ algorithm });
+    expect(rollout).toBe(8 * (4 * trained.forward + 2 * pretrained.forward));
+    expect(rewardGradient).toBe(8 * (decoder.forward + decoder.backward + 2 * (pretrained.forward + pretrained.backward)));
+    expect(matching).toBe(8 * 4 * (trained.forward + trained.backward));
+    const adjoint = await operations({ algorithm: { name: 'am', steps: 4, drawnSteps: 3, finalFraction: 0.25, guidance: 2 } });
+    expect(adjoint.rollout).toBe(8 * 8 * trained.forward);
+    expect(adjoint.matching).toBe(8 * 4 * (pretrained.forward + pretrained.backward + trained.forward + trained.backward));
   });
 });
 
@@ -124,6 +165,7 @@ describe('eam plan', () => {
     expect(fits.stdout).toMatch(/^ {2}transformer, float32 +148688 +0\.6 MiB$/m);
     expect(fits.stdout).toMatch(/^ {2}forwards +56$/m);
     expect(fits.stdout).toMatch(/<- the most$/m);
+    expect(fits.stdout).toMatch(/^ {2}training +0\.00373 TFLOP$/m);
     const small = await eam('plan', await written(), '--memory', '0.005', '--set', 'dtype=bfloat16');
     expect(small.code).toBe(1);
     expect(small.stderr).toMatch(/^error: cpu is too small: the plan needs \d+\.\d MiB, most of it while .+, and 5\.1 MiB of 5\.1 MiB are free\. Less is needed with/);

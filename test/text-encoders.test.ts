@@ -2,12 +2,12 @@
 import { describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError, DisposedError, EamError, ShapeError } from '../lib/errors.js';
+import { clipTextShapes, t5Shapes } from '../lib/models/sd3/shapes.js';
 import type { ClipTextConfig, NativeTextEncoder, T5EncoderConfig } from '../lib/native/binding.js';
 import { binding } from '../lib/native/index.js';
 import { type DType, Tensor } from '../lib/tensor.js';
 import { expectClose, numbersOf } from './helpers/numbers.js';
 import { scaledError, sd35Tensors, tokenIds, waves, wavyWeights } from './helpers/published.js';
-import { clipShapes, t5Shapes } from './helpers/random-sd3.js';
 import reference from './vectors/encoders.json' with { type: 'json' };
 
 const clipL: ClipTextConfig = {
@@ -90,17 +90,17 @@ describe('the text encoders of the tiny Stable Diffusion 3.5', async () => {
 
 describe('text encoders of other shapes', () => {
   it('one layer of CLIP that pools at the largest id is as transformers has it', async () => {
-    const clip = await loadClip(smallClip, wavyWeights(clipShapes(smallClip)));
+    const clip = await loadClip(smallClip, wavyWeights(clipTextShapes(smallClip)));
     const { hidden, pooled } = await clip.encode(tokenIds(reference.clipText.ids));
     expect(await scaledError(hidden, reference.clipText.hidden)).toBeLessThan(1e-6);
     expect(await scaledError(pooled!, reference.clipText.pooled)).toBeLessThan(1e-6);
     // The same position by the token's own name, its first one.
-    const named = await loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipShapes(smallClip)));
+    const named = await loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipTextShapes(smallClip)));
     expect(await scaledError((await named.encode(tokenIds(reference.clipText.ids))).pooled!, reference.clipText.pooled)).toBeLessThan(1e-6);
   });
 
   it('a token of CLIP sees those before it only', async () => {
-    const clip = await loadClip({ ...smallClip, layers: 2 }, wavyWeights(clipShapes({ ...smallClip, layers: 2 })));
+    const clip = await loadClip({ ...smallClip, layers: 2 }, wavyWeights(clipTextShapes({ ...smallClip, layers: 2 })));
     const rows = await rowsOf((await clip.encode(tokenIds([[1, 2, 3, 4], [1, 2, 30, 31]]))).hidden);
     expectClose(rows.slice(0, 2).flat(), rows.slice(4, 6).flat(), 1e-12);
     expect(rows[2]).not.toEqual(rows[6]);
@@ -112,7 +112,7 @@ describe('text encoders of other shapes', () => {
   });
 
   it('each row of a batch is encoded alone, whatever its length', async () => {
-    const clip = await loadClip(smallClip, wavyWeights(clipShapes(smallClip)));
+    const clip = await loadClip(smallClip, wavyWeights(clipTextShapes(smallClip)));
     const encoder = await loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
     for (const network of [clip, encoder]) {
       for (const rows of [[[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]], [[7], [8]]]) {
@@ -132,7 +132,7 @@ describe('text encoders of other shapes', () => {
   });
 
   it('positions that older files of CLIP hold are no weights', async () => {
-    const tensors = { ...wavyWeights(clipShapes(smallClip)), 'text_model.embeddings.position_ids': tokenIds([[0, 1, 2, 3, 4, 5, 6, 7, 8]]) };
+    const tensors = { ...wavyWeights(clipTextShapes(smallClip)), 'text_model.embeddings.position_ids': tokenIds([[0, 1, 2, 3, 4, 5, 6, 7, 8]]) };
     const { pooled } = await (await loadClip(smallClip, tensors)).encode(tokenIds(reference.clipText.ids));
     expect(await scaledError(pooled!, reference.clipText.pooled)).toBeLessThan(1e-6);
   });
@@ -148,7 +148,7 @@ describe('text encoders of other shapes', () => {
 });
 
 describe('what text encoders refuse', () => {
-  const clip = (): Promise<NativeTextEncoder> => loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipShapes(smallClip)));
+  const clip = (): Promise<NativeTextEncoder> => loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipTextShapes(smallClip)));
   const encoder = (): Promise<NativeTextEncoder> => loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
 
   it('ids outside the vocabulary', async () => {
@@ -189,7 +189,7 @@ describe('what text encoders refuse', () => {
     ['loadT5Encoder', { ...smallT5, keyWidth: 0 }, /keyWidth is 0/],
     ['loadT5Encoder', 'T5', /loadT5Encoder/],
   ] as const)('%s: a configuration that is none (%j)', async (name, config, message) => {
-    const tensors = wavyWeights(name === 'loadClipText' ? clipShapes(smallClip) : t5Shapes(smallT5));
+    const tensors = wavyWeights(name === 'loadClipText' ? clipTextShapes(smallClip) : t5Shapes(smallT5));
     const error = await failure(binding()[name](config as never, tensors, undefined, 'cpu'));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toMatch(message);

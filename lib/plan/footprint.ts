@@ -19,6 +19,22 @@ export interface FootprintOptions {
   textLength: number | undefined;
 }
 
+/** Floating-point operations of an evaluation, and of the way back from it. */
+export interface WayOperations {
+  forward: number;
+  backward: number;
+}
+
+/** Of one sample, matrix products and convolutions alone. */
+export interface ModelOperations {
+  /** With the adapter; the way back is to it. */
+  trained: WayOperations;
+  /** Without it; the way back is to the latents. */
+  pretrained: WayOperations;
+  /** Latents to images; the way back is to the latents. */
+  decoder: WayOperations;
+}
+
 /**
  * What a model takes, from its configuration alone; bytes, if not said otherwise. What grows with the batch is a function of
  * how many samples are in one evaluation, and is what comes on top of the networks themselves.
@@ -39,8 +55,7 @@ export interface ModelFootprint {
   encode: number;
   /** Images that are drawn at a time where nobody says. */
   sampleBatch: number;
-  /** Floating-point operations of one evaluation of one sample. */
-  operations: number;
+  operations: ModelOperations;
   /** An evaluation without gradient. */
   evaluate(samples: number): number;
   /** An evaluation and the way back to the trained tensors. */

@@ -3,7 +3,8 @@ import { OutOfMemoryError } from '../errors.js';
 import { modelFootprint } from '../models/footprints.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
-import { elementBytes, type ComponentFootprint, type ModelFootprint } from './footprint.js';
+import { elementBytes, type ComponentFootprint } from './footprint.js';
+import { operationsOf, type IterationOperations } from './operations.js';
 import { phasesOf, type Phase } from './phases.js';
 import { rewardWeights } from './reward-weights.js';
 import { bytesText } from './table.js';
@@ -29,8 +30,7 @@ export interface MemoryPlan {
   phases: Phase[];
   /** The phase that takes most. */
   peak: Phase;
-  /** Floating-point operations of an iteration's evaluations and ways back; a way back through frozen weights costs as much as an evaluation. */
-  operations: number;
+  operations: IterationOperations;
 }
 
 /** Plans a fine-tuning from its configuration and those of the model's directory. @throws ConfigError for one that is not valid */
@@ -55,13 +55,9 @@ async function planFor(config: FinetuneConfig): Promise<Plan> {
       trainable: footprint.trainable,
       phases,
       peak: phases.reduce((most, phase) => (phase.bytes > most.bytes ? phase : most)),
-      operations: operationsOf(evaluations, footprint, checkpointing),
+      operations: operationsOf(algorithm, batch, footprint.operations),
     },
   };
-}
-
-function operationsOf({ most: { forwards, vjps, backwards } }: EvaluationRange, { operations }: ModelFootprint, checkpointing: boolean): number {
-  return operations * (forwards + (vjps + backwards) * (checkpointing ? 2 : 1));
 }
 
 /** What CUDA's libraries and the allocator's rounding take beside the tensors. */

@@ -11,6 +11,8 @@ function countText(count: number): string {
   return count >= 1e6 ? `${(count / 1e6).toFixed(2)} M` : String(count);
 }
 
+const operationsText = (operations: number): string => `${Number((operations / 1e12).toPrecision(3))} TFLOP`;
+
 /** A plan as a person reads it. */
 export function planTable({ device, batch, evaluations: { least, most }, memory }: Plan): string {
   const row = (name: string, ...cells: string[]) => `  ${name.padEnd(46)}${cells.map((cell) => cell.padStart(14)).join('')}`.trimEnd();
@@ -30,7 +32,13 @@ export function planTable({ device, batch, evaluations: { least, most }, memory 
   }
   lines.push(`An iteration, batch ${batch}`);
   lines.push(row('forwards', range('forwards')), row('vector-Jacobian products (vjps)', range('vjps')), row('backwards', range('backwards')));
-  if (memory) lines.push(row('operations of the network', `${(memory.operations / 1e12).toPrecision(3)} TFLOP`));
+  if (memory) {
+    const { rollout, decoding, rewardGradient, matching, total } = memory.operations;
+    const stages = { 'rolling out': rollout, decoding, "taking the reward's gradient to the latents": rewardGradient, training: matching };
+    lines.push('', "Floating-point operations of an iteration's matrix products and convolutions, rewards left out");
+    for (const [name, operations] of Object.entries(stages)) lines.push(row(name, operationsText(operations)));
+    lines.push(row('in all', operationsText(total)));
+  }
   if (!memory) lines.push('', 'The memory of this model is not planned: it is small.');
   return lines.join('\n');
 }

@@ -4,10 +4,10 @@ import { loadClipTokenizer } from '../../tokenizers/clip.js';
 import { downsampling } from './config.js';
 import { readSd3Directory } from './directory.js';
 import { encoderBatch } from './embeddings.js';
+import { adaptedLayers, adapterParameters, isDual, widthOf } from './layers.js';
 import { defaultTargets, defaultTextLength, latentShapeOf, sampleBatchOf } from './model.js';
-import {
-  adaptedLayers, adapterParameters, autoencoderParameters, clipTextParameters, isDual, linearLayers, t5Parameters, transformerParameters, widthOf,
-} from './parameters.js';
+import { decoderOperations, transformerOperations } from './operations.js';
+import { autoencoderShapes, clipTextShapes, parametersOf, t5Shapes, transformerShapes } from './shapes.js';
 
 // The numbers that autograd keeps and those that are alive at once, counted in the native networks: sd3_block.cpp,
 // autoencoder_blocks.cpp. docs/plan.md derives them.
@@ -28,12 +28,12 @@ export async function sd3Footprint(path: string, { dtype, adapter, size, checkpo
   const t5Type = dtype === 'float16' ? 'bfloat16' : dtype;
   return {
     networks: [
-      { name: 'transformer', parameters: transformerParameters(config), dtype },
-      { name: 'autoencoder', parameters: autoencoderParameters(autoencoder.config), dtype: 'float32' },
+      { name: 'transformer', parameters: parametersOf(transformerShapes(config)), dtype },
+      { name: 'autoencoder', parameters: parametersOf(autoencoderShapes(autoencoder.config)), dtype: 'float32' },
     ],
     encoders: [
-      ...clip.map((encoder, index) => ({ name: index === 0 ? 'text encoder (CLIP-L)' : 'text encoder (CLIP-G)', parameters: clipTextParameters(encoder.config), dtype })),
-      ...(t5 ? [{ name: 'text encoder (T5)', parameters: t5Parameters(t5.config), dtype: t5Type }] : []),
+      ...clip.map((encoder, index) => ({ name: index === 0 ? 'text encoder (CLIP-L)' : 'text encoder (CLIP-G)', parameters: parametersOf(clipTextShapes(encoder.config)), dtype })),
+      ...(t5 ? [{ name: 'text encoder (T5)', parameters: parametersOf(t5Shapes(t5.config)), dtype: t5Type }] : []),
     ],
     trainable: adapterParameters(config, targets, adapter.rank),
     latent: channels * height * width,
@@ -44,7 +44,11 @@ export async function sd3Footprint(path: string, { dtype, adapter, size, checkpo
       t5 ? elementBytes[t5Type] * textLength * (4 * t5.config.width + 4 * t5.config.heads * t5.config.keyWidth + 3 * t5.config.intermediate) : 0,
     ),
     sampleBatch: sampleBatchOf(pixels),
-    operations: network.operations(),
+    operations: {
+      trained: transformerOperations(config, tokens, { ...adapter, targets }, checkpointing),
+      pretrained: transformerOperations(config, tokens, undefined, checkpointing),
+      decoder: decoderOperations(autoencoder.config, height * width),
+    },
     evaluate: (samples) => samples * network.evaluate(),
     train: (samples) => samples * network.train(true),
     vjp: (samples) => samples * network.train(false),
@@ -55,31 +59,18 @@ export async function sd3Footprint(path: string, { dtype, adapter, size, checkpo
 
 /** Bytes that one sample takes in the transformer. */
 class TransformerMemory {
-  readonly #width: number;
   readonly #image: number;
   readonly #text: number;
 
   constructor(
     private readonly config: Sd3TransformerConfig,
     private readonly targets: readonly string[],
-    private readonly tokens: { image: number; text: number },
+    tokens: { image: number; text: number },
     private readonly bytes: number,
     private readonly checkpointing: boolean,
   ) {
-    this.#width = widthOf(config);
-    this.#image = tokens.image * this.#width;
-    this.#text = tokens.text * this.#width;
-  }
-
-  /** Two a weight and token, and four a pair of tokens and number of their width. */
-  operations(): number {
-    const { image, text } = this.tokens;
-    const perLayer = linearLayers(this.config).map((layer) => {
-      const tokens = /attn\.add_|ff_context|to_add_out|context_embedder/.test(layer.name) ? text : /norm|time_text/.test(layer.name) ? 1 : image;
-      return 2 * tokens * layer.in * layer.out;
-    });
-    const attention = this.config.layers * (image + text) ** 2 + this.config.dualAttentionLayers.length * image ** 2;
-    return perLayer.reduce((sum, operations) => sum + operations, 0) + 4 * attention * this.#width;
+    this.#image = tokens.image * widthOf(config);
+    this.#text = tokens.text * widthOf(config);
   }
 
   /** What a block's feed-forward layers of the larger stream find alive, and they themselves, its inputs among it. */

@@ -1,0 +1,14 @@
+/** The config.json of each part; no `t5`: a pipeline without a third text encoder. */
+export interface Sd3Sizes {
+  transformer: object;
+  vae: object;
+  clipL: object;
+  clipG: object;
+  t5?: object;
+  scheduler?: object;
+}
+
+type Library = typeof import('../lib/models/sd3/config.js') & typeof import('../lib/models/sd3/shapes.js') & Pick<typeof import('../lib/safetensors.js'), 'buildHeader'>;
+
+export const sizes: Record<'full' | 'half' | 'tiny', Sd3Sizes>;
+export function writeRandomSd3(directory: string, model: Sd3Sizes, library: Library, dtype?: 'float32' | 'bfloat16'): void;
