@@ -1,6 +1,6 @@
 // Rows of results: read from the bench programs, written as one CSV, printed as Markdown.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 
 /** Columns that the programs print. */
@@ -32,13 +32,21 @@ export const rowOf = (row, values) => ({
   ...row, repeats: values.length, p20: quantile(values, 0.2), p50: quantile(values, 0.5), p80: quantile(values, 0.8),
 });
 
-export function describeMachine(libtorch) {
+/** As its own tool calls it. */
+function gpuName(device) {
+  const [, number = '0'] = device.split(':');
+  const { status, stdout } = spawnSync('nvidia-smi', ['--query-gpu=name', '--format=csv,noheader', '-i', number], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : device;
+}
+
+export function describeMachine(libtorch, device = 'cpu') {
   let revision = 'unknown';
   try {
     const git = (...args) => execFileSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8', stdio: 'pipe' }).trim();
     revision = git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--', '../native', '../lib') ? '+' : '');
   } catch { /* a package without its repository */ }
-  const machine = `${cpus()[0].model.trim()} x${cpus().length}`.replaceAll(',', ' ');
+  const processor = `${cpus()[0].model.trim()} x${cpus().length}`;
+  const machine = (device === 'cpu' ? processor : `${processor} ${gpuName(device)}`).replaceAll(',', ' ');
   return { date: new Date().toISOString().slice(0, 10), machine, revision, libtorch, node: process.version };
 }
 
@@ -50,13 +58,13 @@ export function toCsv(rows, where) {
   return `${[columns.join(','), ...lines].join('\n')}\n`;
 }
 
-function table(header, rows) {
+export function table(header, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return [line(header), line(header.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
 const units = { us: 1e-6, s: 1 };
-function amount(value, unit) {
+export function amount(value, unit) {
   if (!(unit in units)) return unit === 'share' ? `${(100 * value).toFixed(2)} %` : `${Number(value.toPrecision(3))} ${unit}`;
   const seconds = value * units[unit];
   const [scale, name] = seconds >= 1 ? [1, 's'] : seconds >= 1e-3 ? [1e3, 'ms'] : [1e6, 'µs'];

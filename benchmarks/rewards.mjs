@@ -176,8 +176,7 @@ try {
     { section: 'rewards', name: `${model.label} ${kind}; ${batch} images of ${side}`, variant, dtype, elements: parameters, threads, unit: 'images/s' },
     seconds.map((value) => batch / value),
   )]));
-  const where = describeMachine(binding().libtorchVersion);
-  if (device !== 'cpu') where.machine += ` ${device}`;
+  const where = describeMachine(binding().libtorchVersion, device);
   if (flags.output) writeFileSync(flags.output, toCsv(rows, where));
   console.log(`${toMarkdown(rows)}\nPyTorch ${baseline?.version ?? 'not measured'}`);
 } finally {

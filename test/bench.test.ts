@@ -46,6 +46,36 @@ it('npm run bench -- --quick writes a CSV in which everything is compared', { ti
   expect(run.stdout).toContain('| fused step | float32 | 2000 | 1 |');
 });
 
+it('benchmarks/sd3.mjs takes an iteration apart, beside its plan', { timeout: 120_000 }, () => {
+  const output = join(folder, 'sd3.csv');
+  const run = spawnSync(process.execPath, [join(root, 'benchmarks', 'sd3.mjs'), '--quick', '--device', 'cpu', '--batch', '3', '--output', output], { encoding: 'utf8', cwd: root });
+  expect(run.status, run.stderr).toBe(0);
+  const rows = readFileSync(output, 'utf8').trim().split('\n').slice(1).map((line) => {
+    const fields = line.split(',');
+    expect(fields).toHaveLength(16);
+    return { name: fields[6]!.split('; ').at(-1)!, variant: fields[7]!, value: Number(fields[14]) };
+  });
+  const valueOf = (name: string, variant: string) => rows.find((row) => row.name === name && row.variant === variant)!.value;
+  const named = (variant: string) => rows.filter((row) => row.variant === variant && row.name !== 'iteration').map(({ name }) => name);
+  const products = ['rolling out', 'decoding', "reward's gradient to the latents", 'matching'];
+  expect(named('time')).toEqual(['rolling out', 'decoding', 'reward and its gradient', "reward's gradient to the latents", 'matching', 'update', 'the rest']);
+  expect(named('operations')).toEqual(products);
+  expect(named('of the product rate')).toEqual(products);
+  for (const variant of ['time', 'operations']) {
+    const sum = named(variant).reduce((total, name) => total + valueOf(name, variant), 0);
+    expect(sum / valueOf('iteration', variant)).toBeCloseTo(1, 2);
+  }
+  for (const { name, value } of rows) if (name !== 'vjps') expect(value, name).toBeGreaterThan(0);
+  const rate = valueOf('product of large matrices', 'rate');
+  for (const name of products) {
+    expect(valueOf(name, 'operations') / valueOf(name, 'time') / rate / valueOf(name, 'of the product rate'), name).toBeCloseTo(1, 1);
+  }
+  // Two Heun steps with guidance, one denoised sample and two renoisings of each of three samples.
+  for (const variant of ['measured', 'planned']) {
+    expect(['forwards', 'vjps', 'backwards'].map((kind) => valueOf(kind, variant))).toEqual([3 * (8 + 1 + 2), 0, 3 * 2]);
+  }
+});
+
 it('benchmarks/rewards.mjs measures a reward forward and backward, alone where there is no PyTorch', { timeout: 120_000 }, () => {
   const output = join(folder, 'rewards.csv');
   const run = spawnSync(process.execPath, [join(root, 'benchmarks', 'rewards.mjs'), '--size', 'small', '--side', '56', '--rounds', '2', '--output', output], {

@@ -485,6 +485,19 @@ export interface Binding {
   largestDifference(value: NativeTensor, reference: NativeTensor): Promise<{ largest: number; scale: number }>;
   /** weight [out, in] + scale · loraB [out, rank] · loraA [rank, in], in float64, rounded once to weight's dtype. */
   mergeLora(weight: NativeTensor, loraA: NativeTensor, loraB: NativeTensor, scale: number): Promise<NativeTensor>;
+  /**
+   * From now on the stages of iterations are timed: each waits for the device at its beginning and its end, so that none
+   * is charged with what another left to be done.
+   */
+  timeStages(device: string): Promise<void>;
+  /** Seconds in each stage since `timeStages` or the last call: `rollout`, `decoding`, `rewardGradient`, `matching`, `update`. */
+  stageSeconds(): Promise<Record<string, number>>;
+  /** Resolves when the device has done all that it was given. */
+  synchronize(device: string): Promise<void>;
+  /** The most bytes that tensors took on a CUDA device since this was last called. */
+  cudaPeakMemory(device: string): Promise<number>;
+  /** Of one product of two square matrices, a mean over so many. */
+  matrixProductSeconds(size: number, repeats: number, dtype: DType, device: string): Promise<number>;
   /** Bytes of a CUDA device that no process has taken, and of all of it. ConfigError for 'cpu' or one that is not there. */
   cudaMemory(device: string): Promise<{ free: number; total: number }>;
 

@@ -84,6 +84,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define_published_rewards(env, exports);
   define_tensor_file(env, exports);
   define_tools(env, exports);
+  define_measurements(env, exports);
   return exports;
 }
 

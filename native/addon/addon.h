@@ -21,5 +21,6 @@ void define_fidelity(Napi::Env env, Napi::Object exports);
 void define_published_rewards(Napi::Env env, Napi::Object exports);
 void define_tensor_file(Napi::Env env, Napi::Object exports);
 void define_tools(Napi::Env env, Napi::Object exports);
+void define_measurements(Napi::Env env, Napi::Object exports);
 
 }  // namespace eam::addon

@@ -11,6 +11,7 @@
 #include "algorithms/batch.h"
 #include "algorithms/regression.h"
 #include "ops/error.h"
+#include "ops/stage.h"
 
 namespace eam {
 
@@ -96,6 +97,7 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
   Evaluator velocity(model_, false, options_.micro_batch, cancellation);
   std::vector<at::Tensor> states = {x0};
   for (int k = 0; k < options_.steps; ++k) {
+    const ops::Stage stage("eam::stage::rollout");
     const at::Tensor x = states.back();
     at::Tensor v = velocity(x, k * h, origin.conditioning);
     if (guidance != 1) v = ops::affine({{v, {guidance}}, {velocity(x, k * h, free), {1 - guidance}}});
@@ -108,6 +110,7 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
   for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
     const at::Tensor leaf = states.back().slice(0, begin, end).detach().requires_grad_(true);
     at::AutoGradMode with_graph(keep_graph);
+    const ops::Stage stage("eam::stage::decoding");
     Rollout::Part part{leaf, model_.images(leaf), {}};
     if (!keep_graph) part.decode = [this](const at::Tensor& endpoint) { return model_.images(endpoint); };
     parts.push_back(std::move(part));

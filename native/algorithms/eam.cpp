@@ -10,6 +10,7 @@
 #include "algorithms/regression.h"
 #include "algorithms/sampler.h"
 #include "ops/error.h"
+#include "ops/stage.h"
 
 namespace eam {
 
@@ -76,7 +77,10 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   sampler.times = shifted_times(options_.steps, terminal_time(), options_.shift);
   sampler.guidance = options_.guidance;
   sampler.micro_batch = options_.micro_batch;
-  const Samples samples = sample(model_, conditioning, unconditional, shape, sampler, {seed, step, 0}, cancellation);
+  const Samples samples = [&] {
+    const ops::Stage stage("eam::stage::rollout");
+    return sample(model_, conditioning, unconditional, shape, sampler, {seed, step, 0}, cancellation);
+  }();
 
   const int64_t batch = shape[0];
   Rollout::Origin origin{expand(conditioning, batch, "conditioning"), seed, step};
@@ -96,10 +100,12 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
     at::AutoGradMode with_graph(keep_graph);
     at::Tensor pretrained;
     {
+      const ops::Stage stage("eam::stage::rollout");
       at::AutoGradMode through_denoiser(keep_graph && through);
       pretrained = denoise(leaf);
     }
     velocities.push_back(pretrained.detach());
+    const ops::Stage stage("eam::stage::decoding");
     Rollout::Part part{leaf, images_at(leaf, pretrained), {}};
     if (!keep_graph) {
       part.decode = [this, denoise, through, fixed = velocities.back()](const at::Tensor& endpoint) {

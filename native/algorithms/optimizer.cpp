@@ -10,6 +10,7 @@
 #include "ops/error.h"
 #include "ops/named_tensors.h"
 #include "ops/ops.h"
+#include "ops/stage.h"
 
 namespace eam {
 
@@ -48,6 +49,7 @@ Optimizer::Step Optimizer::step(double learning_rate, double max_norm) {
   check(learning_rate >= 0 && std::isfinite(learning_rate), "learningRate", learning_rate, "a finite number from 0");
   check(max_norm > 0, "maxNorm", max_norm, "a number above 0, or Infinity");
   at::NoGradGuard no_grad;
+  const ops::Stage stage("eam::stage::update");
 
   std::vector<at::Tensor> parameters, gradients, first, second;
   for (size_t i = 0; i < parameters_.size(); ++i) {

@@ -10,6 +10,7 @@
 
 #include "algorithms/batch.h"
 #include "ops/error.h"
+#include "ops/stage.h"
 
 namespace eam {
 
@@ -94,9 +95,16 @@ StepMetrics RewardAlgorithm::accumulate(Rollout& rollout, const std::vector<floa
   StepMetrics metrics;
   metrics.forwards = rollout.forwards();
   metrics.per_sample.assign(batch, std::numeric_limits<float>::quiet_NaN());
-  Kept kept = keep_finite(reward_values, rollout.spend(reward_grad), metrics);
+  const at::Tensor gradient = [&] {
+    const ops::Stage stage("eam::stage::rewardGradient");
+    return rollout.spend(reward_grad);
+  }();
+  Kept kept = keep_finite(reward_values, gradient, metrics);
   for (const int64_t b : kept.samples) metrics.per_sample[b] = 0;
-  match(rollout, std::move(kept), cancellation, metrics);
+  {
+    const ops::Stage stage("eam::stage::matching");
+    match(rollout, std::move(kept), cancellation, metrics);
+  }
 
   int64_t finite = 0;
   for (float& value : metrics.per_sample) {

@@ -1,0 +1,186 @@
+// Iterations of EAM on a Stable Diffusion 3 of random weights: the seconds of each stage, the peak of memory, the evaluations, and
+// the share of the rate at which this machine multiplies large matrices. Beside them what `eam plan` says.
+//
+//   node benchmarks/sd3.mjs [--size full|half|tiny] [--device cuda] [--dtype bfloat16] [--pixels 512] [--batch 16]
+//     [--iterations 3] [--threads N] [--reward pickscore=DIR] [--model DIR] [--output FILE.csv] [--quick]
+//
+// Without options: 3.5 Medium's published shape in bfloat16 where there is a GPU (5 GB on disk for a while), half its width and
+// depth in float32 where there is none. The settings are those of configs/sd35-medium.json. Text encoders are not what is
+// measured: the random ones have two layers, and zeros stand in for T5. --model measures a directory of yours. --quick takes
+// seconds, shows that everything runs and says nothing about speed.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+
+process.env.OMP_WAIT_POLICY = 'passive';
+
+const { loadModel, plan, Trainer } = await import('eam-torch');
+const { createAlgorithm } = await import('../dist/algorithms.js');
+const { finetuneSchema } = await import('../dist/config/finetune.js');
+const { binding } = await import('../dist/native/index.js');
+const { createRewards, parseReward } = await import('../dist/rewards/registry.js');
+const { sizes, writeRandomSd3 } = await import('./random-sd3.mjs');
+const { amount, describeMachine, quantile, rowOf, table, toCsv } = await import('./results.mjs');
+const library = {
+  ...(await import('../dist/models/sd3/config.js')), ...(await import('../dist/models/sd3/shapes.js')), ...(await import('../dist/safetensors.js')),
+};
+
+const { values: flags } = parseArgs({
+  options: {
+    size: { type: 'string' }, model: { type: 'string' }, device: { type: 'string' }, dtype: { type: 'string' }, pixels: { type: 'string' },
+    batch: { type: 'string' }, iterations: { type: 'string' }, threads: { type: 'string', default: String(availableParallelism()) },
+    reward: { type: 'string', default: 'stroke-weight' }, output: { type: 'string' }, quick: { type: 'boolean', default: false },
+  },
+});
+const say = (line) => console.error(`bench: ${line}`);
+const native = binding();
+const device = flags.device ?? (native.cudaDeviceCount() > 0 ? 'cuda' : 'cpu');
+const gpu = device !== 'cpu';
+const dtype = flags.dtype ?? (gpu ? 'bfloat16' : 'float32');
+const size = flags.size ?? (flags.quick ? 'tiny' : gpu ? 'full' : 'half');
+if (!(size in sizes)) throw new Error(`--size ${size}: expected ${Object.keys(sizes).join(', ')}`);
+const defaults = { full: { pixels: 512, batch: 16, textLength: 256 }, half: { pixels: 256, batch: 2, textLength: 256 }, tiny: { pixels: 64, batch: 2, textLength: 16 } }[size];
+const pixels = Number(flags.pixels ?? defaults.pixels), batch = Number(flags.batch ?? defaults.batch);
+const iterations = Number(flags.iterations ?? (flags.quick ? 1 : 3)), threads = Number(flags.threads);
+
+/** Bytes, of this process; undefined where the system does not say. */
+function processMemory(field) {
+  try {
+    return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Starts a new peak of memory. */
+async function forgetPeak() {
+  if (gpu) await native.cudaPeakMemory(device);
+  else if (process.platform === 'linux') writeFileSync('/proc/self/clear_refs', '5');
+}
+
+const peakMemory = async (baseline) => (gpu ? native.cudaPeakMemory(device) : processMemory('VmHWM') - baseline);
+
+/** Operations a second of a product of large matrices. */
+async function productRate(type) {
+  const [side, repeats] = flags.quick ? [256, 1] : gpu ? [8192, 20] : [2048, 2];
+  return (2 * side ** 3) / (await native.matrixProductSeconds(side, repeats, type, device));
+}
+
+/** A reward that tells the seconds of each call. */
+function timed(reward) {
+  const taken = { seconds: 0 };
+  const score = async (...args) => {
+    await native.synchronize(device);
+    const begin = performance.now();
+    const result = await reward.score(...args);
+    await native.synchronize(device);
+    taken.seconds = (performance.now() - begin) / 1000;
+    return result;
+  };
+  return { reward: { ...reward, score }, taken };
+}
+
+const stageNames = {
+  rollout: 'rolling out', decoding: 'decoding', reward: 'reward and its gradient', rewardGradient: "reward's gradient to the latents",
+  matching: 'matching', update: 'update', rest: 'the rest',
+};
+
+/** The stages that multiply matrices, and what they compute in: the autoencoder is always float32. */
+const stageTypes = { rollout: dtype, decoding: 'float32', rewardGradient: 'float32', matching: dtype };
+
+async function measure(config, embeddingCache) {
+  const settings = finetuneSchema.parse(config);
+  const { adapter, image, checkpointing, textLength } = settings;
+  const baseline = processMemory('VmRSS');
+  await native.timeStages(device);
+  const model = await loadModel(settings.model, { device, dtype, adapter, size: image, checkpointing, textLength, embeddingCache });
+  const { reward, taken } = timed(await createRewards(settings.rewards, device));
+  const trainer = new Trainer({ model, reward, prompts: settings.prompts, algorithm: createAlgorithm(settings.algorithm), optimizer: settings.optimizer, batch, seed: 1 });
+  const measured = [], rates = {};
+  for await (const metrics of trainer.run({ steps: iterations + 1 })) {
+    const stages = { ...(await native.stageSeconds()), reward: taken.seconds };
+    const peak = await peakMemory(baseline);
+    if (metrics.dropped > 0) throw new Error(`${metrics.dropped} of ${batch} samples were dropped: what was timed is not a whole iteration`);
+    const { seconds, forwards, vjps, backwards } = metrics;
+    const warmingUp = metrics.step === 1;
+    say(`iteration ${metrics.step} of ${iterations + 1}: ${seconds.toFixed(2)} s${warmingUp ? ', not counted: it warms up' : ''}`);
+    if (!warmingUp) {
+      const rest = Object.values(stages).reduce((sum, part) => sum - part, seconds);
+      measured.push({ seconds, stages: { ...stages, rest }, peak, forwards, vjps, backwards });
+    }
+    for (const type of new Set(Object.values(stageTypes))) (rates[type] ??= []).push(await productRate(type));
+    await forgetPeak();
+  }
+  return { measured, rates };
+}
+
+/** The plan's phases of an iteration; the first two are encoding prompts and drawing samples. */
+const plannedPeak = ({ memory }) => Math.max(...memory.phases.slice(2).map(({ bytes }) => bytes));
+
+function rowsOf(label, { measured, rates }, planned) {
+  const { networks, operations } = planned.memory;
+  const of = (name, variant, unit, values) =>
+    rowOf({ section: 'sd3', name: `${label} ${name}`, variant, dtype, elements: networks[0].parameters, threads, unit }, values);
+  const rate = (type) => quantile(rates[type], 0.5);
+  const stages = Object.keys(stageTypes);
+  // What the products would take at that rate, in what the stage took.
+  const ideal = (stage) => operations[stage] / rate(stageTypes[stage]);
+  const each = (read) => measured.map(read);
+  return [
+    ...Object.entries(stageNames).map(([stage, name]) => of(name, 'time', 's', each((entry) => entry.stages[stage]))),
+    of('iteration', 'time', 's', each(({ seconds }) => seconds)),
+    ...stages.map((stage) => of(stageNames[stage], 'operations', 'TFLOP', [operations[stage] / 1e12])),
+    of('iteration', 'operations', 'TFLOP', [operations.total / 1e12]),
+    ...stages.map((stage) => of(stageNames[stage], 'of the product rate', 'share', each((entry) => ideal(stage) / entry.stages[stage]))),
+    of('iteration', 'of the product rate', 'share', each(({ seconds }) => stages.reduce((sum, stage) => sum + ideal(stage), 0) / seconds)),
+    ...Object.entries(rates).map(([type, values]) => ({ ...of('product of large matrices', 'rate', 'TFLOP/s', values.map((value) => value / 1e12)), dtype: type })),
+    ...(measured.every(({ peak }) => Number.isFinite(peak)) ? [of('peak memory', 'measured', 'MB', each(({ peak }) => peak / 1e6))] : []),
+    of('peak memory', 'planned', 'MB', [plannedPeak(planned) / 1e6]),
+    ...['forwards', 'vjps', 'backwards'].flatMap((kind) => [
+      of(kind, 'measured', 'evaluations', each((entry) => entry[kind])), of(kind, 'planned', 'evaluations', [planned.evaluations.most[kind]]),
+    ]),
+  ];
+}
+
+/** A line a stage, then what there is one number of. */
+function markdown(rows) {
+  const lines = new Map();
+  for (const row of rows) lines.set(row.name, [...(lines.get(row.name) ?? []), row]);
+  const text = (row, spread) => row && amount(row.p50, row.unit) + (spread ? ` (${amount(row.p20, row.unit)} to ${amount(row.p80, row.unit)})` : '');
+  const stages = [], others = [];
+  for (const [name, group] of lines) {
+    const variant = (wanted) => group.find((row) => row.variant === wanted);
+    if (variant('time')) stages.push([name, text(variant('time'), true), text(variant('operations')) ?? '', text(variant('of the product rate')) ?? '']);
+    else for (const row of group) others.push([name, row.variant === 'rate' ? row.dtype : row.variant, text(row)]);
+  }
+  return `${table(['stage', 'time (p20 to p80)', 'operations', 'of the product rate'], stages)}\n\n${table(['what', '', ''], others)}\n`;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'eam-bench-'));
+try {
+  await native.setThreads(threads);
+  const directory = flags.model ? resolve(flags.model) : join(folder, 'model');
+  if (!flags.model) {
+    say(`writing random weights of the ${size} size`);
+    writeRandomSd3(directory, sizes[size], library, dtype === 'bfloat16' ? dtype : 'float32');
+  }
+  const published = JSON.parse(readFileSync(join(import.meta.dirname, '../configs/sd35-medium.json'), 'utf8'));
+  const algorithm = { ...published.algorithm, ...(flags.quick && { steps: 2 }) };
+  const config = {
+    ...published, model: directory, device, dtype, batch, textLength: defaults.textLength, rewards: [parseReward(flags.reward)], algorithm,
+    image: { width: pixels, height: pixels },
+  };
+  const planned = await plan(config);
+  const results = await measure(config, flags.model ? undefined : join(folder, 'embeddings'));
+  const rows = rowsOf(`${flags.model ? basename(directory) : size}; ${pixels} px; batch ${batch};`.replaceAll(',', ' '), results, planned);
+  const where = describeMachine(native.libtorchVersion, device);
+  if (flags.output) {
+    writeFileSync(flags.output, toCsv(rows, where));
+    say(`wrote ${flags.output}`);
+  }
+  console.log(markdown(rows));
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
