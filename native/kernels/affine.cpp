@@ -69,6 +69,9 @@ void prefetch(const Storage* data, int64_t n) {
 }
 template <class Storage>
 constexpr bool kHalf = sizeof(Storage) == 2;
+// Halves need buffers beside the tile: of a page each, they would all want the same places in the cache.
+template <class Storage>
+constexpr int64_t kTile = kHalf<Storage> ? tile::kElements / 2 : tile::kElements;
 template <class Storage>
 using RealOf = std::conditional_t<kHalf<Storage>, float, Storage>;
 
@@ -93,7 +96,7 @@ class Tiles {
     fused_.terms = c.terms;
     for (int k = 0; k < c.terms; ++k) fused_.c[k] = static_cast<Real>(c.coefficients[k * c.samples + sample]);
     fused_.c_y = c.noise_coefficients ? static_cast<Real>(c.noise_coefficients[sample]) : Real(0);
-    if (!c.noise_coefficients) std::fill(normals_, normals_ + tile::kElements, Real(0));
+    if (!c.noise_coefficients) std::fill(normals_, normals_ + kTile<Storage>, Real(0));
   }
 
   // extra: what the caller reads besides.
@@ -114,12 +117,12 @@ class Tiles {
   }
 
  private:
-  static constexpr int64_t kWide = kHalf<Storage> ? tile::kElements : 1;
+  static constexpr int64_t kWide = kHalf<Storage> ? kTile<Storage> : 1;
 
   const Combination& c_;
   const int64_t sample_;
   tile::Fused<Real> fused_;
-  alignas(64) Real normals_[tile::kElements + 4];
+  alignas(64) Real normals_[kTile<Storage> + 4];
   alignas(64) float wide_[tile::kFused][kWide];
 };
 
@@ -134,7 +137,7 @@ template <class Storage, class Compute>
 void write(bool past_cache, Storage* target, int64_t n, const Compute& compute) {
   const auto narrowed = [&](int64_t j, int64_t m, Storage* to) {
     if constexpr (kHalf<Storage>) {
-      alignas(64) float wide[tile::kElements];
+      alignas(64) float wide[kTile<Storage>];
       compute(j, m, wide);
       tile::narrow_all(wide, to, m);
     } else {
@@ -155,8 +158,8 @@ template <class Storage>
 void affine_tiles(const Combination& c, Storage* out, int64_t sample, int64_t begin, int64_t end) {
   Tiles<Storage> tiles(c, sample);
   const bool past_cache = outgrows_cache<Storage>(c, c.terms + 1);
-  for (int64_t i = begin; i < end; i += tile::kElements) {
-    const int64_t n = std::min(tile::kElements, end - i);
+  for (int64_t i = begin; i < end; i += kTile<Storage>) {
+    const int64_t n = std::min(kTile<Storage>, end - i);
     const auto& fused = tiles.at(i, n, nullptr);
     write(past_cache, out + sample * c.elements + i, n,
           [&](int64_t j, int64_t m, auto* to) { tile::store(tile::from(fused, j), to, m); });
@@ -170,10 +173,10 @@ double regression_tiles(const Regression& r, int64_t sample, int64_t begin, int6
   Tiles<Storage> tiles(r.target, sample);
   const auto scale = static_cast<Real>(r.grad_scale[sample]);
   const bool past_cache = outgrows_cache<Storage>(r.target, r.target.terms + 2);
-  alignas(64) float wide_velocity[kHalf<Storage> ? tile::kElements : 1];
+  alignas(64) float wide_velocity[kHalf<Storage> ? kTile<Storage> : 1];
   double sum = 0;
-  for (int64_t i = begin; i < end; i += tile::kElements) {
-    const int64_t n = std::min(tile::kElements, end - i), offset = sample * r.target.elements + i;
+  for (int64_t i = begin; i < end; i += kTile<Storage>) {
+    const int64_t n = std::min(kTile<Storage>, end - i), offset = sample * r.target.elements + i;
     const Storage* velocity = static_cast<const Storage*>(r.velocity) + offset;
     const auto& fused = tiles.at(i, n, velocity);
     const Real* v = loaded(velocity, n, wide_velocity);
