@@ -226,10 +226,30 @@ describe('loading', () => {
     expect(message).toContain('not known here: surprise [2]');
     expect(message).toContain('vision_model.post_layernorm.bias has shape [2], expected [32]');
     expect(await refused('pickscore', (tensors) => { delete tensors['logit_scale']; })).toContain('missing: logit_scale');
-    expect(await refused('hpsv2', (tensors) => { delete tensors['visual.proj']; })).toContain('missing: visual_projection.weight');
     expect(await refused('imagereward', (tensors) => { delete tensors['blip.visual_encoder.norm.bias']; })).toContain('missing: blip.visual_encoder.norm.bias');
     expect(await refused('imagereward', (tensors) => { delete tensors['mlp.layers.7.weight']; })).toContain('mlp.layers');
     expect(await refused('imagereward', (tensors) => { tensors['mlp.surprise'] = extra; })).toContain('mlp.surprise');
+  });
+
+  it("names open_clip's tensors as its files do", async () => {
+    const extra = Tensor.from(new Float32Array(2), [2]);
+    const message = await refused('hpsv2', (tensors) => {
+      for (const name of ['visual.proj', 'positional_embedding', 'visual.transformer.resblocks.0.attn.in_proj_bias', 'transformer.resblocks.1.mlp.c_fc.bias']) {
+        expect(tensors[name]).toBeDefined();
+        delete tensors[name];
+      }
+      tensors['visual.transformer.resblocks.9.ln_1.bias'] = tensors['ln_final.bias'] = extra;
+    });
+    const lines = message.split('\n').map((line) => line.trim());
+    expect(lines).toEqual(expect.arrayContaining([
+      'missing: visual.proj (transposed) [24, 32]',
+      expect.stringMatching(/^missing: positional_embedding \[/),
+      ...['queries', 'keys', 'values'].map((part) => `missing: visual.transformer.resblocks.0.attn.in_proj_bias (its ${part}) [32]`),
+      expect.stringMatching(/^missing: transformer\.resblocks\.1\.mlp\.c_fc\.bias \[/),
+      'not known here: visual.transformer.resblocks.9.ln_1.bias [2]',
+      expect.stringMatching(/^ln_final\.bias has shape \[2\], expected/),
+    ]));
+    expect(message).not.toMatch(/vision_model|text_model/);
   });
 
   it('leaves out what scoring never uses', async () => {

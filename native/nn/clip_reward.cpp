@@ -33,7 +33,8 @@ ClipReward::ClipReward(const ClipRewardConfig& config, const NamedTensors& tenso
     throw Error(ErrorKind::config, "text is missing: this reward compares images with texts");
   }
   const bool renamed = config.layout == ClipRewardConfig::Layout::open_clip;
-  StoredWeights towers("CLIP model", renamed ? from_open_clip(tensors) : tensors, dtype, device);
+  StoredWeights towers("CLIP model", renamed ? from_open_clip(tensors) : tensors, dtype, device,
+                       renamed ? open_clip_name : StoredWeights::FileName());
   vision_ = std::make_unique<ClipVision>(towers, config.vision);
   if (reads_text) {
     text_ = std::make_unique<ClipText>(towers, *config.text);

@@ -44,12 +44,20 @@ constexpr std::array<Renaming, 5> inside_layers = {{
     {"mlp.c_proj.", "mlp.fc2."},
 }};
 
+// One tensor holds the three; what its parts are, in order.
+constexpr std::array<Renaming, 3> joint = {{
+    {"queries", "self_attn.q_proj."},
+    {"keys", "self_attn.k_proj."},
+    {"values", "self_attn.v_proj."},
+}};
+constexpr std::string_view joint_prefix = "attn.in_proj_";
+
 // NAME of a tensor in a layer, whose place in the new layout is `layer`: "text_model.encoder.layers.3.".
 bool rename_in_layer(const std::string& layer, std::string_view name, const at::Tensor& tensor, NamedTensors& renamed) {
-  if ((name == "attn.in_proj_weight" || name == "attn.in_proj_bias") && tensor.dim() > 0 && tensor.size(0) % 3 == 0) {
+  if (name.starts_with(joint_prefix) && tensor.dim() > 0 && tensor.size(0) % 3 == 0) {
     const std::vector<at::Tensor> parts = tensor.chunk(3, 0);
-    const std::string kind = name == "attn.in_proj_bias" ? "_proj.bias" : "_proj.weight";
-    for (size_t i = 0; i < 3; ++i) renamed.emplace_back(layer + "self_attn." + "qkv"[i] + kind, parts[i]);
+    const std::string kind(name.substr(joint_prefix.size()));
+    for (size_t i = 0; i < joint.size(); ++i) renamed.emplace_back(layer + std::string(joint[i].second) + kind, parts[i]);
     return true;
   }
   for (const auto& [from, to] : inside_layers) {
@@ -81,6 +89,18 @@ bool rename(std::string_view name, const at::Tensor& tensor, NamedTensors& renam
   return false;
 }
 
+// The way back from rename_in_layer; empty for a name that it does not give.
+std::string name_in_layer(std::string_view name) {
+  for (const auto& [part, to] : joint) {
+    if (!name.starts_with(to)) continue;
+    return std::string(joint_prefix) + std::string(name.substr(to.size())) + " (its " + std::string(part) + ")";
+  }
+  for (const auto& [from, to] : inside_layers) {
+    if (name.starts_with(to)) return std::string(from) + std::string(name.substr(to.size()));
+  }
+  return "";
+}
+
 }  // namespace
 
 NamedTensors from_open_clip(const NamedTensors& tensors) {
@@ -89,6 +109,22 @@ NamedTensors from_open_clip(const NamedTensors& tensors) {
     if (!rename(name, tensor, renamed)) renamed.emplace_back(name, tensor);
   }
   return renamed;
+}
+
+std::string open_clip_name(const std::string& name) {
+  for (const auto& [from, to] : outside_layers) {
+    if (name == to) return std::string(from);
+  }
+  for (const auto& [from, to] : transposed) {
+    if (name == to) return std::string(from) + " (transposed)";
+  }
+  for (const auto& [from, to] : towers) {
+    const size_t dot = name.starts_with(to) ? name.find('.', to.size()) : std::string::npos;
+    if (dot == std::string::npos) continue;
+    const std::string inside = name_in_layer(std::string_view(name).substr(dot + 1));
+    if (!inside.empty()) return std::string(from) + name.substr(to.size(), dot + 1 - to.size()) + inside;
+  }
+  return name;
 }
 
 }  // namespace eam::nn

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "ops/flow_model.h"
 
 namespace eam::nn {
@@ -8,5 +10,9 @@ namespace eam::nn {
 // ClipVision take them: joint attention inputs are cut into query, key and value, projections transposed. Views, no
 // copies. A tensor of any other name keeps it, for StoredWeights::finish() to report.
 NamedTensors from_open_clip(const NamedTensors& tensors);
+
+// What a file of open_clip's calls the tensor that from_open_clip gives this name, and which part of it, or transposed;
+// any other name as it is.
+std::string open_clip_name(const std::string& name);
 
 }  // namespace eam::nn

@@ -9,11 +9,12 @@
 namespace eam::nn {
 
 StoredWeights::StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype,
-                             at::Device device)
+                             at::Device device, FileName file_name)
     : what_(std::move(what)),
       stored_(std::make_move_iterator(stored.begin()), std::make_move_iterator(stored.end())),
       dtype_(dtype),
-      device_(device) {}
+      device_(device),
+      file_name_(std::move(file_name)) {}
 
 std::vector<int64_t> StoredWeights::shape(const std::string& name) const {
   const auto found = stored_.find(name);
@@ -24,11 +25,11 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, s
   const auto found = stored_.find(name);
   std::ostringstream problem;
   if (found == stored_.end()) {
-    problem << "missing: " << name << " " << shape;
+    problem << "missing: " << shown(name) << " " << shape;
   } else if (found->second.sizes() != shape) {
-    problem << name << " has shape " << found->second.sizes() << ", expected " << shape;
+    problem << shown(name) << " has shape " << found->second.sizes() << ", expected " << shape;
   } else if (!found->second.is_floating_point()) {
-    problem << name << " is " << found->second.scalar_type() << ", expected a floating-point type";
+    problem << shown(name) << " is " << found->second.scalar_type() << ", expected a floating-point type";
   }
   at::Tensor value;
   if (problem.str().empty()) {
@@ -48,7 +49,7 @@ void StoredWeights::finish() const {
   std::vector<std::string> problems = problems_;
   for (const auto& [name, tensor] : stored_) {
     std::ostringstream problem;
-    problem << "not known here: " << name << " " << tensor.sizes();
+    problem << "not known here: " << shown(name) << " " << tensor.sizes();
     problems.push_back(problem.str());
   }
   if (problems.empty()) return;

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -15,8 +16,12 @@ namespace eam::nn {
 // CPU, where the dtype is the stored one, it stays the memory map that it was.
 class StoredWeights {
  public:
-  // what: names the network in messages, such as "transformer". dtype: none: as stored.
-  StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype, at::Device device);
+  // From the name under which a network takes a tensor to what its file calls it, for messages.
+  using FileName = std::function<std::string(const std::string&)>;
+
+  // what: names the network in messages, such as "transformer". dtype: none: as stored. file_name: none: the same.
+  StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype, at::Device device,
+                FileName file_name = {});
 
   // The tensor of this name. Where it is missing, of another shape or of integers that is noted for finish(), which
   // reports all of them together, and zeros stand in for it. dtype: another than the network's, for a tensor that
@@ -46,10 +51,13 @@ class StoredWeights {
   at::Device device() const { return device_; }
 
  private:
+  std::string shown(const std::string& name) const { return file_name_ ? file_name_(name) : name; }
+
   const std::string what_;
   std::map<std::string, at::Tensor> stored_;
   const std::optional<at::ScalarType> dtype_;
   const at::Device device_;
+  const FileName file_name_;
   NamedTensors taken_;
   std::vector<std::string> problems_;
 };
