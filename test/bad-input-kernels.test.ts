@@ -136,6 +136,14 @@ describe('matchingLoss', () => {
   });
 });
 
+describe('philoxNormal', () => {
+  it('offers the dtypes that noise may have', async () => {
+    const error = await philoxNormal([2], { seed: 1n, stream: 0n, dtype: 'int32' }).then(() => undefined, (caught: Error) => caught);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error!.message).toBe("philoxNormal: `dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'");
+  });
+});
+
 describe('coefficients', () => {
   it.each([
     [[-0.1, 1], /: t: found -0.1/], [[1.1, 1], /: t: found 1.1/], [[NaN, 1], /`t`/], [['0.5', 1], /`t`/],

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError, ShapeError } from '../lib/errors.js';
+import { loadModel } from '../lib/models/registry.js';
 import { binding } from '../lib/native/index.js';
+import { tinySd3 } from './helpers/sd3.js';
 import { floats, labels, normal, randomise, relativeError, snapshot, tinyConfig, tinyLora, tinyModel } from './helpers/tiny-model.js';
 
 const t = Float32Array.of(0, 0.4, 1);
@@ -163,6 +165,10 @@ describe('an adapter', () => {
   ])('rejects %o', async (change, message) => {
     await expect(tinyModel({ ...tinyLora, ...change })).rejects.toThrow(message);
   });
+});
+
+it.each(['digits', tinySd3])('the model %s offers the dtypes that a network computes in', async (source) => {
+  await expect(loadModel(source, { dtype: 'int32' as never })).rejects.toThrow(/`dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'/);
 });
 
 describe('the digit classifier', () => {

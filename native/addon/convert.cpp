@@ -24,6 +24,17 @@ constexpr NamedDtype dtypes[] = {
     {"uint8", at::kByte},
 };
 
+template <class Allows>
+at::ScalarType find_dtype(std::string_view name, const std::string& where, Allows allows) {
+  std::string names;
+  for (const NamedDtype& entry : dtypes) {
+    if (!allows(entry.dtype)) continue;
+    if (entry.name == name) return entry.dtype;
+    names += (names.empty() ? "'" : ", '") + std::string(entry.name) + "'";
+  }
+  throw Error(ErrorKind::config, where + " must be one of " + names + ", got '" + std::string(name) + "'");
+}
+
 [[noreturn]] void wrong(const std::string& where, const char* wanted, Napi::Value found) {
   throw Error(ErrorKind::config, where + " must be " + wanted + ", got " + describe(found));
 }
@@ -67,12 +78,11 @@ std::string describe(Napi::Value value) {
 }
 
 at::ScalarType dtype_of(std::string_view name, const std::string& where) {
-  std::string names;
-  for (const NamedDtype& entry : dtypes) {
-    if (entry.name == name) return entry.dtype;
-    names += (names.empty() ? "'" : ", '") + std::string(entry.name) + "'";
-  }
-  throw Error(ErrorKind::config, where + " must be one of " + names + ", got '" + std::string(name) + "'");
+  return find_dtype(name, where, [](at::ScalarType) { return true; });
+}
+
+at::ScalarType floating_dtype_of(std::string_view name, const std::string& where) {
+  return find_dtype(name, where, [](at::ScalarType dtype) { return at::isFloatingType(dtype); });
 }
 
 std::string_view dtype_name(at::ScalarType dtype) {

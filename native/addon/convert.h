@@ -34,6 +34,7 @@ auto named(const char* function, const Work& work) {
 std::string describe(Napi::Value value);  // "undefined", "a string", "number[3]", "Float32Array[3]", "Tensor float32 [2, 3]"
 
 at::ScalarType dtype_of(std::string_view name, const std::string& where);
+at::ScalarType floating_dtype_of(std::string_view name, const std::string& where);  // of networks and of noise
 std::string_view dtype_name(at::ScalarType dtype);
 at::Device device_of(const std::string& name, const std::string& where);  // 'cpu', 'cuda', 'cuda:N'; must exist
 int cuda_device_count();

@@ -240,10 +240,7 @@ nn::ClipVisionConfig to_clip_vision_config(Napi::Value value, const std::string&
 
 std::optional<at::ScalarType> to_stored_dtype(Napi::Value value, const std::string& where) {
   if (value.IsUndefined()) return std::nullopt;
-  const at::ScalarType dtype = dtype_of(to_string(value, where), where);
-  if (at::isFloatingType(dtype)) return dtype;
-  throw Error(ErrorKind::config,
-              where + " must be a floating-point dtype, got '" + std::string(dtype_name(dtype)) + "'");
+  return floating_dtype_of(to_string(value, where), where);
 }
 
 void define_encoders(Napi::Env env, Napi::Object exports) {

@@ -38,7 +38,7 @@ Napi::Value gaussian_mixture_model(const Napi::CallbackInfo& info) {
                                               options.integer("width"), options.integer("depth")};
     const uint64_t seed = to_uint64(info[1], "GaussianMixtureModel: `seed`");
     const std::string dtype_where = "GaussianMixtureModel: `dtype`", device_where = "GaussianMixtureModel: `device`";
-    const at::ScalarType dtype = dtype_of(to_string(info[2], dtype_where), dtype_where);
+    const at::ScalarType dtype = floating_dtype_of(to_string(info[2], dtype_where), dtype_where);
     const at::Device device = device_of(to_string(info[3], device_where), device_where);
     return FlowModelObject::wrap(info.Env(), instance(info.Env()).executor.call(info.Env(), [&] {
       return std::make_shared<nn::GaussianMixtureModel>(config, seed, dtype, device);

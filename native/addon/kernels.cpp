@@ -157,7 +157,7 @@ auto philox_normal(const Napi::CallbackInfo& info, const char* name, Mode mode) 
   return tensor_kernel(arguments,
       [shape = to_shape(info[0], std::string(name) + ": `shape`"),
        seed = arguments.uint64("seed"), streams = to_streams(arguments.get("stream"), arguments.where("stream")),
-       dtype = dtype_of(arguments.string("dtype", "float32"), arguments.where("dtype")),
+       dtype = floating_dtype_of(arguments.string("dtype", "float32"), arguments.where("dtype")),
        device = arguments.device("device")](const at::Tensor& out) {
         return ops::philox_normal(shape, {seed, streams}, dtype, device, out);
       });

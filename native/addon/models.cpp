@@ -22,13 +22,6 @@ bool has_tag(Napi::Value value, const napi_type_tag& tag) {
   return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag);
 }
 
-at::ScalarType to_model_dtype(Napi::Value value, const std::string& where) {
-  const at::ScalarType dtype = dtype_of(to_string(value, where), where);
-  if (at::isFloatingType(dtype)) return dtype;
-  throw Error(ErrorKind::config,
-              where + " must be a floating-point dtype, got '" + std::string(dtype_name(dtype)) + "'");
-}
-
 // new DigitsModel(config, seed, lora, dtype, device): a function that returns the object, so that every architecture
 // shares one class.
 Napi::Value digits_model(const Napi::CallbackInfo& info) {
@@ -41,7 +34,8 @@ Napi::Value digits_model(const Napi::CallbackInfo& info) {
                                           options.number("mlpRatio"),   options.integer("classes")};
     const uint64_t seed = to_uint64(info[1], "DigitsModel: `seed`");
     const std::optional<nn::LoraConfig> lora = to_lora(info[2], "DigitsModel: `lora`");
-    const at::ScalarType dtype = to_model_dtype(info[3], "DigitsModel: `dtype`");
+    const std::string dtype_where = "DigitsModel: `dtype`";
+    const at::ScalarType dtype = floating_dtype_of(to_string(info[3], dtype_where), dtype_where);
     const std::string where = "DigitsModel: `device`";
     const at::Device device = device_of(to_string(info[4], where), where);
     return FlowModelObject::wrap(info.Env(), instance(info.Env()).executor.call(info.Env(), [&] {
