@@ -159,7 +159,7 @@ describe('an adapter', () => {
   });
 
   it.each([
-    [{ targets: ['qk'] }, /'qk' fits no layer. The layers are:.*blocks\.0\.attn\.qkv/s],
+    [{ targets: ['qk'] }, /'qk' fits no layer\. A target is the end of a layer's name; the layers are, for block N:\n(  \S+\n)*  blocks\.N\.attn\.qkv\n/],
     [{ rank: 0 }, /adapter\.rank is 0/],
     [{ targets: [] }, /adapter\.targets is empty/],
   ])('rejects %o', async (change, message) => {

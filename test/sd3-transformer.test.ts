@@ -308,8 +308,17 @@ describe('what does not fit', () => {
     await expect(loadSd3({ config: { ...tiny.config, layers: 24 }, tensors: {} })).rejects.toThrow(/and \d+ more/);
   });
 
+  it('lists the layers that targets may name once for all blocks', async () => {
+    const error = await loadSd3(tiny, { lora: { ...sd35Lora, targets: ['attn.to_query'] } }).then(() => undefined, (caught: Error) => caught);
+    const [first, ...layers] = error!.message.split('\n  ');
+    expect(first).toContain("'attn.to_query' fits no layer");
+    expect(layers).toEqual(expect.arrayContaining(['transformer_blocks.N.attn.to_q', 'transformer_blocks.N.attn.to_out.0', 'proj_out']));
+    expect(new Set(layers).size).toBe(layers.length);
+    expect(layers.length).toBeLessThan(40);
+    expect(error!.message).not.toMatch(/blocks\.\d/);
+  });
+
   it.each([
-    [{ targets: ['attn.to_query'] }, /'attn\.to_query' fits no layer/],
     [{ targets: [] }, /targets is empty/],
     [{ rank: 0 }, /adapter\.rank is 0/],
     [{ alpha: Infinity }, /alpha/],

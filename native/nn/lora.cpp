@@ -4,6 +4,7 @@
 #include <ATen/ops/linear.h>
 
 #include <cmath>
+#include <set>
 
 #include "ops/checks.h"
 #include "ops/error.h"
@@ -42,6 +43,28 @@ bool is_suffix(const std::string& name, const std::string& target) {
                             name[name.size() - target.size() - 1] == '.');
 }
 
+// The first number in a name is that of a block, whose layers are alike: "transformer_blocks.N.attn.to_out.0".
+std::string pattern_of(const std::string& name) {
+  size_t start = 0;
+  for (size_t end = name.find('.'); end != std::string::npos; start = end + 1, end = name.find('.', start)) {
+    if (name.find_first_not_of("0123456789", start) == end && end > start) {
+      return name.substr(0, start) + "N" + name.substr(end);
+    }
+  }
+  return name;
+}
+
+// A line for each pattern, in the network's order.
+std::string patterns_of(const std::vector<Linear*>& layers) {
+  std::set<std::string> known;
+  std::string lines;
+  for (const Linear* layer : layers) {
+    const std::string pattern = pattern_of(layer->name());
+    if (known.insert(pattern).second) lines += "\n  " + pattern;
+  }
+  return lines;
+}
+
 }  // namespace
 
 void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraConfig& config) {
@@ -55,9 +78,8 @@ void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraC
     bool found = false;
     for (const Linear* layer : layers) found = found || is_suffix(layer->name(), target);
     if (found) continue;
-    std::string names;
-    for (const Linear* layer : layers) names += " " + layer->name();
-    throw Error(ErrorKind::config, "adapter.targets: '" + target + "' fits no layer. The layers are:" + names);
+    throw Error(ErrorKind::config, "adapter.targets: '" + target + "' fits no layer. A target is the end of a layer's " +
+                                       "name; the layers are, for block N:" + patterns_of(layers));
   }
   for (Linear* layer : layers) {
     for (const std::string& target : config.targets) {

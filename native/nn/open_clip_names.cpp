@@ -57,7 +57,9 @@ bool rename_in_layer(const std::string& layer, std::string_view name, const at::
   if (name.starts_with(joint_prefix) && tensor.dim() > 0 && tensor.size(0) % 3 == 0) {
     const std::vector<at::Tensor> parts = tensor.chunk(3, 0);
     const std::string kind(name.substr(joint_prefix.size()));
-    for (size_t i = 0; i < joint.size(); ++i) renamed.emplace_back(layer + std::string(joint[i].second) + kind, parts[i]);
+    for (size_t i = 0; i < joint.size(); ++i) {
+      renamed.emplace_back(layer + std::string(joint[i].second) + kind, parts[i]);
+    }
     return true;
   }
   for (const auto& [from, to] : inside_layers) {
