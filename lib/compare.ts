@@ -58,6 +58,18 @@ export interface CompareResult {
 export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
   const settings = await readCompareConfig(config);
   await checkOutput(settings.output, 'directory');
+  const { output } = settings;
+  if (options.resume) await mkdir(output, { recursive: true });
+  const directory = options.resume ? RunDirectory.existing(output) : await RunDirectory.create(output);
+  if (options.resume) directory.lock();
+  try {
+    return await compareInto(directory, settings, options);
+  } finally {
+    directory.unlock();
+  }
+}
+
+async function compareInto(directory: RunDirectory, settings: CompareConfig, options: JobOptions): Promise<CompareResult> {
   const bench: Bench = {
     config: settings,
     reward: await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) }),
@@ -65,9 +77,6 @@ export async function compare(config: unknown, options: JobOptions = {}): Promis
     observer: options.observer ?? silent,
     signal: options.signal,
   };
-  const { output } = settings;
-  if (options.resume) await mkdir(output, { recursive: true });
-  const directory = options.resume ? RunDirectory.existing(output) : await RunDirectory.create(output);
   await directory.writeConfig({ ...settings, output: directory.path });
   bench.observer.note(`writing to ${directory.path}`);
   try {

@@ -17,7 +17,7 @@ import { silent, type JobObserver } from './progress.js';
 import { renderReport } from './report.js';
 import { createJudge, createRewards } from './rewards/registry.js';
 import type { Reward } from './rewards/reward.js';
-import { RunDirectory } from './run-directory.js';
+import { RunDirectory, type OpenedRun } from './run-directory.js';
 import { cyclePrompts, encodeGrid } from './sampler.js';
 import { Trainer, type StepMetrics } from './trainer.js';
 import { versions } from './versions.js';
@@ -46,29 +46,37 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   const settings = await readFinetuneConfig(config, 'finetune configuration');
   await checkOutput(settings.output, 'directory');
   await refuseSmallDevice(settings);
-  const seed = BigInt(settings.seed);
-  const reward = await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) });
-  const model = await loadConfiguredModel(settings, { seed });
+  const onNote = (message: string) => options.observer?.note(message);
+  const run = await RunDirectory.open(settings.output, {
+    resume: options.resume ?? false,
+    record: 'config.json',
+    isRecord: (json) => finetuneSchema.safeParse(json).success,
+    onRejected: (error) => onNote(`passed over: ${error.message}`),
+  });
   try {
-    return await new FinetuneJob(settings, model, reward, options).run();
+    const reward = await createRewards(settings.rewards, settings.device, { onNote });
+    using model = await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
+    return await new FinetuneJob(settings, run, model, reward, options).run();
   } finally {
-    model.dispose();
+    run.directory.unlock();
   }
 }
 
 class FinetuneJob {
   readonly #observer: JobObserver;
-  #directory!: RunDirectory;
+  readonly #directory: RunDirectory;
   #trainer!: Trainer;
   #gridPrompts: string[];
 
   constructor(
     private readonly config: FinetuneConfig,
+    private readonly opened: OpenedRun,
     private readonly model: Model,
     private readonly reward: Reward,
     private readonly options: JobOptions,
   ) {
     this.#observer = options.observer ?? silent;
+    this.#directory = opened.directory;
     this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
   }
 
@@ -115,14 +123,7 @@ class FinetuneJob {
   }
 
   async #open(): Promise<void> {
-    const { config, options } = this;
-    const isRecord = (json: unknown) => finetuneSchema.safeParse(json).success;
-    const restarted = options.resume ? await RunDirectory.withoutCheckpoint(config.output, 'config.json', isRecord) : undefined;
-    const resumed =
-      options.resume && !restarted
-        ? await RunDirectory.withCheckpoint(config.output, (error) => this.#observer.note(`passed over: ${error.message}`))
-        : undefined;
-    this.#directory = resumed?.directory ?? restarted ?? (await RunDirectory.create(config.output));
+    const { config, opened: { checkpoint, restarted } } = this;
     this.#trainer = new Trainer({
       model: this.model,
       reward: this.reward,
@@ -134,8 +135,8 @@ class FinetuneJob {
       seed: config.seed,
       checkpoints: { directory: this.#directory.checkpoints, ...config.checkpoints },
     });
-    if (resumed) {
-      await this.#trainer.resume(resumed.checkpoint.directory);
+    if (checkpoint) {
+      await this.#trainer.resume(checkpoint.directory);
       // The run may have been killed after its last checkpoint and before it had made room.
       await makeRoom(this.#directory.checkpoints, this.#trainer.step, config.checkpoints.keep);
       await this.#directory.rewindMetrics(this.#trainer.step, this.#trainer.last);

@@ -23,7 +23,7 @@ import { binding } from './native/index.js';
 import { checkOutput } from './output-path.js';
 import { silent, type JobObserver } from './progress.js';
 import { newClassifier } from './rewards/digit-classifier.js';
-import { RunDirectory } from './run-directory.js';
+import { RunDirectory, type OpenedRun } from './run-directory.js';
 import { disposeAll, saveTensors } from './safetensors.js';
 import { cyclePrompts, encodeGrid, sampleImages } from './sampler.js';
 import { learningRateAt } from './schedule.js';
@@ -195,6 +195,21 @@ function optimizerOf(owner: ConstructorParameters<ReturnType<typeof binding>['Ad
 }
 
 async function train(config: Config, options: JobOptions, task: Task): Promise<PretrainResult> {
+  const run = await RunDirectory.open(config.output, {
+    resume: options.resume ?? false,
+    record: recordFile,
+    // A model that is finished is not begun again in its place.
+    isRecord: (json) => schemas[config.model.type].safeParse(json).success && !existsSync(join(config.output, weightsFile)),
+    onRejected: (error) => options.observer?.note(`passed over: ${error.message}`),
+  });
+  try {
+    return await trainInto(run, config, options, task);
+  } finally {
+    run.directory.unlock();
+  }
+}
+
+async function trainInto({ directory: run, checkpoint, restarted }: OpenedRun, config: Config, options: JobOptions, task: Task): Promise<PretrainResult> {
   const { observer = silent } = options;
   const { optimizer, data } = task;
   const seed = BigInt(config.seed);
@@ -206,20 +221,12 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
   let last: ({ step: number } & Record<string, unknown>) | undefined;
   // What the images of a position depend on, besides the seed.
   const source = fingerprint({ name: config.data.name, heldOut: config.data.heldOut });
-  // A model that is finished is not begun again in its place.
-  const isRecord = (json: unknown) =>
-    schemas[config.model.type].safeParse(json).success && !existsSync(join(config.output, weightsFile));
-  const restarted = options.resume ? await RunDirectory.withoutCheckpoint(config.output, recordFile, isRecord) : undefined;
-  let run: RunDirectory;
   if (restarted) {
-    run = restarted;
     await run.rewindMetrics(0);
     observer.note(`resuming ${run.path}, which was stopped before its first checkpoint, at step 0`);
-  } else if (options.resume) {
-    const resumed = await RunDirectory.withCheckpoint(config.output, (error) => observer.note(`passed over: ${error.message}`));
-    run = resumed.directory;
+  } else if (checkpoint) {
     const own = { seed, batch: config.batch, source };
-    const state = await readTrainingState(resumed.checkpoint.directory, own, task.load, optimizer);
+    const state = await readTrainingState(checkpoint.directory, own, task.load, optimizer);
     step = saved = state.step;
     seconds = state.totals['seconds'] ?? 0;
     skippedInARow = state.badInARow;
@@ -228,7 +235,6 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
     await run.rewindMetrics(step, state.last);
     observer.note(`resumed ${run.path} at step ${step}`);
   } else {
-    run = await RunDirectory.create(config.output);
     observer.note(`writing to ${run.path}`);
   }
   // First of all: by it a killed run is known, and resumed from its directory alone.

@@ -1,16 +1,61 @@
+import { existsSync, rmdirSync } from 'node:fs';
 import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { listCheckpoints, newestWholeCheckpoint, replaceFile, type Checkpoint } from './checkpoints.js';
 import { readJson } from './config/read.js';
-import { CheckpointError } from './errors.js';
+import { CheckpointError, EamError } from './errors.js';
+import { lockName, RunLock } from './run-lock.js';
 
-/** What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html. */
+/** Of {@link RunDirectory.open}. */
+export interface OpenOptions {
+  resume: boolean;
+  /** The file that a run writes first. */
+  record: string;
+  /** Whether the file's JSON is that of such a run: other things have a config.json, too. */
+  isRecord: (json: unknown) => boolean;
+  /** Told of each checkpoint that is passed over. */
+  onRejected: (error: CheckpointError) => void;
+}
+
+/** What {@link RunDirectory.open} found. */
+export interface OpenedRun {
+  directory: RunDirectory;
+  /** Where a resumed run goes on. */
+  checkpoint: Checkpoint | undefined;
+  /** Whether a resumed run has to begin again. */
+  restarted: boolean;
+}
+
+/** What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html; and, while it does, lock. */
 export class RunDirectory {
+  #lock: RunLock | undefined;
+  /** Whether it was not there before. */
+  #isNew = false;
+
   private constructor(readonly path: string) {}
 
   /**
-   * A directory for a new run. Where `path` already holds something, `path-2`, `path-3` … is taken instead: a run
+   * The directory that a job writes to, locked: a new one; or, to resume, the one at `path` with its newest whole checkpoint,
+   * or none of a run that was killed before it wrote one and has to begin again.
+   * @throws CheckpointError where another process writes to it, or there is nothing to resume
+   */
+  static async open(path: string, { resume, record, isRecord, onRejected }: OpenOptions): Promise<OpenedRun> {
+    if (!resume) return { directory: await RunDirectory.create(path), checkpoint: undefined, restarted: false };
+    const directory = new RunDirectory(path);
+    directory.lock();
+    try {
+      if (await RunDirectory.withoutCheckpoint(path, record, isRecord)) return { directory, checkpoint: undefined, restarted: true };
+      const { checkpoint } = await RunDirectory.withCheckpoint(path, onRejected);
+      return { directory, checkpoint, restarted: false };
+    } catch (error) {
+      directory.unlock();
+      throw error;
+    }
+  }
+
+  /**
+   * A directory for a new run, locked. Where `path` already holds something, `path-2`, `path-3` … is taken instead: a run
    * never writes over another.
    */
   static async create(path: string): Promise<RunDirectory> {
@@ -22,13 +67,19 @@ export class RunDirectory {
         if (error.code === 'ENOTDIR' && number > 1) return [candidate];
         throw new CheckpointError(`${candidate} cannot be read: ${error.message}`, { cause: error });
       });
-      if (entries.length) continue;
+      if (!isEmpty(entries)) continue;
+      const directory = new RunDirectory(candidate);
       try {
-        await mkdir(candidate, { recursive: true });
+        directory.#isNew = (await mkdir(candidate, { recursive: true })) !== undefined;
+        directory.#lock = RunLock.take(candidate);
       } catch (error) {
+        directory.unlock();
+        if (error instanceof EamError) throw error;
         throw new CheckpointError(`${candidate} could not be made: ${(error as Error).message}`, { cause: error });
       }
-      return new RunDirectory(candidate);
+      // Taken by another process since it was looked at.
+      if (directory.#lock && isEmpty(await readdir(candidate))) return directory;
+      directory.unlock();
     }
   }
 
@@ -48,7 +99,7 @@ export class RunDirectory {
     if ((await listCheckpoints(directory.checkpoints)).length) return undefined;
     const names = await readdir(path).catch(() => undefined);
     // Killed before the record was in place.
-    const empty = names?.every((name) => name === `${record}.tmp`) ?? false;
+    const empty = names !== undefined && isEmpty(names.filter((name) => name !== `${record}.tmp`));
     return empty || isRecord(await readJson(join(path, record)).catch(() => undefined)) ? directory : undefined;
   }
 
@@ -71,6 +122,27 @@ export class RunDirectory {
       throw new CheckpointError(`${path} has no ${reasons ? `whole checkpoint:${reasons}` : 'checkpoint'}`);
     }
     return { directory, checkpoint };
+  }
+
+  /** Keeps other processes from writing here until `unlock`, or until this one ends. @throws CheckpointError where one does */
+  lock(): void {
+    // Whoever looks for a run says that there is none.
+    if (!existsSync(this.path)) return;
+    this.#lock = RunLock.take(this.path);
+    if (this.#lock) return;
+    throw new CheckpointError(`${this.path} is being written to by ${RunLock.holder(this.path)}: wait until that has ended, or name another output`);
+  }
+
+  /** Leaves nothing behind of a run that wrote nothing. */
+  unlock(): void {
+    this.#lock?.release();
+    this.#lock = undefined;
+    if (!this.#isNew) return;
+    try {
+      rmdirSync(this.path);
+    } catch {
+      // It holds a run.
+    }
   }
 
   get checkpoints(): string {
@@ -141,3 +213,6 @@ export class RunDirectory {
     return path;
   }
 }
+
+/** But for the lock, which whoever looks may hold. */
+const isEmpty = (names: readonly string[]): boolean => names.every((name) => name === lockName);

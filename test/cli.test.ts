@@ -323,7 +323,7 @@ describe('eam pretrain', () => {
     while (!existsSync(join(run, 'metrics.jsonl')) && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 1));
     child.kill('SIGKILL');
     expect(await closed).toBe('SIGKILL');
-    expect(readdirSync(run).sort()).toEqual(['metrics.jsonl', 'recipe.json']);
+    expect(readdirSync(run).sort()).toEqual(['lock', 'metrics.jsonl', 'recipe.json']);
     const { code, stderr } = await eam('pretrain', run, '--resume');
     expect([code, stderr]).toEqual([0, expect.stringContaining('which was stopped before its first checkpoint, at step 0')]);
     expect(readFileSync(join(run, 'model.safetensors'))).toEqual(readFileSync(join(outputOf(whole), 'model.safetensors')));

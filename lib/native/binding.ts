@@ -369,6 +369,11 @@ export interface Binding {
   threads(): Promise<number>;
   setThreads(count: number): Promise<void>;
   cudaDeviceCount(): number;
+  /**
+   * A descriptor of the file, made where there is none, which is locked until that is closed or the process ends, however it
+   * ends; undefined where another descriptor has the lock.
+   */
+  lockFile(path: string): number | undefined;
   Cancellation: new () => NativeCancellation;
   Tensor: TensorConstructor;
 

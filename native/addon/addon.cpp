@@ -82,6 +82,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define_encoders(env, exports);
   define_fidelity(env, exports);
   define_published_rewards(env, exports);
+  define_file_lock(env, exports);
   define_tensor_file(env, exports);
   define_tools(env, exports);
   define_measurements(env, exports);

@@ -19,6 +19,7 @@ void define_torchscript(Napi::Env env, Napi::Object exports);
 void define_encoders(Napi::Env env, Napi::Object exports);
 void define_fidelity(Napi::Env env, Napi::Object exports);
 void define_published_rewards(Napi::Env env, Napi::Object exports);
+void define_file_lock(Napi::Env env, Napi::Object exports);
 void define_tensor_file(Napi::Env env, Napi::Object exports);
 void define_tools(Napi::Env env, Napi::Object exports);
 void define_measurements(Napi::Env env, Napi::Object exports);
