@@ -49,11 +49,11 @@ describe('eam', () => {
   it('lists its commands and exit codes', async () => {
     const { code, stdout } = await eam('--help');
     expect(code).toBe(0);
-    for (const command of ['finetune', 'compare', 'pretrain', 'sample', 'evaluate', 'fidelity', 'doctor', 'build', 'libtorch']) expect(stdout).toContain(`  ${command} `);
+    for (const command of ['finetune', 'compare', 'pretrain', 'sample', 'evaluate', 'fidelity', 'doctor', 'cache', 'build', 'libtorch']) expect(stdout).toContain(`  ${command} `);
     expect(stdout).toContain('130 interrupted');
   });
 
-  it.each(['finetune', 'compare', 'pretrain', 'sample', 'evaluate', 'fidelity', 'doctor', 'build', 'libtorch'])('%s has its own help', async (command) => {
+  it.each(['finetune', 'compare', 'pretrain', 'sample', 'evaluate', 'fidelity', 'doctor', 'cache', 'build', 'libtorch'])('%s has its own help', async (command) => {
     const { code, stdout } = await eam(command, '--help');
     expect(code).toBe(0);
     expect(stdout).toContain(`Usage: eam ${command}`);

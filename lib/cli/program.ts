@@ -208,6 +208,16 @@ export function createProgram(signal: AbortSignal): Command {
     });
 
   program
+    .command('cache')
+    .description('Print where the cache is and what it holds.')
+    .option('--clear', 'remove the text embeddings from it, which are computed again when they are needed; LibTorch stays')
+    .option('--json', 'print as JSON')
+    .action(async (options) => {
+      const { runCache } = await import('./cache.js');
+      await runCache(options);
+    });
+
+  program
     .command('build')
     .description('Build the native core; find or fetch a LibTorch for it first.')
     .addOption(new Option('--variant <variant>', 'what to build for').choices(['cpu', 'cuda']).default('cpu'))

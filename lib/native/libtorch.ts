@@ -38,7 +38,7 @@ const systemDirectories = ['/usr/local/libtorch', '/opt/libtorch', '/usr/lib/lib
 const oldestMinor = 11;
 const newestMinor = 14;
 
-/** Where fetched LibTorchs live: `$XDG_CACHE_HOME/eam-torch`, by default `~/.cache/eam-torch`. */
+/** Where fetched LibTorchs live, and what else is kept between runs: `$XDG_CACHE_HOME/eam-torch`, by default `~/.cache/eam-torch`. */
 export function cacheDirectory(): string {
   const base = process.env['XDG_CACHE_HOME'] || (process.platform === 'darwin' ? join(homedir(), 'Library', 'Caches') : join(homedir(), '.cache'));
   return join(base, 'eam-torch');

@@ -1,12 +1,10 @@
-import { join } from 'node:path';
-
 import { ConfigError, DisposedError } from '../../errors.js';
 import type { NativeAutoencoder, NativeFlowModel } from '../../native/binding.js';
 import { binding } from '../../native/index.js';
-import { cacheDirectory } from '../../native/libtorch.js';
 import type { Tensor } from '../../tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapter.js';
 import type { AdapterInfo, Drawing, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
+import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings } from './embeddings.js';
 import { schedulerTimes } from './scheduler.js';
@@ -129,7 +127,7 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
     const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
     const native = await withWeights(folder, (tensors) =>
       binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing }));
-    const cache = options.embeddingCache ?? join(cacheDirectory(), 'text-embeddings');
+    const cache = options.embeddingCache ?? textEmbeddingsDirectory();
     const embeddings = new Embeddings(directory, { dtype, device, textLength }, cache);
     return new Sd3Model(native, directory, embeddings, size, source, device, dtype, adapter);
   } catch (error) {
