@@ -4,7 +4,7 @@ import { CheckpointError, ConfigError, ShapeError } from '../lib/errors.js';
 import { loadModel } from '../lib/models/registry.js';
 import { binding } from '../lib/native/index.js';
 import { tinySd3 } from './helpers/sd3.js';
-import { floats, labels, normal, randomise, relativeError, snapshot, tinyConfig, tinyLora, tinyModel } from './helpers/tiny-model.js';
+import { floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, tinyConfig, tinyLora, tinyModel } from './helpers/tiny-model.js';
 
 const t = Float32Array.of(0, 0.4, 1);
 
@@ -65,6 +65,21 @@ describe('the digits model', () => {
     expect(error).toBeGreaterThan(0);
     expect(error).toBeLessThan(0.05);
   });
+
+  // Wide enough that its products are given to the faster library, where there is a choice.
+  it.each([['every weight', undefined], ['an adapter', { rank: 64, alpha: 64, targets: ['attn.qkv', 'mlp.fc1', 'modulation'], seed: 9n }]])(
+    'agrees with its float64 self in velocity and gradients, training %s', async (_, lora) => {
+      const config = { ...tinyConfig, imageSize: 16, patchSize: 1, width: 128, heads: 4, mlpRatio: 4 };
+      const [x, upstream] = [await normal([3, 1, 16, 16], 1n), await normal([3, 1, 16, 16], 2n)];
+      const run = async (dtype: 'float32' | 'float64') => {
+        const model = new (binding().DigitsModel)(config, 1n, lora, dtype, 'cpu');
+        await randomise(model, 'weights', 0.08);
+        if (lora) await randomise(model, 'trainable', 0.08);
+        const { velocity, x: gradient, tensors } = await model.gradients(x, t, labels(0, 1, 3), upstream, model.trainableNames);
+        return { velocity: await floats(velocity), x: await floats(gradient), ...(await snapshot(tensors)) };
+      };
+      expect(largestRelativeError(await run('float32'), await run('float64'))).toBeLessThan(2e-5);
+    });
 
   it('maps latents in [−1, 1] to images in [0, 1]', async () => {
     const model = await tinyModel();

@@ -1,11 +1,11 @@
 #include "nn/lora.h"
 
 #include <ATen/ops/addmm.h>
-#include <ATen/ops/linear.h>
 
 #include <cmath>
 #include <set>
 
+#include "nn/linear_map.h"
 #include "ops/checks.h"
 #include "ops/error.h"
 
@@ -30,10 +30,14 @@ void Linear::adapt(Parameters& adapters, int64_t rank, double alpha) {
 }
 
 at::Tensor Linear::forward(const at::Tensor& x, bool adapted) const {
-  at::Tensor y = at::linear(x, weight_, bias_);
-  if (!adapted || !lora_A_.defined()) return y;
-  const at::Tensor low = at::linear(x, lora_A_.to(x.scalar_type())).flatten(0, -2);
-  return at::addmm(y.flatten(0, -2), low, lora_B_.to(x.scalar_type()).t(), 1, scale_).view_as(y);
+  if (!adapted || !lora_A_.defined()) return linear_map(x, weight_, bias_);
+  const at::Tensor rows = x.flatten(0, -2);
+  at::Tensor y = linear_map(rows, weight_, bias_);
+  // In place: nothing else has y, and no gradient asks for it.
+  y.addmm_(linear_map(rows, lora_A_.to(x.scalar_type())), lora_B_.to(x.scalar_type()).t(), 1, scale_);
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes.back() = y.size(1);
+  return y.view(sizes);
 }
 
 namespace {

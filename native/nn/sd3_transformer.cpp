@@ -7,6 +7,7 @@
 #include <string>
 
 #include "nn/checkpointing.h"
+#include "nn/linear_map.h"
 #include "ops/error.h"
 
 namespace eam::nn {
@@ -127,7 +128,7 @@ at::Tensor Sd3Transformer::patches(const at::Tensor& latents) const {
   const at::Tensor values = latents.reshape({latents.size(0), config_.in_channels, rows, p, columns, p})
                                 .permute({0, 2, 4, 1, 3, 5})
                                 .reshape({latents.size(0), rows * columns, patch_values(config_)});
-  return at::linear(values, patch_weight_.flatten(1), patch_bias_) + positions(rows, columns);
+  return linear_map(values, patch_weight_.flatten(1), patch_bias_) + positions(rows, columns);
 }
 
 // The middle of the table.

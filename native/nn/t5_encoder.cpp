@@ -6,6 +6,7 @@
 
 #include "nn/attention.h"
 #include "nn/checks.h"
+#include "nn/linear_map.h"
 
 namespace eam::nn {
 
@@ -97,15 +98,15 @@ at::Tensor T5Encoder::position_bias(int64_t length) const {
 
 at::Tensor T5Encoder::attention(const Block& block, const at::Tensor& x, const at::Tensor& bias) const {
   // T5 does not scale the logits: its initialisation did.
-  const at::Tensor mixed = attend(at::linear(x, block.query), at::linear(x, block.key), at::linear(x, block.value),
+  const at::Tensor mixed = attend(linear_map(x, block.query), linear_map(x, block.key), linear_map(x, block.value),
                                   config_.heads, {.bias = bias, .causal = false, .scale = 1.0});
-  return at::linear(mixed, block.out);
+  return linear_map(mixed, block.out);
 }
 
 at::Tensor T5Encoder::feed_forward(const Block& block, const at::Tensor& x) const {
-  const at::Tensor in = at::linear(x, block.in);
-  const at::Tensor active = block.gate.defined() ? at::gelu(in, "tanh") * at::linear(x, block.gate) : at::relu(in);
-  return at::linear(active.to(block.wo.scalar_type()), block.wo);
+  const at::Tensor in = linear_map(x, block.in);
+  const at::Tensor active = block.gate.defined() ? at::gelu(in, "tanh") * linear_map(x, block.gate) : at::relu(in);
+  return linear_map(active.to(block.wo.scalar_type()), block.wo);
 }
 
 TextEncoder::Encoded T5Encoder::forward(const at::Tensor& ids) const {
