@@ -66,10 +66,10 @@ it('benchmarks/sd3.mjs takes an iteration apart, beside its plan', { timeout: 12
     expect(sum / valueOf('iteration', variant)).toBeCloseTo(1, 2);
   }
   for (const { name, value } of rows) if (name !== 'vjps') expect(value, name).toBeGreaterThan(0);
-  const rate = valueOf('product of large matrices', 'rate');
-  for (const name of products) {
-    expect(valueOf(name, 'operations') / valueOf(name, 'time') / rate / valueOf(name, 'of the product rate'), name).toBeCloseTo(1, 1);
-  }
+  // The rate that the shares are of is the same for every stage: in the quick run everything is float32.
+  const rates = products.map((name) => valueOf(name, 'operations') / valueOf(name, 'time') / valueOf(name, 'of the product rate'));
+  for (const rate of rates) expect(rate / rates[0]!).toBeCloseTo(1, 2);
+  expect(rates[0]! / valueOf('product of large matrices', 'rate')).toBeGreaterThanOrEqual(0.999);
   // Two Heun steps with guidance, one denoised sample and two renoisings of each of three samples.
   for (const variant of ['measured', 'planned']) {
     expect(['forwards', 'vjps', 'backwards'].map((kind) => valueOf(kind, variant))).toEqual([3 * (8 + 1 + 2), 0, 3 * 2]);
