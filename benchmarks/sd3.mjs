@@ -160,29 +160,29 @@ function markdown(rows) {
   return `${table(['stage', 'time (p20 to p80)', 'operations', 'of the product rate'], stages)}\n\n${table(['what', '', ''], others)}\n`;
 }
 
+// Gigabytes, which an interrupt must not leave behind.
 const folder = mkdtempSync(join(tmpdir(), 'eam-bench-'));
-try {
-  await native.setThreads(threads);
-  const directory = flags.model ? resolve(flags.model) : join(folder, 'model');
-  if (!flags.model) {
-    say(`writing random weights of the ${size} size`);
-    writeRandomSd3(directory, sizes[size], library, dtype === 'bfloat16' ? dtype : 'float32');
-  }
-  const published = JSON.parse(readFileSync(join(import.meta.dirname, '../configs/sd35-medium.json'), 'utf8'));
-  const algorithm = { ...published.algorithm, ...(flags.quick && { steps: 2 }) };
-  const config = {
-    ...published, model: directory, device, dtype, batch, textLength: defaults.textLength, rewards: [parseReward(flags.reward)], algorithm,
-    image: { width: pixels, height: pixels },
-  };
-  const planned = await plan(config);
-  const results = await measure(config, flags.model ? undefined : join(folder, 'embeddings'));
-  const rows = rowsOf(`${flags.model ? basename(directory) : size}; ${pixels} px; batch ${batch};`.replaceAll(',', ' '), results, planned);
-  const where = describeMachine(native.libtorchVersion, device);
-  if (flags.output) {
-    writeFileSync(flags.output, toCsv(rows, where));
-    say(`wrote ${flags.output}`);
-  }
-  console.log(markdown(rows));
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
+await native.setThreads(threads);
+const directory = flags.model ? resolve(flags.model) : join(folder, 'model');
+if (!flags.model) {
+  say(`writing random weights of the ${size} size`);
+  writeRandomSd3(directory, sizes[size], library, dtype === 'bfloat16' ? dtype : 'float32');
 }
+const published = JSON.parse(readFileSync(join(import.meta.dirname, '../configs/sd35-medium.json'), 'utf8'));
+const algorithm = { ...published.algorithm, ...(flags.quick && { steps: 2 }) };
+const config = {
+  ...published, model: directory, device, dtype, batch, textLength: defaults.textLength, rewards: [parseReward(flags.reward)], algorithm,
+  image: { width: pixels, height: pixels },
+};
+const planned = await plan(config);
+const results = await measure(config, flags.model ? undefined : join(folder, 'embeddings'));
+const rows = rowsOf(`${flags.model ? basename(directory) : size}; ${pixels} px; batch ${batch};`.replaceAll(',', ' '), results, planned);
+const where = describeMachine(native.libtorchVersion, device);
+if (flags.output) {
+  writeFileSync(flags.output, toCsv(rows, where));
+  say(`wrote ${flags.output}`);
+}
+console.log(markdown(rows));
