@@ -23,10 +23,11 @@ function kernelNames(): string[] {
   return [...text.matchAll(/__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)/g)].map((match) => match[1]!);
 }
 
-/** Dynamic symbols of a library: those that it defines, or those that it wants. */
+/** Dynamic symbols of a library: those that it defines, or those that it cannot do without (weak ones it can). */
 function symbols(library: string, which: '--defined-only' | '--undefined-only'): string[] {
   const text = execFileSync('nm', ['--dynamic', '--format=posix', which, library], { encoding: 'utf8', maxBuffer: 2 ** 30 });
-  return text.split('\n').map((line) => line.split(/[ @]/)[0]!);
+  const dispensable = which === '--undefined-only' ? / [wv]\b/ : /^$/;
+  return text.split('\n').filter((line) => !dispensable.test(line)).map((line) => line.split(/[ @]/)[0]!);
 }
 
 /** A CUDA LibTorch's folder, or why there is none: a machine that cannot fetch one has nothing to test with. */
