@@ -14,6 +14,7 @@
 #include "addon/addon.h"
 #include "addon/convert.h"
 #include "addon/instance.h"
+#include "nn/linear_map.h"
 #include "ops/stage.h"
 
 // What benchmarks need to know of the device and of the stages of an iteration.
@@ -125,11 +126,12 @@ Napi::Value matrix_product_seconds(const Napi::CallbackInfo& info) {
     return instance(info.Env()).executor.submit(
         info.Env(),
         [=] {
-          const at::Tensor a = at::randn({size, size}, at::device(device)).to(dtype), b = a.t().contiguous();
-          at::Tensor product = at::mm(a, b);  // warms up
+          // As the networks' layers take them.
+          const at::Tensor a = at::randn({size, size}, at::device(device)).to(dtype), b = a.clone();
+          nn::linear_map(a, b);  // warms up
           wait_for(device);
           const double begin = now();
-          for (int64_t i = 0; i < repeats; ++i) at::mm_out(product, a, b);
+          for (int64_t i = 0; i < repeats; ++i) nn::linear_map(a, b);
           wait_for(device);
           return (now() - begin) / static_cast<double>(repeats);
         },
