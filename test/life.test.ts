@@ -236,7 +236,8 @@ describe('memory', () => {
         for await (const { step } of trainer.run({ steps: trainer.step + 15 })) if (step % 5 === 0) await sleep(0);
       `);
       expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
-      expect(Number(ended.stdout)).toBeLessThan(8);
+      // A step that kept its graph would keep a megabyte at least: fifteen of them.
+      expect(Number(ended.stdout)).toBeLessThan(12);
     }, 120_000);
 
   it('is what tensors and arrays hold, and goes back to where it was', async () => {
