@@ -57,7 +57,7 @@ export { clipScore } from './rewards/published/clip-score.js';
 export { hpsv2, type HpsOptions } from './rewards/published/hps.js';
 export { imageReward, type ImageRewardOptions } from './rewards/published/image-reward.js';
 export { pickScore } from './rewards/published/pick-score.js';
-export type { PublishedReward, PublishedRewardOptions } from './rewards/published/published-reward.js';
+export type { PublishedReward, PublishedRewardOptions, PublishedScore, PublishedScoreOptions } from './rewards/published/published-reward.js';
 export { quadratic, type QuadraticOptions } from './rewards/quadratic.js';
 export type { ArrayReward, ArrayScore, Judge, Reward, RewardScore, RewardValues, ScoreOptions } from './rewards/reward.js';
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';

@@ -274,6 +274,21 @@ describe('options', () => {
 });
 
 describe('features', () => {
+  it('come beside the scores where asked for, and alone no more images at a time than the slice', async () => {
+    const { tensors, prompts } = await goldensOf('pickscore');
+    const images = tensors['wide.images']!;
+    const reward = publishedReward('pickscore', undefined, { slice: 3 });
+    const alone = await floats(await publishedReward('pickscore').features(images));
+    const { values, features } = await reward.score(images, prompts, { features: true });
+    expect(Array.from(values)).toEqual(Array.from((await reward.score(images, prompts)).values));
+    for (const given of [features!, await reward.features(images)]) {
+      for (const [index, value] of (await floats(given)).entries()) expect(value).toBeCloseTo(alone[index]!, 5);
+    }
+    expect('features' in (await reward.score(images, prompts))).toBe(false);
+    // The setting gets there: what is no number of images is refused.
+    await expect(publishedReward('pickscore', undefined, { slice: -3 }).features(images)).rejects.toThrow(/slice is -3/);
+  });
+
   it('are of unit length, and their mean cosine distance is that of all pairs', async () => {
     const { tensors } = await goldensOf('clipscore');
     const features = await publishedReward('clipscore').features(tensors['square.images']!);

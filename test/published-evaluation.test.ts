@@ -3,9 +3,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { encode } from 'fast-png';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { binding } from '../lib/native/index.js';
+import { ScoreBook } from '../lib/score/score-book.js';
 import type { SampleScores, ScoreSummary } from '../lib/score/summary.js';
 import { Tensor } from '../lib/tensor.js';
 import { eam } from './helpers/command-line.js';
@@ -61,6 +62,24 @@ describe('eam evaluate', () => {
     const expected = await binding().meanPairwiseCosineDistance(Tensor.from(foxes, [3, length]));
     expect(diversity).toEqual({ meanCosineDistance: expect.closeTo(expected, 5) as number, features: 'pickscore', prompts: 1 });
     expect(expected).toBeGreaterThan(1e-3);
+  });
+
+  it('sends each image through a tower once, although prompts repeat', async () => {
+    const { images } = pictures(3);
+    const rewards = [publishedReward('hpsv2'), publishedReward('pickscore')];
+    const calls = rewards.map((reward) => [vi.spyOn(reward, 'score'), vi.spyOn(reward, 'features'), vi.spyOn(reward, 'preprocess')]);
+    const book = new ScoreBook(rewards, ['a fox', 'a fox', 'ramen']);
+    await book.add(images, ['a fox', 'a fox', 'ramen'].map((prompt) => ({ prompt })));
+    expect(calls.map((spies) => spies.map(({ mock }) => mock.calls.length))).toEqual([[1, 0, 0], [1, 0, 0]]);
+    const { diversity } = await book.summary();
+    vi.restoreAllMocks();
+    const features = (await (await rewards[0]!.features(images)).data()) as Float32Array;
+    const foxes = Tensor.from(features.slice(0, (2 * features.length) / 3), [2, features.length / 3]);
+    expect(diversity).toMatchObject({ meanCosineDistance: expect.closeTo(await binding().meanPairwiseCosineDistance(foxes), 5) as number, features: 'hpsv2', prompts: 1 });
+    // Where no prompt repeats nobody asks for features.
+    const asked = vi.spyOn(rewards[0]!, 'score');
+    await new ScoreBook(rewards, ['a', 'b', 'c']).add(images, ['a', 'b', 'c'].map((prompt) => ({ prompt })));
+    expect(asked.mock.calls.map(([, , options]) => options)).toEqual([{}]);
   });
 
   it('scores as the reference scripts do where asked: near, but not the same', async () => {

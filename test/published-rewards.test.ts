@@ -11,8 +11,9 @@ import { type LoadOptions, rewardFile, type TinyReward, tinyRewardNames, tinyRew
 const goldensOf = (name: TinyReward) => readTensors(rewardFile(`${name}/goldens.safetensors`));
 type Goldens = Awaited<ReturnType<typeof goldensOf>>;
 const shapes = ['square', 'wide'] as const;
-const score = (reward: NativeImageReward, images: Tensor, { ids, mask }: Goldens, wantGrad = true, slice = 0) =>
-  reward.score(images, ids, mask, wantGrad, slice);
+const nothing = { grad: false, features: false };
+const score = (reward: NativeImageReward, images: Tensor, { ids, mask }: Goldens, grad = true, slice = 0) =>
+  reward.score(images, ids, mask, { grad, features: false }, slice);
 
 /** The images with some numbers replaced. */
 async function changed(images: Tensor, change: (pixels: Float64Array) => void, dtype: DType = 'float32'): Promise<Tensor> {
@@ -100,11 +101,27 @@ describe.each(tinyRewardNames)('%s', (name) => {
 
   it('gives features of unit length', async () => {
     const reward = await tinyRewards[name]();
-    const features = await reward.features((await goldensOf(name))['wide.images']!);
-    const numbers = await numbersOf(features);
-    const [batch, width] = features.shape as [number, number];
+    const goldens = await goldensOf(name);
+    const [images, { ids, mask }] = [goldens['wide.images']!, goldens];
+    const alone = await reward.features(images, 0);
+    const numbers = await numbersOf(alone);
+    const [batch, width] = alone.shape as [number, number];
     expect(batch).toBe(4);
     for (let i = 0; i < 4; ++i) expect(Math.hypot(...numbers.slice(i * width, (i + 1) * width))).toBeCloseTo(1, 5);
+
+    // Beside the scores, with and without a gradient, and slice by slice.
+    for (const slice of [0, 1, 3, 9]) {
+      expectClose(await numbersOf(await reward.features(images, slice)), numbers, 1e-5, `${slice} at a time`);
+      for (const grad of [false, true]) {
+        const scored = await reward.score(images, ids, mask, { grad, features: true }, slice);
+        expect(scored.features!.shape).toEqual([4, width]);
+        expectClose(await numbersOf(scored.features!), numbers, 1e-5, `beside scores, ${slice} at a time`);
+        expectClose(Array.from(scored.values), await numbersOf(goldens['wide.scores']!), 1e-4, 'scores beside features');
+        expect(scored.grad !== undefined).toBe(grad);
+      }
+    }
+    expect((await score(reward, images, goldens)).features).toBeUndefined();
+    expect(await failure(ConfigError, reward.features(images, -2))).toContain('slice is -2');
   });
 
   it('refuses images that are none', async () => {
@@ -114,7 +131,7 @@ describe.each(tinyRewardNames)('%s', (name) => {
     expect(await failure(ShapeError, score(reward, images(4, 1, 8, 8), goldens))).toMatch(/1 channel .*grey/);
     expect(await failure(ShapeError, score(reward, images(4, 4, 8, 8), goldens))).toMatch(/4 channels .*transparency/);
     expect(await failure(ShapeError, reward.preprocess(images(3, 8, 8)))).toMatch(/\[B, 3, H, W\]/);
-    expect(await failure(ShapeError, reward.features(images(0, 3, 8, 8)))).toMatch(/at least one image/);
+    expect(await failure(ShapeError, reward.features(images(0, 3, 8, 8), 0))).toMatch(/at least one image/);
     expect(await failure(ShapeError, score(reward, Tensor.from(new Int32Array(4 * 3 * 64), [4, 3, 8, 8]), goldens))).toMatch(/floating/);
   });
 
@@ -126,7 +143,7 @@ describe.each(tinyRewardNames)('%s', (name) => {
     reward.dispose();
     expect((await running).values).toHaveLength(4);
     expect(await failure(DisposedError, score(reward, goldens['square.images']!, goldens))).toContain('disposed');
-    expect(await failure(DisposedError, reward.features(goldens['square.images']!))).toContain('disposed');
+    expect(await failure(DisposedError, reward.features(goldens['square.images']!, 0))).toContain('disposed');
   });
 });
 
@@ -140,32 +157,32 @@ describe('what a reward reads', () => {
       change(numbers);
       return Tensor.from(numbers, [4, 77]);
     };
-    expect(await failure(ConfigError, pickscore.score(images, undefined, undefined, false, 0))).toContain('ids is missing');
-    expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], goldens['ids'], false, 0))).toContain('no mask');
-    expect(await failure(ShapeError, pickscore.score(images, Tensor.from(new Int32Array(77), [1, 77]), undefined, false, 0))).toContain('a row an image');
+    expect(await failure(ConfigError, pickscore.score(images, undefined, undefined, nothing, 0))).toContain('ids is missing');
+    expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], goldens['ids'], nothing, 0))).toContain('no mask');
+    expect(await failure(ShapeError, pickscore.score(images, Tensor.from(new Int32Array(77), [1, 77]), undefined, nothing, 0))).toContain('a row an image');
     for (const wrong of [2014, -1]) {
-      const message = await failure(ShapeError, pickscore.score(images, ids((numbers) => { numbers[100] = wrong; }), undefined, false, 0));
+      const message = await failure(ShapeError, pickscore.score(images, ids((numbers) => { numbers[100] = wrong; }), undefined, nothing, 0));
       expect(message).toMatch(new RegExp(`token ${wrong}\\D.*vocabulary`));
     }
-    expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], undefined, false, -1))).toContain('slice');
+    expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], undefined, nothing, -1))).toContain('slice');
 
     const aesthetic = await tinyRewards.aesthetic();
-    expect(await failure(ConfigError, aesthetic.score(images, goldens['ids'], undefined, false, 0))).toContain('no ids');
+    expect(await failure(ConfigError, aesthetic.score(images, goldens['ids'], undefined, nothing, 0))).toContain('no ids');
   });
 
   it('must be a mask of the same shape where it has one', async () => {
     const reward = await tinyRewards.imagereward();
     const { ids, mask, 'square.images': images } = await goldensOf('imagereward');
-    expect(await failure(ConfigError, reward.score(images!, ids, undefined, false, 0))).toContain('mask is missing');
+    expect(await failure(ConfigError, reward.score(images!, ids, undefined, nothing, 0))).toContain('mask is missing');
     const short = Tensor.from(new Int32Array(4 * 34).fill(1), [4, 34]);
-    expect(await failure(ShapeError, reward.score(images!, ids, short, false, 0))).toMatch(/mask has shape \[4, 34\]/);
+    expect(await failure(ShapeError, reward.score(images!, ids, short, nothing, 0))).toMatch(/mask has shape \[4, 34\]/);
     const visible = (index: number) => index % 35 < 20;
     const half = Tensor.from(Int32Array.from({ length: 4 * 35 }, (_, index) => Number(visible(index))), [4, 35]);
     const tokens = await numbersOf(ids!);
     const padded = (padding: number) => Tensor.from(Int32Array.from(tokens, (token, index) => (visible(index) ? token : padding)), [4, 35]);
-    const [zeros, eights] = await Promise.all([0, 8].map((padding) => reward.score(images!, padded(padding), half, false, 0)));
+    const [zeros, eights] = await Promise.all([0, 8].map((padding) => reward.score(images!, padded(padding), half, nothing, 0)));
     expectClose(Array.from(zeros!.values), Array.from(eights!.values), 1e-6, 'whatever the padding');
-    const seen = await reward.score(images!, padded(8), mask, false, 0);
+    const seen = await reward.score(images!, padded(8), mask, nothing, 0);
     expect(Array.from(seen.values)).not.toEqual(Array.from(eights!.values));
   });
 });

@@ -308,16 +308,17 @@ export interface NativeAutoencoder {
 /** A published reward model. Images are [B, 3, H, W] in [0, 1], not clamped, of any size. */
 export interface NativeImageReward {
   /**
-   * One value an image and the gradient of their sum with respect to the images. `ids` (int64 [B, L]) and `mask` where
-   * the reward reads prompts. `slice`: images that are scored at a time; 0: all.
+   * One value an image; where wanted the gradient of their sum with respect to the images, and the features, from the same
+   * pass. `ids` (int64 [B, L]) and `mask` where the reward reads prompts. `slice`: images that are scored at a time; 0: all.
    */
   score(
-    images: NativeTensor, ids: NativeTensor | undefined, mask: NativeTensor | undefined, wantGrad: boolean, slice: number,
-  ): Promise<{ values: Float32Array; grad?: NativeTensor }>;
+    images: NativeTensor, ids: NativeTensor | undefined, mask: NativeTensor | undefined,
+    wanted: { grad: boolean; features: boolean }, slice: number,
+  ): Promise<{ values: Float32Array; grad?: NativeTensor; features?: NativeTensor }>;
   /** What the image tower sees: resized, cropped or padded, normalised, [B, 3, size, size]. */
   preprocess(images: NativeTensor): Promise<NativeTensor>;
   /** The image tower's feature, L2-normalised, [B, F]: what the diversity of a set of images is measured in. */
-  features(images: NativeTensor): Promise<NativeTensor>;
+  features(images: NativeTensor, slice: number): Promise<NativeTensor>;
   dispose(): void;
 }
 

@@ -23,11 +23,11 @@ export class ScoreBook {
    */
   constructor(rewards: readonly Reward[], prompts: readonly string[]) {
     if (rewards.length === 0) throw new ConfigError('expected at least one reward, such as --reward pickscore=DIRECTORY');
-    this.#reward = combine(rewards.map((reward) => [reward, 1] as const));
     const counts = new Map<string, number>();
     for (const prompt of prompts) counts.set(prompt, (counts.get(prompt) ?? 0) + 1);
     for (const [prompt, count] of counts) if (count > 1) this.#features.set(prompt, []);
     this.#featured = this.#features.size ? (rewards.find((reward) => 'features' in reward) as PublishedReward | undefined) : undefined;
+    this.#reward = combine(rewards.map((reward) => [reward === this.#featured ? this.#keepingFeatures(this.#featured) : reward, 1] as const));
   }
 
   /** Scores a batch [B, channels, H, W], one label an image. */
@@ -40,7 +40,6 @@ export class ScoreBook {
       ),
     }));
     this.#samples.push(...samples);
-    await this.#keepFeatures(images, labels);
     return samples;
   }
 
@@ -48,13 +47,20 @@ export class ScoreBook {
     return summarize(this.#samples, await this.#diversity());
   }
 
-  async #keepFeatures(images: Tensor, labels: readonly SampleLabel[]): Promise<void> {
-    if (!this.#featured || !labels.some(({ prompt }) => this.#features.has(prompt))) return;
-    using features = await this.#featured.features(images);
-    using single = await features.to({ dtype: 'float32' });
-    const data = (await single.data()) as Float32Array;
-    const length = data.length / labels.length;
-    labels.forEach(({ prompt }, index) => this.#features.get(prompt)?.push(data.slice(index * length, (index + 1) * length)));
+  /** The reward; what its tower makes of the images that are scored is kept, so that they need not go through it again. */
+  #keepingFeatures(reward: PublishedReward): Reward {
+    return {
+      name: reward.name,
+      score: async (images, prompts) => {
+        const { values, features } = await reward.score(images, prompts, { features: true });
+        using owned = features!;
+        using single = await owned.to({ dtype: 'float32' });
+        const data = (await single.data()) as Float32Array;
+        const length = data.length / prompts.length;
+        prompts.forEach((prompt, index) => this.#features.get(prompt)?.push(data.slice(index * length, (index + 1) * length)));
+        return { values };
+      },
+    };
   }
 
   async #diversity(): Promise<Diversity | undefined> {

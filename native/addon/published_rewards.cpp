@@ -14,6 +14,11 @@
 namespace eam::addon {
 namespace {
 
+nn::ImageReward::Wanted to_wanted(Napi::Value value) {
+  const Options options(value, "score: `wanted`", {"grad", "features"});
+  return {.grad = options.boolean("grad"), .features = options.boolean("features")};
+}
+
 // A NativeImageReward, which loadClipReward and loadBlipReward make.
 class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
  public:
@@ -30,7 +35,7 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
   }
 
  private:
-  // score(images, ids, mask, wantGrad, slice)
+  // score(images, ids, mask, { grad, features }, slice)
   Napi::Value score(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
       const auto tensor_or_none = [&](size_t index, const char* where) {
@@ -40,13 +45,14 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
           info.Env(),
           [reward = alive(reward_, "score: the reward"), images = to_tensor(info[0], "score: `images`"),
            ids = tensor_or_none(1, "score: `ids`"), mask = tensor_or_none(2, "score: `mask`"),
-           want_grad = to_boolean(info[3], "score: `wantGrad`"), slice = to_integer(info[4], "score: `slice`")] {
-            return named("score", [&] { return reward->score(images, ids, mask, want_grad, slice); });
+           wanted = to_wanted(info[3]), slice = to_integer(info[4], "score: `slice`")] {
+            return named("score", [&] { return reward->score(images, ids, mask, wanted, slice); });
           },
           [](Napi::Env env, nn::ImageReward::Score score) {
             Napi::Object result = Napi::Object::New(env);
             result.Set("values", from_floats(env, score.values));
             if (score.grad.defined()) result.Set("grad", wrap_tensor(env, std::move(score.grad)));
+            if (score.features.defined()) result.Set("features", wrap_tensor(env, std::move(score.features)));
             return result;
           });
     });
@@ -54,21 +60,31 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
 
   // preprocess(images)
   Napi::Value preprocess(const Napi::CallbackInfo& info) {
-    return map_images(info, "preprocess", &nn::ImageReward::preprocess);
+    return map_images(info, "preprocess", [](const nn::ImageReward& reward, const at::Tensor& images) {
+      return reward.preprocess(images);
+    });
   }
 
-  // features(images)
+  // features(images, slice)
   Napi::Value features(const Napi::CallbackInfo& info) {
-    return map_images(info, "features", &nn::ImageReward::features);
+    return guarded_promise(info.Env(), [&] {
+      return map_images(info, "features", [slice = to_integer(info[1], "features: `slice`")](
+                                              const nn::ImageReward& reward, const at::Tensor& images) {
+        return reward.features(images, slice);
+      });
+    });
   }
 
-  Napi::Value map_images(const Napi::CallbackInfo& info, const char* function,
-                         at::Tensor (nn::ImageReward::*method)(const at::Tensor&) const) {
+  // map(reward, images): a Tensor.
+  template <class Map>
+  Napi::Value map_images(const Napi::CallbackInfo& info, const char* function, Map map) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
       return instance(info.Env()).executor.submit(
           info.Env(),
           [reward = alive(reward_, std::string(function) + ": the reward"),
-           images = to_tensor(info[0], std::string(function) + ": `images`"), function, method] { return named(function, [&] { return (*reward.*method)(images); }); },
+           images = to_tensor(info[0], std::string(function) + ": `images`"), function, map] {
+            return named(function, [&] { return map(*reward, images); });
+          },
           [](Napi::Env env, at::Tensor result) { return wrap_tensor(env, std::move(result)); });
     });
   }

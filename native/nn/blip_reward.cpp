@@ -55,8 +55,8 @@ BlipReward::BlipReward(const BlipRewardConfig& config, const NamedTensors& tenso
   stack.finish();
 }
 
-at::Tensor BlipReward::values(const at::Tensor& pixels, const at::Tensor& ids, const at::Tensor& mask) const {
-  const at::Tensor states = text_->forward(ids, mask, vision_->forward(pixels));
+at::Tensor BlipReward::values(const at::Tensor& encoded, const at::Tensor& ids, const at::Tensor& mask) const {
+  const at::Tensor states = text_->forward(ids, mask, encoded);
   return (head_->forward(states.select(1, 0).to(precision_)) - mean_) / std_;
 }
 

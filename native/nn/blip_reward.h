@@ -28,8 +28,9 @@ class BlipReward final : public ImageReward {
 
  private:
   Inputs inputs() const override { return {.ids = true, .mask = true}; }
-  at::Tensor values(const at::Tensor& pixels, const at::Tensor& ids, const at::Tensor& mask) const override;
-  at::Tensor image_features(const at::Tensor& pixels) const override { return vision_->forward(pixels).select(1, 0); }
+  at::Tensor encode(const at::Tensor& pixels) const override { return vision_->forward(pixels); }
+  at::Tensor values(const at::Tensor& encoded, const at::Tensor& ids, const at::Tensor& mask) const override;
+  at::Tensor feature(const at::Tensor& encoded) const override { return encoded.select(1, 0); }
   at::ScalarType precision() const override { return precision_; }
   at::Device device() const override { return device_; }
 

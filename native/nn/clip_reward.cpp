@@ -62,8 +62,8 @@ ClipReward::ClipReward(const ClipRewardConfig& config, const NamedTensors& tenso
   }
 }
 
-at::Tensor ClipReward::values(const at::Tensor& pixels, const at::Tensor& ids, const at::Tensor&) const {
-  const at::Tensor image = unit_length(image_features(pixels).to(precision_));
+at::Tensor ClipReward::values(const at::Tensor& encoded, const at::Tensor& ids, const at::Tensor&) const {
+  const at::Tensor image = unit_length(encoded.to(precision_));
   if (head_) return head_->forward(image);
   at::Tensor text;
   {

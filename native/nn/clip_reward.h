@@ -35,8 +35,9 @@ class ClipReward final : public ImageReward {
 
  private:
   Inputs inputs() const override { return {.ids = text_ != nullptr, .mask = false}; }
-  at::Tensor values(const at::Tensor& pixels, const at::Tensor& ids, const at::Tensor& mask) const override;
-  at::Tensor image_features(const at::Tensor& pixels) const override { return vision_->forward(pixels); }
+  at::Tensor encode(const at::Tensor& pixels) const override { return vision_->forward(pixels); }
+  at::Tensor values(const at::Tensor& encoded, const at::Tensor& ids, const at::Tensor& mask) const override;
+  at::Tensor feature(const at::Tensor& encoded) const override { return encoded; }
   at::ScalarType precision() const override { return precision_; }
   at::Device device() const override { return device_; }
 

@@ -9,17 +9,38 @@
 
 namespace eam::nn {
 
+namespace {
+
+// Calls work(first, count) for `slice` images after the other, the rest at the end.
+template <class Work>
+void in_slices(int64_t batch, int64_t slice, Work work) {
+  if (slice < 0) throw Error(ErrorKind::config, "slice is " + std::to_string(slice) + ", expected 0 (all) or more");
+  const int64_t step = slice == 0 ? batch : std::min(slice, batch);
+  for (int64_t first = 0; first < batch; first += step) work(first, std::min(step, batch - first));
+}
+
+at::Tensor joined(const std::vector<at::Tensor>& parts) { return parts.size() == 1 ? parts[0] : at::cat(parts); }
+
+}  // namespace
+
 at::Tensor unit_length(const at::Tensor& x) { return x / x.norm(2, {-1}, /*keepdim=*/true); }
 
 at::Tensor ImageReward::pixels_of(const at::Tensor& images) const {
   return preprocess_.forward(images.to(precision()));
 }
 
-void ImageReward::check(const at::Tensor& images, const at::Tensor& ids, const at::Tensor& mask) const {
+at::Tensor ImageReward::unit_features(const at::Tensor& encoded) const {
+  return unit_length(feature(encoded).detach().to(precision()));
+}
+
+void ImageReward::check_images(const at::Tensor& images) const {
   preprocess_.check(images);
   if (images.device() != device()) {
     shape_error("images is on ", images.device(), ", the reward is on ", device());
   }
+}
+
+void ImageReward::check_inputs(const at::Tensor& images, const at::Tensor& ids, const at::Tensor& mask) const {
   const int64_t batch = images.size(0);
   const auto matches = [&](const char* name, const at::Tensor& given, bool read) {
     if (given.defined() != read) {
@@ -35,28 +56,29 @@ void ImageReward::check(const at::Tensor& images, const at::Tensor& ids, const a
 }
 
 ImageReward::Score ImageReward::score(const at::Tensor& images, const at::Tensor& ids, const at::Tensor& mask,
-                                      bool want_grad, int64_t slice) const {
-  check(images, ids, mask);
-  if (slice < 0) throw Error(ErrorKind::config, "slice is " + std::to_string(slice) + ", expected 0 (all) or more");
-  if (want_grad && preprocess_.config().bytes) {
+                                      Wanted wanted, int64_t slice) const {
+  check_images(images);
+  check_inputs(images, ids, mask);
+  if (wanted.grad && preprocess_.config().bytes) {
     throw Error(ErrorKind::config,
                 "no gradient goes through preprocessing that rounds to bytes; load the reward without it");
   }
-  const int64_t batch = images.size(0), step = slice == 0 ? batch : std::min(slice, batch);
-  at::AutoGradMode grad_mode(want_grad);
-  Score score;
-  std::vector<at::Tensor> values, grads;
-  for (int64_t first = 0; first < batch; first += step) {
-    const int64_t count = std::min(step, batch - first);
+  at::AutoGradMode grad_mode(wanted.grad);
+  std::vector<at::Tensor> values, grads, features;
+  in_slices(images.size(0), slice, [&](int64_t first, int64_t count) {
     const auto rows = [&](const at::Tensor& x) { return x.defined() ? x.narrow(0, first, count) : x; };
-    const at::Tensor leaf = rows(images).detach().requires_grad_(want_grad);
-    const at::Tensor scored = this->values(pixels_of(leaf), rows(ids), rows(mask));
+    const at::Tensor leaf = rows(images).detach().requires_grad_(wanted.grad);
+    const at::Tensor encoded = encode(pixels_of(leaf));
+    const at::Tensor scored = this->values(encoded, rows(ids), rows(mask));
     values.push_back(scored.detach().to(at::kFloat));
-    if (want_grad) grads.push_back(torch::autograd::grad({scored.sum()}, {leaf})[0]);
-  }
+    if (wanted.features) features.push_back(unit_features(encoded));
+    if (wanted.grad) grads.push_back(torch::autograd::grad({scored.sum()}, {leaf})[0]);
+  });
   const at::Tensor host = at::cat(values).to(at::kCPU).contiguous();
-  score.values.assign(host.const_data_ptr<float>(), host.const_data_ptr<float>() + batch);
-  if (want_grad) score.grad = grads.size() == 1 ? grads[0] : at::cat(grads);
+  Score score;
+  score.values.assign(host.const_data_ptr<float>(), host.const_data_ptr<float>() + host.numel());
+  if (wanted.grad) score.grad = joined(grads);
+  if (wanted.features) score.features = joined(features);
   return score;
 }
 
@@ -65,10 +87,14 @@ at::Tensor ImageReward::preprocess(const at::Tensor& images) const {
   return pixels_of(images);
 }
 
-at::Tensor ImageReward::features(const at::Tensor& images) const {
+at::Tensor ImageReward::features(const at::Tensor& images, int64_t slice) const {
   at::NoGradGuard no_grad;
-  preprocess_.check(images);
-  return unit_length(image_features(pixels_of(images)).to(precision()));
+  check_images(images);
+  std::vector<at::Tensor> features;
+  in_slices(images.size(0), slice, [&](int64_t first, int64_t count) {
+    features.push_back(unit_features(encode(pixels_of(images.narrow(0, first, count)))));
+  });
+  return joined(features);
 }
 
 }  // namespace eam::nn

@@ -18,21 +18,25 @@ class ImageReward {
   explicit ImageReward(ImagePreprocess preprocess) : preprocess_(std::move(preprocess)) {}
   virtual ~ImageReward() = default;
 
+  struct Wanted {
+    bool grad = false, features = false;
+  };
   struct Score {
     std::vector<float> values;  // [B]
     at::Tensor grad;            // ∂(Σ values)/∂images where wanted, of the images' dtype
+    at::Tensor features;        // as of features(), where wanted, from the same pass through the image tower
   };
   // ids, mask: token ids [B, L] and which of them count, where the reward reads them, else undefined. slice: images
   // that are scored at a time, which bounds the memory and changes nothing else; 0: all. Error(shape) for what does not
   // fit.
-  Score score(const at::Tensor& images, const at::Tensor& ids, const at::Tensor& mask, bool want_grad,
+  Score score(const at::Tensor& images, const at::Tensor& ids, const at::Tensor& mask, Wanted wanted,
               int64_t slice) const;
 
   // What the image tower sees: [B, 3, size, size].
   at::Tensor preprocess(const at::Tensor& images) const;
 
-  // The image tower's feature, of unit length, [B, F].
-  at::Tensor features(const at::Tensor& images) const;
+  // The image tower's feature, of unit length, [B, F]. slice: as of score().
+  at::Tensor features(const at::Tensor& images, int64_t slice) const;
 
  protected:
   // What a reward reads beside the images.
@@ -41,12 +45,15 @@ class ImageReward {
   };
   virtual Inputs inputs() const = 0;
 
-  // Values [b] of pixels as preprocessed, in at least single precision; recorded by autograd with respect to the
-  // pixels.
-  virtual at::Tensor values(const at::Tensor& pixels, const at::Tensor& ids, const at::Tensor& mask) const = 0;
+  // What the image tower makes of preprocessed pixels [b, 3, size, size], whatever the reward reads of it; recorded by
+  // autograd.
+  virtual at::Tensor encode(const at::Tensor& pixels) const = 0;
 
-  // The image's feature [b, F], of any length.
-  virtual at::Tensor image_features(const at::Tensor& pixels) const = 0;
+  // Values [b] of encoded images, in at least single precision; recorded by autograd.
+  virtual at::Tensor values(const at::Tensor& encoded, const at::Tensor& ids, const at::Tensor& mask) const = 0;
+
+  // The feature [b, F] in encoded images, of any length.
+  virtual at::Tensor feature(const at::Tensor& encoded) const = 0;
 
   // Of preprocessing and the head: that of the towers, single precision at least.
   virtual at::ScalarType precision() const = 0;
@@ -54,7 +61,9 @@ class ImageReward {
 
  private:
   at::Tensor pixels_of(const at::Tensor& images) const;
-  void check(const at::Tensor& images, const at::Tensor& ids, const at::Tensor& mask) const;
+  at::Tensor unit_features(const at::Tensor& encoded) const;
+  void check_images(const at::Tensor& images) const;
+  void check_inputs(const at::Tensor& images, const at::Tensor& ids, const at::Tensor& mask) const;
 
   const ImagePreprocess preprocess_;
 };

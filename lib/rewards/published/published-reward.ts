@@ -2,7 +2,7 @@ import { ConfigError, ShapeError } from '../../errors.js';
 import type { ModelDType } from '../../models/model.js';
 import type { NativeImageReward } from '../../native/binding.js';
 import type { Tensor } from '../../tensor.js';
-import { describe, type ArrayReward } from '../reward.js';
+import { describe, type ArrayReward, type ArrayScore, type ScoreOptions } from '../reward.js';
 import { PromptTokens, type Tokens } from './prompt-tokens.js';
 
 /** Of the published rewards. */
@@ -19,17 +19,30 @@ export interface PublishedRewardOptions {
   onNote?: ((message: string) => void) | undefined;
 }
 
+/** What a {@link PublishedReward} is asked for. */
+export interface PublishedScoreOptions extends ScoreOptions {
+  /** Whether `features` are wanted too; default false. */
+  features?: boolean | undefined;
+}
+
+/** What a {@link PublishedReward} gives for a batch of images. */
+export interface PublishedScore extends ArrayScore {
+  /** The image tower's L2-normalised feature, [B, F], of the pass that gave the values; the caller disposes of it. */
+  features?: Tensor | undefined;
+}
+
 /** A reward model read from the files that its authors published. It is loaded on first use, or by `load()`. */
 export interface PublishedReward extends ArrayReward, Disposable {
   /** @throws CheckpointError, ConfigError for files that are missing, damaged or of another model */
   load(): Promise<void>;
+  score(images: Tensor, prompts: readonly string[], options?: PublishedScoreOptions): Promise<PublishedScore>;
   /** Different prompts so far that are longer than the window and were cut. */
   readonly truncatedPrompts: number;
   /** What the text encoder is given, [B, L]; undefined where the reward reads no prompts. */
   tokens(prompts: readonly string[]): Promise<{ ids: Tensor; mask?: Tensor } | undefined>;
   /** What the image tower is given: resized, cropped or padded, normalised, [B, 3, size, size]. */
   preprocess(images: Tensor): Promise<Tensor>;
-  /** The image tower's L2-normalised feature, [B, F], in which a set's diversity is measured. */
+  /** The image tower's L2-normalised feature alone, [B, F], in which a set's diversity is measured; `slice` images at a time. */
   features(images: Tensor): Promise<Tensor>;
   /** Frees the weights. */
   dispose(): void;
@@ -64,13 +77,13 @@ export function publishedReward(
     async load() {
       await loaded();
     },
-    async score(images, texts, { gradient = false } = {}) {
+    async score(images, texts, { gradient = false, features = false } = {}) {
       checkImages(name, images, texts.length);
       checkPrompts(name, texts);
       const model = await loaded();
       const tokens = await model.prompts?.tensors(texts);
       try {
-        return await model.native.score(images, tokens?.ids, tokens?.mask, gradient, slice);
+        return await model.native.score(images, tokens?.ids, tokens?.mask, { grad: gradient, features }, slice);
       } finally {
         tokens?.ids.dispose();
         tokens?.mask?.dispose();
@@ -83,7 +96,7 @@ export function publishedReward(
       return (await loaded()).native.preprocess(images);
     },
     async features(images) {
-      return (await loaded()).native.features(images);
+      return (await loaded()).native.features(images, slice);
     },
     dispose,
     [Symbol.dispose]: dispose,
