@@ -7,12 +7,14 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "kernels/philox.h"
 #include "kernels/philox_words.h"
+#include "kernels/tile.h"
 #include "ops/error.h"
 #include "ops/ops.h"
 
@@ -97,6 +99,69 @@ void check_philox_versions() {
   }
 }
 
+// The bits of every version that this processor runs are those of plain loops, for what lies in and after whole
+// vectors, and for every value a half can have.
+template <class Storage>
+void check_loop_versions(const char* storage) {
+  using namespace eam::kernels;
+  using Real = tile::Real<Storage>;
+  constexpr int64_t kCount = 1 << 16;
+  const auto stored = [](uint32_t word) {
+    Storage value;
+    if constexpr (sizeof(Storage) == 2)
+      value.bits = static_cast<uint16_t>(word);
+    else
+      value = static_cast<Storage>(static_cast<int32_t>(word)) * Storage(0x1p-31);
+    return value;
+  };
+  std::vector<Storage> x[tile::kFused], v(kCount);
+  std::vector<Real> y(kCount);
+  uint32_t word = 1;
+  const auto next = [&word] { return word = word * 1664525u + 1013904223u; };
+  for (auto& values : x)
+    for (int64_t i = 0; i < kCount; ++i) values.push_back(stored(next() >> 8));
+  for (int64_t i = 0; i < kCount; ++i) {
+    v[static_cast<size_t>(i)] = stored(static_cast<uint32_t>(i));  // all halves
+    y[static_cast<size_t>(i)] = static_cast<Real>(static_cast<int32_t>(next())) * Real(0x1p-31);
+  }
+  const auto same = [](Storage a, Storage b) {
+    return std::memcmp(&a, &b, sizeof a) == 0 || (widen(a) != widen(a) && widen(b) != widen(b));
+  };
+
+  for (auto version : {tile::Instructions::baseline, tile::Instructions::avx2, tile::Instructions::avx512}) {
+    if (!tile::runs(version)) continue;
+    double wrong = 0;
+    for (int terms = 1; terms <= tile::kFused; ++terms) {
+      tile::Fused<Storage> fused{
+          terms, {x[0].data(), x[1].data(), x[2].data()}, {Real(0.75), Real(-1.5), Real(0.3)}, y.data(), Real(0.6)};
+      const auto combined = [&](int64_t i) {
+        Real sum = 0;
+        for (int k = 0; k < terms; ++k) sum += fused.c[k] * static_cast<Real>(widen(fused.x[k][i]));
+        return sum + fused.c_y * fused.y[i];
+      };
+      const Real scale = Real(1) / 3;
+      for (int64_t n : {int64_t{1}, int64_t{15}, int64_t{37}, kCount - 3, kCount}) {
+        std::vector<Storage> out(static_cast<size_t>(n)), grad(static_cast<size_t>(n));
+        Real sums[tile::kLanes] = {}, expected_sums[tile::kLanes] = {};
+        tile::store(fused, out.data(), n, version);
+        tile::store_difference(fused, v.data(), scale, grad.data(), sums, n, version);
+        for (int64_t i = 0; i < n; ++i) {
+          const Real target = combined(i), difference = static_cast<Real>(widen(v[static_cast<size_t>(i)])) - target;
+          Storage expected, expected_grad;
+          narrow(target, &expected);
+          narrow(scale * difference, &expected_grad);
+          wrong += !same(out[static_cast<size_t>(i)], expected) + !same(grad[static_cast<size_t>(i)], expected_grad);
+          expected_sums[i % tile::kLanes] += difference * difference;
+        }
+        for (int lane = 0; lane < tile::kLanes; ++lane)
+          wrong += sums[lane] != expected_sums[lane] && sums[lane] == sums[lane];
+      }
+    }
+    const char* const names[] = {"baseline", "AVX2", "AVX-512"};
+    report(std::string("loops of ") + storage + ", " + names[static_cast<int>(version)], wrong, 0);
+  }
+}
+
 void check_philox() {
   // Known answers of the Random123 distribution.
   struct {
@@ -138,6 +203,10 @@ void check_philox() {
   report("float64 -log u, relative", double_log_error, 4e-16);
   report("float64 cos and sin of 2 pi u, absolute", double_turn_error, 2.5e-16);
   check_philox_versions();
+  check_loop_versions<float>("float32");
+  check_loop_versions<double>("float64");
+  check_loop_versions<eam::kernels::BFloat16>("bfloat16");
+  check_loop_versions<eam::kernels::Float16>("float16");
 
   at::Tensor z = normal({1 << 20}, 3);
   report("normals: mean", std::abs(z.mean().item<double>()), 5e-3);

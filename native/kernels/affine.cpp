@@ -67,40 +67,22 @@ void prefetch(const Storage* data, int64_t n) {
   const char* bytes = reinterpret_cast<const char*>(data);
   for (int64_t i = 0; i < n * static_cast<int64_t>(sizeof(Storage)); i += 64) __builtin_prefetch(bytes + i, 0, 3);
 }
-template <class Storage>
-constexpr bool kHalf = sizeof(Storage) == 2;
-// Halves need buffers beside the tile: of a page each, they would all want the same places in the cache.
-template <class Storage>
-constexpr int64_t kTile = kHalf<Storage> ? tile::kElements / 2 : tile::kElements;
-template <class Storage>
-using RealOf = std::conditional_t<kHalf<Storage>, float, Storage>;
-
-// Halves are widened first; the others are read as they are.
-template <class Storage>
-const RealOf<Storage>* loaded(const Storage* data, int64_t n, float* buffer) {
-  if constexpr (kHalf<Storage>) {
-    tile::widen_all(data, buffer, n);
-    return buffer;
-  } else {
-    return data;
-  }
-}
 
 // A combination, tile by tile.
 template <class Storage>
 class Tiles {
  public:
-  using Real = RealOf<Storage>;
+  using Real = tile::Real<Storage>;
 
   Tiles(const Combination& c, int64_t sample) : c_(c), sample_(sample) {
     fused_.terms = c.terms;
     for (int k = 0; k < c.terms; ++k) fused_.c[k] = static_cast<Real>(c.coefficients[k * c.samples + sample]);
     fused_.c_y = c.noise_coefficients ? static_cast<Real>(c.noise_coefficients[sample]) : Real(0);
-    if (!c.noise_coefficients) std::fill(normals_, normals_ + kTile<Storage>, Real(0));
+    if (!c.noise_coefficients) std::fill(normals_, normals_ + tile::kElements, Real(0));
   }
 
   // extra: what the caller reads besides.
-  const tile::Fused<Real>& at(int64_t i, int64_t n, const Storage* extra) {
+  const tile::Fused<Storage>& at(int64_t i, int64_t n, const Storage* extra) {
     const int64_t offset = sample_ * c_.elements + i;
     fused_.y = normals_;
     if (c_.noise_coefficients) {
@@ -111,19 +93,15 @@ class Tiles {
       tile::fill_normals(c_.seed, c_.streams[c_.stream_per_sample ? sample_ : 0], first >> 2, (skip + n + 3) / 4, normals_);
       fused_.y += skip;
     }
-    for (int k = 0; k < c_.terms; ++k)
-      fused_.x[k] = loaded(static_cast<const Storage*>(c_.data[k]) + offset, n, wide_[k]);
+    for (int k = 0; k < c_.terms; ++k) fused_.x[k] = static_cast<const Storage*>(c_.data[k]) + offset;
     return fused_;
   }
 
  private:
-  static constexpr int64_t kWide = kHalf<Storage> ? kTile<Storage> : 1;
-
   const Combination& c_;
   const int64_t sample_;
-  tile::Fused<Real> fused_;
-  alignas(64) Real normals_[kTile<Storage> + 4];
-  alignas(64) float wide_[tile::kFused][kWide];
+  tile::Fused<Storage> fused_;
+  alignas(64) Real normals_[tile::kElements + 4];
 };
 
 // Whether a call that touches so many tensors writes past the cache: what it writes would not stay there.
@@ -135,21 +113,12 @@ bool outgrows_cache(const Combination& c, int tensors) {
 // Calls compute(j, m, to) for pieces of `n` results, m from the j-th, and sees to it that they reach `target`.
 template <class Storage, class Compute>
 void write(bool past_cache, Storage* target, int64_t n, const Compute& compute) {
-  const auto narrowed = [&](int64_t j, int64_t m, Storage* to) {
-    if constexpr (kHalf<Storage>) {
-      alignas(64) float wide[kTile<Storage>];
-      compute(j, m, wide);
-      tile::narrow_all(wide, to, m);
-    } else {
-      compute(j, m, to);
-    }
-  };
-  if (!past_cache) return narrowed(0, n, target);
+  if (!past_cache) return compute(0, n, target);
   constexpr int64_t kPiece = 128;  // so short that reading and writing overlap
   alignas(64) Storage piece[kPiece];
   for (int64_t j = 0; j < n; j += kPiece) {
     const int64_t m = std::min(kPiece, n - j);
-    narrowed(j, m, piece);
+    compute(j, m, piece);
     stream(piece, target + j, m * static_cast<int64_t>(sizeof(Storage)));
   }
 }
@@ -158,31 +127,29 @@ template <class Storage>
 void affine_tiles(const Combination& c, Storage* out, int64_t sample, int64_t begin, int64_t end) {
   Tiles<Storage> tiles(c, sample);
   const bool past_cache = outgrows_cache<Storage>(c, c.terms + 1);
-  for (int64_t i = begin; i < end; i += kTile<Storage>) {
-    const int64_t n = std::min(kTile<Storage>, end - i);
+  for (int64_t i = begin; i < end; i += tile::kElements) {
+    const int64_t n = std::min(tile::kElements, end - i);
     const auto& fused = tiles.at(i, n, nullptr);
     write(past_cache, out + sample * c.elements + i, n,
-          [&](int64_t j, int64_t m, auto* to) { tile::store(tile::from(fused, j), to, m); });
+          [&](int64_t j, int64_t m, Storage* to) { tile::store(tile::from(fused, j), to, m); });
   }
   if (past_cache) finish_streams();
 }
 
 template <class Storage>
 double regression_tiles(const Regression& r, int64_t sample, int64_t begin, int64_t end) {
-  using Real = RealOf<Storage>;
+  using Real = tile::Real<Storage>;
   Tiles<Storage> tiles(r.target, sample);
   const auto scale = static_cast<Real>(r.grad_scale[sample]);
   const bool past_cache = outgrows_cache<Storage>(r.target, r.target.terms + 2);
-  alignas(64) float wide_velocity[kHalf<Storage> ? kTile<Storage> : 1];
   double sum = 0;
-  for (int64_t i = begin; i < end; i += kTile<Storage>) {
-    const int64_t n = std::min(kTile<Storage>, end - i), offset = sample * r.target.elements + i;
+  for (int64_t i = begin; i < end; i += tile::kElements) {
+    const int64_t n = std::min(tile::kElements, end - i), offset = sample * r.target.elements + i;
     const Storage* velocity = static_cast<const Storage*>(r.velocity) + offset;
     const auto& fused = tiles.at(i, n, velocity);
-    const Real* v = loaded(velocity, n, wide_velocity);
     alignas(64) Real sums[tile::kLanes] = {};
-    write(past_cache, static_cast<Storage*>(r.grad) + offset, n, [&](int64_t j, int64_t m, Real* to) {
-      tile::store_difference(tile::from(fused, j), v + j, scale, to, sums, m);
+    write(past_cache, static_cast<Storage*>(r.grad) + offset, n, [&](int64_t j, int64_t m, Storage* to) {
+      tile::store_difference(tile::from(fused, j), velocity + j, scale, to, sums, m);
     });
     for (Real lane : sums) sum += lane;
   }

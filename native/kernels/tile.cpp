@@ -7,6 +7,9 @@
 
 #ifdef EAM_X86_VECTORS
 #include <immintrin.h>
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 on its own headers (bug 105593)
+#endif
 #endif
 
 namespace eam::kernels::tile {
@@ -88,92 +91,39 @@ void fill(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, 
   run_box_muller(words, blocks, out);
 }
 
-template <int kTerms, class Real>
-EAM_HD Real combined(const Fused<Real>& f, int64_t i) {
-  Real sum = 0;
-  for (int k = 0; k < kTerms; ++k) sum += f.c[k] * f.x[k][i];
+template <int kTerms, class Storage>
+EAM_HD Real<Storage> combined_element(const Fused<Storage>& f, int64_t i) {
+  Real<Storage> sum = 0;
+  for (int k = 0; k < kTerms; ++k) sum += f.c[k] * static_cast<Real<Storage>>(widen(f.x[k][i]));
   return sum + f.c_y * f.y[i];
 }
 
-template <int kTerms, class Real>
-EAM_HD void store_loop(const Fused<Real>& fused, Real* out, int64_t n) {
-  const Fused<Real> f = fused;  // a copy that the stores below cannot alias
-  EAM_INDEPENDENT
-  for (int64_t i = 0; i < n; ++i) out[i] = combined<kTerms>(f, i);
-}
+static_assert(kFused == 3);  // the loops name the numbers of terms
 
-// In vectors of 32 bytes: left to itself, GCC shuffles the partial sums through memory, and wider ones it takes apart for
-// AVX2 at three times the cost.
-template <int kTerms, class Real>
-EAM_HD void difference_loop(const Fused<Real>& fused, const Real* v, Real scale, Real* grad, Real* sums, int64_t n) {
-  constexpr int kWidth = 32 / sizeof(Real), kVectors = kLanes / kWidth;
-  typedef Real Vector __attribute__((vector_size(32), aligned(alignof(Real)), may_alias));
-  const Fused<Real> f = fused;
-  Vector sum[kVectors];
-  for (int part = 0; part < kVectors; ++part) sum[part] = *reinterpret_cast<const Vector*>(sums + part * kWidth);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    EAM_UNROLL
-    for (int part = 0; part < kVectors; ++part) {
-      const int64_t j = i + part * kWidth;
-      Vector target = {};
-      for (int k = 0; k < kTerms; ++k) target += f.c[k] * *reinterpret_cast<const Vector*>(f.x[k] + j);
-      target += f.c_y * *reinterpret_cast<const Vector*>(f.y + j);
-      const Vector d = *reinterpret_cast<const Vector*>(v + j) - target;
-      *reinterpret_cast<Vector*>(grad + j) = scale * d;
-      sum[part] += d * d;
-    }
-  }
-  for (int part = 0; part < kVectors; ++part) *reinterpret_cast<Vector*>(sums + part * kWidth) = sum[part];
-  for (int lane = 0; i < n; ++i, ++lane) {
-    const Real d = v[i] - combined<kTerms>(f, i);
-    grad[i] = scale * d;
-    sums[lane] += d * d;
-  }
-}
-
-// Calls `body` with the number of terms as a constant.
-template <class Body>
-EAM_HD void with_terms(int terms, const Body& body) {
-  static_assert(kFused == 3);
-  if (terms == 1) return body(std::integral_constant<int, 1>());
-  if (terms == 2) return body(std::integral_constant<int, 2>());
-  body(std::integral_constant<int, 3>());
-}
-
-#define EAM_FUSED(Real)                                                                                          \
-  EAM_MULTIVERSION void run_store(const Fused<Real>& f, Real* out, int64_t n) {                                  \
-    with_terms(f.terms, [&](auto terms) __attribute__((always_inline)) { store_loop<terms()>(f, out, n); });     \
-  }                                                                                                              \
-  EAM_MULTIVERSION void run_difference(const Fused<Real>& f, const Real* v, Real scale, Real* grad, Real* sums,  \
-                                       int64_t n) {                                                              \
-    with_terms(f.terms, [&](auto terms) __attribute__((always_inline)) {                                         \
-      difference_loop<terms()>(f, v, scale, grad, sums, n);                                                      \
-    });                                                                                                          \
-  }
-
-EAM_FUSED(float)
-EAM_FUSED(double)
-#undef EAM_FUSED
+namespace baseline {
+#define EAM_VECTOR_BYTES 16
+#include "kernels/fused_loops.inc"
+#undef EAM_VECTOR_BYTES
+}  // namespace baseline
 
 #ifdef EAM_X86_VECTORS
-__attribute__((target("avx,f16c"))) int64_t widen_f16c(const Float16* x, float* out, int64_t n) {
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + i))));
-  return i;
-}
-__attribute__((target("avx,f16c"))) int64_t narrow_f16c(const float* x, Float16* out, int64_t n) {
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i),
-                     _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-  return i;
-}
-bool has_f16c() {
-  static const bool has = __builtin_cpu_supports("avx2");  // every such processor has F16C, which GCC cannot ask for
-  return has;
-}
+#pragma GCC push_options
+#pragma GCC target("avx2,f16c")
+namespace avx2 {
+#define EAM_VECTOR_BYTES 32
+#include "kernels/fused_loops.inc"
+#undef EAM_VECTOR_BYTES
+}  // namespace avx2
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl")
+namespace avx512 {
+#define EAM_VECTOR_BYTES 64
+#include "kernels/fused_loops.inc"
+#undef EAM_VECTOR_BYTES
+}  // namespace avx512
+#pragma GCC pop_options
 #endif
 
 template <class Storage>
@@ -191,43 +141,52 @@ void fill_normals(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t 
   fill(seed, stream, first_block, blocks, out);
 }
 
-void store(const Fused<float>& fused, float* out, int64_t n) {
-  run_store(fused, out, n);
-}
-void store(const Fused<double>& fused, double* out, int64_t n) {
-  run_store(fused, out, n);
-}
-
-void store_difference(const Fused<float>& fused, const float* v, float scale, float* grad, float* sums, int64_t n) {
-  run_difference(fused, v, scale, grad, sums, n);
-}
-void store_difference(const Fused<double>& fused, const double* v, double scale, double* grad, double* sums, int64_t n) {
-  run_difference(fused, v, scale, grad, sums, n);
-}
-
-EAM_MULTIVERSION void widen_all(const BFloat16* __restrict x, float* __restrict out, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) out[i] = widen(x[i]);
-}
-
-EAM_MULTIVERSION void narrow_all(const float* __restrict x, BFloat16* __restrict out, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) narrow(x[i], out + i);
-}
-
-void widen_all(const Float16* x, float* out, int64_t n) {
-  int64_t i = 0;
+bool runs([[maybe_unused]] Instructions instructions) {
 #ifdef EAM_X86_VECTORS
-  if (has_f16c()) i = widen_f16c(x, out, n);
+  if (instructions == Instructions::avx512)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl");
+  // Every processor with AVX2 has F16C, which GCC cannot ask for.
+  if (instructions == Instructions::avx2) return __builtin_cpu_supports("avx2");
 #endif
-  for (; i < n; ++i) out[i] = widen(x[i]);
+  return instructions == Instructions::baseline;
 }
 
-void narrow_all(const float* x, Float16* out, int64_t n) {
-  int64_t i = 0;
-#ifdef EAM_X86_VECTORS
-  if (has_f16c()) i = narrow_f16c(x, out, n);
-#endif
-  for (; i < n; ++i) narrow(x[i], out + i);
+Instructions fastest() {
+  static const Instructions found = runs(Instructions::avx512) ? Instructions::avx512
+                                    : runs(Instructions::avx2) ? Instructions::avx2
+                                                               : Instructions::baseline;
+  return found;
 }
+
+template <class Storage>
+void store(const Fused<Storage>& fused, Storage* out, int64_t n, [[maybe_unused]] Instructions instructions) {
+#ifdef EAM_X86_VECTORS
+  if (instructions == Instructions::avx512) return avx512::store(fused, out, n);
+  if (instructions == Instructions::avx2) return avx2::store(fused, out, n);
+#endif
+  baseline::store(fused, out, n);
+}
+
+template <class Storage>
+void store_difference(const Fused<Storage>& fused, const Storage* v, Real<Storage> scale, Storage* grad,
+                      Real<Storage>* sums, int64_t n, [[maybe_unused]] Instructions instructions) {
+#ifdef EAM_X86_VECTORS
+  if (instructions == Instructions::avx512) return avx512::store_difference(fused, v, scale, grad, sums, n);
+  if (instructions == Instructions::avx2) return avx2::store_difference(fused, v, scale, grad, sums, n);
+#endif
+  baseline::store_difference(fused, v, scale, grad, sums, n);
+}
+
+#define EAM_FUSED(Storage)                                                                                       \
+  template void store(const Fused<Storage>&, Storage*, int64_t, Instructions);                                   \
+  template void store_difference(const Fused<Storage>&, const Storage*, Real<Storage>, Storage*, Real<Storage>*, \
+                                 int64_t, Instructions);
+EAM_FUSED(float)
+EAM_FUSED(double)
+EAM_FUSED(BFloat16)
+EAM_FUSED(Float16)
+#undef EAM_FUSED
 
 void add_scaled(float* y, const void* x, DType dtype, int64_t offset, float c, int64_t n) {
   with_storage(dtype, [&](auto* type) { run_add_scaled(y, at(x, offset, type), c, n); });

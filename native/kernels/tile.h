@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/storage.h"
 
@@ -27,39 +28,43 @@ void subtract_from(double* y, const void* x, DType dtype, int64_t offset, int64_
 double sum_squares(const float* y, int64_t n);
 double sum_squares(const double* y, int64_t n);
 
+// What arithmetic on tensors stored so is done in.
+template <class Storage>
+using Real = std::conditional_t<std::is_same_v<Storage, double>, double, float>;
+
 // Σ_k c_k x_k + c_y y: a combination that one loop computes.
 constexpr int kFused = 3;
-template <class Real>
+template <class Storage>
 struct Fused {
   int terms;  // 1 … kFused
-  const Real* x[kFused];
-  Real c[kFused];
-  const Real* y;
-  Real c_y;
+  const Storage* x[kFused];
+  Real<Storage> c[kFused];
+  const Real<Storage>* y;
+  Real<Storage> c_y;
 };
 
 // The combination from its i-th element on.
-template <class Real>
-Fused<Real> from(Fused<Real> fused, int64_t i) {
+template <class Storage>
+Fused<Storage> from(Fused<Storage> fused, int64_t i) {
   for (int k = 0; k < fused.terms; ++k) fused.x[k] += i;
   fused.y += i;
   return fused;
 }
 
-// out = the combination
-void store(const Fused<float>& fused, float* out, int64_t n);
-void store(const Fused<double>& fused, double* out, int64_t n);
+// The instruction sets that the loops over combinations are compiled for; all give the same bits.
+enum class Instructions { baseline, avx2, avx512 };
+bool runs(Instructions instructions);  // whether this processor has them
+Instructions fastest();
+
+// out = the combination; for every storage type.
+template <class Storage>
+void store(const Fused<Storage>& fused, Storage* out, int64_t n, Instructions instructions = fastest());
 
 // grad = scale (v − the combination), sums[i mod kLanes] += (v − the combination)²; n is a multiple of kLanes but in a
-// sample's last call.
-void store_difference(const Fused<float>& fused, const float* v, float scale, float* grad, float* sums, int64_t n);
-void store_difference(const Fused<double>& fused, const double* v, double scale, double* grad, double* sums, int64_t n);
-
-// Halves to floats and back.
-void widen_all(const BFloat16* x, float* out, int64_t n);
-void widen_all(const Float16* x, float* out, int64_t n);
-void narrow_all(const float* x, BFloat16* out, int64_t n);
-void narrow_all(const float* x, Float16* out, int64_t n);
+// sample's last call. For every storage type.
+template <class Storage>
+void store_difference(const Fused<Storage>& fused, const Storage* v, Real<Storage> scale, Storage* grad,
+                      Real<Storage>* sums, int64_t n, Instructions instructions = fastest());
 
 // out = c y
 void store_scaled(const float* y, float c, void* out, DType dtype, int64_t offset, int64_t n);
