@@ -1,5 +1,5 @@
 // Every benchmark in one run:
-//   npm run bench [-- --quick] [--only kernels,calls,iteration,compile] [--output FILE.csv]
+//   npm run bench [-- --quick] [--only kernels,calls,iteration,trainer,compile] [--output FILE.csv]
 //
 // Writes results/<date>-<machine>.csv beside this file and prints the same as Markdown. --quick takes seconds, shows that
 // everything runs and says nothing about speed. docs/performance.md explains the columns and the bars.
@@ -16,7 +16,7 @@ const here = import.meta.dirname;
 const { values: flags } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, output: { type: 'string' } },
 });
-const wanted = (flags.only ?? (flags.quick ? 'kernels,calls,iteration' : 'kernels,calls,iteration,compile')).split(',');
+const wanted = (flags.only ?? (flags.quick ? 'kernels,calls,iteration,trainer' : 'kernels,calls,iteration,trainer,compile')).split(',');
 const say = (line) => console.error(`bench: ${line}`);
 const { inspect } = await import('../dist/native/loader.js').catch(() => {
   say('dist/ is missing; run `npm run setup` first');
@@ -113,6 +113,31 @@ function iterationRows(program, python, { model, batch, count, rounds }, threads
   return rows;
 }
 
+/** Steps of the whole trainer, from Node, on the digits: what of their time passes outside of native stages. */
+async function trainerRows(threads) {
+  const { eam, loadModel, strokeWeight, Trainer } = await import('eam-torch');
+  const { binding } = await import('../dist/native/index.js');
+  const [batch, steps] = flags.quick ? [2, 2] : [32, 12];
+  const model = await loadModel('digits', { adapter: { rank: 8, alpha: 16 } });
+  const trainer = new Trainer({
+    model, reward: strokeWeight(), prompts: [...'0123456789'], algorithm: eam(), optimizer: { learningRate: 1e-4, emaDecay: 0.99 }, batch,
+  });
+  await binding().setThreads(threads);
+  await binding().timeStages('cpu');
+  const measured = [];
+  for await (const { seconds } of trainer.run({ steps: steps + 1 })) measured.push({ seconds, ...await binding().stageSeconds() });
+  model.dispose();
+  const counted = measured.slice(1); // the first one makes the optimizer's state
+  const of = (name, variant, unit, values) =>
+    rowOf({ section: 'trainer', name, variant, dtype: 'float32', elements: batch * 64, threads, unit }, values);
+  const native = ({ seconds: _, ...stages }) => Object.values(stages).reduce((sum, part) => sum + part, 0);
+  return [
+    of('digits step', 'ours', 's', counted.map(({ seconds }) => seconds)),
+    of('digits share of the time', 'optimizer', 'share', counted.map(({ seconds, update }) => update / seconds)),
+    of('digits share of the time', 'TypeScript and reward', 'share', counted.map((times) => 1 - native(times) / times.seconds)),
+  ];
+}
+
 /** The matching step in PyTorch, eager and compiled; ours is in the kernels section. */
 function compileRows(python, threads) {
   const elements = flags.quick ? 80000 : 8 * 262144;
@@ -142,6 +167,12 @@ if (wanted.includes('compile') && python) {
   for (const threads of threadCounts) {
     say(`the matching step in PyTorch ${python.version}, ${threads} threads`);
     rows.push(...compileRows(python, threads));
+  }
+}
+if (wanted.includes('trainer')) {
+  for (const threads of threadCounts) {
+    say(`the trainer, ${threads} threads`);
+    rows.push(...await trainerRows(threads));
   }
 }
 if (wanted.includes('iteration')) {

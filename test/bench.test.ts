@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it('npm run bench -- --quick writes a CSV in which everything is compared', { timeout: 300_000 }, () => {
   const output = join(folder, 'results.csv');
-  const run = spawnSync(process.execPath, [join(root, 'benchmarks', 'run.mjs'), '--quick', '--only', 'kernels,iteration', '--output', output], {
+  const run = spawnSync(process.execPath, [join(root, 'benchmarks', 'run.mjs'), '--quick', '--only', 'kernels,iteration,trainer', '--output', output], {
     encoding: 'utf8', cwd: root,
   });
   expect(run.status, run.stderr).toBe(0);
@@ -39,7 +39,7 @@ it('npm run bench -- --quick writes a CSV in which everything is compared', { ti
     expect(high).toBeLessThan(Infinity);
   }
   const share = (part: string): number => Number(rows.find((row) => row['variant'] === part && row['unit'] === 'share')!['p50']);
-  for (const part of ['forward', 'backward', 'kernels', 'optimizer']) {
+  for (const part of ['forward', 'backward', 'kernels', 'optimizer', 'TypeScript and reward']) {
     expect(share(part)).toBeGreaterThan(0);
     expect(share(part)).toBeLessThan(1);
   }

@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -25,7 +26,11 @@ using bench::Row;
 using bench::Variant;
 
 constexpr int64_t kSamples = 8;
-constexpr double kMostBytes = 4e9;  // of the tensors of one comparison
+
+// A comparison holds at most half of the machine's memory: LibTorch's temporaries are in it.
+double most_bytes() {
+  return 0.5 * static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
 
 struct Settings {
   std::vector<int64_t> sizes, operation_sizes;  // elements of one sample
@@ -34,7 +39,7 @@ struct Settings {
   Budget budget;
 };
 
-const Settings kFull{{250, 2048, 16384, 262144, 2097152, 12500000}, {250, 262144}, {1, 2}, 20000000, {0.6, 5, 2000}};
+const Settings kFull{{250, 2048, 16384, 262144, 2097152, 12500000}, {250, 262144, 2097152}, {1, 2}, 20000000, {0.6, 5, 2000}};
 const Settings kQuick{{250, 16384}, {250}, {1, 2}, 100000, {0.02, 3, 20}};
 
 const char* name_of(at::ScalarType dtype) {
@@ -257,7 +262,7 @@ void run(const Settings& settings) {
     for (at::ScalarType dtype : kTypes) {
       for (int64_t elements : settings.sizes) {
         const double bytes = 14.0 * static_cast<double>(kSamples * elements * c10::elementSize(dtype));
-        if (bytes < kMostBytes * (dtype == at::kFloat ? 2 : 1)) bench_step(dtype, elements, settings.budget);
+        if (bytes < most_bytes()) bench_step(dtype, elements, settings.budget);
       }
       for (int64_t elements : settings.operation_sizes) bench_operations(dtype, elements, settings.budget);
     }
