@@ -25,7 +25,7 @@ const plain = (rows: readonly Int32Array[]): number[][] => rows.map((row) => Arr
 describe("CLIP's tokens", () => {
   it.each([['pickscore', undefined], ['clipscore', undefined], ['hpsv2', 0]])('are those of %s', async (name, padding) => {
     const { prompts, rows } = await goldens(name, 'ids');
-    const { ids, truncated } = (await loadClipTokenizer(join(fixtures, name), padding)).encode(prompts);
+    const { ids, truncated } = (await loadClipTokenizer(join(fixtures, name), { padding })).encode(prompts);
     expect(plain(ids)).toEqual(rows);
     expect(truncated).toBe(1);
   });

@@ -23,15 +23,22 @@ export async function clipLength(directory: string): Promise<number> {
   return lengthOf(await readTokenizerConfig(directory));
 }
 
-const lengthOf = ({ model_max_length: length }: TokenizerConfig): number => Math.min(length ?? defaultLength, defaultLength);
+const lengthOf = ({ model_max_length: length }: TokenizerConfig, longest = defaultLength): number => Math.min(length ?? longest, longest);
+
+/** Of {@link loadClipTokenizer}. */
+export interface ClipTokenizerOptions {
+  /** The id to pad with; default: that of the padding token that the directory names. */
+  padding?: number | undefined;
+  /** Tokens that the text tower has positions for, the longest row; default 77. */
+  positions?: number | undefined;
+}
 
 /**
  * CLIP's byte-pair encoding (arXiv 2103.00020) from a directory with tokenizer.json, or vocab.json and merges.txt: rows
  * of begin mark, text, end mark and padding.
- * @param padding the id to pad with; default: that of the padding token that the directory names
  * @throws CheckpointError for a directory without them, or with damaged ones
  */
-export async function loadClipTokenizer(directory: string, padding?: number): Promise<TextTokenizer> {
+export async function loadClipTokenizer(directory: string, { padding, positions }: ClipTokenizerOptions = {}): Promise<TextTokenizer> {
   const config = await readTokenizerConfig(directory);
   const begin = config.bos_token ?? '<|startoftext|>';
   const end = config.eos_token ?? '<|endoftext|>';
@@ -53,7 +60,7 @@ export async function loadClipTokenizer(directory: string, padding?: number): Pr
     encode: (text, options) => tokenizer.encode(text.replaceAll('Σ', 'σ'), options),
     token_to_id: (token) => tokenizer.token_to_id(token),
   };
-  return new PaddingTokenizer(sigma, lengthOf(config), marks);
+  return new PaddingTokenizer(sigma, lengthOf(config, positions), marks);
 }
 
 async function readTokenizer(directory: string, unknown: string): Promise<z.output<typeof tokenizerSchema>> {

@@ -19,7 +19,7 @@ export function clipReward(
     name,
     async ({ dtype, device, bytes }) => {
       const { vision, text, preprocess, tensors } = await readClipDirectory(directory, expected);
-      const tokenizer = await loadClipTokenizer(directory);
+      const tokenizer = await loadClipTokenizer(directory, { positions: text.positions });
       const native = await consume(directory, tensors, async () => {
         checkEnd(text.eosToken, tokenizer);
         return binding().loadClipReward({

@@ -37,7 +37,7 @@ export function hpsv2(directory: string, options: HpsOptions = {}): PublishedRew
       const files = new PublishedDirectory(directory, 'HPSv2.1, a CLIP in the layout of open_clip');
       const { path, tensors } = await files.tensors(['HPS_v2.1_compressed.safetensors', 'HPS_v2.1_compressed.pt'], 'state_dict.');
       const { vision, text } = sizes(tensors, path, await readHeads(files));
-      const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, openClipPadding);
+      const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, { padding: openClipPadding, positions: text.positions });
       const preprocess = { fit: 'pad', size: vision.imageSize, ...clipNormalisation, bytes } as const;
       const native = await consume(path, tensors, () =>
         binding().loadClipReward({
