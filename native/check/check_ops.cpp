@@ -131,7 +131,7 @@ void check_loop_versions(const char* storage) {
   for (auto version : {tile::Instructions::baseline, tile::Instructions::avx2, tile::Instructions::avx512}) {
     if (!tile::runs(version)) continue;
     double wrong = 0;
-    for (int terms = 1; terms <= tile::kFused; ++terms) {
+    for (int terms = 0; terms <= tile::kFused; ++terms) {
       tile::Fused<Storage> fused{
           terms, {x[0].data(), x[1].data(), x[2].data()}, {Real(0.75), Real(-1.5), Real(0.3)}, y.data(), Real(0.6)};
       const auto combined = [&](int64_t i) {

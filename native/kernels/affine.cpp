@@ -57,7 +57,7 @@ double regression_range(const Regression& r, int64_t sample, int64_t begin, int6
 
 // Whether that is the case.
 bool fits_one_loop(const Combination& c, DType other) {
-  if (c.terms < 1 || c.terms > tile::kFused) return false;
+  if (c.terms > tile::kFused) return false;
   return std::all_of(c.dtype, c.dtype + c.terms, [other](DType dtype) { return dtype == other; });
 }
 

@@ -36,7 +36,7 @@ using Real = std::conditional_t<std::is_same_v<Storage, double>, double, float>;
 constexpr int kFused = 3;
 template <class Storage>
 struct Fused {
-  int terms;  // 1 … kFused
+  int terms;  // at most kFused
   const Storage* x[kFused];
   Real<Storage> c[kFused];
   const Real<Storage>* y;
