@@ -12,39 +12,18 @@
 #include <string>
 #include <vector>
 
+#include "check/check.h"
 #include "kernels/philox.h"
 #include "kernels/philox_words.h"
 #include "kernels/tile.h"
-#include "ops/error.h"
 #include "ops/ops.h"
-
-#ifdef EAM_WITH_CUDA
-#include <c10/cuda/CUDAFunctions.h>
-#include <cuda_runtime_api.h>
-#include <dlfcn.h>
-#endif
 
 namespace {
 
+using namespace eam::check;
 using namespace eam::ops;
 
 using Shape = std::vector<int64_t>;
-
-int failures = 0;
-
-// One row of the table. error and bound are relative to the largest value compared.
-void report(const std::string& what, double error, double bound) {
-  bool passed = error <= bound;  // false for NaN
-  failures += !passed;
-  std::printf("%-66s %10.2e  %9.1e  %s\n", what.c_str(), error, bound, passed ? "ok" : "MISMATCH");
-}
-
-double error_of(const at::Tensor& found, const at::Tensor& expected) {
-  at::Tensor a = found.cpu().to(at::kDouble), b = expected.cpu().to(at::kDouble);
-  double scale = b.abs().max().item<double>();
-  double error = (a - b).abs().max().item<double>();
-  return scale > 0 ? error / scale : error;
-}
 
 struct Precision {
   at::ScalarType dtype;
@@ -409,67 +388,11 @@ void check_cuda_optimizer() {
   for (size_t i = 0; i < cpu.size(); ++i) error = std::max(error, error_of(cuda[i], cpu[i]));
   report("adamw, ema, global_norm", error, 2e-6);
 }
-
-double milliseconds(const std::function<void()>& work) {
-  cudaEvent_t begin, end;
-  cudaEventCreate(&begin);
-  cudaEventCreate(&end);
-  std::vector<float> times;
-  for (int repeat = 0; repeat < 12; ++repeat) {
-    cudaEventRecord(begin);  // LibTorch's default stream is the device's
-    work();
-    cudaEventRecord(end);
-    cudaEventSynchronize(end);
-    float time = 0;
-    cudaEventElapsedTime(&time, begin, end);
-    if (repeat >= 2) times.push_back(time);
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
-}
-
-void measure_cuda() {
-  constexpr int64_t kSamples = 8, kElements = int64_t{1} << 24;
-  std::vector<double> t(kSamples, 0.4);
-  Noise noise{std::nullopt, {1, {2}}};
-  std::printf("\nmedian of 10, %lld x %lld elements\n", static_cast<long long>(kSamples),
-              static_cast<long long>(kElements));
-  for (at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    at::Tensor x = philox_normal({kSamples, kElements}, noise.philox, dtype, at::kCUDA);
-    at::Tensor v = at::empty_like(x).copy_(x), g = at::empty_like(x).copy_(x);
-    double gigabytes = static_cast<double>(x.numel()) * static_cast<double>(x.element_size()) / 1e9;
-    auto line = [&](const char* name, double tensors, const std::function<void()>& work) {
-      double time = milliseconds(work);
-      std::printf("%-16s %-9s %8.3f ms  %8.1f GB/s\n", name, c10::toString(dtype), time,
-                  tensors * gigabytes / time * 1e3);
-    };
-    line("copy", 2, [&] { v.copy_(x); });
-    line("philox_normal", 1, [&] { philox_normal(x.sizes(), noise.philox, dtype, at::kCUDA); });
-    line("renoise", 2, [&] { renoise(x, t, noise); });
-    line("matching_loss", 4, [&] { matching_loss(v, x, g, t, noise, {}); });
-    line("fused, from x_t", 7, [&] { matching_loss(v, renoise(x, t, noise), x, g, t, {}); });
-    line("fused step", 6, [&] {
-      renoise(x, t, noise);
-      matching_loss(v, x, g, t, noise, {});
-    });
-  }
-}
 #endif
-
-// Opened here and not linked, so that the CPU checks run where LibTorch's CUDA libraries are not installed; before any
-// operator, because LibTorch looks for its CUDA side once.
-void open_cuda() {
-#ifdef EAM_WITH_CUDA
-  if (c10::cuda::device_count() > 0 && !dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL))
-    throw eam::Error(eam::ErrorKind::config, dlerror());
-#endif
-}
 
 void check_cuda() {
 #ifdef EAM_WITH_CUDA
-  if (c10::cuda::device_count() == 0) {
+  if (!has_cuda()) {
     std::puts("CUDA against CPU: skipped, no device here");
     return;
   }
@@ -478,7 +401,6 @@ void check_cuda() {
          {Shape{1, 1}, Shape{3, 7}, Shape{5, 2, 5}, Shape{4, 4099}, Shape{2, 65536}, Shape{300, 33}})
       for (bool shift : {false, true}) check_cuda_shape(p, shape, shift);
   check_cuda_optimizer();
-  measure_cuda();
 #else
   std::puts("CUDA against CPU: skipped, this is the cpu variant");
 #endif
@@ -487,17 +409,10 @@ void check_cuda() {
 }  // namespace
 
 int main() {
-  std::printf("%-66s %10s  %9s\n", "check", "error", "bound");
-  try {
-    open_cuda();
+  return run_checks([] {
     check_philox();
     check_storage();
     check_formulas();
     check_cuda();
-  } catch (const std::exception& error) {
-    std::printf("failed: %s\n", error.what());
-    return 1;
-  }
-  std::printf("\n%s\n", failures ? (std::to_string(failures) + " mismatches").c_str() : "all checks passed");
-  return failures ? 1 : 0;
+  });
 }
