@@ -23,7 +23,9 @@ const manifestText = (manifest: unknown): string => `${JSON.stringify(manifest, 
 
 /** A checkpoint on disk. */
 export interface Checkpoint {
+  /** Training steps behind it. */
   step: number;
+  /** The folder that holds it, `step-N`. */
   directory: string;
 }
 

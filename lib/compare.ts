@@ -22,19 +22,36 @@ import { versions } from './versions.js';
 
 /** One contender's part of a comparison. */
 export interface ContenderResult {
+  /** As the configuration names it. */
   name: string;
+  /** The one it was given, or the sweep's choice. */
   learningRate: number;
+  /** One a seed. */
   runs: RunResult[];
+  /** The mean over its runs. */
   curve: MeanCurve;
 }
 
 /** What compare.json holds. */
 export interface Comparison {
+  /** The configuration with every default filled in. */
   config: CompareConfig;
+  /** Of this package, LibTorch and Node. */
   versions: Readonly<Record<string, string>>;
-  machine: { processor: string; threads: number; device: string };
+  /** What the runs were timed on. */
+  machine: {
+    /** As the system names it. */
+    processor: string;
+    /** Of an operator. */
+    threads: number;
+    /** `'cpu'`, `'cuda'` or `'cuda:N'`. */
+    device: string;
+  };
+  /** Before any training. */
   pretrained: Baseline;
+  /** Every learning rate that was tried; empty where each contender was given its own. */
   sweep: SweepEntry[];
+  /** In the configuration's order. */
   contenders: ContenderResult[];
   /** The first contender over each of the others. */
   speedUps: SpeedUp[];
@@ -42,8 +59,11 @@ export interface Comparison {
 
 /** What {@link compare} returns. */
 export interface CompareResult {
+  /** Where everything was written. */
   directory: string;
+  /** The path of report.html. */
   report: string;
+  /** What compare.json holds. */
   comparison: Comparison;
   /** summary.md's text. */
   summary: string;

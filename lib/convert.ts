@@ -8,7 +8,9 @@ import { disposeAll, saveTensors } from './safetensors.js';
 
 /** What {@link convert} wrote. */
 export interface Converted {
+  /** How many were written. */
   tensors: number;
+  /** Numbers in all of them. */
   parameters: number;
 }
 

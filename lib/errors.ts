@@ -3,6 +3,7 @@
  * An unexpected failure inside LibTorch is a plain EamError with code ERR_EAM_NATIVE.
  */
 export class EamError extends Error {
+  /** What kind of error this is, `ERR_EAM_…`: the same from version to version, unlike the message. */
   readonly code: string;
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);

@@ -10,20 +10,29 @@ import type { Tensor } from './tensor.js';
 
 /** Of {@link evaluate}. */
 export interface EvaluationOptions {
+  /** What images are scored by. */
   reward: Reward;
+  /** Reads the images for `accuracy` and `diversity`; without it neither is measured. */
   judge?: Judge | undefined;
+  /** Repeated in turn until there are `count`. */
   prompts: readonly string[];
   /** What guidance leads away from, where the model knows such prompts. */
   negativePrompt?: string | undefined;
+  /** Images of each model; at least 1. */
   count: number;
+  /** Image i starts from noise of this seed and i alone, so both models start from the same. */
   seed: bigint;
   /** Steps of the solver; default, as for all that follows: the model's choice. */
   steps?: number | undefined;
+  /** Of the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
   solver?: SolverName | undefined;
+  /** Classifier-free guidance w: v = v_uncond + w (v_cond − v_uncond); 1: none. */
   guidance?: number | undefined;
   /** Samples drawn at a time. */
   batch?: number | undefined;
+  /** Draw the fine-tuned half with this optimizer's averaged weights. */
   average?: NativeOptimizer | undefined;
+  /** Stops between network evaluations. */
   signal?: AbortSignal | undefined;
   /** Told after each batch of either half. */
   onProgress?: ((done: number, total: number, forwards: number) => void) | undefined;
@@ -31,6 +40,7 @@ export interface EvaluationOptions {
 
 /** One model's samples. */
 export interface Measurement {
+  /** Over the images. */
   reward: Spread;
   /** Each reward of a combined one, unweighted. */
   rewards: Record<string, Spread>;
@@ -42,9 +52,13 @@ export interface Measurement {
 
 /** What {@link evaluate} returns. */
 export interface Evaluation {
+  /** Images of each model. */
   count: number;
+  /** Of the noise, in decimal digits. */
   seed: string;
+  /** The pretrained model. */
   before: Measurement;
+  /** The fine-tuned model. */
   after: Measurement;
   /** Rise of the mean reward, in standard deviations of the pretrained model's; null where its rewards do not vary. */
   gain: number | null;

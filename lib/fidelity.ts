@@ -17,50 +17,74 @@ import type { Tensor } from './tensor.js';
 import { Trainer, type Evaluations } from './trainer.js';
 
 /** Of training alone, up to a step. */
-interface Cost extends Evaluations {
+export interface TrainingCost extends Evaluations {
+  /** On the wall. */
   seconds: number;
 }
 
 /** A point of a learning curve. */
-export interface CurvePoint extends QuickMeasurement, Cost {
+export interface CurvePoint extends QuickMeasurement, TrainingCost {
+  /** Training steps so far. */
   step: number;
 }
 
 /** One seed's run: the fine-tuned model after the last step, and the way there. */
-export interface FidelityRun extends FidelityMeasurement, Cost {
+export interface FidelityRun extends FidelityMeasurement, TrainingCost {
+  /** Of training. */
   seed: number;
+  /** From step 0 to the last. */
   curve: CurvePoint[];
 }
 
 /** Mean and standard deviation over the seeds of every figure. */
 export type FidelitySummary = {
-  [Figure in Exclude<keyof FidelityMeasurement | keyof Cost, 'modeWeights' | 'rewardError'>]: Spread;
-} & { modeWeights: Spread[] };
+  [Figure in Exclude<keyof FidelityMeasurement | keyof TrainingCost, 'modeWeights' | 'rewardError'>]: Spread;
+} & {
+  /** One for each mode of the target. */
+  modeWeights: Spread[];
+};
 
 /** What {@link fidelity} returns. */
 export interface FidelityResult {
+  /** As given, with what it left out filled in. */
   problem: Problem;
+  /** The same of the settings. */
   settings: FidelitySettings;
   /** In closed form; `target` is the tilted mixture itself. */
   exact: {
+    /** E[r] under the target p*(x) ∝ p_pre(x) e^{λ r(x)}. */
     reward: number;
+    /** Of the target; they sum to 1. */
     modeWeights: readonly number[];
+    /** E[r] under the data, before any tilt. */
     pretrainedReward: number;
-    target: { means: readonly (readonly number[])[]; variances: readonly (readonly number[])[] };
+    /** The target's modes, each a Gaussian with a diagonal covariance. */
+    target: {
+      /** One a mode, each with the problem's dimensions. */
+      means: readonly (readonly number[])[];
+      /** The diagonals, in the same layout. */
+      variances: readonly (readonly number[])[];
+    };
   };
   /** Samples of the model before training. */
   pretrained: FidelityMeasurement;
   /** A second set of exact samples: what a perfect model would read. */
   floor: FidelityMeasurement;
+  /** One a seed. */
   runs: FidelityRun[];
+  /** Over the runs. */
   summary: FidelitySummary;
 }
 
 /** Of {@link fidelity}. */
 export interface FidelityOptions {
+  /** From {@link readProblem}, or written out. */
   problem: Problem;
+  /** How to train and measure; what is left out has the default that {@link FidelitySettings} states. */
   settings: z.input<typeof fidelitySchema>;
+  /** Told of every step. */
   observer?: JobObserver | undefined;
+  /** Stops between network evaluations. */
   signal?: AbortSignal | undefined;
 }
 
@@ -130,7 +154,7 @@ async function run({ problem, settings, yardstick, observer, signal }: Setup, se
     drawLatents(model, { ...drawOptions(settings, seed + 1, signal), count, weights: 'trained', average: trainer.averaging });
 
   const { reward, rewardError, mmdSquared } = start;
-  let cost: Cost = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };
+  let cost: TrainingCost = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };
   const curve: CurvePoint[] = [{ step: 0, ...cost, reward, rewardError, mmdSquared }];
   observer.note(`seed ${seed}`);
   observer.begin(steps, 0);

@@ -28,7 +28,9 @@ export interface FinetuneResult {
   directory: string;
   /** The last checkpoint, which holds the adapter in PEFT's layout. */
   adapter: string;
+  /** The path of report.html. */
   report: string;
+  /** Before and after, where the configuration asks for it. */
   evaluation?: Evaluation;
 }
 

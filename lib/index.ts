@@ -16,14 +16,22 @@ export * from './kernels.js';
 export * from './ode-solver.js';
 export * from './tensor.js';
 
-export { adjointMatching, eam, type AdjointMatchingOptions, type Algorithm, type EamOptions } from './algorithms.js';
+export {
+  adjointMatching, eam, type AdjointMatchingOptions, type AdjointMatchingSettings, type Algorithm, type AlgorithmOptions, type AlgorithmSettings,
+  type EamOptions, type EamSettings,
+} from './algorithms.js';
 export type { Checkpoint } from './checkpoints.js';
+export type { Baseline, CurvePoint as ComparisonPoint, Cost, RunResult, SweepEntry } from './compare/results.js';
+export type { AxisSpeedUp, Band, MeanCurve, SpeedUp, SpeedUpLevel, Summary } from './compare/statistics.js';
+export type { Filled, OptimizerOptions, OptimizerSettings } from './config/common.js';
 export { readPrompts } from './config/prompts.js';
 export { compare, type Comparison, type CompareResult, type ContenderResult } from './compare.js';
 export { convert, type Converted } from './convert.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './evaluation.js';
-export { fidelity, type CurvePoint, type FidelityOptions, type FidelityResult, type FidelityRun, type FidelitySummary } from './fidelity.js';
-export { readProblem, type Problem } from './fidelity/problem.js';
+export {
+  fidelity, type CurvePoint, type FidelityOptions, type FidelityResult, type FidelityRun, type FidelitySummary, type TrainingCost,
+} from './fidelity.js';
+export { readProblem, type Problem, type ProblemReward } from './fidelity/problem.js';
 export type { FidelitySettings } from './fidelity/settings.js';
 export type { FidelityMeasurement, QuickMeasurement } from './fidelity/yardstick.js';
 export { finetune, type FinetuneResult } from './finetune.js';
@@ -64,6 +72,6 @@ export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';
 export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './sampler.js';
 export type { Spread } from './statistics.js';
-export { Trainer, type Evaluations, type StepMetrics, type TrainerOptions } from './trainer.js';
+export { Trainer, type CheckpointOptions, type Evaluations, type StepMetrics, type TrainerOptions } from './trainer.js';
 export type { GoldenComparison, Finding, NotChecked } from './verify/verification.js';
 export { verify, type VerifyOptions } from './verify/verify.js';

@@ -24,7 +24,12 @@ export type PerSample = Float32Array | Float64Array | readonly number[];
  * gives the same numbers on every device and for any number of threads. One `stream` numbers the elements of the whole
  * tensor; several, one a sample, number each sample's own.
  */
-export type Noise = Tensor | { seed: bigint; stream: bigint | readonly bigint[] | BigUint64Array };
+export type Noise = Tensor | {
+  /** Philox's key, 0 to 2⁶⁴ − 1. */
+  seed: bigint;
+  /** The upper half of Philox's counter, 0 to 2⁶⁴ − 1: one for the tensor, or one a sample. */
+  stream: bigint | readonly bigint[] | BigUint64Array;
+};
 
 /** What {@link coefficients} gives; v̂ is the EAM target. */
 export interface Coefficients {
@@ -64,7 +69,7 @@ export interface PhiloxNormalOptions {
 
 /** Of {@link renoise}. */
 export interface RenoiseOptions {
-  /** [B, …]: data X_1, or with `terminalTime` t* the endpoint Y = X_{t*}. */
+  /** Data X_1, [B, …], or with `terminalTime` t* the endpoint Y = X_{t*}. */
   x1: Tensor;
   /** In [0, terminalTime]. */
   t: PerSample;

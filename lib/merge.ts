@@ -13,6 +13,7 @@ import type { Tensor } from './tensor.js';
 
 /** What {@link mergeAdapter} did. */
 export interface MergeResult {
+  /** What was folded in. */
   adapter: AdapterConfig;
   /** Names of the layers whose weights were changed. */
   modules: string[];

@@ -32,7 +32,9 @@ import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } f
 
 /** Of {@link finetune} and {@link pretrain}. */
 export interface JobOptions {
+  /** Stops between network evaluations; what can be resumed is written first. */
   signal?: AbortSignal | undefined;
+  /** Told of every step. */
   observer?: JobObserver | undefined;
   /** Go on from the newest whole checkpoint of the run in `output`. */
   resume?: boolean | undefined;

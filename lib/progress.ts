@@ -8,6 +8,7 @@ export interface JobObserver {
   advance(done: number, figures: Readonly<Record<string, number>>, evaluations?: number): void;
   /** One line for the reader: what happens now, what was found, where something was written. */
   note(line: string): void;
+  /** The job is over, or has failed. */
   end(): void;
 }
 

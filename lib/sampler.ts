@@ -17,11 +17,13 @@ const settingsSchema = z.object({ prompts: promptsSchema, steps: z.int().min(1),
 
 /** Of {@link sampleImages} and {@link sampleBatches}. */
 export interface SampleOptions {
+  /** One an image; at least one. */
   prompts: readonly string[];
   /** Sample i starts from noise that depends on `seed` and i alone, whatever the batches. */
   seed: bigint;
   /** Steps of the solver, through the model's own times; default, as for all that follows: the model's choice. */
   steps?: number | undefined;
+  /** Of the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
   solver?: SolverName | undefined;
   /** Classifier-free guidance; 1: none. */
   guidance?: number | undefined;
@@ -35,6 +37,7 @@ export interface SampleOptions {
   batch?: number | undefined;
   /** Told what the user should know: what {@link Model.prepare} tells, and how many images are not finite. */
   onNote?: ((message: string) => void) | undefined;
+  /** Stops between network evaluations. */
   signal?: AbortSignal | undefined;
 }
 
@@ -42,6 +45,7 @@ export interface SampleOptions {
 export interface SampleBatch {
   /** [B, channels, H, W] in [0, 1], not clamped. The receiver disposes of it. */
   images: Tensor;
+  /** One an image. */
   prompts: readonly string[];
   /** Network evaluations, one sample at one time counted as one. */
   forwards: number;

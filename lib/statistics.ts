@@ -1,5 +1,6 @@
 /** Mean and standard deviation. */
 export interface Spread {
+  /** Over the finite samples. */
   mean: number;
   /** Standard deviation over the samples. */
   std: number;

@@ -10,7 +10,15 @@ export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | '
 export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array | Uint8Array | Float16ArrayWhereKnown;
 
 /** `Float16Array` under a TypeScript library that declares it, `never` under an older one. */
-export type Float16ArrayWhereKnown = typeof globalThis extends { Float16Array: { readonly prototype: infer Instance } } ? Instance : never;
+export type Float16ArrayWhereKnown = typeof globalThis extends {
+  /** Its constructor. */
+  Float16Array: {
+    /** What it constructs. */
+    readonly prototype: infer Instance;
+  };
+}
+  ? Instance
+  : never;
 
 /** `'cpu'`, `'cuda'` (the first GPU) or `'cuda:N'`. */
 export type Device = string;

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Algorithm } from './algorithms.js';
 import { cancellable } from './cancellation.js';
 import { listCheckpoints, verifyCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoints.js';
-import { checkpointsSchema, optimizerSchema } from './config/common.js';
+import { checkpointsSchema, optimizerSchema, type OptimizerOptions } from './config/common.js';
 import { promptsSchema } from './config/prompts.js';
 import { validate } from './config/validate.js';
 import { EpochOrder } from './data/epochs.js';
@@ -22,7 +22,8 @@ import { spreadOf } from './statistics.js';
 import type { Tensor } from './tensor.js';
 import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } from './training-state.js';
 
-const settingsSchema = z.strictObject({
+/** What {@link TrainerOptions} say in numbers. */
+export const settingsSchema = z.strictObject({
   prompts: promptsSchema,
   optimizer: optimizerSchema,
   batch: z.int().min(1).default(32),
@@ -33,35 +34,55 @@ const settingsSchema = z.strictObject({
     .prefault({}),
 });
 
+/** Where and how often a {@link Trainer} writes checkpoints. */
+export interface CheckpointOptions {
+  /** Each is written aside and renamed to `step-N` in here: it is whole or not there. */
+  directory: string;
+  /** Steps between checkpoints, at least 1; one is always written at the end. @defaultValue 100 */
+  every?: number | undefined;
+  /** How many of the newest are kept, at least 1. @defaultValue 2 */
+  keep?: number | undefined;
+}
+
 /** Of a {@link Trainer}. */
 export interface TrainerOptions {
   /** Loaded with an adapter: only the adapter is trained. */
   model: Model;
+  /** What images are trained towards; {@link combine} makes one of several. */
   reward: Reward;
   /** Drawn in a shuffled order, each once before any comes again. */
   prompts: readonly string[];
   /** What the rollout's guidance leads away from, where the model knows such prompts; default: no prompt. */
   negativePrompt?: string | undefined;
+  /** {@link eam} or {@link adjointMatching}. */
   algorithm: Algorithm;
-  optimizer: z.input<typeof optimizerSchema>;
+  /** AdamW; only `learningRate` has no default. */
+  optimizer: OptimizerOptions;
   /** Samples a step; default 32. */
   batch?: number | undefined;
   /** Determines everything random; default 0. */
   seed?: number | bigint | undefined;
   /** Without it nothing is written. */
-  checkpoints?: z.input<typeof settingsSchema>['checkpoints'] | undefined;
+  checkpoints?: CheckpointOptions | undefined;
   /**
    * The run stops with NonFiniteError after `patience` (5) steps in a row in which more than `fraction` (0.5) of the
    * samples were dropped or the update was skipped, because a reward, gradient or loss was not finite.
    */
-  nonFinite?: { fraction?: number | undefined; patience?: number | undefined } | undefined;
+  nonFinite?: {
+    /** 0 to 1. @defaultValue 0.5 */
+    fraction?: number | undefined;
+    /** Steps, at least 1. @defaultValue 5 */
+    patience?: number | undefined;
+  } | undefined;
 }
 
 /** Network evaluations: one sample at one time is one. */
 export interface Evaluations {
+  /** Velocities, with a way back or without. */
   forwards: number;
   /** Vector–Jacobian products with respect to the network's input. */
   vjps: number;
+  /** Ways back to the trained tensors. */
   backwards: number;
 }
 
@@ -69,8 +90,9 @@ export interface Evaluations {
 export interface StepMetrics extends Evaluations {
   /** Steps done, this one included. */
   step: number;
-  /** Mean and standard deviation of the reward over the batch, before λ. */
+  /** Mean over the batch, before λ. */
   reward: number;
+  /** Standard deviation over the batch, before λ. */
   rewardStd: number;
   /** Mean of each reward of a combined one, unweighted. */
   rewards: Record<string, number>;
@@ -78,8 +100,11 @@ export interface StepMetrics extends Evaluations {
   weightedRewards: Record<string, number>;
   /** How many values of which reward were not finite; left out where all were. */
   nonFiniteRewards?: Record<string, number>;
+  /** Of the algorithm, mean over the samples that were kept. */
   loss: number;
+  /** Of the trained tensors together, before it was clipped. */
   gradNorm: number;
+  /** Of this step, warm-up and decay in it. */
   learningRate: number;
   /** Samples left out because a reward, gradient or loss was not finite. */
   dropped: number;
@@ -89,12 +114,17 @@ export interface StepMetrics extends Evaluations {
   capped: number;
   /** Whether the update was left out, because its gradient was not finite or every sample was dropped. */
   skipped: boolean;
+  /** Mean over the samples of ‖∇r‖, as the reward gave it. */
   rewardGradientNorm: number;
+  /** Mean over the samples of ‖∇ log p_pre‖ at the endpoint; 0 for an algorithm that takes none. */
   scoreNorm: number;
   /** Of this step. */
   seconds: number;
   /** Since the first step, interruptions left out. */
-  total: Evaluations & { seconds: number };
+  total: Evaluations & {
+    /** On the wall. */
+    seconds: number;
+  };
 }
 
 const noEvaluations = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };

@@ -6,24 +6,37 @@ export type Axis = (typeof axes)[number];
 
 /** One number for each measurement of a curve; NaN where there is none yet, as of training batches before the first step. */
 export interface Band {
+  /** Over seeds. */
   mean: number[];
-  /** The lowest and highest over seeds. */
+  /** The lowest over seeds. */
   low: number[];
+  /** The highest over seeds. */
   high: number[];
 }
 
 /** Several seeds' curves as one. Seconds are averaged over seeds; steps and evaluations are the same for all. */
 export interface MeanCurve extends Record<Axis, number[]> {
+  /** Training steps at each measurement. */
+  steps: number[];
+  /** Forwards, vector–Jacobian products and backwards up to it. */
+  evaluations: number[];
+  /** Seconds of training up to it. */
+  seconds: number[];
   /** By name: reward, and where they were measured batchReward, accuracy, drift and each raw reward. */
   measures: Record<string, Band>;
 }
 
+/** What several values come to. */
 export interface Summary {
+  /** Arithmetic mean. */
   mean: number;
   /** Sample standard deviation (n − 1); 0 for a single value. */
   std: number;
+  /** The smallest value. */
   low: number;
+  /** The largest value. */
   high: number;
+  /** How many values. */
   count: number;
 }
 
@@ -79,8 +92,9 @@ export const partKey = (name: string): string => `reward: ${name}`;
 
 /** How many times the first contender's cost the other one needs for the same reward, on one axis. */
 export interface AxisSpeedUp {
-  /** Costs on the mean curves; absent where the mean never reached the level. */
+  /** The first contender's cost on its mean curve; absent where the mean never reached the level. */
   first?: number;
+  /** The same of the other one. */
   other?: number;
   /** other / first, on the mean curves. */
   ratio?: number;
@@ -88,7 +102,14 @@ export interface AxisSpeedUp {
   pairs?: Summary;
 }
 
+/** Costs to reach one reward. */
 export interface SpeedUpLevel extends Record<Axis, AxisSpeedUp> {
+  /** In training steps. */
+  steps: AxisSpeedUp;
+  /** In forwards, vector–Jacobian products and backwards. */
+  evaluations: AxisSpeedUp;
+  /** In seconds of training. */
+  seconds: AxisSpeedUp;
   /** On the tracking set. */
   reward: number;
   /** Whether every run of both contenders reached it. */
@@ -97,14 +118,21 @@ export interface SpeedUpLevel extends Record<Axis, AxisSpeedUp> {
 
 /** The first contender against another one. */
 export interface SpeedUp {
+  /** The first contender's name. */
   first: string;
+  /** The other one's name. */
   other: string;
   /** Rising; without those that only one mean reached. */
   levels: SpeedUpLevel[];
   /** The highest reward that every run of both reached, if it is above the pretrained model's. */
   headline?: SpeedUpLevel;
   /** The highest reward of either mean curve. */
-  best: { first: number; other: number };
+  best: {
+    /** Of the first contender. */
+    first: number;
+    /** Of the other one. */
+    other: number;
+  };
 }
 
 /** Levels between the pretrained model's reward and the highest that both means reached. */

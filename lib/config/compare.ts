@@ -11,19 +11,28 @@ const exactlyOne = 'expected either "steps" or "evaluations"';
 
 /** How long a run is: `evaluations` counts forwards, vector–Jacobian products and backwards. */
 const budgetSchema = z
-  .strictObject({ steps: z.int().min(1).optional(), evaluations: z.int().min(1).optional() })
+  .strictObject({
+    /** Training steps. */
+    steps: z.int().min(1).optional(),
+    /** Network evaluations of all kinds, as many steps as they pay for. */
+    evaluations: z.int().min(1).optional(),
+  })
   .refine(({ steps, evaluations }) => (steps === undefined) !== (evaluations === undefined), exactlyOne);
 
 const optimizer = optimizerSchema.omit({ learningRate: true });
 
 const contenderSchema = z.strictObject({
+  /** What tables and plots call it. */
   name: z.string().min(1),
+  /** Which one, and its options. */
   algorithm: algorithmSchema,
   /** Left out: the best of the sweep. */
   learningRate: z.number().gt(0).optional(),
   /** In place of the common ones. */
   optimizer: optimizer.optional(),
+  /** Samples a step, in place of the common number. */
   batch: z.int().min(1).optional(),
+  /** In place of the common one. */
   budget: budgetSchema.optional(),
 });
 
@@ -33,18 +42,26 @@ const { prompts, rewards } = finetuneSchema.shape;
 export const compareSchema = z
   .strictObject({
     ...modelSettings,
+    /** A list, or a file of them. */
     prompts,
+    /** What images are trained towards: a weighted sum. */
     rewards,
     /** The first one's speed-up over each of the others is stated. */
     contenders: z.array(contenderSchema).min(2).max(6),
+    /** Of every contender, but for the learning rate. */
     optimizer: optimizer.prefault({}),
+    /** Samples a step. */
     batch: z.int().min(1).default(32),
+    /** Of every contender's runs. */
     budget: budgetSchema,
+    /** One run of every contender each. */
     seeds: z.array(seed.unwrap()).min(1).default([1, 2, 3, 4, 5]),
     /** Short runs of every contender at every rate; the rate with the highest reward at their end is taken. */
     sweep: z
       .strictObject({
+        /** Each is tried. */
         learningRates: z.array(z.number().gt(0)).min(1),
+        /** Of each run of the sweep. */
         budget: budgetSchema,
         /** Of the sweep's runs; it had better be none of `seeds`. */
         seed: seed.default(1000),
@@ -58,13 +75,17 @@ export const compareSchema = z
         /** Measurements a run, evenly spread over its steps. */
         points: z.int().min(1).default(12),
         ...drawingSettings,
+        /** Images of the set. */
         count: z.int().min(2).default(128),
+        /** Of their noise. */
         seed: seed.default(3),
       })
       .prefault({}),
     /** At the end of each run, on a set of its own; its judge measures the curves, too. */
     evaluation: evaluationSchema.prefault({}),
+    /** The grids of images in the report. */
     samples: samplesSchema.omit({ every: true }).prefault({}),
+    /** The folder that everything is written into. */
     output: z.string().min(1).default('runs/compare'),
   })
   .superRefine(({ contenders, seeds, sweep }, context) => {
@@ -89,7 +110,15 @@ export const compareSchema = z
 export async function readCompareConfig(config: unknown) {
   const { tracking, evaluation, samples, ...settings } = validate(compareSchema, config, 'compare configuration');
   const own = await drawingOf(settings.model);
-  return { ...settings, tracking: withDrawing(tracking, own), evaluation: withDrawing(evaluation, own), samples: withDrawing(samples, own) };
+  return {
+    ...settings,
+    /** The evaluation set of the curves. */
+    tracking: withDrawing(tracking, own),
+    /** The evaluation set of the final figures. */
+    evaluation: withDrawing(evaluation, own),
+    /** The grids of images in the report. */
+    samples: withDrawing(samples, own),
+  };
 }
 
 export type CompareConfig = Awaited<ReturnType<typeof readCompareConfig>>;

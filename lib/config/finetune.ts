@@ -11,8 +11,11 @@ import { validate } from './validate.js';
 /** Before and after, measured on fresh samples from fixed seeds. */
 export const evaluationSchema = z.strictObject({
   ...drawingSettings,
+  /** Images of each model. */
   count: z.int().min(2).default(512),
+  /** Of their noise. */
   seed: seed.default(2),
+  /** Reads the images for accuracy and diversity. */
   judge: judgeSchema.optional(),
 });
 

@@ -8,17 +8,30 @@ import { device, dtype } from './common.js';
 export const modelSettings = {
   /** `"digits"` or a model's directory. */
   model: z.string().min(1),
+  /** `'cpu'`, `'cuda'` or `'cuda:N'`. */
   device,
+  /** What the network computes in. */
   dtype,
+  /** The LoRA adapter to train. */
   adapter: z
     .strictObject({
+      /** r of W + (alpha/r) B A. */
       rank: z.int().min(1).default(8),
+      /** The update is scaled by alpha / rank. */
       alpha: z.number().gt(0).default(16),
+      /** Suffixes of the names of the layers to adapt; left out: the model's own choice. */
       targets: z.array(z.string().min(1)).min(1).optional(),
     })
     .prefault({}),
   /** Of the images, in pixels; left out: what the model was made for. */
-  image: z.strictObject({ width: z.int().min(1), height: z.int().min(1) }).optional(),
+  image: z
+    .strictObject({
+      /** In pixels. */
+      width: z.int().min(1),
+      /** In pixels. */
+      height: z.int().min(1),
+    })
+    .optional(),
   /** Keep one block's activations at a time and compute them again on the way back. */
   checkpointing: z.boolean().optional(),
   /** Tokens a prompt that a T5 text encoder reads. */

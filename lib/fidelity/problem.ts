@@ -41,8 +41,29 @@ export const problemSchema = z
     };
   });
 
-/** Weights sum to 1; what a file leaves out is zero. */
-export type Problem = z.output<typeof problemSchema>;
+/** r(x) = Σ linear·x − ½ Σ quadratic·(x − center)², each with one number a dimension; zeros where a file leaves one out. */
+export interface ProblemReward {
+  /** ∇r at the center. */
+  linear: number[];
+  /** Curvatures. A negative one that outweighs the data's leaves the tilted target without a density: an error. */
+  quadratic: number[];
+  /** Where the quadratic part is zero. */
+  center: number[];
+}
+
+/** Data Σ weights_i N(means_i, std² I) and the reward that it is tilted by, as {@link readProblem} reads them from a file. */
+export interface Problem {
+  /** One a mode, each with as many numbers as there are dimensions. */
+  means: number[][];
+  /** Standard deviation of every mode in every dimension, > 0. */
+  std: number;
+  /** One a mode, > 0; scaled to sum to 1, equal where a file leaves them out. */
+  weights: number[];
+  /** r. */
+  reward: ProblemReward;
+  /** λ ≥ 0: the target is p*(x) ∝ p(x) e^{λ r(x)}. */
+  lambda: number;
+}
 
 /** The problems that come with the package. */
 export function shippedProblems(): string[] {

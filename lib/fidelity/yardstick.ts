@@ -6,8 +6,9 @@ import type { Tensor } from '../tensor.js';
 
 /** Samples against the exact target. */
 export interface FidelityMeasurement {
-  /** Mean of r over the samples and that mean's standard error. */
+  /** Mean of r over the samples. */
   reward: number;
+  /** That mean's standard error. */
   rewardError: number;
   /** Maximum-likelihood weights of the target's modes, their shapes given. */
   modeWeights: number[];

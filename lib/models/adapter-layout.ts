@@ -5,13 +5,14 @@ import type { TensorEntry } from '../safetensors-header.js';
 import type { Tensor } from '../tensor.js';
 import type { AdapterInfo } from './model.js';
 
-/** The names of the layouts in which adapters are read and written. */
-export const adapterLayoutNames = ['peft', 'diffusers'] as const;
-/** `'peft'` or `'diffusers'`. */
-export type AdapterLayoutName = (typeof adapterLayoutNames)[number];
+/** Every {@link AdapterLayoutName}. */
+export const adapterLayoutNames = ['peft', 'diffusers'] as const satisfies readonly AdapterLayoutName[];
+/** The names of the layouts in which adapters are read and written: PEFT's own folder, or the file that diffusers loads. */
+export type AdapterLayoutName = 'peft' | 'diffusers';
 
 /** An adapter's settings, as its files say them. */
 export interface AdapterConfig extends AdapterInfo {
+  /** How the directory keeps it. */
   layout: AdapterLayoutName;
   /** The model it was trained on, where the file says so. */
   base: string | undefined;

@@ -17,7 +17,12 @@ export interface AdapterOptions {
 
 /** Of {@link loadModel}. */
 export interface LoadModelOptions {
+  /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. Never another than the one that is asked for. */
   device?: string | undefined;
+  /**
+   * What the network computes in; default `'float32'`. Latents, rewards and the adapter's own weights stay float32 where it
+   * is half.
+   */
   dtype?: ModelDType | undefined;
   /** Without it the model has no adapter, and can be sampled from but not fine-tuned. */
   adapter?: AdapterOptions | undefined;
@@ -35,7 +40,9 @@ export interface LoadModelOptions {
 
 /** Of images, in pixels. */
 export interface ImageSize {
+  /** At least 1; a multiple of what the model asks for. */
   width: number;
+  /** The same. */
   height: number;
 }
 
@@ -45,6 +52,7 @@ export interface PrepareOptions {
   negativePrompt?: string | undefined;
   /** Told what the user should know, such as how many prompts were too long; at most once a matter. */
   onNote?: ((message: string) => void) | undefined;
+  /** Stops between batches of prompts. */
   signal?: AbortSignal | undefined;
 }
 
@@ -52,6 +60,7 @@ export interface PrepareOptions {
 export interface Drawing {
   /** Steps of the solver. */
   steps: number;
+  /** Of the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
   solver: SolverName;
   /** Classifier-free guidance; 1: none. */
   guidance: number;
@@ -67,8 +76,11 @@ export interface SamplingDefaults extends Drawing {
 
 /** A LoRA adapter as a model carries it. */
 export interface AdapterInfo {
+  /** r of W + (alpha/r) B A. */
   rank: number;
+  /** The update is scaled by alpha / rank. */
   alpha: number;
+  /** Suffixes of the names of the adapted layers. */
   targets: readonly string[];
 }
 
@@ -78,10 +90,13 @@ export interface Model {
   readonly name: string;
   /** Where its weights came from: `'digits'` or a directory. Recorded in adapters. */
   readonly source: string;
+  /** Where its weights and latents are: `'cpu'` or `'cuda:N'`. */
   readonly device: string;
+  /** What the network computes in. */
   readonly dtype: ModelDType;
   /** Shape of one latent, without the batch. */
   readonly latentShape: readonly number[];
+  /** The adapter it was loaded with, if any. */
   readonly adapter: AdapterInfo | undefined;
   /** How it is sampled where nobody says otherwise. */
   readonly sampling: SamplingDefaults;
@@ -114,6 +129,8 @@ export interface Model {
   /** Writes the adapter, or `tensors` in place of its weights, in PEFT's layout. */
   saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void>;
 
+  /** Frees the weights; every use after it throws DisposedError. */
   dispose(): void;
+  /** The same, for `using`. */
   [Symbol.dispose](): void;
 }

@@ -12,6 +12,7 @@ export type NativeTensor = Tensor;
 
 /** Stops native work between two network evaluations. */
 export interface NativeCancellation {
+  /** Stops the calls that it was given to, between two network evaluations. */
   cancel(): void;
 }
 
@@ -32,33 +33,53 @@ export interface NativeOdeSolver {
 
 /** A velocity network in native memory. */
 export interface NativeFlowModel {
+  /** Names of the tensors that training changes, sorted as the network has them. */
   readonly trainableNames: string[];
   /** Names to tensors that share memory with the network's. */
   weights(): Record<string, NativeTensor>;
+  /** The tensors that training changes, sharing the network's memory. */
   trainable(): Record<string, NativeTensor>;
   /** Copies into the network; every name must exist with its shape, CheckpointError lists what does not fit. */
   load(kind: 'weights' | 'trainable', tensors: Record<string, NativeTensor>): Promise<void>;
+  /** v(x, t), [B, …] float32, at one time a sample; `pretrained`: with the adapter off. */
   velocity(x: NativeTensor, t: Float32Array, conditioning: NativeTensor[], pretrained: boolean): Promise<NativeTensor>;
   /** `velocity` at `t`, and ∂(Σ upstream · velocity) with respect to x and to the trainable tensors of these names. */
   gradients(
     x: NativeTensor, t: Float32Array, conditioning: NativeTensor[], upstream: NativeTensor, names: readonly string[],
-  ): Promise<{ velocity: NativeTensor; x: NativeTensor; tensors: Record<string, NativeTensor> }>;
+  ): Promise<{
+    /** v(x, t), [B, …]. */
+    velocity: NativeTensor;
+    /** With respect to x, of its shape. */
+    x: NativeTensor;
+    /** With respect to each of `names`. */
+    tensors: Record<string, NativeTensor>;
+  }>;
+  /** Latents [B, …] float32 to images [B, channels, H, W] in [0, 1], not clamped. */
   images(latents: NativeTensor): Promise<NativeTensor>;
 }
 
 /** AdamW over what a network trains. */
 export interface NativeOptimizer {
   /** Clips at maxNorm, updates, averages, clears gradients. Skipped (and counted) where the norm is not finite. */
-  step(learningRate: number, maxNorm: number): Promise<{ gradNorm: number; skipped: boolean }>;
+  step(learningRate: number, maxNorm: number): Promise<{
+    /** Before it was clipped. */
+    gradNorm: number;
+    /** Whether it was not finite, and nothing was changed. */
+    skipped: boolean;
+  }>;
   /** `m.NAME`, `v.NAME` and, with averaging, `ema.NAME`; `stepCount` apart. */
   state(): Record<string, NativeTensor>;
+  /** Updates so far: t of the bias corrections 1 − βᵗ. */
   readonly stepCount: number;
+  /** Takes what `state` gave. Rejects with CheckpointError where a tensor is missing or has another shape. */
   load(tensors: Record<string, NativeTensor>, stepCount: number): Promise<void>;
 }
 
 /** Samples that a network drew, on their way to a training step. */
 export interface NativeRollout {
+  /** [B, channels, H, W] in [0, 1], not clamped. */
   readonly images: NativeTensor;
+  /** Latents at the end of the rollout, [B, …]: X_1, or Y at time 1 − δ. */
   readonly endpoint: NativeTensor;
   /** Network evaluations, one a sample: a batch of B counts B, whatever the micro-batch. */
   readonly forwards: number;
@@ -78,11 +99,15 @@ export interface NativeStepMetrics {
   clipped: number;
   /** Terms of the loss that reached their cap and gave no gradient. */
   capped: number;
-  /** Of the whole iteration, rollout included, one a sample; `vjps` through the pretrained network. */
+  /** Network evaluations of the whole iteration, rollout included, one a sample. */
   forwards: number;
+  /** Vector–Jacobian products through the pretrained network. */
   vjps: number;
+  /** Ways back through the trained network. */
   backwards: number;
+  /** Mean over the samples of ‖∇r‖, as the reward gave it. */
   rewardGradientNorm: number;
+  /** Mean over the samples of ‖∇ log p_pre‖ at the endpoint. */
   scoreNorm: number;
 }
 
@@ -106,6 +131,7 @@ export interface NativeAlgorithm {
   ): Promise<NativeStepMetrics>;
   /** State beyond parameters (running quantiles), as plain numbers for a checkpoint. */
   state(): Record<string, number[]>;
+  /** Takes what `state` gave. */
   load(state: Record<string, number[]>): void;
 }
 

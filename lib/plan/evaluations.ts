@@ -11,7 +11,9 @@ type AlgorithmSettings = z.output<typeof algorithmSchema>;
  * which differ where an algorithm draws how far back it goes.
  */
 export interface EvaluationRange {
+  /** The cheapest iteration. */
   least: Evaluations;
+  /** The dearest iteration. */
   most: Evaluations;
 }
 

@@ -5,8 +5,11 @@ export const elementBytes: Readonly<Record<ModelDType, number>> = { float64: 8, 
 
 /** One network: how many numbers it stores, and as what. */
 export interface ComponentFootprint {
+  /** Of its folder in the model, such as `transformer`. */
   name: string;
+  /** How many numbers. */
   parameters: number;
+  /** What each is stored as. */
   dtype: ModelDType;
 }
 

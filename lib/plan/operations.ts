@@ -14,6 +14,7 @@ export interface IterationOperations {
   rewardGradient: number;
   /** The network and the way back from the loss. */
   matching: number;
+  /** Of the four. */
   total: number;
 }
 

@@ -5,7 +5,9 @@ import { elementBytes, type ComponentFootprint, type ModelFootprint } from './fo
 export interface Phase {
   /** Completes "while …". */
   name: string;
+  /** At its peak. */
   bytes: number;
+  /** Bytes of each thing that is in memory then, by name; they sum to `bytes`. */
   parts: Record<string, number>;
 }
 

@@ -10,12 +10,18 @@ import { rewardWeights } from './reward-weights.js';
 import { bytesText } from './table.js';
 
 /** Bytes of a network's weights. */
-export type PlannedComponent = ComponentFootprint & { bytes: number };
+export type PlannedComponent = ComponentFootprint & {
+  /** Numbers times the size of one. */
+  bytes: number;
+};
 
 /** What a fine-tuning takes. */
 export interface Plan {
+  /** `'cpu'`, `'cuda'` or `'cuda:N'`, as configured. */
   device: string;
+  /** Samples a step. */
   batch: number;
+  /** Network evaluations of an iteration. */
   evaluations: EvaluationRange;
   /** Undefined for a model that is not planned for, being small. */
   memory?: MemoryPlan | undefined;
@@ -23,13 +29,24 @@ export interface Plan {
 
 /** In bytes, on top of what the process and its libraries take. */
 export interface MemoryPlan {
+  /** What stays in memory: the network that is trained, then what makes images of its latents. */
   networks: PlannedComponent[];
+  /** What reads prompts, in memory only while they are encoded. */
   encoders: PlannedComponent[];
-  rewards: { name: string; bytes: number }[];
+  /** The rewards' weights. */
+  rewards: {
+    /** As the configuration names it. */
+    name: string;
+    /** 0 for one without weights. */
+    bytes: number;
+  }[];
+  /** How many numbers the adapter has. */
   trainable: number;
+  /** In the order of a run. */
   phases: Phase[];
   /** The phase that takes most. */
   peak: Phase;
+  /** Floating-point operations of an iteration, products and convolutions alone. */
   operations: IterationOperations;
 }
 

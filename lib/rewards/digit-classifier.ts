@@ -26,6 +26,7 @@ export const digitClassifierConfigSchema = z.strictObject({
 export interface DigitClassifierOptions {
   /** Where its config.json and model.safetensors are; default: the classifier that comes with the package. */
   directory?: string | undefined;
+  /** Where it runs, which is where the images are; default `'cpu'`. */
   device?: string | undefined;
 }
 

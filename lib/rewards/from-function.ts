@@ -3,7 +3,9 @@ import { InvalidScore, toFloat32, type ArrayReward } from './reward.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */
 export interface ImageArray {
+  /** [B, channels, H, W] in memory order, in [0, 1], not clamped. A copy. */
   data: Float32Array;
+  /** `[B, channels, H, W]`. */
   shape: readonly number[];
 }
 

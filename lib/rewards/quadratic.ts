@@ -19,8 +19,15 @@ export const quadraticOptionsSchema = z
     return { linear: linear ?? zeros, quadratic: quadratic ?? zeros, center: center ?? zeros };
   });
 
-/** Of the quadratic reward. */
-export type QuadraticOptions = z.input<typeof quadraticOptionsSchema>;
+/** Of {@link quadratic}: each list has one number for each of a sample's d numbers; `linear`, `quadratic` or both are given. */
+export interface QuadraticOptions {
+  /** ∇r at the center; default: zeros. */
+  linear?: number[] | undefined;
+  /** Curvatures; default: zeros. */
+  quadratic?: number[] | undefined;
+  /** Where the quadratic part is zero; default: zeros. */
+  center?: number[] | undefined;
+}
 
 /**
  * r(x) = Σ linear·x − ½ Σ quadratic·(x − center)², over a sample's numbers in memory order: the reward whose tilt of a

@@ -21,8 +21,11 @@ const file = z.string().min(1);
 
 /** Of every reward that is read from the files its authors published. */
 const published = {
+  /** What its value is multiplied by in the sum. */
   weight,
+  /** Where its published files are. */
   directory: file,
+  /** What its towers compute in. */
   dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']).optional(),
   /** Images that are scored at a time; 0: all of a batch. */
   slice: z.int().min(0).optional(),
@@ -30,15 +33,70 @@ const published = {
 
 /** What a configuration's `rewards` may hold; a new reward is one more entry here and in `createReward`. */
 export const rewardSchema = z.discriminatedUnion('name', [
-  z.strictObject({ name: z.literal('digit-classifier'), weight, directory }),
-  z.strictObject({ name: z.literal('stroke-weight'), weight, ...strokeWeightOptionsSchema.shape }),
-  z.strictObject({ name: z.literal('torchscript'), weight, file }),
-  z.strictObject({ name: z.literal('pickscore'), ...published }),
-  z.strictObject({ name: z.literal('clipscore'), ...published }),
-  z.strictObject({ name: z.literal('hpsv2'), ...published, tokenizer: directory }),
-  z.strictObject({ name: z.literal('imagereward'), ...published, tokenizer: directory }),
-  z.strictObject({ name: z.literal('aesthetic'), ...published, tower: directory }),
-  z.strictObject({ name: z.literal('module'), weight, file, options: z.record(z.string(), z.unknown()).default({}) }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('digit-classifier'),
+    /** What its value is multiplied by in the sum. */
+    weight,
+    /** The classifier's folder; left out: the one that comes with the package. */
+    directory,
+  }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('stroke-weight'),
+    /** What its value is multiplied by in the sum. */
+    weight,
+    ...strokeWeightOptionsSchema.shape,
+  }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('torchscript'),
+    /** What its value is multiplied by in the sum. */
+    weight,
+    /** A module that torch.jit.save wrote. */
+    file,
+  }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('pickscore'),
+    ...published,
+  }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('clipscore'),
+    ...published,
+  }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('hpsv2'),
+    ...published,
+    /** The folder of its text encoder's vocabulary; left out: `directory`. */
+    tokenizer: directory,
+  }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('imagereward'),
+    ...published,
+    /** The folder of its text encoder's vocabulary; left out: `directory`. */
+    tokenizer: directory,
+  }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('aesthetic'),
+    ...published,
+    /** The folder of the CLIP model whose features it reads; left out: `directory`. */
+    tower: directory,
+  }),
+  z.strictObject({
+    /** Which reward. */
+    name: z.literal('module'),
+    /** What its value is multiplied by in the sum. */
+    weight,
+    /** A JavaScript module that exports the reward. */
+    file,
+    /** What its function is called with. */
+    options: z.record(z.string(), z.unknown()).default({}),
+  }),
 ]);
 
 export type RewardConfig = z.output<typeof rewardSchema>;
@@ -107,7 +165,14 @@ function parseJson(text: string, source: string): unknown {
   }
 }
 
-export const judgeSchema = z.discriminatedUnion('name', [z.strictObject({ name: z.literal('digit-judge'), directory })]);
+export const judgeSchema = z.discriminatedUnion('name', [
+  z.strictObject({
+    /** Which judge. */
+    name: z.literal('digit-judge'),
+    /** The classifier's folder; left out: the one that comes with the package. */
+    directory,
+  }),
+]);
 
 export function createJudge(config: z.output<typeof judgeSchema>, device: string): Judge {
   return digitJudge({ directory: config.directory, device });

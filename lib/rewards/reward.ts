@@ -28,7 +28,9 @@ export interface ScoreOptions {
  * disposed of afterwards. `await images.data()` is a copy.
  */
 export interface Reward {
+  /** Under which logs and metrics keep its values. */
   readonly name: string;
+  /** One value an image and, where asked, the gradient of their sum; `prompts` has one an image. */
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<RewardScore>;
 }
 
@@ -39,14 +41,21 @@ export interface ArrayScore extends RewardScore {
 
 /** What this package's own rewards are. */
 export interface ArrayReward extends Reward {
+  /** One value an image and, where asked, the gradient of their sum; `prompts` has one an image. */
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<ArrayScore>;
 }
 
 /** A reader of images that takes no part in training: what `eam evaluate` measures prompts and diversity by. */
 export interface Judge {
+  /** As configurations name it. */
   readonly name: string;
   /** Whether each image shows what its prompt asks for, and features [B, F] in which images are compared. */
-  judge(images: Tensor, prompts: readonly string[]): Promise<{ matches: boolean[]; features: Tensor }>;
+  judge(images: Tensor, prompts: readonly string[]): Promise<{
+    /** One an image. */
+    matches: boolean[];
+    /** [B, F]; the caller disposes of it. */
+    features: Tensor;
+  }>;
 }
 
 /** What a reward returned is not a score; the message says why. */

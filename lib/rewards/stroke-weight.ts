@@ -10,7 +10,10 @@ export const strokeWeightOptionsSchema = z.strictObject({
 });
 
 /** Of {@link strokeWeight}. */
-export type StrokeWeightOptions = z.input<typeof strokeWeightOptionsSchema>;
+export interface StrokeWeightOptions {
+  /** Multiplies the mean intensity, a number in [0, 1]; negative rewards thin strokes. @defaultValue 10 */
+  scale?: number | undefined;
+}
 
 /** A reward of style: how much ink an image has, `scale` times its mean intensity. */
 export function strokeWeight(options: StrokeWeightOptions = {}): ArrayReward {

@@ -3,6 +3,7 @@ import type { Goldens } from './goldens.js';
 
 /** How far what was computed is from a golden. */
 export interface GoldenComparison {
+  /** Its key in the goldens. */
   name: string;
   /** max |computed − golden|; NaN where a number is. */
   error: number;
@@ -14,7 +15,9 @@ export interface GoldenComparison {
 
 /** A golden that nothing was compared with. */
 export interface NotChecked {
+  /** Its key in the goldens. */
   name: string;
+  /** Why not. */
   notChecked: string;
 }
 

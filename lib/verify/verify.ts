@@ -10,11 +10,13 @@ export interface VerifyOptions {
   reward?: string | undefined;
   /** Of a reward that reads another model's features, that model's directory. */
   tower?: string | undefined;
+  /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. */
   device?: string | undefined;
   /** Default float32, what goldens are computed in. */
   dtype?: ModelDType | undefined;
   /** Largest error that passes, relative to a golden's scale; default: by dtype, 1e-4 for float32. */
   tolerance?: number | undefined;
+  /** Told what the user should know. */
   onNote?: ((message: string) => void) | undefined;
 }
 

@@ -39,7 +39,12 @@ export interface PublishedReward extends ArrayReward, Disposable {
   /** Different prompts so far that are longer than the window and were cut. */
   readonly truncatedPrompts: number;
   /** What the text encoder is given, [B, L]; undefined where the reward reads no prompts. */
-  tokens(prompts: readonly string[]): Promise<{ ids: Tensor; mask?: Tensor } | undefined>;
+  tokens(prompts: readonly string[]): Promise<{
+    /** [B, L] int64. */
+    ids: Tensor;
+    /** [B, L], 1 for a token of the prompt and 0 for padding; where the encoder reads one. */
+    mask?: Tensor;
+  } | undefined>;
   /** What the image tower is given: resized, cropped or padded, normalised, [B, 3, size, size]. */
   preprocess(images: Tensor): Promise<Tensor>;
   /** The image tower's L2-normalised feature alone, [B, F], in which a set's diversity is measured; `slice` images at a time. */
