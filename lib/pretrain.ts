@@ -24,7 +24,7 @@ import { checkOutput } from './output-path.js';
 import { silent, type JobObserver } from './progress.js';
 import { newClassifier } from './rewards/digit-classifier.js';
 import { RunDirectory, type OpenedRun } from './run-directory.js';
-import { disposeAll, saveTensors } from './safetensors.js';
+import { disposeAll, removeUnfinished, saveTensors } from './safetensors.js';
 import { cyclePrompts, encodeGrid, sampleImages } from './sampler.js';
 import { learningRateAt } from './schedule.js';
 import type { Tensor } from './tensor.js';
@@ -307,6 +307,8 @@ async function finish(config: Config, task: Task, run: RunDirectory, observer: J
   const stored: Record<string, Tensor> = {};
   try {
     for (const [name, tensor] of Object.entries(own)) stored[name] = await tensor.to({ dtype: config.storage, device: 'cpu' });
+    // What this run was writing when it was killed: the directory is its own.
+    await removeUnfinished(run.path, 0);
     await saveTensors(join(run.path, weightsFile), stored, { format: 'pt' });
     if (task.drawSamples) {
       observer.note(`samples: ${await run.writeSamples(step, await task.drawSamples(task.optimizer))}`);

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { CheckpointError } from './errors.js';
 import type { DType } from './native/binding.js';
@@ -96,7 +97,10 @@ export function buildHeader(
   return bytes;
 }
 
-/** Writes tensors to a safetensors file, synced to disk; where that fails, `path` is what it was. */
+/**
+ * Writes tensors to a safetensors file, synced to disk; where that fails, `path` is what it was. Several processes may write
+ * the same file at once: it is then that of one of them.
+ */
 export async function saveTensors(
   path: string,
   tensors: Readonly<Record<string, Tensor>>,
@@ -108,6 +112,22 @@ export async function saveTensors(
     .map(([name, tensor]) => ({ name, tensor, dtype: tensor.dtype, shape: tensor.shape }))
     .sort((a, b) => widthOf(b.dtype) - widthOf(a.dtype) || (a.name < b.name ? -1 : 1));
   await binding().writeTensors(path, buildHeader(stored, metadata), stored.map(({ tensor }) => tensor));
+}
+
+/** What {@link saveTensors} names a file until it is whole, with the numbers of its process and of the call. */
+const unfinished = /\.tmp-\d+-\d+$/;
+
+/**
+ * Removes from a folder the files that killed processes were writing with {@link saveTensors}.
+ * @param age milliseconds since a file was last written to; those that were touched later may still be written
+ */
+export async function removeUnfinished(folder: string, age: number): Promise<void> {
+  for (const name of (await readdir(folder)).filter((each) => unfinished.test(each))) {
+    const path = join(folder, name);
+    // Its writer, or another that removes, may be done with it meanwhile.
+    const status = await stat(path).catch(() => undefined);
+    if (status && Date.now() - status.mtimeMs >= age) await rm(path, { force: true });
+  }
 }
 
 /** Disposes of every tensor of a set. */

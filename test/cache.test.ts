@@ -39,10 +39,12 @@ describe('eam cache', () => {
   });
 
   it('removes the text embeddings, and nothing else', async () => {
-    put('text-embeddings/a.safetensors', 2 ** 20);
+    put('text-embeddings/a.safetensors', 2 ** 19);
+    // What a killed process was writing.
+    put('text-embeddings/b.safetensors.tmp-7-0', 2 ** 19);
     put('loaded/x.json', 2);
     const { code, stdout } = await eam('cache', '--clear');
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/^removed 1 text embeddings, 1\.0 MiB\n/)]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^removed 2 files of text embeddings, 1\.0 MiB\n/)]);
     expect([existsSync(join(cache, 'text-embeddings')), existsSync(join(cache, 'loaded/x.json'))]).toEqual([false, true]);
     expect((await eam('cache', '--clear', '--json')).stdout).toContain('"removed": {\n    "files": 0');
   });

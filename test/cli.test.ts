@@ -308,9 +308,12 @@ describe('eam pretrain', () => {
     expect((await eam('pretrain', halved, '--quiet', '--set', 'checkpoints.every=1', '--set', 'checkpoints.keep=9')).code).toBe(0);
     const checkpoints = join(outputOf(halved), 'checkpoints');
     for (const step of [2, 3]) writeFileSync(join(checkpoints, `step-${step}`, 'training.safetensors'), 'damaged');
+    // As a run leaves it that is killed in its last moment.
+    writeFileSync(join(outputOf(halved), 'model.safetensors.tmp-7-0'), 'half');
     const { code, stderr } = await eam('pretrain', halved, '--resume');
     expect([code, stderr]).toEqual([0, expect.stringMatching(/passed over: .*step-3 cannot be used[^]*resumed .* at step 1/)]);
     expect(readFileSync(join(outputOf(halved), 'model.safetensors'))).toEqual(readFileSync(join(outputOf(whole), 'model.safetensors')));
+    expect(readdirSync(outputOf(halved)).sort()).toEqual(readdirSync(outputOf(whole)).sort());
   });
 
   it('killed before its first checkpoint goes on from its directory alone, to the same weights', async () => {

@@ -146,7 +146,7 @@ describe.skipIf(!canMount)('a disk that is full', () => {
     const before = readFileSync(path);
     const large = Tensor.from(new Float32Array(2 * megabyte), [2 * megabyte]);
     const error = await failure(saveTensors(path, { large }));
-    expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/x\.safetensors: writing failed: No space left on device \(ENOSPC\)/) });
+    expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/x\.safetensors: writing failed: No space left on device \(ENOSPC\)\. Free some space/) });
     expect(readFileSync(path)).toEqual(before);
     expect(readdirSync(disk.path)).toEqual(['x.safetensors']);
   });

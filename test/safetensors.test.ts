@@ -1,13 +1,16 @@
-import { existsSync, mkdtempSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { CheckpointError } from '../lib/errors.js';
 import type { DType } from '../lib/native/binding.js';
 import { binding } from '../lib/native/index.js';
-import { loadTensors, readHeader, readTensors, saveTensors } from '../lib/safetensors.js';
+import { loadTensors, readHeader, readTensors, removeUnfinished, saveTensors } from '../lib/safetensors.js';
+import { compiled, runNode } from './helpers/child.js';
 
 const root = mkdtempSync(join(tmpdir(), 'eam-safetensors-'));
 afterAll(() => rm(root, { recursive: true }));
@@ -94,7 +97,7 @@ describe('a safetensors file', () => {
     // The old file is still there for whoever has mapped it.
     expect(await mapped['x']!.data()).toEqual(Float32Array.of(1, 2));
     expect(await (await loadTensors(path))['x']!.data()).toEqual(Float32Array.of(3));
-    expect(existsSync(`${path}.tmp`)).toBe(false);
+    expect(readdirSync(root).filter((name) => name.includes('.tmp'))).toEqual([]);
   });
 
   it('cut short by a single byte is refused', async () => {
@@ -141,15 +144,75 @@ describe.each(['mapTensors', 'readTensors'] as const)('%s', (load) => {
 });
 
 describe('writing', () => {
-  it('says why it failed and leaves no file: a full disk', async (context) => {
-    if (!existsSync('/dev/full')) context.skip();
-    const path = fresh();
-    symlinkSync('/dev/full', `${path}.tmp`); // where the file is written before it is renamed
-    const saving = saveTensors(path, { x: from(new Float32Array(1 << 20), [1 << 20]) });
+  const folderOf = () => mkdtempSync(join(root, 'folder-'));
+  const small = { x: from(Float32Array.of(1, 2), [2]) };
+
+  it('says why it failed and leaves nothing: a folder in the way', async () => {
+    const folder = folderOf();
+    mkdirSync(join(folder, 'x.safetensors', 'mine'), { recursive: true });
+    const saving = saveTensors(join(folder, 'x.safetensors'), small);
     await expect(saving).rejects.toThrow(CheckpointError);
-    await expect(saving).rejects.toThrow(/No space left on device \(ENOSPC\)\. Free some space/);
-    expect([existsSync(path), existsSync(`${path}.tmp`)]).toEqual([false, false]);
-    expect(existsSync('/dev/full')).toBe(true);
+    await expect(saving).rejects.toThrow(/x\.safetensors: renaming to it failed: Is a directory/);
+    expect(readdirSync(folder, { recursive: true }).sort()).toEqual(['x.safetensors', 'x.safetensors/mine']);
+  });
+
+  it('of the same files by two processes at once fails in neither', async () => {
+    const folder = folderOf();
+    const script = `
+      import { join } from 'node:path';
+      const { Tensor } = await import(${compiled('tensor.js')});
+      const { saveTensors } = await import(${compiled('safetensors.js')});
+      const own = { x: Tensor.from(new Float32Array(1 << 14).fill(process.pid), [1 << 14]) };
+      // Both start together, and stay together: each file is waited for.
+      while (Date.now() < ${Date.now() + 2000});
+      for (let file = 0; file < 60; ++file) await saveTensors(join(${JSON.stringify(folder)}, file + '.safetensors'), own);
+    `;
+    const ended = await Promise.all([runNode(script), runNode(script)]);
+    expect(ended).toEqual(Array.from({ length: 2 }, () => ({ code: 0, signal: null, stdout: '', stderr: '' })));
+    expect(readdirSync(folder).sort()).toEqual(Array.from({ length: 60 }, (_, file) => `${file}.safetensors`).sort());
+    for (const name of readdirSync(folder)) {
+      // Of one of them, not of both.
+      const data = (await readTensors(join(folder, name)))['x']!.dataSync() as Float32Array;
+      expect(new Set(data).size).toBe(1);
+    }
+  });
+
+  it('passes over what others, or a process of the same number, left beside it', async () => {
+    const folder = folderOf();
+    const [path, victim] = [join(folder, 'x.safetensors'), join(folder, 'victim')];
+    writeFileSync(victim, 'whole');
+    const left = Array.from({ length: 1000 }, (_, count) => `x.safetensors.tmp-${process.pid}-${count}`);
+    for (const name of left) symlinkSync(victim, join(folder, name));
+    await saveTensors(path, small);
+    expect(await (await readTensors(path))['x']!.data()).toEqual(Float32Array.of(1, 2));
+    expect(readFileSync(victim, 'utf8')).toBe('whole');
+    expect(left.map((name) => readlinkSync(join(folder, name)))).toEqual(left.map(() => victim));
+    expect(readdirSync(folder)).toHaveLength(left.length + 2);
+  });
+
+  it('by a process that is killed leaves the old file, and one that is removed by its age', async () => {
+    const folder = folderOf();
+    const path = join(folder, 'x.safetensors');
+    await saveTensors(path, small);
+    const script = `
+      const { Tensor } = await import(${compiled('tensor.js')});
+      const { saveTensors } = await import(${compiled('safetensors.js')});
+      await saveTensors(${JSON.stringify(path)}, { x: Tensor.from(new Float32Array(1 << 25), [1 << 25]) });
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: 'ignore' });
+    const over = new Promise((resolve) => child.on('close', resolve));
+    while (child.exitCode === null && readdirSync(folder).length === 1) await turn();
+    child.kill('SIGKILL');
+    expect(await over).toBeNull();
+    const [, half] = readdirSync(folder).sort();
+    expect(half).toBe(`x.safetensors.tmp-${child.pid}-0`);
+    expect(await (await readTensors(path))['x']!.data()).toEqual(Float32Array.of(1, 2));
+    writeFileSync(join(folder, 'mine.tmp'), '');
+    await removeUnfinished(folder, 60_000);
+    expect(readdirSync(folder)).toContain(half);
+    utimesSync(join(folder, half!), new Date(), new Date(Date.now() - 61_000));
+    await removeUnfinished(folder, 60_000);
+    expect(readdirSync(folder).sort()).toEqual(['mine.tmp', 'x.safetensors']);
   });
 
   it('says why it failed: no such folder', async () => {

@@ -1,15 +1,18 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { readSd3Directory } from '../lib/models/sd3/directory.js';
+import { EmbeddingCache } from '../lib/models/sd3/embedding-cache.js';
+import { identityOf } from '../lib/models/sd3/embedding-identity.js';
 import { Embeddings } from '../lib/models/sd3/embeddings.js';
 import { TextEncoders } from '../lib/models/sd3/text.js';
 import { binding } from '../lib/native/index.js';
 import { disposeAll, readHeader, readTensors } from '../lib/safetensors.js';
 import type { Tensor } from '../lib/tensor.js';
+import { compiled, runNode } from './helpers/child.js';
 import { Sd3Copy, tinySd3 } from './helpers/sd3.js';
 
 const goldens = await readTensors(join(tinySd3, 'goldens.safetensors'));
@@ -88,6 +91,87 @@ describe('embeddings of prompts', () => {
     copy.write('text_encoder/model.safetensors', readFileSync(join(tinySd3, 'text_encoder/model.safetensors')));
     await new Embeddings(await readSd3Directory(copy.path), options, cache).prepare(one);
     expect(files()).toHaveLength(4);
+  });
+
+  it('are written by two processes that share the folder, and fail in neither', async () => {
+    const script = `
+      const { EmbeddingCache } = await import(${compiled('models/sd3/embedding-cache.js')});
+      const cache = new EmbeddingCache(${JSON.stringify(cache)}, 'identity', 'float32', { states: [4, 8], pooled: [16] });
+      const embedding = { states: new Float32Array(32), pooled: new Float32Array(16), truncated: { clip: false, t5: false } };
+      while (Date.now() < ${Date.now() + 2000});
+      let failures = 0;
+      for (let prompt = 0; prompt < 60; ++prompt) await cache.write(String(prompt), embedding).catch(() => ++failures);
+      console.log(failures);
+    `;
+    const ended = await Promise.all([runNode(script), runNode(script)]);
+    expect(ended.map(({ code, stdout, stderr }) => [code, stdout, stderr])).toEqual([[0, '0\n', ''], [0, '0\n', '']]);
+    expect(files()).toHaveLength(60);
+    expect(files().every((path) => path.endsWith('.safetensors'))).toBe(true);
+  });
+
+  it('are not kept from the disk by what a killed process left there, which is removed when it is old', async () => {
+    const embeddings = new EmbeddingCache(cache, 'identity', 'float32', { states: [1, 1], pooled: [1] });
+    mkdirSync(cache);
+    const [old, young] = ['a.safetensors.tmp-1-0', 'b.safetensors.tmp-1-1'].map((name) => join(cache, name)) as [string, string];
+    for (const path of [old, young]) writeFileSync(path, 'half');
+    utimesSync(old, new Date(), new Date(Date.now() - 2 * 3_600_000));
+    await embeddings.write('a fox', { states: Float32Array.of(1), pooled: Float32Array.of(2), truncated: { clip: true, t5: false } });
+    expect([existsSync(old), existsSync(young), files().length]).toEqual([false, true, 2]);
+    expect(await embeddings.read('a fox')).toMatchObject({ states: Float32Array.of(1), truncated: { clip: true, t5: false } });
+  });
+
+  it('are written again when one could not be', async () => {
+    writeFileSync(cache, 'a file where the folder should be');
+    const notes: string[] = [];
+    const embeddings = new Embeddings(directory, options, cache);
+    await embeddings.prepare([prompts[0]!], { onNote: (line) => notes.push(line) });
+    rmSync(cache);
+    await embeddings.prepare([prompts[1]!], { onNote: (line) => notes.push(line) });
+    expect(files()).toHaveLength(1);
+    expect(notes.filter((line) => line.startsWith('text embeddings stay in memory: '))).toHaveLength(1);
+  });
+
+  it('of other weights or vocabularies are others, though names, sizes and times are the same', async () => {
+    const time = new Date(1_700_000_000_000);
+    /** The identity with a byte changed and nothing that a listing shows; without a place no byte. */
+    const identity = async (name: string, place?: (bytes: Buffer) => number) => {
+      const copy = new Sd3Copy();
+      const bytes = readFileSync(join(tinySd3, name));
+      if (place) bytes[place(bytes)]! ^= 1;
+      copy.write(name, bytes);
+      utimesSync(copy.file(name), time, time);
+      return identityOf(await readSd3Directory(copy.path), options);
+    };
+    const weights = 'text_encoder_2/model.safetensors';
+    const original = await identity(weights);
+    expect(await identity(weights)).toBe(original);
+    const { entries, dataStart } = await readHeader(join(tinySd3, weights));
+    const found = new Set([original]);
+    for (const { begin, end } of entries) found.add(await identity(weights, () => dataStart + Math.floor((begin + end) / 2)));
+    expect(found.size).toBe(entries.length + 1);
+    for (const name of ['tokenizer_3/tokenizer.json', 'tokenizer/merges.txt']) {
+      expect(await identity(name, (bytes) => bytes.lastIndexOf('e'))).not.toBe(await identity(name));
+    }
+  });
+
+  it("have the first CLIP tokenizer's length in both encoders, as diffusers has", async () => {
+    const length = 60;
+    const golden = goldens['prompt_embeds']!.dataSync() as Float32Array;
+    const width = goldens['prompt_embeds']!.shape[2]!;
+    const rowsOf = async (name: string, one: readonly string[]) => {
+      const copy = new Sd3Copy().set(`${name}/tokenizer_config.json`, { model_max_length: length });
+      const [states] = await new Embeddings(await readSd3Directory(copy.path), options, cache).rows(one);
+      return { shape: states!.shape, data: states!.dataSync() as Float32Array };
+    };
+    const second = await rowsOf('tokenizer_2', prompts);
+    expect(second.shape).toEqual(goldens['prompt_embeds']!.shape);
+    expect(Math.max(...second.data.map((value, index) => Math.abs(value - golden[index]!)))).toBeLessThan(1e-4);
+    const first = await rowsOf('tokenizer', [prompts[0]!]);
+    expect(first.shape).toEqual([1, length + textLength, width]);
+    // CLIP looks back only: what follows the first rows does not change them.
+    expect(Math.max(...first.data.subarray(0, length * width).map((value, index) => Math.abs(value - golden[index]!)))).toBeLessThan(1e-4);
+    const t5 = golden.subarray(77 * width, (77 + textLength) * width);
+    expect(Math.max(...first.data.subarray(length * width).map((value, index) => Math.abs(value - t5[index]!)))).toBeLessThan(1e-4);
   });
 
   it('stay in memory where they cannot be written, and one note says so', async () => {

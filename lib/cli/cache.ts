@@ -61,7 +61,7 @@ function table(directory: string, entries: readonly CacheEntry[], removed: Omit<
   const rows = entries.map(({ name, files, bytes }) =>
     `  ${name.padEnd(width)}  ${bytesText(bytes).padStart(10)}  ${String(files).padStart(6)} files  ${what[name] ?? ''}`.trimEnd());
   const lines = [
-    ...(removed ? [`removed ${removed.files} text embeddings, ${bytesText(removed.bytes)}`] : []),
+    ...(removed ? [`removed ${removed.files} files of text embeddings, ${bytesText(removed.bytes)}`] : []),
     rows.length ? directory : `${directory} is empty`,
     ...rows,
   ];

@@ -31,6 +31,8 @@ export interface ClipTokenizerOptions {
   padding?: number | undefined;
   /** Tokens that the text tower has positions for, the longest row; default 77. */
   positions?: number | undefined;
+  /** Of a row, whatever the directory says: another tokenizer's, whose rows these stand beside. */
+  length?: number | undefined;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface ClipTokenizerOptions {
  * of begin mark, text, end mark and padding.
  * @throws CheckpointError for a directory without them, or with damaged ones
  */
-export async function loadClipTokenizer(directory: string, { padding, positions }: ClipTokenizerOptions = {}): Promise<TextTokenizer> {
+export async function loadClipTokenizer(directory: string, { padding, positions, length }: ClipTokenizerOptions = {}): Promise<TextTokenizer> {
   const config = await readTokenizerConfig(directory);
   const begin = config.bos_token ?? '<|startoftext|>';
   const end = config.eos_token ?? '<|endoftext|>';
@@ -60,7 +62,7 @@ export async function loadClipTokenizer(directory: string, { padding, positions 
     encode: (text, options) => tokenizer.encode(text.replaceAll('Σ', 'σ'), options),
     token_to_id: (token) => tokenizer.token_to_id(token),
   };
-  return new PaddingTokenizer(sigma, lengthOf(config, positions), marks);
+  return new PaddingTokenizer(sigma, length ?? lengthOf(config, positions), marks);
 }
 
 async function readTokenizer(directory: string, unknown: string): Promise<z.output<typeof tokenizerSchema>> {

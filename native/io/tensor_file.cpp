@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
@@ -160,6 +161,23 @@ size_t checked_bytes(const std::string& path, const OpenFile& file, const Tensor
   return static_cast<size_t>(bytes);
 }
 
+// A new file beside `path` that no other writer of the same path has: neither another process, nor another thread. What
+// a killed one left behind is passed over, even if the process that comes to have its number is this one.
+struct AsideFile {
+  std::string path;
+  Descriptor descriptor;
+};
+
+AsideFile create_aside(const std::string& path) {
+  static std::atomic<uint64_t> count{0};
+  for (;;) {
+    std::string aside = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+    Descriptor descriptor(::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (descriptor.get() >= 0) return {std::move(aside), std::move(descriptor)};
+    if (errno != EEXIST) fail_with_errno(path, "creating the file failed", errno);
+  }
+}
+
 void sync_folder(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
@@ -206,9 +224,7 @@ NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>
 
 void write_tensors(const std::string& path, const std::vector<uint8_t>& header,
                    const std::vector<at::Tensor>& tensors) {
-  const std::string aside = path + ".tmp";
-  Descriptor descriptor(::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (descriptor.get() < 0) fail_with_errno(path, "creating the file failed", errno);
+  auto [aside, descriptor] = create_aside(path);
   try {
     write_all(path, descriptor.get(), header.data(), header.size());
     for (const at::Tensor& tensor : tensors) {

@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../native/index.js';
-import { disposeAll, readHeader, saveTensors } from '../../safetensors.js';
+import { disposeAll, readHeader, removeUnfinished, saveTensors } from '../../safetensors.js';
 import type { SafetensorsHeader } from '../../safetensors-header.js';
 import type { ModelDType } from '../model.js';
-import type { Sd3Directory } from './directory.js';
-import type { Elements, PromptEmbedding, TextOptions } from './text.js';
+import type { Elements, PromptEmbedding } from './text.js';
 
-/** Of what is stored; a change makes every older file another one's. */
-const formatVersion = 1;
+/** Milliseconds after which a file that is not whole is nobody's any more: one is written in far less. */
+const abandoned = 3_600_000;
 
 const sha256 = (...parts: readonly (string | Elements)[]): string => {
   const hash = createHash('sha256');
@@ -19,28 +18,10 @@ const sha256 = (...parts: readonly (string | Elements)[]): string => {
   return hash.digest('hex');
 };
 
-/**
- * What embeddings depend on besides the prompt: the files of encoders and tokenizers (by name, size and time of change:
- * they are too large to read for this), the dtype, the kind of device and the lengths.
- */
-export async function identityOf(directory: Sd3Directory, { dtype, device, textLength }: TextOptions): Promise<string> {
-  const components = [...directory.clip, ...(directory.t5 ? [directory.t5] : [])];
-  const files: [string, number, number][] = [];
-  for (const folder of components.flatMap((component) => [component.directory, component.tokenizer])) {
-    const names = await readdir(folder).catch((error: unknown) => {
-      throw new CheckpointError(`${folder} cannot be read, which encodes prompts: ${(error as Error).message}; download it again`, { cause: error });
-    });
-    for (const name of names.sort()) {
-      const { size, mtimeMs } = await stat(join(folder, name));
-      files.push([name, size, mtimeMs]);
-    }
-  }
-  const { jointAttentionDim } = directory.transformer.config;
-  return sha256(JSON.stringify({ formatVersion, files, dtype, device: device.split(':')[0], textLength, jointAttentionDim }));
-}
-
-/** Embeddings of prompts on disk, a file each. */
+/** Embeddings of prompts on disk, a file each. Several processes may share the folder. */
 export class EmbeddingCache {
+  #swept = false;
+
   constructor(
     private readonly directory: string,
     private readonly identity: string,
@@ -76,6 +57,8 @@ export class EmbeddingCache {
     };
     try {
       await mkdir(this.directory, { recursive: true });
+      if (!this.#swept) await removeUnfinished(this.directory, abandoned);
+      this.#swept = true;
       await saveTensors(this.path(prompt), tensors, {
         prompt, sha256: sha256(states, pooled), truncatedClip: String(truncated.clip), truncatedT5: String(truncated.t5),
       });

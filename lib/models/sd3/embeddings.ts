@@ -3,7 +3,8 @@ import { binding } from '../../native/index.js';
 import { clipLength } from '../../tokenizers/clip.js';
 import type { PrepareOptions } from '../model.js';
 import type { Sd3Directory } from './directory.js';
-import { EmbeddingCache, identityOf } from './embedding-cache.js';
+import { EmbeddingCache } from './embedding-cache.js';
+import { identityOf } from './embedding-identity.js';
 import { TextEncoders, zeros, type PromptEmbedding, type TextOptions } from './text.js';
 
 /** Prompts that the encoders read at a time. */
@@ -33,7 +34,7 @@ export class Embeddings {
   #bytes = 0;
   /** Prompts that have a file, and whether they were cut. The others must stay in memory. */
   readonly #stored = new Map<string, PromptEmbedding['truncated']>();
-  #unwritable = false;
+  #toldUnwritable = false;
   #opened: Promise<Opened> | undefined;
   /** The encoders are loaded for one call at a time. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -92,14 +93,13 @@ export class Embeddings {
 
   async #keep(prompt: string, embedding: PromptEmbedding, onNote: (message: string) => void): Promise<void> {
     const { cache } = await this.#open();
-    if (!this.#unwritable) {
-      try {
-        await cache.write(prompt, embedding);
-        this.#stored.set(prompt, embedding.truncated);
-      } catch (error) {
-        this.#unwritable = true;
-        onNote(`text embeddings stay in memory: ${(error as Error).message}`);
-      }
+    try {
+      await cache.write(prompt, embedding);
+      this.#stored.set(prompt, embedding.truncated);
+    } catch (error) {
+      // The next prompt is tried again: what is not on disk stays in memory however much it is.
+      if (!this.#toldUnwritable) onNote(`text embeddings stay in memory: ${(error as Error).message}`);
+      this.#toldUnwritable = true;
     }
     this.#remember(prompt, embedding);
   }

@@ -38,8 +38,10 @@ export interface Tokenizers {
 }
 
 export async function loadTokenizers({ clip, t5 }: Sd3Directory, textLength: number): Promise<Tokenizers> {
+  const first = await loadClipTokenizer(clip[0].tokenizer);
   return {
-    clip: [await loadClipTokenizer(clip[0].tokenizer), await loadClipTokenizer(clip[1].tokenizer)],
+    // Their states stand side by side: as in diffusers, the first one's length is both's, whatever the second one says.
+    clip: [first, await loadClipTokenizer(clip[1].tokenizer, { length: first.length })],
     t5: t5 && (await loadT5Tokenizer(t5.tokenizer, textLength)),
   };
 }
