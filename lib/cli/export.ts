@@ -1,5 +1,6 @@
 import type { CheckpointError } from '../errors.js';
 import { adapterNote, exportAdapter } from '../models/adapter.js';
+import { diffusersNote } from '../models/adapter-diffusers.js';
 import type { AdapterLayoutName } from '../models/adapter-layout.js';
 import { adapterDirectory } from './sample.js';
 
@@ -11,6 +12,8 @@ interface ExportFlags {
 export async function runExport(path: string, out: string, { layout, quiet }: ExportFlags): Promise<void> {
   const note = (message: string | undefined) => void (quiet || !message || process.stderr.write(`${message}\n`));
   const directory = await adapterDirectory(path, (error: CheckpointError) => note(`passed over: ${error.message}`));
-  note(adapterNote(directory, await exportAdapter(directory, out, layout)));
+  const adapter = await exportAdapter(directory, out, layout);
+  note(adapterNote(directory, adapter));
+  if (layout === 'diffusers') note(diffusersNote(out, adapter));
   note(out);
 }

@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import { CheckpointError } from '../errors.js';
 import { readHeader, saveTensors } from '../safetensors.js';
 import { adaptedModules, readLoraSettings, type AdapterLayout } from './adapter-layout.js';
+import type { AdapterInfo } from './model.js';
 
 const tensorsFile = 'pytorch_lora_weights.safetensors';
 const prefix = 'transformer.';
-/** Where diffusers, from 0.35 on, keeps PEFT's settings, as JSON in the file's metadata, their keys behind the prefix. */
+/** Where diffusers keeps PEFT's settings, as JSON in the file's metadata, their keys behind the prefix. */
 const metadataKey = 'lora_adapter_metadata';
+/** The first diffusers that reads them (its pull request 11324): alpha is the rank to those before. */
+const readingAlpha = '0.34';
 
 /**
  * Diffusers' layout: what `pipeline.load_lora_weights` reads. It takes alpha from the metadata alone (a tensor of alpha it
@@ -33,12 +36,22 @@ export const diffusersLayout: AdapterLayout = {
   },
 
   async write(directory, tensors, { rank, alpha, targets }, base) {
-    const settings = { r: rank, lora_alpha: alpha, target_modules: targets, base_model_name_or_path: base };
+    // No rank is another's; without the key, diffusers 0.34 to 0.39 stop with a KeyError.
+    const settings = { r: rank, lora_alpha: alpha, rank_pattern: {}, target_modules: targets, base_model_name_or_path: base };
     const named = (record: object) => Object.fromEntries(Object.entries(record).map(([name, value]) => [prefix + name, value]));
     const metadata = { format: 'pt', [metadataKey]: JSON.stringify(named(settings)) };
     await saveTensors(join(directory, tensorsFile), named(tensors), metadata);
   },
 };
+
+/** What the user should know of an adapter that was written in this layout. */
+export function diffusersNote(directory: string, { rank, alpha }: AdapterInfo): string | undefined {
+  if (alpha === rank) return undefined;
+  return (
+    `${directory}: alpha ${alpha} of rank ${rank} needs diffusers ${readingAlpha} or newer; an older one takes alpha to be the rank, ` +
+    `which is the adapter at ${Number((rank / alpha).toPrecision(3))} of its strength: there, call pipeline.set_adapters(NAME, ${Number((alpha / rank).toPrecision(3))})`
+  );
+}
 
 /** The settings of the transformer's adapter; undefined where there are only those of other parts. */
 function parse(text: string, path: string): object | undefined {
