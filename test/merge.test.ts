@@ -14,6 +14,7 @@ import { loadModel } from '../lib/models/registry.js';
 import { shippedDirectory } from '../lib/package.js';
 import { loadTensors, readHeader, saveTensors } from '../lib/safetensors.js';
 import { eam } from './helpers/command-line.js';
+import { Sd3Copy } from './helpers/sd3.js';
 import { floats, normal, randomise, relativeError } from './helpers/tiny-model.js';
 
 const tiny = fileURLToPath(new URL('fixtures/sd35-tiny', import.meta.url));
@@ -85,6 +86,20 @@ describe('the digits', () => {
 });
 
 describe('Stable Diffusion 3', () => {
+  it.each<[string, (copy: Sd3Copy) => unknown, RegExp]>([
+    ['another pipeline', (copy) => copy.set('model_index.json', { _class_name: 'FluxPipeline' }), /model_index\.json: the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/],
+    ['an index that names another transformer', (copy) => copy.set('model_index.json', { transformer: ['diffusers', 'FluxTransformer2DModel'] }), /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/],
+    ['another transformer', (copy) => copy.set('transformer/config.json', { _class_name: 'FluxTransformer2DModel' }), /transformer.config\.json: _class_name: expected "SD3Transformer2DModel", got "FluxTransformer2DModel"/],
+    ['no transformer', (copy) => copy.remove('transformer'), /cannot read .*transformer.config\.json: ENOENT/],
+  ])('is not merged where there is %s', async (_, change, message) => {
+    const copy = new Sd3Copy();
+    change(copy);
+    const out = join(folder, 'refused');
+    const { code, stderr } = await eam('merge', '--model', copy.path, '--adapter', join(tiny, 'lora_peft'), '--out', out);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+    expect((await readdir(folder)).filter((name) => name.startsWith('refused'))).toEqual([]);
+  });
+
   const load = async (directory: string, adapter?: string) => {
     const options = { size: { width: 16, height: 24 }, textLength: 12, embeddingCache: join(folder, 'cache') };
     const model = await loadModel(directory, adapter ? { ...options, adapter: await readAdapterConfig(adapter) } : options);

@@ -156,9 +156,25 @@ describe('says what is wrong with', () => {
   };
 
   it('a directory without goldens, a reward that is none, one that is no model', async () => {
-    await refused(join(tiny, 'vae'), /vae holds no goldens\.safetensors: there is nothing to compare with/);
+    await refused(await copy('plain').then(async (path) => (await rm(join(path, 'goldens.safetensors')), path)), /plain holds no goldens\.safetensors: there is nothing to compare with/);
     await refused(fixture('rewards-tiny/pickscore'), 'model_index.json');
     await refused(fixture('rewards-tiny/pickscore'), /no reward "picscore" can be verified; those that can be: pickscore/, '--reward', 'picscore');
+  });
+
+  it('another pipeline or another transformer, as the other commands do, and before it asks for goldens', async () => {
+    const path = async (name: string, file: string, change: object) => {
+      const directory = await copy(name);
+      await rm(join(directory, 'goldens.safetensors'));
+      await writeFile(join(directory, file), JSON.stringify({ ...(JSON.parse(await readFile(join(directory, file), 'utf8')) as object), ...change }));
+      return directory;
+    };
+    const flux = await path('flux', 'model_index.json', { _class_name: 'FluxPipeline' });
+    const message = /model_index\.json: the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/;
+    await refused(flux, message);
+    expect((await eam('sample', '--model', flux, '--prompt', 'a fox', '--out', join(folder, 'never.png'))).stderr).toMatch(message);
+    await refused(await path('entry', 'model_index.json', { transformer: ['diffusers', 'FluxTransformer2DModel'] }), /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/);
+    await refused(await path('network', 'transformer/config.json', { _class_name: 'FluxTransformer2DModel' }), /transformer.config\.json: _class_name: expected "SD3Transformer2DModel", got "FluxTransformer2DModel"/);
+    await refused(await path('unnamed', 'model_index.json', { _class_name: undefined }), /model_index\.json names no class; supported: StableDiffusion3Pipeline/);
   });
 
   it('goldens of another shape, without prompts, or with nothing to compare', async () => {

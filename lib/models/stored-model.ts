@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 
 import { CheckpointError } from '../errors.js';
 import { modelDirectory, shippedModels } from './registry.js';
-import { isPipelineDirectory, pipelineComponents } from './sd3/directory.js';
+import { checkSd3Classes, isPipelineDirectory, pipelineComponents } from './sd3/directory.js';
 import { locateWeights } from './sd3/weights.js';
 
 /** Where a model's files are, for those who copy them. */
@@ -31,12 +31,16 @@ export async function baseModel(adapter: string, base: string | undefined): Prom
   return base;
 }
 
-/** @throws CheckpointError for a directory without weights, or with a shard missing */
+/**
+ * @throws ConfigError for a pipeline or a transformer that adapters are not made for here, CheckpointError for a directory
+ *   without weights, or with a shard missing
+ */
 export async function locateModel(source: string): Promise<StoredModel> {
   const directory = modelDirectory(source);
   if (!(await isPipelineDirectory(directory))) {
     return { directory, network: '.', weights: await locateWeights(directory), folders: [] };
   }
+  await checkSd3Classes(directory);
   const names = new Set(await readdir(directory));
   return {
     directory,

@@ -30,8 +30,9 @@ export const tolerances: Readonly<Record<ModelDType, number>> = { float32: 1e-4,
  */
 export async function* verify(directory: string, options: VerifyOptions = {}): AsyncGenerator<Finding, void, void> {
   const { reward, tower, device = 'cpu', dtype = 'float32', tolerance = tolerances[dtype], onNote = () => {} } = options;
-  using goldens = await Goldens.open(directory, tolerance);
+  // What is not supported is said first: goldens for it would be made in vain.
   const verifier = reward === undefined ? await modelVerifier(directory) : rewardVerifier(reward);
+  using goldens = await Goldens.open(directory, tolerance);
   const found = new Set<string>();
   for await (const finding of verifier(directory, goldens, { device, dtype, tolerance, tower, onNote })) {
     found.add(finding.name);

@@ -59,8 +59,10 @@ const componentClasses = {
 } as const;
 type ComponentName = keyof typeof componentClasses;
 
+const componentNames = Object.keys(componentClasses) as ComponentName[];
+
 /** The folders of a directory. */
-export const pipelineComponents = Object.keys(componentClasses);
+export const pipelineComponents: readonly string[] = componentNames;
 
 const entrySchema = z.tuple([z.string().nullable(), z.string().nullable()]);
 const indexSchema = z.object({ _class_name: z.string() }).catchall(z.unknown());
@@ -71,17 +73,36 @@ export async function isPipelineDirectory(directory: string): Promise<boolean> {
 }
 
 /**
+ * Checks that a directory in diffusers' layout is a pipeline of Stable Diffusion 3 and holds its transformer's
+ * configuration, whatever else of it is there.
+ * @throws ConfigError for another pipeline, or another transformer
+ */
+export async function checkSd3Classes(path: string): Promise<void> {
+  const indexPath = join(path, modelIndex);
+  checkClasses(await readIndex(indexPath), indexPath, ['transformer']);
+  const file = join(path, 'transformer', 'config.json');
+  validate(transformerSchema, await readJson(file), file);
+}
+
+/** @throws ConfigError for another pipeline */
+async function readIndex(indexPath: string): Promise<Readonly<Record<string, unknown>>> {
+  const index = validate(indexSchema, await readJson(indexPath), indexPath);
+  if (index._class_name === pipelineClass) return index;
+  throw new ConfigError(`${indexPath}: the pipeline ${index._class_name} is not supported; supported: ${pipelineClass}`);
+}
+
+/**
  * Reads the configuration of a directory in diffusers' layout; weights are not touched.
  * @throws ConfigError for another pipeline, another class of component, a setting that the native networks do not have;
  *   CheckpointError for components whose sizes do not fit together
  */
 export async function readSd3Directory(path: string): Promise<Sd3Directory> {
   const indexPath = join(path, modelIndex);
-  const index = validate(indexSchema, await readJson(indexPath), indexPath);
-  if (index._class_name !== pipelineClass) {
-    throw new ConfigError(`${indexPath}: the pipeline ${index._class_name} is not supported; supported: ${pipelineClass}`);
+  const absent = checkClasses(await readIndex(indexPath), indexPath, componentNames);
+  if (absent.has('tokenizer_3') && !absent.has('text_encoder_3')) {
+    throw new ConfigError(`${indexPath}: tokenizer_3 is left out, and text_encoder_3 is not`);
   }
-  const withT5 = readClasses(index, indexPath);
+  const withT5 = !absent.has('text_encoder_3');
   const config = async <Json, Config>(name: ComponentName, schema: z.ZodType<Json>, convert: (json: Json) => Config): Promise<Component<Config>> => {
     const directory = join(path, name);
     const file = join(directory, name === 'scheduler' ? 'scheduler_config.json' : 'config.json');
@@ -114,11 +135,12 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
   return directory;
 }
 
-/** Checks the classes that model_index.json names. Returns whether there is a third text encoder. */
-function readClasses(index: Readonly<Record<string, unknown>>, path: string): boolean {
+/** Checks the classes that model_index.json names. Returns the components that it leaves out, and may. */
+function checkClasses(index: Readonly<Record<string, unknown>>, path: string, names: readonly ComponentName[]): Set<ComponentName> {
   const problems: string[] = [];
   const absent = new Set<ComponentName>();
-  for (const [name, expected] of Object.entries(componentClasses) as [ComponentName, readonly string[]][]) {
+  for (const name of names) {
+    const expected: readonly string[] = componentClasses[name];
     const parsed = entrySchema.safeParse(index[name]);
     const found = parsed.success ? parsed.data[1] : undefined;
     if (found === null || index[name] === null) absent.add(name);
@@ -129,8 +151,7 @@ function readClasses(index: Readonly<Record<string, unknown>>, path: string): bo
     if (name !== 'text_encoder_3' && name !== 'tokenizer_3') problems.push(`${name}: it is left out; only text_encoder_3 may be`);
   }
   if (problems.length) throw new ConfigError(problems.length === 1 ? `${path}: ${problems[0]}` : [`${path}:`, ...problems].join('\n  '));
-  if (absent.has('tokenizer_3') && !absent.has('text_encoder_3')) throw new ConfigError(`${path}: tokenizer_3 is left out, and text_encoder_3 is not`);
-  return !absent.has('text_encoder_3');
+  return absent;
 }
 
 /** The networks must fit each other; that each has weights of its own sizes is seen when it is loaded. */
