@@ -68,7 +68,7 @@ describe('eam evaluate --images', () => {
     const folder = folderOf({ 'a.png': 0 });
     writeFileSync(join(folder, 'b.png'), readFileSync(join(folder, 'a.png')).subarray(0, 50));
     const damaged = await eam('evaluate', '--images', folder, '--prompts', promptsOf('a', 'b'), '--reward', 'stroke-weight', '--quiet');
-    expect([damaged.code, damaged.stderr]).toEqual([1, expect.stringMatching(/b\.png: is cut short or damaged/)]);
+    expect([damaged.code, damaged.stderr]).toEqual([1, expect.stringMatching(/b\.png: is cut short: it has 50 bytes/)]);
     const wrong = await eam('evaluate', '--images', folderOf({ 'c.png': 0 }), '--prompts', promptsOf('3'), '--reward', 'digit-classifier', '--quiet');
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/c\.png: reward "digit-classifier" failed/)]);
   });

@@ -17,6 +17,12 @@ function write(bytes: Uint8Array): string {
 function png(width: number, height: number, channels: number, data: Uint8Array | Uint16Array, depth: BitDepth = 8): Uint8Array {
   return encode({ width, height, channels, data, depth });
 }
+const patterned = png(64, 64, 3, Uint8Array.from({ length: 3 * 4096 }, (_, i) => (i * i) % 251));
+function damaged(file: Uint8Array): Uint8Array {
+  const copy = file.slice();
+  copy[60]! ^= 1;
+  return copy;
+}
 const rounded = (data: Float32Array): number[] => Array.from(data, (value) => Number((255 * value).toFixed(4)));
 
 describe('readPng', () => {
@@ -47,8 +53,10 @@ describe('readPng', () => {
     ['nothing', new Uint8Array(0), /is no PNG: it is empty/],
     ['another format', Uint8Array.of(0xff, 0xd8, 0xff, 0xe0), /is no PNG/],
     ['a signature alone', png(4, 4, 3, new Uint8Array(48)).subarray(0, 20), /cut short/],
-    ['half a file', png(64, 64, 3, Uint8Array.from({ length: 3 * 4096 }, (_, i) => (i * i) % 251)).subarray(0, 400), /cut short or damaged/],
-    ['a file without its last byte', png(4, 4, 3, new Uint8Array(48)).slice(0, -1), /cut short or damaged/],
+    ['half a file', patterned.subarray(0, 400), new RegExp(`is cut short: it has 400 bytes, and what it announces ends at byte ${patterned.length - 12} or later$`)],
+    ['a file without its last chunk', patterned.subarray(0, -12), new RegExp(`it has ${patterned.length - 12} bytes, and what it announces ends at byte ${patterned.length} or later$`)],
+    ['a file without its last byte', patterned.slice(0, -1), /cut short: it has/],
+    ['pixels that do not decompress', damaged(patterned), /is damaged: Error while decompressing the data: invalid \w+/],
   ])('refuses %s and names the file', async (_, bytes, message) => {
     const path = write(bytes);
     const error = await readPng(path).then(() => undefined, (caught: unknown) => caught);
@@ -60,7 +68,7 @@ describe('readPng', () => {
   it('refuses a flipped bit, and a promise of more pixels than memory, before it takes any', async () => {
     const flipped = png(8, 8, 3, new Uint8Array(192)).slice();
     flipped[45]! ^= 1;
-    await expect(readPng(write(flipped))).rejects.toThrow(/cut short or damaged/);
+    await expect(readPng(write(flipped))).rejects.toThrow(/is damaged: \S.*[^:]$/);
     const huge = png(8, 8, 3, new Uint8Array(192)).slice();
     new DataView(huge.buffer).setUint32(16, 2 ** 31 - 1);
     await expect(readPng(write(huge))).rejects.toThrow(/has 2147483647×8 pixels, expected 1 to/);

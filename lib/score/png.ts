@@ -46,14 +46,35 @@ function decodeOrRefuse(file: Uint8Array, path: string): DecodedPng {
   if (width === 0 || height === 0 || width * height > maxPixels) {
     throw new ImageFileError(path, `has ${width}×${height} pixels, expected 1 to ${maxPixels} in all`);
   }
+  const end = announcedEnd(header);
+  if (end > file.length) throw new ImageFileError(path, `is cut short: it has ${file.length} bytes, and what it announces ends at byte ${end} or later`);
   try {
     const image = decode(file, { checkCrc: true });
     const expected = Math.ceil((width * image.channels * image.depth) / (image.depth === 16 ? 16 : 8)) * height;
     if (image.data.length !== expected) throw new Error(`${image.data.length} of its ${expected} numbers are there`);
     return image;
   } catch (error) {
-    throw new ImageFileError(path, `is cut short or damaged: ${(error as Error).message}`, { cause: error });
+    throw new ImageFileError(path, `is damaged: ${reasonOf(error as Error)}`, { cause: error });
   }
+}
+
+/** Where the last chunk ends, or the one that goes past the file's end. */
+function announcedEnd(file: DataView): number {
+  for (let position = 8; ; ) {
+    // Its length and its name, the content, a checksum.
+    if (position + 12 > file.byteLength) return position + 12;
+    const end = position + 12 + file.getUint32(position);
+    if (end > file.byteLength || file.getUint32(position + 4) === lastChunk) return end;
+    position = end;
+  }
+}
+
+/** IEND */
+const lastChunk = 0x49454e44;
+
+/** The decoder's own message of pixels that do not decompress ends where the cause should stand. */
+function reasonOf({ message, cause }: Error): string {
+  return cause instanceof Error ? `${message.replace(/:$/, '')}: ${cause.message}` : message;
 }
 
 function toPicture(image: DecodedPng, bytes: boolean, path: string): Picture {
