@@ -121,9 +121,21 @@ describe('the summary', () => {
     expect(alone).toMatchObject({ mean: 1.5, std: expect.closeTo(Math.sqrt(5 / 3), 10), interval: [expect.closeTo(1.5 - reach, 10), expect.closeTo(1.5 + reach, 10)] });
     // Ten copies of each say no more.
     const copies = summarize(['a', 'b', 'c', 'd'].flatMap((prompt, index) => Array.from({ length: 10 }, () => sample(prompt, index)))).rewards[0]!;
-    expect(copies.interval[1]).toBeCloseTo(1.5 + reach, 10);
+    expect(copies.interval![1]).toBeCloseTo(1.5 + reach, 10);
     // Of one prompt, images are all there is.
-    expect(summarize([0, 1, 2, 3].map((value) => sample('a', value))).rewards[0]!.interval[1]).toBeCloseTo(1.5 + reach, 10);
+    expect(summarize([0, 1, 2, 3].map((value) => sample('a', value))).rewards[0]!.interval![1]).toBeCloseTo(1.5 + reach, 10);
+  });
+
+  it('says what it knows of a single image, and of several of one prompt', () => {
+    const of = (...values: (number | null)[]) => summarize(values.map((value) => ({ prompt: 'a', scores: { r: value } })));
+    expect(of(2).rewards).toEqual([{ reward: 'r', images: 1, notFinite: 0, mean: 2, std: null, interval: null }]);
+    expect(summaryTable(of(2))).toBe(
+      'reward  images    mean  95 % interval  std\nr            1  2.0000              –    –\n\nno interval: a single image has no spread',
+    );
+    expect(of(2, null).rewards).toEqual([{ reward: 'r', images: 1, notFinite: 1, mean: 2, std: null, interval: null }]);
+    expect(of(null, null).rewards).toEqual([{ reward: 'r', images: 0, notFinite: 2, mean: null, std: null, interval: null }]);
+    expect(summaryTable(of(null, null))).toMatch(/^r +0 +– +– +– +2 not finite$/m);
+    expect(summaryTable(of(1, 2, 3))).toMatch(/between 3 images of one prompt; they say nothing of other prompts$/);
   });
 
   it('leaves out and counts what is not finite', () => {

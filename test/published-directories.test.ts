@@ -7,6 +7,7 @@ import { describe, expect, it, vi } from 'vitest';
 
 import { convert } from '../lib/convert.js';
 import { CheckpointError, ConfigError, ShapeError } from '../lib/errors.js';
+import { aesthetic } from '../lib/index.js';
 import { binding } from '../lib/native/index.js';
 import { createRewards, rewardSchema } from '../lib/rewards/registry.js';
 import { loadTensors, saveTensors } from '../lib/safetensors.js';
@@ -63,7 +64,7 @@ describe('eam verify --reward', () => {
     expect((await eam('verify', '--reward', 'hps', rewardDirectory('hpsv2'))).stderr).toMatch(/those that can be: pickscore, hpsv2, imagereward, clipscore, aesthetic/);
     const copy = copyOf('aesthetic');
     cpSync(join(rewardDirectory('aesthetic'), 'goldens.safetensors'), join(copy, 'goldens.safetensors'));
-    expect(await eam('verify', '--reward', 'aesthetic', copy)).toMatchObject({ code: 1, stderr: expect.stringMatching(/there is no config\.json/) as unknown });
+    expect(await eam('verify', '--reward', 'aesthetic', copy)).toMatchObject({ code: 1, stderr: expect.stringMatching(/no "tower" is given, .*eam verify: --tower DIRECTORY/) as unknown });
     expect(await eam('verify', '--reward', 'aesthetic', copy, '--tower', rewardDirectory('clipscore'))).toMatchObject({ code: 0 });
   });
 });
@@ -149,6 +150,7 @@ describe('files', () => {
     ['heads of another BLIP', 'imagereward', (directory) => editJson(join(directory, 'med_config.json'), (json) => delete json['vision']), /ImageReward\.pt; .*"vision" says num_heads: a tower of 32 numbers has no heads of 64/],
     ['no vocabulary', 'imagereward', (directory) => rmSync(join(directory, 'vocab.txt')), /there is no vocab\.txt; expected ImageReward's vocab\.txt/],
     ['another vocabulary', 'imagereward', (directory) => writeFileSync(join(directory, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n'), /vocabulary of 6 tokens, \[DEC\] and \[ENC\] included, and med_config\.json one of 99/],
+    ['no head', 'aesthetic', (directory) => rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth')), /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*; expected LAION's aesthetic predictor, found nothing/],
     ['the head of another network', 'aesthetic', (directory) => {
       rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth'));
       cpSync(join(rewardDirectory('clipscore'), 'model.safetensors'), join(directory, 'sac+logos+ava1-l14-linearMSE.safetensors'));
@@ -161,6 +163,27 @@ describe('files', () => {
     const copy = copyOf(name);
     await edit(copy);
     expect((await refusal(name, copy)).message).toMatch(message);
+  });
+});
+
+describe('an aesthetic predictor without its tower', () => {
+  const without = /aesthetic: no "tower" is given, and no CLIPModel lies here; expected the setting "tower" with .*--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY\), found sac\+/;
+
+  it('is told which setting names one', async () => {
+    const copy = copyOf('aesthetic');
+    await expect(aesthetic(copy).load()).rejects.toThrow(without);
+    // One that is given and holds none is another matter.
+    await expect(aesthetic(copy, { tower: rewardDirectory('imagereward') }).load()).rejects.toThrow(/imagereward: there is no config\.json; expected the aesthetic predictor's tower/);
+    await expect(aesthetic(join(copy, 'nowhere')).load()).rejects.toThrow(/cannot read .*nowhere: ENOENT.*; expected LAION's aesthetic predictor/);
+  });
+
+  it('may lie beside one', async () => {
+    const copy = copyOf('clipscore');
+    cpSync(join(rewardDirectory('aesthetic'), 'sac+logos+ava1-l14-linearMSE.pth'), join(copy, 'sac+logos+ava1-l14-linearMSE.pth'));
+    const { tensors, prompts } = await goldensOf('aesthetic');
+    const { values } = await aesthetic(copy).score(tensors['wide.images']!, prompts);
+    const golden = await floats(tensors['wide.scores']!);
+    for (const [image, value] of golden.entries()) expect(values[image]).toBeCloseTo(value, 4);
   });
 });
 

@@ -68,7 +68,7 @@ describe('a tiny Stable Diffusion 3.5 under HPSv2.1 and the aesthetic predictor'
       expect([code, stderr]).toEqual([0, '']);
       const summary = JSON.parse(stdout) as ScoreSummary;
       expect(summary).toMatchObject({ images: 8, prompts: 2, diversity: { features: 'hpsv2', prompts: 2 } });
-      return summary.rewards.reduce((sum, { mean: value, reward }) => sum + (reward === 'hpsv2' ? 10 : 100) * value, 0);
+      return summary.rewards.reduce((sum, { mean: value, reward }) => sum + (reward === 'hpsv2' ? 10 : 100) * value!, 0);
     };
     expect(await mean('--model', tinySd3, '--adapter', adapter)).toBeGreaterThan(await mean('--model', tinySd3));
   });

@@ -27,7 +27,7 @@ export function rewardVerifier(name: string): Verifier {
 }
 
 /** Where the head lies alone, the tower is looked for in the reward whose tower it shares, beside it. */
-function towerOf(directory: string): string {
+function towerOf(directory: string): string | undefined {
   const beside = join(resolve(directory), '..', 'clipscore');
-  return existsSync(join(directory, 'config.json')) || !existsSync(beside) ? directory : beside;
+  return existsSync(join(directory, 'config.json')) || !existsSync(beside) ? undefined : beside;
 }

@@ -15,11 +15,12 @@ export interface RewardSummary {
   /** Finite values. */
   images: number;
   notFinite: number;
-  mean: number;
-  /** Standard deviation over the images. */
-  std: number;
-  /** 95 %: mean ± 1.96 standard errors. */
-  interval: [low: number, high: number];
+  /** null: no value is finite. */
+  mean: number | null;
+  /** Standard deviation over the images; null of fewer than two. */
+  std: number | null;
+  /** 95 %: mean ± 1.96 standard errors; null of fewer than two images. */
+  interval: [low: number, high: number] | null;
 }
 
 /** How alike the images of one prompt are. */
@@ -53,17 +54,14 @@ export function summarize(samples: readonly SampleScores[], diversity?: Diversit
 function summarizeReward(name: string, samples: readonly SampleScores[]): RewardSummary {
   const finite = samples.flatMap(({ prompt, scores }) => (scores[name] == null ? [] : [{ prompt, value: scores[name] }]));
   const count = finite.length;
+  const known = { reward: name, images: count, notFinite: samples.length - count };
+  if (count === 0) return { ...known, mean: null, std: null, interval: null };
   const mean = finite.reduce((sum, { value }) => sum + value, 0) / count;
+  // One value says nothing of how others would lie around it.
+  if (count === 1) return { ...known, mean, std: null, interval: null };
   const variance = finite.reduce((sum, { value }) => sum + (value - mean) ** 2, 0) / (count - 1);
   const reach = 1.96 * standardError(finite, mean);
-  return {
-    reward: name,
-    images: count,
-    notFinite: samples.length - count,
-    mean,
-    std: Math.sqrt(variance),
-    interval: [mean - reach, mean + reach],
-  };
+  return { ...known, mean, std: Math.sqrt(variance), interval: [mean - reach, mean + reach] };
 }
 
 /**
@@ -83,11 +81,11 @@ function standardError(samples: readonly { prompt: string; value: number }[], me
 
 /** A line a reward, then what the figures are. */
 export function summaryTable(summary: ScoreSummary): string {
-  const rows = summary.rewards.map(({ reward, images, mean, std, interval: [low, high], notFinite }) => [
+  const rows = summary.rewards.map(({ reward, images, mean, std, interval, notFinite }) => [
     reward,
     String(images),
     digits(mean),
-    `[${digits(low)}, ${digits(high)}]`,
+    interval ? `[${digits(interval[0])}, ${digits(interval[1])}]` : '–',
     digits(std),
     notFinite ? `${notFinite} not finite` : '',
   ]);
@@ -96,8 +94,8 @@ export function summaryTable(summary: ScoreSummary): string {
   const lines = table.map((row) =>
     row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  ').trimEnd(),
   );
-  const { diversity, images, prompts } = summary;
-  lines.push('', `intervals: normal, from the spread between ${prompts > 1 ? `${prompts} prompts` : `${images} images`}`);
+  const { diversity } = summary;
+  lines.push('', ofIntervals(summary));
   if (diversity) {
     lines.push(
       `diversity: ${digits(diversity.meanCosineDistance)}, mean cosine distance between images of one prompt ` +
@@ -107,4 +105,10 @@ export function summaryTable(summary: ScoreSummary): string {
   return lines.join('\n');
 }
 
-const digits = (value: number): string => (Number.isFinite(value) ? value.toPrecision(5) : '–');
+function ofIntervals({ images, prompts }: ScoreSummary): string {
+  if (images === 1) return 'no interval: a single image has no spread';
+  if (prompts === 1) return `intervals: normal, from the spread between ${images} images of one prompt; they say nothing of other prompts`;
+  return `intervals: normal, from the spread between ${prompts} prompts`;
+}
+
+const digits = (value: number | null): string => (value === null ? '–' : value.toPrecision(5));

@@ -1,7 +1,7 @@
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../native/index.js';
 import { disposeAll } from '../../safetensors.js';
-import { readClipDirectory } from './clip-directory.js';
+import { readClipDirectory, type ClipDirectory } from './clip-directory.js';
 import { consume, only, PublishedDirectory } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
@@ -23,12 +23,15 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
     'aesthetic',
     async ({ dtype, device, bytes }) => {
       const tower = options.tower ?? directory;
-      const clip = await readClipDirectory(tower, "the aesthetic predictor's tower, a CLIPModel of transformers");
-      const tensors = only(clip.tensors, (name) => name.startsWith('vision_model.') || name.startsWith('visual_projection.'));
       const { path, tensors: layers } = await new PublishedDirectory(directory, "LAION's aesthetic predictor").tensors([
         `${head}.safetensors`,
         `${head}.pth`,
       ]);
+      const clip = await readTower(directory, options.tower).catch((error: unknown) => {
+        disposeAll(layers);
+        throw error;
+      });
+      const tensors = only(clip.tensors, (name) => name.startsWith('vision_model.') || name.startsWith('visual_projection.'));
       const width = layers['layers.0.weight']?.shape[1];
       if (width !== clip.vision.projection) {
         disposeAll(layers);
@@ -48,4 +51,14 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
     },
     options,
   );
+}
+
+async function readTower(directory: string, tower: string | undefined): Promise<ClipDirectory> {
+  const files = new PublishedDirectory(
+    directory,
+    'the setting "tower" with the directory of the CLIPModel whose image features the predictor reads, ' +
+      'openai/clip-vit-large-patch14 (--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY)',
+  );
+  if (tower === undefined && !files.has('config.json')) throw await files.refusal('no "tower" is given, and no CLIPModel lies here');
+  return readClipDirectory(tower ?? directory, "the aesthetic predictor's tower, a CLIPModel of transformers");
 }
