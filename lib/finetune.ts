@@ -188,7 +188,7 @@ class FinetuneJob {
     if (!settings) return undefined;
     const { judge, seed, ...sampling } = settings;
     this.#observer.note(`evaluating on ${settings.count} fresh samples`);
-    this.#observer.begin(2 * settings.count, 0);
+    this.#observer.begin(2 * settings.count, 0, 'image');
     try {
       return await evaluate(this.model, {
         ...sampling,

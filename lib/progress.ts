@@ -2,8 +2,8 @@ import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 
 /** What a job tells about itself while it runs. */
 export interface JobObserver {
-  /** The job has `total` steps, `done` of them behind it. */
-  begin(total: number, done: number): void;
+  /** The job has `total` steps, `done` of them behind it. `unit`: what they are called, 'step' by default. */
+  begin(total: number, done: number, unit?: string): void;
   /** Step `done` is complete. `figures` are shown as they are; `evaluations` is how many the step made. */
   advance(done: number, figures: Readonly<Record<string, number>>, evaluations?: number): void;
   /** One line for the reader: what happens now, what was found, where something was written. */
@@ -36,19 +36,21 @@ class Pace {
   #first = 0;
   #total = 0;
   #evaluations = 0;
+  #unit = '';
 
-  begin(total: number, done: number): void {
+  begin(total: number, done: number, unit: string): void {
     this.#start = performance.now();
     this.#first = done;
     this.#total = total;
     this.#evaluations = 0;
+    this.#unit = unit;
   }
 
   describe(done: number, evaluations: number): string {
     this.#evaluations += evaluations;
     const seconds = (performance.now() - this.#start) / 1000;
     const left = (seconds / Math.max(1, done - this.#first)) * (this.#total - done);
-    const speed = this.#evaluations ? `${Math.round(this.#evaluations / seconds)} evaluations/s` : `${((done - this.#first) / seconds).toFixed(2)} steps/s`;
+    const speed = this.#evaluations ? `${Math.round(this.#evaluations / seconds)} evaluations/s` : `${((done - this.#first) / seconds).toFixed(2)} ${this.#unit}s/s`;
     return `${speed}  ${duration(left)} left`;
   }
 }
@@ -69,8 +71,8 @@ class BarObserver implements JobObserver {
 
   constructor(private readonly stream: Output) {}
 
-  begin(total: number, done: number): void {
-    this.#pace.begin(total, done);
+  begin(total: number, done: number, unit = 'step'): void {
+    this.#pace.begin(total, done, unit);
     this.#bars = new MultiBar(
       {
         stream: this.stream as NodeJS.WriteStream,
@@ -107,14 +109,16 @@ const lineInterval = 5;
 class LineObserver implements JobObserver {
   readonly #pace = new Pace();
   #total = 0;
+  #unit = '';
   #last = -Infinity;
 
   constructor(private readonly stream: Output) {}
 
-  begin(total: number, done: number): void {
+  begin(total: number, done: number, unit = 'step'): void {
     this.#total = total;
+    this.#unit = unit;
     this.#last = -Infinity;
-    this.#pace.begin(total, done);
+    this.#pace.begin(total, done, unit);
   }
 
   advance(done: number, figures: Readonly<Record<string, number>>, evaluations = 0): void {
@@ -122,7 +126,7 @@ class LineObserver implements JobObserver {
     const now = performance.now() / 1000;
     if (now - this.#last < lineInterval && done < this.#total) return;
     this.#last = now;
-    this.note(`step ${done}/${this.#total}  ${format(figures)}  ${pace}`);
+    this.note([`${this.#unit} ${done}/${this.#total}`, format(figures), pace].filter((part) => part !== '').join('  '));
   }
 
   note(line: string): void {

@@ -5,6 +5,7 @@ import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 
 import { parseReward } from '../lib/rewards/registry.js';
+import { reachOf95 } from '../lib/score/student.js';
 import { summarize, summaryTable, type ScoreSummary } from '../lib/score/summary.js';
 import { eam } from './helpers/command-line.js';
 import { temporaryFolder, tinyModelDirectory } from './helpers/tiny-run.js';
@@ -73,6 +74,18 @@ describe('eam evaluate --images', () => {
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/c\.png: reward "digit-classifier" failed/)]);
   });
 
+  it('keeps the scores that are there until there are others, and says that weights are left aside', async () => {
+    const [folder, out] = [folderOf({ 'a.png': 0 }), join(temporaryFolder(), 'scores.jsonl')];
+    writeFileSync(out, 'earlier\n');
+    writeFileSync(join(folder, 'b.png'), 'none');
+    const args = ['--reward', 'stroke-weight,weight=3', '--out', out, '--prompts'];
+    expect(await eam('evaluate', '--images', folder, ...args, promptsOf('p', 'q'))).toMatchObject({ code: 1, stderr: expect.stringMatching(/b\.png: is no PNG/) as unknown });
+    expect(readFileSync(out, 'utf8')).toBe('earlier\n');
+    const { stderr } = await eam('evaluate', '--images', folderOf({ 'a.png': 0, 'b.png': 255, 'c.png': 255 }), '--batch', '1', ...args, promptsOf('p', 'q', 'r'));
+    expect(stderr).toMatch(/^weights are left aside: each reward is scored by itself\nimage 1\/3 .*image 3\/3 {2}\S+ images\/s {2}0s left\n$/s);
+    expect(lines(out)).toMatchObject([0, 10, 10].map((value) => ({ scores: { 'stroke-weight': value } })));
+  });
+
   it('says what is missing', async () => {
     const folder = folderOf({ 'a.png': 0 });
     mkdirSync(join(folder, 'empty'));
@@ -104,7 +117,7 @@ describe('eam evaluate --model', () => {
       '--samples', '3', '--steps', '2', '--seed', '5', '--batch', batch, '--out', file, '--quiet');
     const { code, stdout } = await run(out, '4');
     expect(code).toBe(0);
-    expect(stdout).toMatch(/stroke-weight +6 +\S+ +\[\S+, \S+\] +\S+\n\nintervals: normal, from the spread between 2 prompts\n/);
+    expect(stdout).toMatch(/stroke-weight +6 +\S+ +\[\S+, \S+\] +\S+\n\nintervals: Student's t, from the spread between 2 prompts\n/);
     const samples = lines(out) as { prompt: string; sample: number; scores: Record<string, number> }[];
     expect(samples.map(({ prompt, sample }) => [prompt, sample])).toEqual([['1', 0], ['1', 1], ['1', 2], ['2', 0], ['2', 1], ['2', 2]]);
     await run(again, '6');
@@ -113,11 +126,19 @@ describe('eam evaluate --model', () => {
 });
 
 describe('the summary', () => {
+  // From tables of Student's t at 97.5 %.
+  it.each([[1, 12.7062], [2, 4.30265], [3, 3.18245], [4, 2.77645], [9, 2.26216], [30, 2.04227], [199, 1.97196], [1e9, 1.95996]])(
+    'reaches as far to either side as %i degrees of freedom ask for',
+    (degrees, quantile) => {
+      expect(reachOf95(degrees) / quantile).toBeCloseTo(1, degrees === 3 ? 2 : 3);
+    },
+  );
+
   it('has intervals from the spread between prompts, which hold for images that are alike', () => {
     const sample = (prompt: string, value: number | null) => ({ prompt, scores: { r: value } });
     const [alone] = summarize(['a', 'b', 'c', 'd'].map((prompt, index) => sample(prompt, index))).rewards;
-    // 1.96 · s / √n
-    const reach = (1.96 * Math.sqrt(5 / 3)) / 2;
+    // t(3) · s / √n
+    const reach = (reachOf95(3) * Math.sqrt(5 / 3)) / 2;
     expect(alone).toMatchObject({ mean: 1.5, std: expect.closeTo(Math.sqrt(5 / 3), 10), interval: [expect.closeTo(1.5 - reach, 10), expect.closeTo(1.5 + reach, 10)] });
     // Ten copies of each say no more.
     const copies = summarize(['a', 'b', 'c', 'd'].flatMap((prompt, index) => Array.from({ length: 10 }, () => sample(prompt, index)))).rewards[0]!;

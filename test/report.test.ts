@@ -110,6 +110,10 @@ describe('progress', () => {
     expect(lines).toHaveLength(3);
     expect(lines[1]).toMatch(/^step 1\/3 {2}reward -1\.235 {2}loss 1\.0e-5 {2}\d+ evaluations\/s {2}\d+s left$/);
     expect(lines[2]).toMatch(/^step 3\/3 .* 0s left$/);
+    text = '';
+    observer.begin(2, 0, 'image');
+    observer.advance(2, {});
+    expect(text).toMatch(/^image 2\/2 {2}\d+\.\d\d images\/s {2}0s left\n$/);
   });
 
   it.each([[12.4, '12s'], [75, '1m15s'], [3720, '1h02m']])('%d seconds are %s', (seconds, text) => {

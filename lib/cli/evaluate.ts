@@ -48,7 +48,7 @@ async function evaluateRun(path: string, flags: EvaluateFlags, signal: AbortSign
   await model.loadAdapter(checkpoint.directory);
   const { count, seed, steps, ...settings } = config.evaluation ?? withDrawing(evaluationSchema.parse({}), model.sampling);
   const total = flags.count ?? count;
-  observer.begin(2 * total, 0);
+  observer.begin(2 * total, 0, 'image');
   try {
     const evaluation = await evaluate(model, {
       reward,

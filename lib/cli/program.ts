@@ -18,7 +18,8 @@ const seedList = (text: string): number[] => {
   const values = text.split(',').map(naturalNumber);
   return values.length > 1 ? values : Array.from({ length: positiveInteger(text) }, (_, seed) => seed);
 };
-const collect = (value: string, earlier: string[]): string[] => [...earlier, value];
+const repeatable = (flags: string, description: string): Option =>
+  new Option(flags, `${description}; repeatable`).argParser((value: string, earlier: string[]) => [...earlier, value]).default([], 'none');
 
 const deviceOption = () => new Option('--device <device>', 'cpu, cuda or cuda:N').default('cpu');
 const solvers = ['euler', 'heun', 'midpoint', 'dpmpp2m'];
@@ -40,7 +41,7 @@ export function createProgram(signal: AbortSignal): Command {
       .command(name)
       .description(description)
       .argument('<config>', 'a JSON configuration, or the directory of a run')
-      .option('--set <key=value>', 'change one setting, such as optimizer.learningRate=1e-3; repeatable', collect, [])
+      .addOption(repeatable('--set <key=value>', 'change one setting, such as optimizer.learningRate=1e-3'))
       .option('--output <directory>', 'where to write; overrides the configuration')
       .option('--resume', resume)
       .option('--quiet', 'print nothing but errors');
@@ -65,7 +66,7 @@ export function createProgram(signal: AbortSignal): Command {
     .description('Draw images into one PNG, or one each, whose text metadata keeps the settings.')
     .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on, or digits'))
     .option('--adapter <directory>', "an adapter in PEFT's layout, such as a run's checkpoints/step-N; of a run directory, the newest")
-    .option('--prompt <text>', 'what to draw; repeatable, drawn in turn', collect, [])
+    .addOption(repeatable('--prompt <text>', 'what to draw, one after the other'))
     .option('--prompts <file>', 'prompts, one a line or in JSON lines, after those of --prompt')
     .option('--negative <text>', 'what guidance leads away from')
     .option('--count <n>', 'how many images; default: one a prompt, of the digits 16', positiveInteger)
@@ -96,7 +97,7 @@ export function createProgram(signal: AbortSignal): Command {
     .addOption(new Option('--model <model>', '"digits" or a model directory, whose samples are scored'))
     .option('--adapter <directory>', "an adapter for it; of a run's directory, the newest")
     .option('--prompts <file>', 'one a line, in the order of the PNGs; or .jsonl with {"file": …, "prompt": …} a line')
-    .option('--reward <name=directory>', 'such as pickscore=DIR or aesthetic=DIR,tower=CLIP; repeatable', collect, [])
+    .addOption(repeatable('--reward <name=directory>', 'such as pickscore=DIR or aesthetic=DIR,tower=CLIP'))
     .option('--samples <n>', 'images that the model draws a prompt; default: 4', positiveInteger)
     .option('--negative <text>', 'what guidance leads away from')
     .option('--width <pixels>', "of the model's images; default: the height, or that of the adapter's run, or the model's", positiveInteger)
@@ -127,7 +128,7 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--steps <n>', 'of training', positiveInteger)
     .option('--batch <n>', 'samples a step', positiveInteger)
     .option('--evaluate-every <n>', 'steps between points of the curve', positiveInteger)
-    .option('--set <key=value>', 'change one setting, such as algorithm.C=2 or network.width=128; repeatable', collect, [])
+    .addOption(repeatable('--set <key=value>', 'change one setting, such as algorithm.C=2 or network.width=128'))
     .option('--json', 'print the JSON on one line')
     .option('--quiet', 'print nothing but the JSON and errors')
     .action(async (options) => {
@@ -139,7 +140,7 @@ export function createProgram(signal: AbortSignal): Command {
     .command('plan')
     .description('Print the memory and the network evaluations that a fine-tuning takes, without loading it; fail where the device is too small.')
     .argument('<config>', "finetune's configuration, or the directory of a run")
-    .option('--set <key=value>', 'change one setting, such as batch=8; repeatable', collect, [])
+    .addOption(repeatable('--set <key=value>', 'change one setting, such as batch=8'))
     .addOption(new Option('--device <device>', "cpu, cuda or cuda:N; default: the configuration's"))
     .option('--memory <GiB>', 'what the device has free; default: what is found there', atLeastZero)
     .option('--json', 'print the result as JSON')

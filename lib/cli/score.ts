@@ -67,19 +67,21 @@ async function run(flags: ScoreFlags, prompts: readonly string[], scores: (book:
   const observer: JobObserver = flags.quiet ? silent : observe();
   const rewards = await createRewardList(flags.reward.map(parseReward), device, { asReference, onNote: (message) => observer.note(message) });
   const book = new ScoreBook(rewards.map(([reward]) => reward), prompts);
+  if (rewards.some(([, weight]) => weight !== 1)) observer.note('weights are left aside: each reward is scored by itself');
   if (out !== undefined) {
     try {
       await mkdir(dirname(out), { recursive: true });
-      await writeFile(out, '');
+      // What is there stays until there are scores.
+      await appendFile(out, '');
     } catch (error) {
       throw new ConfigError(`--out ${out}: it cannot be written: ${(error as Error).message}`, { cause: error });
     }
   }
-  observer.begin(prompts.length, 0);
+  observer.begin(prompts.length, 0, 'image');
   let done = 0;
   try {
     for await (const batch of scores(book)) {
-      if (out !== undefined) await appendFile(out, batch.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
+      if (out !== undefined) await writeFile(out, batch.map((sample) => `${JSON.stringify(sample)}\n`).join(''), { flag: done ? 'a' : 'w' });
       observer.advance((done += batch.length), {});
     }
   } finally {

@@ -1,3 +1,5 @@
+import { reachOf95 } from './student.js';
+
 /** One image's values, by reward, and what was asked for. */
 export interface SampleScores {
   prompt: string;
@@ -19,7 +21,7 @@ export interface RewardSummary {
   mean: number | null;
   /** Standard deviation over the images; null of fewer than two. */
   std: number | null;
-  /** 95 %: mean ± 1.96 standard errors; null of fewer than two images. */
+  /** 95 %, of Student's t with one degree of freedom less than prompts (of one prompt: images); null of fewer than two images. */
   interval: [low: number, high: number] | null;
 }
 
@@ -60,15 +62,15 @@ function summarizeReward(name: string, samples: readonly SampleScores[]): Reward
   // One value says nothing of how others would lie around it.
   if (count === 1) return { ...known, mean, std: null, interval: null };
   const variance = finite.reduce((sum, { value }) => sum + (value - mean) ** 2, 0) / (count - 1);
-  const reach = 1.96 * standardError(finite, mean);
+  const reach = reachOfMean(finite, mean);
   return { ...known, mean, std: Math.sqrt(variance), interval: [mean - reach, mean + reach] };
 }
 
 /**
- * Of the mean, from the spread between prompts (the cluster-robust estimate): the images of one prompt are not independent
- * of each other. Of a single prompt, from the spread between its images.
+ * To either side of the mean, from the spread between prompts (the cluster-robust standard error): the images of one prompt
+ * are not independent of each other. Of a single prompt, from the spread between its images.
  */
-function standardError(samples: readonly { prompt: string; value: number }[], mean: number): number {
+function reachOfMean(samples: readonly { prompt: string; value: number }[], mean: number): number {
   const sums = new Map<string, number>();
   const several = new Set(samples.map(({ prompt }) => prompt)).size > 1;
   for (const [index, { prompt, value }] of samples.entries()) {
@@ -76,7 +78,8 @@ function standardError(samples: readonly { prompt: string; value: number }[], me
     sums.set(cluster, (sums.get(cluster) ?? 0) + value - mean);
   }
   const squares = [...sums.values()].reduce((sum, deviation) => sum + deviation ** 2, 0);
-  return Math.sqrt((squares * sums.size) / (sums.size - 1)) / samples.length;
+  const standardError = Math.sqrt((squares * sums.size) / (sums.size - 1)) / samples.length;
+  return reachOf95(sums.size - 1) * standardError;
 }
 
 /** A line a reward, then what the figures are. */
@@ -107,8 +110,8 @@ export function summaryTable(summary: ScoreSummary): string {
 
 function ofIntervals({ images, prompts }: ScoreSummary): string {
   if (images === 1) return 'no interval: a single image has no spread';
-  if (prompts === 1) return `intervals: normal, from the spread between ${images} images of one prompt; they say nothing of other prompts`;
-  return `intervals: normal, from the spread between ${prompts} prompts`;
+  if (prompts === 1) return `intervals: Student's t, from the spread between ${images} images of one prompt; they say nothing of other prompts`;
+  return `intervals: Student's t, from the spread between ${prompts} prompts`;
 }
 
 const digits = (value: number | null): string => (value === null ? '–' : value.toPrecision(5));
