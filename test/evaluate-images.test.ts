@@ -43,6 +43,15 @@ describe('eam evaluate --images', () => {
     expect([images, prompts, rewards[0]!.mean]).toEqual([3, 2, expect.closeTo(4, 5)]);
   });
 
+  it('numbers them as people do, 10 after 2', async () => {
+    const shades = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`image-${index}.png`, 20 * index]));
+    const prompts = Object.keys(shades).map((_, index) => `p${index}`);
+    const out = join(temporaryFolder(), 'scores.jsonl');
+    await eam('evaluate', '--images', folderOf(shades), '--prompts', promptsOf(...prompts), '--reward', 'stroke-weight,scale=255', '--out', out, '--quiet');
+    expect(lines(out)).toEqual(prompts.map((prompt, index) => (
+      { file: `image-${index}.png`, prompt, scores: { 'stroke-weight': expect.closeTo(20 * index, 3) as number } })));
+  });
+
   it('pairs them by lines of JSON, in any order and size', async () => {
     const folder = folderOf({ 'a.png': 0, 'b.png': 255 });
     writeFileSync(join(folder, 'wide.png'), encode({ width: 9, height: 2, channels: 3, data: new Uint8Array(54).fill(255) }));
@@ -88,13 +97,15 @@ describe('eam evaluate --images', () => {
 
   it('says what is missing', async () => {
     const folder = folderOf({ 'a.png': 0 });
-    mkdirSync(join(folder, 'empty'));
+    for (const name of ['empty', 'photos']) mkdirSync(join(folder, name));
+    for (const name of ['a.JPG', 'b.webp', 'notes.txt']) writeFileSync(join(folder, 'photos', name), '');
     const cases: [string[], RegExp][] = [
       [[], /expected one of a run's directory, --images, and --model or --adapter; got none/],
       [['somewhere', '--images', folder], /got a run and --images/],
       [['--images', folder, '--reward', 'stroke-weight'], /expected --prompts/],
       [['--images', folder, '--prompts', promptsOf('p')], /expected at least one reward/],
-      [['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'], /has no \.png files/],
+      [['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'], /has no \.png files\n/],
+      [['--images', join(folder, 'photos'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'], /has no \.png files; it has \.jpg and \.webp, which are not read: convert them/],
       [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'], /--reward pikscore=x: name: expected one of/],
       [['run', '--reward', 'stroke-weight'], /--reward: not for a run, which is evaluated on its own prompts and rewards/],
       [['run', '--guidance', '4', '--text-length', '9'], /--text-length, --guidance: not for a run/],

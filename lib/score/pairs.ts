@@ -12,19 +12,28 @@ export interface Pair {
   prompt: string;
 }
 
+const otherImages = new Set(['.jpg', '.jpeg', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.avif']);
+
+/** Numbers by their size: 2.png comes before 10.png, which is how images are numbered more often than not. */
+const order = new Intl.Collator('en', { numeric: true });
+
 /**
  * The PNGs of a folder with their prompts: those that the file of prompts names, or all of them in the order of their
- * names, the first with the first prompt.
+ * names, numbers in them by their size, the first with the first prompt.
  * @throws ConfigError if there are none, or not as many as prompts
  */
 export async function pairImages(folder: string, promptFile: string): Promise<Pair[]> {
-  let names: string[];
+  let files: string[];
   try {
-    names = (await readdir(folder)).filter((name) => extname(name).toLowerCase() === '.png').sort();
+    files = (await readdir(folder)).sort();
   } catch (error) {
     throw new ConfigError(`cannot read ${folder}: ${(error as Error).message}`, { cause: error });
   }
-  if (names.length === 0) throw new ConfigError(`${folder} has no .png files`);
+  const names = files.filter((name) => extname(name).toLowerCase() === '.png').sort(order.compare);
+  if (names.length === 0) {
+    const others = [...new Set(files.map((name) => extname(name).toLowerCase()))].filter((extension) => otherImages.has(extension));
+    throw new ConfigError(`${folder} has no .png files${others.length ? `; it has ${others.join(' and ')}, which are not read: convert them` : ''}`);
+  }
   const lines = readPromptFile(promptFile);
   const named = lines.filter(({ file }) => file !== undefined).length;
   if (named > 0 && named < lines.length) throw new ConfigError(`${promptFile}: only ${named} of its ${lines.length} lines have a "file"`);
