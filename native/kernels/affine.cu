@@ -49,6 +49,16 @@ struct alignas(16) Vector {
   Storage value[16 / sizeof(Storage)];
 };
 
+// One instruction: of an assignment nvcc takes the numbers apart again, to share a store with the branch for single ones.
+template <class Storage>
+__device__ __forceinline__ void store(Vector<Storage>* target, const Vector<Storage>& vector) {
+  uint4 bits;
+  memcpy(&bits, &vector, sizeof bits);
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(target)), "r"(bits.x), "r"(bits.y), "r"(bits.z),
+               "r"(bits.w)
+               : "memory");
+}
+
 template <class Storage>
 __device__ __forceinline__ bool aligned(const Storage* data) {
   return (reinterpret_cast<uintptr_t>(data) & 15) == 0;
@@ -80,7 +90,7 @@ __device__ __forceinline__ void write(const Combination& c, const Group& g, Stor
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) narrow(y[i], &vectors[i / kPer].value[i % kPer]);
 #pragma unroll
-    for (int i = 0; i < kWidth / kPer; ++i) reinterpret_cast<Vector<Storage>*>(target)[i] = vectors[i];
+    for (int i = 0; i < kWidth / kPer; ++i) store(reinterpret_cast<Vector<Storage>*>(target) + i, vectors[i]);
   } else {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i)
