@@ -1,7 +1,7 @@
 // The package's surface is documented: the reference that TypeDoc generates has a text for every export and every member,
 // and what it says of options is what the schemas that check them do.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -34,6 +34,8 @@ interface Declaration {
 let exported: Declaration[];
 beforeAll(() => {
   const json = join(folder, 'api.json');
+  mkdirSync(join(folder, 'api'));
+  writeFileSync(join(folder, 'api', 'of-an-older-version.html'), '');
   const program = join(root, 'node_modules', 'typedoc', 'bin', 'typedoc');
   const run = spawnSync(process.execPath, [program, '--json', json, '--html', join(folder, 'api')], { cwd: root, encoding: 'utf8' });
   // A member without a text is a warning, and typedoc.json makes warnings errors.
@@ -67,6 +69,14 @@ const without = (values: Record<string, unknown>, left: readonly string[]) =>
   Object.fromEntries(Object.entries(values).filter(([name]) => !left.some((prefix) => name === prefix || name.startsWith(`${prefix}.`))));
 
 describe('the reference', () => {
+  it('is written anew, into an empty folder, whenever the package is packed', () => {
+    expect(existsSync(join(folder, 'api', 'index.html'))).toBe(true);
+    expect(existsSync(join(folder, 'api', 'of-an-older-version.html'))).toBe(false);
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    expect(scripts['prepack']).toMatch(/&& npm run docs$/);
+    expect(scripts['docs']).toBe('typedoc');
+  });
+
   it('shows every option of an algorithm, not the name of a schema', () => {
     const page = readFileSync(join(folder, 'api', 'interfaces', 'EamOptions.html'), 'utf8');
     for (const name of Object.keys(eamOptionsSchema.shape)) expect(page).toContain(`id="${name.toLowerCase()}"`);

@@ -15,18 +15,10 @@ import { fetchLibTorch } from '../../dist/build/fetch-libtorch.js';
 import { findExecutable } from '../../dist/build/tools.js';
 import { cacheDirectory } from '../../dist/native/libtorch.js';
 import { inspectElf, problemsOf } from './elf.mjs';
-
-// The cpu variant for 2.14 is compiled against the CUDA build, whose CPU half is the same library: it serves machines
-// where that build is installed and the libraries that its CUDA half needs are not.
-const published = {
-  'libtorch-2.13-cpu': { variant: 'cpu', libtorch: { variant: 'cpu', version: '2.13.0' } },
-  'libtorch-2.14-cpu': { variant: 'cpu', libtorch: { variant: 'cuda', version: '2.14.1' } },
-  'libtorch-2.14-cuda': { variant: 'cuda', libtorch: { variant: 'cuda', version: '2.14.1' } },
-};
+import { files, published } from './published.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const platform = `${process.platform}-${process.arch}`;
-const files = ['eam_torch.node', 'eam_loader.node'];
 
 function fail(message) {
   console.error(`prebuild failed: ${message}`);
@@ -84,7 +76,7 @@ async function prebuild(name) {
   if (variant === 'cuda') {
     const resources = spawnSync(process.execPath, [join(root, 'benchmarks', 'cuda-resources.mjs')], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
     console.log(resources.stdout);
-    if (resources.status !== 0) fail('a kernel spills registers to memory; see spill_stores and spill_loads above');
+    if (resources.status !== 0) fail('the CUDA kernels are not what they should be; what is wrong stands above');
   }
   const from = revision();
   const built = prebuildify(name, variant, await libtorchOf(libtorch));
