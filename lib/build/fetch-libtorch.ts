@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSy
 import { join } from 'node:path';
 
 import { ConfigError } from '../errors.js';
-import type { Variant } from '../native/libtorch.js';
+import { howToDownload, type Variant } from '../native/libtorch.js';
 import { isRunning } from './lock.js';
 import { BuildError, runCommand, tail } from './run-command.js';
 
@@ -120,8 +120,8 @@ export async function fetchLibTorch(options: {
     }
     if (!found) {
       throw new BuildError(
-        `pip could not fetch torch ${version}. Install it yourself (pip install torch==${version}) or set EAM_TORCH_LIBTORCH ` +
-          `to a LibTorch's folder. The end of pip's log:\n${tail(logFile)}`,
+        `pip could not fetch torch ${version}. Install it yourself (pip install torch==${version}), or\n` +
+          `  ${howToDownload(variant === 'cpu' ? version : undefined)}\nThe end of pip's log:\n${tail(logFile)}`,
       );
     }
     const cuda = cudaVersion(join(site, 'torch'));

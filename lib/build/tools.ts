@@ -4,6 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
+import { howToDownload } from '../native/libtorch.js';
+
 export type ToolName = 'compiler' | 'cmake' | 'make' | 'python' | 'nvcc';
 type PackageManager = 'apt-get' | 'dnf' | 'brew';
 
@@ -104,6 +106,18 @@ export function inspectTools(names: readonly ToolName[], path = process.env['PAT
   return names.map((name) => probes[name](path));
 }
 
+/** The package managers that are there, or every one that is known. */
+function managersIn(path: string): readonly PackageManager[] {
+  const managers = ['apt-get', 'dnf', 'brew'] as const;
+  const here = managers.filter((manager) => findExecutable([manager], path));
+  return here.length > 0 ? here : managers;
+}
+
+/** The commands that install these tools, one for each package manager that may be used. */
+export function installCommands(names: ToolName[], path = process.env['PATH'] ?? ''): string[] {
+  return managersIn(path).map((manager) => installCommand(names, manager));
+}
+
 function installCommand(names: ToolName[], manager: PackageManager): string {
   const wanted = names.flatMap((name) => packages[name][manager]);
   if (manager === 'brew') return wanted.length > 0 ? `brew install ${wanted.join(' ')}` : 'see https://developer.nvidia.com/cuda-downloads';
@@ -115,19 +129,17 @@ function installCommand(names: ToolName[], manager: PackageManager): string {
 export function missingToolsMessage(tools: readonly Tool[], path = process.env['PATH'] ?? ''): string | undefined {
   const missing = tools.filter((tool) => tool.problem !== undefined);
   if (missing.length === 0) return undefined;
-  const here = (['apt-get', 'dnf', 'brew'] as const).filter((manager) => findExecutable([manager], path));
-  const managers = here.length > 0 ? here : (['apt-get', 'dnf', 'brew'] as const);
   const lines = ['The native build needs tools that this machine lacks:'];
   for (const tool of missing) {
     lines.push(`  - ${tool.label}: ${tool.problem}`);
-    lines.push(...managers.map((manager) => `      ${installCommand([tool.name], manager)}`));
+    lines.push(...installCommands([tool.name], path).map((command) => `      ${command}`));
   }
   if (missing.length > 1) {
     lines.push('All at once:');
-    lines.push(...managers.map((manager) => `      ${installCommand(missing.map((tool) => tool.name), manager)}`));
+    lines.push(...installCommands(missing.map((tool) => tool.name), path).map((command) => `      ${command}`));
   }
   if (missing.some((tool) => tool.name === 'python')) {
-    lines.push('python3 is not needed where a LibTorch is already there: set EAM_TORCH_LIBTORCH to its folder.');
+    lines.push(`python3 is not needed where a LibTorch is already there, or comes by hand:\n  ${howToDownload()}`);
   }
   return lines.join('\n');
 }

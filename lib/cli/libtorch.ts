@@ -1,14 +1,17 @@
 // `eam libtorch`: a LibTorch for the addons that come prebuilt, where there is none.
 
-import { fetchLibTorch } from '../build/fetch-libtorch.js';
+import { fetchLibTorch, versionToFetch } from '../build/fetch-libtorch.js';
 import { BuildError } from '../build/run-command.js';
-import { inspectTools, missingToolsMessage } from '../build/tools.js';
-import { cacheDirectory, type Variant } from '../native/libtorch.js';
+import { inspectTools, installCommands } from '../build/tools.js';
+import { cacheDirectory, howToDownload, type Variant } from '../native/libtorch.js';
 
 export async function runLibTorch({ variant }: { variant: Variant }): Promise<void> {
-  const tools = inspectTools(['python']);
-  const missing = missingToolsMessage(tools);
-  if (missing) throw new BuildError(missing);
-  const directory = await fetchLibTorch({ variant, cache: cacheDirectory(), python: tools[0]!.path!, report: (line) => void process.stderr.write(`${line}\n`) });
+  const [python] = inspectTools(['python']);
+  if (python!.problem !== undefined) {
+    const install = installCommands(['python']).map((command) => `  ${command}`).join('\n');
+    const byHand = howToDownload(variant === 'cpu' ? versionToFetch(variant) : undefined);
+    throw new BuildError(`python3's pip fetches LibTorch, and ${python!.problem}. Install it,\n${install}\nor do without Python:\n  ${byHand}`);
+  }
+  const directory = await fetchLibTorch({ variant, cache: cacheDirectory(), python: python!.path!, report: (line) => void process.stderr.write(`${line}\n`) });
   process.stdout.write(`${directory}\n`);
 }

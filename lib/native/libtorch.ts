@@ -38,6 +38,19 @@ const systemDirectories = ['/usr/local/libtorch', '/opt/libtorch', '/usr/lib/lib
 const oldestMinor = 11;
 const newestMinor = 14;
 
+/** Where LibTorch is published for C++, which needs no Python. */
+export const downloadPage = 'https://pytorch.org/get-started/locally/';
+
+/** How to get a LibTorch by hand, for whom there is no Python; `version` is that of a CPU build, such as '2.13.0'. */
+export function howToDownload(version?: string): string {
+  const archive = `https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-${version}%2Bcpu.zip`;
+  return [
+    `download the package "LibTorch" from ${downloadPage}`,
+    ...(version !== undefined && process.platform === 'linux' && process.arch === 'x64' ? [`  (the CPU build of ${version}: ${archive}),`] : []),
+    `unzip it, and set ${overrideVariable} to the folder "libtorch" that this makes`,
+  ].join('\n  ');
+}
+
 /** Where fetched LibTorchs live, and what else is kept between runs: `$XDG_CACHE_HOME/eam-torch`, by default `~/.cache/eam-torch`. */
 export function cacheDirectory(): string {
   const base = process.env['XDG_CACHE_HOME'] || (process.platform === 'darwin' ? join(homedir(), 'Library', 'Caches') : join(homedir(), '.cache'));

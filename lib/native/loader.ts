@@ -3,7 +3,7 @@
 import { NativeLoadError } from '../errors.js';
 import { type Addon, findAddons, type RejectedAddon } from './addons.js';
 import type { Binding } from './binding.js';
-import { describeCandidate, isOverride, type LibTorch, type LibTorchCandidate, libtorchCandidates, minorOf, overrideVariable, reject } from './libtorch.js';
+import { describeCandidate, howToDownload, isOverride, type LibTorch, type LibTorchCandidate, libtorchCandidates, minorOf, overrideVariable, reject } from './libtorch.js';
 import { open } from './open.js';
 import { trial } from './trial.js';
 
@@ -76,6 +76,9 @@ function failure({ addons, tried }: Attempt): NativeLoadError {
   fixes.push(['npx eam build', 'finds or fetches a LibTorch and builds the addon for it']);
   const width = Math.max(...fixes.map(([command]) => command.length));
   lines.push('', 'To fix it, do one of these:', ...fixes.map(([command, what]) => `  ${command.padEnd(width)}  # ${what}`));
+  // The newest first, since that is what the page gives.
+  const cpu = usable.filter(({ variant }) => variant === 'cpu').map(({ libtorch }) => libtorch.replace(/\+.*/, '')).sort().at(-1);
+  if (usable.length > 0) lines.push('', `Without Python:\n  ${howToDownload(cpu)}`);
   lines.push('', '`npx eam doctor` prints all of this for a bug report.');
   return new NativeLoadError(lines.join('\n'));
 }
