@@ -1,11 +1,13 @@
 // Finding LibTorch and the addon: the order, the reasons, and one message that says everything.
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { inspect } from '../lib/native/loader.js';
-import { minorOf } from '../lib/native/libtorch.js';
+import { mainLibrary, minorOf } from '../lib/native/libtorch.js';
+import { neededLibraries } from '../lib/native/needed-libraries.js';
 import { compiled, runNode } from './helpers/child.js';
 
 const { loaded, error } = inspect();
@@ -50,6 +52,13 @@ function command(name: string, body: string): void {
   chmodSync(path, 0o755);
 }
 
+/** A shared library of that name, from C. */
+function compile(directory: string, name: string, code = ''): void {
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(home, 'library.c'), code);
+  execFileSync('cc', ['-shared', '-fPIC', `-Wl,-soname,${name}`, '-o', join(directory, name), join(home, 'library.c')]);
+}
+
 describe('without a LibTorch', () => {
   it('says where it looked and what to do', async () => {
     const { code, stdout } = await load(bare());
@@ -62,6 +71,15 @@ describe('without a LibTorch', () => {
     expect(stdout).toContain('- system, /opt/libtorch: the folder does not exist');
     expect(stdout).toContain('npx eam build');
     expect(stdout).toContain('export EAM_TORCH_LIBTORCH=');
+    expect(stdout).toContain('https://pytorch.org/get-started/locally/');
+  });
+
+  it('without python3, `eam libtorch` says how to get one by hand, and asks for no build tools', async () => {
+    const { code, stdout, stderr } = await runNode(`process.argv.push('eam', 'libtorch'); await import(${compiled('cli/main.js')});`, { env: bare() });
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    for (const part of ['python3 is not on PATH', 'https://pytorch.org/get-started/locally/', 'unzip it', 'set EAM_TORCH_LIBTORCH']) expect(stderr).toContain(part);
+    expect(stderr).not.toMatch(/native build|cmake/);
   });
 
   it('importing the package says the same, and other modules still load', async () => {
@@ -183,5 +201,103 @@ describe('the search', () => {
     expect(found.loaded?.libtorch).toMatchObject({ source: 'LIBTORCH', directory: libtorch.directory });
     expect(found.candidates.map((candidate) => candidate.source)).toEqual(expect.arrayContaining(['EAM_TORCH_LIBTORCH', 'LIBTORCH', 'python3', 'cache', 'system']));
     expect(found.error).toBeUndefined();
+  });
+});
+
+describe('the libraries of a LibTorch', () => {
+  const lib = join(libtorch.directory, 'lib');
+  const main = mainLibrary(libtorch.directory, addon.variant);
+  const own = neededLibraries(main).flatMap(({ path }) => (path === undefined ? [] : [path]));
+
+  /** The LibTorch libraries and OpenMPs that a process has mapped, once it has loaded and drawn a number. */
+  const mapped = async (env: Record<string, string>) => {
+    const ended = await runNode(
+      `const { philoxNormal } = await import(${compiled('kernels.js')});
+       await philoxNormal([10], { seed: 1n, stream: 1n });
+       const { readFileSync } = await import('node:fs');
+       const paths = readFileSync('/proc/self/maps', 'utf8').split('\\n').map((line) => line.slice(line.indexOf('/')));
+       console.log(JSON.stringify([...new Set(paths.filter((path) => /\\/lib(c10|torch|gomp)[^/]*$/.test(path)))]));`,
+      { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory, ...env }) },
+    );
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    return JSON.parse(ended.stdout) as string[];
+  };
+
+  it('are read from the files, each after what it needs', () => {
+    const names = own.map((path) => basename(path));
+    expect(names).toContain('libc10.so');
+    for (const [index, path] of own.entries()) {
+      const later = own.slice(index + 1);
+      expect(neededLibraries(path).filter((needed) => needed.path !== undefined && later.includes(needed.path))).toEqual([]);
+    }
+  });
+
+  it('are those of the LibTorch asked for, whatever LD_LIBRARY_PATH holds', async () => {
+    const elsewhere = join(home, 'elsewhere');
+    const names = readdirSync(lib).filter((name) => /^lib(c10|gomp|torch_cpu)\b.*\.so/.test(name));
+    expect(names).toEqual(expect.arrayContaining(['libc10.so', 'libtorch_cpu.so']));
+    for (const name of names) compile(elsewhere, name);
+    const paths = await mapped({ LD_LIBRARY_PATH: elsewhere });
+    expect(paths.map((path) => basename(path)).sort()).toEqual(expect.arrayContaining(['libc10.so', 'libtorch_cpu.so']));
+    expect(paths.filter((path) => dirname(path) !== realpathSync(lib))).toEqual([]);
+  });
+
+  it('are refused where one of them comes from elsewhere', async () => {
+    const directory = fake('partial', addon.libtorch, { libraries: [] });
+    for (const name of readdirSync(lib).filter((each) => each !== 'libc10.so')) symlinkSync(join(lib, name), join(directory, 'lib', name));
+    const { code, stdout } = await load(bare({ EAM_TORCH_LIBTORCH: directory, LD_LIBRARY_PATH: lib }));
+    expect(code).toBe(3);
+    expect(stdout).toContain(`its libc10.so is not ${join(directory, 'lib', 'libc10.so')} but ${join(lib, 'libc10.so')}, which LD_LIBRARY_PATH`);
+  });
+
+  it('are refused where another addon has opened those of another LibTorch before', async () => {
+    compile(join(home, 'other', 'lib'), 'libc10.so');
+    const ended = await runNode(
+      `import { createRequire } from 'node:module';
+       createRequire('/')(${JSON.stringify(join(addon.directory, 'eam_loader.node'))}).open(${JSON.stringify(join(home, 'other', 'lib', 'libc10.so'))});
+       const { load } = await import(${compiled('native/loader.js')});
+       try { load(); } catch (error) { console.log(error.message); }`,
+      { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory }) });
+    expect(ended).toMatchObject({ code: 0, signal: null });
+    expect(ended.stdout).toContain(`its libc10.so is not ${join(lib, 'libc10.so')} but ${join(home, 'other', 'lib', 'libc10.so')}`);
+  });
+
+  it('are refused where they are of another version than the file beside them says', async () => {
+    const directory = fake('renamed', addon.libtorch, { libraries: [] });
+    for (const name of new Set(['libtorch_cpu.so', library])) compile(join(directory, 'lib'), name, 'unsigned long long aoti_torch_abi_version(void) { return 2ull << 56 | 10ull << 48 | 1ull << 40; }');
+    const { stdout } = await load(bare({ EAM_TORCH_LIBTORCH: directory }));
+    expect(stdout).toContain(`${join(directory, 'lib', 'libtorch_cpu.so')} says that it is LibTorch 2.10.1, whatever the version file beside it says; the addon needs ${minorOf(addon.libtorch)}.x`);
+  });
+
+  it('say their version themselves', async () => {
+    const ended = await runNode(`const { binding } = await import(${compiled('native/index.js')}); console.log(binding().libtorchVersion);`, { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory }) });
+    expect(ended.stdout).toBe(`${libtorch.version.replace(/\+.*/, '')}\n`);
+  });
+
+  it('are tried again under another LD_LIBRARY_PATH, which their own dependencies may come from', async () => {
+    const records = () => readdirSync(join(home, '.cache', 'eam-torch', 'loaded')).length;
+    for (const [search, count] of [['/nowhere', 1], ['/nowhere', 1], ['/elsewhere', 2]] as const) {
+      await load(bare({ EAM_TORCH_LIBTORCH: libtorch.directory, LD_LIBRARY_PATH: search }));
+      expect(records()).toBe(count);
+    }
+  });
+});
+
+describe("OpenMP's threads", () => {
+  /** What OpenMP's runtime says of OMP_WAIT_POLICY as it is loaded, in a worker or on the main thread. */
+  const policy = async (where: 'main thread' | 'worker', env: Record<string, string> = {}) => {
+    const body = `await import(${compiled('tensor.js')});`;
+    const script = where === 'worker' ? `const { Worker } = await import('node:worker_threads'); new Worker(new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(body)})));` : body;
+    const ended = await runNode(script, { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory, OMP_DISPLAY_ENV: 'VERBOSE', ...env }) });
+    expect(ended).toMatchObject({ code: 0, signal: null });
+    return { policy: /OMP_WAIT_POLICY = '(\w+)'/.exec(ended.stderr)?.[1], spins: /GOMP_SPINCOUNT = '(\w+)'/.exec(ended.stderr)?.[1] };
+  };
+
+  it.each(['main thread', 'worker'] as const)('do not spin where LibTorch is first loaded in the %s', async (where) => {
+    expect(await policy(where)).toEqual({ policy: 'PASSIVE', spins: '0' });
+  });
+
+  it.each(['main thread', 'worker'] as const)('wait as the user says where LibTorch is first loaded in the %s', async (where) => {
+    expect(await policy(where, { OMP_WAIT_POLICY: 'active' })).toMatchObject({ policy: 'ACTIVE' });
   });
 });

@@ -389,6 +389,7 @@ export interface TensorFileEntry {
 }
 
 export interface Binding {
+  /** Of the LibTorch that is loaded, such as '2.13.0', as that says itself. */
   readonly libtorchVersion: string;
   readonly variant: 'cpu' | 'cuda';
   initialize(errors: ErrorClasses): void;

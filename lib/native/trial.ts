@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 import { packageDirectory, packageVersion } from '../package.js';
 import { type Addon, addonFiles, prebuiltProblem } from './addons.js';
 import { cacheDirectory, type LibTorch, mainLibrary } from './libtorch.js';
+import { neededLibraries } from './needed-libraries.js';
 import type { OpenFailure } from './open.js';
 
 const milliseconds = 120_000;
@@ -19,10 +20,13 @@ const identity = (path: string): [path: string, size: number, modified: number] 
   return [path, size, mtimeMs];
 };
 
-/** Everything whose change makes a pair a new one. */
+/** Everything whose change makes a pair a new one: also what decides which libraries of others come with it. */
 function describePair(addon: Addon, libtorch: LibTorch): string {
-  const files = [...addonFiles.map((name) => join(addon.directory, name)), mainLibrary(libtorch.directory, addon.variant)];
-  return JSON.stringify({ package: packageVersion, node: process.version, libtorch: libtorch.version, files: files.map(identity) });
+  const main = mainLibrary(libtorch.directory, addon.variant);
+  const needed = neededLibraries(main).flatMap(({ path }) => (path === undefined ? [] : [path]));
+  const files = [...addonFiles.map((name) => join(addon.directory, name)), ...needed, main];
+  const { LD_LIBRARY_PATH: searched, LD_PRELOAD: preloaded } = process.env;
+  return JSON.stringify({ package: packageVersion, node: process.version, libtorch: libtorch.version, searched, preloaded, files: files.map(identity) });
 }
 
 const recordPath = (pair: string): string => join(cacheDirectory(), 'loaded', `${createHash('sha256').update(pair).digest('hex')}.json`);
@@ -78,7 +82,7 @@ export function trial(addon: Addon, libtorch: LibTorch): OpenFailure | undefined
   const { NODE_OPTIONS: _, ...environment } = process.env;
   const child = spawnSync(
     process.execPath,
-    [script, addon.directory, addon.variant, libtorch.directory],
+    [script, addon.directory, addon.variant, addon.libtorch, libtorch.directory],
     { encoding: 'utf8', timeout: milliseconds, killSignal: 'SIGKILL', env: { ...environment, ELECTRON_RUN_AS_NODE: '1' }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const timedOut = (child.error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT';

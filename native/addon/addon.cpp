@@ -3,14 +3,26 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <torch/version.h>
+
+#include <cstdint>
+#include <string>
 
 #include "addon/convert.h"
 #include "addon/instance.h"
 #include "addon/tensor.h"
 
+// LibTorch's own, of its C interface (torch/csrc/inductor/aoti_torch/c/shim.h): major, minor and patch, a byte each from
+// the top. The header's TORCH_VERSION is that of the LibTorch that compiled us.
+extern "C" uint64_t aoti_torch_abi_version();
+
 namespace eam::addon {
 namespace {
+
+std::string libtorch_version() {
+  const uint64_t version = aoti_torch_abi_version();
+  auto byte = [version](int shift) { return std::to_string(version >> shift & 0xff); };
+  return byte(56) + "." + byte(48) + "." + byte(40);
+}
 
 // initialize(classes): the error classes of lib/errors.ts.
 void initialize(const Napi::CallbackInfo& info) {
@@ -63,7 +75,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   // Float32 is float32: LibTorch would let cuDNN's convolutions, which autoencoders are made of, round to ten bits (TF32).
   at::globalContext().setAllowTF32CuDNN(false);
   exports.Set("variant", EAM_VARIANT);
-  exports.Set("libtorchVersion", TORCH_VERSION);
+  exports.Set("libtorchVersion", libtorch_version());
   exports.Set("initialize", Napi::Function::New(env, initialize, "initialize"));
   exports.Set("threads", Napi::Function::New(env, threads, "threads"));
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));

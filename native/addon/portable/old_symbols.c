@@ -30,6 +30,15 @@ void* __wrap_dlopen(const char* path, int mode) { return old_dlopen(path, mode);
 OLD(char*, dlerror, (void), "GLIBC_2.2.5");
 char* __wrap_dlerror(void) { return old_dlerror(); }
 
+OLD(void*, dlsym, (void*, const char*), "GLIBC_2.2.5");
+void* __wrap_dlsym(void* handle, const char* name) { return old_dlsym(handle, name); }
+
+OLD(int, dlinfo, (void*, int, void*), "GLIBC_2.3.3");
+int __wrap_dlinfo(void* handle, int request, void* result) { return old_dlinfo(handle, request, result); }
+
+OLD(int, dlclose, (void*), "GLIBC_2.2.5");
+int __wrap_dlclose(void* handle) { return old_dlclose(handle); }
+
 // What fstat was before it became a function of its own; 1 is x86-64's version of `struct stat`.
 OLD(int, __fxstat, (int, int, struct stat*), "GLIBC_2.2.5");
 int __wrap_fstat(int descriptor, struct stat* status) { return old___fxstat(1, descriptor, status); }
