@@ -166,7 +166,8 @@ export interface TensorConstructor {
   /**
    * A tensor over the memory of a DLPack struct, which is taken by this, also where it throws: its deleter is called exactly
    * once, when neither a tensor nor a running call uses the memory. Nothing is copied; strides are kept (kernels copy what is
-   * not row-major). On CUDA the memory must be ready on the legacy default stream.
+   * not row-major). On CUDA the memory must be ready on the legacy default stream, and the thread that lets go waits for the
+   * device before it calls the deleter.
    *
    * A struct of another library comes by its address, `versioned: false` for a DLManagedTensor. An address that is none ends
    * the process.

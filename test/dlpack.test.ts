@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { ConfigError, DisposedError, ShapeError } from '../lib/errors.js';
-import { philoxNormal, philoxNormalSync, renoiseSync } from '../lib/kernels.js';
+import { philoxNormal, philoxNormalSync, renoise, renoiseSync } from '../lib/kernels.js';
 import { inspect } from '../lib/native/loader.js';
 import { type DType, Tensor, type TypedArray } from '../lib/tensor.js';
 import { collectAll, collectedUntil } from './helpers/garbage.js';
@@ -189,6 +189,11 @@ describe('a struct of another library', () => {
     expect([...open({ shape: [2], offset: 16n }).dataSync()]).toEqual([5, 6]);
   });
 
+  it('may be one number seen many times, too often to be written out', async () => {
+    const tensor = open({ shape: [1, 2 ** 45], strides: [0, 0] });
+    await expect(renoise({ x1: tensor, t: [0.5], noise })).rejects.toThrow(/^renoise: not enough host memory: 140737488355328 bytes \(131072\.0 GiB\) in one piece$/);
+  });
+
   it('that is read-only is never written to', () => {
     const tensor = open({ flags: 1n });
     expect(() => philoxNormalSync([6], { ...noise, out: tensor })).toThrow(/cannot be written to/);
@@ -232,6 +237,14 @@ describe('fromPointer', () => {
     const out = Tensor.fromPointer({ pointer: addressOf(scratch), shape: [2], dtype: 'float64', owner: scratch });
     philoxNormalSync([2], { ...noise, dtype: 'float64', out });
     expect(scratch).toEqual(philoxNormalSync([2], { ...noise, dtype: 'float64' }).dataSync());
+  });
+
+  it('does not wait for calls made before', async () => {
+    const out = Tensor.from(new Float32Array(4_000_000), [4_000_000]);
+    const call = philoxNormal([4_000_000], { ...noise, out });
+    expect(Tensor.fromPointer(good).dataSync()).toEqual(array);
+    expect(() => out.toDLPack()).toThrow(/await that call/); // which has not finished yet
+    await call;
   });
 
   it('keeps the owner until the memory is let go', async () => {

@@ -126,24 +126,6 @@ void run_before(at::Device device, std::optional<uint64_t> stream) {
 #endif
 }
 
-std::shared_ptr<void> ordered_release(std::shared_ptr<void> owner, at::Device device, std::optional<uint64_t> stream) {
-#ifdef EAM_WITH_CUDA
-  if (device.is_cuda()) {
-    return {nullptr, [owner = std::move(owner), device, stream](void*) mutable {
-              try {
-                stream ? ops::run_before(device, *stream) : ops::finish(device);
-              } catch (const std::exception&) {
-                // The process is ending, or the stream is gone: nothing is left to wait for.
-              }
-              owner.reset();
-            }};
-  }
-#else
-  (void)device, (void)stream;
-#endif
-  return owner;
-}
-
 Napi::Object wrap_dlpack(Napi::Env env, const at::Tensor& tensor, bool versioned, bool read_only) {
   Napi::EscapableHandleScope scope(env);
   void* managed;

@@ -24,10 +24,6 @@ std::optional<uint64_t> to_stream(Napi::Value value, at::Device device, const st
 void run_after(at::Device device, std::optional<uint64_t> stream);
 void run_before(at::Device device, std::optional<uint64_t> stream);
 
-// `owner`, let go only when kernels that were launched on its memory no longer run: `stream` waits for them, or
-// without one the thread that lets go.
-std::shared_ptr<void> ordered_release(std::shared_ptr<void> owner, at::Device device, std::optional<uint64_t> stream);
-
 // A DLPackCapsule over the tensor's memory.
 Napi::Object wrap_dlpack(Napi::Env env, const at::Tensor& tensor, bool versioned, bool read_only);
 

@@ -148,8 +148,8 @@ Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
       Napi::TypedArray array = data.As<Napi::TypedArray>();
       std::optional<at::ScalarType> own = own_dtype(array, dtype);
       if (!own) {
-        throw Error(ErrorKind::config, "Tensor.from: `data` must be a Float32Array, Float64Array, Int32Array, "
-                                       "BigInt64Array, Uint16Array or number[], got " + describe(data));
+        throw Error(ErrorKind::config, "Tensor.from: `data` must be a Float32Array, Float64Array, Float16Array, "
+                                       "Int32Array, BigInt64Array, Uint16Array, Uint8Array or number[], got " + describe(data));
       }
       auto [bytes, shared, fixed] = bytes_of(array);
       if (dtype.value_or(*own) == *own && device.is_cpu() && fixed && elements > 0) {
@@ -195,12 +195,15 @@ Napi::Value TensorObject::from_pointer(const Napi::CallbackInfo& info) {
       std::shared_ptr<Keeper> keeper = instance(env).keeper;
       hold = {nullptr, [keeper, id = keeper->keep(owner.As<Napi::Object>())](void*) { keeper->release(id); }};
     }
-    hold = ordered_release(std::move(hold), device, stream);
-    at::Tensor tensor = instance(env).executor.call(env, [&] {
-      at::Tensor over = named("Tensor.fromPointer", [&] { return ops::from_memory(data, shape, dtype, device, hold); });
+    auto make = [&] {
+      at::Tensor over = named("Tensor.fromPointer", [&] {
+        return ops::from_memory(data, shape, dtype, device, std::move(hold), stream);
+      });
       run_after(device, stream);
       return over;
-    });
+    };
+    // A device's streams are the executor's thread's; on the CPU there is nothing to wait for.
+    at::Tensor tensor = device.is_cpu() ? make() : instance(env).executor.call(env, make);
     Napi::Object object = wrap_tensor(env, std::move(tensor));
     Unwrap(object)->writable_ = true;
     Unwrap(object)->set_steady();

@@ -11,6 +11,14 @@
 
 #include "ops/dlpack.h"
 #include "ops/error.h"
+#include "ops/stream_order.h"
+
+#ifdef EAM_WITH_CUDA
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#endif
 
 namespace {
 
@@ -91,15 +99,65 @@ void check(const std::string& kind) {
   expect(eam::ops::from_dlpack(&silent.managed).tensor.numel() == 6, kind + ": without a deleter");
 }
 
+#ifdef EAM_WITH_CUDA
+
+// The deleter notes whether kernels that were launched on the memory still run.
+void released_in_order() {
+  at::Tensor memory = at::ones({int64_t{1} << 26}, at::kCUDA);
+  int64_t size = memory.numel();
+  cudaError_t seen = cudaErrorUnknown;
+  DLManagedTensor managed{};
+  managed.manager_ctx = &seen;
+  managed.deleter = [](DLManagedTensor* self) {
+    *static_cast<cudaError_t*>(self->manager_ctx) = cudaStreamQuery(c10::cuda::getCurrentCUDAStream().stream());
+  };
+  managed.dl_tensor = {memory.data_ptr(), {kDLCUDA, 0}, 1, {kDLFloat, 32, 1}, &size, nullptr, 0};
+  {
+    at::Tensor tensor = eam::ops::from_dlpack(&managed).tensor;
+    for (int i = 0; i < 500; ++i) tensor.mul_(1.0001);
+    expect(cudaStreamQuery(c10::cuda::getCurrentCUDAStream().stream()) == cudaErrorNotReady, "CUDA: kernels still run");
+  }
+  expect(seen == cudaSuccess, "CUDA: deleted after the kernels");
+}
+
+void refused_stream() {
+  cudaStream_t stream;
+  cudaSetDevice(1);
+  cudaStreamCreate(&stream);
+  cudaSetDevice(0);
+  bool threw = false;
+  try {
+    eam::ops::run_after({at::kCUDA, 0}, reinterpret_cast<uint64_t>(stream));
+  } catch (const eam::Error& error) {
+    threw = error.kind() == eam::ErrorKind::config;
+  }
+  expect(threw, "CUDA: another device's stream: refused");
+  expect(cudaGetLastError() == cudaSuccess, "CUDA: another device's stream: no error is left for the next launch");
+  cudaStreamDestroy(stream);
+}
+
+#endif
+
 }  // namespace
 
 int main() {
+#ifdef EAM_WITH_CUDA
+  // Before any operator: LibTorch looks for its CUDA side once.
+  const int devices = c10::cuda::device_count();
+  if (devices > 0 && !dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) expect(false, dlerror());
+#endif
   check<DLManagedTensor>("unversioned");
   check<DLManagedTensorVersioned>("versioned");
   refused<DLManagedTensorVersioned>("major version", [](auto& p) { p.managed.version.major = 2; });
   Producer<DLManagedTensorVersioned> constant;
   constant.managed.flags = DLPACK_FLAG_BITMASK_READ_ONLY;
   expect(eam::ops::from_dlpack(&constant.managed).read_only, "the read-only flag");
+
+#ifdef EAM_WITH_CUDA
+  if (devices > 0) released_in_order();
+  if (devices > 1) refused_stream();
+  if (devices < 2) std::printf("CUDA: %d devices; the checks of streams need two\n", devices);
+#endif
 
   if (failures == 0) std::printf("all checks passed\n");
   return failures == 0 ? 0 : 1;

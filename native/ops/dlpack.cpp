@@ -8,6 +8,7 @@
 
 #include "ops/checks.h"
 #include "ops/error.h"
+#include "ops/stream_order.h"
 
 #ifdef EAM_WITH_CUDA
 #include <cuda_runtime_api.h>
@@ -48,6 +49,7 @@ void check_memory(const void* data, at::Device device) {
   if (!device.is_cuda()) return;
   cudaPointerAttributes attributes{};
   cudaError_t status = cudaPointerGetAttributes(&attributes, data);
+  if (status != cudaSuccess) (void)cudaGetLastError();  // told here: the next launch must not find it again
   bool on_device = attributes.type == cudaMemoryTypeManaged ||
                    (attributes.type == cudaMemoryTypeDevice && attributes.device == device.index());
   if (status != cudaSuccess || !on_device) refuse("the memory: it is not on '" + device.str() + "'");
@@ -57,7 +59,7 @@ void check_memory(const void* data, at::Device device) {
 }
 
 at::Tensor over(void* data, at::IntArrayRef shape, std::optional<at::IntArrayRef> strides, at::ScalarType dtype,
-                at::Device device, std::shared_ptr<void> owner) {
+                at::Device device, std::shared_ptr<void> owner, std::optional<uint64_t> stream) {
   check_device(device);
   int64_t left = INT64_MAX / 8;  // an element has at most 8 bytes, and LibTorch counts bytes in int64
   bool empty = false;
@@ -79,7 +81,15 @@ at::Tensor over(void* data, at::IntArrayRef shape, std::optional<at::IntArrayRef
   check_memory(data, device);
   auto blob = at::for_blob(data, shape);
   if (strides) blob.strides(*strides);
-  return blob.deleter([owner = std::move(owner)](void*) mutable { owner.reset(); })
+  auto release = [owner = std::move(owner), device, stream](void*) mutable {
+#ifdef EAM_WITH_CUDA
+    if (device.is_cuda()) settle(device, stream);
+#else
+    (void)device, (void)stream;
+#endif
+    owner.reset();
+  };
+  return blob.deleter(std::move(release))
       .options(at::TensorOptions(dtype).device(device))
       .target_device(device)
       .make_tensor();
@@ -95,7 +105,7 @@ at::Tensor view_of(const DLTensor& tensor, std::shared_ptr<void> owner) {
   std::optional<at::IntArrayRef> strides;
   if (tensor.strides) strides.emplace(tensor.strides, static_cast<size_t>(tensor.ndim));
   void* data = tensor.data ? static_cast<char*>(tensor.data) + tensor.byte_offset : nullptr;
-  return over(data, shape, strides, dtype, device, std::move(owner));
+  return over(data, shape, strides, dtype, device, std::move(owner), std::nullopt);
 }
 
 template <class Managed>
@@ -121,8 +131,8 @@ Imported from_dlpack(DLManagedTensorVersioned* managed) {
 }
 
 at::Tensor from_memory(void* data, at::IntArrayRef shape, at::ScalarType dtype, at::Device device,
-                       std::shared_ptr<void> owner) {
-  return over(data, shape, std::nullopt, dtype, device, std::move(owner));
+                       std::shared_ptr<void> owner, std::optional<uint64_t> stream) {
+  return over(data, shape, std::nullopt, dtype, device, std::move(owner), stream);
 }
 
 }  // namespace eam::ops

@@ -6,6 +6,7 @@
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
 
+#include <exception>
 #include <string>
 
 #include "ops/error.h"
@@ -16,6 +17,7 @@ namespace {
 
 void check(cudaError_t status) {
   if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // told here: the next launch, which is not to blame, must not find it again
   throw Error(ErrorKind::config, std::string("stream: CUDA refused it: ") + cudaGetErrorString(status) +
                                      "; expected a cudaStream_t of the tensor's device that still exists");
 }
@@ -41,9 +43,20 @@ void run_after(at::Device device, uint64_t stream) { order(device, handle_of(str
 
 void run_before(at::Device device, uint64_t stream) { order(device, own_stream(device), handle_of(stream)); }
 
-void finish(at::Device device) {
-  c10::cuda::CUDAGuard guard(device);
-  check(cudaStreamSynchronize(own_stream(device)));
+void settle(at::Device device, std::optional<uint64_t> stream) noexcept {
+  if (stream) {
+    try {
+      return run_before(device, *stream);
+    } catch (const std::exception&) {
+      // It is gone: wait in its place.
+    }
+  }
+  try {
+    c10::cuda::CUDAGuard guard(device);
+    check(cudaStreamSynchronize(own_stream(device)));
+  } catch (const std::exception&) {
+    // The process is ending: nothing is left to wait for.
+  }
 }
 
 }  // namespace eam::ops
