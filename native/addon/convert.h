@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "addon/errors.h"
 #include "addon/tensor.h"
 #include "ops/cancellation.h"
 #include "ops/ops.h"
@@ -28,6 +29,9 @@ auto named(const char* function, const Work& work) {
     return work();
   } catch (const Error& error) {
     throw Error(error.kind(), std::string(function) + ": " + error.what());
+  } catch (const c10::Error& error) {
+    if (auto shortage = host_shortage(error)) throw Error(ErrorKind::out_of_memory, std::string(function) + ": " + *shortage);
+    throw;
   }
 }
 

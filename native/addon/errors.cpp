@@ -1,9 +1,11 @@
 #include "addon/errors.h"
 
-#include <c10/util/Exception.h>
-
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
 #include <new>
 #include <string>
+#include <string_view>
 
 #include "addon/instance.h"
 #include "ops/error.h"
@@ -42,13 +44,24 @@ std::string first_line(const char* text) {
   return line.substr(0, line.find('\n'));
 }
 
-// The CPU allocator reports an exhausted host as a plain c10::Error.
-bool is_host_allocation_failure(const std::string& message) {
-  return message.find("DefaultCPUAllocator: ") != std::string::npos &&
-         message.find("memory") != std::string::npos;
-}
-
 }  // namespace
+
+// The CPU allocator reports an exhausted host as a plain c10::Error, in words about its own source: "[enforce fail at
+// alloc_cpu.cpp:…] … DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes. …".
+std::optional<std::string> host_shortage(const c10::Error& error, const std::string& purpose) {
+  std::string line = first_line(error.what_without_backtrace());
+  if (line.find("DefaultCPUAllocator: ") == std::string::npos || line.find("memory") == std::string::npos) {
+    return std::nullopt;
+  }
+  std::string message = "not enough host memory" + (purpose.empty() ? "" : " for " + purpose);
+  constexpr std::string_view before = "tried to allocate ";
+  size_t found = line.find(before);
+  if (found == std::string::npos) return message;
+  uint64_t bytes = std::strtoull(line.c_str() + found + before.size(), nullptr, 10);
+  char size[80];
+  std::snprintf(size, sizeof(size), ": %" PRIu64 " bytes (%.1f GiB) in one piece", bytes, static_cast<double>(bytes) / (1ull << 30));
+  return message + size;
+}
 
 Napi::Value to_js_error(Napi::Env env, std::exception_ptr error) {
   try {
@@ -60,9 +73,8 @@ Napi::Value to_js_error(Napi::Env env, std::exception_ptr error) {
   } catch (const c10::OutOfMemoryError& e) {
     return make(env, ErrorKind::out_of_memory, first_line(e.what_without_backtrace()));
   } catch (const c10::Error& e) {
-    std::string line = first_line(e.what_without_backtrace());
-    if (is_host_allocation_failure(line)) return make(env, ErrorKind::out_of_memory, line);
-    return make_other(env, line);
+    if (auto shortage = host_shortage(e)) return make(env, ErrorKind::out_of_memory, *shortage);
+    return make_other(env, first_line(e.what_without_backtrace()));
   } catch (const std::bad_alloc&) {
     return make(env, ErrorKind::out_of_memory, "not enough host memory");
   } catch (const std::exception& e) {

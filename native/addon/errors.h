@@ -1,8 +1,11 @@
 #pragma once
 
+#include <c10/util/Exception.h>
 #include <napi.h>
 
 #include <exception>
+#include <optional>
+#include <string>
 #include <type_traits>
 
 // Where C++ exceptions become JavaScript errors. Every function that JavaScript calls runs its body in `guarded`
@@ -18,6 +21,10 @@ struct ErrorClasses {
 // EamError with code ERR_EAM_NATIVE and the first line of its message (LibTorch appends a C++ backtrace).
 // JavaScript thread only.
 Napi::Value to_js_error(Napi::Env env, std::exception_ptr error);
+
+// The message of an OutOfMemoryError where `error` is LibTorch's about host memory, nullopt where it is any other.
+// `purpose` says what the memory was for, such as the argument that asks for so much.
+std::optional<std::string> host_shortage(const c10::Error& error, const std::string& purpose = "");
 
 template <class Body>
 auto guarded(Napi::Env env, Body&& body) -> std::invoke_result_t<Body> {

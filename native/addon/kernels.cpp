@@ -159,7 +159,13 @@ auto philox_normal(const Napi::CallbackInfo& info, const char* name, Mode mode) 
        seed = arguments.uint64("seed"), streams = to_streams(arguments.get("stream"), arguments.where("stream")),
        dtype = floating_dtype_of(arguments.string("dtype", "float32"), arguments.where("dtype")),
        device = arguments.device("device")](const at::Tensor& out) {
-        return ops::philox_normal(shape, {seed, streams}, dtype, device, out);
+        try {
+          return ops::philox_normal(shape, {seed, streams}, dtype, device, out);
+        } catch (const c10::Error& error) {
+          // The one kernel whose size comes from no tensor.
+          if (auto shortage = host_shortage(error, "`shape` " + shape_text(shape))) throw Error(ErrorKind::out_of_memory, *shortage);
+          throw;
+        }
       });
 }
 

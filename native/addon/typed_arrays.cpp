@@ -5,6 +5,8 @@
 #include <c10/util/Half.h>
 
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -33,6 +35,16 @@ void visit_dtype(at::ScalarType dtype, Visit&& visit) {
   }
 }
 
+// With the fewest digits that give the same number.
+std::string number_text(double number) {
+  char text[32];
+  for (int digits = 1; digits <= 17; ++digits) {
+    std::snprintf(text, sizeof(text), "%.*g", digits, number);
+    if (std::strtod(text, nullptr) == number) break;
+  }
+  return text;
+}
+
 // JavaScript's numbers to a tensor's, one at a time on this thread: an integer dtype takes integers only.
 template <class To, class From>
 To cast(From value, size_t index) {
@@ -41,7 +53,9 @@ To cast(From value, size_t index) {
     if (!(number >= static_cast<double>(std::numeric_limits<To>::lowest()) &&
           number < std::ldexp(1.0, std::numeric_limits<To>::digits)) || number != std::trunc(number)) {
       throw Error(ErrorKind::config, "Tensor.from: `data`[" + std::to_string(index) + "] is " +
-                                         std::to_string(number) + ", which is no integer of the tensor's dtype");
+                                         number_text(number) + "; the tensor's dtype holds the integers from " +
+                                         std::to_string(std::numeric_limits<To>::lowest()) + " to " +
+                                         std::to_string(std::numeric_limits<To>::max()));
     }
   }
   return static_cast<To>(value);
