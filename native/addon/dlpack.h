@@ -4,7 +4,6 @@
 #include <napi.h>
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 
