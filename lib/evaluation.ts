@@ -4,7 +4,7 @@ import { binding } from './native/index.js';
 import type { SolverName } from './ode-solver.js';
 import { score, type Judge, type Reward } from './rewards/reward.js';
 import { disposeAll } from './safetensors.js';
-import { concatenate, cyclePrompts, sampleBatches } from './sampler.js';
+import { cyclePrompts, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
 import type { Tensor } from './tensor.js';
 
@@ -139,6 +139,21 @@ async function diversityOf(features: readonly Tensor[]): Promise<number> {
   } finally {
     all.dispose();
   }
+}
+
+/** Float32 tensors joined along their first dimension, on the first one's device. */
+async function concatenate(tensors: readonly Tensor[]): Promise<Tensor> {
+  const first = tensors[0]!;
+  const rows = tensors.reduce((sum, tensor) => sum + tensor.shape[0]!, 0);
+  const rowLength = first.shape.slice(1).reduce((product, length) => product * length, 1);
+  const data = new Float32Array(rows * rowLength);
+  let offset = 0;
+  for (const tensor of tensors) {
+    const part = (await tensor.data()) as Float32Array;
+    data.set(part, offset);
+    offset += part.length;
+  }
+  return binding().Tensor.from(data, [rows, ...first.shape.slice(1)], { device: first.device });
 }
 
 /** One row of the table that the command line and the report show. */

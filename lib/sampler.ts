@@ -117,31 +117,30 @@ function whyNonFinite({ source, dtype, adapter }: Model, weights: 'trained' | 'p
   return `${count === 1 ? 'the image' : `all ${count} images`} drawn so far hold${count === 1 ? 's' : ''} numbers that are not finite. Likely causes:\n  ${causes.join('\n  ')}`;
 }
 
-/** Draws one image a prompt: [N, channels, H, W] in [0, 1], not clamped. */
+/**
+ * Draws one image a prompt: [N, channels, H, W] float32 in [0, 1], not clamped, on the CPU. The device holds one batch at a
+ * time; whoever wants to go on there takes {@link sampleBatches}.
+ */
 export async function sampleImages(model: Model, options: SampleOptions): Promise<Tensor> {
-  const batches: Tensor[] = [];
-  for await (const { images } of sampleBatches(model, options)) batches.push(images);
-  if (batches.length === 1) return batches[0]!;
-  try {
-    return await concatenate(batches);
-  } finally {
-    disposeAll(batches);
-  }
-}
-
-/** Float32 tensors joined along their first dimension, on the first one's device. */
-export async function concatenate(tensors: readonly Tensor[]): Promise<Tensor> {
-  const first = tensors[0]!;
-  const rows = tensors.reduce((sum, tensor) => sum + tensor.shape[0]!, 0);
-  const rowLength = first.shape.slice(1).reduce((product, length) => product * length, 1);
-  const data = new Float32Array(rows * rowLength);
+  const rows = options.prompts.length;
+  let data = new Float32Array();
+  let shape: readonly number[] = [];
   let offset = 0;
-  for (const tensor of tensors) {
-    const part = (await tensor.data()) as Float32Array;
-    data.set(part, offset);
-    offset += part.length;
+  for await (const { images } of sampleBatches(model, options)) {
+    try {
+      const part = (await images.data()) as Float32Array;
+      if (offset === 0) {
+        shape = images.shape.slice(1);
+        data = new Float32Array((rows * part.length) / images.shape[0]!);
+      }
+      data.set(part, offset);
+      offset += part.length;
+    } finally {
+      images.dispose();
+    }
   }
-  return binding().Tensor.from(data, [rows, ...first.shape.slice(1)], { device: first.device });
+  // Shares the array.
+  return binding().Tensor.from(data, [rows, ...shape]);
 }
 
 /**
