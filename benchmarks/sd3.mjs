@@ -118,8 +118,8 @@ async function measure(config, embeddingCache) {
   return { measured, rates };
 }
 
-/** The plan's phases of an iteration; the first two are encoding prompts and drawing samples. */
-const plannedPeak = ({ memory }) => Math.max(...memory.phases.slice(2).map(({ bytes }) => bytes));
+const beforeIterations = ['encoding prompts', 'drawing samples'];
+const plannedPeak = ({ memory }) => Math.max(...memory.phases.filter(({ name }) => !beforeIterations.includes(name)).map(({ bytes }) => bytes));
 
 function rowsOf(label, { measured, rates }, planned) {
   const { networks, operations } = planned.memory;

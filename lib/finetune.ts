@@ -7,11 +7,11 @@ import { makeRoom } from './checkpoints.js';
 import { finetuneSchema, readFinetuneConfig, type FinetuneConfig } from './config/finetune.js';
 import { loadConfiguredModel } from './config/model.js';
 import { DriftProbe } from './drift.js';
-import { suppress, suppressedBy } from './errors.js';
+import { NonFiniteError, suppress, suppressedBy } from './errors.js';
 import { evaluate, type Evaluation } from './evaluation.js';
 import type { Model } from './models/model.js';
 import { checkOutput } from './output-path.js';
-import { refuseSmallDevice } from './plan/plan.js';
+import { checkFinetune } from './plan/plan.js';
 import type { JobOptions } from './pretrain.js';
 import { silent, type JobObserver } from './progress.js';
 import { renderReport } from './report.js';
@@ -42,12 +42,14 @@ const driftMeasurements = 20;
 
 /**
  * Fine-tunes a model as a configuration says, and writes a run directory.
- * @throws ConfigError for a configuration that is not valid, the signal's reason when aborted (after a checkpoint)
+ * @throws ConfigError for a configuration that is not valid; CheckpointError for weights that are missing or cut short, and
+ *   OutOfMemoryError for a GPU that is too small, both before anything is loaded or written; the signal's reason when aborted (after
+ *   a checkpoint)
  */
 export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
   const settings = await readFinetuneConfig(config, 'finetune configuration');
   await checkOutput(settings.output, 'directory');
-  await refuseSmallDevice(settings);
+  await checkFinetune(settings);
   const onNote = (message: string) => options.observer?.note(message);
   const run = await RunDirectory.open(settings.output, {
     resume: options.resume ?? false,
@@ -102,7 +104,7 @@ class FinetuneJob {
         probe.dispose();
       }
     } catch (error) {
-      if (await this.#saved(error)) {
+      if ((await this.#saved(error)) && this.#canGoOn(error)) {
         this.#observer.note(`stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`);
       }
       throw error;
@@ -110,6 +112,11 @@ class FinetuneJob {
     await this.#writeGrid(this.#trainer.step, 'trained');
     const evaluation = await this.#evaluate();
     return this.#finish(evaluation);
+  }
+
+  /** Whether a resumed run could come further: one that failed before its first step would fail there again, and so would one that diverged. */
+  #canGoOn(error: unknown): boolean {
+    return this.options.signal?.aborted || (this.#trainer.step > 0 && !(error instanceof NonFiniteError));
   }
 
   /** Whether there is a checkpoint to go on from after `error`; the trainer has written it unless it was not running. */

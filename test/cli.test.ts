@@ -9,6 +9,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { newestWholeCheckpoint } from '../lib/checkpoints.js';
 import { DriftProbe } from '../lib/drift.js';
+import { NonFiniteError } from '../lib/errors.js';
 import { finetune } from '../lib/finetune.js';
 import type { JobObserver } from '../lib/progress.js';
 import { eam } from './helpers/command-line.js';
@@ -176,6 +177,22 @@ describe('eam finetune', () => {
     await expect(finetune(JSON.parse(readFileSync(config, 'utf8')), { signal: interrupt.signal, observer })).rejects.toBe(reason);
     expect(reason).toMatchObject({ suppressed: [{ message: expect.stringMatching(/step-1 could not be written/) }] });
     expect(notes.join('\n')).not.toContain('to go on');
+  });
+
+  it.each([
+    ['before its first step, where it would fail again', 'create', new Error('drift cannot be measured'), false],
+    ['after a step', 'measure', new Error('the disk of the log is full'), true],
+    ['after a step, having diverged, where it would diverge again', 'measure', new NonFiniteError('nothing is finite'), false],
+  ] as const)('that failed %s is told to resume where that can help', async (_, method, reason, helps) => {
+    const config = configFile();
+    const notes: string[] = [];
+    const observer: JobObserver = { begin() {}, advance() {}, note: (line) => void notes.push(line), end() {} };
+    if (method === 'create') vi.spyOn(DriftProbe, method).mockRejectedValue(reason);
+    else vi.spyOn(DriftProbe.prototype, method).mockRejectedValue(reason);
+    await expect(finetune(JSON.parse(readFileSync(config, 'utf8')), { observer })).rejects.toBe(reason);
+    vi.restoreAllMocks();
+    const hints = notes.filter((line) => line.includes('to go on'));
+    expect(hints).toEqual(helps ? [`stopped after step 1; to go on: eam finetune ${outputOf(config)} --resume`] : []);
   });
 
   it('does not end with 130 where the interruption left no checkpoint', async () => {

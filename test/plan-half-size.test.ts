@@ -24,7 +24,8 @@ describe.runIf(process.env['EAM_LONG'] === '1' && process.platform === 'linux')(
 
   it.each([
     {}, { checkpointing: true }, { checkpointing: true, algorithm: { microBatch: 1, decodeSlice: 1 } },
-  ])('takes what the plan says: %j', async ({ algorithm = {}, ...changes }: { algorithm?: object; checkpointing?: boolean }) => {
+    { dtype: 'bfloat16', algorithm: { decodeSlice: 1 } },
+  ])('takes what the plan says: %j', async ({ algorithm = {}, ...changes }: { algorithm?: object; checkpointing?: boolean; dtype?: string }) => {
     const { metrics, plan, ...found } = await measure({
       model: join(folder, 'model'), adapter: { rank: 8, alpha: 8 }, prompts: ['a fox', 'a castle'], rewards: [{ name: 'stroke-weight' }],
       algorithm: { name: 'eam', solver: 'euler', steps: 1, renoisings: 2, guidance: 2, ...algorithm }, optimizer: { learningRate: 1e-4 },
@@ -34,8 +35,9 @@ describe.runIf(process.env['EAM_LONG'] === '1' && process.platform === 'linux')(
     const mib = ({ total, working }: Peaks) => `${(total / 2 ** 20).toFixed(0)} (${(working / 2 ** 20).toFixed(0)})`;
     for (const phase of ['encoding', 'drawing', 'iteration'] as const) {
       console.log(`${JSON.stringify({ ...changes, ...algorithm })} ${phase}: measured ${mib(found[phase])}, planned ${mib(expected[phase])} MiB, in all (of it working)`);
+      expect(Math.abs(found[phase].total / expected[phase].total - 1), phase).toBeLessThan(0.15);
     }
-    expect(Math.abs(found.iteration.total / expected.iteration.total - 1)).toBeLessThan(0.15);
+    // Before it the networks, of which the plan counts all as lasting, are mapped and not read.
     expect(Math.abs(found.iteration.working / expected.iteration.working - 1)).toBeLessThan(0.25);
     expect(plan.evaluations.most).toEqual({ forwards: metrics.forwards, vjps: metrics.vjps, backwards: metrics.backwards });
   }, 900_000);

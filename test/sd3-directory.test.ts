@@ -130,7 +130,9 @@ describe('a directory of Stable Diffusion 3', () => {
         new RegExp(`config\\.json is of ${name}, one part of a model: name the directory around it, which holds model_index\\.json`),
       );
     }
-    const options = { dtype: 'float32', adapter: { rank: 1, alpha: 1 }, size: undefined, checkpointing: false, textLength: undefined } as const;
+    const options = {
+      device: 'cpu', dtype: 'float32', adapter: { rank: 1, alpha: 1 }, size: undefined, checkpointing: false, textLength: undefined, prompts: ['0'], negativePrompt: undefined,
+    } as const;
     expect(await refusal(modelFootprint(join(tinySd3, 'nowhere'), options))).toMatch(/no model at ".*nowhere": cannot read /);
     expect(await modelFootprint('digits', options)).toBeUndefined();
   });

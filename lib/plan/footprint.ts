@@ -1,9 +1,12 @@
 import type { AdapterOptions, ImageSize, ModelDType } from '../models/model.js';
+import type { DType } from '../native/binding.js';
 
 /** Bytes of a number. */
 export const elementBytes: Readonly<Record<ModelDType, number>> = { float64: 8, float32: 4, bfloat16: 2, float16: 2 };
 
-/** One network: how many numbers it stores, and as what. */
+export const isFloating = (dtype: DType): dtype is ModelDType => Object.hasOwn(elementBytes, dtype);
+
+/** One network: how many numbers it has in memory, and as what. */
 export interface ComponentFootprint {
   /** Of its folder in the model, such as `transformer`. */
   name: string;
@@ -13,13 +16,23 @@ export interface ComponentFootprint {
   dtype: ModelDType;
 }
 
+/** One that is in memory all the time. */
+export interface NetworkFootprint extends ComponentFootprint {
+  /** Whether it stays the memory map of its files, of which nothing is in memory before it is first evaluated. */
+  mapped: boolean;
+}
+
 /** How a model is loaded, as far as memory depends on it. */
 export interface FootprintOptions {
+  device: string;
   dtype: ModelDType;
   adapter: AdapterOptions;
   size: ImageSize | undefined;
   checkpointing: boolean;
   textLength: number | undefined;
+  /** What it is to be asked for, and led away from: what of it is in the cache need not be encoded. */
+  prompts: readonly string[];
+  negativePrompt: string | undefined;
 }
 
 /** Floating-point operations of an evaluation, and of the way back from it. */
@@ -39,12 +52,14 @@ export interface ModelOperations {
 }
 
 /**
- * What a model takes, from its configuration alone; bytes, if not said otherwise. What grows with the batch is a function of
+ * What a model takes, from its configuration and its files' headers; bytes, if not said otherwise. What grows with the batch is a function of
  * how many samples are in one evaluation, and is what comes on top of the networks themselves.
  */
 export interface ModelFootprint {
   /** In memory all the time. */
-  networks: readonly ComponentFootprint[];
+  networks: readonly NetworkFootprint[];
+  /** Distinct prompts, and those that are yet to be encoded. */
+  prompts: { count: number; missing: number };
   /** In memory, beside the others, while prompts are encoded. */
   encoders: readonly ComponentFootprint[];
   /** Numbers that are trained, float32. */
@@ -54,7 +69,7 @@ export interface ModelFootprint {
   image: number;
   /** What one prompt is encoded to. */
   conditioning: number;
-  /** Encoding of prompts. */
+  /** Encoding of the missing prompts. */
   encode: number;
   /** Images that are drawn at a time where nobody says. */
   sampleBatch: number;

@@ -1,12 +1,13 @@
 import { readFinetuneConfig, type FinetuneConfig } from '../config/finetune.js';
 import { OutOfMemoryError } from '../errors.js';
 import { modelFootprint } from '../models/footprints.js';
+import { locateJudge, locateReward } from '../rewards/weights.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
 import { elementBytes, type ComponentFootprint } from './footprint.js';
 import { operationsOf, type IterationOperations } from './operations.js';
 import { phasesOf, type Phase } from './phases.js';
-import { rewardWeights } from './reward-weights.js';
+import { loadedBytes } from './reward-weights.js';
 import { bytesText } from './table.js';
 
 /** Bytes of a network's weights. */
@@ -33,16 +34,23 @@ export interface MemoryPlan {
   networks: PlannedComponent[];
   /** What reads prompts, in memory only while they are encoded. */
   encoders: PlannedComponent[];
+  /** What is to be encoded. */
+  prompts: {
+    /** Distinct prompts, the negative one among them. */
+    count: number;
+    /** Those of them whose embeddings are not in the cache yet. */
+    missing: number;
+  };
   /** The rewards' weights. */
   rewards: {
     /** As the configuration names it. */
     name: string;
-    /** 0 for one without weights. */
-    bytes: number;
+    /** As they are loaded; 0 for one without weights, left out where nobody knows them. */
+    bytes?: number | undefined;
   }[];
   /** How many numbers the adapter has. */
   trainable: number;
-  /** In the order of a run. */
+  /** In the order of a run; encoding prompts is not among them where none is missing. */
   phases: Phase[];
   /** The phase that takes most. */
   peak: Phase;
@@ -50,24 +58,33 @@ export interface MemoryPlan {
   operations: IterationOperations;
 }
 
-/** Plans a fine-tuning from its configuration and those of the model's directory. @throws ConfigError for one that is not valid */
+/**
+ * Plans a fine-tuning from its configuration, those of the model's directory and the headers of the weights.
+ * @throws ConfigError for a configuration that is not valid, CheckpointError where weights that the run would load are missing or
+ *   cut short
+ */
 export async function plan(config: unknown): Promise<Plan> {
   return planFor(await readFinetuneConfig(config, 'finetune configuration'));
 }
 
 async function planFor(config: FinetuneConfig): Promise<Plan> {
-  const { model, device, dtype, adapter, image, textLength, checkpointing = false, batch, algorithm } = config;
+  const { model, device, dtype, adapter, image, textLength, checkpointing = false, batch, algorithm, prompts, negativePrompt } = config;
   const evaluations = evaluationsOf(algorithm, batch);
-  const footprint = await modelFootprint(model, { dtype, adapter, size: image, checkpointing, textLength });
+  const footprint = await modelFootprint(model, { device, dtype, adapter, size: image, checkpointing, textLength, prompts, negativePrompt });
+  const rewards = await Promise.all(config.rewards.map(async (reward) => {
+    const files = await locateReward(reward);
+    return { name: reward.name, ...(files && { bytes: await loadedBytes(files) }) };
+  }));
+  if (config.evaluation?.judge) await loadedBytes(locateJudge(config.evaluation.judge));
   if (!footprint) return { device, batch, evaluations };
-  const rewards = await Promise.all(config.rewards.map(async (reward) => ({ name: reward.name, bytes: await rewardWeights(reward) })));
-  const phases = phasesOf(config, footprint, rewards.reduce((sum, { bytes }) => sum + bytes, 0));
+  const phases = phasesOf(config, footprint, rewards.reduce((sum, { bytes = 0 }) => sum + bytes, 0));
   const sized = (component: ComponentFootprint) => ({ ...component, bytes: component.parameters * elementBytes[component.dtype] });
   return {
     device, batch, evaluations,
     memory: {
       networks: footprint.networks.map(sized),
       encoders: footprint.encoders.map(sized),
+      prompts: footprint.prompts,
       rewards,
       trainable: footprint.trainable,
       phases,
@@ -93,14 +110,19 @@ export function needed({ device, memory }: Plan): number {
 export function refuseSmall(planned: Plan, { free, total }: DeviceMemory): void {
   const bytes = needed(planned);
   if (!planned.memory || bytes <= free) return;
+  const { name, less } = planned.memory.peak;
   throw new OutOfMemoryError(
-    `${planned.device} is too small: the plan needs ${bytesText(bytes)}, most of it while ${planned.memory.peak.name}, and ${bytesText(free)} of ` +
-      `${bytesText(total)} are free. Less is needed with checkpointing, algorithm.microBatch, algorithm.decodeSlice, a smaller batch, image or ` +
-      'samples.batch, or dtype bfloat16; `eam plan` shows what each takes',
+    `${planned.device} is too small: the plan needs ${bytesText(bytes)}, most of it while ${name}, and ${bytesText(free)} of ` +
+      `${bytesText(total)} are free. Less is needed there with ${less.join('; ')}. \`eam plan\` shows what each phase takes`,
   );
 }
 
-/** The same check for a job that is about to load its model; of a CPU only `eam plan` makes it, where memory can be swapped. */
-export async function refuseSmallDevice(config: FinetuneConfig): Promise<void> {
-  if (config.device !== 'cpu') refuseSmall(await planFor(config), await deviceMemory(config.device));
+/**
+ * Refuses a job, before it loads or writes anything, whose weights are not there, or whose GPU is too small; a CPU that is too
+ * small only `eam plan` refuses: its memory can be swapped.
+ * @throws CheckpointError, ConfigError, OutOfMemoryError
+ */
+export async function checkFinetune(config: FinetuneConfig): Promise<void> {
+  const planned = await planFor(config);
+  if (config.device !== 'cpu') refuseSmall(planned, await deviceMemory(config.device));
 }

@@ -1,26 +1,48 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, stat } from 'node:fs/promises';
 
-import type { RewardConfig } from '../rewards/registry.js';
+import type { ModelDType } from '../models/model.js';
+import type { WeightsFile } from '../rewards/weights.js';
+import { readHeader } from '../safetensors.js';
+import { elementBytes, isFloating } from './footprint.js';
 
-/** Formats of weights; of a directory with several, the first is what is read. */
-const extensions = ['.safetensors', '.bin', '.pt', '.pth'];
-
-/** Bytes of a reward's weights, as stored: the files in the directories that its configuration names. 0 where it names none. */
-export async function rewardWeights(reward: RewardConfig): Promise<number> {
-  const named = reward as { directory?: string; tower?: string; file?: string };
-  const sizes = await Promise.all([named.directory, named.tower].map((directory) => (directory === undefined ? 0 : weightsIn(directory))));
-  const file = named.file === undefined ? 0 : await stat(named.file).then(({ size }) => size, () => 0);
-  return sizes.reduce((sum, size) => sum + size, file);
+/**
+ * Bytes that the weights in these files take once they are loaded.
+ * @throws CheckpointError for a safetensors file that is missing, cut short or damaged
+ */
+export async function loadedBytes(files: readonly WeightsFile[]): Promise<number> {
+  const sizes = await Promise.all(files.map((file) => (file.path.endsWith('.safetensors') ? ofSafetensors(file) : ofPickle(file))));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-async function weightsIn(directory: string): Promise<number> {
-  const names = await readdir(directory).catch(() => []);
-  for (const extension of extensions) {
-    const files = names.filter((name) => name.endsWith(extension) && name !== 'goldens.safetensors');
-    if (files.length === 0) continue;
-    const sizes = await Promise.all(files.map(async (name) => (await stat(join(directory, name))).size));
-    return sizes.reduce((sum, size) => sum + size, 0);
+async function ofSafetensors({ path, dtype, wanted = () => true }: WeightsFile): Promise<number> {
+  const { entries } = await readHeader(path);
+  return entries.reduce((sum, { name, dtype: stored, shape }) => {
+    if (!isFloating(stored) || !wanted(name)) return sum;
+    return sum + shape.reduce((product, length) => product * length, elementBytes[dtype ?? stored]);
+  }, 0);
+}
+
+/** What a file of torch.save calls its tensors' memory, by the dtype; `persistent_id` of PyTorch's serialization.py. */
+const storages = { Double: 'float64', Float: 'float32', BFloat16: 'bfloat16', Half: 'float16' } as const satisfies Record<string, ModelDType>;
+
+/** The pickle that names every tensor is the archive's first record; that of a network of a thousand tensors is shorter. */
+const pickleBytes = 2 ** 20;
+
+/** From the size of the file, which is little else than numbers, and what its pickle says that they are; of several dtypes the narrowest. */
+async function ofPickle({ path, dtype }: WeightsFile): Promise<number> {
+  const { size } = await stat(path);
+  if (dtype === undefined) return size;
+  const names = new Set(Array.from((await firstBytes(path, pickleBytes)).matchAll(/torch\n(\w+)Storage\n/g), ([, name]) => name!));
+  const stored = Object.entries(storages).flatMap(([name, type]) => (names.has(name) ? [elementBytes[type]] : []));
+  return stored.length ? (size * elementBytes[dtype]) / Math.min(...stored) : size;
+}
+
+async function firstBytes(path: string, count: number): Promise<string> {
+  const file = await open(path);
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(count), 0, count, 0);
+    return buffer.toString('latin1', 0, bytesRead);
+  } finally {
+    await file.close();
   }
-  return 0;
 }

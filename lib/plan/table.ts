@@ -22,8 +22,11 @@ export function planTable({ device, batch, evaluations: { least, most }, memory 
     lines.push('Networks');
     for (const { name, parameters, dtype, bytes } of memory.networks) lines.push(row(`${name}, ${dtype}`, countText(parameters), bytesText(bytes)));
     for (const { name, parameters, dtype, bytes } of memory.encoders) lines.push(row(`${name}, ${dtype}; while encoding`, countText(parameters), bytesText(bytes)));
-    for (const { name, bytes } of memory.rewards) lines.push(row(`reward ${name}`, '', bytes ? bytesText(bytes) : 'not known'));
+    for (const { name, bytes } of memory.rewards) lines.push(row(`reward ${name}`, '', bytes === undefined ? 'not known' : bytesText(bytes)));
     lines.push(row('trained: the adapter', countText(memory.trainable)), '', `Memory on ${device}, beside the process and its libraries; of rewards, their weights alone`);
+    const { count, missing } = memory.prompts;
+    if (!missing) lines.push(`  encoding prompts: left out, the embeddings of all ${count} are in the cache`);
+    else if (missing < count) lines.push(`  ${count - missing} of ${count} prompts are in the cache already`);
     for (const phase of memory.phases) {
       lines.push(row(phase.name, bytesText(phase.bytes), phase === memory.peak ? '<- the most' : ''));
       for (const [part, bytes] of Object.entries(phase.parts)) lines.push(row(`  ${part}`, bytesText(bytes)));

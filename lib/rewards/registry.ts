@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { validate } from '../config/validate.js';
 import { ConfigError } from '../errors.js';
+import type { ModelDType } from '../models/model.js';
 import { combine } from './combine.js';
 import { digitClassifier, digitJudge } from './digit-classifier.js';
 import { moduleReward } from './module.js';
@@ -127,6 +128,12 @@ async function createReward(config: RewardConfig, device: string, settings: Rewa
   }
 }
 
+/** What a reward computes in, of those that a configuration can tell. */
+export function dtypeOf(config: RewardConfig): ModelDType | undefined {
+  const schema = rewardSchema.options.find(({ shape }) => shape.name.value === config.name)!;
+  return 'dtype' in schema.shape ? ((config as { dtype?: ModelDType }).dtype ?? 'float32') : undefined;
+}
+
 /** A job is told of a directory that does not fit before it starts. */
 async function loaded(reward: PublishedReward): Promise<PublishedReward> {
   await reward.load();
@@ -174,6 +181,8 @@ export const judgeSchema = z.discriminatedUnion('name', [
   }),
 ]);
 
-export function createJudge(config: z.output<typeof judgeSchema>, device: string): Judge {
+export type JudgeConfig = z.output<typeof judgeSchema>;
+
+export function createJudge(config: JudgeConfig, device: string): Judge {
   return digitJudge({ directory: config.directory, device });
 }

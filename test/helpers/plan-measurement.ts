@@ -47,6 +47,8 @@ export async function measure(config: object, cache: string, timeout = 60_000): 
       const peak = status('VmHWM');
       return [{ total: peak - baseline, working: peak - start }, result];
     };
+    // Before the prompts are encoded: then they need not be.
+    const planned = await plan(settings);
     const reward = await createRewards(config.rewards, config.device);
     const [encoding, [model, trainer]] = await peakOf(async () => {
       const model = await loadConfiguredModel(config, { seed: 0n });
@@ -56,13 +58,13 @@ export async function measure(config: object, cache: string, timeout = 60_000): 
       await model.prepare(config.prompts);
       return [model, trainer];
     });
-    const { steps, solver, guidance, count } = config.samples;
+    const { steps, solver, guidance, count, batch } = config.samples;
     const [drawing] = await peakOf(async () =>
-      (await trainer.sample({ prompts: cyclePrompts(config.prompts, count), steps, solver, guidance, seed: 1n, weights: 'pretrained' })).dispose());
+      (await trainer.sample({ prompts: cyclePrompts(config.prompts, count), steps, solver, guidance, batch, seed: 1n, weights: 'pretrained' })).dispose());
     const [iteration, metrics] = await peakOf(async () => {
       for await (const step of trainer.run({ steps: 1 })) return step;
     });
-    process.stdout.write(JSON.stringify({ encoding, drawing, iteration, metrics, plan: await plan(settings) }));
+    process.stdout.write(JSON.stringify({ encoding, drawing, iteration, metrics, plan: planned }));
   `;
   // What is freed goes back to the system at once, so that the peak is that of the tensors.
   const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_ARENA_MAX: '1' };
@@ -77,6 +79,7 @@ export function planned({ memory }: Plan): Record<'encoding' | 'drawing' | 'iter
   const [encoding, drawing, ...iteration] = memory!.phases.map(({ bytes, parts }) => ({
     total: bytes, working: bytes - lasting.reduce((sum, part) => sum + (parts[part] ?? 0), 0),
   }));
+  if (memory!.prompts.missing === 0) throw new Error('the prompts are in the cache: their encoding is not planned');
   const most = (peaks: Peaks[]) => peaks.reduce((a, b) => (b.total > a.total ? b : a));
   return { encoding: encoding!, drawing: drawing!, iteration: most(iteration) };
 }

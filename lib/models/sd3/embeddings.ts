@@ -49,17 +49,22 @@ export class Embeddings {
   prepare(prompts: readonly string[], { negativePrompt, onNote = () => undefined, signal }: PrepareOptions = {}): Promise<void> {
     return this.#enqueue(async () => {
       const distinct = [...new Set(prompts)];
-      const wanted = new Set(negativePrompt === undefined ? distinct : [...distinct, negativePrompt]);
-      const missing: string[] = [];
-      for (const prompt of wanted) {
-        if (!(await this.#isKnown(prompt))) missing.push(prompt);
-      }
+      const missing = await this.missing(negativePrompt === undefined ? distinct : [...distinct, negativePrompt]);
       if (missing.length) {
         onNote(`encoding ${missing.length} prompt${missing.length > 1 ? 's' : ''}`);
         await this.#compute(missing, onNote, signal);
       }
       await this.#tellTruncated(distinct, negativePrompt, onNote);
     });
+  }
+
+  /** Those of these prompts, each once, whose embeddings are yet to be computed. Neither encoders nor the native core are needed to tell. */
+  async missing(prompts: readonly string[]): Promise<string[]> {
+    const missing: string[] = [];
+    for (const prompt of new Set(prompts)) {
+      if (!(await this.#isKnown(prompt))) missing.push(prompt);
+    }
+    return missing;
   }
 
   /** [B, L, D] and [B, P] for these prompts. */

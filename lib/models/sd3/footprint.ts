@@ -1,36 +1,57 @@
-import { elementBytes, type FootprintOptions, type ModelFootprint } from '../../plan/footprint.js';
+import { elementBytes, isFloating, type FootprintOptions, type ModelFootprint } from '../../plan/footprint.js';
 import type { AutoencoderConfig, Sd3TransformerConfig } from '../../native/binding.js';
-import { loadClipTokenizer } from '../../tokenizers/clip.js';
+import type { DType } from '../../native/binding.js';
+import { readHeader } from '../../safetensors.js';
+import { clipLength } from '../../tokenizers/clip.js';
+import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { downsampling } from './config.js';
 import { readSd3Directory } from './directory.js';
-import { encoderBatch } from './embeddings.js';
+import { Embeddings, encoderBatch } from './embeddings.js';
 import { adaptedLayers, adapterParameters, isDual, widthOf } from './layers.js';
 import { defaultTargets, defaultTextLength, latentShapeOf, sampleBatchOf } from './model.js';
 import { decoderOperations, transformerOperations } from './operations.js';
 import { autoencoderShapes, clipTextShapes, parametersOf, t5Shapes, transformerShapes } from './shapes.js';
+import { locateWeights } from './weights.js';
 
 // The numbers that autograd keeps and those that are alive at once, counted in the native networks: sd3_block.cpp,
 // autoencoder_blocks.cpp. docs/plan.md derives them.
 
-/** Of a directory of Stable Diffusion 3; weights are not read. */
-export async function sd3Footprint(path: string, { dtype, adapter, size, checkpointing, textLength = defaultTextLength }: FootprintOptions): Promise<ModelFootprint> {
+/**
+ * Of a directory of Stable Diffusion 3; of weights the headers alone are read. Those of the text encoders have to be
+ * there only where a prompt is yet to be encoded.
+ * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that are missing or cut short
+ */
+export async function sd3Footprint(path: string, options: FootprintOptions): Promise<ModelFootprint> {
+  const { device, dtype, adapter, size, checkpointing, textLength = defaultTextLength, negativePrompt = '' } = options;
   const directory = await readSd3Directory(path);
   const { transformer: { config }, autoencoder, clip, t5 } = directory;
   const [channels, height, width] = latentShapeOf(directory, size ?? { width: directory.imageSize, height: directory.imageSize }) as [number, number, number];
-  const { length } = await loadClipTokenizer(clip[0].tokenizer);
+  const length = await clipLength(clip[0].tokenizer);
   const targets = adapter.targets ?? defaultTargets;
   const tokens = { image: (height * width) / config.patchSize ** 2, text: length + textLength };
   const bytes = elementBytes[dtype];
   const pixels = height * width * downsampling(autoencoder.config) ** 2;
-  const network = new TransformerMemory(config, targets, tokens, bytes, checkpointing);
+  // The CPU normalises half types in float32, and keeps that copy of what it normalised.
+  const normBytes = device === 'cpu' ? Math.max(bytes, elementBytes.float32) : bytes;
+  const network = new TransformerMemory(config, targets, tokens, { network: bytes, norms: normBytes }, checkpointing);
   const decoder = new DecoderMemory(autoencoder.config, height * width);
   // T5's activations leave float16's range.
   const t5Type = dtype === 'float16' ? 'bfloat16' : dtype;
+  // On the CPU weights stay where their files are mapped, if they need not be converted.
+  const isMapped = async (component: string, type: DType) => (await storedTypes(component)).every((stored) => stored === type) && device === 'cpu';
+  const prompts = [...new Set([...options.prompts, negativePrompt])];
+  const missing = (await new Embeddings(directory, { dtype, device, textLength }, textEmbeddingsDirectory()).missing(prompts)).length;
+  const atOnce = Math.min(missing, encoderBatch);
+  const networks = [
+    { name: 'transformer', parameters: parametersOf(transformerShapes(config)), dtype, mapped: await isMapped(directory.transformer.directory, dtype) },
+    { name: 'autoencoder', parameters: parametersOf(autoencoderShapes(autoencoder.config)), dtype: 'float32', mapped: await isMapped(autoencoder.directory, 'float32') },
+  ] as const;
+  if (missing) {
+    for (const { directory: component } of [...clip, ...(t5 ? [t5] : [])]) await storedTypes(component);
+  }
   return {
-    networks: [
-      { name: 'transformer', parameters: parametersOf(transformerShapes(config)), dtype },
-      { name: 'autoencoder', parameters: parametersOf(autoencoderShapes(autoencoder.config)), dtype: 'float32' },
-    ],
+    networks,
+    prompts: { count: prompts.length, missing },
     encoders: [
       ...clip.map((encoder, index) => ({ name: index === 0 ? 'text encoder (CLIP-L)' : 'text encoder (CLIP-G)', parameters: parametersOf(clipTextShapes(encoder.config)), dtype })),
       ...(t5 ? [{ name: 'text encoder (T5)', parameters: parametersOf(t5Shapes(t5.config)), dtype: t5Type }] : []),
@@ -39,7 +60,7 @@ export async function sd3Footprint(path: string, { dtype, adapter, size, checkpo
     latent: channels * height * width,
     image: autoencoder.config.outChannels * pixels,
     conditioning: bytes * (tokens.text * config.jointAttentionDim + config.pooledProjectionDim),
-    encode: encoderBatch * Math.max(
+    encode: atOnce * Math.max(
       ...clip.map(({ config: { width: w, intermediate } }) => bytes * length * (8 * w + 2 * intermediate)),
       t5 ? elementBytes[t5Type] * textLength * (4 * t5.config.width + 4 * t5.config.heads * t5.config.keyWidth + 3 * t5.config.intermediate) : 0,
     ),
@@ -57,6 +78,12 @@ export async function sd3Footprint(path: string, { dtype, adapter, size, checkpo
   };
 }
 
+/** The dtypes of a component's weights, of which the headers are read. @throws CheckpointError where a file is missing or cut short */
+async function storedTypes(directory: string): Promise<DType[]> {
+  const headers = await Promise.all((await locateWeights(directory)).map(readHeader));
+  return headers.flatMap(({ entries }) => entries.map(({ dtype }) => dtype)).filter(isFloating);
+}
+
 /** Bytes that one sample takes in the transformer. */
 class TransformerMemory {
   readonly #image: number;
@@ -66,7 +93,8 @@ class TransformerMemory {
     private readonly config: Sd3TransformerConfig,
     private readonly targets: readonly string[],
     tokens: { image: number; text: number },
-    private readonly bytes: number,
+    /** Of a number, and of one that a norm of queries and keys keeps. */
+    private readonly bytes: { network: number; norms: number },
     private readonly checkpointing: boolean,
   ) {
     this.#image = tokens.image * widthOf(config);
@@ -76,7 +104,7 @@ class TransformerMemory {
   /** What a block's feed-forward layers of the larger stream find alive, and they themselves, its inputs among it. */
   evaluate(): number {
     const [image, text] = [this.#image, this.#text];
-    return this.bytes * Math.max(19 * image + 8 * text, 8 * image + 19 * text);
+    return this.bytes.network * Math.max(19 * image + 8 * text, 8 * image + 19 * text);
   }
 
   /** Alive at once on the way back through a block, beside what was kept: the attention's, or the feed-forward layers'. */
@@ -90,12 +118,13 @@ class TransformerMemory {
     const blocks = Array.from({ length: this.config.layers }, (_, index) => this.#kept(index, trained));
     const inputs = this.config.layers * (this.#image + this.#text);
     const kept = this.checkpointing ? inputs + Math.max(...blocks) : blocks.reduce((sum, block) => sum + block, 0);
-    return this.bytes * (kept + this.#transient() + 2 * (this.#image + this.#text));
+    return this.bytes.network * (kept + this.#transient() + 2 * (this.#image + this.#text));
   }
 
-  /** Numbers that autograd keeps of a block. */
+  /** What autograd keeps of a block, in numbers of the network's dtype. */
   #kept(index: number, trained: boolean): number {
     const [image, text] = [this.#image, this.#text];
+    const normalised = this.config.qkNorm ? this.bytes.norms / this.bytes.network : 0;
     const last = index === this.config.layers - 1;
     const dual = isDual(this.config, index);
     const prefix = `transformer_blocks.${index}.`;
@@ -104,8 +133,8 @@ class TransformerMemory {
     // Inputs of the norms before attention and feed-forward layers.
     let numbers = 2 * image + (last ? 1 : 2) * text;
     // Queries, keys, values and the result, and the inputs of the queries' and the keys' norm.
-    numbers += 4 * (image + text) + (this.config.qkNorm ? 2 * (image + text) : 0);
-    if (dual) numbers += 4 * image + (this.config.qkNorm ? 2 * image : 0);
+    numbers += (4 + 2 * normalised) * (image + text);
+    if (dual) numbers += (4 + 2 * normalised) * image;
     // GELU's input.
     numbers += 4 * image + (last ? 0 : 4 * text);
     // Inputs of the layers with an adapter.

@@ -13,6 +13,16 @@ export interface AestheticOptions extends PublishedRewardOptions {
 
 const head = 'sac+logos+ava1-l14-linearMSE';
 
+/** The files that may hold its layers, and what the tower and they are, for messages. */
+export const aestheticFiles = {
+  head: [`${head}.safetensors`, `${head}.pth`],
+  expected: "LAION's aesthetic predictor",
+  expectedTower: "the aesthetic predictor's tower, a CLIPModel of transformers",
+};
+
+/** Whether a tensor of the tower's file is of what looks at images. */
+export const isOfImageTower = (name: string): boolean => name.startsWith('vision_model.') || name.startsWith('visual_projection.');
+
 /**
  * LAION's aesthetic predictor (christophschuhmann/improved-aesthetic-predictor): linear layers, without activations, on
  * CLIP's L2-normalised image feature. It reads no prompts.
@@ -23,15 +33,12 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
     'aesthetic',
     async ({ dtype, device, bytes }) => {
       const tower = options.tower ?? directory;
-      const { path, tensors: layers } = await new PublishedDirectory(directory, "LAION's aesthetic predictor").tensors([
-        `${head}.safetensors`,
-        `${head}.pth`,
-      ]);
+      const { path, tensors: layers } = await new PublishedDirectory(directory, aestheticFiles.expected).tensors(aestheticFiles.head);
       const clip = await readTower(directory, options.tower).catch((error: unknown) => {
         disposeAll(layers);
         throw error;
       });
-      const tensors = only(clip.tensors, (name) => name.startsWith('vision_model.') || name.startsWith('visual_projection.'));
+      const tensors = only(clip.tensors, isOfImageTower);
       const width = layers['layers.0.weight']?.shape[1];
       if (width !== clip.vision.projection) {
         disposeAll(layers);
@@ -54,11 +61,16 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
 }
 
 async function readTower(directory: string, tower: string | undefined): Promise<ClipDirectory> {
+  return readClipDirectory(await towerDirectory(directory, tower), aestheticFiles.expectedTower);
+}
+
+/** Where the tower is. @throws CheckpointError where nobody says so and it is not beside the head */
+export async function towerDirectory(directory: string, tower: string | undefined): Promise<string> {
   const files = new PublishedDirectory(
     directory,
     'the setting "tower" with the directory of the CLIPModel whose image features the predictor reads, ' +
       'openai/clip-vit-large-patch14 (--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY)',
   );
   if (tower === undefined && !files.has('config.json')) throw await files.refusal('no "tower" is given, and no CLIPModel lies here');
-  return readClipDirectory(tower ?? directory, "the aesthetic predictor's tower, a CLIPModel of transformers");
+  return tower ?? directory;
 }

@@ -75,11 +75,8 @@ export async function readClipDirectory(path: string, expected: string): Promise
   const directory = new PublishedDirectory(path, expected);
   const { projection_dim: projection, text_config: text, vision_config: vision } = await readConfig(directory);
   const preprocess = await readPreprocessor(directory, vision.image_size);
-  if (!directory.has('model.safetensors') && directory.has('pytorch_model.bin')) {
-    throw await directory.refusal('there is no model.safetensors; "eam convert" makes it from pytorch_model.bin');
-  }
-  const { path: file, tensors } = await directory.tensors(['model.safetensors']);
-  await checkFamily(file);
+  await checkFamily(await locateClipWeights(directory));
+  const { tensors } = await directory.tensors([weightsFile]);
   const tower = (config: z.output<typeof textSchema> | z.output<typeof visionSchema>) => ({
     width: config.hidden_size,
     intermediate: config.intermediate_size,
@@ -102,6 +99,16 @@ export async function readClipDirectory(path: string, expected: string): Promise
     preprocess,
     tensors,
   };
+}
+
+const weightsFile = 'model.safetensors';
+
+/** @throws CheckpointError if it is not there */
+export async function locateClipWeights(directory: PublishedDirectory): Promise<string> {
+  if (!directory.has(weightsFile) && directory.has('pytorch_model.bin')) {
+    throw await directory.refusal(`there is no ${weightsFile}; "eam convert" makes it from pytorch_model.bin`);
+  }
+  return directory.locate([weightsFile]);
 }
 
 async function readConfig(directory: PublishedDirectory): Promise<z.output<typeof schema>> {

@@ -45,16 +45,21 @@ export class PublishedDirectory {
     return readJson(this.file(name));
   }
 
+  /** The first of `names` that is there. @throws CheckpointError that lists the directory if there is none of them */
+  async locate(names: readonly string[]): Promise<string> {
+    const name = names.find((candidate) => this.has(candidate));
+    if (!name) throw await this.refusal(`there is no ${names.join(' or ')}`);
+    return this.file(name);
+  }
+
   /**
    * The tensors of the first of `names` that is there: .safetensors or, through LibTorch's restricted unpickler, .pt and
    * .pth. Prefixes that hold the whole dictionary are taken off.
    * @throws CheckpointError if there is none of them, or it is damaged
    */
   async tensors(names: readonly string[], prefix = ''): Promise<{ path: string; tensors: Record<string, NativeTensor> }> {
-    const name = names.find((candidate) => this.has(candidate));
-    if (!name) throw await this.refusal(`there is no ${names.join(' or ')}`);
-    const path = this.file(name);
-    const read = extname(name) === '.safetensors' ? await loadTensors(path) : await binding().readTorchFile(path);
+    const path = await this.locate(names);
+    const read = extname(path) === '.safetensors' ? await loadTensors(path) : await binding().readTorchFile(path);
     return { path, tensors: withoutPrefix(read, prefix) };
   }
 }

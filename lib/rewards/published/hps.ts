@@ -22,6 +22,12 @@ const modelSchema = z.object({
   quick_gelu: z.boolean().default(false),
 });
 
+/** The files that may hold its weights, and what belongs beside them, for messages. */
+export const hpsFiles = {
+  weights: ['HPS_v2.1_compressed.safetensors', 'HPS_v2.1_compressed.pt'],
+  expected: 'HPSv2.1, a CLIP in the layout of open_clip',
+};
+
 /** Of open_clip's ViT-H-14, which HPSv2's code names: heads are the one size that the weights' shapes do not tell. */
 const vitH14 = { visionWidth: 1280, visionHeads: 16, textWidth: 1024, textHeads: 16 };
 
@@ -34,8 +40,8 @@ export function hpsv2(directory: string, options: HpsOptions = {}): PublishedRew
   return publishedReward(
     'hpsv2',
     async ({ dtype, device, bytes }) => {
-      const files = new PublishedDirectory(directory, 'HPSv2.1, a CLIP in the layout of open_clip');
-      const { path, tensors } = await files.tensors(['HPS_v2.1_compressed.safetensors', 'HPS_v2.1_compressed.pt'], 'state_dict.');
+      const files = new PublishedDirectory(directory, hpsFiles.expected);
+      const { path, tensors } = await files.tensors(hpsFiles.weights, 'state_dict.');
       const { vision, text } = sizes(tensors, path, await readHeads(files));
       const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, { padding: openClipPadding, positions: text.positions });
       const preprocess = { fit: 'pad', size: vision.imageSize, ...clipNormalisation, bytes } as const;

@@ -15,6 +15,12 @@ export interface ImageRewardOptions extends PublishedRewardOptions {
   tokenizer?: string | undefined;
 }
 
+/** The files that may hold its weights, and what belongs beside them, for messages. */
+export const imageRewardFiles = {
+  weights: ['ImageReward.safetensors', 'ImageReward.pt'],
+  expected: 'ImageReward: ImageReward.pt, med_config.json and vocab.txt',
+};
+
 /** Of its training set's scores, as its code has them. */
 const [mean, std] = [0.16717362830052426, 1.0333394966054072];
 /** Tokens of a prompt, as its code has it. */
@@ -43,7 +49,7 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
   return publishedReward(
     'imagereward',
     async ({ dtype, device, bytes }) => {
-      const files = new PublishedDirectory(directory, 'ImageReward: ImageReward.pt, med_config.json and vocab.txt');
+      const files = new PublishedDirectory(directory, imageRewardFiles.expected);
       const config = validate(schema, await files.json('med_config.json'), files.file('med_config.json'));
       const vocabulary = new PublishedDirectory(options.tokenizer ?? directory, "ImageReward's vocab.txt, that of bert-base-uncased");
       if (!vocabulary.has('vocab.txt')) throw await vocabulary.refusal('there is no vocab.txt');
@@ -54,7 +60,7 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
             `and med_config.json one of ${config.vocab_size}; expected the one of bert-base-uncased`,
         );
       }
-      const { path, tensors } = await files.tensors(['ImageReward.safetensors', 'ImageReward.pt']);
+      const { path, tensors } = await files.tensors(imageRewardFiles.weights);
       const vision = visionSizes(tensors, path, config.vision?.num_heads);
       const native = await consume(path, tensors, () =>
         binding().loadBlipReward({
