@@ -4,4 +4,5 @@ import * as config from '../../lib/models/sd3/config.js';
 import * as shapes from '../../lib/models/sd3/shapes.js';
 import { buildHeader } from '../../lib/safetensors.js';
 
-export const writeRandomSd3 = (directory: string, model: Sd3Sizes): void => write(directory, model, { ...config, ...shapes, buildHeader });
+export const writeRandomSd3 = (directory: string, model: Sd3Sizes, dtype: 'float32' | 'bfloat16' = 'float32'): void =>
+  write(directory, model, { ...config, ...shapes, buildHeader }, dtype);
