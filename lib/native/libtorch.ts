@@ -43,10 +43,11 @@ export const downloadPage = 'https://pytorch.org/get-started/locally/';
 
 /** How to get a LibTorch by hand, for whom there is no Python; `version` is that of a CPU build, such as '2.13.0'. */
 export function howToDownload(version?: string): string {
+  const hasArchive = version !== undefined && process.platform === 'linux' && process.arch === 'x64';
   const archive = `https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-${version}%2Bcpu.zip`;
   return [
-    `download the package "LibTorch" from ${downloadPage}`,
-    ...(version !== undefined && process.platform === 'linux' && process.arch === 'x64' ? [`  (the CPU build of ${version}: ${archive}),`] : []),
+    `download the package "LibTorch" from ${downloadPage}${hasArchive ? '' : ','}`,
+    ...(hasArchive ? [`  (the CPU build of ${version}: ${archive}),`] : []),
     `unzip it, and set ${overrideVariable} to the folder "libtorch" that this makes`,
   ].join('\n  ');
 }
