@@ -1,7 +1,14 @@
 // The same flow as in plain-typescript.ts with TensorFlow.js as the network: tf.customGrad makes the kernels' losses
 // differentiable, and everything behind them is TensorFlow.js's own: variables, backpropagation, optimizer.
 //
-//   node examples/tensorflow.ts        (Node 22.18 or newer; with an older one: npx tsx examples/tensorflow.ts)
+//   node examples/tensorflow.ts        (in a clone after `npm run setup`; Node 22.18 or newer, with an older one: npx tsx)
+//
+// Node runs no TypeScript under node_modules. With eam-torch installed, copy this folder out of it, into a project with
+// "type": "module":
+//
+//   cp -r node_modules/eam-torch/examples . && node examples/tensorflow.ts
+//
+// It wants @tensorflow/tfjs-core and @tensorflow/tfjs-backend-cpu, which are not installed with eam-torch.
 
 import { pathToFileURL } from 'node:url';
 

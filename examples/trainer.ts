@@ -1,7 +1,12 @@
 // The whole trainer: the shipped model of handwritten digits, fine-tuned towards the digit that is asked for, in bold
 // strokes.
 //
-//   node examples/trainer.ts        (Node 22.18 or newer; with an older one: npx tsx examples/trainer.ts)
+//   node examples/trainer.ts        (in a clone after `npm run setup`; Node 22.18 or newer, with an older one: npx tsx)
+//
+// Node runs no TypeScript under node_modules. With eam-torch installed, copy this folder out of it, into a project with
+// "type": "module":
+//
+//   cp -r node_modules/eam-torch/examples . && node examples/trainer.ts
 
 import { combine, digitClassifier, eam, loadModel, strokeWeight, Trainer } from 'eam-torch';
 

@@ -26,8 +26,8 @@ eam-torch itself is under the MIT licence in \`LICENSE\`. Written by \`node scri
 
 ## Compiled into the binaries under \`prebuilds/\`
 
-Code from the headers of these projects. Of LibTorch and CUDA no library is in this package: they are found on the
-machine, and come with their own licences.
+Code from the headers of these projects and, where it says so, their algorithms and constants. Of LibTorch and CUDA no
+library is in this package: they are found on the machine, and come with their own licences.
 
 ### PyTorch (LibTorch), BSD-3-Clause
 
@@ -40,6 +40,32 @@ ${quoted(text('node_modules', 'node-addon-api', 'LICENSE.md'))}
 ### Node-API headers, MIT
 
 ${quoted(text('node_modules', 'node-api-headers', 'LICENSE'))}
+
+### fdlibm
+
+The logarithm of float64 normals and their sine and cosine (\`native/kernels/philox.h\`) have the polynomials and the order of the
+operations of e_log.c, k_sin.c and k_cos.c (the last as FreeBSD has it), https://www.netlib.org/fdlibm/.
+
+${quoted(`Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved.
+
+Developed at SunPro, a Sun Microsystems, Inc. business.
+Permission to use, copy, modify, and distribute this
+software is freely granted, provided that this notice
+is preserved.`)}
+
+### Cephes Mathematical Library
+
+Those of float32 normals have the polynomials of logf.c and sinf.c, https://www.netlib.org/cephes/, whose readme says:
+
+${quoted(`Some software in this archive may be from the book _Methods and
+Programs for Mathematical Functions_ (Prentice-Hall or Simon & Schuster
+International, 1989) or from the Cephes Mathematical Library, a
+commercial product. In either event, it is copyrighted by the author.
+What you see here may be used freely but it comes with no support or
+guarantee.
+
+Stephen L. Moshier
+moshier@na-net.ornl.gov`)}
 
 ### libstdc++, GPL-3.0 with the GCC Runtime Library Exception
 

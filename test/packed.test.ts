@@ -1,14 +1,17 @@
 // What is published, and whether it runs from another folder as it is unpacked. `npm run test:installed` goes further:
 // npm installs it, on every Node.
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Diagnosis } from '../lib/cli/doctor.js';
 import { inspect } from '../lib/native/loader.js';
-import { answer, pack, packageOf, type Packed, projects, programs, readJson, requiresModules, root, runIn, runProject, writePrograms } from './helpers/installed.js';
+import {
+  answer, copyExamples, pack, packageOf, type Packed, projects, programs, readJson, requiresModules, root, runIn, runProject, runsTypeScript, trainerOutput,
+  writePrograms,
+} from './helpers/installed.js';
 
 const { loaded, error } = inspect();
 if (!loaded) throw new Error(error);
@@ -34,6 +37,13 @@ describe('the published files', () => {
   });
 
   it('say whose code they hold', () => expect(execFileSync(process.execPath, [join(root, 'scripts', 'notices.mjs'), '--check'], { encoding: 'utf8' })).toBe(''));
+
+  it('hold the notices of the libraries whose constants the kernels have', () => {
+    const notices = readFileSync(join(root, 'THIRD_PARTY_NOTICES.md'), 'utf8');
+    const kernels = readFileSync(join(root, 'native', 'kernels', 'philox.h'), 'utf8');
+    const owners = { fdlibm: 'Copyright (C) 1993 by Sun Microsystems, Inc.', Cephes: 'Stephen L. Moshier' };
+    for (const [library, owner] of Object.entries(owners)) expect({ library, used: kernels.includes(library), noticed: notices.includes(owner) }).toEqual({ library, used: true, noticed: true });
+  });
 
   it('are no others: no tests, no benchmarks, nothing of a build, nothing that npm would run', () => {
     const allowed = /^(dist|lib|native|cmake|configs|assets|docs|examples|prebuilds)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|THIRD_PARTY_NOTICES\.md|CMakeLists\.txt)$/;
@@ -75,6 +85,15 @@ describe('the published package, unpacked in another folder', { timeout: 180_000
 
   it.each(Object.keys(projects))('compiles and runs a strict TypeScript program with moduleResolution %s', (name) => {
     works(runProject(app, name, process.execPath, env));
+  });
+
+  it('runs an example where it says that it can be run, and nowhere else', (context) => {
+    copyExamples(app, 'my examples');
+    const inPlace = runIn(app, process.execPath, [join(packageOf(app), 'examples', 'trainer.ts')], env);
+    expect(inPlace.stderr).toMatch(/ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING|ERR_UNKNOWN_FILE_EXTENSION/);
+    if (!runsTypeScript(process.version)) context.skip(`Node ${process.version} runs no TypeScript; \`npm run test:installed\` does it through tsx`);
+    const { status, stdout, stderr } = runIn(join(app, 'my examples'), process.execPath, ['examples/trainer.ts'], env);
+    expect({ status, stdout, said: status === 0 ? '' : stderr }).toEqual({ status: 0, stdout: expect.stringMatching(trainerOutput) as string, said: '' });
   });
 
   it('runs eam doctor', () => {

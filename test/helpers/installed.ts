@@ -1,6 +1,6 @@
 // The package as npm packs it, and programs that use it as others would.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -94,6 +94,22 @@ export function requiresModules(version: string): boolean {
   const [major, minor] = version.replace(/^v/, '').split('.').map(Number) as [number, number];
   return major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19);
 }
+
+/** Whether this Node runs TypeScript as it is written. */
+export function runsTypeScript(version: string): boolean {
+  const [major, minor] = version.replace(/^v/, '').split('.').map(Number) as [number, number];
+  return major > 22 || (major === 22 && minor >= 18);
+}
+
+/** A project below a consumer's folder, with the examples copied out of the package, as they say it. */
+export function copyExamples(app: string, project: string): void {
+  mkdirSync(join(app, project), { recursive: true });
+  writeFileSync(join(app, project, 'package.json'), JSON.stringify({ type: 'module' }));
+  cpSync(join(packageOf(app), 'examples'), join(app, project, 'examples'), { recursive: true });
+}
+
+/** What examples/trainer.ts prints: five steps and their rewards. */
+export const trainerOutput = /^([1-5] -?\d+\.\d{3}\n){5}$/;
 
 export function packageOf(folder: string): string {
   return join(folder, 'node_modules', 'eam-torch');

@@ -11,12 +11,16 @@ import { findExecutable } from '../../lib/build/tools.js';
 import type { Diagnosis } from '../../lib/cli/doctor.js';
 import type { AddonDescription } from '../../lib/native/addons.js';
 import { cacheDirectory } from '../../lib/native/libtorch.js';
-import { answer, pack, packageOf, type Packed, programs, projects, requiresModules, root, type Run, runIn, runProject, writePrograms } from '../helpers/installed.js';
+import {
+  answer, copyExamples, pack, packageOf, type Packed, programs, projects, requiresModules, root, type Run, runIn, runProject, runsTypeScript, trainerOutput,
+  writePrograms,
+} from '../helpers/installed.js';
 
 // Published as npm packages, so that a test needs nothing but npm.
 const nodes = ['20.17.0', '20.20.2', '22.23.3', '24.9.0'];
 const npms = ['12.2.0'];
 const tools = { publint: 'publint@0.3.25', attw: '@arethetypeswrong/cli@0.18.5' };
+const tsx = 'tsx@4.23.15';
 
 const prebuilds = join(root, 'prebuilds', 'linux-x64');
 const names = existsSync(prebuilds) ? readdirSync(prebuilds).sort() : [];
@@ -107,6 +111,14 @@ describe.each(nodes)('Node %s', (version) => {
     else works(run());
   });
   it.each(Object.keys(projects))('runs a strict TypeScript program with moduleResolution %s', (name) => works(runProject(app, name, nodePath(version), env)));
+  it('runs an example that was copied out of the package, through tsx where it runs no TypeScript itself', () => {
+    const project = `examples on ${version}`;
+    copyExamples(app, project);
+    const loader = runsTypeScript(version) ? [] : [join(folder, 'tsx', 'node_modules', 'tsx', 'dist', 'cli.mjs')];
+    if (loader.length > 0) expect(npm(consumer('tsx'), ['install', tsx]).status).toBe(0);
+    const { status, stdout, stderr } = runIn(join(app, project), nodePath(version), [...loader, 'examples/trainer.ts'], env);
+    expect({ status, stdout, said: status === 0 ? '' : stderr }).toEqual({ status: 0, stdout: expect.stringMatching(trainerOutput) as string, said: '' });
+  });
   it('runs eam doctor', () => {
     const { stdout, status } = runIn(app, nodePath(version), [join(app, 'node_modules', '.bin', 'eam'), 'doctor', '--json'], env);
     const { usable, node, native } = JSON.parse(stdout) as Diagnosis;
