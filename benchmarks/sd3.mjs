@@ -7,7 +7,8 @@
 // Without options: 3.5 Medium's published shape in bfloat16 where there is a GPU (5 GB on disk for a while), half its width and
 // depth in float32 where there is none. The settings are those of configs/sd35-medium.json. Text encoders are not what is
 // measured: the random ones have two layers, and zeros stand in for T5. --model measures a directory of yours. --quick takes
-// seconds, shows that everything runs and says nothing about speed.
+// seconds, shows that everything runs and says nothing about speed. Exits with 3, and says what is needed, where the GPU has too
+// little memory free.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -20,6 +21,7 @@ const { loadModel, plan, Trainer } = await import('eam-torch');
 const { createAlgorithm } = await import('../dist/algorithms.js');
 const { finetuneSchema } = await import('../dist/config/finetune.js');
 const { binding } = await import('../dist/native/index.js');
+const { refuseSmall } = await import('../dist/plan/plan.js');
 const { createRewards, parseReward } = await import('../dist/rewards/registry.js');
 const { sizes, writeRandomSd3 } = await import('./random-sd3.mjs');
 const { amount, describeMachine, rowOf, table, toCsv } = await import('./results.mjs');
@@ -178,6 +180,14 @@ const config = {
   image: { width: pixels, height: pixels },
 };
 const planned = await plan(config);
+if (gpu) {
+  try {
+    refuseSmall(planned, await native.cudaMemory(device));
+  } catch (error) {
+    say(error.message);
+    process.exit(3);
+  }
+}
 const results = await measure(config, flags.model ? undefined : join(folder, 'embeddings'));
 const rows = rowsOf(`${flags.model ? basename(directory) : size}; ${pixels} px; batch ${batch};`.replaceAll(',', ' '), results, planned);
 const where = describeMachine(native.libtorchVersion, device);

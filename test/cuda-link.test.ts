@@ -74,7 +74,12 @@ describe('the CUDA variant', () => {
     // What compares CUDA with the CPU where there is a device, and says so where there is none.
     const check = readFileSync(buildCheck(directory, 'check_ops'));
     expect(kernels.filter((name) => !check.includes(name))).toEqual([]);
-    expect(readFileSync(buildCheck(directory, 'check_cuda_graph')).includes('affine_kernel')).toBe(true);
+    for (const name of ['check_cuda_sizes', 'check_cuda_graph', 'bench_cuda']) expect(readFileSync(buildCheck(directory, name)).includes('affine_kernel'), name).toBe(true);
+    // Each finds LibTorch by itself, and says that there is no device (or, on a machine with one, checks it).
+    const alone = { ...process.env };
+    delete alone['LD_LIBRARY_PATH'];
+    const graph = spawnSync(join(directory, 'check_cuda_graph'), { encoding: 'utf8', env: alone });
+    expect({ status: graph.status, said: graph.stderr }).toEqual({ status: 0, said: '' });
 
     // It loads where LibTorch's CUDA libraries are all there, and otherwise says which one is not.
     const code = "import { inspect } from './dist/native/loader.js'; const { loaded, error } = inspect(); console.log(loaded ? 'loaded' : error);";
