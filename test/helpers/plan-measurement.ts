@@ -1,7 +1,11 @@
 // What a fine-tuning takes of a process's memory, beside what `eam plan` says. Linux only: it reads /proc.
+import { inspect } from '../../lib/native/loader.js';
 import type { Plan } from '../../lib/plan/plan.js';
 import type { StepMetrics } from '../../lib/trainer.js';
 import { compiled, runNode } from './child.js';
+
+// Before a test moves the cache, which LibTorch may be in.
+const { loaded, error } = inspect();
 
 /** Bytes. */
 export interface Peaks {
@@ -66,8 +70,9 @@ export async function measure(config: object, cache: string, timeout = 60_000): 
     });
     process.stdout.write(JSON.stringify({ encoding, drawing, iteration, metrics, plan: planned }));
   `;
+  if (!loaded) throw new Error(error);
   // What is freed goes back to the system at once, so that the peak is that of the tensors.
-  const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_ARENA_MAX: '1' };
+  const env = { ...process.env, EAM_TORCH_LIBTORCH: loaded.libtorch.directory, MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_ARENA_MAX: '1' };
   const { code, stdout, stderr } = await runNode(script, { env, timeout, args: ['--expose-gc'] });
   if (code !== 0) throw new Error(`the measuring process ended with ${code}: ${stderr}`);
   return JSON.parse(stdout) as Measured;
