@@ -44,7 +44,7 @@ function find(name) {
 
 /** Compiles addon and check programs. They name LibTorch's folders themselves and need no LD_LIBRARY_PATH. */
 async function build() {
-  const { buildNative } = await import('../dist/build/native-build.js');
+  const { buildNative } = await import('../dist/jobs/build/native-build.js');
   try {
     const { directory, libtorch } = await buildNative({ variant: 'cuda', report: say });
     say('compiling the check programs');

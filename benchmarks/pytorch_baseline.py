@@ -1,4 +1,4 @@
-"""The baseline: the iteration of native/check/bench_iteration.cpp as one would write it in plain PyTorch, on the same
+"""The baseline: the iteration of native/bench/bench_iteration.cpp as one would write it in plain PyTorch, on the same
 weights, and the matching step composed from operators with and without torch.compile. Prints JSON lines.
 
     pytorch_baseline.py iteration MODEL THREADS ITERATIONS BATCH WEIGHTS.safetensors

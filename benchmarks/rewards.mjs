@@ -19,8 +19,8 @@ import { parseArgs } from 'node:util';
 process.env.OMP_WAIT_POLICY = 'passive';
 
 const { hpsv2, philoxNormal, Tensor } = await import('eam-torch');
-const { binding } = await import('../dist/native/index.js');
-const { saveTensors } = await import('../dist/safetensors.js');
+const { binding } = await import('../dist/runtime/native/index.js');
+const { saveTensors } = await import('../dist/files/safetensors.js');
 const { describeMachine, rowOf, toCsv, toMarkdown } = await import('./results.mjs');
 
 const { values: flags } = parseArgs({

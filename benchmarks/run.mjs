@@ -18,7 +18,7 @@ const { values: flags } = parseArgs({
 });
 const wanted = (flags.only ?? (flags.quick ? 'kernels,calls,iteration,trainer' : 'kernels,calls,iteration,trainer,compile')).split(',');
 const say = (line) => console.error(`bench: ${line}`);
-const { inspect } = await import('../dist/native/loader.js').catch(() => {
+const { inspect } = await import('../dist/runtime/native/loader.js').catch(() => {
   say('dist/ is missing; run `npm run setup` first');
   process.exit(1);
 });
@@ -116,7 +116,7 @@ function iterationRows(program, python, { model, batch, count, rounds }, threads
 /** Steps of the whole trainer, from Node, on the digits: what of their time passes outside of native stages. */
 async function trainerRows(threads) {
   const { eam, loadModel, strokeWeight, Trainer } = await import('eam-torch');
-  const { binding } = await import('../dist/native/index.js');
+  const { binding } = await import('../dist/runtime/native/index.js');
   const [batch, steps] = flags.quick ? [2, 2] : [32, 12];
   const model = await loadModel('digits', { adapter: { rank: 8, alpha: 16 } });
   const trainer = new Trainer({

@@ -18,15 +18,15 @@ import { parseArgs } from 'node:util';
 process.env.OMP_WAIT_POLICY = 'passive';
 
 const { loadModel, plan, Trainer } = await import('eam-torch');
-const { createAlgorithm } = await import('../dist/algorithms.js');
-const { finetuneSchema } = await import('../dist/config/finetune.js');
-const { binding } = await import('../dist/native/index.js');
-const { refuseSmall } = await import('../dist/plan/plan.js');
+const { createAlgorithm } = await import('../dist/training/algorithms.js');
+const { finetuneSchema } = await import('../dist/jobs/config/finetune.js');
+const { binding } = await import('../dist/runtime/native/index.js');
+const { refuseSmall } = await import('../dist/jobs/plan/plan.js');
 const { createRewards, parseReward } = await import('../dist/rewards/registry.js');
 const { sizes, writeRandomSd3 } = await import('./random-sd3.mjs');
 const { amount, describeMachine, rowOf, table, toCsv } = await import('./results.mjs');
 const library = {
-  ...(await import('../dist/models/sd3/config.js')), ...(await import('../dist/models/sd3/shapes.js')), ...(await import('../dist/safetensors.js')),
+  ...(await import('../dist/models/sd3/config.js')), ...(await import('../dist/models/sd3/shapes.js')), ...(await import('../dist/files/safetensors.js')),
 };
 
 const { values: flags } = parseArgs({

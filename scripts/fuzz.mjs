@@ -26,7 +26,7 @@ if (!(Number(flags.seconds) > 0) || !/^\d+$/.test(flags.seed)) {
   process.exit(2);
 }
 
-const { inspect } = await import(new URL('../dist/native/loader.js', import.meta.url));
+const { inspect } = await import(new URL('../dist/runtime/native/loader.js', import.meta.url));
 const { loaded, error } = inspect();
 if (!loaded) {
   console.error(error);

@@ -1,4 +1,4 @@
-import { buildNative, type BuildOptions } from '../build/native-build.js';
+import { buildNative, type BuildOptions } from '../jobs/build/native-build.js';
 
 export interface BuildFlags extends Pick<BuildOptions, 'variant' | 'jobs' | 'libtorch' | 'cudaArchitectures'> {
   quiet?: boolean;

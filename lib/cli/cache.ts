@@ -3,8 +3,8 @@ import { basename, join } from 'node:path';
 
 import { CheckpointError } from '../errors.js';
 import { textEmbeddingsDirectory } from '../models/text-embeddings.js';
-import { cacheDirectory } from '../native/libtorch.js';
-import { bytesText } from '../plan/table.js';
+import { cacheDirectory } from '../runtime/native/libtorch.js';
+import { bytesText } from '../jobs/plan/table.js';
 
 interface CacheFlags {
   clear?: boolean;

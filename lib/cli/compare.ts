@@ -1,4 +1,4 @@
-import { compare } from '../compare.js';
+import { compare } from '../jobs/compare/compare.js';
 import { readJob, type JobFlags } from './job.js';
 
 export interface CompareFlags extends JobFlags {

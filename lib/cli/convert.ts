@@ -1,4 +1,4 @@
-import { convert } from '../convert.js';
+import { convert } from '../jobs/convert.js';
 
 export async function runConvert(file: string, out: string, flags: { force?: boolean; quiet?: boolean }): Promise<void> {
   const { tensors, parameters } = await convert(file, out, { force: flags.force ?? false });

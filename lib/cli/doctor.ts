@@ -4,11 +4,11 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 
-import { type Tool, findExecutable, inspectTools, missingToolsMessage } from '../build/tools.js';
+import { type Tool, findExecutable, inspectTools, missingToolsMessage } from '../jobs/build/tools.js';
 import { EamError } from '../errors.js';
-import { describeCandidate, libtorchCandidates } from '../native/libtorch.js';
-import type { Inspection } from '../native/loader.js';
-import { packageVersion } from '../package.js';
+import { describeCandidate, libtorchCandidates } from '../runtime/native/libtorch.js';
+import type { Inspection } from '../runtime/native/loader.js';
+import { packageVersion } from '../runtime/package.js';
 
 /** Everything that `eam doctor --json` prints. */
 export interface Diagnosis {
@@ -67,8 +67,8 @@ function simd(): string[] {
 function probe(): { native: Inspection; addon?: NonNullable<Diagnosis['addon']> } {
   const module = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
   const code = `
-    import { inspect } from ${module('../native/loader.js')};
-    import { binding } from ${module('../native/index.js')};
+    import { inspect } from ${module('../runtime/native/loader.js')};
+    import { binding } from ${module('../runtime/native/index.js')};
     const native = inspect();
     let addon;
     if (native.loaded) {

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 
-import { evaluationSchema, readFinetuneConfig } from '../config/finetune.js';
-import { loadConfiguredModel, withDrawing } from '../config/model.js';
-import { readJson } from '../config/read.js';
+import { evaluationSchema, readFinetuneConfig } from '../jobs/config/finetune.js';
+import { loadConfiguredModel, withDrawing } from '../jobs/config/model.js';
+import { readJson } from '../schema/json.js';
 import { ConfigError } from '../errors.js';
-import { evaluate, evaluationTable } from '../evaluation.js';
-import { observe, silent } from '../progress.js';
+import { evaluate, evaluationTable } from '../training/evaluation.js';
+import { observe, silent } from '../jobs/progress.js';
 import { createJudge, createRewards } from '../rewards/registry.js';
-import { RunDirectory } from '../run-directory.js';
+import { RunDirectory } from '../jobs/run-directory.js';
 import { runScoreImages, runScoreSamples, type ScoreFlags } from './score.js';
 
 type EvaluateFlags = ScoreFlags & { count?: number };

@@ -1,7 +1,7 @@
 import type { CheckpointError } from '../errors.js';
-import { adapterNote, exportAdapter } from '../models/adapter.js';
-import { diffusersNote } from '../models/adapter-diffusers.js';
-import type { AdapterLayoutName } from '../models/adapter-layout.js';
+import { adapterNote, exportAdapter } from '../models/adapters/adapter.js';
+import { diffusersNote } from '../models/adapters/diffusers.js';
+import type { AdapterLayoutName } from '../models/adapters/layout.js';
 import { adapterDirectory } from './sample.js';
 
 interface ExportFlags {

@@ -1,10 +1,10 @@
-import { applyOverrides } from '../config/read.js';
+import { applyOverrides } from '../schema/json.js';
 import { ConfigError } from '../errors.js';
-import { readProblem } from '../fidelity/problem.js';
-import { fidelityPresets } from '../fidelity/settings.js';
-import { fidelityTable } from '../fidelity/table.js';
-import { fidelity } from '../fidelity.js';
-import { observe, silent } from '../progress.js';
+import { readProblem } from '../jobs/fidelity/problem.js';
+import { fidelityPresets } from '../jobs/fidelity/settings.js';
+import { fidelityTable } from '../jobs/fidelity/table.js';
+import { fidelity } from '../jobs/fidelity/fidelity.js';
+import { observe, silent } from '../jobs/progress.js';
 
 interface FidelityFlags {
   problem: string;

@@ -1,5 +1,5 @@
-import { evaluationTable } from '../evaluation.js';
-import { finetune } from '../finetune.js';
+import { evaluationTable } from '../training/evaluation.js';
+import { finetune } from '../jobs/finetune/finetune.js';
 import { readJob, type JobFlags } from './job.js';
 
 export async function runFinetune(path: string, flags: JobFlags, signal: AbortSignal): Promise<void> {

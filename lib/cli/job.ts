@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { applyOverrides, readJson } from '../config/read.js';
-import type { JobOptions } from '../pretrain.js';
-import { observe, silent } from '../progress.js';
+import { applyOverrides, readJson } from '../schema/json.js';
+import type { JobOptions } from '../jobs/pretrain/pretrain.js';
+import { observe, silent } from '../jobs/progress.js';
 
 export interface JobFlags {
   set: string[];

@@ -1,9 +1,9 @@
 // `eam libtorch`: a LibTorch for the addons that come prebuilt, where there is none.
 
-import { fetchLibTorch, versionToFetch } from '../build/fetch-libtorch.js';
-import { BuildError } from '../build/run-command.js';
-import { inspectTools, installCommands } from '../build/tools.js';
-import { cacheDirectory, howToDownload, type Variant } from '../native/libtorch.js';
+import { fetchLibTorch, versionToFetch } from '../jobs/build/fetch-libtorch.js';
+import { BuildError } from '../jobs/build/run-command.js';
+import { inspectTools, installCommands } from '../jobs/build/tools.js';
+import { cacheDirectory, howToDownload, type Variant } from '../runtime/native/libtorch.js';
 
 export async function runLibTorch({ variant }: { variant: Variant }): Promise<void> {
   const [python] = inspectTools(['python']);

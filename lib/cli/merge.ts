@@ -1,5 +1,5 @@
-import { mergeAdapter } from '../merge.js';
-import { adapterNote } from '../models/adapter.js';
+import { mergeAdapter } from '../jobs/merge.js';
+import { adapterNote } from '../models/adapters/adapter.js';
 import { adapterDirectory } from './sample.js';
 
 interface MergeFlags {

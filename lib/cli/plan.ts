@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js';
-import { deviceMemory, type DeviceMemory } from '../plan/device-memory.js';
-import { needed, plan, refuseSmall } from '../plan/plan.js';
-import { bytesText, planTable } from '../plan/table.js';
+import { deviceMemory, type DeviceMemory } from '../jobs/plan/device-memory.js';
+import { needed, plan, refuseSmall } from '../jobs/plan/plan.js';
+import { bytesText, planTable } from '../jobs/plan/table.js';
 import { readJob } from './job.js';
 
 interface PlanFlags {

@@ -1,4 +1,4 @@
-import { pretrain } from '../pretrain.js';
+import { pretrain } from '../jobs/pretrain/pretrain.js';
 import { readJob, type JobFlags } from './job.js';
 
 export async function runPretrain(path: string, flags: JobFlags, signal: AbortSignal): Promise<void> {

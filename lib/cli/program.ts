@@ -1,7 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
 import { ConfigError, EamError, suppressedBy } from '../errors.js';
-import { packageVersion } from '../package.js';
+import { packageVersion } from '../runtime/package.js';
 
 /** Exit codes of every command. */
 export const ExitCode = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;

@@ -4,23 +4,23 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
-import { listCheckpoints } from '../checkpoints.js';
-import { modelSettings, type ModelSettings } from '../config/model.js';
-import { readPrompts } from '../config/prompts.js';
-import { readJson } from '../config/read.js';
-import { validate } from '../config/validate.js';
+import { listCheckpoints } from '../files/checkpoints.js';
+import { modelSettings, type ModelSettings } from '../jobs/config/model.js';
+import { readPrompts } from '../schema/prompts.js';
+import { readJson } from '../schema/json.js';
+import { validate } from '../schema/validate.js';
 import { ConfigError, type CheckpointError } from '../errors.js';
-import { adapterNote, readAdapterConfig } from '../models/adapter.js';
+import { adapterNote, readAdapterConfig } from '../models/adapters/adapter.js';
 import type { ImageSize, Model, ModelDType } from '../models/model.js';
 import { loadModel } from '../models/registry.js';
 import { baseModel } from '../models/stored-model.js';
-import type { SolverName } from '../ode-solver.js';
-import { checkOutput } from '../output-path.js';
-import { packageVersion } from '../package.js';
-import { RunDirectory } from '../run-directory.js';
-import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptions } from '../sampler.js';
-import type { Tensor } from '../tensor.js';
-import { binding } from '../native/index.js';
+import type { SolverName } from '../runtime/ode-solver.js';
+import { checkOutput } from '../files/output-path.js';
+import { packageVersion } from '../runtime/package.js';
+import { RunDirectory } from '../jobs/run-directory.js';
+import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptions } from '../training/sampler.js';
+import type { Tensor } from '../runtime/tensor.js';
+import { binding } from '../runtime/native/index.js';
 
 /** Which model draws, and what. */
 export interface ModelFlags {

@@ -2,17 +2,17 @@ import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { ConfigError } from '../errors.js';
-import type { SolverName } from '../ode-solver.js';
-import { checkOutput } from '../output-path.js';
-import { observe, silent, type JobObserver } from '../progress.js';
+import type { SolverName } from '../runtime/ode-solver.js';
+import { checkOutput } from '../files/output-path.js';
+import { observe, silent, type JobObserver } from '../jobs/progress.js';
 import { createRewardList, parseReward } from '../rewards/registry.js';
 import type { Reward } from '../rewards/reward.js';
-import { pairImages } from '../score/pairs.js';
-import { readPromptFile } from '../score/prompt-file.js';
-import { ScoreBook } from '../score/score-book.js';
-import { scoreImages } from '../score/score-images.js';
-import { repeated, scoreSamples } from '../score/score-samples.js';
-import { summaryTable, type SampleScores } from '../score/summary.js';
+import { pairImages } from '../jobs/evaluate/pairs.js';
+import { readPromptFile } from '../jobs/evaluate/prompt-file.js';
+import { ScoreBook } from '../jobs/evaluate/score-book.js';
+import { scoreImages } from '../jobs/evaluate/score-images.js';
+import { repeated, scoreSamples } from '../jobs/evaluate/score-samples.js';
+import { summaryTable, type SampleScores } from '../jobs/evaluate/summary.js';
 import { openModel, type ModelFlags } from './sample.js';
 
 /** Of `eam evaluate` without a run's directory. */

@@ -1,8 +1,8 @@
 import { EamError } from '../errors.js';
 import type { ModelDType } from '../models/model.js';
-import { summarize, summaryLine, tableHeader, tableLine } from '../verify/table.js';
-import { passes, relativeError, type Finding } from '../verify/verification.js';
-import { tolerances, verify } from '../verify/verify.js';
+import { summarize, summaryLine, tableHeader, tableLine } from '../jobs/verify/table.js';
+import { passes, relativeError, type Finding } from '../models/verification/verification.js';
+import { tolerances, verify } from '../jobs/verify/verify.js';
 
 interface VerifyFlags {
   reward?: string;

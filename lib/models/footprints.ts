@@ -1,5 +1,5 @@
-import type { FootprintOptions, ModelFootprint } from '../plan/footprint.js';
-import { readHeader } from '../safetensors.js';
+import type { FootprintOptions, ModelFootprint } from './footprint.js';
+import { readHeader } from '../files/safetensors.js';
 import { modelDirectory, readModelConfig } from './registry.js';
 import { isPipelineDirectory } from './sd3/directory.js';
 import { sd3Footprint } from './sd3/footprint.js';

@@ -2,10 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { DisposedError } from '../errors.js';
-import type { GaussianMixtureConfig, NativeFlowModel } from '../native/binding.js';
-import { binding } from '../native/index.js';
-import { disposeAll, loadTensors, saveTensors } from '../safetensors.js';
-import type { Tensor } from '../tensor.js';
+import type { GaussianMixtureConfig, NativeFlowModel } from '../runtime/native/binding.js';
+import { binding } from '../runtime/native/index.js';
+import { disposeAll, loadTensors, saveTensors } from '../files/safetensors.js';
+import type { Tensor } from '../runtime/tensor.js';
 import type { Model, ModelDType } from './model.js';
 import { evenTimes } from './times.js';
 

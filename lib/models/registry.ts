@@ -2,11 +2,11 @@ import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
-import { shippedDirectory } from '../package.js';
-import { readJson } from '../config/read.js';
-import { validate } from '../config/validate.js';
+import { shippedDirectory } from '../runtime/package.js';
+import { readJson } from '../schema/json.js';
+import { validate } from '../schema/validate.js';
 import { CheckpointError, ConfigError } from '../errors.js';
-import { digitsConfigSchema, digitsDrawing, loadDigitsModel } from './digits.js';
+import { digitsConfigSchema, digitsDrawing, loadDigitsModel } from './digits/model.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import { isPipelineDirectory } from './sd3/directory.js';
 import { loadSd3Model, sd3Drawing } from './sd3/model.js';

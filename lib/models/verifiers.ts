@@ -2,9 +2,9 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { readJson } from '../config/read.js';
+import { readJson } from '../schema/json.js';
 import { ConfigError } from '../errors.js';
-import type { Verifier } from '../verify/verification.js';
+import type { Verifier } from './verification/verification.js';
 import { checkSd3Classes } from './sd3/directory.js';
 import { verifySd3 } from './sd3/verify.js';
 

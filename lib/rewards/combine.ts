@@ -1,5 +1,5 @@
 import { ConfigError } from '../errors.js';
-import { binding } from '../native/index.js';
+import { binding } from '../runtime/native/index.js';
 import { score, type ArrayReward, type ArrayScore, type Reward } from './reward.js';
 
 /**

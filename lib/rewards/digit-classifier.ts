@@ -2,13 +2,13 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { shippedDirectory } from '../package.js';
-import { readJson } from '../config/read.js';
-import { validate } from '../config/validate.js';
-import { digitOf } from '../data/digit-prompts.js';
-import type { NativeClassifier } from '../native/binding.js';
-import { binding } from '../native/index.js';
-import { disposeAll, loadTensors } from '../safetensors.js';
+import { shippedDirectory } from '../runtime/package.js';
+import { readJson } from '../schema/json.js';
+import { validate } from '../schema/validate.js';
+import { digitOf } from '../models/digits/prompts.js';
+import type { NativeClassifier } from '../runtime/native/binding.js';
+import { binding } from '../runtime/native/index.js';
+import { disposeAll, loadTensors } from '../files/safetensors.js';
 import type { ArrayReward, Judge } from './reward.js';
 
 /** A small convolutional classifier of handwritten digits. */

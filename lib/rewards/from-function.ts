@@ -1,4 +1,4 @@
-import { binding } from '../native/index.js';
+import { binding } from '../runtime/native/index.js';
 import { InvalidScore, toFloat32, type ArrayReward } from './reward.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
-import { validate } from '../config/validate.js';
-import { binding } from '../native/index.js';
+import { validate } from '../schema/validate.js';
+import { binding } from '../runtime/native/index.js';
 import type { Reward } from './reward.js';
 
 const numbers = z.array(z.number()).min(1);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { validate } from '../config/validate.js';
+import { validate } from '../schema/validate.js';
 import { ConfigError } from '../errors.js';
 import type { ModelDType } from '../models/model.js';
 import { combine } from './combine.js';

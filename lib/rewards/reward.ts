@@ -1,6 +1,6 @@
 import { EamError } from '../errors.js';
-import { binding } from '../native/index.js';
-import type { Tensor } from '../tensor.js';
+import { binding } from '../runtime/native/index.js';
+import type { Tensor } from '../runtime/tensor.js';
 
 /** One number an image, in any form; a Tensor is [B] or [B, 1]. */
 export type RewardValues = Float32Array | Float64Array | readonly number[] | Tensor;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
-import { validate } from '../config/validate.js';
-import { binding } from '../native/index.js';
+import { validate } from '../schema/validate.js';
+import { binding } from '../runtime/native/index.js';
 import type { ArrayReward } from './reward.js';
 
 export const strokeWeightOptionsSchema = z.strictObject({

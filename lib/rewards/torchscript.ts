@@ -2,8 +2,8 @@ import { open } from 'node:fs/promises';
 import { parse, resolve } from 'node:path';
 
 import { ConfigError, EamError } from '../errors.js';
-import { binding } from '../native/index.js';
-import type { Tensor } from '../tensor.js';
+import { binding } from '../runtime/native/index.js';
+import type { Tensor } from '../runtime/tensor.js';
 import { describe, dispose, InvalidScore, type ArrayReward } from './reward.js';
 
 /** Of {@link torchScript}. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { ConfigError } from '../errors.js';
-import type { Verifier } from '../verify/verification.js';
+import type { Verifier } from '../models/verification/verification.js';
 import { aesthetic } from './published/aesthetic.js';
 import { clipScore } from './published/clip-score.js';
 import { hpsv2 } from './published/hps.js';

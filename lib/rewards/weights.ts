@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 
 import { ConfigError } from '../errors.js';
 import type { ModelDType } from '../models/model.js';
-import { shippedDirectory } from '../package.js';
+import { shippedDirectory } from '../runtime/package.js';
 import { aestheticFiles, isOfImageTower, towerDirectory } from './published/aesthetic.js';
 import { locateClipWeights } from './published/clip-directory.js';
 import { clipScoreExpected } from './published/clip-score.js';

@@ -4,7 +4,7 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { buildNative } from '../../dist/build/native-build.js';
+import { buildNative } from '../../dist/jobs/build/native-build.js';
 
 const [productDirectory] = process.argv.slice(2);
 const { variant, libtorch, output, artifacts } = JSON.parse(process.env.EAM_PREBUILD);

@@ -11,9 +11,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { fetchLibTorch } from '../../dist/build/fetch-libtorch.js';
-import { findExecutable } from '../../dist/build/tools.js';
-import { cacheDirectory } from '../../dist/native/libtorch.js';
+import { fetchLibTorch } from '../../dist/jobs/build/fetch-libtorch.js';
+import { findExecutable } from '../../dist/jobs/build/tools.js';
+import { cacheDirectory } from '../../dist/runtime/native/libtorch.js';
 import { inspectElf, problemsOf } from './elf.mjs';
 import { files, published } from './published.mjs';
 

@@ -15,9 +15,9 @@ const { values: flags } = parseArgs({
 });
 const dist = new URL('../../dist/', import.meta.url);
 const { CheckpointError, EamError } = await import(new URL('errors.js', dist));
-const { binding } = await import(new URL('native/index.js', dist));
-const { parseHeader } = await import(new URL('safetensors-header.js', dist));
-const { loadTensors, readTensors, saveTensors } = await import(new URL('safetensors.js', dist));
+const { binding } = await import(new URL('runtime/native/index.js', dist));
+const { parseHeader } = await import(new URL('files/safetensors-header.js', dist));
+const { loadTensors, readTensors, saveTensors } = await import(new URL('files/safetensors.js', dist));
 
 /** mulberry32: the same seed gives the same files. */
 let state = Number(BigInt.asUintN(32, BigInt(flags.seed)));

@@ -6,7 +6,7 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 
-import { newestWholeCheckpoint } from '../../lib/checkpoints.js';
+import { newestWholeCheckpoint } from '../../lib/files/checkpoints.js';
 import { temporaryFolder, tinyModelDirectory } from './tiny-run.js';
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

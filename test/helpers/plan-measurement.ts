@@ -1,7 +1,7 @@
 // What a fine-tuning takes of a process's memory, beside what `eam plan` says. Linux only: it reads /proc.
-import { inspect } from '../../lib/native/loader.js';
-import type { Plan } from '../../lib/plan/plan.js';
-import type { StepMetrics } from '../../lib/trainer.js';
+import { inspect } from '../../lib/runtime/native/loader.js';
+import type { Plan } from '../../lib/jobs/plan/plan.js';
+import type { StepMetrics } from '../../lib/training/trainer.js';
 import { compiled, runNode } from './child.js';
 
 // Before a test moves the cache, which LibTorch may be in.
@@ -27,14 +27,14 @@ export interface Measured {
 export async function measure(config: object, cache: string, timeout = 60_000): Promise<Measured> {
   const script = `
     import { readFileSync, writeFileSync } from 'node:fs';
-    import { createAlgorithm } from ${compiled('algorithms.js')};
-    import { finetuneSchema } from ${compiled('config/finetune.js')};
-    import { loadConfiguredModel } from ${compiled('config/model.js')};
-    import { binding } from ${compiled('native/index.js')};
-    import { plan } from ${compiled('plan/plan.js')};
+    import { createAlgorithm } from ${compiled('training/algorithms.js')};
+    import { finetuneSchema } from ${compiled('jobs/config/finetune.js')};
+    import { loadConfiguredModel } from ${compiled('jobs/config/model.js')};
+    import { binding } from ${compiled('runtime/native/index.js')};
+    import { plan } from ${compiled('jobs/plan/plan.js')};
     import { createRewards } from ${compiled('rewards/registry.js')};
-    import { cyclePrompts } from ${compiled('sampler.js')};
-    import { Trainer } from ${compiled('trainer.js')};
+    import { cyclePrompts } from ${compiled('training/sampler.js')};
+    import { Trainer } from ${compiled('training/trainer.js')};
 
     const status = (field) => 1024 * Number(new RegExp('^' + field + ':\\\\s+(\\\\d+)', 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1]);
     const settings = ${JSON.stringify(config)};

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 
 import type {
   ClipScoreKind, ClipTextConfig, ClipVisionConfig, DType, NativeImageReward, NativeTensor, PreprocessConfig,
-} from '../../lib/native/binding.js';
-import { binding } from '../../lib/native/index.js';
-import { loadTensors } from '../../lib/safetensors.js';
+} from '../../lib/runtime/native/binding.js';
+import { binding } from '../../lib/runtime/native/index.js';
+import { loadTensors } from '../../lib/files/safetensors.js';
 
 type Tensors = Record<string, NativeTensor>;
 

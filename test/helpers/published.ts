@@ -1,8 +1,8 @@
 // Networks of published models: the reference directories under test/fixtures, and weights for any other shape.
 import { fileURLToPath } from 'node:url';
 
-import { loadTensors } from '../../lib/safetensors.js';
-import { Tensor } from '../../lib/tensor.js';
+import { loadTensors } from '../../lib/files/safetensors.js';
+import { Tensor } from '../../lib/runtime/tensor.js';
 import { numbersOf } from './numbers.js';
 
 export const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));

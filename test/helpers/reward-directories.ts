@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { aesthetic, clipScore, hpsv2, imageReward, pickScore, type PublishedReward, type PublishedRewardOptions } from '../../lib/index.js';
-import { loadTensors, readHeader } from '../../lib/safetensors.js';
-import type { Tensor } from '../../lib/tensor.js';
+import { loadTensors, readHeader } from '../../lib/files/safetensors.js';
+import type { Tensor } from '../../lib/runtime/tensor.js';
 import { temporaryFolder } from './tiny-run.js';
 
 export const rewardNames = ['pickscore', 'hpsv2', 'imagereward', 'clipscore', 'aesthetic'] as const;

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { toTransformerConfig, transformerSchema } from '../../lib/models/sd3/config.js';
-import { binding } from '../../lib/native/index.js';
-import type { LoraConfig, NativeFlowModel, NativeTensor, Sd3TransformerConfig } from '../../lib/native/binding.js';
-import { loadTensors, readHeader } from '../../lib/safetensors.js';
+import { binding } from '../../lib/runtime/native/index.js';
+import type { LoraConfig, NativeFlowModel, NativeTensor, Sd3TransformerConfig } from '../../lib/runtime/native/binding.js';
+import { loadTensors, readHeader } from '../../lib/files/safetensors.js';
 import { normal } from './tiny-model.js';
 
 type Tensors = Record<string, NativeTensor>;

@@ -1,6 +1,6 @@
 // A digits model small enough for tests, with weights that make every layer matter: a fresh one starts as zero.
-import { binding } from '../../lib/native/index.js';
-import type { DigitsModelConfig, EamNativeOptions, LoraConfig, NativeFlowModel, NativeOptimizer, NativeTensor } from '../../lib/native/binding.js';
+import { binding } from '../../lib/runtime/native/index.js';
+import type { DigitsModelConfig, EamNativeOptions, LoraConfig, NativeFlowModel, NativeOptimizer, NativeTensor } from '../../lib/runtime/native/binding.js';
 
 export const tinyConfig: DigitsModelConfig = {
   imageSize: 8, channels: 1, patchSize: 4, width: 16, depth: 2, heads: 2, mlpRatio: 2, classes: 3,

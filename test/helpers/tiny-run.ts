@@ -3,13 +3,13 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { eam } from '../../lib/algorithms.js';
+import { eam } from '../../lib/training/algorithms.js';
 import type { Model } from '../../lib/models/model.js';
 import { loadModel } from '../../lib/models/registry.js';
 import type { Reward } from '../../lib/rewards/reward.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
-import { saveTensors } from '../../lib/safetensors.js';
-import { Trainer, type TrainerOptions } from '../../lib/trainer.js';
+import { saveTensors } from '../../lib/files/safetensors.js';
+import { Trainer, type TrainerOptions } from '../../lib/training/trainer.js';
 import { tinyConfig, tinyModel } from './tiny-model.js';
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'eam-test-'));

@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { fetchLibTorch } from '../../lib/build/fetch-libtorch.js';
-import { findExecutable } from '../../lib/build/tools.js';
+import { fetchLibTorch } from '../../lib/jobs/build/fetch-libtorch.js';
+import { findExecutable } from '../../lib/jobs/build/tools.js';
 import type { Diagnosis } from '../../lib/cli/doctor.js';
-import type { AddonDescription } from '../../lib/native/addons.js';
-import { cacheDirectory } from '../../lib/native/libtorch.js';
+import type { AddonDescription } from '../../lib/runtime/native/addons.js';
+import { cacheDirectory } from '../../lib/runtime/native/libtorch.js';
 import {
   answer, copyExamples, pack, packageOf, type Packed, programs, projects, requiresModules, root, type Run, runIn, runProject, runsTypeScript, trainerOutput,
   writePrograms,
@@ -128,8 +128,8 @@ describe.each(nodes)('Node %s', (version) => {
 });
 
 describe('the life of a process', () => {
-  it.each(nodes)('ends as test/life.test.ts says, on Node %s', { timeout: 1_200_000 }, async (version) => {
-    const ran = spawnSync(process.execPath, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', 'test/life.test.ts', '--testTimeout=300000'], {
+  it.each(nodes)('ends as test/runtime/life.test.ts says, on Node %s', { timeout: 1_200_000 }, async (version) => {
+    const ran = spawnSync(process.execPath, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', 'test/runtime/life.test.ts', '--testTimeout=300000'], {
       cwd: root, encoding: 'utf8',
       env: { ...process.env, EAM_TEST_PACKAGE: packageOf(app), EAM_TEST_NODE: nodePath(version), EAM_TORCH_BUILD_DIR: '', EAM_TORCH_LIBTORCH: await libtorchFor(names.find((name) => name.endsWith('-cpu'))!), XDG_CACHE_HOME: join(folder, 'cache', version) },
     });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../native/binding.js';
+import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../runtime/native/binding.js';
 
 // The config.json of each component, as diffusers and transformers write it. Defaults are those of their constructors;
 // what a constructor knows and the native networks do not is refused by name; other keys say nothing of the network.

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { readJson } from '../../config/read.js';
-import { validate } from '../../config/validate.js';
+import { readJson } from '../../schema/json.js';
+import { validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
-import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../native/binding.js';
+import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../runtime/native/binding.js';
 import {
   autoencoderSchema, clipTextSchema, downsampling, t5Schema, toAutoencoderConfig, toClipTextConfig, toT5Config, toTransformerConfig,
   transformerSchema,

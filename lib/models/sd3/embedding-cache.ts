@@ -3,9 +3,9 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CheckpointError } from '../../errors.js';
-import { binding } from '../../native/index.js';
-import { disposeAll, readHeader, removeUnfinished, saveTensors } from '../../safetensors.js';
-import type { SafetensorsHeader } from '../../safetensors-header.js';
+import { binding } from '../../runtime/native/index.js';
+import { disposeAll, readHeader, removeUnfinished, saveTensors } from '../../files/safetensors.js';
+import type { SafetensorsHeader } from '../../files/safetensors-header.js';
 import type { ModelDType } from '../model.js';
 import type { Elements, PromptEmbedding } from './text.js';
 

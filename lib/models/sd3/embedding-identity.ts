@@ -3,7 +3,7 @@ import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CheckpointError } from '../../errors.js';
-import { readHeader } from '../../safetensors.js';
+import { readHeader } from '../../files/safetensors.js';
 import type { Sd3Directory } from './directory.js';
 import type { TextOptions } from './text.js';
 import { locateWeights } from './weights.js';

@@ -1,6 +1,6 @@
-import type { NativeTensor } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import { clipLength } from '../../tokenizers/clip.js';
+import type { NativeTensor } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { clipLength } from '../tokenizers/clip.js';
 import type { PrepareOptions } from '../model.js';
 import type { Sd3Directory } from './directory.js';
 import { EmbeddingCache } from './embedding-cache.js';

@@ -1,8 +1,8 @@
-import { elementBytes, isFloating, type FootprintOptions, type ModelFootprint } from '../../plan/footprint.js';
-import type { AutoencoderConfig, Sd3TransformerConfig } from '../../native/binding.js';
-import type { DType } from '../../native/binding.js';
-import { readHeader } from '../../safetensors.js';
-import { clipLength } from '../../tokenizers/clip.js';
+import { elementBytes, isFloating, type FootprintOptions, type ModelFootprint } from '../footprint.js';
+import type { AutoencoderConfig, Sd3TransformerConfig } from '../../runtime/native/binding.js';
+import type { DType } from '../../runtime/native/binding.js';
+import { readHeader } from '../../files/safetensors.js';
+import { clipLength } from '../tokenizers/clip.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { downsampling } from './config.js';
 import { readSd3Directory } from './directory.js';

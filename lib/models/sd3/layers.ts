@@ -1,4 +1,4 @@
-import type { Sd3TransformerConfig } from '../../native/binding.js';
+import type { Sd3TransformerConfig } from '../../runtime/native/binding.js';
 
 /** A linear layer with a bias, under its name. */
 interface LinearLayer {

@@ -1,8 +1,8 @@
 import { ConfigError, DisposedError } from '../../errors.js';
-import type { NativeAutoencoder, NativeFlowModel } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import type { Tensor } from '../../tensor.js';
-import { loadAdapterOf, saveAdapterOf } from '../adapter.js';
+import type { NativeAutoencoder, NativeFlowModel } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
 import type { AdapterInfo, Drawing, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';

@@ -1,5 +1,5 @@
-import type { AutoencoderConfig, Sd3TransformerConfig } from '../../native/binding.js';
-import type { WayOperations } from '../../plan/footprint.js';
+import type { AutoencoderConfig, Sd3TransformerConfig } from '../../runtime/native/binding.js';
+import type { WayOperations } from '../footprint.js';
 import type { AdapterOptions } from '../model.js';
 import { isDual, isTarget, linearLayers, widthOf } from './layers.js';
 

@@ -1,4 +1,4 @@
-import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../native/binding.js';
+import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../runtime/native/binding.js';
 import { linearLayers, widthOf } from './layers.js';
 
 // The tensors that each network stores, under their published names, from its configuration alone.

@@ -1,8 +1,8 @@
-import type { NativeTensor, NativeTextEncoder } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import { loadClipTokenizer } from '../../tokenizers/clip.js';
-import { loadT5Tokenizer } from '../../tokenizers/t5.js';
-import type { TextTokenizer } from '../../tokenizers/tokenizer.js';
+import type { NativeTensor, NativeTextEncoder } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { loadClipTokenizer } from '../tokenizers/clip.js';
+import { loadT5Tokenizer } from '../tokenizers/t5.js';
+import type { TextTokenizer } from '../tokenizers/tokenizer.js';
 import type { ModelDType } from '../model.js';
 import type { Sd3Directory } from './directory.js';
 import { withWeights } from './weights.js';

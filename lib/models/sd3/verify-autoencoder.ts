@@ -1,8 +1,8 @@
-import type { NativeAutoencoder } from '../../native/binding.js';
-import { affine } from '../../verify/affine.js';
-import type { Tensor } from '../../tensor.js';
-import type { Goldens } from '../../verify/goldens.js';
-import type { Findings, VerifySettings } from '../../verify/verification.js';
+import type { NativeAutoencoder } from '../../runtime/native/binding.js';
+import { affine } from '../verification/affine.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import type { Goldens } from '../verification/goldens.js';
+import type { Findings, VerifySettings } from '../verification/verification.js';
 import type { Sd3Directory } from './directory.js';
 
 /** diffusers' autoencoder gives images in [−1, 1], twice as steep as ours, and a mean that is neither scaled nor shifted. */

@@ -1,9 +1,9 @@
-import type { NativeFlowModel } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import type { Tensor } from '../../tensor.js';
-import { affine } from '../../verify/affine.js';
-import type { Goldens } from '../../verify/goldens.js';
-import type { Findings, VerifySettings } from '../../verify/verification.js';
+import type { NativeFlowModel } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import { affine } from '../verification/affine.js';
+import type { Goldens } from '../verification/goldens.js';
+import type { Findings, VerifySettings } from '../verification/verification.js';
 import type { Sd3Directory } from './directory.js';
 import { schedulerTimes } from './scheduler.js';
 

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
 import { CheckpointError } from '../../errors.js';
-import { binding } from '../../native/index.js';
-import type { Goldens } from '../../verify/goldens.js';
-import type { Findings, VerifySettings } from '../../verify/verification.js';
+import { binding } from '../../runtime/native/index.js';
+import type { Goldens } from '../verification/goldens.js';
+import type { Findings, VerifySettings } from '../verification/verification.js';
 import type { Sd3Directory } from './directory.js';
 import { defaultTextLength } from './model.js';
 import { loadTokenizers, TextEncoders, zeros } from './text.js';

@@ -1,14 +1,14 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { NativeAutoencoder, NativeFlowModel } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import { disposeAll } from '../../safetensors.js';
-import type { Tensor } from '../../tensor.js';
-import { affine } from '../../verify/affine.js';
-import type { Goldens } from '../../verify/goldens.js';
-import type { Findings, VerifySettings } from '../../verify/verification.js';
-import { adapterNote, readAdapter, readAdapterConfig } from '../adapter.js';
+import type { NativeAutoencoder, NativeFlowModel } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { disposeAll } from '../../files/safetensors.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import { affine } from '../verification/affine.js';
+import type { Goldens } from '../verification/goldens.js';
+import type { Findings, VerifySettings } from '../verification/verification.js';
+import { adapterNote, readAdapter, readAdapterConfig } from '../adapters/adapter.js';
 import type { Sd3Directory } from './directory.js';
 import { withWeights } from './weights.js';
 

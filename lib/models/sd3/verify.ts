@@ -1,6 +1,6 @@
-import { binding } from '../../native/index.js';
-import type { Goldens } from '../../verify/goldens.js';
-import type { Findings, Verifier } from '../../verify/verification.js';
+import { binding } from '../../runtime/native/index.js';
+import type { Goldens } from '../verification/goldens.js';
+import type { Findings, Verifier } from '../verification/verification.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { schedulerSigmas, schedulerTimesteps } from './scheduler.js';
 import { verifyAutoencoder } from './verify-autoencoder.js';

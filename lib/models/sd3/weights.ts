@@ -3,11 +3,11 @@ import { basename, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { readJson } from '../../config/read.js';
-import { validate } from '../../config/validate.js';
+import { readJson } from '../../schema/json.js';
+import { validate } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
-import type { NativeTensor } from '../../native/binding.js';
-import { disposeAll, loadTensors } from '../../safetensors.js';
+import type { NativeTensor } from '../../runtime/native/binding.js';
+import { disposeAll, loadTensors } from '../../files/safetensors.js';
 
 /** What diffusers and transformers call a component's weights. */
 const stems = ['diffusion_pytorch_model', 'model'];

@@ -1,6 +1,6 @@
 import { CheckpointError } from '../../errors.js';
-import { binding } from '../../native/index.js';
-import { disposeAll } from '../../safetensors.js';
+import { binding } from '../../runtime/native/index.js';
+import { disposeAll } from '../../files/safetensors.js';
 import { readClipDirectory, type ClipDirectory } from './clip-directory.js';
 import { consume, only, PublishedDirectory } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';

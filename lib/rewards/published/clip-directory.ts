@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
-import { validate } from '../../config/validate.js';
+import { validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
-import type { ClipTextConfig, ClipVisionConfig, NativeTensor, PreprocessConfig } from '../../native/binding.js';
-import { readHeader } from '../../safetensors.js';
+import type { ClipTextConfig, ClipVisionConfig, NativeTensor, PreprocessConfig } from '../../runtime/native/binding.js';
+import { readHeader } from '../../files/safetensors.js';
 import { PublishedDirectory } from './directory.js';
 
 const size = z.int().min(1);

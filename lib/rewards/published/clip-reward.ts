@@ -1,8 +1,8 @@
 import { ConfigError } from '../../errors.js';
-import type { ClipScoreKind } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import { loadClipTokenizer } from '../../tokenizers/clip.js';
-import type { TextTokenizer } from '../../tokenizers/tokenizer.js';
+import type { ClipScoreKind } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
+import type { TextTokenizer } from '../../models/tokenizers/tokenizer.js';
 import { readClipDirectory } from './clip-directory.js';
 import { consume } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';

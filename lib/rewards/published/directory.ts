@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 
-import { readJson } from '../../config/read.js';
+import { readJson } from '../../schema/json.js';
 import { CheckpointError, ConfigError, EamError } from '../../errors.js';
-import type { NativeTensor } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import { disposeAll, loadTensors } from '../../safetensors.js';
+import type { NativeTensor } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { disposeAll, loadTensors } from '../../files/safetensors.js';
 
 /** A directory of files as they are published. */
 export class PublishedDirectory {

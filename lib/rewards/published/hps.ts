@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
-import { validate } from '../../config/validate.js';
+import { validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
-import type { ClipTextConfig, ClipVisionConfig, NativeTensor } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import { loadClipTokenizer } from '../../tokenizers/clip.js';
+import type { ClipTextConfig, ClipVisionConfig, NativeTensor } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
 import { clipNormalisation } from './clip-directory.js';
 import { consume, headsOf, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';

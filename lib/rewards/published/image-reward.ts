@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
-import { validate } from '../../config/validate.js';
+import { validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
-import type { NativeTensor } from '../../native/binding.js';
-import { binding } from '../../native/index.js';
-import { loadBertTokenizer } from '../../tokenizers/bert.js';
+import type { NativeTensor } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { loadBertTokenizer } from '../../models/tokenizers/bert.js';
 import { clipNormalisation } from './clip-directory.js';
 import { consume, headsOf, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
-import { validate } from '../../config/validate.js';
+import { validate } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
-import { binding } from '../../native/index.js';
-import type { Tensor } from '../../tensor.js';
-import type { Goldens } from '../../verify/goldens.js';
-import type { Finding, Verifier, VerifySettings } from '../../verify/verification.js';
+import { binding } from '../../runtime/native/index.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import type { Goldens } from '../../models/verification/goldens.js';
+import type { Finding, Verifier, VerifySettings } from '../../models/verification/verification.js';
 import { clipNormalisation } from './clip-directory.js';
 import type { PublishedReward, PublishedRewardOptions } from './published-reward.js';
 

@@ -1,0 +1,38 @@
+import { lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+
+import { CheckpointError, EamError } from '../errors.js';
+import { checkOutput } from './output-path.js';
+
+/**
+ * Checks that there is nothing yet where a directory is to be written; before the work for it, too.
+ * @throws ConfigError where `path` is a file or below one, CheckpointError where it is a directory
+ */
+export async function refuseTaken(path: string): Promise<void> {
+  await checkOutput(path, 'directory');
+  if (await exists(path)) throw new CheckpointError(`${path} exists already; name another directory, or remove it`);
+}
+
+/**
+ * Writes a directory aside and renames it into place, so that it is whole or absent.
+ * @param write puts what the directory is to hold into the one it is given
+ * @throws as {@link refuseTaken}, and CheckpointError where `path` cannot be written
+ */
+export async function writeNewDirectory(path: string, write: (aside: string) => Promise<void>): Promise<void> {
+  const aside = `${resolve(path)}.tmp-${process.pid}`;
+  await refuseTaken(path);
+  try {
+    await mkdir(dirname(aside), { recursive: true });
+    await mkdir(aside);
+    await write(aside);
+    // Renaming would replace an empty directory that came meanwhile.
+    await refuseTaken(path);
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { recursive: true, force: true }).catch(() => undefined);
+    if (error instanceof EamError) throw error;
+    throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+const exists = (path: string): Promise<boolean> => lstat(path).then(() => true, () => false);

@@ -1,0 +1,234 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+
+import { renderComparison } from './report.js';
+import type { Baseline, RunResult, SweepEntry } from './results.js';
+import {
+  drawGrid, evaluationsPerStep, finishedRun, makeRun, measureSet, openModel, type Bench, type RunPlan,
+} from './run.js';
+import { meanCurve, speedUp, type MeanCurve, type SpeedUp } from './statistics.js';
+import { renderSummary } from './summary.js';
+import { atEdge, chooseRate } from './sweep.js';
+import { readCompareConfig, slugOf, type Budget, type CompareConfig, type Contender } from './config.js';
+import type { Model } from '../../models/model.js';
+import { binding } from '../../runtime/native/index.js';
+import { checkOutput } from '../../files/output-path.js';
+import type { JobOptions } from '../pretrain/pretrain.js';
+import { silent } from '../progress.js';
+import { createJudge, createRewards } from '../../rewards/registry.js';
+import { RunDirectory } from '../run-directory.js';
+import { versions } from '../../runtime/versions.js';
+
+/** One contender's part of a comparison. */
+export interface ContenderResult {
+  /** As the configuration names it. */
+  name: string;
+  /** The one it was given, or the sweep's choice. */
+  learningRate: number;
+  /** One a seed. */
+  runs: RunResult[];
+  /** The mean over its runs. */
+  curve: MeanCurve;
+}
+
+/** What compare.json holds. */
+export interface Comparison {
+  /** The configuration with every default filled in. */
+  config: CompareConfig;
+  /** Of this package, LibTorch and Node. */
+  versions: Readonly<Record<string, string>>;
+  /** What the runs were timed on. */
+  machine: {
+    /** As the system names it. */
+    processor: string;
+    /** Of an operator. */
+    threads: number;
+    /** `'cpu'`, `'cuda'` or `'cuda:N'`. */
+    device: string;
+  };
+  /** Before any training. */
+  pretrained: Baseline;
+  /** Every learning rate that was tried; empty where each contender was given its own. */
+  sweep: SweepEntry[];
+  /** In the configuration's order. */
+  contenders: ContenderResult[];
+  /** The first contender over each of the others. */
+  speedUps: SpeedUp[];
+}
+
+/** What {@link compare} returns. */
+export interface CompareResult {
+  /** Where everything was written. */
+  directory: string;
+  /** The path of report.html. */
+  report: string;
+  /** What compare.json holds. */
+  comparison: Comparison;
+  /** summary.md's text. */
+  summary: string;
+}
+
+/**
+ * Fine-tunes one model with several algorithms on the same rewards, each at its own best learning rate and over several
+ * seeds, and writes what it cost them: compare.json, report.html, summary.md, and a directory for each run.
+ * @throws ConfigError for a configuration that is not valid or, when resuming, not that of the runs already made;
+ *   EamError with code ERR_EAM_SWEEP if no learning rate suits a contender; the signal's reason when aborted
+ */
+export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
+  const settings = await readCompareConfig(config);
+  await checkOutput(settings.output, 'directory');
+  const { output } = settings;
+  if (options.resume) await mkdir(output, { recursive: true });
+  const directory = options.resume ? RunDirectory.existing(output) : await RunDirectory.create(output);
+  if (options.resume) directory.lock();
+  try {
+    return await compareInto(directory, settings, options);
+  } finally {
+    directory.unlock();
+  }
+}
+
+async function compareInto(directory: RunDirectory, settings: CompareConfig, options: JobOptions): Promise<CompareResult> {
+  const bench: Bench = {
+    config: settings,
+    reward: await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) }),
+    judge: settings.evaluation.judge && createJudge(settings.evaluation.judge, settings.device),
+    observer: options.observer ?? silent,
+    signal: options.signal,
+  };
+  await directory.writeConfig({ ...settings, output: directory.path });
+  bench.observer.note(`writing to ${directory.path}`);
+  try {
+    return await new ComparisonJob(bench, directory).run();
+  } catch (error) {
+    if (options.signal?.aborted) bench.observer.note(`stopped; finished runs are kept; to go on: eam compare ${directory.path} --resume`);
+    throw error;
+  }
+}
+
+class ComparisonJob {
+  readonly #evaluationsPerStep = new Map<Contender, number>();
+
+  constructor(
+    private readonly bench: Bench,
+    private readonly directory: RunDirectory,
+  ) {}
+
+  async run(): Promise<CompareResult> {
+    const { config } = this.bench;
+    const { baseline, grid } = await this.#measurePretrained();
+    const { sweep, rates } = await this.#sweep(baseline);
+    const runs = await this.#runAll(baseline, rates);
+    const contenders = config.contenders.map((contender): ContenderResult => {
+      const own = runs.get(contender)!;
+      return { name: contender.name, learningRate: rates.get(contender)!, runs: own, curve: meanCurve(own) };
+    });
+    const [first, ...others] = contenders;
+    const comparison: Comparison = {
+      config: { ...config, output: this.directory.path },
+      versions: versions(),
+      machine: { processor: cpus()[0]?.model.trim() ?? 'unknown', threads: await binding().threads(), device: config.device },
+      pretrained: baseline,
+      sweep,
+      contenders,
+      speedUps: others.map((other) => speedUp(first!.runs, other.runs)),
+    };
+    return this.#write(comparison, grid);
+  }
+
+  async #measurePretrained(): Promise<{ baseline: Baseline; grid: Uint8Array }> {
+    const { bench } = this;
+    bench.observer.note('measuring the pretrained model');
+    using model: Model = await openModel(bench, 0);
+    const baseline = { tracking: await measureSet(bench, model, 'tracking'), evaluation: await measureSet(bench, model, 'evaluation') };
+    return { baseline, grid: await drawGrid(bench, model) };
+  }
+
+  /** Every rate of one contender before the next one's: a comparison in seconds is not made here. */
+  async #sweep(baseline: Baseline): Promise<{ sweep: SweepEntry[]; rates: Map<Contender, number> }> {
+    const { contenders, sweep: settings } = this.bench.config;
+    const rates = new Map<Contender, number>();
+    const sweep: SweepEntry[] = [];
+    for (const contender of contenders) {
+      if (contender.learningRate !== undefined || !settings) {
+        rates.set(contender, contender.learningRate!);
+        continue;
+      }
+      const runs: RunResult[] = [];
+      for (const [index, learningRate] of settings.learningRates.entries()) {
+        const { budget, seed } = settings;
+        const plan = { contender, learningRate, budget, seed, points: 1, whole: false };
+        const title = `sweep of ${contender.name}, learning rate ${learningRate} (${index + 1} of ${settings.learningRates.length})`;
+        runs.push(await this.#run(title, plan, baseline, join('sweep', `${slugOf(contender.name)}-${learningRate}`)));
+      }
+      const limits = { accuracy: baseline.tracking.accuracy, accuracyLoss: settings.accuracyLoss };
+      const entries = chooseRate(runs, limits);
+      const edge = atEdge(entries);
+      const { learningRate } = entries.find(({ chosen }) => chosen)!;
+      this.bench.observer.note(`${contender.name} takes the learning rate ${learningRate}${edge ? `, the ${edge} of the sweep` : ''}`);
+      rates.set(contender, learningRate);
+      sweep.push(...entries);
+    }
+    return { sweep, rates };
+  }
+
+  /** Seed by seed, so that a machine that grows slower does so for every contender. */
+  async #runAll(baseline: Baseline, rates: ReadonlyMap<Contender, number>): Promise<Map<Contender, RunResult[]>> {
+    const { contenders, seeds, budget, tracking } = this.bench.config;
+    const runs = new Map<Contender, RunResult[]>(contenders.map((contender) => [contender, []]));
+    let number = 0;
+    for (const seed of seeds) {
+      for (const contender of contenders) {
+        const learningRate = rates.get(contender)!;
+        const plan = { contender, learningRate, budget: contender.budget ?? budget, seed, points: tracking.points, whole: true };
+        const title = `${contender.name}, seed ${seed} (run ${++number} of ${seeds.length * contenders.length})`;
+        const run = await this.#run(title, plan, baseline, join('runs', `${slugOf(contender.name)}-seed-${seed}`));
+        if (run.failure !== undefined) this.bench.observer.note(`${title} ended early: ${run.failure}`);
+        runs.get(contender)!.push(run);
+      }
+    }
+    return runs;
+  }
+
+  async #run(title: string, plan: RunPlan, baseline: Baseline, name: string): Promise<RunResult> {
+    const { bench } = this;
+    const path = join(this.directory.path, name);
+    const finished = await finishedRun(bench, plan, path);
+    if (finished) {
+      bench.observer.note(`${title}: finished before`);
+      return finished;
+    }
+    const steps = await this.#stepsOf(plan.contender, plan.budget);
+    bench.observer.note(`${title}: ${steps} steps`);
+    return makeRun(bench, plan, baseline, steps, path);
+  }
+
+  async #stepsOf(contender: Contender, { steps, evaluations }: Budget): Promise<number> {
+    if (steps !== undefined) return steps;
+    let perStep = this.#evaluationsPerStep.get(contender);
+    if (perStep === undefined) {
+      perStep = await evaluationsPerStep(this.bench, contender);
+      this.#evaluationsPerStep.set(contender, perStep);
+    }
+    return Math.max(1, Math.floor(evaluations! / perStep));
+  }
+
+  async #write(comparison: Comparison, pretrained: Uint8Array): Promise<CompareResult> {
+    const { directory } = this;
+    const grids = [{ name: 'Before', png: pretrained }];
+    for (const { name, runs } of comparison.contenders) {
+      const run = runs.find(({ final }) => final);
+      if (!run) continue;
+      const { step } = run.points.at(-1)!;
+      const path = join(directory.path, 'runs', `${slugOf(name)}-seed-${run.seed}`);
+      grids.push({ name: `${name}, seed ${run.seed}`, png: await readFile(RunDirectory.existing(path).samples(step)) });
+    }
+    await directory.write('compare.json', `${JSON.stringify(comparison, null, 2)}\n`);
+    const summary = renderSummary(comparison);
+    await directory.write('summary.md', summary);
+    const report = await directory.write('report.html', await renderComparison({ title: directory.path, comparison, grids, finished: new Date() }));
+    this.bench.observer.note(`report: ${report}`);
+    return { directory: directory.path, report, comparison, summary };
+  }
+}

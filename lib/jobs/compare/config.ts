@@ -1,0 +1,129 @@
+import { z } from 'zod';
+
+import { algorithmSchema } from '../../training/algorithms.js';
+import { drawingOf } from '../../models/registry.js';
+import { drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { evaluationSchema, finetuneSchema } from '../config/finetune.js';
+import { modelSettings, withDrawing } from '../config/model.js';
+import { validate } from '../../schema/validate.js';
+
+const exactlyOne = 'expected either "steps" or "evaluations"';
+
+/** How long a run is: `evaluations` counts forwards, vector–Jacobian products and backwards. */
+const budgetSchema = z
+  .strictObject({
+    /** Training steps. */
+    steps: z.int().min(1).optional(),
+    /** Network evaluations of all kinds, as many steps as they pay for. */
+    evaluations: z.int().min(1).optional(),
+  })
+  .refine(({ steps, evaluations }) => (steps === undefined) !== (evaluations === undefined), exactlyOne);
+
+const optimizer = optimizerSchema.omit({ learningRate: true });
+
+const contenderSchema = z.strictObject({
+  /** What tables and plots call it. */
+  name: z.string().min(1),
+  /** Which one, and its options. */
+  algorithm: algorithmSchema,
+  /** Left out: the best of the sweep. */
+  learningRate: z.number().gt(0).optional(),
+  /** In place of the common ones. */
+  optimizer: optimizer.optional(),
+  /** Samples a step, in place of the common number. */
+  batch: z.int().min(1).optional(),
+  /** In place of the common one. */
+  budget: budgetSchema.optional(),
+});
+
+const { prompts, rewards } = finetuneSchema.shape;
+
+/** `eam compare`'s configuration. */
+export const compareSchema = z
+  .strictObject({
+    ...modelSettings,
+    /** A list, or a file of them. */
+    prompts,
+    /** What images are trained towards: a weighted sum. */
+    rewards,
+    /** The first one's speed-up over each of the others is stated. */
+    contenders: z.array(contenderSchema).min(2).max(6),
+    /** Of every contender, but for the learning rate. */
+    optimizer: optimizer.prefault({}),
+    /** Samples a step. */
+    batch: z.int().min(1).default(32),
+    /** Of every contender's runs. */
+    budget: budgetSchema,
+    /** One run of every contender each. */
+    seeds: z.array(seed.unwrap()).min(1).default([1, 2, 3, 4, 5]),
+    /** Short runs of every contender at every rate; the rate with the highest reward at their end is taken. */
+    sweep: z
+      .strictObject({
+        /** Each is tried. */
+        learningRates: z.array(z.number().gt(0)).min(1),
+        /** Of each run of the sweep. */
+        budget: budgetSchema,
+        /** Of the sweep's runs; it had better be none of `seeds`. */
+        seed: seed.default(1000),
+        /** A rate after which the judge recognises fewer images by more than this fraction of all is not taken. */
+        accuracyLoss: z.number().min(0).max(1).default(1),
+      })
+      .optional(),
+    /** The evaluation set of the curves: fixed noise, averaged weights; its cost is counted in none of the axes. */
+    tracking: z
+      .strictObject({
+        /** Measurements a run, evenly spread over its steps. */
+        points: z.int().min(1).default(12),
+        ...drawingSettings,
+        /** Images of the set. */
+        count: z.int().min(2).default(128),
+        /** Of their noise. */
+        seed: seed.default(3),
+      })
+      .prefault({}),
+    /** At the end of each run, on a set of its own; its judge measures the curves, too. */
+    evaluation: evaluationSchema.prefault({}),
+    /** The grids of images in the report. */
+    samples: samplesSchema.omit({ every: true }).prefault({}),
+    /** The folder that everything is written into. */
+    output: z.string().min(1).default('runs/compare'),
+  })
+  .superRefine(({ contenders, seeds, sweep }, context) => {
+    const refuse = (path: PropertyKey[], message: string) => context.addIssue({ code: 'custom', path, message });
+    const lambda = contenders[0]!.algorithm.lambda;
+    for (const [index, contender] of contenders.entries()) {
+      const path = ['contenders', index];
+      const twin = contenders.findIndex(({ name }) => slugOf(name) === slugOf(contender.name));
+      if (twin < index) refuse([...path, 'name'], `expected a name unlike contenders[${twin}]'s, whose folder it would share`);
+      if (contender.algorithm.lambda !== lambda) {
+        refuse([...path, 'algorithm', 'lambda'], `expected ${lambda}, the reward scale of contenders[0]: others have another optimum`);
+      }
+      if (contender.learningRate === undefined && !sweep) refuse([...path, 'learningRate'], 'expected a number, or a "sweep" to find it');
+    }
+    if (new Set(seeds).size < seeds.length) refuse(['seeds'], 'expected each seed once');
+  });
+
+/**
+ * Checks a configuration and fills in what it leaves out: with constants, and how samples are drawn with the model's choice.
+ * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
+ */
+export async function readCompareConfig(config: unknown) {
+  const { tracking, evaluation, samples, ...settings } = validate(compareSchema, config, 'compare configuration');
+  const own = await drawingOf(settings.model);
+  return {
+    ...settings,
+    /** The evaluation set of the curves. */
+    tracking: withDrawing(tracking, own),
+    /** The evaluation set of the final figures. */
+    evaluation: withDrawing(evaluation, own),
+    /** The grids of images in the report. */
+    samples: withDrawing(samples, own),
+  };
+}
+
+export type CompareConfig = Awaited<ReturnType<typeof readCompareConfig>>;
+export type Contender = CompareConfig['contenders'][number];
+export type Budget = z.output<typeof budgetSchema>;
+
+/** A contender's name as part of a path. */
+export const slugOf = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'contender';

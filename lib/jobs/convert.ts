@@ -1,0 +1,36 @@
+import { existsSync } from 'node:fs';
+import { extname } from 'node:path';
+
+import { ConfigError } from '../errors.js';
+import { binding } from '../runtime/native/index.js';
+import { checkOutput } from '../files/output-path.js';
+import { disposeAll, saveTensors } from '../files/safetensors.js';
+
+/** What {@link convert} wrote. */
+export interface Converted {
+  /** How many were written. */
+  tensors: number;
+  /** Numbers in all of them. */
+  parameters: number;
+}
+
+/**
+ * Reads the tensors of a file of torch.save, through LibTorch's restricted unpickler, and writes them as safetensors with
+ * their names and types. Names in nested dictionaries are joined by dots; whatever is no tensor is left out.
+ * @param force overwrite `out`
+ * @throws CheckpointError for a file that holds anything else, ConfigError where `out` is there already, or is a directory
+ */
+export async function convert(file: string, out: string, { force = false } = {}): Promise<Converted> {
+  if (extname(out) !== '.safetensors') throw new ConfigError(`${out}: expected a file that ends in .safetensors`);
+  await checkOutput(out, 'file');
+  if (!force && existsSync(out)) throw new ConfigError(`${out} is there already; --force overwrites it`);
+  const tensors = await binding().readTorchFile(file);
+  try {
+    // transformers refuses a file that does not say what framework its tensors are of.
+    await saveTensors(out, tensors, { format: 'pt' });
+    const all = Object.values(tensors);
+    return { tensors: all.length, parameters: all.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0) };
+  } finally {
+    disposeAll(tensors);
+  }
+}

@@ -1,0 +1,127 @@
+import { z } from 'zod';
+
+import { algorithmSchema, solverNames, type AlgorithmSettings } from '../../training/algorithms.js';
+import { device, optimizerSchema, seed, type OptimizerSettings } from '../../training/settings.js';
+import type { SolverName } from '../../runtime/ode-solver.js';
+
+/** What `eam fidelity` runs a problem with; the problem's λ is the algorithm's. */
+export const fidelitySchema = z.strictObject({
+  /** Which one, and its options. */
+  algorithm: algorithmSchema,
+  /** AdamW over the control network. */
+  optimizer: optimizerSchema,
+  /** The control network: a multilayer perceptron of x and t, zero at the start. */
+  network: z
+    .strictObject({
+      /** Numbers a hidden layer. */
+      width: z.int().min(1).default(64),
+      /** Hidden layers. */
+      depth: z.int().min(1).default(2),
+    })
+    .prefault({}),
+  /** Training steps. */
+  steps: z.int().min(1),
+  /** Samples a step. */
+  batch: z.int().min(1),
+  /** Steps between points of the curve; one is always taken at the start and at the end. */
+  evaluateEvery: z.int().min(1),
+  /** One run each. */
+  seeds: z.array(seed).min(1).default([0]),
+  /** How samples are drawn for the figures. */
+  sampling: z
+    .strictObject({
+      /** Samples behind each final figure, and as many exact ones. */
+      count: z.int().min(10).default(8192),
+      /** Samples behind each point of the curve. */
+      curveCount: z.int().min(10).default(2048),
+      /** Of the ODE, uniform in time. */
+      steps: z.int().min(1).default(50),
+      /** Of the ODE. */
+      solver: z.enum(solverNames).default('heun'),
+      /** From this time on the pretrained velocity is followed; 1: the trained one to the end. */
+      trainedUntil: z.number().gt(0).max(1).default(1),
+      /** Of the exact samples and of the noise; run s draws its noise from seed + 1 + s. */
+      seed: seed.default(2 ** 32),
+    })
+    .prefault({}),
+  /** Of the figures that compare samples with exact ones. */
+  distances: z
+    .strictObject({
+      /** Random directions of the sliced Wasserstein distance. */
+      projections: z.int().min(1).default(128),
+      /** k of the nearest-neighbour entropy behind the KL divergence. */
+      neighbours: z.int().min(1).default(5),
+    })
+    .prefault({}),
+  /** Where everything runs. */
+  device,
+  /** Threads of an operator: the tensors are small, and one thread makes times comparable. */
+  threads: z.int().min(1).default(1),
+});
+
+/** How {@link fidelity} trains and measures. Defaults are those of {@link FidelityOptions.settings}. */
+export interface FidelitySettings {
+  /** Its `lambda` is the problem's: it need not be given, and may not differ. */
+  algorithm: AlgorithmSettings;
+  /** AdamW over the control network's weights. */
+  optimizer: OptimizerSettings;
+  /** The control network: a multilayer perceptron of x and t, zero at the start. */
+  network: {
+    /** Numbers a hidden layer, ≥ 1. @defaultValue 64 */
+    width: number;
+    /** Hidden layers, ≥ 1. @defaultValue 2 */
+    depth: number;
+  };
+  /** Training steps, ≥ 1. */
+  steps: number;
+  /** Samples a step, ≥ 1. */
+  batch: number;
+  /** Steps between points of the curve, ≥ 1; one is always taken at the start and at the end. */
+  evaluateEvery: number;
+  /** One run each; whole numbers ≥ 0. @defaultValue [0] */
+  seeds: number[];
+  /** How samples are drawn for the figures. */
+  sampling: {
+    /** Samples behind each final figure, and as many exact ones; ≥ 10. @defaultValue 8192 */
+    count: number;
+    /** Samples behind each point of the curve, ≥ 10. @defaultValue 2048 */
+    curveCount: number;
+    /** Of the ODE, uniform in time; ≥ 1. @defaultValue 50 */
+    steps: number;
+    /** Of the ODE dX = v(X, t) dt. @defaultValue 'heun' */
+    solver: SolverName;
+    /** From this time in (0, 1] on the pretrained velocity is followed; 1: the trained one to the end. @defaultValue 1 */
+    trainedUntil: number;
+    /** Of the exact samples and of the noise, ≥ 0; run s draws its noise from seed + 1 + s. @defaultValue 2 ** 32 */
+    seed: number;
+  };
+  /** Of the figures that compare samples with exact ones. */
+  distances: {
+    /** Random directions of the sliced Wasserstein distance, ≥ 1. @defaultValue 128 */
+    projections: number;
+    /** k ≥ 1 of the nearest-neighbour entropy behind the KL divergence. @defaultValue 5 */
+    neighbours: number;
+  };
+  /** `'cpu'`, `'cuda'` or `'cuda:N'`. @defaultValue 'cpu' */
+  device: string;
+  /** Threads of an operator, ≥ 1: the tensors are small, and one thread makes times comparable. @defaultValue 1 */
+  threads: number;
+}
+
+/** What each algorithm is run with unless told otherwise; docs/fidelity.md says how they were chosen. */
+export const fidelityPresets = {
+  eam: {
+    algorithm: { name: 'eam', steps: 8, renoisings: 4, delta: 0.05, C: 1, rewardThroughDenoiser: true },
+    optimizer: { learningRate: 5e-3, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
+    steps: 600,
+    batch: 256,
+    evaluateEvery: 100,
+  },
+  am: {
+    algorithm: { name: 'am', steps: 20, drawnSteps: 10, finalFraction: 0.25 },
+    optimizer: { learningRate: 5e-3, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
+    steps: 600,
+    batch: 256,
+    evaluateEvery: 100,
+  },
+} as const;

@@ -1,0 +1,106 @@
+import { copyFile, link, mkdir, readdir, realpath } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+
+import { CheckpointError } from '../errors.js';
+import type { AdapterConfig } from '../models/adapters/layout.js';
+import { readAdapterTensors } from '../models/adapters/adapter.js';
+import { baseModel, locateModel, type StoredModel } from '../models/stored-model.js';
+import { binding } from '../runtime/native/index.js';
+import { refuseTaken, writeNewDirectory } from '../files/new-directory.js';
+import type { TensorEntry } from '../files/safetensors-header.js';
+import { disposeAll, readHeader, saveTensors } from '../files/safetensors.js';
+import type { Tensor } from '../runtime/tensor.js';
+
+/** What {@link mergeAdapter} did. */
+export interface MergeResult {
+  /** What was folded in. */
+  adapter: AdapterConfig;
+  /** Names of the layers whose weights were changed. */
+  modules: string[];
+}
+
+/**
+ * Writes a copy of a model with an adapter folded into its weights, W + (alpha/rank) B A, in the weights' own dtype: it
+ * loads as the model does, and draws what the model draws with the adapter. Weights that stay the same are hard links where
+ * the file system has them.
+ *
+ * @param model `'digits'` or a model directory; default: the one that the adapter says it was trained on
+ * @throws CheckpointError for an adapter of other layers than the model's, and an output that exists or cannot be written
+ */
+export async function mergeAdapter({ model, adapter, out }: { model?: string | undefined; adapter: string; out: string }): Promise<MergeResult> {
+  await refuseTaken(out);
+  const { config, modules, tensors } = await readAdapterTensors(adapter);
+  try {
+    const source = model ?? (await baseModel(adapter, config.base));
+    const stored = await locateModel(source);
+    const headers = await Promise.all(stored.weights.map(async (path) => ({ path, ...(await readHeader(path)) })));
+    checkModules(adapter, source, modules, tensors, headers.flatMap(({ entries }) => entries));
+    await writeNewDirectory(out, async (aside) => {
+      await copyOthers(stored, aside);
+      for (const { path, entries, metadata } of headers) {
+        await writeMerged(path, join(aside, stored.network, basename(path)), entries, metadata, tensors, config);
+      }
+    });
+    return { adapter: config, modules };
+  } finally {
+    disposeAll(tensors);
+  }
+}
+
+function checkModules(
+  adapter: string, source: string, modules: readonly string[], tensors: Readonly<Record<string, Tensor>>, entries: readonly TensorEntry[],
+): void {
+  const shapes = new Map(entries.map(({ name, shape }) => [name, shape]));
+  const problems = modules.flatMap((module) => {
+    const shape = shapes.get(`${module}.weight`);
+    if (!shape) return [`the model has no ${module}.weight`];
+    const expected = [tensors[`${module}.lora_B.weight`]!.shape[0], tensors[`${module}.lora_A.weight`]!.shape[1]];
+    return String(shape) === String(expected) ? [] : [`${module}.weight is [${shape.join(', ')}], the adapter's is [${expected.join(', ')}]`];
+  });
+  if (problems.length === 0) return;
+  const more = problems.length > 8 ? `\n  and ${problems.length - 8} more` : '';
+  throw new CheckpointError(`${adapter} does not fit ${source}:\n  ${problems.slice(0, 8).join('\n  ')}${more}`);
+}
+
+/** One file of weights; memory-mapped, so that no more than a tensor of it is held at a time. */
+async function writeMerged(
+  from: string, to: string, entries: readonly TensorEntry[], metadata: Readonly<Record<string, string>>,
+  adapter: Readonly<Record<string, Tensor>>, { alpha, rank }: AdapterConfig,
+): Promise<void> {
+  const tensors = await binding().mapTensors(from, [...entries]);
+  try {
+    for (const [name, weight] of Object.entries(tensors)) {
+      const module = name.endsWith('.weight') ? name.slice(0, -'.weight'.length) : undefined;
+      const a = adapter[`${module}.lora_A.weight`];
+      if (!a) continue;
+      tensors[name] = await binding().mergeLora(weight, a, adapter[`${module}.lora_B.weight`]!, alpha / rank);
+      weight.dispose();
+    }
+    await saveTensors(to, tensors, metadata);
+  } finally {
+    disposeAll(tensors);
+  }
+}
+
+const isWeights = (name: string): boolean => /\.(safetensors|bin|pt|pth|ckpt|msgpack|onnx)$/.test(name);
+
+/**
+ * Everything but the network's weights, and what lies around a model without being of it: adapters, goldens, the same
+ * weights in other formats.
+ */
+async function copyOthers({ directory, network, folders }: StoredModel, out: string): Promise<void> {
+  for (const folder of ['.', ...folders]) {
+    await mkdir(join(out, folder), { recursive: true });
+    for (const entry of await readdir(join(directory, folder), { withFileTypes: true })) {
+      const from = join(directory, folder, entry.name);
+      if (entry.isDirectory() || (isWeights(entry.name) && (folder === '.' || folder === network))) continue;
+      await (isWeights(entry.name) ? linkOrCopy : copyFile)(from, join(out, folder, entry.name));
+    }
+  }
+}
+
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  // A downloaded model's files may be links into a cache.
+  const file = await realpath(from);
+  await link(file, to).catch(() => copyFile(file, to));
+}

@@ -1,0 +1,103 @@
+import type { FinetuneConfig } from '../config/finetune.js';
+import type { ModelDType } from '../../models/model.js';
+import { dtypeOf } from '../../rewards/registry.js';
+import { elementBytes, type ComponentFootprint, type ModelFootprint } from '../../models/footprint.js';
+
+/** A stretch of a fine-tuning, and the bytes that it takes, by what takes them. */
+export interface Phase {
+  /** Completes "while …". */
+  name: string;
+  /** At its peak. */
+  bytes: number;
+  /** Bytes of each thing that is in memory then, by name; they sum to `bytes`. */
+  parts: Record<string, number>;
+  /** What makes them fewer: completes "less is needed with …". */
+  less: string[];
+}
+
+/** Latents beside those that a phase is about: a solver's, noise, what is combined. */
+const solverStates = 4;
+
+const weights = (components: readonly ComponentFootprint[]): number =>
+  components.reduce((sum, { parameters, dtype }) => sum + parameters * elementBytes[dtype], 0);
+
+/** Every phase of a fine-tuning, in order, without those that do not come; docs/plan.md derives the formulae. */
+export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards: number): Phase[] {
+  const { algorithm, batch, samples, optimizer, evaluation, device } = config;
+  const { decodeSlice, microBatch, guidance } = algorithm;
+  const guided = guidance !== 1;
+  const latents = (count: number) => 4 * model.latent * count;
+  const images = (count: number) => 4 * model.image * count;
+  const conditioning = (count: number, both: boolean) => model.conditioning * count * (both ? 2 : 1);
+  const part = microBatch || batch;
+  const always = {
+    networks: weights(model.networks),
+    'adapter and optimizer': 4 * model.trainable * (optimizer.emaDecay > 0 ? 4 : 3),
+    rewards,
+  };
+  const phase = (name: string, parts: Record<string, number>, less: readonly string[]): Phase => {
+    const all = Object.fromEntries(Object.entries({ ...always, ...parts }).filter(([, bytes]) => bytes > 0));
+    return { name, bytes: Object.values(all).reduce((sum, bytes) => sum + bytes, 0), parts: all, less: [...less, ...lighterWeights(config)] };
+  };
+  const drawn = Math.min(samples.count, samples.batch ?? model.sampleBatch);
+  const evaluated = evaluation ? Math.min(evaluation.count, evaluation.batch ?? model.sampleBatch) : 0;
+  const draw = Math.max(drawn, evaluated);
+  const drawGuided = samples.guidance !== 1 || (evaluation?.guidance ?? 1) !== 1;
+
+  const held = {
+    conditioning: conditioning(batch, guided),
+    latents: latents(batch) * (algorithm.name === 'am' ? algorithm.steps + 1 + solverStates : solverStates),
+  };
+  const keepsGraph = decodeSlice === 0;
+  // Parts of a graph that are kept until the reward's gradient comes, or none.
+  const throughDenoiser = algorithm.name === 'eam' && algorithm.rewardThroughDenoiser;
+  const guidedLoss = algorithm.name === 'eam' && algorithm.guidedLoss && guided ? 2 : 1;
+  const decodePart = keepsGraph ? part : decodeSlice;
+  const kept = keepsGraph ? model.decodeGradient(batch) : 0;
+  const keptDenoiser = throughDenoiser && keepsGraph ? model.vjp(batch) * guidedLoss : 0;
+  const matched = Math.min(part === batch && !microBatch ? Infinity : part, algorithm.name === 'eam' ? batch * algorithm.renoisings : batch);
+  const unread = weights(model.networks.filter(({ mapped }) => mapped));
+  const smaller = ['a smaller image', 'a smaller batch'];
+  const microBatched = lowered('algorithm.microBatch', microBatch);
+  const sliced = lowered('algorithm.decodeSlice', decodeSlice);
+  const encoding = phase(
+    'encoding prompts',
+    { networks: always.networks - unread, encoders: weights(model.encoders), activations: model.encode },
+    ["text embeddings in the cache: where another machine has encoded these prompts, encoders are not loaded (docs/stable-diffusion.md)"],
+  );
+  return [
+    ...(model.prompts.missing ? [encoding] : []),
+    phase('drawing samples', {
+      conditioning: conditioning(draw, drawGuided), latents: latents(draw) * solverStates,
+      activations: Math.max(model.evaluate(draw), model.decode(draw) + images(draw)),
+      // A batch on the device; all of them in the memory that the CPU computes in.
+      images: images(draw) + (device === 'cpu' ? images(samples.count) : 0),
+    }, [draw === drawn ? 'a smaller samples.batch' : 'a smaller evaluation.batch', 'a smaller image']),
+    phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }, [...microBatched, ...smaller]),
+    phase('decoding and scoring', {
+      ...held, images: 2 * images(batch), 'decoder, kept for the gradient': kept, 'denoiser, kept for the gradient': keptDenoiser,
+      activations: keepsGraph ? 0 : model.decode(Math.min(decodePart, batch)),
+    }, [...sliced, ...smaller]),
+    phase("taking the reward's gradient to the latents", {
+      ...held, images: 2 * images(batch), 'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, batch)),
+      'denoiser, kept for the gradient': keptDenoiser || (throughDenoiser ? model.vjp(Math.min(decodePart, batch)) * guidedLoss : 0),
+    }, [...sliced, ...smaller]),
+    phase('training', {
+      ...held, gradients: 4 * model.trainable, 'matched latents and conditioning': latents(matched) * solverStates + conditioning(matched, guidedLoss === 2),
+      activations: Math.max(model.train(matched) * guidedLoss, algorithm.name === 'am' ? model.vjp(matched) : 0),
+    }, [...(config.checkpointing ? [] : ['checkpointing']), ...microBatched, ...smaller]),
+  ];
+}
+
+/** A number of samples at once, of which 0 stands for all. */
+const lowered = (setting: string, count: number): string[] => (count === 1 ? [] : [count === 0 ? setting : `a smaller ${setting}`]);
+
+/** What every phase takes less with. */
+function lighterWeights({ dtype, rewards, optimizer }: FinetuneConfig): string[] {
+  const isWide = (type: ModelDType | undefined) => type === 'float32' || type === 'float64';
+  return [
+    ...(isWide(dtype) ? ['dtype bfloat16'] : []),
+    ...(rewards.some((reward) => isWide(dtypeOf(reward))) ? ['dtype bfloat16 of the rewards'] : []),
+    ...(optimizer.emaDecay > 0 ? ['optimizer.emaDecay 0'] : []),
+  ];
+}

@@ -1,0 +1,157 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+import { packageDirectory } from '../../runtime/package.js';
+
+export interface Page {
+  /** What kind of report it is, above the title. */
+  kicker: string;
+  title: string;
+  subtitle: string;
+  /** HTML, in order; empty ones are left out. */
+  sections: readonly string[];
+  /** What its script draws charts from. */
+  data: object;
+  /** The script's file name in assets/report. */
+  script: string;
+  versions: Readonly<Record<string, string>>;
+  finished: Date;
+}
+
+/** One HTML file that holds everything it shows: charts, styles and pictures included. */
+export async function renderPage(page: Page): Promise<string> {
+  const uplot = dirname(createRequire(import.meta.url).resolve('uplot/package.json'));
+  const asset = (name: string) => readFile(join(packageDirectory, 'assets', 'report', name), 'utf8');
+  const [chartStyle, chartScript, style, shared, script] = await Promise.all([
+    readFile(join(uplot, 'dist', 'uPlot.min.css'), 'utf8'),
+    readFile(join(uplot, 'dist', 'uPlot.iife.min.js'), 'utf8'),
+    asset('report.css'),
+    asset('charts.js'),
+    asset(page.script),
+  ]);
+  const { kicker, title, subtitle, sections, data, versions, finished } = page;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${escape(title)} · eam-torch</title>
+<style>
+${chartStyle}
+${style}
+</style>
+</head>
+<body>
+<main>
+<header>
+<p class="kicker">${escape(kicker)}</p>
+<h1>${escape(title)}</h1>
+<p class="subtitle">${escape(subtitle)}</p>
+</header>
+${sections.filter(Boolean).join('\n')}
+<footer>
+<p>Finished <time datetime="${finished.toISOString()}">${finished.toISOString().slice(0, 16).replace('T', ' ')} UTC</time> ·
+${escape(Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(' · '))}</p>
+</footer>
+</main>
+<script type="application/json" id="metrics">${embed(data)}</script>
+<script>${chartScript}</script>
+<script>
+${shared}
+</script>
+<script>
+${script}
+</script>
+</body>
+</html>
+`;
+}
+
+export interface Tile {
+  value: string;
+  label: string;
+  note: string;
+}
+
+/** The results at a glance. */
+export function tileList(tiles: readonly Tile[]): string {
+  if (tiles.length === 0) return '';
+  const cells = tiles.map(({ value, label, note }) => `<li><strong>${escape(value)}</strong><span>${escape(label)}</span><small>${escape(note)}</small></li>`);
+  return `<ul class="tiles" aria-label="Results at a glance">${cells.join('\n')}</ul>`;
+}
+
+/** A section with charts, drawn by the page's script, and the choice of what to draw them against. */
+export function chartSection(id: string, title: string, axes: Readonly<Record<string, string>>, introduction = ''): string {
+  const choices = Object.entries(axes).map(
+    ([axis, name], index) => `<label><input type="radio" name="axis" value="${axis}"${index ? '' : ' checked'}><span>${escape(name)}</span></label>`,
+  );
+  return `<section aria-labelledby="${id}">
+<div class="heading">
+<h2 id="${id}">${escape(title)}</h2>
+<fieldset class="axis" hidden>
+<legend>Draw against</legend>
+${choices.join('\n')}
+</fieldset>
+</div>
+${introduction}
+<div id="charts" class="charts"></div>
+<noscript><p>The charts need JavaScript; their figures are in the files beside this one.</p></noscript>
+</section>`;
+}
+
+/** A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap. */
+export function htmlTable({ head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] }, kind?: 'change' | 'notes'): string {
+  const headCells = head.map((cell) => (cell ? `<th scope="col">${escape(cell)}</th>` : '<td></td>')).join('');
+  const bodyRows = rows.map(([name, ...cells]) => `<tr><th scope="row">${escape(name!)}</th>${cells.map((cell) => `<td>${escape(cell)}</td>`).join('')}</tr>`);
+  return `<div class="${kind ? `scroll ${kind}` : 'scroll'}"><table>
+<thead><tr>${headCells}</tr></thead>
+<tbody>
+${bodyRows.join('\n')}
+</tbody>
+</table></div>`;
+}
+
+/** A picture in the file itself. `caption` is HTML. */
+export function pngFigure(png: Uint8Array, alternative: string, caption: string): string {
+  return `<figure>
+<img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" alt="${escape(alternative)}">
+<figcaption>${caption}</figcaption>
+</figure>`;
+}
+
+/** `, prompts “0” “1” … in turn`. */
+export function promptList(prompts: readonly string[]): string {
+  const shown = prompts.slice(0, 12).map((prompt) => `“${prompt}”`).join(' ');
+  return prompts.length ? `, prompts ${shown}${prompts.length > 12 ? ' …' : ''} in turn` : '';
+}
+
+export function configurationSection(config: unknown): string {
+  return `<section aria-labelledby="configuration">
+<h2 id="configuration">Configuration</h2>
+<details>
+<summary>Everything this was started with, defaults filled in</summary>
+<pre><code>${escape(JSON.stringify(config, abridged, 2))}</code></pre>
+</details>
+</section>`;
+}
+
+/** Prompts may be thousands, and config.json has them all. */
+function abridged(_key: string, value: unknown): unknown {
+  const limit = 100;
+  return Array.isArray(value) && value.length > limit ? [...(value as unknown[]).slice(0, limit), `… and ${value.length - limit} more`] : value;
+}
+
+/** A number of a chart: six digits are more than it can show, and JSON has no NaN. */
+export const finite = (value: number | undefined): number | null =>
+  typeof value === 'number' && Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
+
+export const compact = (value: number): string =>
+  new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 }).format(value);
+
+export const escape = (text: string): string =>
+  text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+
+/** JSON inside a script element must not close it. */
+const embed = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c');

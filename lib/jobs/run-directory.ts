@@ -1,0 +1,218 @@
+import { existsSync, rmdirSync } from 'node:fs';
+import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { listCheckpoints, newestWholeCheckpoint, replaceFile, type Checkpoint } from '../files/checkpoints.js';
+import { readJson } from '../schema/json.js';
+import { CheckpointError, EamError } from '../errors.js';
+import { lockName, RunLock } from '../files/lock.js';
+
+/** Of {@link RunDirectory.open}. */
+export interface OpenOptions {
+  resume: boolean;
+  /** The file that a run writes first. */
+  record: string;
+  /** Whether the file's JSON is that of such a run: other things have a config.json, too. */
+  isRecord: (json: unknown) => boolean;
+  /** Told of each checkpoint that is passed over. */
+  onRejected: (error: CheckpointError) => void;
+}
+
+/** What {@link RunDirectory.open} found. */
+export interface OpenedRun {
+  directory: RunDirectory;
+  /** Where a resumed run goes on. */
+  checkpoint: Checkpoint | undefined;
+  /** Whether a resumed run has to begin again. */
+  restarted: boolean;
+}
+
+/** What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html; and, while it does, lock. */
+export class RunDirectory {
+  #lock: RunLock | undefined;
+  /** Whether it was not there before. */
+  #isNew = false;
+
+  private constructor(readonly path: string) {}
+
+  /**
+   * The directory that a job writes to, locked: a new one; or, to resume, the one at `path` with its newest whole checkpoint,
+   * or none of a run that was killed before it wrote one and has to begin again.
+   * @throws CheckpointError where another process writes to it, or there is nothing to resume
+   */
+  static async open(path: string, { resume, record, isRecord, onRejected }: OpenOptions): Promise<OpenedRun> {
+    if (!resume) return { directory: await RunDirectory.create(path), checkpoint: undefined, restarted: false };
+    const directory = new RunDirectory(path);
+    directory.lock();
+    try {
+      if (await RunDirectory.withoutCheckpoint(path, record, isRecord)) return { directory, checkpoint: undefined, restarted: true };
+      const { checkpoint } = await RunDirectory.withCheckpoint(path, onRejected);
+      return { directory, checkpoint, restarted: false };
+    } catch (error) {
+      directory.unlock();
+      throw error;
+    }
+  }
+
+  /**
+   * A directory for a new run, locked. Where `path` already holds something, `path-2`, `path-3` … is taken instead: a run
+   * never writes over another.
+   */
+  static async create(path: string): Promise<RunDirectory> {
+    for (let number = 1; ; number++) {
+      const candidate = number === 1 ? path : `${path}-${number}`;
+      const entries = await readdir(candidate).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        // A file that has the name by chance is as good as a run.
+        if (error.code === 'ENOTDIR' && number > 1) return [candidate];
+        throw new CheckpointError(`${candidate} cannot be read: ${error.message}`, { cause: error });
+      });
+      if (!isEmpty(entries)) continue;
+      const directory = new RunDirectory(candidate);
+      try {
+        directory.#isNew = (await mkdir(candidate, { recursive: true })) !== undefined;
+        directory.#lock = RunLock.take(candidate);
+      } catch (error) {
+        directory.unlock();
+        if (error instanceof EamError) throw error;
+        throw new CheckpointError(`${candidate} could not be made: ${(error as Error).message}`, { cause: error });
+      }
+      // Taken by another process since it was looked at.
+      if (directory.#lock && isEmpty(await readdir(candidate))) return directory;
+      directory.unlock();
+    }
+  }
+
+  /** The directory of a run that is there already. */
+  static existing(path: string): RunDirectory {
+    return new RunDirectory(path);
+  }
+
+  /**
+   * The directory of a run that was killed before it wrote a checkpoint, and can only begin again; `undefined` where
+   * there is none, or it has checkpoints.
+   * @param record the file that a run writes first
+   * @param isRecord whether the file's JSON is that of such a run: other things have a config.json, too
+   */
+  static async withoutCheckpoint(path: string, record: string, isRecord: (json: unknown) => boolean): Promise<RunDirectory | undefined> {
+    const directory = new RunDirectory(path);
+    if ((await listCheckpoints(directory.checkpoints)).length) return undefined;
+    const names = await readdir(path).catch(() => undefined);
+    // Killed before the record was in place.
+    const empty = names !== undefined && isEmpty(names.filter((name) => name !== `${record}.tmp`));
+    return empty || isRecord(await readJson(join(path, record)).catch(() => undefined)) ? directory : undefined;
+  }
+
+  /**
+   * The directory of a run, and the newest whole checkpoint in it.
+   * @throws CheckpointError if there is none
+   */
+  static async withCheckpoint(
+    path: string,
+    onRejected?: (error: CheckpointError) => void,
+  ): Promise<{ directory: RunDirectory; checkpoint: Checkpoint }> {
+    const directory = new RunDirectory(path);
+    const rejected: CheckpointError[] = [];
+    const checkpoint = await newestWholeCheckpoint(directory.checkpoints, (error) => {
+      rejected.push(error);
+      onRejected?.(error);
+    });
+    if (!checkpoint) {
+      const reasons = rejected.map((error) => `\n  ${error.message}`).join('');
+      throw new CheckpointError(`${path} has no ${reasons ? `whole checkpoint:${reasons}` : 'checkpoint'}`);
+    }
+    return { directory, checkpoint };
+  }
+
+  /** Keeps other processes from writing here until `unlock`, or until this one ends. @throws CheckpointError where one does */
+  lock(): void {
+    // Whoever looks for a run says that there is none.
+    if (!existsSync(this.path)) return;
+    this.#lock = RunLock.take(this.path);
+    if (this.#lock) return;
+    throw new CheckpointError(`${this.path} is being written to by ${RunLock.holder(this.path)}: wait until that has ended, or name another output`);
+  }
+
+  /** Leaves nothing behind of a run that wrote nothing. */
+  unlock(): void {
+    this.#lock?.release();
+    this.#lock = undefined;
+    if (!this.#isNew) return;
+    try {
+      rmdirSync(this.path);
+    } catch {
+      // It holds a run.
+    }
+  }
+
+  get checkpoints(): string {
+    return join(this.path, 'checkpoints');
+  }
+
+  get metricsFile(): string {
+    return join(this.path, 'metrics.jsonl');
+  }
+
+  async writeConfig(config: unknown): Promise<void> {
+    await replaceFile(join(this.path, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  }
+
+  async appendMetrics(metrics: object): Promise<void> {
+    try {
+      await appendFile(this.metricsFile, `${JSON.stringify(metrics)}\n`);
+    } catch (error) {
+      throw new CheckpointError(`${this.metricsFile} could not be written: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  async readMetrics<Metrics extends { step: number }>(): Promise<Metrics[]> {
+    const text = await readFile(this.metricsFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '';
+      // Taken for empty, it would be written anew.
+      throw new CheckpointError(`cannot read ${this.metricsFile}: ${error.message}`, { cause: error });
+    });
+    return text.split('\n').flatMap((line) => {
+      try {
+        const metrics = JSON.parse(line) as Metrics | null;
+        return typeof metrics?.step === 'number' ? [metrics] : [];
+      } catch {
+        // The last line of a run that was killed while writing it.
+        return [];
+      }
+    });
+  }
+
+  /**
+   * Forgets what was logged after `step`: the resumed run logs it again.
+   * @param last metrics of that step, from its checkpoint, for a run that stopped before it logged them
+   */
+  async rewindMetrics(step: number, last?: object | null): Promise<void> {
+    const kept: object[] = (await this.readMetrics()).filter((metrics) => metrics.step <= step);
+    if (last && (kept.at(-1) as { step: number } | undefined)?.step !== step) kept.push(last);
+    await replaceFile(this.metricsFile, kept.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''));
+  }
+
+  async writeSamples(step: number, png: Uint8Array): Promise<string> {
+    const path = this.samples(step);
+    try {
+      await mkdir(join(this.path, 'samples'), { recursive: true });
+    } catch (error) {
+      throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
+    }
+    await replaceFile(path, png);
+    return path;
+  }
+
+  samples(step: number): string {
+    return join(this.path, 'samples', `step-${step}.png`);
+  }
+
+  async write(name: string, text: string): Promise<string> {
+    const path = join(this.path, name);
+    await replaceFile(path, text);
+    return path;
+  }
+}
+
+/** But for the lock, which whoever looks may hold. */
+const isEmpty = (names: readonly string[]): boolean => names.every((name) => name === lockName);

@@ -1,0 +1,44 @@
+import { modelVerifier } from '../../models/verifiers.js';
+import type { ModelDType } from '../../models/model.js';
+import { rewardVerifier } from '../../rewards/verifiers.js';
+import { Goldens } from '../../models/verification/goldens.js';
+import type { Finding } from '../../models/verification/verification.js';
+
+/** Of {@link verify}. */
+export interface VerifyOptions {
+  /** The name of a reward, for a directory that holds one; without it the directory is a model's. */
+  reward?: string | undefined;
+  /** Of a reward that reads another model's features, that model's directory. */
+  tower?: string | undefined;
+  /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. */
+  device?: string | undefined;
+  /** Default float32, what goldens are computed in. */
+  dtype?: ModelDType | undefined;
+  /** Largest error that passes, relative to a golden's scale; default: by dtype, 1e-4 for float32. */
+  tolerance?: number | undefined;
+  /** Told what the user should know. */
+  onNote?: ((message: string) => void) | undefined;
+}
+
+/** What rounding alone leaves of a deep network's output. */
+export const tolerances: Readonly<Record<ModelDType, number>> = { float32: 1e-4, float64: 1e-4, float16: 0.02, bfloat16: 0.1 };
+
+/**
+ * Compares what the native networks compute with the goldens of a directory, which the published implementation computed.
+ * @throws CheckpointError for a directory without goldens or one that does not load; ConfigError for one of a kind that is
+ *   not known
+ */
+export async function* verify(directory: string, options: VerifyOptions = {}): AsyncGenerator<Finding, void, void> {
+  const { reward, tower, device = 'cpu', dtype = 'float32', tolerance = tolerances[dtype], onNote = () => {} } = options;
+  // What is not supported is said first: goldens for it would be made in vain.
+  const verifier = reward === undefined ? await modelVerifier(directory) : rewardVerifier(reward);
+  using goldens = await Goldens.open(directory, tolerance);
+  const found = new Set<string>();
+  for await (const finding of verifier(directory, goldens, { device, dtype, tolerance, tower, onNote })) {
+    found.add(finding.name);
+    yield finding;
+  }
+  for (const name of goldens.unseen) {
+    if (!found.has(name)) yield { name, notChecked: 'nothing here computes such a golden' };
+  }
+}

@@ -1,0 +1,140 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { hasManifest, verifyCheckpoint } from '../../files/checkpoints.js';
+import { CheckpointError, ConfigError } from '../../errors.js';
+import type { NativeFlowModel } from '../../runtime/native/binding.js';
+import { refuseTaken, writeNewDirectory } from '../../files/new-directory.js';
+import { disposeAll, readHeader, readTensors } from '../../files/safetensors.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import { diffusersLayout } from './diffusers.js';
+import { adaptedModules, type AdapterConfig, type AdapterLayout, type AdapterLayoutName } from './layout.js';
+import { peftLayout } from './peft.js';
+import type { AdapterInfo, Model } from '../model.js';
+
+/** PEFT's first: it is what checkpoints hold. */
+const layouts: Readonly<Record<AdapterLayoutName, AdapterLayout>> = { peft: peftLayout, diffusers: diffusersLayout };
+
+async function layoutOf(directory: string): Promise<AdapterLayout> {
+  const names = await readdir(directory).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') throw new CheckpointError(`${directory} is a file: name the directory that holds it`, { cause: error });
+    throw new CheckpointError(`${directory} holds no adapter: ${(error as Error).message}`, { cause: error });
+  });
+  const layout = Object.values(layouts).find(({ files }) => files.some((file) => names.includes(file)));
+  if (layout) return layout;
+  const others = names.filter((name) => /\.(safetensors|bin|pt|ckpt)$/.test(name));
+  throw new CheckpointError(
+    `${directory} holds no adapter: expected ${peftLayout.files.join(' and ')} (PEFT's layout) or ` +
+      `${diffusersLayout.tensorsFile} (diffusers')${others.length ? `, found ${others.join(', ')}` : ''}`,
+  );
+}
+
+/** Reads an adapter's settings, in either layout. @throws CheckpointError if the directory holds no adapter */
+export async function readAdapterConfig(directory: string): Promise<AdapterConfig> {
+  return (await layoutOf(directory)).readConfig(directory);
+}
+
+/** What the user should know of an adapter's settings. */
+export function adapterNote(directory: string, { alphaAssumed, rank }: AdapterConfig): string | undefined {
+  return alphaAssumed ? `${directory} does not record alpha: ${rank}, its rank, is assumed, as diffusers does` : undefined;
+}
+
+/** @param tensors under the names of the network's trainable tensors */
+export async function writeAdapter(
+  directory: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  adapter: AdapterInfo,
+  base: string | undefined,
+  layout: AdapterLayoutName = 'peft',
+): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  await layouts[layout].write(directory, tensors, adapter, base);
+}
+
+/**
+ * Checks that an adapter is of the rank and alpha of a network's: alpha is in no tensor's shape.
+ * @throws CheckpointError that says what differs
+ */
+export async function checkAdapter(directory: string, adapter: AdapterInfo): Promise<void> {
+  refuseOther(directory, await readAdapterConfig(directory), adapter);
+}
+
+function refuseOther(directory: string, stored: AdapterConfig, adapter: AdapterInfo): void {
+  if (stored.rank !== adapter.rank || stored.alpha !== adapter.alpha) {
+    throw new CheckpointError(
+      `${directory} holds an adapter of rank ${stored.rank} and alpha ${stored.alpha}, ` +
+        `the model has one of rank ${adapter.rank} and alpha ${adapter.alpha}`,
+    );
+  }
+}
+
+/**
+ * An adapter's settings and its tensors, under the names of a network's trainable tensors.
+ * @throws CheckpointError for another layout, or tensors that are not of one rank; a checkpoint that is not whole
+ */
+export async function readAdapterTensors(
+  directory: string,
+): Promise<{ config: AdapterConfig; modules: string[]; tensors: Record<string, Tensor> }> {
+  const { prefix, tensorsFile, files, readConfig } = await layoutOf(directory);
+  // A checkpoint's adapter is that of its manifest or none; an adapter from elsewhere has no manifest.
+  if (await hasManifest(directory)) await verifyCheckpoint(directory, files);
+  const config = await readConfig(directory);
+  const path = join(directory, tensorsFile);
+  const { modules } = adaptedModules((await readHeader(path)).entries, prefix, config.rank, path);
+  const stored = await readTensors(path);
+  return { config, modules, tensors: Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [name.slice(prefix.length), tensor])) };
+}
+
+/** Copies an adapter's tensors into a network that has one of the same rank, alpha and targets, which the names tell. */
+export async function readAdapter(directory: string, native: NativeFlowModel, adapter: AdapterInfo): Promise<void> {
+  const { config, modules, tensors } = await readAdapterTensors(directory);
+  try {
+    refuseOther(directory, config, adapter);
+    const known = new Set(native.trainableNames);
+    const unknown = modules.filter((module) => !known.has(`${module}.lora_A.weight`));
+    if (unknown.length) {
+      const more = unknown.length > 8 ? ` and ${unknown.length - 8} more` : '';
+      throw new CheckpointError(`${directory} adapts modules that the model's adapter does not: ${unknown.slice(0, 8).join(', ')}${more}`);
+    }
+    await native.load('trainable', tensors);
+  } finally {
+    disposeAll(tensors);
+  }
+}
+
+type AdaptedModel = Pick<Model, 'native' | 'adapter' | 'source'>;
+
+function adapterOf({ adapter }: AdaptedModel): AdapterInfo {
+  if (adapter) return adapter;
+  throw new ConfigError('the model was loaded without an adapter: give loadModel { adapter: { rank, alpha } }');
+}
+
+/** `Model.loadAdapter` of a model with a LoRA adapter. */
+export async function loadAdapterOf(model: AdaptedModel, directory: string): Promise<void> {
+  await readAdapter(directory, model.native, adapterOf(model));
+}
+
+/** `Model.saveAdapter` of a model with a LoRA adapter. */
+export async function saveAdapterOf(model: AdaptedModel, directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
+  const own = tensors ? undefined : model.native.trainable();
+  try {
+    await writeAdapter(directory, tensors ?? own!, adapterOf(model), model.source);
+  } finally {
+    if (own) disposeAll(own);
+  }
+}
+
+/**
+ * Copies an adapter into a new directory in the layout of choice.
+ * @throws CheckpointError for an adapter that cannot be read, or an output that exists or cannot be written
+ */
+export async function exportAdapter(directory: string, out: string, layout: AdapterLayoutName): Promise<AdapterConfig> {
+  await refuseTaken(out);
+  const { config, tensors } = await readAdapterTensors(directory);
+  try {
+    await writeNewDirectory(out, (aside) => writeAdapter(aside, tensors, config, config.base, layout));
+  } finally {
+    disposeAll(tensors);
+  }
+  return config;
+}

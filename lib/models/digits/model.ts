@@ -1,0 +1,148 @@
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { digitOf } from './prompts.js';
+import { ConfigError, DisposedError } from '../../errors.js';
+import type { DigitsModelConfig, NativeFlowModel } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { disposeAll, loadTensors } from '../../files/safetensors.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
+import type { AdapterInfo, Drawing, LoadModelOptions, Model, ModelDType, PrepareOptions } from '../model.js';
+import { evenTimes } from '../times.js';
+
+/** A class-conditional diffusion transformer on the pixels of handwritten digits (DiT, arXiv 2212.09748). */
+export const digitsConfigSchema = z.strictObject({
+  type: z.literal('digits'),
+  imageSize: z.int().min(1).default(28),
+  channels: z.int().min(1).default(1),
+  patchSize: z.int().min(1).default(4),
+  width: z.int().min(4).default(128),
+  depth: z.int().min(1).default(6),
+  heads: z.int().min(1).default(4),
+  mlpRatio: z.number().gt(0).default(4),
+  classes: z.int().min(1).default(10),
+});
+
+/** How digits are drawn where nobody says otherwise. */
+export const digitsDrawing: Drawing = { steps: 20, solver: 'heun', guidance: 1 };
+
+const defaultTargets = ['attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2'];
+
+class DigitsModel implements Model {
+  readonly name = 'digits';
+  readonly sampling = { ...digitsDrawing, batch: 128, count: 16 };
+  readonly timeShift = 1;
+  readonly latentShape: readonly number[];
+  #native: NativeFlowModel | undefined;
+
+  constructor(
+    native: NativeFlowModel,
+    private readonly config: DigitsModelConfig,
+    readonly source: string,
+    readonly device: string,
+    readonly dtype: ModelDType,
+    readonly adapter: AdapterInfo | undefined,
+  ) {
+    this.#native = native;
+    this.latentShape = [config.channels, config.imageSize, config.imageSize];
+  }
+
+  get native(): NativeFlowModel {
+    if (!this.#native) throw new DisposedError('the digits model was used after dispose()');
+    return this.#native;
+  }
+
+  times(steps: number): number[] {
+    return evenTimes(steps);
+  }
+
+  async prepare(prompts: readonly string[], { negativePrompt = '' }: PrepareOptions = {}): Promise<void> {
+    this.#labelsOf(prompts);
+    this.#refuseNegative(negativePrompt);
+  }
+
+  async encode(prompts: readonly string[]): Promise<Tensor[]> {
+    return this.labels(this.#labelsOf(prompts));
+  }
+
+  async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
+    this.#refuseNegative(negativePrompt);
+    // The class after the last digit is the one that labels were dropped to in pretraining.
+    return this.labels(Array.from({ length: count }, () => this.config.classes));
+  }
+
+  loadAdapter(directory: string): Promise<void> {
+    return loadAdapterOf(this, directory);
+  }
+
+  saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
+    return saveAdapterOf(this, directory, tensors);
+  }
+
+  dispose(): void {
+    this.#native = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #labelsOf(prompts: readonly string[]): number[] {
+    return prompts.map((prompt) => {
+      const digit = digitOf(prompt);
+      if (digit < this.config.classes) return digit;
+      throw new ConfigError(`prompt "${prompt}": this model knows the digits 0 to ${this.config.classes - 1}`);
+    });
+  }
+
+  #refuseNegative(prompt: string): void {
+    if (prompt === '') return;
+    throw new ConfigError(`negative prompt "${prompt}": the digits model knows none, its guidance leads away from no digit`);
+  }
+
+  private labels(labels: number[]): Tensor[] {
+    const data = BigInt64Array.from(labels, BigInt);
+    return [binding().Tensor.from(data, [labels.length], { device: this.device })];
+  }
+}
+
+/** What other models have a use for must not be left out in silence. */
+function refuseForeignOptions(imageSize: number, { size, checkpointing, textLength }: LoadModelOptions): void {
+  if (size && (size.width !== imageSize || size.height !== imageSize)) {
+    throw new ConfigError(`size: this model draws ${imageSize} × ${imageSize} pixels, not ${size.width} × ${size.height}`);
+  }
+  if (checkpointing) throw new ConfigError('checkpointing: the digits model is too small for it');
+  if (textLength !== undefined) throw new ConfigError('textLength: the digits model has no text encoder');
+}
+
+/** A network with fresh weights, for pretraining. */
+export function newDigitsModel(
+  { type: _, ...config }: z.output<typeof digitsConfigSchema>,
+  source: string,
+  options: LoadModelOptions,
+): Model {
+  const { device = 'cpu', dtype = 'float32', seed = 0n } = options;
+  refuseForeignOptions(config.imageSize, options);
+  const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
+  const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
+  const native = new (binding().DigitsModel)(config, seed, lora, dtype, device);
+  return new DigitsModel(native, config, source, device, dtype, adapter);
+}
+
+export async function loadDigitsModel(
+  config: z.output<typeof digitsConfigSchema>,
+  directory: string,
+  source: string,
+  options: LoadModelOptions,
+): Promise<Model> {
+  const model = newDigitsModel(config, source, options);
+  const tensors = await loadTensors(join(directory, 'model.safetensors'));
+  try {
+    await model.native.load('weights', tensors);
+  } finally {
+    disposeAll(tensors);
+  }
+  return model;
+}

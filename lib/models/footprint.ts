@@ -1,0 +1,87 @@
+import type { AdapterOptions, ImageSize, ModelDType } from './model.js';
+import type { DType } from '../runtime/native/binding.js';
+
+/** Bytes of a number. */
+export const elementBytes: Readonly<Record<ModelDType, number>> = { float64: 8, float32: 4, bfloat16: 2, float16: 2 };
+
+export const isFloating = (dtype: DType): dtype is ModelDType => Object.hasOwn(elementBytes, dtype);
+
+/** One network: how many numbers it has in memory, and as what. */
+export interface ComponentFootprint {
+  /** Of its folder in the model, such as `transformer`. */
+  name: string;
+  /** How many numbers. */
+  parameters: number;
+  /** What each is stored as. */
+  dtype: ModelDType;
+}
+
+/** One that is in memory all the time. */
+export interface NetworkFootprint extends ComponentFootprint {
+  /** Whether it stays the memory map of its files, of which nothing is in memory before it is first evaluated. */
+  mapped: boolean;
+}
+
+/** How a model is loaded, as far as memory depends on it. */
+export interface FootprintOptions {
+  device: string;
+  dtype: ModelDType;
+  adapter: AdapterOptions;
+  size: ImageSize | undefined;
+  checkpointing: boolean;
+  textLength: number | undefined;
+  /** What it is to be asked for, and led away from: what of it is in the cache need not be encoded. */
+  prompts: readonly string[];
+  negativePrompt: string | undefined;
+}
+
+/** Floating-point operations of an evaluation, and of the way back from it. */
+export interface WayOperations {
+  forward: number;
+  backward: number;
+}
+
+/** Of one sample, matrix products and convolutions alone. */
+export interface ModelOperations {
+  /** With the adapter; the way back is to it. */
+  trained: WayOperations;
+  /** Without it; the way back is to the latents. */
+  pretrained: WayOperations;
+  /** Latents to images; the way back is to the latents. */
+  decoder: WayOperations;
+}
+
+/**
+ * What a model takes, from its configuration and its files' headers; bytes, if not said otherwise. What grows with the batch is a function of
+ * how many samples are in one evaluation, and is what comes on top of the networks themselves.
+ */
+export interface ModelFootprint {
+  /** In memory all the time. */
+  networks: readonly NetworkFootprint[];
+  /** Distinct prompts, and those that are yet to be encoded. */
+  prompts: { count: number; missing: number };
+  /** In memory, beside the others, while prompts are encoded. */
+  encoders: readonly ComponentFootprint[];
+  /** Numbers that are trained, float32. */
+  trainable: number;
+  /** Numbers of one latent and of one image, float32. */
+  latent: number;
+  image: number;
+  /** What one prompt is encoded to. */
+  conditioning: number;
+  /** Encoding of the missing prompts. */
+  encode: number;
+  /** Images that are drawn at a time where nobody says. */
+  sampleBatch: number;
+  operations: ModelOperations;
+  /** An evaluation without gradient. */
+  evaluate(samples: number): number;
+  /** An evaluation and the way back to the trained tensors. */
+  train(samples: number): number;
+  /** An evaluation of the pretrained network and the way back to its input. */
+  vjp(samples: number): number;
+  /** Latents to images without gradient. */
+  decode(samples: number): number;
+  /** What the way back from images to latents keeps, and what it takes on top while it is gone. */
+  decodeGradient(samples: number): number;
+}

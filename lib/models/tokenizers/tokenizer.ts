@@ -1,0 +1,95 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { Tokenizer } from '@huggingface/tokenizers';
+import { z } from 'zod';
+
+import { readJson } from '../../schema/json.js';
+import { validate } from '../../schema/validate.js';
+import { CheckpointError } from '../../errors.js';
+
+/** Texts as rows of token ids of one length. */
+export interface TokenIds {
+  ids: Int32Array[];
+  /** How many of the texts were longer than a row, and cut. */
+  truncated: number;
+}
+
+/** Turns texts into the ids that one text encoder reads. */
+export interface TextTokenizer {
+  /** Length of a row, the marks of beginning and end included. */
+  readonly length: number;
+  encode(texts: readonly string[]): TokenIds;
+}
+
+const tokenSchema = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]).nullish();
+
+const specialSchema = z.object({ bos_token: tokenSchema, eos_token: tokenSchema, unk_token: tokenSchema, pad_token: tokenSchema });
+export type SpecialTokens = z.output<typeof specialSchema>;
+
+const configSchema = specialSchema.extend({ model_max_length: z.number().min(2).nullish() });
+export type TokenizerConfig = z.output<typeof configSchema>;
+
+export async function exists(path: string): Promise<boolean> {
+  return access(path).then(() => true, () => false);
+}
+
+/** What tokenizer_config.json says, and where it says nothing special_tokens_map.json; a directory may have neither. */
+export async function readTokenizerConfig(directory: string): Promise<TokenizerConfig> {
+  const read = async <Schema extends z.ZodType>(name: string, schema: Schema): Promise<Partial<z.output<Schema>>> => {
+    const path = join(directory, name);
+    return (await exists(path)) ? validate(schema, await readJson(path), path) : {};
+  };
+  const config = await read('tokenizer_config.json', configSchema);
+  const map = await read('special_tokens_map.json', specialSchema);
+  const token = (name: keyof SpecialTokens) => config[name] ?? map[name];
+  return {
+    model_max_length: config.model_max_length,
+    bos_token: token('bos_token'), eos_token: token('eos_token'), unk_token: token('unk_token'), pad_token: token('pad_token'),
+  };
+}
+
+/** What is used of the library, whose own types do not resolve under Node's rules. */
+export interface Encoder {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+  token_to_id(token: string): number | undefined;
+}
+
+/** The library's tokenizer for a tokenizer.json. @throws CheckpointError where it is none */
+export function createTokenizer(json: unknown, config: TokenizerConfig, path: string): Encoder {
+  try {
+    return new Tokenizer(json as object, config);
+  } catch (error) {
+    throw new CheckpointError(`${path} is not a tokenizer that is known here: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** @throws CheckpointError where the vocabulary lacks the token */
+export function idOf(tokenizer: Encoder, token: string, directory: string): number {
+  const id = tokenizer.token_to_id(token);
+  if (id === undefined) throw new CheckpointError(`${directory}: the vocabulary lacks the token "${token}" that its configuration names`);
+  return id;
+}
+
+/** Rows of `length` ids: what comes before a text, the text, cut where it is too long, its end, and padding. */
+export class PaddingTokenizer implements TextTokenizer {
+  constructor(
+    private readonly tokenizer: Encoder,
+    readonly length: number,
+    private readonly marks: { begin: readonly number[]; end: number; padding: number },
+  ) {}
+
+  encode(texts: readonly string[]): TokenIds {
+    const { begin, end, padding } = this.marks;
+    const room = this.length - begin.length - 1;
+    let truncated = 0;
+    const ids = texts.map((text) => {
+      const tokens = this.tokenizer.encode(text, { add_special_tokens: false }).ids;
+      if (tokens.length > room) ++truncated;
+      const row = new Int32Array(this.length).fill(padding);
+      row.set([...begin, ...tokens.slice(0, room), end]);
+      return row;
+    });
+    return { ids, truncated };
+  }
+}

@@ -1,0 +1,68 @@
+import { streamOf, Purpose } from './random.js';
+import type { Model } from '../models/model.js';
+import { binding } from '../runtime/native/index.js';
+import { disposeAll } from '../files/safetensors.js';
+import type { Tensor } from '../runtime/tensor.js';
+
+export interface DriftOptions {
+  prompts: readonly string[];
+  seed: bigint;
+  /** Steps of the pretrained model's sampling. */
+  steps: number;
+}
+
+/**
+ * How far training has moved a model: the root mean square of v_θ − v_pre over that of v_pre, at renoised samples of
+ * the pretrained model. Points, noise and v_pre are drawn once, so that measurements compare.
+ */
+export class DriftProbe {
+  private constructor(
+    private readonly model: Model,
+    private readonly x: Tensor,
+    private readonly t: Float32Array,
+    private readonly conditioning: Tensor[],
+    private readonly pretrained: Tensor,
+    private readonly zero: Tensor,
+    private readonly scale: number,
+  ) {}
+
+  static async create(model: Model, { prompts, seed, steps }: DriftOptions): Promise<DriftProbe> {
+    const count = prompts.length;
+    const shape = [count, ...model.latentShape];
+    const conditioning = await model.encode(prompts);
+    const { latents } = await binding().sample(model.native, {
+      conditioning, guidance: 1, solver: 'heun', times: model.times(steps),
+      shape, seed, firstSample: 0, weights: 'pretrained', cancellation: new (binding().Cancellation)(),
+    });
+    // Midpoints of equal parts of [0, 1].
+    const t = Float32Array.from(prompts, (_, sample) => (sample + 0.5) / count);
+    const x = await binding().renoise({ x1: latents, t, noise: { seed, stream: streamOf(0, 0, Purpose.renoise) } });
+    latents.dispose();
+    const pretrained = await model.native.velocity(x, t, conditioning, true);
+    const zeros = new Float32Array(shape.reduce((product, length) => product * length, 1));
+    const zero = binding().Tensor.from(zeros, shape, { device: model.device });
+    const scale = await rms(pretrained, zero, zero);
+    return new DriftProbe(model, x, t, conditioning, pretrained, zero, scale);
+  }
+
+  /** Of the weights being trained, not of their average. */
+  async measure(): Promise<number> {
+    const velocity = await this.model.native.velocity(this.x, this.t, this.conditioning, false);
+    try {
+      return (await rms(velocity, this.pretrained, this.zero)) / this.scale;
+    } finally {
+      velocity.dispose();
+    }
+  }
+
+  dispose(): void {
+    disposeAll([this.x, ...this.conditioning, this.pretrained, this.zero]);
+  }
+}
+
+/** Of a − b: flow matching regresses onto x1 − ε, which with ε = 0 is the mean squared difference. */
+async function rms(a: Tensor, b: Tensor, zero: Tensor): Promise<number> {
+  const { loss, grad } = await binding().flowMatchingLoss({ velocity: a, x1: b, noise: zero });
+  grad.dispose();
+  return Math.sqrt(loss);
+}

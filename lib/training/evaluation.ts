@@ -1,0 +1,206 @@
+import type { Model } from '../models/model.js';
+import type { NativeOptimizer } from '../runtime/native/binding.js';
+import { binding } from '../runtime/native/index.js';
+import type { SolverName } from '../runtime/ode-solver.js';
+import { score, type Judge, type Reward } from '../rewards/reward.js';
+import { disposeAll } from '../files/safetensors.js';
+import { cyclePrompts, sampleBatches } from './sampler.js';
+import { spreadOf, type Spread } from './statistics.js';
+import type { Tensor } from '../runtime/tensor.js';
+
+/** Of {@link evaluate}. */
+export interface EvaluationOptions {
+  /** What images are scored by. */
+  reward: Reward;
+  /** Reads the images for `accuracy` and `diversity`; without it neither is measured. */
+  judge?: Judge | undefined;
+  /** Repeated in turn until there are `count`. */
+  prompts: readonly string[];
+  /** What guidance leads away from, where the model knows such prompts. */
+  negativePrompt?: string | undefined;
+  /** Images of each model; at least 1. */
+  count: number;
+  /** Image i starts from noise of this seed and i alone, so both models start from the same. */
+  seed: bigint;
+  /** Steps of the solver; default, as for all that follows: the model's choice. */
+  steps?: number | undefined;
+  /** Of the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
+  solver?: SolverName | undefined;
+  /** Classifier-free guidance w: v = v_uncond + w (v_cond − v_uncond); 1: none. */
+  guidance?: number | undefined;
+  /** Samples drawn at a time. */
+  batch?: number | undefined;
+  /** Draw the fine-tuned half with this optimizer's averaged weights. */
+  average?: NativeOptimizer | undefined;
+  /** Stops between network evaluations. */
+  signal?: AbortSignal | undefined;
+  /** Told after each batch of either half. */
+  onProgress?: ((done: number, total: number, forwards: number) => void) | undefined;
+}
+
+/** One model's samples. */
+export interface Measurement {
+  /** Over the images. */
+  reward: Spread;
+  /** Each reward of a combined one, unweighted. */
+  rewards: Record<string, Spread>;
+  /** Fraction of images in which the judge sees what the prompt asked for. */
+  accuracy?: number;
+  /** Mean distance over all pairs of images, in the judge's features. */
+  diversity?: number;
+}
+
+/** What {@link evaluate} returns. */
+export interface Evaluation {
+  /** Images of each model. */
+  count: number;
+  /** Of the noise, in decimal digits. */
+  seed: string;
+  /** The pretrained model. */
+  before: Measurement;
+  /** The fine-tuned model. */
+  after: Measurement;
+  /** Rise of the mean reward, in standard deviations of the pretrained model's; null where its rewards do not vary. */
+  gain: number | null;
+  /** Diversity after, as a fraction of before; null where there was none. */
+  diversityRatio?: number | null;
+}
+
+/** The pretrained model against the fine-tuned one, on the same prompts and the same noise. */
+export async function evaluate(model: Model, options: EvaluationOptions): Promise<Evaluation> {
+  const before = await measure(model, options, 'pretrained');
+  const after = await measure(model, options, 'trained');
+  return {
+    count: options.count,
+    seed: String(options.seed),
+    before,
+    after,
+    gain: gainOf(before.reward, after.reward),
+    ...(before.diversity !== undefined && after.diversity !== undefined && { diversityRatio: ratio(after.diversity, before.diversity) }),
+  };
+}
+
+/** Null where the quotient means nothing: JSON knows neither Infinity nor NaN. */
+export function ratio(numerator: number, denominator: number): number | null {
+  return denominator > 0 && Number.isFinite(numerator) ? numerator / denominator : null;
+}
+
+export function gainOf(before: Spread, after: Spread): number | null {
+  return ratio(after.mean - before.mean, before.std);
+}
+
+/** A gain as the command line and the report show it. */
+export function formatGain(gain: number | null): string {
+  return gain === null ? '–' : `${gain >= 0 ? '+' : '−'}${Math.abs(gain).toFixed(2)} σ`;
+}
+
+/** One half of an evaluation: fresh samples of the model with or without its adapter. */
+export async function measure(model: Model, options: EvaluationOptions, weights: 'trained' | 'pretrained'): Promise<Measurement> {
+  const { reward, judge, count, steps, solver, guidance, seed, signal, negativePrompt } = options;
+  const values: number[] = [];
+  const parts: Record<string, number[]> = {};
+  const matches: boolean[] = [];
+  const features: Tensor[] = [];
+  let done = weights === 'pretrained' ? 0 : count;
+  const prompts = cyclePrompts(options.prompts, count);
+  const average = weights === 'trained' ? options.average : undefined;
+  try {
+    for await (const batch of sampleBatches(model, { prompts, negativePrompt, seed, steps, solver, guidance, weights, average, batch: options.batch, signal })) {
+      const images = batch.images;
+      try {
+        const scored = await score(reward, images, batch.prompts, {});
+        values.push(...scored.values);
+        for (const [name, part] of Object.entries(scored.parts ?? {})) (parts[name] ??= []).push(...part);
+        if (judge) {
+          const judged = await judge.judge(images, batch.prompts);
+          matches.push(...judged.matches);
+          features.push(judged.features);
+        }
+      } finally {
+        images.dispose();
+      }
+      done += batch.prompts.length;
+      options.onProgress?.(done, 2 * count, batch.forwards);
+    }
+    return {
+      reward: spreadOf(values),
+      rewards: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, spreadOf(part)])),
+      ...(judge && { accuracy: matches.filter(Boolean).length / count, diversity: await diversityOf(features) }),
+    };
+  } finally {
+    disposeAll(features);
+  }
+}
+
+async function diversityOf(features: readonly Tensor[]): Promise<number> {
+  const all = await concatenate(features);
+  try {
+    return await binding().meanPairwiseDistance(all);
+  } finally {
+    all.dispose();
+  }
+}
+
+/** Float32 tensors joined along their first dimension, on the first one's device. */
+async function concatenate(tensors: readonly Tensor[]): Promise<Tensor> {
+  const first = tensors[0]!;
+  const rows = tensors.reduce((sum, tensor) => sum + tensor.shape[0]!, 0);
+  const rowLength = first.shape.slice(1).reduce((product, length) => product * length, 1);
+  const data = new Float32Array(rows * rowLength);
+  let offset = 0;
+  for (const tensor of tensors) {
+    const part = (await tensor.data()) as Float32Array;
+    data.set(part, offset);
+    offset += part.length;
+  }
+  return binding().Tensor.from(data, [rows, ...first.shape.slice(1)], { device: first.device });
+}
+
+/** One row of the table that the command line and the report show. */
+export interface EvaluationRow {
+  name: string;
+  before: string;
+  after: string;
+  change: string;
+}
+
+export function evaluationRows({ before, after, gain, diversityRatio }: Evaluation): EvaluationRow[] {
+  const spread = ({ mean, std }: Spread) => `${mean.toFixed(3)} ± ${std.toFixed(3)}`;
+  const rows = [{ name: 'reward', before: spread(before.reward), after: spread(after.reward), change: formatGain(gain) }];
+  const names = Object.keys(before.rewards);
+  if (names.length > 1) {
+    for (const name of names) {
+      const [old, now] = [before.rewards[name]!, after.rewards[name]!];
+      rows.push({ name, before: spread(old), after: spread(now), change: formatGain(gainOf(old, now)) });
+    }
+  }
+  if (before.accuracy !== undefined && after.accuracy !== undefined) {
+    const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+    const points = 100 * (after.accuracy - before.accuracy);
+    rows.push({
+      name: 'judge sees the prompt',
+      before: percent(before.accuracy),
+      after: percent(after.accuracy),
+      change: `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(1)} points`,
+    });
+  }
+  if (diversityRatio !== undefined) {
+    rows.push({
+      name: 'diversity',
+      before: before.diversity!.toFixed(3),
+      after: after.diversity!.toFixed(3),
+      change: diversityRatio === null ? '–' : `× ${diversityRatio.toFixed(2)}`,
+    });
+  }
+  return rows;
+}
+
+export function evaluationTable(evaluation: Evaluation): string {
+  const rows = [{ name: '', before: 'before', after: 'after', change: 'change' }, ...evaluationRows(evaluation)];
+  const width = (key: keyof EvaluationRow) => Math.max(...rows.map((row) => row[key].length));
+  return rows
+    .map((row) =>
+      [row.name.padEnd(width('name')), row.before.padStart(width('before')), row.after.padStart(width('after')), row.change.padStart(width('change'))].join('  '),
+    )
+    .join('\n');
+}

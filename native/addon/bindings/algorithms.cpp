@@ -1,0 +1,345 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "addon/runtime/addon.h"
+#include "addon/convert/convert.h"
+#include "addon/runtime/instance.h"
+#include "addon/bindings/models.h"
+#include "addon/bindings/optimizer.h"
+#include "algorithms/adjoint_matching.h"
+#include "algorithms/eam.h"
+#include "algorithms/flow_matching.h"
+#include "algorithms/sampler.h"
+
+namespace eam::addon {
+namespace {
+
+constexpr napi_type_tag rollout_tag = {0x2a95d0f36be14c78, 0xe87b13c64fa0925d};
+
+// NativeRollout.
+class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
+ public:
+  static void define(Napi::Env env) {
+    instance(env).constructor<RolloutObject>() =
+        Napi::Persistent(DefineClass(env, "Rollout",
+                                     {InstanceAccessor<&RolloutObject::images>("images"),
+                                      InstanceAccessor<&RolloutObject::endpoint>("endpoint"),
+                                      InstanceAccessor<&RolloutObject::forwards>("forwards"),
+                                      InstanceMethod<&RolloutObject::dispose>("dispose")}));
+  }
+
+  static Napi::Object wrap(Napi::Env env, std::shared_ptr<Rollout> rollout) {
+    Napi::Object object = instance(env).constructor<RolloutObject>().New({});
+    RolloutObject& self = *Unwrap(object);
+    self.images_ = Napi::Persistent(wrap_tensor(env, rollout->images()));
+    self.endpoint_ = Napi::Persistent(wrap_tensor(env, rollout->endpoint()));
+    self.forwards_ = rollout->forwards();
+    self.rollout_ = std::move(rollout);
+    return object;
+  }
+
+  explicit RolloutObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RolloutObject>(info) {
+    info.This().As<Napi::Object>().TypeTag(&rollout_tag);
+  }
+
+  static std::shared_ptr<Rollout> get(Napi::Value value, const std::string& where) {
+    if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&rollout_tag)) {
+      throw Error(ErrorKind::config, where + " must be a rollout, got " + describe(value));
+    }
+    auto rollout = Unwrap(value.As<Napi::Object>())->rollout_;
+    if (!rollout) throw Error(ErrorKind::disposed, where + " was disposed");
+    return rollout;
+  }
+
+ private:
+  Napi::Value images(const Napi::CallbackInfo&) { return images_.Value(); }
+  Napi::Value endpoint(const Napi::CallbackInfo&) { return endpoint_.Value(); }
+  Napi::Value forwards(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(forwards_));
+  }
+
+  // Its tensors are disposed of too: they are handed out once, here.
+  void dispose(const Napi::CallbackInfo&) {
+    if (!rollout_) return;
+    rollout_.reset();
+    for (Napi::ObjectReference* tensor : {&images_, &endpoint_}) {
+      tensor->Value().Get("dispose").As<Napi::Function>().Call(tensor->Value(), {});
+    }
+  }
+
+  std::shared_ptr<Rollout> rollout_;
+  Napi::ObjectReference images_, endpoint_;
+  int64_t forwards_ = 0;
+};
+
+Napi::Object from_metrics(Napi::Env env, const StepMetrics& metrics) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("loss", metrics.loss);
+  object.Set("perSample", from_floats(env, metrics.per_sample));
+  object.Set("dropped", static_cast<double>(metrics.dropped));
+  object.Set("clipped", static_cast<double>(metrics.clipped));
+  object.Set("capped", static_cast<double>(metrics.capped));
+  object.Set("forwards", static_cast<double>(metrics.forwards));
+  object.Set("vjps", static_cast<double>(metrics.vjps));
+  object.Set("backwards", static_cast<double>(metrics.backwards));
+  object.Set("rewardGradientNorm", metrics.reward_gradient_norm);
+  object.Set("scoreNorm", metrics.score_norm);
+  return object;
+}
+
+std::optional<Conditioning> to_unconditional(const Options& options) {
+  if (!options.has("unconditional")) return std::nullopt;
+  return options.tensors("unconditional");
+}
+
+int to_int(const Options& options, const char* key) {
+  const int64_t value = options.integer(key);
+  if (value < 0 || value > std::numeric_limits<int>::max()) {
+    throw Error(ErrorKind::config, options.where(key) + " is " + std::to_string(value) + ", expected 0 to 2147483647");
+  }
+  return static_cast<int>(value);
+}
+
+// Steps and samples are parts of stream numbers (ops/random.h).
+uint64_t to_step(const Options& options) {
+  const int64_t step = options.integer("step");
+  if (step < 0 || step >= int64_t{1} << 32) {
+    throw Error(ErrorKind::config, options.where("step") + " is " + std::to_string(step) + ", expected 0 to 2^32 − 1");
+  }
+  return static_cast<uint64_t>(step);
+}
+
+EamOptions to_eam_options(Napi::Value value) {
+  const Options options(value, "Eam",
+                        {"C", "lambda", "delta", "terminal", "solver", "steps", "renoisings", "weighting", "cap",
+                         "rewardThroughDenoiser", "guidance", "microBatch", "rewardGradientQuantile", "shift",
+                         "decodeSlice", "guidedLoss"});
+  EamOptions result;
+  result.C = options.number("C");
+  result.lambda = options.number("lambda");
+  result.delta = options.number("delta");
+  result.terminal = options.choice("terminal", result.terminal,
+                                   {{"consistent", Terminal::consistent}, {"plugin", Terminal::plugin}});
+  result.solver = solver_kind(options.string("solver"));
+  result.steps = to_int(options, "steps");
+  result.shift = options.number("shift");
+  result.guided_loss = options.boolean("guidedLoss");
+  result.renoisings = to_int(options, "renoisings");
+  result.weighting = options.choice(
+      "weighting", result.weighting,
+      {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
+  result.cap = options.number("cap");
+  result.reward_through_denoiser = options.boolean("rewardThroughDenoiser");
+  result.guidance = options.number("guidance");
+  result.micro_batch = to_int(options, "microBatch");
+  result.decode_slice = to_int(options, "decodeSlice");
+  result.reward_gradient_quantile = options.number("rewardGradientQuantile");
+  return result;
+}
+
+AdjointMatchingOptions to_adjoint_matching_options(Napi::Value value) {
+  const Options options(value, "AdjointMatching",
+                        {"lambda", "steps", "drawnSteps", "finalFraction", "cap", "guidance", "microBatch",
+                         "rewardGradientQuantile", "decodeSlice"});
+  AdjointMatchingOptions result;
+  result.lambda = options.number("lambda");
+  result.steps = to_int(options, "steps");
+  result.drawn_steps = to_int(options, "drawnSteps");
+  result.final_fraction = options.number("finalFraction");
+  result.cap = options.number("cap", result.cap);
+  result.guidance = options.number("guidance");
+  result.micro_batch = to_int(options, "microBatch");
+  result.decode_slice = to_int(options, "decodeSlice");
+  result.reward_gradient_quantile = options.number("rewardGradientQuantile");
+  return result;
+}
+
+// Any RewardAlgorithm (NativeAlgorithm). A new one is one more factory beside Eam's.
+class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
+ public:
+  static void define(Napi::Env env) {
+    instance(env).constructor<AlgorithmObject>() =
+        Napi::Persistent(DefineClass(env, "Algorithm",
+                                     {InstanceMethod<&AlgorithmObject::rollout>("rollout"),
+                                      InstanceMethod<&AlgorithmObject::accumulate>("accumulate"),
+                                      InstanceMethod<&AlgorithmObject::state>("state"),
+                                      InstanceMethod<&AlgorithmObject::load>("load")}));
+  }
+
+  // new NAME(model, options): a function that returns the object, so that every algorithm shares one class.
+  template <class Algorithm, auto to_options>
+  static Napi::Value create(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      std::shared_ptr<FlowModel> model = to_flow_model(info[0], "algorithm: `model`");
+      auto algorithm = std::make_shared<Algorithm>(*model, to_options(info[1]));
+      Napi::Object object = instance(info.Env()).constructor<AlgorithmObject>().New({});
+      AlgorithmObject& self = *Unwrap(object);
+      self.model_ = std::move(model);
+      self.algorithm_ = std::move(algorithm);
+      return object;
+    });
+  }
+
+  explicit AlgorithmObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<AlgorithmObject>(info) {}
+
+ private:
+  // rollout({ conditioning, unconditional?, shape, seed, step, cancellation })
+  Napi::Value rollout(const Napi::CallbackInfo& info) {
+    return guarded_promise(info.Env(), [&]() -> Napi::Value {
+      const Options options(info[0], "rollout",
+                            {"conditioning", "unconditional", "shape", "seed", "step", "cancellation"});
+      const Cancellation cancellation = options.cancellation();
+      return instance(info.Env()).executor.submit(
+          info.Env(),
+          [model = model_, algorithm = used(), conditioning = options.tensors("conditioning"),
+           unconditional = to_unconditional(options), shape = options.shape("shape"), seed = options.uint64("seed"),
+           step = to_step(options), cancellation]() -> std::shared_ptr<Rollout> {
+            return algorithm->rollout(conditioning, unconditional, shape, seed, step, cancellation);
+          },
+          [](Napi::Env env, std::shared_ptr<Rollout> rollout) { return RolloutObject::wrap(env, std::move(rollout)); },
+          cancellation);
+    });
+  }
+
+  // accumulate(rollout, rewardValues, rewardGrad, cancellation)
+  Napi::Value accumulate(const Napi::CallbackInfo& info) {
+    return guarded_promise(info.Env(), [&]() -> Napi::Value {
+      // Values that are not finite are the algorithm's to drop, so the usual conversion would be wrong here.
+      if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) {
+        throw Error(ErrorKind::config, "accumulate: `rewardValues` must be a Float32Array, got " + describe(info[1]));
+      }
+      const auto values = info[1].As<Napi::Float32Array>();
+      const Cancellation cancellation = to_cancellation(info[3], "accumulate: `cancellation`");
+      return instance(info.Env()).executor.submit(
+          info.Env(),
+          [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "accumulate: `rollout`"),
+           values = std::vector<float>(values.Data(), values.Data() + values.ElementLength()),
+           grad = to_tensor(info[2], "accumulate: `rewardGrad`"), cancellation] {
+            StepMetrics metrics = algorithm->accumulate(*rollout, values, grad, cancellation);
+            return std::pair(std::move(metrics), algorithm->reward_gradient_norms().values());
+          },
+          [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()))](
+              Napi::Env env, std::pair<StepMetrics, std::vector<double>> result) {
+            reward_gradient_norms_ = std::move(result.second);
+            return from_metrics(env, result.first);
+          },
+          cancellation);
+    });
+  }
+
+  Napi::Value state(const Napi::CallbackInfo& info) {
+    Napi::Array norms = Napi::Array::New(info.Env(), reward_gradient_norms_.size());
+    for (size_t i = 0; i < reward_gradient_norms_.size(); ++i) {
+      norms.Set(static_cast<uint32_t>(i), reward_gradient_norms_[i]);
+    }
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("rewardGradientNorms", norms);
+    return object;
+  }
+
+  // load(state): checked here, put in place on the executor, after the work already submitted.
+  void load(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+      const Options options(info[0], "load", {"rewardGradientNorms"});
+      RunningQuantile checked(1);
+      checked.load(options.numbers("rewardGradientNorms"));
+      reward_gradient_norms_ = checked.values();
+      instance(info.Env()).executor.submit(
+          info.Env(),
+          [model = model_, algorithm = used(), values = checked.values()] { algorithm->reward_gradient_norms().load(values); },
+          [](Napi::Env env) { return env.Undefined(); });
+    });
+  }
+
+  // JavaScript can reach the constructor through an object of the class.
+  std::shared_ptr<RewardAlgorithm> used() const {
+    if (algorithm_) return algorithm_;
+    throw Error(ErrorKind::config, "Algorithm has no public constructor; use Eam or AdjointMatching");
+  }
+
+  std::shared_ptr<FlowModel> model_;  // the algorithm refers to it
+  std::shared_ptr<RewardAlgorithm> algorithm_;
+  std::vector<double> reward_gradient_norms_;  // what JavaScript reads while the executor may be adding to them
+};
+
+// flowMatching(model, { x1, conditioning, unconditional, dropout, timeDistribution, seed, step, cancellation })
+Napi::Value flow_matching_step(const Napi::CallbackInfo& info) {
+  return guarded_promise(info.Env(), [&]() -> Napi::Value {
+    const Options options(info[1], "flowMatching",
+                          {"x1", "conditioning", "unconditional", "dropout", "timeDistribution", "seed", "step",
+                           "cancellation"});
+    const FlowMatchingOptions matching = {
+        options.number("dropout"),
+        options.choice("timeDistribution", TimeDistribution::uniform,
+                       {{"uniform", TimeDistribution::uniform}, {"logit_normal", TimeDistribution::logit_normal}})};
+    const Cancellation cancellation = options.cancellation();
+    return instance(info.Env()).executor.submit(
+        info.Env(),
+        [model = to_flow_model(info[0], "flowMatching: `model`"), x1 = options.tensor("x1"),
+         conditioning = options.tensors("conditioning"), unconditional = options.tensors("unconditional"), matching,
+         seed = options.uint64("seed"), step = to_step(options), cancellation] {
+          return flow_matching(*model, x1, conditioning, unconditional, matching, seed, step, cancellation);
+        },
+        [](Napi::Env env, FlowMatchingLoss loss) {
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("loss", loss.loss);
+          object.Set("perSample", from_floats(env, loss.per_sample));
+          return object;
+        },
+        cancellation);
+  });
+}
+
+// sample(model, { conditioning, unconditional?, guidance, solver, times, shape, seed, firstSample, weights, average?,
+// cancellation })
+Napi::Value sample_latents(const Napi::CallbackInfo& info) {
+  return guarded_promise(info.Env(), [&]() -> Napi::Value {
+    const Options options(info[1], "sample",
+                          {"conditioning", "unconditional", "guidance", "solver", "times", "shape", "seed",
+                           "firstSample", "weights", "average", "cancellation"});
+    SamplerOptions sampler;
+    sampler.solver = solver_kind(options.string("solver"));
+    sampler.times = options.numbers("times");
+    sampler.guidance = options.number("guidance", 1);
+    sampler.pretrained = options.choice("weights", false, {{"trained", false}, {"pretrained", true}});
+    const int64_t first = options.integer("firstSample", 0);
+    if (first < 0) throw Error(ErrorKind::config, options.where("firstSample") + " is negative, expected 0 or more");
+    const std::shared_ptr<Optimizer> average =
+        options.has("average") ? to_optimizer(options.get("average"), options.where("average")) : nullptr;
+    const Cancellation cancellation = options.cancellation();
+    return instance(info.Env()).executor.submit(
+        info.Env(),
+        [model = to_flow_model(info[0], "sample: `model`"), conditioning = options.tensors("conditioning"),
+         unconditional = to_unconditional(options), shape = options.shape("shape"), sampler,
+         origin = NoiseOrigin{options.uint64("seed"), 0, first}, average, cancellation] {
+          std::optional<AveragedWeights> averaged;
+          if (average) averaged.emplace(*average);
+          return sample(*model, conditioning, unconditional, shape, sampler, origin, cancellation);
+        },
+        [](Napi::Env env, Samples samples) {
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("latents", wrap_tensor(env, std::move(samples.latents)));
+          object.Set("forwards", static_cast<double>(samples.forwards));
+          return object;
+        },
+        cancellation);
+  });
+}
+
+}  // namespace
+
+void define_algorithms(Napi::Env env, Napi::Object exports) {
+  RolloutObject::define(env);
+  AlgorithmObject::define(env);
+  exports.Set("Eam", Napi::Function::New<AlgorithmObject::create<Eam, to_eam_options>>(env, "Eam"));
+  exports.Set("AdjointMatching",
+              Napi::Function::New<AlgorithmObject::create<AdjointMatching, to_adjoint_matching_options>>(
+                  env, "AdjointMatching"));
+  exports.Set("flowMatching", Napi::Function::New<flow_matching_step>(env, "flowMatching"));
+  exports.Set("sample", Napi::Function::New<sample_latents>(env, "sample"));
+}
+
+}  // namespace eam::addon

@@ -1,0 +1,48 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "addon/runtime/addon.h"
+#include "addon/convert/convert.h"
+#include "addon/runtime/instance.h"
+
+// What Node's file system lacks.
+namespace eam::addon {
+namespace {
+
+int open_at(const std::string& path, int access) {
+  const int fd = open(path.c_str(), access | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) throw Error(ErrorKind::checkpoint, path + " cannot be opened: " + std::strerror(errno));
+  return fd;
+}
+
+// lockFile(path): a descriptor of the file, which is locked until that is closed or the process ends, however it ends;
+// undefined where another descriptor has the lock. The file is made where there is none.
+Napi::Value lock_file(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::string path = to_string(info[0], "lockFile: `path`");
+    // A file open for writing would keep its file system from being turned read-only; but NFS locks no other.
+    int fd = open_at(path, O_RDONLY);
+    int failure = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    if (failure == EBADF) {
+      close(fd);
+      fd = open_at(path, O_RDWR);
+      failure = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    }
+    // Where a file system knows no locks, nothing can be kept from others.
+    if (failure != EWOULDBLOCK) return Napi::Number::New(info.Env(), fd);
+    close(fd);
+    return info.Env().Undefined();
+  });
+}
+
+}  // namespace
+
+void define_file_lock(Napi::Env env, Napi::Object exports) {
+  exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
+}
+
+}  // namespace eam::addon

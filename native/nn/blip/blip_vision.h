@@ -1,0 +1,50 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/layers/layer_norm.h"
+#include "nn/layers/lora.h"
+#include "nn/layers/stored_weights.h"
+
+namespace eam::nn {
+
+struct BlipVisionConfig {
+  int64_t image_size = 0;  // pixels, both sides
+  int64_t patch_size = 0;
+  int64_t width = 0;
+  int64_t intermediate = 0;
+  int64_t layers = 0;
+  int64_t heads = 0;
+  double layer_norm_epsilon = 1e-6;
+};
+
+// BLIP's image encoder (arXiv 2201.12086), a vision transformer (arXiv 2010.11929) under timm's names:
+// PREFIX.cls_token, pos_embed, patch_embed.proj, blocks.N.{norm1, attn.{qkv,proj}, norm2, mlp.{fc1,fc2}}, norm.
+class BlipVision {
+ public:
+  // Takes its own tensors; the caller takes the rest and then calls weights.finish().
+  BlipVision(StoredWeights& weights, const std::string& prefix, const BlipVisionConfig& config);
+
+  // Normalised pixels [B, 3, image_size, image_size] to one state a token, normalised, the class token first,
+  // [B, 1 + patches, width], of the weights' dtype.
+  at::Tensor forward(const at::Tensor& pixels) const;
+
+ private:
+  struct Block {
+    LayerNorm norm1;
+    Linear qkv, proj;
+    LayerNorm norm2;
+    Linear fc1, fc2;
+  };
+
+  const BlipVisionConfig config_;
+  at::Tensor class_, positions_, patches_, patch_bias_;
+  std::vector<Block> blocks_;
+  LayerNorm norm_;
+};
+
+}  // namespace eam::nn

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "nn/clip/clip_tower.h"
+#include "nn/layers/text_encoder.h"
+
+namespace eam::nn {
+
+struct ClipTextConfig : ClipTowerConfig {
+  int64_t vocabulary = 0;
+  int64_t positions = 0;             // of the longest text
+  std::optional<int64_t> eos_token;  // whose first position is pooled; none: that of the largest id, as the first CLIP
+};
+
+// CLIP's text tower with its projection: text_model.*, text_projection.weight.
+class ClipText final : public TextEncoder {
+ public:
+  // Takes its own tensors; the caller takes the rest and then calls weights.finish().
+  ClipText(StoredWeights& weights, const ClipTextConfig& config);
+
+  // hidden [B, L, width]: what the last layer is given, not normalised, which Stable Diffusion 3 reads; pooled
+  // [B, projection]: the projected state, normalised after the last layer, at the end token. Error(shape) also for a
+  // text without that token.
+  Encoded forward(const at::Tensor& ids) const override;
+
+ private:
+  at::Tensor end_positions(const at::Tensor& ids) const;
+
+  const ClipTextConfig config_;
+  at::Tensor tokens_, positions_;
+  ClipTower tower_;
+  LayerNorm final_norm_;
+  Linear projection_;
+};
+
+}  // namespace eam::nn

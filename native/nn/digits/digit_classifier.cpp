@@ -1,0 +1,112 @@
+#include "nn/digits/digit_classifier.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "nn/layers/checks.h"
+
+namespace eam::nn {
+
+namespace {
+
+std::vector<int32_t> to_int32(const at::Tensor& values) {
+  const at::Tensor host = values.to(at::kCPU, at::kInt).contiguous();
+  return {host.const_data_ptr<int32_t>(), host.const_data_ptr<int32_t>() + host.numel()};
+}
+
+}  // namespace
+
+DigitClassifier::DigitClassifier(const DigitClassifierConfig& config, uint64_t seed, at::Device device)
+    : config_(config), device_(device), parameters_(seed, at::kFloat, device) {
+  check_positive("imageSize", config.image_size);
+  check_positive("channels", config.channels);
+  check_positive("features", config.features);
+  check_positive("classes", config.classes);
+  if (config.widths.empty()) throw Error(ErrorKind::config, "widths is empty, expected one width a convolution");
+
+  int64_t in = config.channels, size = config.image_size;
+  for (size_t i = 0; i < config.widths.size(); ++i) {
+    const int64_t out = config.widths[i];
+    check_positive("widths", out);
+    convolutions_.push_back(layer("conv." + std::to_string(i), {out, in, 3, 3}, in * 9));
+    in = out;
+    size = (size + 1) / 2;
+  }
+  features_ = layer("features", {config.features, in * size * size}, in * size * size);
+  head_ = layer("head", {config.classes, config.features}, config.features);
+  parameters_.require_grad(true);
+}
+
+// Variance 1/(3 fan-in), that of PyTorch's default initialisation.
+DigitClassifier::Layer DigitClassifier::layer(const std::string& name, at::IntArrayRef shape, int64_t fan_in) {
+  const double deviation = std::sqrt(1.0 / (3.0 * static_cast<double>(fan_in)));
+  return {parameters_.normal(name + ".weight", shape, deviation), parameters_.zeros(name + ".bias", shape[0])};
+}
+
+at::Tensor DigitClassifier::features(const at::Tensor& images) const {
+  at::Tensor h = images.to(at::kFloat) * 2 - 1;
+  for (const Layer& convolution : convolutions_) {
+    h = at::silu(at::convolution(h, convolution.weight, convolution.bias, {2, 2}, {1, 1}, {1, 1}, false, {0, 0}, 1));
+  }
+  return at::silu(at::linear(h.flatten(1), features_.weight, features_.bias));
+}
+
+at::Tensor DigitClassifier::checked_labels(const at::Tensor& images, const std::vector<int64_t>& labels) const {
+  const int64_t size = config_.image_size;
+  std::ostringstream message;
+  if (images.dim() != 4 || images.size(1) != config_.channels || images.size(2) != size || images.size(3) != size) {
+    message << "images has shape " << images.sizes() << ", expected [B, " << config_.channels << ", " << size << ", "
+            << size << "]";
+  } else if (!images.is_floating_point()) {
+    message << "images is " << images.scalar_type() << ", expected a floating-point type";
+  } else if (images.device() != device_) {
+    message << "images is on " << images.device() << ", the classifier is on " << device_;
+  } else if (static_cast<int64_t>(labels.size()) != images.size(0) || labels.empty()) {
+    message << "labels has " << labels.size() << " entries, expected one for each of the " << images.size(0)
+            << " images, and at least one";
+  } else {
+    for (const int64_t label : labels) {
+      if (label >= 0 && label < config_.classes) continue;
+      message << "labels has " << label << ", expected 0 to " << config_.classes - 1;
+      break;
+    }
+  }
+  if (!message.str().empty()) throw Error(ErrorKind::shape, message.str());
+  return at::tensor(at::ArrayRef<int64_t>(labels), at::kLong).to(device_);
+}
+
+DigitClassifier::Reading DigitClassifier::log_probability(const at::Tensor& images, const std::vector<int64_t>& labels,
+                                                          bool want_grad) const {
+  const at::Tensor index = checked_labels(images, labels).unsqueeze(1);
+  at::AutoGradMode grad_mode(want_grad);
+  const at::Tensor leaf = images.detach().requires_grad_(want_grad);
+  const at::Tensor hidden = features(leaf);
+  const at::Tensor logits = at::linear(hidden, head_.weight, head_.bias);
+  const at::Tensor chosen = at::log_softmax(logits, 1).gather(1, index).squeeze(1);
+
+  Reading reading;
+  if (want_grad) reading.grad = torch::autograd::grad({chosen.sum()}, {leaf})[0];
+  const at::Tensor values = chosen.detach().to(at::kCPU).contiguous();
+  reading.values.assign(values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
+  reading.predicted = to_int32(logits.detach().argmax(1));
+  reading.features = hidden.detach();
+  return reading;
+}
+
+DigitClassifier::Step DigitClassifier::accumulate(const at::Tensor& images, const std::vector<int64_t>& labels,
+                                                  double label_smoothing) const {
+  if (!(label_smoothing >= 0 && label_smoothing < 1)) {
+    throw Error(ErrorKind::config,
+                "labelSmoothing is " + std::to_string(label_smoothing) + ", expected 0 or more and below 1");
+  }
+  const at::Tensor index = checked_labels(images, labels);
+  const at::Tensor logits = at::linear(features(images.detach()), head_.weight, head_.bias);
+  const at::Tensor loss = at::cross_entropy_loss(logits, index, {}, at::Reduction::Mean, -100, label_smoothing);
+  torch::autograd::backward({loss}, {});
+  return {loss.item<double>(), logits.detach().argmax(1).eq(index).sum().item<int64_t>()};
+}
+
+}  // namespace eam::nn

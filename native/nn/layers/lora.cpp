@@ -1,0 +1,108 @@
+#include "nn/layers/lora.h"
+
+#include <ATen/ops/addmm.h>
+
+#include <cmath>
+#include <set>
+
+#include "nn/layers/linear_map.h"
+#include "ops/checks.h"
+#include "ops/error.h"
+
+namespace eam::nn {
+
+Linear::Linear(Parameters& parameters, std::string name, int64_t in, int64_t out, double standard_deviation)
+    : name_(std::move(name)),
+      weight_(standard_deviation > 0 ? parameters.normal(name_ + ".weight", {out, in}, standard_deviation)
+                                     : parameters.zeros(name_ + ".weight", {out, in})),
+      bias_(parameters.zeros(name_ + ".bias", {out})) {}
+
+Linear::Linear(StoredWeights& weights, std::string name, int64_t in, int64_t out, bool bias)
+    : name_(std::move(name)), weight_(weights.take(name_ + ".weight", {out, in})) {
+  if (bias) bias_ = weights.take(name_ + ".bias", {out});
+}
+
+void Linear::adapt(Parameters& adapters, int64_t rank, double alpha) {
+  const int64_t in = weight_.size(1), out = weight_.size(0);
+  lora_A_ = adapters.normal(name_ + ".lora_A.weight", {rank, in}, 1 / std::sqrt(static_cast<double>(in)));
+  lora_B_ = adapters.zeros(name_ + ".lora_B.weight", {out, rank});
+  scale_ = alpha / static_cast<double>(rank);
+}
+
+at::Tensor Linear::forward(const at::Tensor& x, bool adapted) const {
+  if (!adapted || !lora_A_.defined()) return linear_map(x, weight_, bias_);
+  const at::Tensor rows = x.flatten(0, -2);
+  at::Tensor y = linear_map(rows, weight_, bias_);
+  // In place: nothing else has y, and no gradient asks for it.
+  y.addmm_(linear_map(rows, lora_A_.to(x.scalar_type())), lora_B_.to(x.scalar_type()).t(), 1, scale_);
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes.back() = y.size(1);
+  return y.view(sizes);
+}
+
+namespace {
+
+bool is_suffix(const std::string& name, const std::string& target) {
+  return name == target || (name.size() > target.size() && name.ends_with(target) &&
+                            name[name.size() - target.size() - 1] == '.');
+}
+
+// The first number in a name is that of a block, whose layers are alike: "transformer_blocks.N.attn.to_out.0".
+std::string pattern_of(const std::string& name) {
+  size_t start = 0;
+  for (size_t end = name.find('.'); end != std::string::npos; start = end + 1, end = name.find('.', start)) {
+    if (name.find_first_not_of("0123456789", start) == end && end > start) {
+      return name.substr(0, start) + "N" + name.substr(end);
+    }
+  }
+  return name;
+}
+
+// A line for each pattern, in the network's order.
+std::string patterns_of(const std::vector<Linear*>& layers) {
+  std::set<std::string> known;
+  std::string lines;
+  for (const Linear* layer : layers) {
+    const std::string pattern = pattern_of(layer->name());
+    if (known.insert(pattern).second) lines += "\n  " + pattern;
+  }
+  return lines;
+}
+
+}  // namespace
+
+void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraConfig& config) {
+  if (config.rank < 1) {
+    throw Error(ErrorKind::config, "adapter.rank is " + std::to_string(config.rank) + ", expected at least 1");
+  }
+  if (!std::isfinite(config.alpha)) throw Error(ErrorKind::config, "adapter.alpha is not finite");
+  if (config.targets.empty()) throw Error(ErrorKind::config, "adapter.targets is empty: no layer would be trained");
+
+  for (const std::string& target : config.targets) {
+    bool found = false;
+    for (const Linear* layer : layers) found = found || is_suffix(layer->name(), target);
+    if (found) continue;
+    throw Error(ErrorKind::config, "adapter.targets: '" + target + "' fits no layer. A target is the end of a layer's " +
+                                       "name; the layers are, for block N:" + patterns_of(layers));
+  }
+  for (Linear* layer : layers) {
+    for (const std::string& target : config.targets) {
+      if (!is_suffix(layer->name(), target)) continue;
+      layer->adapt(adapters, config.rank, config.alpha);
+      break;
+    }
+  }
+}
+
+at::Tensor merged(const at::Tensor& weight, const at::Tensor& lora_A, const at::Tensor& lora_B, double scale) {
+  if (weight.dim() != 2 || lora_A.dim() != 2 || lora_B.dim() != 2 || lora_A.size(1) != weight.size(1) ||
+      lora_B.size(0) != weight.size(0) || lora_A.size(0) != lora_B.size(1)) {
+    throw Error(ErrorKind::shape, "weight has shape " + ops::describe(weight.sizes()) + ", lora_A " +
+                                      ops::describe(lora_A.sizes()) + " and lora_B " + ops::describe(lora_B.sizes()) +
+                                      "; expected [out, in], [rank, in] and [out, rank]");
+  }
+  return at::addmm(weight.to(at::kDouble), lora_B.to(at::kDouble), lora_A.to(at::kDouble), 1, scale)
+      .to(weight.scalar_type());
+}
+
+}  // namespace eam::nn

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/layers/parameters.h"
+#include "nn/layers/stored_weights.h"
+
+namespace eam::nn {
+
+// Low-rank adapters (LoRA, arXiv 2106.09685): y = W x + b + (alpha/rank) B A x.
+struct LoraConfig {
+  int64_t rank = 8;
+  double alpha = 16;
+  std::vector<std::string> targets;  // suffixes of module names, at a dot: "attn.qkv"
+  uint64_t seed = 0;
+};
+
+// A linear layer NAME.weight [out, in], NAME.bias [out], with an optional adapter NAME.lora_A.weight [rank, in],
+// NAME.lora_B.weight [out, rank]. The adapter is switched by each call, so that one set of weights serves the
+// pretrained and the fine-tuned network.
+class Linear {
+ public:
+  // Normal weights, 0: all zero; the bias starts at zero.
+  Linear(Parameters& parameters, std::string name, int64_t in, int64_t out, double standard_deviation);
+
+  // Of a published network; bias: whether it has one.
+  Linear(StoredWeights& weights, std::string name, int64_t in, int64_t out, bool bias = true);
+
+  // A ~ N(0, 1/in), B = 0: the adapted layer starts equal to the layer itself.
+  void adapt(Parameters& adapters, int64_t rank, double alpha);
+
+  // x [..., in] to [..., out]. The adapter, kept in float32, is applied in x's dtype.
+  at::Tensor forward(const at::Tensor& x, bool adapted) const;
+
+  const std::string& name() const { return name_; }
+  const at::Tensor& weight() const { return weight_; }
+
+ private:
+  std::string name_;
+  at::Tensor weight_, bias_;
+  at::Tensor lora_A_, lora_B_;
+  double scale_ = 0;
+};
+
+// Adapts every layer whose name ends in one of the targets. Error(config) for a target that fits no layer or a rank
+// below 1.
+void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraConfig& config);
+
+// weight [out, in] + scale B A, of A [rank, in] and B [out, rank]: computed in float64, rounded once to weight's dtype.
+// Error(shape) names what does not fit.
+at::Tensor merged(const at::Tensor& weight, const at::Tensor& lora_A, const at::Tensor& lora_B, double scale);
+
+}  // namespace eam::nn

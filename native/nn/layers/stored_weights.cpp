@@ -1,0 +1,65 @@
+#include "nn/layers/stored_weights.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <sstream>
+
+#include "ops/error.h"
+
+namespace eam::nn {
+
+StoredWeights::StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype,
+                             at::Device device, FileName file_name)
+    : what_(std::move(what)),
+      stored_(std::make_move_iterator(stored.begin()), std::make_move_iterator(stored.end())),
+      dtype_(dtype),
+      device_(device),
+      file_name_(std::move(file_name)) {}
+
+std::vector<int64_t> StoredWeights::shape(const std::string& name) const {
+  const auto found = stored_.find(name);
+  return found == stored_.end() ? std::vector<int64_t>{} : found->second.sizes().vec();
+}
+
+at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype) {
+  const auto found = stored_.find(name);
+  std::ostringstream problem;
+  if (found == stored_.end()) {
+    problem << "missing: " << shown(name) << " " << shape;
+  } else if (found->second.sizes() != shape) {
+    problem << shown(name) << " has shape " << found->second.sizes() << ", expected " << shape;
+  } else if (!found->second.is_floating_point()) {
+    problem << shown(name) << " is " << found->second.scalar_type() << ", expected a floating-point type";
+  }
+  at::Tensor value;
+  if (problem.str().empty()) {
+    // Detached: training the network must not make its caller's tensors require gradients.
+    value = found->second.detach().to(device_, dtype.value_or(found->second.scalar_type()));
+  } else {
+    problems_.push_back(problem.str());
+    // One number for all of it: a network of which much is missing needs no memory.
+    value = at::zeros({}, at::device(device_).dtype(dtype.value_or(at::kFloat))).expand(shape);
+  }
+  if (found != stored_.end()) stored_.erase(found);
+  return taken_.emplace_back(name, std::move(value)).second;
+}
+
+void StoredWeights::finish() const {
+  constexpr size_t listed = 20;  // a message of a thousand names helps nobody
+  std::vector<std::string> problems = problems_;
+  for (const auto& [name, tensor] : stored_) {
+    std::ostringstream problem;
+    problem << "not known here: " << shown(name) << " " << tensor.sizes();
+    problems.push_back(problem.str());
+  }
+  if (problems.empty()) return;
+  std::ostringstream message;
+  message << problems.size() << (problems.size() == 1 ? " tensor does" : " tensors do") << " not fit the " << what_
+          << ":";
+  for (size_t i = 0; i < problems.size() && i < listed; ++i) message << "\n  " << problems[i];
+  if (problems.size() > listed) message << "\n  and " << problems.size() - listed << " more";
+  message << "\nCheck that its files are complete and belong to its configuration.";
+  throw Error(ErrorKind::checkpoint, message.str());
+}
+
+}  // namespace eam::nn

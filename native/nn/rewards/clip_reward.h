@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "nn/clip/clip_text.h"
+#include "nn/clip/clip_vision.h"
+#include "nn/rewards/image_reward.h"
+#include "nn/layers/linear_stack.h"
+
+namespace eam::nn {
+
+struct ClipRewardConfig {
+  enum class Kind {
+    scaled_cosine,  // exp(logit scale) · cosine of image and text: PickScore (arXiv 2305.01569)
+    cosine,         // CLIPScore (arXiv 2104.08718, w = 1 and not clipped), HPSv2.1 (arXiv 2306.09341)
+    linear_stack,   // linear layers on the image's feature of unit length: LAION's aesthetic predictor
+  };
+  enum class Layout { transformers, open_clip };
+
+  ClipVisionConfig vision;
+  std::optional<ClipTextConfig> text;  // which a linear stack does not need
+  ImagePreprocessConfig preprocess;
+  Kind kind = Kind::cosine;
+  Layout layout = Layout::transformers;  // whose names the tensors have
+};
+
+// The rewards that compare CLIP's features or score them.
+class ClipReward final : public ImageReward {
+ public:
+  // tensors: of both towers. head: of the linear stack, layers.N.{weight,bias}, empty for the others. dtype: of the
+  // towers; none: as stored; the head has single precision at least. Error(checkpoint) lists what does not fit.
+  ClipReward(const ClipRewardConfig& config, const NamedTensors& tensors, const NamedTensors& head,
+             std::optional<at::ScalarType> dtype, at::Device device);
+
+ private:
+  Inputs inputs() const override { return {.ids = text_ != nullptr, .mask = false}; }
+  at::Tensor encode(const at::Tensor& pixels) const override { return vision_->forward(pixels); }
+  at::Tensor values(const at::Tensor& encoded, const at::Tensor& ids, const at::Tensor& mask) const override;
+  at::Tensor feature(const at::Tensor& encoded) const override { return encoded; }
+  at::ScalarType precision() const override { return precision_; }
+  at::Device device() const override { return device_; }
+
+  const at::Device device_;
+  at::ScalarType precision_ = at::kFloat;
+  std::unique_ptr<ClipVision> vision_;
+  std::unique_ptr<ClipText> text_;
+  std::unique_ptr<LinearStack> head_;
+  at::Tensor scale_;
+};
+
+}  // namespace eam::nn

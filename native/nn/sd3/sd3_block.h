@@ -1,0 +1,82 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/layers/lora.h"
+#include "nn/layers/stored_weights.h"
+
+namespace eam::nn {
+
+// Queries, keys and values of a stream of tokens, [B, L, heads · head_dim] each.
+struct AttentionInputs {
+  at::Tensor query, key, value;
+};
+
+// The linear layers that make them, with the root-mean-square norms of queries and keys where the network has any.
+class AttentionProjections {
+ public:
+  struct Names {
+    const char *query, *key, *value, *query_norm, *key_norm;
+  };
+
+  AttentionProjections(StoredWeights& weights, const std::string& prefix, const Names& names, int64_t heads,
+                       int64_t head_dim, bool norm);
+  AttentionInputs forward(const at::Tensor& tokens, bool adapted) const;
+  void list(std::vector<Linear*>& layers);
+
+ private:
+  Linear query_, key_, value_;
+  at::Tensor query_norm_, key_norm_;
+};
+
+// Two linear layers with a GELU (tanh form) between them, four times as wide inside.
+class FeedForward {
+ public:
+  FeedForward(StoredWeights& weights, const std::string& prefix, int64_t width);
+  at::Tensor forward(const at::Tensor& tokens, bool adapted) const;
+  void list(std::vector<Linear*>& layers);
+
+ private:
+  Linear in_, out_;
+};
+
+// One block of an MMDiT (arXiv 2403.03206, section 4): two streams of tokens, image and context, with weights of their
+// own and a joint attention. SD3.5's first blocks attend over the image alone as well (`dual`). The last block drops
+// the context after its attention (`last`).
+class Sd3Block {
+ public:
+  Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t heads, int64_t head_dim, bool qk_norm, bool dual,
+           bool last);
+
+  // image [B, N, width], context [B, L, width], condition [B, width] the activated embedding of time and pooled text.
+  // Image and context after the block; of the last one only the image.
+  std::vector<at::Tensor> forward(const at::Tensor& image, const at::Tensor& context, const at::Tensor& condition,
+                                  bool adapted) const;
+  void list(std::vector<Linear*>& layers);
+
+ private:
+  const int64_t heads_;
+  const bool dual_, last_;
+  Linear modulation_, context_modulation_;
+  AttentionProjections image_in_, context_in_;
+  Linear image_out_;
+  std::optional<Linear> context_out_;
+  std::optional<AttentionProjections> dual_in_;
+  std::optional<Linear> dual_out_;
+  FeedForward feed_forward_;
+  std::optional<FeedForward> context_feed_forward_;
+};
+
+// LayerNorm without weights, which the modulation brings.
+at::Tensor layer_norm(const at::Tensor& tokens);
+
+// (1 + scale) ⊙ normed + shift
+at::Tensor modulate(const at::Tensor& normed, const at::Tensor& shift, const at::Tensor& scale);
+
+}  // namespace eam::nn

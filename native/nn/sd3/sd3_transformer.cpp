@@ -1,0 +1,169 @@
+#include "nn/sd3/sd3_transformer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "nn/layers/checkpointing.h"
+#include "nn/layers/linear_map.h"
+#include "ops/error.h"
+
+namespace eam::nn {
+
+namespace {
+
+constexpr int64_t frequency_channels = 256;  // of the sinusoidal time embedding
+constexpr int64_t largest = 1 << 20;         // of any size, so that no product of two overflows
+
+[[noreturn]] void invalid(const std::string& name, int64_t value, const std::string& expected) {
+  throw Error(ErrorKind::config, name + " is " + std::to_string(value) + ", expected " + expected);
+}
+
+int64_t patch_values(const Sd3TransformerConfig& config) {
+  return config.in_channels * config.patch_size * config.patch_size;
+}
+
+int64_t width_of(const Sd3TransformerConfig& config) { return config.heads * config.head_dim; }
+
+std::string block_prefix(size_t index) { return "transformer_blocks." + std::to_string(index) + "."; }
+
+}  // namespace
+
+const Sd3TransformerConfig& validated(const Sd3TransformerConfig& config) {
+  const auto in_range = [](const char* name, int64_t value, int64_t highest) {
+    if (value < 1 || value > highest) invalid(name, value, "1 to " + std::to_string(highest));
+  };
+  in_range("patchSize", config.patch_size, 256);
+  in_range("inChannels", config.in_channels, 4096);
+  in_range("layers", config.layers, 1024);
+  in_range("heads", config.heads, 4096);
+  in_range("headDim", config.head_dim, 4096);
+  in_range("jointAttentionDim", config.joint_attention_dim, largest);
+  in_range("pooledProjectionDim", config.pooled_projection_dim, largest);
+  in_range("posEmbedMaxSize", config.pos_embed_max_size, 4096);
+  if (config.out_channels != config.in_channels) {
+    invalid("outChannels", config.out_channels,
+            "inChannels, " + std::to_string(config.in_channels) + ": a velocity has the shape of its latent");
+  }
+  if (config.caption_projection_dim != width_of(config)) {
+    invalid("captionProjectionDim", config.caption_projection_dim,
+            "heads · headDim, " + std::to_string(width_of(config)));
+  }
+  for (const int64_t layer : config.dual_attention_layers) {
+    if (layer < 0 || layer >= config.layers) {
+      invalid("dualAttentionLayers: a layer", layer, "0 to " + std::to_string(config.layers - 1));
+    }
+  }
+  return config;
+}
+
+Sd3Transformer::Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights weights,
+                               const std::optional<LoraConfig>& lora, bool checkpointing)
+    : config_(validated(config)),
+      adapted_(lora.has_value()),
+      checkpointing_(checkpointing),
+      patch_weight_(weights.take("pos_embed.proj.weight",
+                                 {width_of(config), config.in_channels, config.patch_size, config.patch_size})),
+      patch_bias_(weights.take("pos_embed.proj.bias", {width_of(config)})),
+      positions_(weights.take("pos_embed.pos_embed",
+                              {1, config.pos_embed_max_size * config.pos_embed_max_size, width_of(config)})),
+      time_in_(weights, "time_text_embed.timestep_embedder.linear_1", frequency_channels, width_of(config)),
+      time_out_(weights, "time_text_embed.timestep_embedder.linear_2", width_of(config), width_of(config)),
+      pooled_in_(weights, "time_text_embed.text_embedder.linear_1", config.pooled_projection_dim, width_of(config)),
+      pooled_out_(weights, "time_text_embed.text_embedder.linear_2", width_of(config), width_of(config)),
+      context_in_(weights, "context_embedder", config.joint_attention_dim, width_of(config)),
+      final_modulation_(weights, "norm_out.linear", width_of(config), 2 * width_of(config)),
+      final_linear_(weights, "proj_out", width_of(config), patch_values(config)) {
+  const auto& dual = config.dual_attention_layers;
+  blocks_.reserve(config.layers);
+  for (int64_t i = 0; i < config.layers; ++i) {
+    const bool is_dual = std::find(dual.begin(), dual.end(), i) != dual.end();
+    blocks_.push_back({Sd3Block(weights, block_prefix(i), config.heads, config.head_dim, config.qk_norm, is_dual,
+                                i == config.layers - 1),
+                       {}});
+  }
+  weights.finish();
+  weights_ = weights.taken();
+
+  // In float32 at every step, as when the network was trained.
+  frequencies_ = at::arange(frequency_channels / 2, at::kFloat)
+                     .mul(-std::log(1e4))
+                     .div(frequency_channels / 2)
+                     .exp()
+                     .to(weights.device());
+
+  if (lora) {
+    std::vector<Linear*> layers = {&time_in_, &time_out_, &pooled_in_, &pooled_out_, &context_in_};
+    for (Block& block : blocks_) block.block.list(layers);
+    layers.insert(layers.end(), {&final_modulation_, &final_linear_});
+    Parameters adapters(lora->seed, at::kFloat, weights.device());
+    adapt(layers, adapters, *lora);
+    trainable_ = adapters.named();
+  } else {
+    for (const auto& named : weights_) {
+      if (named.first != "pos_embed.pos_embed") trainable_.push_back(named);
+    }
+  }
+  for (const auto& [name, tensor] : trainable_) tensor.set_requires_grad(true);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    for (const auto& [name, tensor] : trainable_) {
+      if (name.starts_with(block_prefix(i))) blocks_[i].trainable.push_back(tensor);
+    }
+  }
+}
+
+// SiLU of the embedding of time and pooled text: every modulation takes it so.
+at::Tensor Sd3Transformer::condition(const at::Tensor& timesteps, const at::Tensor& pooled, bool adapted) const {
+  const at::Tensor angles = at::outer(timesteps, frequencies_);
+  const at::Tensor waves = at::cat({angles.cos(), angles.sin()}, 1).to(pooled.scalar_type());
+  const at::Tensor time = time_out_.forward(at::silu(time_in_.forward(waves, adapted)), adapted);
+  return at::silu(time + pooled_out_.forward(at::silu(pooled_in_.forward(pooled, adapted)), adapted));
+}
+
+// A convolution whose stride is its kernel, as one product.
+at::Tensor Sd3Transformer::patches(const at::Tensor& latents) const {
+  const int64_t p = config_.patch_size, rows = latents.size(2) / p, columns = latents.size(3) / p;
+  const at::Tensor values = latents.reshape({latents.size(0), config_.in_channels, rows, p, columns, p})
+                                .permute({0, 2, 4, 1, 3, 5})
+                                .reshape({latents.size(0), rows * columns, patch_values(config_)});
+  return linear_map(values, patch_weight_.flatten(1), patch_bias_) + positions(rows, columns);
+}
+
+// The middle of the table.
+at::Tensor Sd3Transformer::positions(int64_t rows, int64_t columns) const {
+  const int64_t size = config_.pos_embed_max_size;
+  return positions_.view({size, size, -1})
+      .narrow(0, (size - rows) / 2, rows)
+      .narrow(1, (size - columns) / 2, columns)
+      .reshape({rows * columns, -1});
+}
+
+std::vector<at::Tensor> Sd3Transformer::run(const Block& block, const std::vector<at::Tensor>& streams,
+                                            bool adapted) const {
+  const Segment segment = [&block = block.block, adapted](const std::vector<at::Tensor>& in) {
+    return block.forward(in[0], in[1], in[2], adapted);
+  };
+  if (!checkpointing_) return segment(streams);
+  return checkpoint(segment, streams, adapted || !adapted_ ? block.trainable : std::vector<at::Tensor>{});
+}
+
+at::Tensor Sd3Transformer::forward(const at::Tensor& latents, const at::Tensor& timesteps,
+                                   const at::Tensor& embeddings, const at::Tensor& pooled, bool adapted) const {
+  const at::Tensor condition = this->condition(timesteps, pooled, adapted);
+  at::Tensor image = patches(latents), context = context_in_.forward(embeddings, adapted);
+  for (const Block& block : blocks_) {
+    const std::vector<at::Tensor> streams = run(block, {image, context, condition}, adapted);
+    image = streams[0];
+    if (streams.size() > 1) context = streams[1];
+  }
+  const auto m = final_modulation_.forward(condition, adapted).unsqueeze(1).chunk(2, 2);
+  const int64_t p = config_.patch_size;
+  return final_linear_.forward(modulate(layer_norm(image), m[1], m[0]), adapted)
+      .view({latents.size(0), latents.size(2) / p, latents.size(3) / p, p, p, config_.out_channels})
+      .permute({0, 5, 1, 3, 2, 4})
+      .reshape(latents.sizes());
+}
+
+}  // namespace eam::nn

@@ -1,0 +1,168 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+
+import { listCheckpoints, newestWholeCheckpoint, verifyCheckpoint, writeCheckpoint } from '../../lib/files/checkpoints.js';
+import { CheckpointError } from '../../lib/errors.js';
+import { RunDirectory } from '../../lib/jobs/run-directory.js';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'eam-checkpoints-'));
+});
+
+const write = (step: number, keep = 3, text = `weights of step ${step}`) =>
+  writeCheckpoint(root, step, keep, async (directory) => {
+    await writeFile(join(directory, 'weights.bin'), text);
+    await writeFile(join(directory, 'state.json'), JSON.stringify({ step }));
+  });
+
+describe('a checkpoint', () => {
+  it('is verified against its manifest', async () => {
+    const { directory } = await write(5);
+    expect(await verifyCheckpoint(directory)).toEqual({ step: 5, directory });
+    expect(Object.keys(JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8')).files)).toEqual(['state.json', 'weights.bin']);
+  });
+
+  it.each([
+    ['a file cut in half', (directory: string) => truncateSync(join(directory, 'weights.bin'), 7), /weights\.bin has 7 bytes, expected 17/],
+    ['a changed byte', (directory: string) => writeFileSync(join(directory, 'weights.bin'), 'weights of step 6'), /weights\.bin does not match its checksum/],
+    ['a missing file', (directory: string) => rm(join(directory, 'weights.bin')), /weights\.bin is missing/],
+    ['no manifest', (directory: string) => rm(join(directory, 'manifest.json')), /manifest\.json cannot be read/],
+    ['half a manifest', (directory: string) => truncateSync(join(directory, 'manifest.json'), 20), /manifest\.json is not JSON/],
+    ['a manifest that points outside', (directory: string) =>
+      writeFileSync(join(directory, 'manifest.json'), JSON.stringify({ format: 1, step: 5, files: { '../x': { bytes: 1, sha256: 'a'.repeat(64) } } })), /not a manifest/],
+  ])('with %s is refused, and the one before it is used', async (_, damage, message) => {
+    const older = await write(4);
+    const { directory } = await write(5);
+    await damage(directory);
+    await expect(verifyCheckpoint(directory)).rejects.toThrow(CheckpointError);
+    await expect(verifyCheckpoint(directory)).rejects.toThrow(message);
+    const rejected: string[] = [];
+    expect(await newestWholeCheckpoint(root, (error) => rejected.push(error.message))).toEqual(older);
+    expect(rejected).toHaveLength(1);
+    expect(rejected[0]).toMatch(message);
+  });
+
+  it('is absent when writing it fails, and the older ones stay', async () => {
+    await write(1);
+    const failing = writeCheckpoint(root, 2, 1, async (directory) => {
+      await writeFile(join(directory, 'weights.bin'), 'half');
+      throw new Error('ENOSPC: no space left on device');
+    });
+    await expect(failing).rejects.toThrow(/step-2 could not be written: ENOSPC/);
+    expect(readdirSync(root)).toEqual(['step-1']);
+  });
+
+  it('left half-written by a killed process is not seen, and is replaced', async () => {
+    mkdirSync(join(root, 'step-7.tmp'));
+    writeFileSync(join(root, 'step-7.tmp', 'leftover'), 'x');
+    expect(await newestWholeCheckpoint(root)).toBeUndefined();
+    const { directory } = await write(7);
+    expect(readdirSync(root)).toEqual(['step-7']);
+    expect(existsSync(join(directory, 'leftover'))).toBe(false);
+  });
+
+  it('that is whole is not written again; a damaged one is', async () => {
+    const { directory } = await write(3);
+    await write(3, 3, 'other');
+    expect(readFileSync(join(directory, 'weights.bin'), 'utf8')).toBe('weights of step 3');
+    truncateSync(join(directory, 'weights.bin'), 2);
+    await write(3, 3, 'other');
+    expect(readFileSync(join(directory, 'weights.bin'), 'utf8')).toBe('other');
+  });
+
+  it('of an earlier step than a damaged one does not give way to it', async () => {
+    const { directory } = await write(6, 1);
+    truncateSync(join(directory, 'weights.bin'), 2);
+    await write(4, 1);
+    await write(5, 1);
+    expect((await newestWholeCheckpoint(root))?.step).toBe(5);
+    await write(6, 1);
+    expect(readdirSync(root)).toEqual(['step-6']);
+  });
+
+  it('whose file cannot be read is passed over', async () => {
+    const older = await write(4);
+    const { directory } = await write(5);
+    await rm(join(directory, 'weights.bin'));
+    symlinkSync('weights.bin', join(directory, 'weights.bin'));
+    await expect(verifyCheckpoint(directory)).rejects.toThrow(/weights\.bin cannot be read \(ELOOP/);
+    expect(await newestWholeCheckpoint(root)).toEqual(older);
+  });
+
+  it('has a number like ours: no leading zeros, no more digits than are counted exactly', async () => {
+    await write(7);
+    for (const name of ['step-007', 'step-99999999999999999999', 'step-8.tmp', 'step-x', 'step-']) mkdirSync(join(root, name));
+    expect((await listCheckpoints(root)).map(({ step }) => step)).toEqual([7]);
+  });
+
+  it('makes room: the last ones are kept, by number', async () => {
+    for (const step of [8, 9, 10, 11]) await write(step, 2);
+    expect((await listCheckpoints(root)).map(({ step }) => step)).toEqual([10, 11]);
+  });
+});
+
+describe('a run directory', () => {
+  it('never writes over another run', async () => {
+    const path = join(root, 'run');
+    const first = await RunDirectory.create(path);
+    await first.writeConfig({ seed: 1 });
+    const second = await RunDirectory.create(path);
+    expect([first.path, second.path]).toEqual([path, `${path}-2`]);
+  });
+
+  it('forgets what was logged after the checkpoint it resumes from', async () => {
+    const run = await RunDirectory.create(join(root, 'run'));
+    for (const step of [1, 2, 3]) await run.appendMetrics({ step });
+    writeFileSync(run.metricsFile, `${readFileSync(run.metricsFile, 'utf8')}{"step": 4, "los`);
+    await run.rewindMetrics(2);
+    expect(await run.readMetrics()).toEqual([{ step: 1 }, { step: 2 }]);
+  });
+
+  it('logs what a run did not log any more, from its checkpoint', async () => {
+    const run = await RunDirectory.create(join(root, 'run'));
+    for (const step of [1, 2]) await run.appendMetrics({ step });
+    await run.rewindMetrics(3, { step: 3, loss: null });
+    await run.rewindMetrics(3, { step: 3, loss: 'logged already' });
+    expect(await run.readMetrics()).toEqual([{ step: 1 }, { step: 2 }, { step: 3, loss: null }]);
+    await run.rewindMetrics(0, null);
+    expect(readFileSync(run.metricsFile, 'utf8')).toBe('');
+  });
+
+  it('whose metrics or checkpoints cannot be read is not taken for empty', async () => {
+    const run = await RunDirectory.create(join(root, 'run'));
+    mkdirSync(run.metricsFile);
+    await expect(run.rewindMetrics(0)).rejects.toThrow(/cannot read .*metrics\.jsonl: EISDIR/);
+    symlinkSync('checkpoints', run.checkpoints);
+    await expect(listCheckpoints(run.checkpoints)).rejects.toThrow(/cannot read .*checkpoints: ELOOP/);
+    await expect(RunDirectory.withoutCheckpoint(run.path, 'config.json', () => true)).rejects.toThrow(CheckpointError);
+  });
+
+  it('killed before its first checkpoint is told from other folders by its record', async () => {
+    const isRecord = (json: unknown) => (json as { mine?: boolean } | undefined)?.mine === true;
+    const find = () => RunDirectory.withoutCheckpoint(join(root, 'run'), 'config.json', isRecord);
+    expect(await find()).toBeUndefined();
+    const run = await RunDirectory.create(join(root, 'run'));
+    expect(await find()).toEqual(run); // killed between making the folder and writing the record
+    writeFileSync(join(run.path, 'config.json.tmp'), '{"mi');
+    expect(await find()).toEqual(run);
+    await run.writeConfig({ mine: true });
+    expect(await find()).toEqual(run);
+    await writeCheckpoint(run.checkpoints, 2, 1, (directory) => writeFile(join(directory, 'a'), 'abc'));
+    expect(await find()).toBeUndefined();
+    const another = await RunDirectory.create(join(root, 'run'));
+    await another.writeConfig({ type: 'digits' });
+    expect(await RunDirectory.withoutCheckpoint(another.path, 'config.json', isRecord)).toBeUndefined();
+  });
+
+  it('without a checkpoint cannot be resumed', async () => {
+    const run = await RunDirectory.create(join(root, 'run'));
+    await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(/has no checkpoint$/);
+    await writeCheckpoint(run.checkpoints, 2, 1, (directory) => writeFile(join(directory, 'a'), 'abc'));
+    truncateSync(join(run.checkpoints, 'step-2', 'a'), 1);
+    await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(/step-2 cannot be used: a has 1 bytes, expected 3/);
+  });
+});

@@ -1,0 +1,19 @@
+// The operators without Node: the program that also compares CUDA with the CPU where there is a device.
+
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+import { expect, it } from 'vitest';
+
+import { inspect } from '../../lib/runtime/native/loader.js';
+import { buildCheck } from '../helpers/native-check.js';
+
+it('check_ops finds no mismatch', { timeout: 300_000 }, () => {
+  const { loaded } = inspect();
+  const program = buildCheck(loaded!.addon.directory, 'check_ops');
+  const checked = spawnSync(program, {
+    encoding: 'utf8', env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
+  });
+  expect(checked.stdout).toContain('all checks passed');
+  expect(checked.status).toBe(0);
+});

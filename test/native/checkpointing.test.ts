@@ -1,0 +1,18 @@
+// Activation checkpointing without Node, nested and with every way of asking for gradients.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+import { expect, it } from 'vitest';
+
+import { inspect } from '../../lib/runtime/native/loader.js';
+import { buildCheck } from '../helpers/native-check.js';
+
+it('check_checkpointing finds no mismatch', { timeout: 300_000 }, () => {
+  const { loaded } = inspect();
+  const program = buildCheck(loaded!.addon.directory, 'check_checkpointing');
+  const checked = spawnSync(program, {
+    encoding: 'utf8', env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
+  });
+  expect(checked.stdout, checked.stderr).toContain('all checks passed');
+  expect(checked.status).toBe(0);
+});

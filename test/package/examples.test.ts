@@ -1,0 +1,110 @@
+// The examples run, and reach what they are there to show. Exact: 98.9 % within three standard deviations of a mode, none
+// in the wrong one, E[r] = 0 before and 1.0 after the tilt.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import { describe, expect, it, vi } from 'vitest';
+
+import { exactReward, lambda, means, type Quality, qualityOf } from '../../examples/eight-gaussians.ts';
+import { run as plainTypeScript } from '../../examples/plain-typescript.ts';
+import { run as tensorflow } from '../../examples/tensorflow.ts';
+
+function expectTilt({ pretrained, tilted }: { pretrained: Quality; tilted: Quality }): void {
+  expect(pretrained.inside).toBeGreaterThan(0.9);
+  expect(pretrained.misplaced).toBeLessThan(0.12);
+  expect(Math.abs(pretrained.reward)).toBeLessThan(0.12);
+  // The reward rises to the exact tilt's, not beyond it, and the samples stay on the modes.
+  expect(Math.abs(tilted.reward - exactReward(lambda))).toBeLessThan(0.15);
+  expect(tilted.inside).toBeGreaterThan(0.85);
+  expect(tilted.misplaced).toBeLessThan(0.2);
+}
+
+describe('the examples', () => {
+  it('plain TypeScript: pretrains and tilts a flow with its own backpropagation', { timeout: 300_000 }, () => {
+    expectTilt(plainTypeScript({ pretraining: 1200, tilting: 180 }));
+  });
+
+  it('TensorFlow.js: the same with its variables, gradients and optimizer', { timeout: 300_000 }, async () => {
+    expectTilt(await tensorflow({ pretraining: 700, tilting: 100 }));
+  });
+
+  it('the trainer: ten lines', { timeout: 300_000 }, async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'eam-example-'));
+    const before = process.cwd();
+    const log = vi.spyOn(console, 'log').mockImplementation(() => {});
+    process.chdir(directory);
+    try {
+      await import('../../examples/trainer.ts');
+      expect(log.mock.calls.map(([step]) => step as number)).toEqual([1, 2, 3, 4, 5]);
+      for (const [, reward] of log.mock.calls) expect(Number(reward)).toBeLessThan(Infinity);
+    } finally {
+      process.chdir(before);
+      log.mockRestore();
+      await rm(directory, { recursive: true });
+    }
+  });
+});
+
+describe('how they are run', () => {
+  it.each(['plain-typescript', 'tensorflow', 'trainer'])('%s says what is true of a clone and of an installed package', async (name) => {
+    // In this clone and out of the packed package they are run by test/package/packed.test.ts and `npm run test:installed`.
+    const text = await readFile(fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url)), 'utf8');
+    expect(text).toContain(`//   node examples/${name}.ts        (in a clone after \`npm run setup\`; Node 22.18 or newer, with an older one: npx tsx)`);
+    expect(text).toContain(`//   cp -r node_modules/eam-torch/examples . && node examples/${name}.ts`);
+  });
+});
+
+describe('docs/backend.md', async () => {
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const text = await readFile(join(root, 'docs', 'backend.md'), 'utf8');
+  const programs = [...text.matchAll(/^```js\n(import .*?)^```$/gms)].map((match) => match[1]!);
+
+  it.each([[0, /^\d+\.\d{3} 16\n$/], [1, /^-?\d+\.\d+\n$/]])('program %s runs as it is written', async (index, output) => {
+    const folder = join(root, 'build', 'backend'); // inside the package, so that `eam-torch` is this one
+    await mkdir(folder, { recursive: true });
+    const path = join(folder, `program-${index}.mjs`);
+    await writeFile(path, programs[index]!);
+    expect((await promisify(execFile)(process.execPath, [path])).stdout).toMatch(output);
+    await rm(folder, { recursive: true });
+  });
+
+  it('has the numbers of the results that it names', async () => {
+    const [name] = /benchmarks\/results\/[\w.-]+\.csv/.exec(text)!;
+    const lines = (await readFile(join(root, name), 'utf8')).trim().split('\n').map((line) => line.split(','));
+    const columns = lines[0]!;
+    const calls = lines.filter((line) => line[columns.indexOf('section')] === 'calls');
+    const figures = (call: string) => {
+      const found = calls.find((line) => line[columns.indexOf('name')] === call) ?? expect.fail(`${call} is not in ${name}`);
+      const [low, median, high] = ['p20', 'p50', 'p80'].map((column) => Number(found[columns.indexOf(column)]).toFixed(1));
+      return `${median} (${low}–${high})`;
+    };
+    for (const call of ['matchingLoss', 'flowMatchingLoss', 'renoise', 'memorylessStep', 'terminalGradient', 'leanAdjointStep']) {
+      expect(text).toContain(`| \`${call}\` | ${figures(`${call}Sync`)} | ${figures(call)} |`);
+    }
+    expect(text).toContain(`noise as a tensor | ${figures('matchingLossSync; noise as a tensor')} | ${figures('matchingLoss; noise as a tensor')} |`);
+    expect(text).toContain(`20 calls in flight | | ${figures('matchingLoss; 20 calls in flight')} a call |`);
+    expect(text).toContain(`\`dispose\` | ${figures('Tensor.from and dispose')} | |`);
+  });
+
+  it('links to files that are there', () => {
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1]!);
+    expect(links.length).toBeGreaterThan(3);
+    expect(links.filter((link) => !existsSync(join(root, 'docs', link)))).toEqual([]);
+  });
+});
+
+describe('their measure', () => {
+  it('knows the mixture from others', () => {
+    const onModes = Float32Array.from(means.flat());
+    expect(qualityOf(onModes, 0)).toEqual({ reward: expect.closeTo(0, 6) as number, inside: 1, misplaced: 0 });
+    expect(qualityOf(onModes, lambda).misplaced).toBeGreaterThan(0.4);
+    expect(qualityOf(new Float32Array(20), 0).inside).toBe(0);
+    expect(exactReward(0)).toBeCloseTo(0, 12);
+    expect(exactReward(lambda)).toBeGreaterThan(0.9);
+  });
+});

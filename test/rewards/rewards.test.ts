@@ -1,0 +1,365 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import { loadMnist, type LabelledImages } from '../../lib/jobs/pretrain/mnist.js';
+import { ConfigError, EamError } from '../../lib/errors.js';
+import { binding } from '../../lib/runtime/native/index.js';
+import { combine } from '../../lib/rewards/combine.js';
+import { digitClassifier, digitJudge } from '../../lib/rewards/digit-classifier.js';
+import { fromFunction, type FunctionScore } from '../../lib/rewards/from-function.js';
+import { moduleReward } from '../../lib/rewards/module.js';
+import { createRewards } from '../../lib/rewards/registry.js';
+import { score, type Reward, type RewardScore } from '../../lib/rewards/reward.js';
+import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
+import { torchScript } from '../../lib/rewards/torchscript.js';
+import { Tensor } from '../../lib/runtime/tensor.js';
+import { expectClose } from '../helpers/numbers.js';
+import { temporaryFolder } from '../helpers/tiny-run.js';
+import { forward, writeTorchScript } from '../helpers/torchscript.js';
+
+const floats = async (tensor: Tensor): Promise<number[]> => Array.from((await tensor.data()) as Float32Array);
+
+const images = (): Tensor => Tensor.from(Float32Array.from({ length: 3 * 16 }, (_, index) => (index % 7) / 8), [3, 1, 4, 4]);
+const prompts = ['0', '1', '2'];
+const meanOf = (data: readonly number[], image: number) => data.slice(16 * image, 16 * image + 16).reduce((sum, value) => sum + value, 0) / 16;
+
+describe('strokeWeight', () => {
+  it('is the scaled mean intensity, with its gradient', async () => {
+    const { values, grad } = await strokeWeight({ scale: 3 }).score(images(), prompts, { gradient: true });
+    const data = await floats(images());
+    for (const image of [0, 1, 2]) expect(values[image]).toBeCloseTo(3 * meanOf(data, image), 5);
+    expect(grad!.shape).toEqual([3, 1, 4, 4]);
+    for (const value of await floats(grad!)) expect(value).toBeCloseTo(3 / 16, 6);
+  });
+
+  it('gives no gradient where none is asked for', async () => {
+    expect((await strokeWeight().score(images(), prompts)).grad).toBeUndefined();
+  });
+
+  it('refuses an unknown option', () => {
+    expect(() => strokeWeight({ sclae: 2 } as object)).toThrow(/sclae: unknown key; did you mean "scale"\?/);
+  });
+});
+
+describe('fromFunction', () => {
+  it('is given the numbers, and its gradient becomes a tensor', async () => {
+    const reward = fromFunction('sum of squares', async ({ data, shape }, asked) => {
+      expect(shape).toEqual([3, 1, 4, 4]);
+      const numbers = Array.from(data);
+      return {
+        values: asked.map((_, image) => numbers.slice(16 * image, 16 * image + 16).reduce((sum, x) => sum + x * x, 0)),
+        grad: Float32Array.from(numbers, (x) => 2 * x),
+      };
+    });
+    const { values, grad } = await reward.score(images(), prompts, { gradient: true });
+    const data = await floats(images());
+    expect(values[1]).toBeCloseTo(data.slice(16, 32).reduce((sum, x) => sum + x * x, 0), 5);
+    expect(await floats(grad!)).toEqual(data.map((x) => Math.fround(2 * x)));
+  });
+
+  it('may write to its numbers: the next reward sees the images', async () => {
+    const careless = fromFunction('careless', ({ data, shape }) => ({ values: data.fill(9).subarray(0, shape[0]!) }));
+    // Large enough, and shared with nothing: the kind of memory that `data()` gives a view of.
+    const batch = await binding().weightedSum([Tensor.from(new Float32Array(2 * 64 * 64), [2, 1, 64, 64])], [1]);
+    await careless.score(batch, ['0', '1']);
+    expect(Math.max(...(await floats(batch)))).toBe(0);
+  });
+});
+
+describe('combine', () => {
+  const constant = (name: string, value: number, slope: number) =>
+    fromFunction(name, ({ data }, asked) => ({ values: asked.map(() => value), grad: new Float32Array(data.length).fill(slope) }));
+
+  it('weights values and gradients, and keeps the raw values', async () => {
+    const reward = combine([[constant('a', 2, 1), 0.5], [constant('b', 3, -2), 2], [constant('a', 1, 0), 1]]);
+    const { values, grad, parts } = await reward.score(images(), prompts, { gradient: true });
+    expect(Array.from(values)).toEqual([8, 8, 8]);
+    for (const value of await floats(grad!)) expect(value).toBeCloseTo(-3.5, 6);
+    expect(Object.keys(parts!)).toEqual(['a', 'b', 'a-2']);
+    expect(Array.from(parts!['b']!)).toEqual([3, 3, 3]);
+  });
+
+  it('lets NaN through to the trainer, which drops the sample', async () => {
+    const broken = fromFunction('broken', ({ data }) => ({ values: [1, NaN, 1], grad: new Float32Array(data.length) }));
+    const { values } = await combine([[constant('a', 1, 0), 1], [broken, 1]]).score(images(), prompts, { gradient: true });
+    expect(Array.from(values)).toEqual([2, NaN, 2]);
+  });
+
+  it('names the part that failed', async () => {
+    const failing = fromFunction('failing', () => { throw new TypeError('no'); });
+    const error = (await combine([[constant('a', 1, 0), 1], [failing, 1]]).score(images(), prompts).catch((caught: unknown) => caught)) as EamError;
+    expect(error).toMatchObject({ code: 'ERR_EAM_REWARD', message: 'reward "failing" failed: no' });
+    expect(error.cause).toBeInstanceOf(TypeError);
+  });
+
+  it('refuses nothing to combine and weights that are not finite', () => {
+    expect(() => combine([])).toThrow(ConfigError);
+    expect(() => combine([[strokeWeight(), NaN]])).toThrow(/weight of "stroke-weight" is NaN/);
+  });
+});
+
+describe('the classifiers that come with the package', () => {
+  let data: LabelledImages;
+  beforeAll(async () => {
+    data = await loadMnist(1000);
+  });
+
+  const heldOut = async () => {
+    const rows = data.heldOut.slice(0, 400);
+    return {
+      batch: await binding().gatherImages(data.images, rows, undefined, 1, 0),
+      asked: Array.from(rows, (row) => String(data.labels[row])),
+    };
+  };
+
+  it('were never trained on the held-out digits, and read them', async () => {
+    expect(data.train.length + data.heldOut.length).toBe(data.labels.length);
+    expect(new Set([...data.train, ...data.heldOut]).size).toBe(data.labels.length);
+    const { batch, asked } = await heldOut();
+    const { matches, features } = await digitJudge().judge(batch, asked);
+    expect(matches.filter(Boolean).length / 400).toBeGreaterThan(0.96);
+    expect(features.shape).toEqual([400, 64]);
+    const { values } = await digitClassifier().score(batch, asked);
+    expect(values.filter((value) => value > Math.log(0.5)).length / 400).toBeGreaterThan(0.96);
+  });
+
+  it('score the digit that was asked for, not the one that is there', async () => {
+    const { batch, asked } = await heldOut();
+    const wrong = asked.map((digit) => String((Number(digit) + 1) % 10));
+    const { values } = await digitClassifier().score(batch, wrong);
+    expect(values.filter((value) => value < Math.log(0.5)).length / 400).toBeGreaterThan(0.96);
+  });
+
+  it('have a gradient that points uphill', async () => {
+    const { batch, asked } = await heldOut();
+    const reward = digitClassifier();
+    const before = await reward.score(batch, asked, { gradient: true });
+    const moved = await binding().weightedSum([batch, before.grad!], [1, 1e-3]);
+    const after = await reward.score(moved, asked);
+    let rise = 0, predicted = 0;
+    for (const slope of await floats(before.grad!)) predicted += 1e-3 * slope * slope;
+    for (const image of asked.keys()) rise += after.values[image]! - before.values[image]!;
+    expect(rise / predicted).toBeGreaterThan(0.9);
+    expect(rise / predicted).toBeLessThan(1.1);
+  });
+
+  it('are two networks', async () => {
+    const { batch, asked } = await heldOut();
+    const classifier = await digitJudge({ directory: new URL('../../assets/digit-classifier', import.meta.url).pathname }).judge(batch, asked);
+    const judge = await digitJudge().judge(batch, asked);
+    expect(await floats(classifier.features)).not.toEqual(await floats(judge.features));
+  });
+});
+
+describe("a configuration's rewards", () => {
+  it('become one weighted sum', async () => {
+    const reward = await createRewards([{ name: 'stroke-weight', weight: 2, scale: 1 }, { name: 'stroke-weight', weight: -1, scale: 4 }], 'cpu');
+    const { values } = await reward.score(images(), prompts);
+    expect(values[0]).toBeCloseTo(-2 * meanOf(await floats(images()), 0), 5);
+  });
+});
+
+describe('a reward built on tensors', () => {
+  /** A plain object with r = mean(x²) that answers as `change` says. */
+  const plain = (change: (score: { values: unknown; grad: unknown }, images: Tensor) => unknown): Reward => ({
+    name: 'plain',
+    async score(batch) {
+      const data = (await batch.data()) as Float32Array;
+      const squares = Float32Array.from(data, (x) => x * x);
+      const values = prompts.map((_, image) => meanOf(Array.from(squares), image));
+      return change({ values, grad: Tensor.from(Float32Array.from(data, (x) => x / 8), batch.shape) }, batch) as RewardScore;
+    },
+  });
+  const scored = (change: Parameters<typeof plain>[0], batch = images()) => score(plain(change), batch, prompts, { gradient: true });
+  const squares = async () => {
+    const data = await floats(images());
+    return [0, 1, 2].map((image) => meanOf(data.map((x) => x * x), image));
+  };
+
+  it.each<[string, (values: number[]) => unknown]>([
+    ['an array', (values) => values],
+    ['a Float32Array', (values) => Float32Array.from(values)],
+    ['a Float64Array', (values) => Float64Array.from(values)],
+    ['a Tensor [B]', (values) => Tensor.from(values, [3])],
+    ['a Tensor [B, 1] of float64', (values) => Tensor.from(Float64Array.from(values), [3, 1])],
+  ])('may give its values as %s', async (_, form) => {
+    const { values, grad } = await scored((result) => ({ ...result, values: form(result.values as number[]) }));
+    expect(values).toBeInstanceOf(Float32Array);
+    expectClose(Array.from(values), await squares(), 1e-6);
+    expectClose(await floats(grad!), (await floats(images())).map((x) => x / 8), 1e-6);
+  });
+
+  it('may give its gradient in another floating type, or the images themselves', async () => {
+    const exact = await floats(images());
+    const double = await scored(({ values }) => ({ values, grad: Tensor.from(Float64Array.from(exact), [3, 1, 4, 4]) }));
+    expect(double.grad!.dtype).toBe('float32');
+    expect(await floats(double.grad!)).toEqual(exact);
+    const batch = images();
+    const own = await scored(({ values }, same) => ({ values, grad: same }), batch);
+    expect(await floats(own.grad!)).toEqual(exact);
+    own.grad!.dispose();
+    expect(await floats(batch)).toEqual(exact);
+  });
+
+  it('can neither write to the images nor take them away', async () => {
+    const batch = await binding().weightedSum([Tensor.from(new Float32Array(3 * 16), [3, 1, 4, 4])], [1]);
+    const careless: Reward = {
+      name: 'careless',
+      async score(given) {
+        const data = (await given.data()) as Float32Array;
+        given.dispose();
+        return { values: data.fill(9).slice(0, 3) };
+      },
+    };
+    expect(Array.from((await score(careless, batch, prompts, {})).values)).toEqual([9, 9, 9]);
+    expect(await floats(batch)).toEqual(new Array(48).fill(0));
+  });
+
+  it('has its tensors disposed of, and may keep no gradient', async () => {
+    const made: Tensor[] = [];
+    const values = Tensor.from([1, 2, 3], [3]);
+    const constant = Tensor.from(new Float32Array(48), [3, 1, 4, 4]);
+    await scored(({ grad }) => (made.push(grad as Tensor, values), { values, grad }));
+    expect(made.map(({ disposed }) => disposed)).toEqual([true, true]);
+    await scored(() => ({ values: [1, 2, 3], grad: constant }));
+    await expect(scored(() => ({ values: [1, 2, 3], grad: constant }))).rejects.toThrow(/"plain" failed: grad has been disposed of; return a new Tensor each time/);
+    let unwanted: Tensor | undefined;
+    await score(plain((result) => ((unwanted = result.grad as Tensor), result)), images(), prompts, {});
+    expect(unwanted!.disposed).toBe(true);
+  });
+
+  const disposedTensor = (shape: number[]) => {
+    const tensor = Tensor.from(new Float32Array(shape.reduce((product, size) => product * size, 1)), shape);
+    tensor.dispose();
+    return tensor;
+  };
+  it.each<[string, (result: { values: unknown; grad: unknown }) => unknown, string]>([
+    ['nothing', () => undefined, 'it returned undefined, expected { values, grad }'],
+    ['null', () => null, 'it returned null, expected { values, grad }'],
+    ['a number', () => 3, 'it returned a number, expected { values, grad }'],
+    ['no values', ({ grad }) => ({ grad }), 'values is undefined, expected numbers in a typed array or an array'],
+    ['one value for all', ({ grad }) => ({ values: 1, grad }), 'values is a number, expected numbers in a typed array or an array'],
+    ['too few values', ({ grad }) => ({ values: [1, 2], grad }), 'it returned 2 values for 3 images'],
+    ['words', ({ grad }) => ({ values: [1, 'two', 3], grad }), 'values[1] is "two", expected a number'],
+    ['holes', ({ grad }) => ({ values: [1, , 3], grad }), 'values[1] is undefined, expected a number'],
+    ['bigints', ({ grad }) => ({ values: [1n, 2n, 3n], grad }), 'values[0] is a bigint, expected a number'],
+    ['values of another shape', ({ grad }) => ({ values: Tensor.from([1, 2, 3], [1, 3]), grad }), 'values has shape [1, 3], expected [3] or [3, 1], one value an image'],
+    ['disposed values', ({ grad }) => ({ values: disposedTensor([3]), grad }), 'values is a Tensor that has been disposed of'],
+    ['no gradient', ({ values }) => ({ values }), 'it returned no gradient; training needs ∂(Σ values)/∂images'],
+    ['a typed array as gradient', ({ values }) => ({ values, grad: new Float32Array(48) }), 'grad is a Float32Array, expected a Tensor: Tensor.from(grad, images.shape), or fromFunction; training'],
+    ['a gradient that is an object', ({ values }) => ({ values, grad: {} }), 'grad is an object, expected a Tensor; training'],
+    ['a gradient of another shape', ({ values }) => ({ values, grad: Tensor.from(new Float32Array(48), [3, 16]) }), "grad has shape [3, 16], expected the images', [3, 1, 4, 4]"],
+    ['whole numbers as gradient', ({ values }) => ({ values, grad: Tensor.from(new Int32Array(48), [3, 1, 4, 4]) }), 'grad is int32, expected a floating-point type'],
+    ['a disposed gradient', ({ values }) => ({ values, grad: disposedTensor([3, 1, 4, 4]) }), 'grad has been disposed of'],
+  ])('is told when it returns %s', async (_, change, message) => {
+    const error = (await scored(change).catch((caught: unknown) => caught)) as EamError;
+    expect(error).toBeInstanceOf(EamError);
+    expect(error).toMatchObject({ code: 'ERR_EAM_REWARD', message: expect.stringContaining(`reward "plain" failed: ${message}`) as unknown });
+  });
+
+  it.each<[string, () => unknown, string]>([
+    ['throws', () => { throw new RangeError('no'); }, 'no'],
+    ['rejects with no error', () => Promise.reject('out of order'), 'out of order'],
+    ['uses a tensor after dispose', () => disposedTensor([3]).data(), 'disposed'],
+  ])('is named where it %s', async (_, fail, message) => {
+    const reward = { name: 'failing', score: async () => (await fail()) as RewardScore };
+    const error = (await score(reward, images(), prompts, {}).catch((caught: unknown) => caught)) as EamError;
+    expect(error).toMatchObject({ code: 'ERR_EAM_REWARD' });
+    expect(error.message).toMatch(new RegExp(`^reward "failing" failed: .*${message}`));
+    expect(error.cause).toBeDefined();
+  });
+});
+
+describe('a function that returns something else', () => {
+  const answer = (result: unknown) => score(fromFunction('odd', () => result as FunctionScore), images(), prompts, { gradient: true });
+  it.each<[unknown, string]>([
+    [undefined, 'values is undefined, expected numbers'],
+    [{ values: { length: 3 } }, 'values is an object, expected numbers'],
+    [{ values: [1, 2, 3], grad: new Float32Array(47) }, "grad has 47 numbers, expected 48, one for each of the images' numbers"],
+    [{ values: [1, 2, 3], grad: 'up' }, 'grad is "up", expected numbers'],
+    [{ values: [1, 2, 3] }, 'it returned no gradient'],
+  ])('%o is named', async (result, message) => {
+    await expect(answer(result)).rejects.toThrow(`reward "odd" failed: ${message}`);
+  });
+
+  it('but arrays of any kind are taken, and one that is used again is copied', async () => {
+    expect(await floats((await answer({ values: [1, 2, 3], grad: new Array(48).fill(2) })).grad!)).toEqual(new Array(48).fill(2));
+    const scratch = new Float32Array(48);
+    const slope = (value: number) => fromFunction(`slope ${value}`, () => ({ values: [0, 0, 0], grad: scratch.fill(value) }));
+    const { grad } = await combine([[slope(1), 1], [slope(10), 1]]).score(images(), prompts, { gradient: true });
+    expect(await floats(grad!)).toEqual(new Array(48).fill(11));
+  });
+});
+
+describe('rewards of three kinds', () => {
+  it('add up: values Σ w·r, gradients Σ w·∇r', async () => {
+    const folder = temporaryFolder();
+    const script = writeTorchScript(
+      join(folder, 'near.pt'),
+      forward('images: Tensor', 'torch.neg(torch.mean(torch.pow(torch.sub(images, 0.3), 2), [1, 2, 3]))'),
+    );
+    const cubes = fromFunction('cubes', ({ data }) => ({
+      values: prompts.map((_, image) => meanOf(Array.from(data, (x) => x ** 3), image)),
+      grad: Float64Array.from(data, (x) => (3 * x * x) / 16),
+    }));
+    const [w1, w2, w3] = [0.7, -1.3, 2.5];
+    const reward = combine([[await torchScript(script), w1], [cubes, w2], [strokeWeight({ scale: 4 }), w3]]);
+    const result = await score(reward, images(), prompts, { gradient: true });
+    const data = await floats(images());
+    const raw = {
+      near: [0, 1, 2].map((image) => -meanOf(data.map((x) => (x - 0.3) ** 2), image)),
+      cubes: [0, 1, 2].map((image) => meanOf(data.map((x) => x ** 3), image)),
+      'stroke-weight': [0, 1, 2].map((image) => 4 * meanOf(data, image)),
+    };
+    expect(result.weights).toEqual({ near: w1, cubes: w2, 'stroke-weight': w3 });
+    for (const [name, values] of Object.entries(raw)) expectClose(Array.from(result.parts![name]!), values, 3e-7, name);
+    expectClose(Array.from(result.values), [0, 1, 2].map((i) => w1 * raw.near[i]! + w2 * raw.cubes[i]! + w3 * raw['stroke-weight'][i]!), 3e-7);
+    expectClose(await floats(result.grad!), data.map((x) => (w1 * -2 * (x - 0.3) + w2 * 3 * x * x + w3 * 4) / 16), 3e-7);
+  });
+});
+
+describe('a reward in a module', () => {
+  const folder = temporaryFolder();
+  let count = 0;
+  const module = (text: string) => {
+    const path = join(folder, `reward-${++count}.mjs`);
+    writeFileSync(path, text);
+    return path;
+  };
+
+  it('may be a function, which is given its options', async () => {
+    const file = module('export default ({ data, shape }, prompts, { slope }) => ({ values: prompts.map(Number), grad: data.map(() => slope) })');
+    const reward = await createRewards([{ name: 'module', weight: 2, file, options: { slope: 3 } }], 'cpu');
+    const { values, grad, parts } = await score(reward, images(), prompts, { gradient: true });
+    expect(Array.from(values)).toEqual([0, 2, 4]);
+    expect(await floats(grad!)).toEqual(new Array(48).fill(6));
+    expect(Object.keys(parts!)).toEqual([`reward-${count}`]);
+  });
+
+  it('may be a Reward', async () => {
+    const file = module("export default { name: 'mine', score: async (images, prompts) => ({ values: prompts.map(Number) }) }");
+    const reward = await moduleReward(file);
+    expect(reward.name).toBe('mine');
+    expect(Array.from((await score(reward, images(), prompts, {})).values)).toEqual([0, 1, 2]);
+    await expect(moduleReward(file, { slope: 3 })).rejects.toThrow(/its default export is a Reward, which takes no options/);
+  });
+
+  it.each([
+    ['export const reward = 1, other = 2', 'it has no default export, only other, reward; expected a reward: export default function'],
+    ['', 'it has no default export; expected a reward'],
+    ['export default 3', 'its default export is a number, expected a function or a Reward'],
+    ['export default { name: "mine" }', 'its default export is an object without name and score'],
+    ['throw new Error("no licence")', 'it cannot be loaded: no licence'],
+    ['export default (', 'it cannot be loaded: '],
+  ])('%j is refused', async (text, message) => {
+    const error = (await moduleReward(module(text)).catch((caught: unknown) => caught)) as EamError;
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error.message).toContain(message);
+  });
+
+  it('must be there', async () => {
+    await expect(moduleReward(join(folder, 'absent.mjs'))).rejects.toThrow(/absent\.mjs: there is no such file$/);
+  });
+});

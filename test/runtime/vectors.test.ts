@@ -1,0 +1,249 @@
+// Every entry of vectors/eam.json (float64 reference values) through the TypeScript surface: float64 to 1e-12, float32
+// to 1e-5 of the largest number, the half types to one rounding of what float64 gives for the same stored inputs.
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+
+import { coefficients, leanAdjointStep, matchingLoss, memorylessStep, philoxNormal, renoise, terminalGradient } from '../../lib/runtime/kernels.js';
+import { binding } from '../../lib/runtime/native/index.js';
+import { OdeSolver, type SolverName } from '../../lib/runtime/ode-solver.js';
+import { type DType, Tensor } from '../../lib/runtime/tensor.js';
+import { expectClose, expectRounded, numbersOf, type Rows, rounded, tensorOf, unitRoundoff } from '../helpers/numbers.js';
+
+interface Matching {
+  terminal: 'plugin' | 'consistent';
+  C: number;
+  lam: number;
+  delta: number;
+  t: number[];
+  x1?: Rows;
+  y?: Rows;
+  eps: Rows;
+  reward_grad?: Rows;
+  reward_grad_y?: Rows;
+  v_pretrained_terminal: Rows;
+  v: Rows;
+  x1_hat?: Rows;
+  terminal_score: Rows;
+  G: Rows;
+  adjoint_terminal?: Rows;
+  adjoint_t?: Rows;
+  target_score?: Rows;
+  x_t: Rows;
+  target: Rows;
+  loss: Record<'velocity' | 'adjoint_matching', number | undefined>;
+  per_sample?: Record<string, number[]>;
+  grad_v: Record<string, Rows>;
+}
+
+interface Vectors {
+  philox: { counter: number[]; key: number[]; output: number[] }[];
+  normals: { seed: string; stream: string; values: number[] }[];
+  coefficients: Record<string, number>[];
+  matching: Matching[];
+  solvers: { solver: SolverName; times: number[]; x0: number[]; states: number[][] }[];
+  adjoint_matching: { steps: number; lam: number; x0: number[]; noise: number[][]; states: number[][]; adjoints: number[][]; loss_per_step: number[] };
+}
+
+const vectors = JSON.parse(readFileSync(new URL('../vectors/eam.json', import.meta.url), 'utf8')) as Vectors;
+const precise = [['float64', 1e-12], ['float32', 1e-5]] as const;
+const halves = ['float16', 'bfloat16'] as const;
+const flat = (rows: Rows): number[] => rows.flat();
+
+describe('Philox4x32-10', () => {
+  it.each(vectors.philox)('gives the words of counter $counter, key $key', ({ counter, key, output }) => {
+    expect([...binding().philoxWords(Uint32Array.from(counter), Uint32Array.from(key))]).toEqual(output);
+  });
+
+  describe.each(vectors.normals)('normals of seed $seed, stream $stream', ({ seed, stream, values }) => {
+    const generator = { seed: BigInt(seed), stream: BigInt(stream) };
+
+    it.each(precise)('%s', async (dtype, tolerance) => {
+      expectClose(await numbersOf(await philoxNormal([values.length], { ...generator, dtype })), values, tolerance);
+    });
+
+    it.each(halves)('%s', async (dtype) => {
+      expectRounded(await numbersOf(await philoxNormal([values.length], { ...generator, dtype })), values, dtype);
+    });
+
+    it('one stream a sample numbers each sample from its start', async () => {
+      const other = vectors.normals.find((entry) => entry.seed === seed)!;
+      const both = await philoxNormal([2, values.length], { seed: BigInt(seed), stream: [BigInt(other.stream), 5n], dtype: 'float64' });
+      const second = await philoxNormal([values.length], { seed: BigInt(seed), stream: 5n, dtype: 'float64' });
+      expectClose(await numbersOf(both), [...values, ...(await numbersOf(second))], 1e-12);
+    });
+  });
+});
+
+describe('coefficients', () => {
+  it.each(vectors.coefficients)('t = $t, C = $C', (entry) => {
+    const found = coefficients(entry['t']!, entry['C']!);
+    const expected = {
+      kappa: entry['kappa']!, Q: entry['Q']!, baseDrift: entry['base_drift']!, sigma2: entry['sigma2']!, baseVelocity: entry['base_velocity']!,
+      adjointScale: entry['adjoint_scale']!, targetX: entry['target_x']!, targetX1: entry['target_x1']!, targetG: entry['target_g']!,
+    };
+    expect(Object.keys(found).sort()).toEqual(Object.keys(expected).sort());
+    for (const [name, value] of Object.entries(expected)) {
+      // Where 2Ct ≈ 1 cancels, what is left has the error of its terms.
+      const scale = Math.max(Math.abs(value), 1 / expected.Q);
+      expect(Math.abs(found[name as keyof typeof found] - value) <= 1e-12 * scale, `${name}: ${found[name as keyof typeof found]} against ${value}`).toBe(true);
+    }
+  });
+});
+
+describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) => {
+  const { t, C, lam: lambda, delta } = entry;
+  const endpoint = (entry.x1 ?? entry.y)!;
+  const rewardGrad = (entry.reward_grad ?? entry.reward_grad_y)!;
+  const terminalTime = entry.terminal === 'plugin' ? 1 : 1 - delta;
+  const weightings = (['velocity', 'adjoint_matching'] as const).filter((name) => entry.loss[name] !== undefined);
+  const size = t.length * endpoint[0]!.length;
+
+  const gradientOf = async (dtype: DType, strength: number) =>
+    terminalGradient({
+      x: await tensorOf(endpoint, dtype),
+      velocity: await tensorOf(entry.v_pretrained_terminal, dtype),
+      rewardGrad: await tensorOf(rewardGrad, dtype),
+      lambda: strength,
+      time: 1 - delta,
+    });
+  const lossOf = async (dtype: DType, weighting: 'velocity' | 'adjoint_matching', velocity: Rows) =>
+    matchingLoss({
+      velocity: await tensorOf(velocity, dtype),
+      x1: await tensorOf(endpoint, dtype),
+      terminalGradient: await tensorOf(entry.G, dtype),
+      t, C, noise: await tensorOf(entry.eps, dtype), weighting, terminalTime,
+    });
+  // ∂loss/∂v = 2(v − v̂)/size with weight 1: at v = 0 it shows the target.
+  const targetOf = async (dtype: DType) =>
+    (await numbersOf((await lossOf(dtype, 'velocity', entry.v.map((row) => row.map(() => 0)))).grad)).map((value) => (-value * size) / 2);
+
+  it.each(precise)('%s', async (dtype, tolerance) => {
+    expectClose(await numbersOf(await gradientOf(dtype, lambda)), flat(entry.G), tolerance, 'G');
+    expectClose(await numbersOf(await gradientOf(dtype, 0)), flat(entry.terminal_score), tolerance, 'terminal score');
+    const xt = await numbersOf(await renoise({ x1: await tensorOf(endpoint, dtype), t, noise: await tensorOf(entry.eps, dtype), terminalTime }));
+    expectClose(xt, flat(entry.x_t), tolerance, 'x_t');
+    expectClose(await targetOf(dtype), flat(entry.target), tolerance, 'target');
+    for (const weighting of weightings) {
+      const { loss, perSample, grad } = await lossOf(dtype, weighting, entry.v);
+      expectClose([loss], [entry.loss[weighting]!], tolerance, `${weighting} loss`);
+      expectClose(await numbersOf(grad), flat(entry.grad_v[weighting]!), tolerance, `${weighting} gradient`);
+      // Float32Array by contract.
+      if (entry.per_sample) expectClose([...perSample], entry.per_sample[weighting]!, Math.max(tolerance, 2 ** -24), `${weighting} per sample`);
+      expectClose([perSample.reduce((sum, value) => sum + value, 0) / t.length], [entry.loss[weighting]!], Math.max(tolerance, 2 ** -23), 'mean of perSample');
+    }
+    if (entry.target_score) {
+      const target = await targetOf(dtype);
+      const score = target.map((value, index) => {
+        const time = t[Math.floor(index / endpoint[0]!.length)]!;
+        return (time * value - xt[index]!) / (1 - time);
+      });
+      expectClose(score, flat(entry.target_score), 10 * tolerance, 'target score'); // the test's own subtraction costs a digit
+    }
+    if (entry.x1_hat) {
+      const velocity = await tensorOf(entry.v_pretrained_terminal, dtype);
+      const step = new OdeSolver({ solver: 'euler', times: [1 - delta, 1] });
+      expectClose(await numbersOf(await step.run(() => velocity, await tensorOf(endpoint, dtype))), flat(entry.x1_hat), tolerance, 'x̂_1');
+    }
+  });
+
+  it('scales the adjoint as the base process does', () => {
+    if (!entry.adjoint_terminal) {
+      expect(entry.terminal).toBe('consistent'); // only the plug-in reading has an adjoint at time 1
+      return;
+    }
+    const scales = t.map((time) => coefficients(time, C).adjointScale);
+    const { kappa } = coefficients(t[0]!, C);
+    expectClose(endpoint.flatMap((row, i) => row.map((x, j) => -entry.G[i]![j]! - x / kappa)), flat(entry.adjoint_terminal), 1e-12);
+    expectClose(entry.adjoint_terminal.flatMap((row, i) => row.map((a) => a * scales[i]!)), flat(entry.adjoint_t!), 1e-12);
+  });
+
+  it.each(halves)('%s', async (dtype) => {
+    const exact = async (rows: Rows) => rounded(rows, dtype);
+    expectRounded(
+      await numbersOf(await gradientOf(dtype, lambda)),
+      await numbersOf(await terminalGradient({ x: await exact(endpoint), velocity: await exact(entry.v_pretrained_terminal), rewardGrad: await exact(rewardGrad), lambda, time: 1 - delta })),
+      dtype, 'G');
+    expectRounded(
+      await numbersOf(await renoise({ x1: await tensorOf(endpoint, dtype), t, noise: await tensorOf(entry.eps, dtype), terminalTime })),
+      await numbersOf(await renoise({ x1: await exact(endpoint), t, noise: await exact(entry.eps), terminalTime })),
+      dtype, 'x_t');
+    for (const weighting of weightings) {
+      const found = await lossOf(dtype, weighting, entry.v);
+      const reference = await matchingLoss({
+        velocity: await exact(entry.v), x1: await exact(endpoint), terminalGradient: await exact(entry.G), t, C, noise: await exact(entry.eps), weighting, terminalTime,
+      });
+      expect(found.grad.dtype).toBe(dtype);
+      expectRounded(await numbersOf(found.grad), await numbersOf(reference.grad), dtype, `${weighting} gradient`);
+      expectClose([found.loss], [reference.loss], 1e-5, `${weighting} loss`); // not stored in the half type
+      expectClose([...found.perSample], [...reference.perSample], 1e-5, `${weighting} per sample`);
+    }
+  });
+});
+
+/** sin(3x)(1−t) + 0.5xt − 0.2, the vectors' velocity field. */
+const field = (x: number, t: number): number => Math.sin(3 * x) * (1 - t) + 0.5 * x * t - 0.2;
+const slope = (x: number, t: number): number => 3 * Math.cos(3 * x) * (1 - t) + 0.5 * t;
+
+const velocityAs = (dtype: DType) => async (x: Tensor, t: number) => tensorOf((await numbersOf(x)).map((value) => field(value, t)), dtype);
+
+describe.each(vectors.solvers)('OdeSolver $solver', ({ solver, times, x0, states }) => {
+  const stateAfter = async (steps: number, dtype: DType) =>
+    numbersOf(await new OdeSolver({ solver, times: times.slice(0, steps + 1) }).run(velocityAs(dtype), await tensorOf(x0, dtype)));
+
+  it.each(precise)('%s', async (dtype, tolerance) => {
+    for (const [index, expected] of states.entries()) expectClose(await stateAfter(index + 1, dtype), expected, tolerance, `after step ${index + 1}`);
+  });
+
+  it.each(halves)('%s', async (dtype) => {
+    for (const [index, expected] of states.entries()) {
+      // Each step stores x, a second x or a data prediction, and velocities.
+      expectClose(await stateAfter(index + 1, dtype), expected, 3 * (index + 2) * unitRoundoff[dtype], `after step ${index + 1}`);
+    }
+  });
+});
+
+describe('Adjoint Matching', () => {
+  const { steps, lam: lambda, x0, noise, states, adjoints, loss_per_step: losses } = vectors.adjoint_matching;
+  const h = 1 / steps;
+  const times = Array.from({ length: steps }, (_, step) => step * h);
+  const tuned = (x: number, t: number): number => field(x, t) + 0.1 * Math.cos(x);
+  const points = [x0, ...states];
+
+  it.each(precise)('memorylessStep %s', async (dtype, tolerance) => {
+    let x = await tensorOf(x0, dtype);
+    for (const [step, t] of times.entries()) {
+      const velocity = await tensorOf((await numbersOf(x)).map((value) => tuned(value, t)), dtype);
+      x = await memorylessStep({ x, velocity, t, h, noise: await tensorOf(noise[step]!, dtype) });
+      expectClose(await numbersOf(x), states[step]!, tolerance, `after step ${step + 1}`);
+    }
+  });
+
+  it.each(precise)('leanAdjointStep and the loss, %s', async (dtype, tolerance) => {
+    let adjoint = await tensorOf(points[steps]!.map((x) => -lambda * Math.tanh(x)), dtype);
+    for (const step of [...times.keys()].reverse()) {
+      const t = times[step]!;
+      const vjp = await tensorOf((await numbersOf(adjoint)).map((a, index) => a * slope(points[step]![index]!, t)), dtype);
+      adjoint = await leanAdjointStep({ adjoint, vjp, t, h });
+      const a = await numbersOf(adjoint);
+      expectClose(a, adjoints[step]!, tolerance, `adjoint at ${t}`);
+      const sigma = Math.sqrt((2 * (1 - t + h)) / (t + h));
+      const residuals = points[step]!.map((x, index) => (2 / sigma) * (tuned(x, t) - field(x, t)) + sigma * a[index]!);
+      const loss = residuals.reduce((sum, value) => sum + value ** 2, 0) / residuals.length;
+      expectClose([loss], [losses[step]!], 10 * tolerance, `loss at ${t}`); // a square: twice the adjoint's relative error
+    }
+  });
+
+  it.each(halves)('both steps, %s', async (dtype) => {
+    for (const [step, t] of times.entries()) {
+      const velocity = points[step]!.map((x) => tuned(x, t));
+      expectRounded(
+        await numbersOf(await memorylessStep({ x: await tensorOf(points[step]!, dtype), velocity: await tensorOf(velocity, dtype), t, h, noise: await tensorOf(noise[step]!, dtype) })),
+        await numbersOf(await memorylessStep({ x: await rounded(points[step]!, dtype), velocity: await rounded(velocity, dtype), t, h, noise: await rounded(noise[step]!, dtype) })),
+        dtype, `memorylessStep at ${t}`);
+      expectRounded(
+        await numbersOf(await leanAdjointStep({ adjoint: await tensorOf(adjoints[step]!, dtype), vjp: await tensorOf(velocity, dtype), t, h })),
+        await numbersOf(await leanAdjointStep({ adjoint: await rounded(adjoints[step]!, dtype), vjp: await rounded(velocity, dtype), t, h })),
+        dtype, `leanAdjointStep at ${t}`);
+    }
+  });
+});

@@ -1,0 +1,296 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { Purpose, RandomStream, streamOf } from '../../lib/training/random.js';
+import { CancelledError, ConfigError, DisposedError, ShapeError } from '../../lib/errors.js';
+import { binding } from '../../lib/runtime/native/index.js';
+import { inspect } from '../../lib/runtime/native/loader.js';
+import type { AdjointMatchingNativeOptions, NativeAlgorithm, NativeFlowModel, NativeRollout, NativeTensor } from '../../lib/runtime/native/binding.js';
+import { buildCheck } from '../helpers/native-check.js';
+import { eamOptions, floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from '../helpers/tiny-model.js';
+
+const batch = 3, pixels = 64, seed = 31n, step = 4;
+const shape = [batch, 1, 8, 8];
+const asked = [0, 2, 1];
+const values = new Float32Array(batch);
+const options: AdjointMatchingNativeOptions = {
+  lambda: 2, steps: 6, drawnSteps: 2, finalFraction: 0.3, guidance: 1, microBatch: 0, decodeSlice: 0, rewardGradientQuantile: 1,
+};
+const cancellation = () => new (binding().Cancellation)();
+
+async function adaptedModel(): Promise<NativeFlowModel> {
+  const model = await tinyModel(tinyLora);
+  await randomise(model, 'trainable', 0.2);
+  return model;
+}
+
+const am = (model: NativeFlowModel, change: Partial<AdjointMatchingNativeOptions> = {}): NativeAlgorithm =>
+  new (binding().AdjointMatching)(model, { ...options, ...change });
+
+const rollOut = (algorithm: NativeAlgorithm, change: object = {}): Promise<NativeRollout> =>
+  algorithm.rollout({ conditioning: labels(...asked), shape, seed, step, cancellation: cancellation(), ...change });
+
+async function iterate(model: NativeFlowModel, change: Partial<AdjointMatchingNativeOptions> = {}, more: { rewards?: Float32Array; grad?: NativeTensor; step?: number } = {}) {
+  const algorithm = am(model, change);
+  const rollout = await rollOut(algorithm, { step: more.step ?? step });
+  const endpoint = await floats(rollout.endpoint);
+  const metrics = await algorithm.accumulate(rollout, more.rewards ?? values, more.grad ?? (await normal(shape, 8n)), cancellation());
+  return { metrics, endpoint, gradients: await takeGradients(model), state: algorithm.state() };
+}
+
+const tensor = (data: number[], dimensions = shape) => binding().Tensor.from(Float32Array.from(data), dimensions);
+const filled = (t: number, count = batch) => new Float32Array(count).fill(t);
+const at = (k: number, steps = options.steps) => ({ t: k / steps, h: 1 / steps });
+const sigmaSquared = (t: number, h: number) => (2 * (1 - t + h)) / (t + h);
+
+/** The states of a rollout, a kernel at a time. */
+async function statesOf(model: NativeFlowModel, steps = options.steps): Promise<NativeTensor[]> {
+  const stream = BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b, Purpose.initialNoise));
+  const states = [await binding().philoxNormal(shape, { seed, stream })];
+  for (let k = 0; k < steps; k++) {
+    const { t, h } = at(k, steps);
+    const x = states[k]!;
+    const noise = { seed, stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * steps + k, 3)) };
+    states.push(await binding().memorylessStep({ x, velocity: await model.velocity(x, filled(t), labels(...asked), false), t, h, noise }));
+  }
+  return states;
+}
+
+/** vᵀ J or J v of the pretrained velocity at x, by central differences in float64, a pixel at a time. */
+async function jacobianProduct(exact: NativeFlowModel, x: number[], v: number[], t: number, label: number, side: 'vjp' | 'jvp'): Promise<number[]> {
+  const h = 1e-5;
+  const moved = Array.from({ length: 2 * pixels }, (_, row) => x.map((value, i) => value + (i === row >> 1 ? (row % 2 ? -h : h) : 0)));
+  const points = binding().Tensor.from(Float64Array.from(moved.flat()), [2 * pixels, 1, 8, 8]);
+  const velocity = (await (await exact.velocity(points, filled(t, 2 * pixels), labels(...new Array<number>(2 * pixels).fill(label)), true)).data()) as Float64Array;
+  const jacobian = (i: number, j: number) => (velocity[2 * pixels * j + i]! - velocity[2 * pixels * j + pixels + i]!) / (2 * h);
+  return Array.from({ length: pixels }, (_, j) =>
+    v.reduce((sum, value, i) => sum + value * (side === 'vjp' ? jacobian(i, j) : jacobian(j, i)), 0));
+}
+
+/** The lean adjoints at the steps, from differences of a float64 copy of the pretrained network. */
+async function adjointsOf(states: NativeTensor[], side: 'vjp' | 'jvp'): Promise<NativeTensor[]> {
+  const exact = new (binding().DigitsModel)(tinyConfig, 1n, tinyLora, 'float64', 'cpu');
+  await randomise(exact, 'weights', 0.3);
+  // images = (x + 1)/2: the gradient at the endpoint is half of that at the images.
+  let adjoint = await binding().weightedSum([await normal(shape, 8n)], [-0.5 * options.lambda]);
+  const adjoints: NativeTensor[] = [];
+  for (let k = options.steps - 1; k >= 0; k--) {
+    const { t, h } = at(k);
+    const x = await floats(states[k]!), a = await floats(adjoint);
+    const rows = (data: number[], b: number) => data.slice(pixels * b, pixels * (b + 1));
+    const products: number[] = [];
+    for (let b = 0; b < batch; b++) products.push(...(await jacobianProduct(exact, rows(x, b), rows(a, b), t, asked[b]!, side)));
+    adjoint = await binding().leanAdjointStep({ adjoint, vjp: tensor(products), t, h });
+    adjoints.unshift(adjoint);
+  }
+  return adjoints;
+}
+
+/** The steps of the loss: the last ones, and those before them with the smallest uniforms. */
+function chosenSteps(ofStep = step): number[] {
+  const first = options.steps - Math.ceil(options.finalFraction * options.steps);
+  const u = Array.from({ length: first }, (_, k) => new RandomStream(seed, streamOf(ofStep, k, 6)).uniform());
+  const drawn = [...u.keys()].sort((a, b) => u[a]! - u[b]!).slice(0, options.drawnSteps);
+  return [...drawn, ...Array.from({ length: options.steps - first }, (_, i) => first + i)].sort((a, b) => a - b);
+}
+
+/** Mean over elements of ‖(2/σ)(v_θ − v_pre) + σ a‖², [step][sample]. */
+async function termsOf(model: NativeFlowModel, states: NativeTensor[], adjoints: NativeTensor[], steps: number[]): Promise<number[][]> {
+  const terms: number[][] = [];
+  for (const k of steps) {
+    const { t, h } = at(k);
+    const sigma = Math.sqrt(sigmaSquared(t, h));
+    const velocity = async (pretrained: boolean) => floats(await model.velocity(states[k]!, filled(t), labels(...asked), pretrained));
+    const [tuned, frozen, a] = [await velocity(false), await velocity(true), await floats(adjoints[k]!)];
+    const squares = tuned.map((v, i) => ((2 / sigma) * (v - frozen[i]!) + sigma * a[i]!) ** 2);
+    terms.push(asked.map((_, b) => squares.slice(pixels * b, pixels * (b + 1)).reduce((sum, value) => sum + value, 0) / pixels));
+  }
+  return terms;
+}
+
+const meanOf = (numbers: number[]) => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+
+it('gives the states, adjoints, losses and gradients of the reference vectors and of a field whose Jacobian is not symmetric', { timeout: 300_000 }, () => {
+  const { loaded } = inspect();
+  const program = buildCheck(loaded!.addon.directory, 'check_adjoint_matching');
+  const entry = (JSON.parse(readFileSync(new URL('../vectors/eam.json', import.meta.url), 'utf8')) as {
+    adjoint_matching: { steps: number; lam: number; x0: number[]; noise: number[][]; states: number[][]; adjoints: number[][] };
+  }).adjoint_matching;
+  const { steps, lam, x0, noise, states, adjoints } = entry;
+  const input = [steps, x0.length, lam, ...x0, ...noise.flat(), ...states.flat(), ...states.at(-1)!.map(Math.tanh), ...adjoints.flat()];
+  const checked = spawnSync(program, {
+    encoding: 'utf8', input: input.join(' '), env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
+  });
+  expect(checked.stdout).toContain(`vectors, the last ${steps} steps: gradient`);
+  expect(checked.stdout).toContain('all checks passed');
+  expect(checked.status).toBe(0);
+});
+
+describe('the rollout', () => {
+  it('decodes a second time where memory is short, to the same end', async () => {
+    const model = await adaptedModel();
+    const [whole, sliced] = [await iterate(model), await iterate(model, { decodeSlice: 2 })];
+    expect(largestRelativeError(sliced.gradients, whole.gradients)).toBeLessThan(1e-5);
+  });
+
+  it('is the memoryless SDE of the trained model', async () => {
+    const model = await adaptedModel();
+    const { endpoint, metrics } = await iterate(model);
+    expect(relativeError(endpoint, await floats((await statesOf(model)).at(-1)!))).toBeLessThan(1e-5);
+    // 6 of the rollout; going back 6 to the pretrained model, or fewer if no term is left; 4 terms.
+    const visited = options.steps - chosenSteps()[0]!;
+    expect(metrics).toMatchObject({
+      forwards: (options.steps + visited + 4) * batch, vjps: visited * batch, backwards: 4 * batch, dropped: 0, clipped: 0, capped: 0, scoreNorm: 0,
+    });
+  });
+
+  it('guides, and counts both evaluations', async () => {
+    const model = await adaptedModel();
+    const algorithm = am(model, { guidance: 3 });
+    const rollout = await rollOut(algorithm, { unconditional: labels(3) });
+    expect(rollout.forwards).toBe(2 * options.steps * batch);
+    expect(relativeError(await floats(rollout.endpoint), await floats((await rollOut(am(model))).endpoint))).toBeGreaterThan(1e-3);
+    await expect(rollOut(algorithm)).rejects.toThrow(/guidance is 3.*needs an unconditional conditioning/);
+  });
+
+  it('does not depend on the micro-batch, nor does the gradient', async () => {
+    const model = await adaptedModel();
+    const whole = await iterate(model), split = await iterate(model, { microBatch: 2 });
+    expect(relativeError(split.endpoint, whole.endpoint)).toBeLessThan(1e-5);
+    expect(relativeError(split.metrics.perSample, whole.metrics.perSample)).toBeLessThan(1e-4);
+    expect(largestRelativeError(split.gradients, whole.gradients)).toBeLessThan(1e-4);
+    expect({ ...split.metrics, loss: 0, perSample: 0, rewardGradientNorm: 0 }).toEqual({ ...whole.metrics, loss: 0, perSample: 0, rewardGradientNorm: 0 });
+  });
+});
+
+describe('the loss', () => {
+  it('is that of the lean adjoint, which multiplies the Jacobian from the left', async () => {
+    const model = await adaptedModel();
+    const { metrics } = await iterate(model);
+    const states = await statesOf(model), chosen = chosenSteps();
+    const terms = await termsOf(model, states, await adjointsOf(states, 'vjp'), chosen);
+    const losses = asked.map((_, b) => meanOf(terms.map((term) => term[b]!)));
+    expect(relativeError(metrics.perSample, losses)).toBeLessThan(1e-4);
+    expect(metrics.loss / meanOf(losses)).toBeCloseTo(1, 4);
+    const wrong = await termsOf(model, states, await adjointsOf(states, 'jvp'), chosen);
+    expect(relativeError(metrics.perSample, asked.map((_, b) => meanOf(wrong.map((term) => term[b]!))))).toBeGreaterThan(0.02);
+  });
+
+  it('has the gradient that its differences show', async () => {
+    const model = await adaptedModel();
+    const { gradients } = await iterate(model);
+    const states = await statesOf(model), adjoints = await adjointsOf(states, 'vjp');
+    const trained = await snapshot(model.trainable());
+    const norm = Math.hypot(...Object.values(gradients).flat());
+    const moved = async (distance: number) => {
+      const target = model.trainable();
+      await model.load('trainable', Object.fromEntries(Object.entries(trained).map(([name, numbers]) =>
+        [name, tensor(numbers.map((value, i) => value + (distance * gradients[name]![i]!) / norm), target[name]!.shape)])));
+      return meanOf((await termsOf(model, states, adjoints, chosenSteps())).flat());
+    };
+    const slope = ((await moved(1e-3)) - (await moved(-1e-3))) / 2e-3;
+    expect(slope / norm).toBeCloseTo(1, 2);
+  });
+
+  it('draws other steps in other iterations, and always takes the last', () => {
+    const draws = Array.from({ length: 40 }, (_, iteration) => chosenSteps(iteration));
+    expect(new Set(draws.map(String)).size).toBe(6); // 2 of the first 4
+    for (const draw of draws) expect(draw.slice(-2)).toEqual([4, 5]);
+  });
+
+  it('counts capped terms as the cap, and learns nothing from them', async () => {
+    const model = await adaptedModel();
+    const states = await statesOf(model), chosen = chosenSteps();
+    const terms = await termsOf(model, states, await adjointsOf(states, 'vjp'), chosen);
+    const cap = [...terms.flat()].sort((a, b) => a - b)[5]! * 1.0001;
+    const part = await iterate(model, { cap });
+    expect(part.metrics.capped).toBe(6);
+    expect(relativeError(part.metrics.perSample, asked.map((_, b) => meanOf(terms.map((term) => Math.min(cap, term[b]!)))))).toBeLessThan(1e-4);
+    const all = await iterate(model, { cap: 1e-6 });
+    expect(all.metrics.capped).toBe(12);
+    expect(all.metrics.loss).toBeCloseTo(1e-6, 12);
+    expect(Math.max(...Object.values(all.gradients).flat().map(Math.abs))).toBe(0);
+    expect(Math.max(...Object.values(part.gradients).flat().map(Math.abs))).toBeGreaterThan(0);
+  });
+
+  it('leaves a sample out whose reward is not finite, and divides by the others', async () => {
+    const model = await adaptedModel();
+    const { metrics, gradients } = await iterate(model, {}, { rewards: Float32Array.of(0, NaN, 0) });
+    expect(metrics.dropped).toBe(1);
+    expect(metrics.perSample[1]).toBeNaN();
+    // The second sample alone makes up the difference to the whole batch.
+    const whole = await iterate(model), alone = await iterate(model, {}, { rewards: Float32Array.of(NaN, 0, NaN) });
+    const sum = Object.fromEntries(Object.entries(gradients).map(([name, numbers]) =>
+      [name, numbers.map((value, i) => (2 * value + alone.gradients[name]![i]!) / 3)]));
+    expect(largestRelativeError(sum, whole.gradients)).toBeLessThan(1e-4);
+    const algorithm = am(model);
+    const none = await algorithm.accumulate(await rollOut(algorithm), filled(Infinity), await normal(shape, 8n), cancellation());
+    expect(none).toMatchObject({ dropped: batch, loss: 0, vjps: 0, backwards: 0 });
+  });
+
+  it('clips reward gradients at the running quantile and keeps it', async () => {
+    const { metrics, state } = await iterate(await adaptedModel(), { rewardGradientQuantile: 0.5 });
+    expect(metrics.clipped).toBe(1);
+    expect(state['rewardGradientNorms']).toHaveLength(batch);
+  });
+});
+
+it('holds no more than the states as steps grow', { timeout: 120_000 }, async () => {
+  const model = await adaptedModel();
+  const count = 64;
+  const peak = async (steps: number) => {
+    const algorithm = am(model, { steps, drawnSteps: steps });
+    const rollout = await algorithm.rollout({ conditioning: labels(1), shape: [count, 1, 8, 8], seed, step, cancellation: cancellation() });
+    await algorithm.accumulate(rollout, new Float32Array(count), await normal([count, 1, 8, 8], 8n), cancellation());
+    rollout.dispose();
+    await takeGradients(model);
+    return process.resourceUsage().maxRSS / 1024;
+  };
+  await peak(10);
+  const before = await peak(10);
+  // States of 16 kB a step; the graph of one evaluation of the batch is some 2 MB.
+  expect((await peak(160)) - before).toBeLessThan(40);
+});
+
+describe('what it refuses', () => {
+  it.each([
+    [{ steps: 0 }, /steps is 0/],
+    [{ finalFraction: 1.5 }, /finalFraction is 1\.5/],
+    [{ drawnSteps: 0, finalFraction: 0 }, /no step would enter the loss/],
+    [{ drawnSteps: -1 }, /drawnSteps/],
+    [{ cap: 0 }, /cap is 0/],
+    [{ rewardGradientQuantile: 0 }, /rewardGradientQuantile is 0/],
+    [{ renoisings: 2 } as object, /renoisings/],
+  ])('%o', async (change, message) => {
+    const model = await adaptedModel();
+    expect(() => am(model, change)).toThrow(ConfigError);
+    expect(() => am(model, change)).toThrow(message);
+  });
+
+  it('a model without an adapter, shapes that do not fit, and the rollout of another algorithm', async () => {
+    const plain = await tinyModel();
+    expect(() => am(plain)).toThrow(/Adjoint Matching matches against: load it with an adapter/);
+    const model = await adaptedModel();
+    const algorithm = am(model), other = new (binding().Eam)(model, eamOptions);
+    const accumulate = async (rollout: NativeRollout, rewards = values) => algorithm.accumulate(rollout, rewards, await normal(shape, 8n), cancellation());
+    await expect(accumulate(await rollOut(other))).rejects.toThrow(/made by another algorithm/);
+    await expect(accumulate(await rollOut(algorithm), new Float32Array(2))).rejects.toThrow(ShapeError);
+    await expect(rollOut(algorithm, { shape: [2, 1, 8, 8] })).rejects.toThrow(/conditioning\[0\]/);
+    const rollout = await rollOut(algorithm);
+    await accumulate(rollout);
+    await expect(accumulate(rollout)).rejects.toThrow(/already used/);
+    rollout.dispose();
+    await expect(accumulate(rollout)).rejects.toThrow(DisposedError);
+  });
+
+  it('to go on once cancelled', async () => {
+    const algorithm = am(await adaptedModel(), { steps: 2000, drawnSteps: 1 });
+    const stop = cancellation();
+    const running = rollOut(algorithm, { cancellation: stop });
+    stop.cancel();
+    await expect(running).rejects.toThrow(CancelledError);
+  });
+});

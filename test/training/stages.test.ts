@@ -1,0 +1,46 @@
+// The clocks that benchmarks read: every stage of an iteration is timed, and none twice.
+
+import { describe, expect, it } from 'vitest';
+
+import { createAlgorithm } from '../../lib/training/algorithms.js';
+import { finetuneSchema } from '../../lib/jobs/config/finetune.js';
+import { loadModel } from '../../lib/models/registry.js';
+import { binding } from '../../lib/runtime/native/index.js';
+import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
+import { Trainer } from '../../lib/training/trainer.js';
+import { tinyModelDirectory } from '../helpers/tiny-run.js';
+
+describe('stages of an iteration', () => {
+  it.each(['eam', 'am'])('of %s are timed, and add up to less than the whole', async (name) => {
+    const settings = { name, steps: 2, decodeSlice: 1 };
+    const { algorithm } = finetuneSchema.parse({ model: 'digits', prompts: ['0'], rewards: [{ name: 'stroke-weight' }], algorithm: settings, optimizer: { learningRate: 1e-3 }, steps: 1 });
+    using model = await loadModel(await tinyModelDirectory(), { adapter: { rank: 2, alpha: 4 } });
+    const trainer = new Trainer({ model, reward: strokeWeight(), prompts: ['0', '1'], algorithm: createAlgorithm(algorithm), optimizer: { learningRate: 1e-3 }, batch: 4 });
+    await binding().timeStages('cpu');
+    for await (const { seconds } of trainer.run({ steps: 2 })) {
+      const stages = await binding().stageSeconds();
+      expect(Object.keys(stages).sort()).toEqual(['decoding', 'matching', 'rewardGradient', 'rollout', 'update']);
+      for (const part of Object.values(stages)) expect(part).toBeGreaterThan(0);
+      expect(Object.values(stages).reduce((sum, part) => sum + part, 0)).toBeLessThan(seconds);
+    }
+    expect(await binding().stageSeconds()).toEqual({});
+  });
+});
+
+describe('measurements', () => {
+  it('time products of matrices, more of them for larger ones', async () => {
+    const seconds = async (size: number) => binding().matrixProductSeconds(size, 3, 'float32', 'cpu');
+    expect(await seconds(8)).toBeGreaterThan(0);
+    expect(await seconds(512)).toBeGreaterThan(await seconds(8));
+    expect(await binding().matrixProductSeconds(64, 1, 'bfloat16', 'cpu')).toBeGreaterThan(0);
+    await expect(binding().synchronize('cpu')).resolves.toBeUndefined();
+  });
+
+  it('refuse sizes, dtypes and devices that are not there', async () => {
+    await expect(binding().matrixProductSeconds(0, 1, 'float32', 'cpu')).rejects.toThrow(/sizes and repeats from 1/);
+    await expect(binding().matrixProductSeconds(8, 1, 'float8' as never, 'cpu')).rejects.toThrow(/matrixProductSeconds: `dtype`/);
+    await expect(binding().matrixProductSeconds(8, 1, 'int64', 'cpu')).rejects.toThrow(/floating-point/);
+    await expect(binding().cudaPeakMemory('cpu')).rejects.toThrow(/must be 'cuda' or 'cuda:N'/);
+    await expect(binding().timeStages('cuda:97')).rejects.toThrow(/timeStages: `device`/);
+  });
+});

@@ -1,0 +1,324 @@
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import { eam, type Algorithm } from '../../lib/training/algorithms.js';
+import { newestWholeCheckpoint } from '../../lib/files/checkpoints.js';
+import { CheckpointError, ConfigError, DisposedError, EamError, NonFiniteError } from '../../lib/errors.js';
+import { loadModel } from '../../lib/models/registry.js';
+import { combine } from '../../lib/rewards/combine.js';
+import { fromFunction } from '../../lib/rewards/from-function.js';
+import type { Reward } from '../../lib/rewards/reward.js';
+import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
+import { readHeader } from '../../lib/files/safetensors.js';
+import type { StepMetrics, Trainer } from '../../lib/training/trainer.js';
+import { temporaryFolder, tensorHashes, tinyAdapter, tinyModelDirectory, tinyRun } from '../helpers/tiny-run.js';
+
+const steps = 6;
+let model: string;
+let uninterrupted: Record<string, string>;
+let metrics: StepMetrics[];
+
+async function train(trainer: Trainer, total = steps, signal?: AbortSignal): Promise<StepMetrics[]> {
+  const seen: StepMetrics[] = [];
+  for await (const step of trainer.run({ steps: total, signal })) seen.push(step);
+  return seen;
+}
+
+/** The stroke-weight reward, with something done in its n-th call. */
+function disturbed(call: number, disturb: (values: Float32Array) => void): Reward {
+  const inner = strokeWeight({ scale: 4 });
+  let calls = 0;
+  return {
+    name: inner.name,
+    async score(...args) {
+      const scored = await inner.score(...args);
+      if (++calls === call) disturb(scored.values);
+      return scored;
+    },
+  };
+}
+
+beforeAll(async () => {
+  model = await tinyModelDirectory();
+  const { trainer, checkpoints } = await tinyRun(model);
+  metrics = await train(trainer);
+  uninterrupted = tensorHashes(checkpoints, steps);
+});
+
+describe('a run', () => {
+  it('reports every step', () => {
+    expect(metrics.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    const [first, , , , , last] = metrics;
+    // 8 samples: 2 Euler steps, the score, 2 renoisings; the backward passes are those of the renoisings.
+    expect([first!.forwards, first!.vjps, first!.backwards]).toEqual([8 * 5, 0, 8 * 2]);
+    expect(last!.total).toMatchObject({ forwards: 6 * 40, vjps: 0, backwards: 6 * 16 });
+    expect(last!.total.seconds).toBeCloseTo(metrics.reduce((sum, { seconds }) => sum + seconds, 0), 6);
+    expect(Object.keys(first!.rewards)).toEqual(['stroke-weight']);
+    expect(first!.rewards['stroke-weight']).toBeCloseTo(first!.reward, 6);
+    for (const step of metrics) {
+      expect(step.rewardStd).toBeGreaterThan(0);
+      expect(step.loss).toBeGreaterThan(0);
+      expect(step.gradNorm).toBeGreaterThan(0);
+      expect(step).toMatchObject({ dropped: 0, skipped: false });
+    }
+    expect(first!.learningRate).toBeCloseTo(0.005, 12);
+  });
+
+  it('raises the reward', async () => {
+    const { trainer } = await tinyRun(model, temporaryFolder(), { algorithm: eam({ steps: 2, solver: 'euler', delta: 0.3, lambda: 1000 }) });
+    const rewards = (await train(trainer, 40)).map(({ reward }) => reward);
+    const mean = (part: number[]) => part.reduce((sum, value) => sum + value, 0) / part.length;
+    expect(mean(rewards.slice(-8))).toBeGreaterThan(mean(rewards.slice(0, 8)) + 0.1);
+  });
+
+  it('is the same whenever it is repeated', async () => {
+    const { trainer, checkpoints } = await tinyRun(model);
+    const again = await train(trainer);
+    expect(again.map(({ loss }) => loss)).toEqual(metrics.map(({ loss }) => loss));
+    expect(tensorHashes(checkpoints, steps)).toEqual(uninterrupted);
+  });
+
+  it("writes the averaged adapter in PEFT's layout, and samples with it", async () => {
+    const { trainer, checkpoints } = await tinyRun(model);
+    await train(trainer);
+    const directory = join(checkpoints, `step-${steps}`);
+    expect(readdirSync(directory).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors', 'manifest.json', 'state.json', 'training.safetensors']);
+    expect(JSON.parse(readFileSync(join(directory, 'adapter_config.json'), 'utf8'))).toMatchObject({
+      peft_type: 'LORA', r: 2, lora_alpha: 4, target_modules: ['attn.qkv', 'mlp.fc2'], base_model_name_or_path: model,
+    });
+    const names = (await readHeader(join(directory, 'adapter_model.safetensors'))).entries.map(({ name }) => name);
+    expect(names).toContain('base_model.model.blocks.0.attn.qkv.lora_A.weight');
+    expect(names).toContain('base_model.model.blocks.1.mlp.fc2.lora_B.weight');
+    expect(names).toHaveLength(8);
+
+    const options = { prompts: ['0', '1', '2'], seed: 3n, steps: 3 };
+    using other = await loadModel(model, { adapter: tinyAdapter });
+    const { sampleImages } = await import('../../lib/training/sampler.js');
+    const untrained = await (await sampleImages(other, options)).data();
+    await other.loadAdapter(directory);
+    const loaded = await (await sampleImages(other, options)).data();
+    expect(loaded).toEqual(await (await trainer.sample(options)).data());
+    expect(loaded).not.toEqual(untrained);
+    expect(await (await sampleImages(other, { ...options, weights: 'pretrained' })).data()).toEqual(untrained);
+  });
+});
+
+describe('a run that stops', () => {
+  it('between steps and is resumed ends with the same weights', async () => {
+    const { trainer, checkpoints } = await tinyRun(model);
+    for await (const { step } of trainer.run({ steps })) if (step === 3) break;
+    expect(readdirSync(checkpoints)).toEqual(['step-3']);
+    const resumed = await tinyRun(model, checkpoints);
+    await resumed.trainer.resume(join(checkpoints, 'step-3'));
+    expect(resumed.trainer.step).toBe(3);
+    const rest = await train(resumed.trainer);
+    expect(rest.map(({ loss }) => loss)).toEqual(metrics.slice(3).map(({ loss }) => loss));
+    expect(rest.at(-1)!.total.forwards).toBe(metrics.at(-1)!.total.forwards);
+    expect(tensorHashes(checkpoints, steps)).toEqual(uninterrupted);
+  });
+
+  it('gives each step away before its checkpoint, so that nothing is recorded after it', async () => {
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), {});
+    const every = await tinyRun(model, checkpoints, { checkpoints: { directory: checkpoints, every: 1 } });
+    const seen: string[][] = [];
+    for await (const { step } of every.trainer.run({ steps: 3 })) {
+      seen.push(readdirSync(checkpoints));
+      expect(every.trainer.last!.step).toBe(step);
+    }
+    expect(seen).toEqual([[], ['step-1'], ['step-1', 'step-2']]);
+    // Where recording fails, the step's metrics are in its checkpoint.
+    const failing = async () => {
+      for await (const { step } of every.trainer.run({ steps })) if (step === 5) throw new Error('no space');
+    };
+    await expect(failing()).rejects.toThrow('no space');
+    await trainer.resume(join(checkpoints, 'step-5'));
+    expect({ ...trainer.last, seconds: 0, total: 0 }).toEqual({ ...metrics[4], seconds: 0, total: 0 });
+    expect(trainer.last!.total.forwards).toBe(metrics[4]!.total.forwards);
+  });
+
+  it.each([1, 4])('by a signal within step %i has written the step before, and can go on', async (call) => {
+    const interrupt = new AbortController();
+    const reason = new Error('enough');
+    const reward = disturbed(call, () => interrupt.abort(reason));
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { reward });
+    await expect(train(trainer, steps, interrupt.signal)).rejects.toBe(reason);
+    expect(readdirSync(checkpoints)).toEqual([`step-${call - 1}`]);
+    await train(trainer);
+    expect(tensorHashes(checkpoints, steps)).toEqual(uninterrupted);
+  });
+
+  it('before it started throws the reason', async () => {
+    const { trainer } = await tinyRun(model);
+    const reason = new Error('never mind');
+    await expect(train(trainer, steps, AbortSignal.abort(reason))).rejects.toBe(reason);
+  });
+
+  it('by a reward that throws names the reward, and loses nothing', async () => {
+    const cause = new Error('the service is down');
+    const reward = disturbed(3, () => { throw cause; });
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { reward });
+    const error = await train(trainer).catch((caught: unknown) => caught as EamError);
+    expect(error).toMatchObject({ code: 'ERR_EAM_REWARD', message: 'reward "stroke-weight" failed: the service is down', cause });
+    const { trainer: next } = await tinyRun(model, checkpoints);
+    await next.resume((await newestWholeCheckpoint(checkpoints))!.directory);
+    expect(next.step).toBe(2);
+    await train(next);
+    expect(tensorHashes(checkpoints, steps)).toEqual(uninterrupted);
+  });
+});
+
+describe('rewards that are not finite', () => {
+  it('drop their samples, not the run', async () => {
+    const reward = disturbed(2, (values) => { values[1] = NaN; values[5] = -Infinity; });
+    const seen = await train((await tinyRun(model, temporaryFolder(), { reward })).trainer, 3);
+    expect(seen.map(({ dropped }) => dropped)).toEqual([0, 2, 0]);
+    expect(Number.isFinite(seen[1]!.reward)).toBe(true);
+  });
+
+  it('stop the run with NonFiniteError when they stay, after a checkpoint', async () => {
+    const reward = fromFunction('broken', (images) => ({ values: new Float32Array(images.shape[0]!).fill(NaN), grad: new Float32Array(images.data.length) }));
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { reward, nonFinite: { patience: 3 } });
+    const seen: number[] = [];
+    const counting = async () => { for await (const { step } of trainer.run({ steps })) seen.push(step); };
+    await expect(counting()).rejects.toThrow(NonFiniteError);
+    expect(seen).toEqual([1, 2, 3]);
+    expect(readdirSync(checkpoints)).toEqual(['step-3']);
+    // A run that is resumed counts on.
+    const resumed = await tinyRun(model, checkpoints, { reward, nonFinite: { patience: 5 } });
+    await resumed.trainer.resume(join(checkpoints, 'step-3'));
+    await expect(train(resumed.trainer, 20)).rejects.toThrow(/5 steps in a row, up to step 5/);
+  });
+});
+
+describe('a reward that does not keep its promise', () => {
+  it.each([
+    ['gives no gradient', () => ({ values: new Float32Array(8) }), /returned no gradient/],
+    ['gives too few values', () => ({ values: [1], grad: new Float32Array(8 * 64) }), /returned 1 values for 8 images/],
+    ['gives half a gradient', () => ({ values: new Float32Array(8), grad: new Float32Array(9) }), /grad has 9 numbers, expected 512/],
+  ])('and %s is named', async (_, answer, message) => {
+    const reward = combine([[strokeWeight(), 1], [fromFunction('mine', answer), 2]]);
+    const { trainer } = await tinyRun(model, temporaryFolder(), { reward });
+    const error = (await train(trainer).catch((caught: unknown) => caught)) as EamError;
+    expect(error.code).toBe('ERR_EAM_REWARD');
+    expect(error.message).toMatch(/^reward "mine" failed/);
+    expect(error.message).toMatch(message);
+  });
+});
+
+it('a reward that returns no values is named', async () => {
+  for (const [answer, problem] of [
+    [undefined, 'it returned undefined, expected { values, grad }'],
+    [{}, 'values is undefined, expected numbers'],
+    [{ values: [1, 2] }, 'it returned 2 values for 8 images'],
+  ] as const) {
+    const reward: Reward = { name: 'mine', score: async () => answer as never };
+    const { trainer } = await tinyRun(model, temporaryFolder(), { reward });
+    await expect(train(trainer)).rejects.toThrow(`reward "mine" failed: ${problem}`);
+  }
+});
+
+describe('a checkpoint', () => {
+  it('cut in half is refused, and the one before it is used', async () => {
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), {});
+    for await (const { step } of trainer.run({ steps })) if (step === 2) await trainer.save();
+    const damaged = join(checkpoints, `step-${steps}`, 'training.safetensors');
+    truncateSync(damaged, 1000);
+    const { trainer: next } = await tinyRun(model);
+    await expect(next.resume(join(checkpoints, `step-${steps}`))).rejects.toThrow(/training\.safetensors has 1000 bytes, expected/);
+    expect((await newestWholeCheckpoint(checkpoints))!.step).toBe(2);
+  });
+
+  it('that cannot be written is an error, also where the loop is left', async () => {
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    const { trainer } = await tinyRun(model, join(file, 'checkpoints'));
+    const left = async () => {
+      for await (const { step } of trainer.run({ steps })) if (step === 1) break;
+    };
+    await expect(left()).rejects.toThrow(/checkpoint .*step-1 could not be written/);
+  });
+
+  it('of an earlier run is neither kept for the new one nor removed by it', async () => {
+    const { trainer, checkpoints } = await tinyRun(model);
+    await train(trainer, 2);
+    const { trainer: anew } = await tinyRun(model, checkpoints, { optimizer: { learningRate: 1 } });
+    const message = /holds checkpoints of an earlier run; go on from one with trainer\.resume\('.*step-2'\)/;
+    await expect(train(anew)).rejects.toThrow(message);
+    await expect(anew.save()).rejects.toThrow(message);
+    expect(readdirSync(checkpoints)).toEqual(['step-2']);
+  });
+
+  it('that cannot be written after an error is reported with that error', async () => {
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    const reward = disturbed(2, () => { throw new Error('the service is down'); });
+    const { trainer } = await tinyRun(model, join(file, 'checkpoints'), { reward });
+    await expect(train(trainer)).rejects.toMatchObject({
+      code: 'ERR_EAM_REWARD',
+      suppressed: [{ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/step-1 could not be written/) }],
+    });
+  });
+
+  it('is not written of a step that could not be undone, which hides no error', async () => {
+    const down = new Error('the service is down');
+    const failing = eam({ steps: 2, renoisings: 2, solver: 'euler', delta: 0.3 });
+    const algorithm: Algorithm = {
+      ...failing,
+      create(model) {
+        const inner = failing.create(model);
+        return {
+          rollout: (args) => inner.rollout(args),
+          accumulate: (...args) => inner.accumulate(...args),
+          state: () => inner.state(),
+          load: () => { throw new Error('no way back'); },
+        };
+      },
+    };
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { algorithm, reward: disturbed(1, () => { throw down; }) });
+    const message = /step 1 failed and could not be undone \(no way back\)/;
+    await expect(train(trainer)).rejects.toMatchObject({
+      code: 'ERR_EAM_REWARD', cause: down, suppressed: [{ message: 'no way back' }, { message: expect.stringMatching(message) }],
+    });
+    expect(readdirSync(checkpoints)).toEqual([]);
+    await expect(train(trainer)).rejects.toThrow(message);
+  });
+
+  it('of another run is refused', async () => {
+    const { trainer, checkpoints } = await tinyRun(model);
+    await train(trainer, 1);
+    const directory = join(checkpoints, 'step-1');
+    const { trainer: otherSeed } = await tinyRun(model, temporaryFolder(), { seed: 8 });
+    await expect(otherSeed.resume(directory)).rejects.toThrow(/run with seed 7, this run's is 8/);
+    const { trainer: otherBatch } = await tinyRun(model, temporaryFolder(), { batch: 4 });
+    await expect(otherBatch.resume(directory)).rejects.toThrow(/run with batch 8, this run's is 4/);
+    using larger = await loadModel(model, { adapter: { ...tinyAdapter, rank: 3 } });
+    const { trainer: otherRank } = await tinyRun(model, temporaryFolder(), { model: larger });
+    await expect(otherRank.resume(directory)).rejects.toThrow(CheckpointError);
+    await expect(larger.loadAdapter(directory)).rejects.toThrow(/rank 2 and alpha 4, the model has one of rank 3/);
+  });
+});
+
+describe('what a trainer is given', () => {
+  it('is checked', async () => {
+    using plain = await loadModel(model);
+    await expect(tinyRun(model, temporaryFolder(), { model: plain })).rejects.toThrow(/the model has no adapters.*load it with an adapter/);
+    await expect(tinyRun(model, temporaryFolder(), { prompts: [] })).rejects.toThrow(ConfigError);
+    await expect(tinyRun(model, temporaryFolder(), { prompts: ['0', 1 as never] })).rejects.toThrow(/prompts\[1\]: expected a string, got 1/);
+    await expect(tinyRun(model, temporaryFolder(), { optimizer: { learningRate: 0 } })).rejects.toThrow(/optimizer\.learningRate: expected a number above 0, got 0/);
+    await expect(tinyRun(model, temporaryFolder(), { batch: 0.5 })).rejects.toThrow(/batch: expected a whole number/);
+    await expect(loadModel(model, { adapter: { ...tinyAdapter, targets: ['attn.qvk'] } })).rejects.toThrow(/'attn\.qvk' fits no layer/);
+    await expect(loadModel(temporaryFolder())).rejects.toThrow(/no model at/);
+  });
+
+  it('cannot be a disposed model', async () => {
+    const disposed = await loadModel(model, { adapter: tinyAdapter });
+    disposed.dispose();
+    await expect(tinyRun(model, temporaryFolder(), { model: disposed })).rejects.toThrow(DisposedError);
+  });
+
+  it('cannot ask for a digit that the model does not know', async () => {
+    const { trainer } = await tinyRun(model, temporaryFolder(), { prompts: ['7'] });
+    await expect(train(trainer)).rejects.toThrow(/prompt "7": this model knows the digits 0 to 2/);
+  });
+});
