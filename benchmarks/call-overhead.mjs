@@ -6,8 +6,19 @@
 import { cpus } from 'node:os';
 
 import {
-  flowMatchingLoss, flowMatchingLossSync, leanAdjointStep, leanAdjointStepSync, matchingLoss, matchingLossSync, memorylessStep,
-  memorylessStepSync, renoise, renoiseSync, Tensor, terminalGradient, terminalGradientSync,
+  flowMatchingLoss,
+  flowMatchingLossSync,
+  leanAdjointStep,
+  leanAdjointStepSync,
+  matchingLoss,
+  matchingLossSync,
+  memorylessStep,
+  memorylessStepSync,
+  renoise,
+  renoiseSync,
+  Tensor,
+  terminalGradient,
+  terminalGradientSync,
 } from 'eam-torch';
 
 const elements = Number(process.argv[2] ?? 2000);
@@ -41,10 +52,14 @@ const calls = [
   ['flowMatchingLossSync', () => flowMatchingLossSync(flow).grad.dispose(), false],
   ['matchingLossSync', () => matchingLossSync(matching).grad.dispose(), false],
   ['matchingLossSync, noise as a tensor', () => matchingLossSync(stored).grad.dispose(), false],
-  ['matchingLossSync from arrays to an array', () => {
-    const { grad } = matchingLossSync({ ...matching, velocity: Tensor.from(array, shape) });
-    return grad.dataSync();
-  }, false],
+  [
+    'matchingLossSync from arrays to an array',
+    () => {
+      const { grad } = matchingLossSync({ ...matching, velocity: Tensor.from(array, shape) });
+      return grad.dataSync();
+    },
+    false,
+  ],
   ['leanAdjointStep', async () => (await leanAdjointStep(lean)).dispose(), true],
   ['terminalGradient', async () => (await terminalGradient(terminal)).dispose(), true],
   ['memorylessStep', async () => (await memorylessStep(step)).dispose(), true],
@@ -52,14 +67,20 @@ const calls = [
   ['flowMatchingLoss', async () => (await flowMatchingLoss(flow)).grad.dispose(), true],
   ['matchingLoss', async () => (await matchingLoss(matching)).grad.dispose(), true],
   ['matchingLoss, noise as a tensor', async () => (await matchingLoss(stored)).grad.dispose(), true],
-  ['matchingLoss, 20 calls in flight', async () => {
-    const results = await Promise.all(Array.from({ length: 20 }, () => matchingLoss(matching)));
-    for (const { grad } of results) grad.dispose();
-  }, true, 20],
+  [
+    'matchingLoss, 20 calls in flight',
+    async () => {
+      const results = await Promise.all(Array.from({ length: 20 }, () => matchingLoss(matching)));
+      for (const { grad } of results) grad.dispose();
+    },
+    true,
+    20,
+  ],
 ];
 
 const times = calls.map(() => []);
-for (let round = -20; round < rounds; ++round) { // the first ones warm up
+for (let round = -20; round < rounds; ++round) {
+  // the first ones warm up
   for (const [index, [, call, isAsync, perCall = 1]] of calls.entries()) {
     for (let i = 0; i < callsPerRound / perCall; ++i) {
       const begin = process.hrtime.bigint();
@@ -73,7 +94,9 @@ for (let round = -20; round < rounds; ++round) { // the first ones warm up
 }
 
 const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))].toFixed(1);
-console.log(`# ${cpus()[0].model}, ${cpus().length} cores, Node ${process.version}, [${shape}] float32, microseconds a call`);
+console.log(
+  `# ${cpus()[0].model}, ${cpus().length} cores, Node ${process.version}, [${shape}] float32, microseconds a call`,
+);
 console.log('call,p20,median,p80');
 for (const [index, [name]] of calls.entries()) {
   const sorted = times[index].sort((a, b) => a - b);

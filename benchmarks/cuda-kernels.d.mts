@@ -11,4 +11,8 @@ export interface Vectors {
 export const kernels: Record<string, string[]>;
 export function readResources(text: string): Map<string, Resources>;
 export function readVectors(text: string): Map<string, Vectors>;
-export function problemsOf(source: string, resources: Map<string, Resources>, vectors: Map<string, Vectors> | undefined): string[];
+export function problemsOf(
+  source: string,
+  resources: Map<string, Resources>,
+  vectors: Map<string, Vectors> | undefined,
+): string[];

@@ -17,10 +17,15 @@ const mostSpilled = (kernel) => (kernel.endsWith('n1>') ? 24 : 0);
 function leastVectors(kernel) {
   const [, name, parameters] = /^(\w+)(?:<(\w+)>)?$/.exec(kernel);
   const each = { fLi0: 2, fLi2: 1, fLi3: 1, dLi1: 4, fLin1: 1, dLin1: 1 }[parameters];
-  return {
-    affine_kernel: { loads: 8 * each, stores: each }, regression_kernel: { loads: 9 * each, stores: each },
-    adamw_kernel: { loads: 4, stores: 3 }, ema_kernel: { loads: 2, stores: 1 }, squares_kernel: { loads: 1, stores: 0 },
-  }[name] ?? { loads: 0, stores: 0 };
+  return (
+    {
+      affine_kernel: { loads: 8 * each, stores: each },
+      regression_kernel: { loads: 9 * each, stores: each },
+      adamw_kernel: { loads: 4, stores: 3 },
+      ema_kernel: { loads: 2, stores: 1 },
+      squares_kernel: { loads: 1, stores: 0 },
+    }[name] ?? { loads: 0, stores: 0 }
+  );
 }
 
 /** `affine_kernel<fLi0>` of its mangled name. */
@@ -31,16 +36,28 @@ function nameOf(mangled) {
 
 /** Registers, stack and spills by kernel, of `ptxas -v`. */
 export function readResources(text) {
-  const entry = /Compiling entry function '(\w+)'[\s\S]*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads[\s\S]*?Used (\d+) registers/g;
-  return new Map([...text.matchAll(entry)].map(([, mangled, stack, spillStores, spillLoads, registers]) =>
-    [nameOf(mangled), { registers: Number(registers), stack: Number(stack), spillStores: Number(spillStores), spillLoads: Number(spillLoads) }]));
+  const entry =
+    /Compiling entry function '(\w+)'[\s\S]*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads[\s\S]*?Used (\d+) registers/g;
+  return new Map(
+    [...text.matchAll(entry)].map(([, mangled, stack, spillStores, spillLoads, registers]) => [
+      nameOf(mangled),
+      {
+        registers: Number(registers),
+        stack: Number(stack),
+        spillStores: Number(spillStores),
+        spillLoads: Number(spillLoads),
+      },
+    ]),
+  );
 }
 
 /** Loads and stores of 16 bytes by kernel, of `cuobjdump -sass`; not those of a thread's own stack. */
 export function readVectors(text) {
   const functions = text.split(/^\s*Function : /m).slice(1);
   const count = (code, instruction) => [...code.matchAll(new RegExp(`\\b${instruction}G?\\.E\\.128\\b`, 'g'))].length;
-  return new Map(functions.map((code) => [nameOf(/^\S+/.exec(code)[0]), { loads: count(code, 'LD'), stores: count(code, 'ST') }]));
+  return new Map(
+    functions.map((code) => [nameOf(/^\S+/.exec(code)[0]), { loads: count(code, 'LD'), stores: count(code, 'ST') }]),
+  );
 }
 
 /** Everything that is wrong with the kernels of a source; `vectors` is undefined where no cuobjdump is there to read them. */
@@ -49,14 +66,21 @@ export function problemsOf(source, resources, vectors) {
   if (!expected) return [`${source} is not in the list of kernels (benchmarks/cuda-kernels.mjs)`];
   const problems = [];
   for (const kernel of expected) {
-    const found = resources.get(kernel), wide = vectors?.get(kernel), least = leastVectors(kernel);
+    const found = resources.get(kernel),
+      wide = vectors?.get(kernel),
+      least = leastVectors(kernel);
     if (!found) problems.push(`${kernel} is not in what ptxas printed: it was renamed, or the format is another`);
-    else if (found.spillStores + found.spillLoads > mostSpilled(kernel)) problems.push(`${kernel} spills ${found.spillStores} and loads ${found.spillLoads} bytes`);
+    else if (found.spillStores + found.spillLoads > mostSpilled(kernel))
+      problems.push(`${kernel} spills ${found.spillStores} and loads ${found.spillLoads} bytes`);
     if (vectors && !wide) problems.push(`${kernel} is not in what cuobjdump printed`);
     else if (wide && (wide.loads < least.loads || wide.stores < least.stores)) {
-      problems.push(`${kernel} has ${wide.loads} loads and ${wide.stores} stores of 16 bytes, expected at least ${least.loads} and ${least.stores}`);
+      problems.push(
+        `${kernel} has ${wide.loads} loads and ${wide.stores} stores of 16 bytes, expected at least ${least.loads} and ${least.stores}`,
+      );
     }
   }
-  for (const kernel of resources.keys()) if (!expected.includes(kernel)) problems.push(`${kernel} is not in the list of kernels (benchmarks/cuda-kernels.mjs)`);
+  for (const kernel of resources.keys())
+    if (!expected.includes(kernel))
+      problems.push(`${kernel} is not in the list of kernels (benchmarks/cuda-kernels.mjs)`);
   return problems;
 }

@@ -11,7 +11,10 @@ import { kernels, problemsOf, readResources, readVectors } from './cuda-kernels.
 
 const native = join(import.meta.dirname, '..', 'native');
 const architectures = process.argv.length > 2 ? process.argv.slice(2) : ['80', '90', '100', '120'];
-const sources = new Set([...Object.keys(kernels), ...readdirSync(join(native, 'kernels')).filter((name) => name.endsWith('.cu'))]);
+const sources = new Set([
+  ...Object.keys(kernels),
+  ...readdirSync(join(native, 'kernels')).filter((name) => name.endsWith('.cu')),
+]);
 const folder = mkdtempSync(join(tmpdir(), 'eam-cubin-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
@@ -23,13 +26,26 @@ function run(program, ...args) {
   process.exit(1);
 }
 
-let problems = 0, unread = false;
+let problems = 0,
+  unread = false;
 console.log('architecture,kernel,registers,stack,spill_stores,spill_loads,vector_loads,vector_stores');
 for (const architecture of architectures) {
   for (const source of sources) {
     const cubin = join(folder, `${source}.${architecture}.cubin`);
-    const compiled = run('nvcc', '-std=c++17', '-O3', '-Xptxas', '-v', `-gencode=arch=compute_${architecture},code=sm_${architecture}`,
-      '-I', native, '-cubin', '-o', cubin, join(native, 'kernels', source));
+    const compiled = run(
+      'nvcc',
+      '-std=c++17',
+      '-O3',
+      '-Xptxas',
+      '-v',
+      `-gencode=arch=compute_${architecture},code=sm_${architecture}`,
+      '-I',
+      native,
+      '-cubin',
+      '-o',
+      cubin,
+      join(native, 'kernels', source),
+    );
     const resources = readResources(compiled.stderr);
     const code = run('cuobjdump', '-sass', cubin);
     const vectors = code && readVectors(code.stdout);

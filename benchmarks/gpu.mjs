@@ -16,7 +16,11 @@ import { parseArgs } from 'node:util';
 import { describeMachine, parseRows, toCsv } from './results.mjs';
 
 const { values: flags } = parseArgs({
-  options: { output: { type: 'string', default: join(import.meta.dirname, 'results') }, programs: { type: 'string' }, without: { type: 'string', default: '' } },
+  options: {
+    output: { type: 'string', default: join(import.meta.dirname, 'results') },
+    programs: { type: 'string' },
+    without: { type: 'string', default: '' },
+  },
 });
 const leftOut = new Set(flags.without.split(',').filter(Boolean));
 const say = (line) => console.error(`gpu: ${line}`);
@@ -24,7 +28,8 @@ const refuse = (line) => {
   say(line);
   process.exit(1);
 };
-for (const name of leftOut) if (!['sanitizer', 'sd3'].includes(name)) refuse(`--without ${name}: expected sanitizer, sd3 or both`);
+for (const name of leftOut)
+  if (!['sanitizer', 'sd3'].includes(name)) refuse(`--without ${name}: expected sanitizer, sd3 or both`);
 
 function requireGpu() {
   const hidden = process.env.CUDA_VISIBLE_DEVICES;
@@ -32,14 +37,18 @@ function requireGpu() {
   const { status, stdout, error } = spawnSync('nvidia-smi', ['-L'], { encoding: 'utf8' });
   if (status === 0 && stdout.includes('GPU')) return;
   const why = error ? 'nvidia-smi, which comes with its driver, is not on PATH' : 'nvidia-smi finds none';
-  refuse(`there is no NVIDIA GPU here: ${why}. Nothing was checked or measured; run it on a machine that has one. ` +
-    '`npm test` compiles the CUDA variant and `node benchmarks/cuda-resources.mjs` looks at its code without one.');
+  refuse(
+    `there is no NVIDIA GPU here: ${why}. Nothing was checked or measured; run it on a machine that has one. ` +
+      '`npm test` compiles the CUDA variant and `node benchmarks/cuda-resources.mjs` looks at its code without one.',
+  );
 }
 
 /** A program on PATH or in a toolkit's folder. */
 function find(name) {
   const toolkits = [process.env.CUDA_HOME, process.env.CUDA_PATH].filter(Boolean).map((folder) => join(folder, 'bin'));
-  return [...(process.env.PATH ?? '').split(delimiter), ...toolkits].map((folder) => join(folder, name)).find((path) => existsSync(path));
+  return [...(process.env.PATH ?? '').split(delimiter), ...toolkits]
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path));
 }
 
 /** Compiles addon and check programs. They name LibTorch's folders themselves and need no LD_LIBRARY_PATH. */
@@ -67,7 +76,12 @@ const record = (name, state, note = '') => {
 /** Runs a program with its output shown; a program that skips its checks has not passed them. */
 function check(name, command, args, env = {}) {
   say(`${name} ...`);
-  const { status, stdout, error, signal } = spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env }, maxBuffer: 2 ** 28 });
+  const { status, stdout, error, signal } = spawnSync(command, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+    maxBuffer: 2 ** 28,
+  });
   if (stdout) console.log(stdout.trimEnd());
   if (status !== 0) record(name, 'FAILED', error?.message ?? `exit code ${status ?? signal}`);
   else if (/skipped/.test(stdout)) record(name, 'FAILED', 'it found no device');
@@ -82,7 +96,13 @@ function sanitize(directory) {
       if (leftOut.has('sanitizer')) record(name, 'left out', 'by --without');
       else if (!sanitizer) record(name, 'left out', 'compute-sanitizer is neither on PATH nor in CUDA_HOME/bin');
       // An allocator that caches would hide what is read past the end of a tensor. LibTorch asks CUDA things that it refuses.
-      else check(name, sanitizer, ['--tool', tool, '--error-exitcode', '9', '--report-api-errors', 'no', join(directory, program)], { PYTORCH_NO_CUDA_MEMORY_CACHING: '1' });
+      else
+        check(
+          name,
+          sanitizer,
+          ['--tool', tool, '--error-exitcode', '9', '--report-api-errors', 'no', join(directory, program)],
+          { PYTORCH_NO_CUDA_MEMORY_CACHING: '1' },
+        );
     }
   }
 }
@@ -95,14 +115,20 @@ function describeBuild(directory) {
 
 function outputFile(where, suffix) {
   mkdirSync(flags.output, { recursive: true });
-  const machine = where.machine.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
+  const machine = where.machine
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '');
   return join(flags.output, `${where.date}-${machine}-${suffix}.csv`);
 }
 
 /** The program judges itself, by the bar that it prints. */
 function measure(directory, where) {
   say('bandwidth against a device copy ...');
-  const { status, stdout, error, signal } = spawnSync(join(directory, 'bench_cuda'), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const { status, stdout, error, signal } = spawnSync(join(directory, 'bench_cuda'), {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let rows = [];
   try {
     rows = parseRows(stdout ?? '');
@@ -117,13 +143,23 @@ function measure(directory, where) {
 }
 
 function measureIteration(directory, libtorch, where) {
-  const name = 'an iteration on Stable Diffusion 3.5 Medium\'s shape';
+  const name = "an iteration on Stable Diffusion 3.5 Medium's shape";
   if (leftOut.has('sd3')) return record(name, 'left out', 'by --without');
-  if (!existsSync(join(directory, 'eam_torch.node'))) return record(name, 'left out', `there is no addon in ${directory}`);
+  if (!existsSync(join(directory, 'eam_torch.node')))
+    return record(name, 'left out', `there is no addon in ${directory}`);
   say(`${name} ...`);
   const file = outputFile(where, 'cuda-sd3');
-  const env = { ...process.env, EAM_TORCH_VARIANT: 'cuda', EAM_TORCH_BUILD_DIR: directory, ...(libtorch && { EAM_TORCH_LIBTORCH: libtorch }) };
-  const { status, signal } = spawnSync(process.execPath, [join(import.meta.dirname, 'sd3.mjs'), '--device', 'cuda', '--size', 'full', '--output', file], { stdio: 'inherit', env });
+  const env = {
+    ...process.env,
+    EAM_TORCH_VARIANT: 'cuda',
+    EAM_TORCH_BUILD_DIR: directory,
+    ...(libtorch && { EAM_TORCH_LIBTORCH: libtorch }),
+  };
+  const { status, signal } = spawnSync(
+    process.execPath,
+    [join(import.meta.dirname, 'sd3.mjs'), '--device', 'cuda', '--size', 'full', '--output', file],
+    { stdio: 'inherit', env },
+  );
   if (status === 3) return record(name, 'left out', 'the GPU has too little memory free');
   return status === 0 ? record(name, 'ok', file) : record(name, 'FAILED', `exit code ${status ?? signal}`);
 }
@@ -131,7 +167,11 @@ function measureIteration(directory, libtorch, where) {
 requireGpu();
 const { directory, libtorch } = flags.programs ? { directory: resolve(flags.programs) } : await build();
 const where = describeBuild(directory);
-for (const [name, program] of [['parity with the CPU', 'check_ops'], ['large tensors', 'check_cuda_sizes'], ['CUDA graphs', 'check_cuda_graph']]) {
+for (const [name, program] of [
+  ['parity with the CPU', 'check_ops'],
+  ['large tensors', 'check_cuda_sizes'],
+  ['CUDA graphs', 'check_cuda_graph'],
+]) {
   check(name, join(directory, program), []);
 }
 sanitize(directory);
@@ -141,7 +181,12 @@ measureIteration(directory, libtorch, where);
 const width = Math.max(...results.map(({ name }) => name.length));
 console.log(`\n${where.machine}, revision ${where.revision}, LibTorch ${where.libtorch}`);
 for (const { name, state, note } of results) console.log(`${name.padEnd(width)}  ${state}${note && `: ${note}`}`);
-const failed = results.filter(({ state }) => state === 'FAILED'), missing = results.filter(({ state }) => state === 'left out');
+const failed = results.filter(({ state }) => state === 'FAILED'),
+  missing = results.filter(({ state }) => state === 'left out');
 const rest = missing.length ? `; ${missing.length} left out` : '';
-console.log(failed.length ? `\nverdict: FAILED (${failed.map(({ name }) => name).join(', ')})${rest}` : `\nverdict: passed${rest}`);
+console.log(
+  failed.length
+    ? `\nverdict: FAILED (${failed.map(({ name }) => name).join(', ')})${rest}`
+    : `\nverdict: passed${rest}`,
+);
 process.exitCode = failed.length ? 1 : 0;

@@ -8,7 +8,14 @@ export interface Sd3Sizes {
   scheduler?: object;
 }
 
-type Library = typeof import('../lib/models/sd3/config.js') & typeof import('../lib/models/sd3/shapes.js') & Pick<typeof import('../lib/files/safetensors.js'), 'buildHeader'>;
+type Library = typeof import('../lib/models/sd3/config.js') &
+  typeof import('../lib/models/sd3/shapes.js') &
+  Pick<typeof import('../lib/files/safetensors.js'), 'buildHeader'>;
 
 export const sizes: Record<'full' | 'half' | 'tiny', Sd3Sizes>;
-export function writeRandomSd3(directory: string, model: Sd3Sizes, library: Library, dtype?: 'float32' | 'bfloat16'): void;
+export function writeRandomSd3(
+  directory: string,
+  model: Sd3Sizes,
+  library: Library,
+  dtype?: 'float32' | 'bfloat16',
+): void;

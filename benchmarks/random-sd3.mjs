@@ -8,8 +8,17 @@ import { fileURLToPath } from 'node:url';
 const fixtures = fileURLToPath(new URL('../test/fixtures', import.meta.url));
 
 const vae = {
-  in_channels: 3, out_channels: 3, latent_channels: 16, layers_per_block: 2, norm_num_groups: 32, scaling_factor: 1.5305, shift_factor: 0.0609,
-  use_quant_conv: false, use_post_quant_conv: false, down_block_types: Array(4).fill('DownEncoderBlock2D'), up_block_types: Array(4).fill('UpDecoderBlock2D'),
+  in_channels: 3,
+  out_channels: 3,
+  latent_channels: 16,
+  layers_per_block: 2,
+  norm_num_groups: 32,
+  scaling_factor: 1.5305,
+  shift_factor: 0.0609,
+  use_quant_conv: false,
+  use_post_quant_conv: false,
+  down_block_types: Array(4).fill('DownEncoderBlock2D'),
+  up_block_types: Array(4).fill('UpDecoderBlock2D'),
 };
 const transformer = { patch_size: 2, in_channels: 16, out_channels: 16, attention_head_dim: 64, qk_norm: 'rms_norm' };
 const upTo = (count) => Array.from({ length: count }, (_, index) => index);
@@ -21,35 +30,97 @@ const upTo = (count) => Array.from({ length: count }, (_, index) => index);
 export const sizes = {
   full: {
     transformer: {
-      ...transformer, sample_size: 128, num_layers: 24, num_attention_heads: 24, joint_attention_dim: 4096, caption_projection_dim: 1536,
-      pooled_projection_dim: 2048, pos_embed_max_size: 384, dual_attention_layers: upTo(13),
+      ...transformer,
+      sample_size: 128,
+      num_layers: 24,
+      num_attention_heads: 24,
+      joint_attention_dim: 4096,
+      caption_projection_dim: 1536,
+      pooled_projection_dim: 2048,
+      pos_embed_max_size: 384,
+      dual_attention_layers: upTo(13),
     },
     vae: { ...vae, block_out_channels: [128, 256, 512, 512] },
-    clipL: { hidden_size: 768, intermediate_size: 3072, projection_dim: 768, num_hidden_layers: 2, num_attention_heads: 12 },
-    clipG: { hidden_size: 1280, intermediate_size: 5120, projection_dim: 1280, num_hidden_layers: 2, num_attention_heads: 20, hidden_act: 'gelu' },
+    clipL: {
+      hidden_size: 768,
+      intermediate_size: 3072,
+      projection_dim: 768,
+      num_hidden_layers: 2,
+      num_attention_heads: 12,
+    },
+    clipG: {
+      hidden_size: 1280,
+      intermediate_size: 5120,
+      projection_dim: 1280,
+      num_hidden_layers: 2,
+      num_attention_heads: 20,
+      hidden_act: 'gelu',
+    },
   },
   half: {
     transformer: {
-      ...transformer, sample_size: 32, num_layers: 12, num_attention_heads: 12, joint_attention_dim: 2048, caption_projection_dim: 768,
-      pooled_projection_dim: 1024, pos_embed_max_size: 96, dual_attention_layers: upTo(6),
+      ...transformer,
+      sample_size: 32,
+      num_layers: 12,
+      num_attention_heads: 12,
+      joint_attention_dim: 2048,
+      caption_projection_dim: 768,
+      pooled_projection_dim: 1024,
+      pos_embed_max_size: 96,
+      dual_attention_layers: upTo(6),
     },
     vae: { ...vae, block_out_channels: [64, 128, 256, 256] },
-    clipL: { hidden_size: 384, intermediate_size: 1536, projection_dim: 384, num_hidden_layers: 2, num_attention_heads: 6 },
-    clipG: { hidden_size: 640, intermediate_size: 2560, projection_dim: 640, num_hidden_layers: 2, num_attention_heads: 10, hidden_act: 'gelu' },
+    clipL: {
+      hidden_size: 384,
+      intermediate_size: 1536,
+      projection_dim: 384,
+      num_hidden_layers: 2,
+      num_attention_heads: 6,
+    },
+    clipG: {
+      hidden_size: 640,
+      intermediate_size: 2560,
+      projection_dim: 640,
+      num_hidden_layers: 2,
+      num_attention_heads: 10,
+      hidden_act: 'gelu',
+    },
   },
   tiny: {
     transformer: {
-      ...transformer, sample_size: 8, num_layers: 3, num_attention_heads: 2, joint_attention_dim: 256, caption_projection_dim: 128,
-      pooled_projection_dim: 128, pos_embed_max_size: 24, dual_attention_layers: upTo(2),
+      ...transformer,
+      sample_size: 8,
+      num_layers: 3,
+      num_attention_heads: 2,
+      joint_attention_dim: 256,
+      caption_projection_dim: 128,
+      pooled_projection_dim: 128,
+      pos_embed_max_size: 24,
+      dual_attention_layers: upTo(2),
     },
     vae: { ...vae, block_out_channels: [32, 32, 64, 64], layers_per_block: 1 },
-    clipL: { hidden_size: 64, intermediate_size: 128, projection_dim: 64, num_hidden_layers: 2, num_attention_heads: 2 },
-    clipG: { hidden_size: 64, intermediate_size: 128, projection_dim: 64, num_hidden_layers: 2, num_attention_heads: 2, hidden_act: 'gelu' },
+    clipL: {
+      hidden_size: 64,
+      intermediate_size: 128,
+      projection_dim: 64,
+      num_hidden_layers: 2,
+      num_attention_heads: 2,
+    },
+    clipG: {
+      hidden_size: 64,
+      intermediate_size: 128,
+      projection_dim: 64,
+      num_hidden_layers: 2,
+      num_attention_heads: 2,
+      hidden_act: 'gelu',
+    },
   },
 };
 
 /** A block of noise, repeated with a shift a tensor: quick to make, whatever the size. */
-const noise = Float32Array.from({ length: 1_000_003 }, (_, i) => Math.sin(i * 12.9898 + 78.233) * 43758.5453).map((value) => 2 * (value - Math.floor(value)) - 1);
+const noise = Float32Array.from({ length: 1_000_003 }, (_, i) => Math.sin(i * 12.9898 + 78.233) * 43758.5453).map(
+  (value) => 2 * (value - Math.floor(value)) - 1,
+);
 
 /** As stored; bfloat16 is float32 without its lower half. */
 const stored = {
@@ -73,7 +144,8 @@ function writeRandomWeights(path, shapes, dtype, { buildHeader }) {
   for (const { name, shape } of tensors) {
     const count = shape.reduce((product, size) => product * size, 1);
     const isNorm = shape.length === 1 && /norm/.test(name) && name.endsWith('.weight');
-    const scale = shape.length === 1 ? 0.1 : 1.5 / Math.sqrt(shape.slice(1).reduce((product, size) => product * size, 1));
+    const scale =
+      shape.length === 1 ? 0.1 : 1.5 / Math.sqrt(shape.slice(1).reduce((product, size) => product * size, 1));
     const block = blockOf(isNorm ? 1 : 0, scale);
     for (let done = 0; done < count; ) {
       const part = block.subarray(start, start + Math.min(count - done, block.length - start));
@@ -96,20 +168,49 @@ export function writeRandomSd3(directory, model, library, dtype = 'float32') {
   };
   const transformerConfig = { _class_name: 'SD3Transformer2DModel', ...model.transformer };
   const vaeConfig = { _class_name: 'AutoencoderKL', ...model.vae };
-  part('transformer', transformerConfig, library.transformerShapes(library.toTransformerConfig(library.transformerSchema.parse(transformerConfig))), 'diffusion_pytorch_model.safetensors');
-  part('vae', vaeConfig, library.autoencoderShapes(library.toAutoencoderConfig(library.autoencoderSchema.parse(vaeConfig))), 'diffusion_pytorch_model.safetensors');
-  for (const [name, tokenizer, own] of [['text_encoder', 'tokenizer', model.clipL], ['text_encoder_2', 'tokenizer_2', model.clipG]]) {
+  part(
+    'transformer',
+    transformerConfig,
+    library.transformerShapes(library.toTransformerConfig(library.transformerSchema.parse(transformerConfig))),
+    'diffusion_pytorch_model.safetensors',
+  );
+  part(
+    'vae',
+    vaeConfig,
+    library.autoencoderShapes(library.toAutoencoderConfig(library.autoencoderSchema.parse(vaeConfig))),
+    'diffusion_pytorch_model.safetensors',
+  );
+  for (const [name, tokenizer, own] of [
+    ['text_encoder', 'tokenizer', model.clipL],
+    ['text_encoder_2', 'tokenizer_2', model.clipG],
+  ]) {
     const config = { vocab_size: vocabulary, eos_token_id: vocabulary - 1, ...own };
-    part(name, config, library.clipTextShapes(library.toClipTextConfig(library.clipTextSchema.parse(config))), 'model.safetensors');
+    part(
+      name,
+      config,
+      library.clipTextShapes(library.toClipTextConfig(library.clipTextSchema.parse(config))),
+      'model.safetensors',
+    );
     mkdirSync(join(directory, tokenizer));
-    for (const file of ['vocab.json', 'merges.txt', 'special_tokens_map.json', 'tokenizer_config.json']) cpSync(join(clipTokenizer, file), join(directory, tokenizer, file));
+    for (const file of ['vocab.json', 'merges.txt', 'special_tokens_map.json', 'tokenizer_config.json'])
+      cpSync(join(clipTokenizer, file), join(directory, tokenizer, file));
   }
   if (model.t5) {
-    part('text_encoder_3', model.t5, library.t5Shapes(library.toT5Config(library.t5Schema.parse(model.t5))), 'model.safetensors');
+    part(
+      'text_encoder_3',
+      model.t5,
+      library.t5Shapes(library.toT5Config(library.t5Schema.parse(model.t5))),
+      'model.safetensors',
+    );
     cpSync(join(fixtures, 'sd35-tiny/tokenizer_3'), join(directory, 'tokenizer_3'), { recursive: true });
   }
   mkdirSync(join(directory, 'scheduler'));
-  const scheduler = { _class_name: 'FlowMatchEulerDiscreteScheduler', num_train_timesteps: 1000, shift: 3, ...model.scheduler };
+  const scheduler = {
+    _class_name: 'FlowMatchEulerDiscreteScheduler',
+    num_train_timesteps: 1000,
+    shift: 3,
+    ...model.scheduler,
+  };
   writeFileSync(join(directory, 'scheduler/scheduler_config.json'), JSON.stringify(scheduler));
   const index = JSON.parse(readFileSync(join(fixtures, 'sd35-tiny/model_index.json'), 'utf8'));
   if (!model.t5) for (const name of ['text_encoder_3', 'tokenizer_3']) index[name] = [null, null];

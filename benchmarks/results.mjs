@@ -4,7 +4,19 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 
 /** Columns that the programs print. */
-export const measured = ['section', 'name', 'variant', 'dtype', 'elements', 'threads', 'repeats', 'unit', 'p20', 'p50', 'p80'];
+export const measured = [
+  'section',
+  'name',
+  'variant',
+  'dtype',
+  'elements',
+  'threads',
+  'repeats',
+  'unit',
+  'p20',
+  'p50',
+  'p80',
+];
 /** Columns that say where and of what. */
 export const circumstances = ['date', 'machine', 'revision', 'libtorch', 'node'];
 
@@ -23,34 +35,47 @@ export function parseRows(text) {
 
 export function quantile(values, q) {
   const sorted = [...values].sort((a, b) => a - b);
-  const place = q * (sorted.length - 1), below = Math.floor(place), above = Math.min(below + 1, sorted.length - 1);
+  const place = q * (sorted.length - 1),
+    below = Math.floor(place),
+    above = Math.min(below + 1, sorted.length - 1);
   return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
 }
 
 /** A row from single measurements. */
 export const rowOf = (row, values) => ({
-  ...row, repeats: values.length, p20: quantile(values, 0.2), p50: quantile(values, 0.5), p80: quantile(values, 0.8),
+  ...row,
+  repeats: values.length,
+  p20: quantile(values, 0.2),
+  p50: quantile(values, 0.5),
+  p80: quantile(values, 0.8),
 });
 
 /** As its own tool calls it. */
 function gpuName(device) {
   const [, number = '0'] = device.split(':');
-  const { status, stdout } = spawnSync('nvidia-smi', ['--query-gpu=name', '--format=csv,noheader', '-i', number], { encoding: 'utf8' });
+  const { status, stdout } = spawnSync('nvidia-smi', ['--query-gpu=name', '--format=csv,noheader', '-i', number], {
+    encoding: 'utf8',
+  });
   return status === 0 ? stdout.trim() : device;
 }
 
 export function describeMachine(libtorch, device = 'cpu') {
   let revision = 'unknown';
   try {
-    const git = (...args) => execFileSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8', stdio: 'pipe' }).trim();
-    revision = git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--', '../native', '../lib') ? '+' : '');
-  } catch { /* a package without its repository */ }
+    const git = (...args) =>
+      execFileSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8', stdio: 'pipe' }).trim();
+    revision =
+      git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--', '../native', '../lib') ? '+' : '');
+  } catch {
+    /* a package without its repository */
+  }
   const processor = `${cpus()[0].model.trim()} x${cpus().length}`;
   const machine = (device === 'cpu' ? processor : `${processor} ${gpuName(device)}`).replaceAll(',', ' ');
   return { date: new Date().toISOString().slice(0, 10), machine, revision, libtorch, node: process.version };
 }
 
-const short = (value) => (typeof value === 'number' && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : String(value));
+const short = (value) =>
+  typeof value === 'number' && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : String(value);
 
 export function toCsv(rows, where) {
   const columns = [...circumstances, ...measured];
@@ -65,7 +90,8 @@ export function table(header, rows) {
 
 const units = { us: 1e-6, s: 1 };
 export function amount(value, unit) {
-  if (!(unit in units)) return unit === 'share' ? `${(100 * value).toFixed(2)} %` : `${Number(value.toPrecision(3))} ${unit}`;
+  if (!(unit in units))
+    return unit === 'share' ? `${(100 * value).toFixed(2)} %` : `${Number(value.toPrecision(3))} ${unit}`;
   const seconds = value * units[unit];
   const [scale, name] = seconds >= 1 ? [1, 's'] : seconds >= 1e-3 ? [1e3, 'ms'] : [1e6, 'µs'];
   return `${(seconds * scale).toPrecision(3)} ${name}`;
@@ -90,14 +116,40 @@ export function toMarkdown(rows) {
       const { ours, libtorch, pytorch, copy, generator } = group;
       const against = libtorch ?? pytorch;
       const floor = Math.max(copy?.p50 ?? 0, generator?.p50 ?? 0);
-      lines.push([...label, `${text(ours)} (${amount(ours.p20, ours.unit)} to ${amount(ours.p80, ours.unit)})`,
-        against ? text(against) : '', against ? `${faster(ours, against).toFixed(2)}×` : '',
-        copy ? text(copy) : '', generator ? text(generator) : '', floor ? `${(ours.p50 / floor).toFixed(2)}×` : '']);
+      lines.push([
+        ...label,
+        `${text(ours)} (${amount(ours.p20, ours.unit)} to ${amount(ours.p80, ours.unit)})`,
+        against ? text(against) : '',
+        against ? `${faster(ours, against).toFixed(2)}×` : '',
+        copy ? text(copy) : '',
+        generator ? text(generator) : '',
+        floor ? `${(ours.p50 / floor).toFixed(2)}×` : '',
+      ]);
     } else {
-      for (const row of Object.values(group)) lines.push([...label, `${row.variant}: ${text(row)} (${amount(row.p20, row.unit)} to ${amount(row.p80, row.unit)})`, '', '', '', '', '']);
+      for (const row of Object.values(group))
+        lines.push([
+          ...label,
+          `${row.variant}: ${text(row)} (${amount(row.p20, row.unit)} to ${amount(row.p80, row.unit)})`,
+          '',
+          '',
+          '',
+          '',
+          '',
+        ]);
     }
     sections.set(first.section, lines);
   }
-  const header = ['what', 'dtype', 'elements', 'threads', 'median (p20 to p80)', 'LibTorch or PyTorch', 'faster by', 'copy', 'bare generator', 'over the floor'];
+  const header = [
+    'what',
+    'dtype',
+    'elements',
+    'threads',
+    'median (p20 to p80)',
+    'LibTorch or PyTorch',
+    'faster by',
+    'copy',
+    'bare generator',
+    'over the floor',
+  ];
   return [...sections].map(([section, lines]) => `### ${section}\n\n${table(header, lines)}\n`).join('\n');
 }

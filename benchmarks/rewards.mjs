@@ -25,9 +25,14 @@ const { describeMachine, rowOf, toCsv, toMarkdown } = await import('./results.mj
 
 const { values: flags } = parseArgs({
   options: {
-    size: { type: 'string', default: 'full' }, batch: { type: 'string', default: '2' }, side: { type: 'string', default: '512' },
-    rounds: { type: 'string', default: '5' }, threads: { type: 'string', default: String(availableParallelism()) },
-    device: { type: 'string', default: 'cpu' }, dtype: { type: 'string', default: 'float32' }, output: { type: 'string' },
+    size: { type: 'string', default: 'full' },
+    batch: { type: 'string', default: '2' },
+    side: { type: 'string', default: '512' },
+    rounds: { type: 'string', default: '5' },
+    threads: { type: 'string', default: String(availableParallelism()) },
+    device: { type: 'string', default: 'cpu' },
+    dtype: { type: 'string', default: 'float32' },
+    output: { type: 'string' },
   },
 });
 const [batch, side, rounds, threads] = [flags.batch, flags.side, flags.rounds, flags.threads].map(Number);
@@ -36,12 +41,14 @@ const say = (line) => console.error(`bench: ${line}`);
 
 const sizes = {
   full: {
-    label: 'ViT-H/14', projection: 1024,
+    label: 'ViT-H/14',
+    projection: 1024,
     vision: { width: 1280, layers: 32, heads: 16, patch: 14, size: 224 },
     text: { width: 1024, layers: 24, heads: 16, vocabulary: 49408, positions: 77 },
   },
   small: {
-    label: 'small ViT', projection: 32,
+    label: 'small ViT',
+    projection: 32,
     vision: { width: 64, layers: 2, heads: 4, patch: 14, size: 56 },
     text: { width: 48, layers: 2, heads: 4, vocabulary: 2014, positions: 77 },
   },
@@ -51,28 +58,41 @@ if (!model) throw new Error(`--size ${flags.size}: expected ${Object.keys(sizes)
 
 /** Names and shapes in the layout of open_clip. */
 function shapesOf({ projection, vision, text }) {
-  const tower = (prefix, { width, layers }) => Object.fromEntries(Array.from({ length: layers }, (_, layer) => {
-    const block = `${prefix}transformer.resblocks.${layer}.`;
-    return Object.entries({
-      'ln_1.weight': [width], 'ln_1.bias': [width], 'ln_2.weight': [width], 'ln_2.bias': [width],
-      'attn.in_proj_weight': [3 * width, width], 'attn.in_proj_bias': [3 * width],
-      'attn.out_proj.weight': [width, width], 'attn.out_proj.bias': [width],
-      'mlp.c_fc.weight': [4 * width, width], 'mlp.c_fc.bias': [4 * width],
-      'mlp.c_proj.weight': [width, 4 * width], 'mlp.c_proj.bias': [width],
-    }).map(([name, shape]) => [block + name, shape]);
-  }).flat());
+  const tower = (prefix, { width, layers }) =>
+    Object.fromEntries(
+      Array.from({ length: layers }, (_, layer) => {
+        const block = `${prefix}transformer.resblocks.${layer}.`;
+        return Object.entries({
+          'ln_1.weight': [width],
+          'ln_1.bias': [width],
+          'ln_2.weight': [width],
+          'ln_2.bias': [width],
+          'attn.in_proj_weight': [3 * width, width],
+          'attn.in_proj_bias': [3 * width],
+          'attn.out_proj.weight': [width, width],
+          'attn.out_proj.bias': [width],
+          'mlp.c_fc.weight': [4 * width, width],
+          'mlp.c_fc.bias': [4 * width],
+          'mlp.c_proj.weight': [width, 4 * width],
+          'mlp.c_proj.bias': [width],
+        }).map(([name, shape]) => [block + name, shape]);
+      }).flat(),
+    );
   return {
     'visual.class_embedding': [vision.width],
     'visual.positional_embedding': [(vision.size / vision.patch) ** 2 + 1, vision.width],
     'visual.conv1.weight': [vision.width, 3, vision.patch, vision.patch],
-    'visual.ln_pre.weight': [vision.width], 'visual.ln_pre.bias': [vision.width],
+    'visual.ln_pre.weight': [vision.width],
+    'visual.ln_pre.bias': [vision.width],
     ...tower('visual.', vision),
-    'visual.ln_post.weight': [vision.width], 'visual.ln_post.bias': [vision.width],
+    'visual.ln_post.weight': [vision.width],
+    'visual.ln_post.bias': [vision.width],
     'visual.proj': [vision.width, projection],
     'token_embedding.weight': [text.vocabulary, text.width],
     positional_embedding: [text.positions, text.width],
     ...tower('', text),
-    'ln_final.weight': [text.width], 'ln_final.bias': [text.width],
+    'ln_final.weight': [text.width],
+    'ln_final.bias': [text.width],
     text_projection: [text.width, projection],
     logit_scale: [],
   };
@@ -106,8 +126,16 @@ function startBaseline(weights, inputs) {
     say(`no comparison with PyTorch: ${python} has no torch (set EAM_BENCH_PYTHON to a Python that has one)`);
     return undefined;
   }
-  const settings = JSON.stringify({ heads: [model.vision.heads, model.text.heads], size: model.vision.size, threads, device, dtype });
-  const child = spawn(python, [join(import.meta.dirname, 'pytorch_reward.py'), weights, inputs, settings], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const settings = JSON.stringify({
+    heads: [model.vision.heads, model.text.heads],
+    size: model.vision.size,
+    threads,
+    device,
+    dtype,
+  });
+  const child = spawn(python, [join(import.meta.dirname, 'pytorch_reward.py'), weights, inputs, settings], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     version: probe.stdout.trim(),
@@ -134,8 +162,12 @@ const folder = mkdtempSync(join(tmpdir(), 'eam-bench-'));
 let baseline;
 try {
   const fixtures = join(import.meta.dirname, '../test/fixtures/rewards-tiny/hpsv2');
-  for (const name of ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json']) copyFileSync(join(fixtures, name), join(folder, name));
-  const heads = { vision_cfg: { head_width: model.vision.width / model.vision.heads }, text_cfg: { heads: model.text.heads } };
+  for (const name of ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'])
+    copyFileSync(join(fixtures, name), join(folder, name));
+  const heads = {
+    vision_cfg: { head_width: model.vision.width / model.vision.heads },
+    text_cfg: { heads: model.text.heads },
+  };
   writeFileSync(join(folder, 'open_clip_config.json'), JSON.stringify(heads));
   say(`writing random weights of ${model.label}`);
   const weights = join(folder, 'HPS_v2.1_compressed.safetensors');
@@ -150,7 +182,10 @@ try {
   await saveTensors(inputs, { images: await images.to({ device: 'cpu' }), ids });
   baseline = startBaseline(weights, inputs);
 
-  const kinds = [['forward', false], ['forward and backward', true]];
+  const kinds = [
+    ['forward', false],
+    ['forward and backward', true],
+  ];
   const times = {};
   for (const [kind, gradient] of kinds) {
     const { values, grad } = await ours(reward, images, prompts, gradient);
@@ -162,7 +197,8 @@ try {
     if (!grad) continue;
     const data = await grad.data();
     const norm = Math.sqrt(data.reduce((sum, value) => sum + value * value, 0));
-    if (!(Math.abs(norm / answer.gradientNorm - 1) < tolerance)) throw new Error(`the gradient's norm is ${norm}, the baseline's ${answer.gradientNorm}`);
+    if (!(Math.abs(norm / answer.gradientNorm - 1) < tolerance))
+      throw new Error(`the gradient's norm is ${norm}, the baseline's ${answer.gradientNorm}`);
   }
   for (let round = 0; round < rounds; ++round) {
     for (const [kind, gradient] of kinds) {
@@ -172,10 +208,26 @@ try {
       if (baseline) row.pytorch.push((await baseline.ask(gradient ? 'time backward' : 'time forward')).seconds);
     }
   }
-  const rows = Object.entries(times).flatMap(([kind, variants]) => Object.entries(variants).flatMap(([variant, seconds]) => seconds.length === 0 ? [] : [rowOf(
-    { section: 'rewards', name: `${model.label} ${kind}; ${batch} images of ${side}`, variant, dtype, elements: parameters, threads, unit: 'images/s' },
-    seconds.map((value) => batch / value),
-  )]));
+  const rows = Object.entries(times).flatMap(([kind, variants]) =>
+    Object.entries(variants).flatMap(([variant, seconds]) =>
+      seconds.length === 0
+        ? []
+        : [
+            rowOf(
+              {
+                section: 'rewards',
+                name: `${model.label} ${kind}; ${batch} images of ${side}`,
+                variant,
+                dtype,
+                elements: parameters,
+                threads,
+                unit: 'images/s',
+              },
+              seconds.map((value) => batch / value),
+            ),
+          ],
+    ),
+  );
   const where = describeMachine(binding().libtorchVersion, device);
   if (flags.output) writeFileSync(flags.output, toCsv(rows, where));
   console.log(`${toMarkdown(rows)}\nPyTorch ${baseline?.version ?? 'not measured'}`);

@@ -16,7 +16,9 @@ const here = import.meta.dirname;
 const { values: flags } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, output: { type: 'string' } },
 });
-const wanted = (flags.only ?? (flags.quick ? 'kernels,calls,iteration,trainer' : 'kernels,calls,iteration,trainer,compile')).split(',');
+const wanted = (
+  flags.only ?? (flags.quick ? 'kernels,calls,iteration,trainer' : 'kernels,calls,iteration,trainer,compile')
+).split(',');
 const say = (line) => console.error(`bench: ${line}`);
 const { inspect } = await import('../dist/runtime/native/loader.js').catch(() => {
   say('dist/ is missing; run `npm run setup` first');
@@ -29,7 +31,11 @@ if (!loaded) {
 }
 
 // Waiting threads sleep: spinning ones would take the processor from the other program of a comparison.
-const environment = { ...process.env, LD_LIBRARY_PATH: join(loaded.libtorch.directory, 'lib'), OMP_WAIT_POLICY: 'passive' };
+const environment = {
+  ...process.env,
+  LD_LIBRARY_PATH: join(loaded.libtorch.directory, 'lib'),
+  OMP_WAIT_POLICY: 'passive',
+};
 const threadCounts = availableParallelism() > 1 ? [1, 2] : [1];
 
 function run(program, args) {
@@ -38,7 +44,11 @@ function run(program, args) {
   return result.stdout;
 }
 
-const jsonLines = (text) => text.trim().split('\n').map((line) => JSON.parse(line));
+const jsonLines = (text) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
 
 /** The bench programs, compiled into the addon's build folder, whose objects they link. */
 function build(...names) {
@@ -59,12 +69,24 @@ function findPython() {
 
 function callRows() {
   const text = run(process.execPath, [join(here, 'call-overhead.mjs'), 2000, flags.quick ? 2 : 200]);
-  const lines = text.trim().split('\n').filter((line) => line.startsWith('"'));
+  const lines = text
+    .trim()
+    .split('\n')
+    .filter((line) => line.startsWith('"'));
   return lines.map((line) => {
     const [, name, p20, p50, p80] = /^"([^"]*)",([\d.]+),([\d.]+),([\d.]+)$/.exec(line);
     return {
-      section: 'calls', name: name.replaceAll(',', ';'), variant: 'ours', dtype: 'float32', elements: 2000, threads: threadCounts.at(-1),
-      repeats: flags.quick ? 40 : 4000, unit: 'us', p20: Number(p20), p50: Number(p50), p80: Number(p80),
+      section: 'calls',
+      name: name.replaceAll(',', ';'),
+      variant: 'ours',
+      dtype: 'float32',
+      elements: 2000,
+      threads: threadCounts.at(-1),
+      repeats: flags.quick ? 40 : 4000,
+      unit: 'us',
+      p20: Number(p20),
+      p50: Number(p50),
+      p80: Number(p80),
     };
   });
 }
@@ -72,12 +94,17 @@ function callRows() {
 /** Model, batch, iterations of a process, rounds, rounds in turns with the baseline. */
 const iterations = flags.quick
   ? [{ model: 'tiny', batch: 4, count: 2, rounds: 1 }]
-  : [{ model: 'digits', batch: 32, count: 4, rounds: 5 }, { model: 'transformer', batch: 4, count: 2, rounds: 2 }];
+  : [
+      { model: 'digits', batch: 32, count: 4, rounds: 5 },
+      { model: 'transformer', batch: 4, count: 2, rounds: 2 },
+    ];
 
 function iterationRows(program, python, { model, batch, count, rounds }, threads) {
   const folder = mkdtempSync(join(tmpdir(), 'eam-bench-'));
   const weights = join(folder, 'weights.safetensors');
-  const ours = [], theirs = [], peaks = { ours: [], pytorch: [] };
+  const ours = [],
+    theirs = [],
+    peaks = { ours: [], pytorch: [] };
   let sizes;
   try {
     run(program, [model, threads, 0, batch, 0, weights]);
@@ -87,28 +114,73 @@ function iterationRows(program, python, { model, batch, count, rounds }, threads
       peaks.ours.push(lines.pop().peakBytes);
       ours.push(...lines);
       if (!python) continue;
-      const baseline = jsonLines(run(python.python, [join(here, 'pytorch_baseline.py'), 'iteration', model, threads, count, batch, weights]));
+      const baseline = jsonLines(
+        run(python.python, [join(here, 'pytorch_baseline.py'), 'iteration', model, threads, count, batch, weights]),
+      );
       peaks.pytorch.push(baseline.pop().peakBytes);
       theirs.push(...baseline.filter((line) => 'total' in line).map((line) => line.total));
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const of = (name, variant, unit, values) => rowOf(
-    { section: 'iteration', name: `${model} ${name}`, variant, dtype: 'float32', elements: sizes.elements, threads, unit }, values);
-  const rows = [of('iteration', 'ours', 's', ours.map((times) => times.total))];
+  const of = (name, variant, unit, values) =>
+    rowOf(
+      {
+        section: 'iteration',
+        name: `${model} ${name}`,
+        variant,
+        dtype: 'float32',
+        elements: sizes.elements,
+        threads,
+        unit,
+      },
+      values,
+    );
+  const rows = [
+    of(
+      'iteration',
+      'ours',
+      's',
+      ours.map((times) => times.total),
+    ),
+  ];
   if (theirs.length) rows.push(of('iteration', 'pytorch', 's', theirs));
-  rows.push(of('peak memory', 'ours', 'MB', peaks.ours.map((bytes) => bytes / 1e6)));
-  if (theirs.length) rows.push(of('peak memory', 'pytorch', 'MB', peaks.pytorch.map((bytes) => bytes / 1e6)));
+  rows.push(
+    of(
+      'peak memory',
+      'ours',
+      'MB',
+      peaks.ours.map((bytes) => bytes / 1e6),
+    ),
+  );
+  if (theirs.length)
+    rows.push(
+      of(
+        'peak memory',
+        'pytorch',
+        'MB',
+        peaks.pytorch.map((bytes) => bytes / 1e6),
+      ),
+    );
   const outside = ({ total, forward, backward, reward }) => total - forward - backward - reward;
   const parts = {
-    forward: (times) => times.forward, backward: (times) => times.backward, reward: (times) => times.reward,
-    kernels: (times) => times.kernels, optimizer: (times) => times.optimizer,
+    forward: (times) => times.forward,
+    backward: (times) => times.backward,
+    reward: (times) => times.reward,
+    kernels: (times) => times.kernels,
+    optimizer: (times) => times.optimizer,
     glue: (times) => outside(times) - times.kernels - times.optimizer,
     'outside the network': outside,
   };
   for (const [part, seconds] of Object.entries(parts)) {
-    rows.push(of('share of the time', part, 'share', ours.map((times) => seconds(times) / times.total)));
+    rows.push(
+      of(
+        'share of the time',
+        part,
+        'share',
+        ours.map((times) => seconds(times) / times.total),
+      ),
+    );
   }
   return rows;
 }
@@ -120,21 +192,42 @@ async function trainerRows(threads) {
   const [batch, steps] = flags.quick ? [2, 2] : [32, 12];
   const model = await loadModel('digits', { adapter: { rank: 8, alpha: 16 } });
   const trainer = new Trainer({
-    model, reward: strokeWeight(), prompts: [...'0123456789'], algorithm: eam(), optimizer: { learningRate: 1e-4, emaDecay: 0.99 }, batch,
+    model,
+    reward: strokeWeight(),
+    prompts: [...'0123456789'],
+    algorithm: eam(),
+    optimizer: { learningRate: 1e-4, emaDecay: 0.99 },
+    batch,
   });
   await binding().setThreads(threads);
   await binding().timeStages('cpu');
   const measured = [];
-  for await (const { seconds } of trainer.run({ steps: steps + 1 })) measured.push({ seconds, ...await binding().stageSeconds() });
+  for await (const { seconds } of trainer.run({ steps: steps + 1 }))
+    measured.push({ seconds, ...(await binding().stageSeconds()) });
   model.dispose();
   const counted = measured.slice(1); // the first one makes the optimizer's state
   const of = (name, variant, unit, values) =>
     rowOf({ section: 'trainer', name, variant, dtype: 'float32', elements: batch * 64, threads, unit }, values);
   const native = ({ seconds: _, ...stages }) => Object.values(stages).reduce((sum, part) => sum + part, 0);
   return [
-    of('digits step', 'ours', 's', counted.map(({ seconds }) => seconds)),
-    of('digits share of the time', 'optimizer', 'share', counted.map(({ seconds, update }) => update / seconds)),
-    of('digits share of the time', 'TypeScript and reward', 'share', counted.map((times) => 1 - native(times) / times.seconds)),
+    of(
+      'digits step',
+      'ours',
+      's',
+      counted.map(({ seconds }) => seconds),
+    ),
+    of(
+      'digits share of the time',
+      'optimizer',
+      'share',
+      counted.map(({ seconds, update }) => update / seconds),
+    ),
+    of(
+      'digits share of the time',
+      'TypeScript and reward',
+      'share',
+      counted.map((times) => 1 - native(times) / times.seconds),
+    ),
   ];
 }
 
@@ -142,11 +235,30 @@ async function trainerRows(threads) {
 function compileRows(python, threads) {
   const elements = flags.quick ? 80000 : 8 * 262144;
   const rows = [];
-  const output = run(python.python, [join(here, 'pytorch_baseline.py'), 'step', threads, flags.quick ? 0.2 : 8, elements]);
+  const output = run(python.python, [
+    join(here, 'pytorch_baseline.py'),
+    'step',
+    threads,
+    flags.quick ? 0.2 : 8,
+    elements,
+  ]);
   for (const line of jsonLines(output)) {
     if (line.skipped) say(`left out: ${line.skipped}`);
-    else rows.push(rowOf({ section: 'compile', name: 'matching step', variant: line.variant, dtype: 'float32', elements, threads, unit: 'us' },
-      line.seconds.map((seconds) => 1e6 * seconds)));
+    else
+      rows.push(
+        rowOf(
+          {
+            section: 'compile',
+            name: 'matching step',
+            variant: line.variant,
+            dtype: 'float32',
+            elements,
+            threads,
+            unit: 'us',
+          },
+          line.seconds.map((seconds) => 1e6 * seconds),
+        ),
+      );
   }
   return rows;
 }
@@ -172,7 +284,7 @@ if (wanted.includes('compile') && python) {
 if (wanted.includes('trainer')) {
   for (const threads of threadCounts) {
     say(`the trainer, ${threads} threads`);
-    rows.push(...await trainerRows(threads));
+    rows.push(...(await trainerRows(threads)));
   }
 }
 if (wanted.includes('iteration')) {

@@ -26,14 +26,24 @@ const { createRewards, parseReward } = await import('../dist/rewards/registry.js
 const { sizes, writeRandomSd3 } = await import('./random-sd3.mjs');
 const { amount, describeMachine, rowOf, table, toCsv } = await import('./results.mjs');
 const library = {
-  ...(await import('../dist/models/sd3/config.js')), ...(await import('../dist/models/sd3/shapes.js')), ...(await import('../dist/files/safetensors.js')),
+  ...(await import('../dist/models/sd3/config.js')),
+  ...(await import('../dist/models/sd3/shapes.js')),
+  ...(await import('../dist/files/safetensors.js')),
 };
 
 const { values: flags } = parseArgs({
   options: {
-    size: { type: 'string' }, model: { type: 'string' }, device: { type: 'string' }, dtype: { type: 'string' }, pixels: { type: 'string' },
-    batch: { type: 'string' }, iterations: { type: 'string' }, threads: { type: 'string', default: String(availableParallelism()) },
-    reward: { type: 'string', default: 'stroke-weight' }, output: { type: 'string' }, quick: { type: 'boolean', default: false },
+    size: { type: 'string' },
+    model: { type: 'string' },
+    device: { type: 'string' },
+    dtype: { type: 'string' },
+    pixels: { type: 'string' },
+    batch: { type: 'string' },
+    iterations: { type: 'string' },
+    threads: { type: 'string', default: String(availableParallelism()) },
+    reward: { type: 'string', default: 'stroke-weight' },
+    output: { type: 'string' },
+    quick: { type: 'boolean', default: false },
   },
 });
 const say = (line) => console.error(`bench: ${line}`);
@@ -43,9 +53,15 @@ const gpu = device !== 'cpu';
 const dtype = flags.dtype ?? (gpu ? 'bfloat16' : 'float32');
 const size = flags.size ?? (flags.quick ? 'tiny' : gpu ? 'full' : 'half');
 if (!(size in sizes)) throw new Error(`--size ${size}: expected ${Object.keys(sizes).join(', ')}`);
-const defaults = { full: { pixels: 512, batch: 16, textLength: 256 }, half: { pixels: 256, batch: 2, textLength: 256 }, tiny: { pixels: 64, batch: 2, textLength: 16 } }[size];
-const pixels = Number(flags.pixels ?? defaults.pixels), batch = Number(flags.batch ?? defaults.batch);
-const iterations = Number(flags.iterations ?? (flags.quick ? 1 : 3)), threads = Number(flags.threads);
+const defaults = {
+  full: { pixels: 512, batch: 16, textLength: 256 },
+  half: { pixels: 256, batch: 2, textLength: 256 },
+  tiny: { pixels: 64, batch: 2, textLength: 16 },
+}[size];
+const pixels = Number(flags.pixels ?? defaults.pixels),
+  batch = Number(flags.batch ?? defaults.batch);
+const iterations = Number(flags.iterations ?? (flags.quick ? 1 : 3)),
+  threads = Number(flags.threads);
 
 /** Bytes, of this process; undefined where the system does not say. */
 function processMemory(field) {
@@ -68,7 +84,8 @@ const peakMemory = async (baseline) => (gpu ? native.cudaPeakMemory(device) : pr
 async function productRate(type) {
   const [side, repeats] = flags.quick ? [256, 1] : gpu ? [8192, 20] : [2048, 2];
   const rates = [];
-  for (let round = 0; round < 3; ++round) rates.push((2 * side ** 3) / (await native.matrixProductSeconds(side, repeats, type, device)));
+  for (let round = 0; round < 3; ++round)
+    rates.push((2 * side ** 3) / (await native.matrixProductSeconds(side, repeats, type, device)));
   return Math.max(...rates);
 }
 
@@ -87,8 +104,13 @@ function timed(reward) {
 }
 
 const stageNames = {
-  rollout: 'rolling out', decoding: 'decoding', reward: 'reward and its gradient', rewardGradient: "reward's gradient to the latents",
-  matching: 'matching', update: 'update', rest: 'the rest',
+  rollout: 'rolling out',
+  decoding: 'decoding',
+  reward: 'reward and its gradient',
+  rewardGradient: "reward's gradient to the latents",
+  matching: 'matching',
+  update: 'update',
+  rest: 'the rest',
 };
 
 /** The stages that multiply matrices, and what they compute in: the autoencoder is always float32. */
@@ -99,17 +121,37 @@ async function measure(config, embeddingCache) {
   const { adapter, image, checkpointing, textLength } = settings;
   const baseline = processMemory('VmRSS');
   await native.timeStages(device);
-  const model = await loadModel(settings.model, { device, dtype, adapter, size: image, checkpointing, textLength, embeddingCache });
+  const model = await loadModel(settings.model, {
+    device,
+    dtype,
+    adapter,
+    size: image,
+    checkpointing,
+    textLength,
+    embeddingCache,
+  });
   const { reward, taken } = timed(await createRewards(settings.rewards, device));
-  const trainer = new Trainer({ model, reward, prompts: settings.prompts, algorithm: createAlgorithm(settings.algorithm), optimizer: settings.optimizer, batch, seed: 1 });
-  const measured = [], rates = {};
+  const trainer = new Trainer({
+    model,
+    reward,
+    prompts: settings.prompts,
+    algorithm: createAlgorithm(settings.algorithm),
+    optimizer: settings.optimizer,
+    batch,
+    seed: 1,
+  });
+  const measured = [],
+    rates = {};
   for await (const metrics of trainer.run({ steps: iterations + 1 })) {
     const stages = { ...(await native.stageSeconds()), reward: taken.seconds };
     const peak = await peakMemory(baseline);
-    if (metrics.dropped > 0) throw new Error(`${metrics.dropped} of ${batch} samples were dropped: what was timed is not a whole iteration`);
+    if (metrics.dropped > 0)
+      throw new Error(`${metrics.dropped} of ${batch} samples were dropped: what was timed is not a whole iteration`);
     const { seconds, forwards, vjps, backwards } = metrics;
     const warmingUp = metrics.step === 1;
-    say(`iteration ${metrics.step} of ${iterations + 1}: ${seconds.toFixed(2)} s${warmingUp ? ', not counted: it warms up' : ''}`);
+    say(
+      `iteration ${metrics.step} of ${iterations + 1}: ${seconds.toFixed(2)} s${warmingUp ? ', not counted: it warms up' : ''}`,
+    );
     if (!warmingUp) {
       const rest = Object.values(stages).reduce((sum, part) => sum - part, seconds);
       measured.push({ seconds, stages: { ...stages, rest }, peak, forwards, vjps, backwards });
@@ -121,29 +163,80 @@ async function measure(config, embeddingCache) {
 }
 
 const beforeIterations = ['encoding prompts', 'drawing samples'];
-const plannedPeak = ({ memory }) => Math.max(...memory.phases.filter(({ name }) => !beforeIterations.includes(name)).map(({ bytes }) => bytes));
+const plannedPeak = ({ memory }) =>
+  Math.max(...memory.phases.filter(({ name }) => !beforeIterations.includes(name)).map(({ bytes }) => bytes));
 
 function rowsOf(label, { measured, rates }, planned) {
   const { networks, operations } = planned.memory;
   const of = (name, variant, unit, values) =>
-    rowOf({ section: 'sd3', name: `${label} ${name}`, variant, dtype, elements: networks[0].parameters, threads, unit }, values);
+    rowOf(
+      { section: 'sd3', name: `${label} ${name}`, variant, dtype, elements: networks[0].parameters, threads, unit },
+      values,
+    );
   const rate = (type) => Math.max(...rates[type]);
   const stages = Object.keys(stageTypes);
   // What the products would take at the best rate, in what the stage took.
   const ideal = (stage) => operations[stage] / rate(stageTypes[stage]);
   const each = (read) => measured.map(read);
   return [
-    ...Object.entries(stageNames).map(([stage, name]) => of(name, 'time', 's', each((entry) => entry.stages[stage]))),
-    of('iteration', 'time', 's', each(({ seconds }) => seconds)),
+    ...Object.entries(stageNames).map(([stage, name]) =>
+      of(
+        name,
+        'time',
+        's',
+        each((entry) => entry.stages[stage]),
+      ),
+    ),
+    of(
+      'iteration',
+      'time',
+      's',
+      each(({ seconds }) => seconds),
+    ),
     ...stages.map((stage) => of(stageNames[stage], 'operations', 'TFLOP', [operations[stage] / 1e12])),
     of('iteration', 'operations', 'TFLOP', [operations.total / 1e12]),
-    ...stages.map((stage) => of(stageNames[stage], 'of the product rate', 'share', each((entry) => ideal(stage) / entry.stages[stage]))),
-    of('iteration', 'of the product rate', 'share', each(({ seconds }) => stages.reduce((sum, stage) => sum + ideal(stage), 0) / seconds)),
-    ...Object.entries(rates).map(([type, values]) => ({ ...of('product of large matrices', 'rate', 'TFLOP/s', values.map((value) => value / 1e12)), dtype: type })),
-    ...(measured.every(({ peak }) => Number.isFinite(peak)) ? [of('peak memory', 'measured', 'MB', each(({ peak }) => peak / 1e6))] : []),
+    ...stages.map((stage) =>
+      of(
+        stageNames[stage],
+        'of the product rate',
+        'share',
+        each((entry) => ideal(stage) / entry.stages[stage]),
+      ),
+    ),
+    of(
+      'iteration',
+      'of the product rate',
+      'share',
+      each(({ seconds }) => stages.reduce((sum, stage) => sum + ideal(stage), 0) / seconds),
+    ),
+    ...Object.entries(rates).map(([type, values]) => ({
+      ...of(
+        'product of large matrices',
+        'rate',
+        'TFLOP/s',
+        values.map((value) => value / 1e12),
+      ),
+      dtype: type,
+    })),
+    ...(measured.every(({ peak }) => Number.isFinite(peak))
+      ? [
+          of(
+            'peak memory',
+            'measured',
+            'MB',
+            each(({ peak }) => peak / 1e6),
+          ),
+        ]
+      : []),
     of('peak memory', 'planned', 'MB', [plannedPeak(planned) / 1e6]),
     ...['forwards', 'vjps', 'backwards'].flatMap((kind) => [
-      of(kind, 'measured', 'evaluations', each((entry) => entry[kind])), of(kind, 'planned', 'evaluations', [planned.evaluations.most[kind]]),
+      of(
+        kind,
+        'measured',
+        'evaluations',
+        each((entry) => entry[kind]),
+      ),
+      of(kind, 'planned', 'evaluations', [planned.evaluations.most[kind]]),
     ]),
   ];
 }
@@ -152,11 +245,20 @@ function rowsOf(label, { measured, rates }, planned) {
 function markdown(rows) {
   const lines = new Map();
   for (const row of rows) lines.set(row.name, [...(lines.get(row.name) ?? []), row]);
-  const text = (row, spread) => row && amount(row.p50, row.unit) + (spread ? ` (${amount(row.p20, row.unit)} to ${amount(row.p80, row.unit)})` : '');
-  const stages = [], others = [];
+  const text = (row, spread) =>
+    row &&
+    amount(row.p50, row.unit) + (spread ? ` (${amount(row.p20, row.unit)} to ${amount(row.p80, row.unit)})` : '');
+  const stages = [],
+    others = [];
   for (const [name, group] of lines) {
     const variant = (wanted) => group.find((row) => row.variant === wanted);
-    if (variant('time')) stages.push([name, text(variant('time'), true), text(variant('operations')) ?? '', text(variant('of the product rate')) ?? '']);
+    if (variant('time'))
+      stages.push([
+        name,
+        text(variant('time'), true),
+        text(variant('operations')) ?? '',
+        text(variant('of the product rate')) ?? '',
+      ]);
     else for (const row of group) others.push([name, row.variant === 'rate' ? row.dtype : row.variant, text(row)]);
   }
   return `${table(['stage', 'time (p20 to p80)', 'operations', 'of the product rate'], stages)}\n\n${table(['what', '', ''], others)}\n`;
@@ -176,7 +278,14 @@ if (!flags.model) {
 const published = JSON.parse(readFileSync(join(import.meta.dirname, '../configs/sd35-medium.json'), 'utf8'));
 const algorithm = { ...published.algorithm, ...(flags.quick && { steps: 2 }) };
 const config = {
-  ...published, model: directory, device, dtype, batch, textLength: defaults.textLength, rewards: [parseReward(flags.reward)], algorithm,
+  ...published,
+  model: directory,
+  device,
+  dtype,
+  batch,
+  textLength: defaults.textLength,
+  rewards: [parseReward(flags.reward)],
+  algorithm,
   image: { width: pixels, height: pixels },
 };
 const planned = await plan(config);
@@ -189,7 +298,11 @@ if (gpu) {
   }
 }
 const results = await measure(config, flags.model ? undefined : join(folder, 'embeddings'));
-const rows = rowsOf(`${flags.model ? basename(directory) : size}; ${pixels} px; batch ${batch};`.replaceAll(',', ' '), results, planned);
+const rows = rowsOf(
+  `${flags.model ? basename(directory) : size}; ${pixels} px; batch ${batch};`.replaceAll(',', ' '),
+  results,
+  planned,
+);
 const where = describeMachine(native.libtorchVersion, device);
 if (flags.output) {
   writeFileSync(flags.output, toCsv(rows, where));

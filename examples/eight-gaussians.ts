@@ -5,7 +5,10 @@
 import { philoxNormalSync, type Tensor } from 'eam-torch';
 
 export const deviation = 0.25;
-export const means = Array.from({ length: 8 }, (_, k) => [1.5 * Math.cos((Math.PI / 4) * k), 1.5 * Math.sin((Math.PI / 4) * k)] as const);
+export const means = Array.from(
+  { length: 8 },
+  (_, k) => [1.5 * Math.cos((Math.PI / 4) * k), 1.5 * Math.sin((Math.PI / 4) * k)] as const,
+);
 
 /** λ: how much the reward counts. */
 export const lambda = 1.2;
@@ -78,7 +81,8 @@ export const inWords = ({ reward, inside, misplaced }: Quality): string =>
   `E[r] ${reward.toFixed(3)}, ${(100 * inside).toFixed(1)} % within 3 σ of a mode, ${(100 * misplaced).toFixed(1)} % in the wrong one`;
 
 /** `steps` equal steps from 0 to `end`. */
-export const timesUpTo = (end: number, steps: number): number[] => Array.from({ length: steps + 1 }, (_, k) => (end * k) / steps);
+export const timesUpTo = (end: number, steps: number): number[] =>
+  Array.from({ length: steps + 1 }, (_, k) => (end * k) / steps);
 
 /** Falls from `first` to zero along a half cosine. */
 export const learningRate = (first: number, step: number, steps: number): number =>

@@ -26,7 +26,9 @@ export class Mlp {
       const [inputs, outputs] = [sizes[k]!, sizes[k + 1]!];
       const take = (values: Float32Array, size: number, from: number) => values.subarray(from, from + size);
       const layer: Layer = {
-        inputs, outputs, input,
+        inputs,
+        outputs,
+        input,
         weight: take(this.parameters, inputs * outputs, begin),
         bias: take(this.parameters, outputs, begin + inputs * outputs),
         weightGradient: take(this.gradients, inputs * outputs, begin),
@@ -49,8 +51,19 @@ export class Mlp {
     const input = this.layers[0]!.input;
     for (let b = 0; b < this.batch; ++b) {
       const time = t[b]!;
-      input.set([x[2 * b]!, x[2 * b + 1]!, time, 1 - time, Math.sin(Math.PI * time), Math.cos(Math.PI * time),
-        Math.sin(2 * Math.PI * time), Math.cos(2 * Math.PI * time)], b * features);
+      input.set(
+        [
+          x[2 * b]!,
+          x[2 * b + 1]!,
+          time,
+          1 - time,
+          Math.sin(Math.PI * time),
+          Math.cos(Math.PI * time),
+          Math.sin(2 * Math.PI * time),
+          Math.cos(2 * Math.PI * time),
+        ],
+        b * features,
+      );
     }
     for (const [k, { inputs, outputs, input, weight, bias, output }] of this.layers.entries()) {
       for (let b = 0; b < this.batch; ++b) {

@@ -11,10 +11,27 @@
 
 import { pathToFileURL } from 'node:url';
 
-import { flowMatchingLossSync, matchingLossSync, OdeSolver, philoxNormalSync, renoiseSync, Tensor, terminalGradientSync } from 'eam-torch';
+import {
+  flowMatchingLossSync,
+  matchingLossSync,
+  OdeSolver,
+  philoxNormalSync,
+  renoiseSync,
+  Tensor,
+  terminalGradientSync,
+} from 'eam-torch';
 
 import {
-  drawData, exactReward, inWords, lambda, learningRate, type Quality, qualityOf, randomFrom, rewardGradient, timesUpTo,
+  drawData,
+  exactReward,
+  inWords,
+  lambda,
+  learningRate,
+  type Quality,
+  qualityOf,
+  randomFrom,
+  rewardGradient,
+  timesUpTo,
 } from './eight-gaussians.ts';
 import { Mlp } from './mlp.ts';
 
@@ -62,13 +79,20 @@ export function run({ pretraining, tilting, log = () => {} }: Options): { pretra
   const reference = new Mlp(batch, 64, random);
   reference.parameters.set(network.parameters);
   const rollout = new OdeSolver({ solver: 'heun', times: timesUpTo(terminalTime, 6) });
-  const rewardGrad = Tensor.from(Float32Array.from({ length: batch * 2 }, (_, i) => rewardGradient[i % 2]!), shape);
+  const rewardGrad = Tensor.from(
+    Float32Array.from({ length: batch * 2 }, (_, i) => rewardGradient[i % 2]!),
+    shape,
+  );
 
   for (let step = 0; step < tilting; ++step) {
     const stream = BigInt(1_000_000 + step * 10);
     const endpoint = rollout.runSync(field(network), philoxNormalSync(shape, { seed, stream }));
     const terminalGradient = terminalGradientSync({
-      x: endpoint, velocity: field(reference)(endpoint, terminalTime), rewardGrad, lambda, time: terminalTime,
+      x: endpoint,
+      velocity: field(reference)(endpoint, terminalTime),
+      rewardGrad,
+      lambda,
+      time: terminalTime,
     });
     let loss = 0;
     for (let m = 1n; m <= 4n; ++m) {
@@ -76,7 +100,16 @@ export function run({ pretraining, tilting, log = () => {} }: Options): { pretra
       for (let i = 0; i < batch; ++i) times[i] = terminalTime * random();
       renoiseSync({ x1: endpoint, t: times, noise, terminalTime, out: xt });
       network.forward(noisy, times);
-      ({ loss } = matchingLossSync({ velocity, x1: endpoint, terminalGradient, t: times, C: 1, noise, terminalTime, grad }));
+      ({ loss } = matchingLossSync({
+        velocity,
+        x1: endpoint,
+        terminalGradient,
+        t: times,
+        C: 1,
+        noise,
+        terminalTime,
+        grad,
+      }));
       network.backward(learningRate(5e-3, step, tilting));
     }
     if (step % 50 === 0) log(`tilting ${step}: loss ${loss.toFixed(3)}`);
@@ -106,4 +139,5 @@ function sample(network: Mlp, count: number): Float32Array {
   return samples;
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) run({ pretraining: 3000, tilting: 300, log: console.log });
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href)
+  run({ pretraining: 3000, tilting: 300, log: console.log });

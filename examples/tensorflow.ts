@@ -15,11 +15,27 @@ import { pathToFileURL } from 'node:url';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import {
-  flowMatchingLossSync, type MatchingLoss, matchingLossSync, OdeSolver, philoxNormalSync, renoiseSync, Tensor, terminalGradientSync,
+  flowMatchingLossSync,
+  type MatchingLoss,
+  matchingLossSync,
+  OdeSolver,
+  philoxNormalSync,
+  renoiseSync,
+  Tensor,
+  terminalGradientSync,
 } from 'eam-torch';
 
 import {
-  drawData, exactReward, inWords, lambda, learningRate, type Quality, qualityOf, randomFrom, rewardGradient, timesUpTo,
+  drawData,
+  exactReward,
+  inWords,
+  lambda,
+  learningRate,
+  type Quality,
+  qualityOf,
+  randomFrom,
+  rewardGradient,
+  timesUpTo,
 } from './eight-gaussians.ts';
 import './tensorflow-gradients.ts';
 
@@ -35,7 +51,11 @@ export interface Options {
   log?: (line: string) => void;
 }
 
-export async function run({ pretraining, tilting, log = () => {} }: Options): Promise<{ pretrained: Quality; tilted: Quality }> {
+export async function run({
+  pretraining,
+  tilting,
+  log = () => {},
+}: Options): Promise<{ pretrained: Quality; tilted: Quality }> {
   await tf.setBackend('cpu');
   const random = randomFrom(1);
   const network = new Network(48, random);
@@ -49,7 +69,9 @@ export async function run({ pretraining, tilting, log = () => {} }: Options): Pr
     const noise = { seed, stream: BigInt(step) };
     for (let i = 0; i < batch; ++i) times[i] = random();
     const xt = renoiseSync({ x1, t: times, noise });
-    const loss = network.train(xt, times, learningRate(4e-3, step, pretraining), (velocity) => flowMatchingLossSync({ velocity, x1, noise }));
+    const loss = network.train(xt, times, learningRate(4e-3, step, pretraining), (velocity) =>
+      flowMatchingLossSync({ velocity, x1, noise }),
+    );
     if (step % 200 === 0) log(`pretraining ${step}: loss ${loss.toFixed(3)}`);
   }
   const pretrained = qualityOf(sample(network, 1024), 0);
@@ -57,14 +79,21 @@ export async function run({ pretraining, tilting, log = () => {} }: Options): Pr
 
   const reference = network.copy();
   const rollout = new OdeSolver({ solver: 'heun', times: timesUpTo(terminalTime, 5) });
-  const rewardGrad = Tensor.from(Float32Array.from({ length: batch * 2 }, (_, i) => rewardGradient[i % 2]!), shape);
+  const rewardGrad = Tensor.from(
+    Float32Array.from({ length: batch * 2 }, (_, i) => rewardGradient[i % 2]!),
+    shape,
+  );
   network.restartOptimizer();
 
   for (let step = 0; step < tilting; ++step) {
     const stream = BigInt(1_000_000 + step * 10);
     const endpoint = rollout.runSync((x, t) => network.velocityAt(x, t), philoxNormalSync(shape, { seed, stream }));
     const terminalGradient = terminalGradientSync({
-      x: endpoint, velocity: reference.velocityAt(endpoint, terminalTime), rewardGrad, lambda, time: terminalTime,
+      x: endpoint,
+      velocity: reference.velocityAt(endpoint, terminalTime),
+      rewardGrad,
+      lambda,
+      time: terminalTime,
     });
     let loss = 0;
     for (let m = 1n; m <= 3n; ++m) {
@@ -72,7 +101,8 @@ export async function run({ pretraining, tilting, log = () => {} }: Options): Pr
       for (let i = 0; i < batch; ++i) times[i] = terminalTime * random();
       const xt = renoiseSync({ x1: endpoint, t: times, noise, terminalTime });
       loss = network.train(xt, times, learningRate(2e-3, step, tilting), (velocity) =>
-        matchingLossSync({ velocity, x1: endpoint, terminalGradient, t: times, C: 1, noise, terminalTime }));
+        matchingLossSync({ velocity, x1: endpoint, terminalGradient, t: times, C: 1, noise, terminalTime }),
+      );
     }
     if (step % 50 === 0) log(`tilting ${step}: loss ${loss.toFixed(3)}`);
   }
@@ -100,10 +130,21 @@ class Network {
   constructor(source: number | readonly tf.Variable[], random?: () => number) {
     if (typeof source === 'number') {
       const uniform = (inputs: number, outputs: number, scale: number) =>
-        tf.variable(tf.tensor2d(Float32Array.from({ length: inputs * outputs }, () => scale * (random!() * 2 - 1)), [inputs, outputs]));
+        tf.variable(
+          tf.tensor2d(
+            Float32Array.from({ length: inputs * outputs }, () => scale * (random!() * 2 - 1)),
+            [inputs, outputs],
+          ),
+        );
       const zeros = (outputs: number) => tf.variable(tf.zeros([outputs]));
-      this.variables = [uniform(8, source, 0.7), zeros(source), uniform(source, source, 2 / Math.sqrt(source)), zeros(source),
-        uniform(source, 2, 0), zeros(2)];
+      this.variables = [
+        uniform(8, source, 0.7),
+        zeros(source),
+        uniform(source, source, 2 / Math.sqrt(source)),
+        zeros(source),
+        uniform(source, 2, 0),
+        zeros(2),
+      ];
     } else {
       this.variables = source.map((variable) => tf.variable(variable.clone()));
     }
@@ -120,7 +161,10 @@ class Network {
   /** One step of the optimizer on `kernel`'s loss of the velocity at (xt, times). */
   train(xt: Tensor, times: Float32Array, rate: number, kernel: (velocity: Tensor) => MatchingLoss): number {
     return tf.tidy(() => {
-      const { value, grads } = tf.variableGrads(() => lossOf(kernel)(this.forward(xt, times)) as tf.Scalar, this.variables);
+      const { value, grads } = tf.variableGrads(
+        () => lossOf(kernel)(this.forward(xt, times)) as tf.Scalar,
+        this.variables,
+      );
       (this.optimizer as unknown as { learningRate: number }).learningRate = rate;
       this.optimizer.applyGradients(Object.entries(grads).map(([name, tensor]) => ({ name, tensor })));
       return value.dataSync()[0]!;
@@ -136,9 +180,26 @@ class Network {
   private forward(x: Tensor, times: Float32Array): tf.Tensor {
     const t = tf.tensor2d(times.slice(), [batch, 1]);
     const angle = tf.mul(t, Math.PI);
-    const input = tf.concat([tf.tensor2d(x.dataSync() as Float32Array, shape), t, tf.sub(1, t), tf.sin(angle), tf.cos(angle),
-      tf.sin(tf.mul(angle, 2)), tf.cos(tf.mul(angle, 2))], 1);
-    const [w1, b1, w2, b2, w3, b3] = this.variables as unknown as [tf.Tensor2D, tf.Tensor1D, tf.Tensor2D, tf.Tensor1D, tf.Tensor2D, tf.Tensor1D];
+    const input = tf.concat(
+      [
+        tf.tensor2d(x.dataSync() as Float32Array, shape),
+        t,
+        tf.sub(1, t),
+        tf.sin(angle),
+        tf.cos(angle),
+        tf.sin(tf.mul(angle, 2)),
+        tf.cos(tf.mul(angle, 2)),
+      ],
+      1,
+    );
+    const [w1, b1, w2, b2, w3, b3] = this.variables as unknown as [
+      tf.Tensor2D,
+      tf.Tensor1D,
+      tf.Tensor2D,
+      tf.Tensor1D,
+      tf.Tensor2D,
+      tf.Tensor1D,
+    ];
     const silu = (z: tf.Tensor) => tf.mul(z, tf.sigmoid(z));
     const hidden = silu(tf.add(tf.matMul(silu(tf.add(tf.matMul(input, w1), b1)), w2), b2));
     return tf.add(tf.matMul(hidden, w3), b3);
@@ -155,4 +216,5 @@ function sample(network: Network, count: number): Float32Array {
   return samples;
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await run({ pretraining: 1500, tilting: 200, log: console.log });
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href)
+  await run({ pretraining: 1500, tilting: 200, log: console.log });

@@ -12,7 +12,10 @@ import { combine, digitClassifier, eam, loadModel, strokeWeight, Trainer } from 
 
 const trainer = new Trainer({
   model: await loadModel('digits', { adapter: { rank: 8, alpha: 16 } }),
-  reward: combine([[digitClassifier(), 1.5], [strokeWeight(), 1]]),
+  reward: combine([
+    [digitClassifier(), 1.5],
+    [strokeWeight(), 1],
+  ]),
   prompts: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
   algorithm: eam({ lambda: 12, delta: 0.3, steps: 4, renoisings: 2, rewardThroughDenoiser: true }),
   optimizer: { learningRate: 1e-3, emaDecay: 0.95 },

@@ -17,8 +17,15 @@ export * from './runtime/ode-solver.js';
 export * from './runtime/tensor.js';
 
 export {
-  adjointMatching, eam, type AdjointMatchingOptions, type AdjointMatchingSettings, type Algorithm, type AlgorithmOptions, type AlgorithmSettings,
-  type EamOptions, type EamSettings,
+  adjointMatching,
+  eam,
+  type AdjointMatchingOptions,
+  type AdjointMatchingSettings,
+  type Algorithm,
+  type AlgorithmOptions,
+  type AlgorithmSettings,
+  type EamOptions,
+  type EamSettings,
 } from './training/algorithms.js';
 export type { Checkpoint } from './files/checkpoints.js';
 export type { Baseline, CurvePoint as ComparisonPoint, Cost, RunResult, SweepEntry } from './jobs/compare/results.js';
@@ -29,7 +36,13 @@ export { compare, type Comparison, type CompareResult, type ContenderResult } fr
 export { convert, type Converted } from './jobs/convert.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './training/evaluation.js';
 export {
-  fidelity, type CurvePoint, type FidelityOptions, type FidelityResult, type FidelityRun, type FidelitySummary, type TrainingCost,
+  fidelity,
+  type CurvePoint,
+  type FidelityOptions,
+  type FidelityResult,
+  type FidelityRun,
+  type FidelitySummary,
+  type TrainingCost,
 } from './jobs/fidelity/fidelity.js';
 export { readProblem, type Problem, type ProblemReward } from './jobs/fidelity/problem.js';
 export type { FidelitySettings } from './jobs/fidelity/settings.js';
@@ -38,7 +51,17 @@ export { finetune, type FinetuneResult } from './jobs/finetune/finetune.js';
 export { mergeAdapter, type MergeResult } from './jobs/merge.js';
 export { exportAdapter } from './models/adapters/adapter.js';
 export type { AdapterConfig, AdapterLayoutName } from './models/adapters/layout.js';
-export type { AdapterInfo, AdapterOptions, Drawing, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from './models/model.js';
+export type {
+  AdapterInfo,
+  AdapterOptions,
+  Drawing,
+  ImageSize,
+  LoadModelOptions,
+  Model,
+  ModelDType,
+  PrepareOptions,
+  SamplingDefaults,
+} from './models/model.js';
 export { loadModel } from './models/registry.js';
 export type {
   NativeAlgorithm,
@@ -65,13 +88,32 @@ export { clipScore } from './rewards/published/clip-score.js';
 export { hpsv2, type HpsOptions } from './rewards/published/hps.js';
 export { imageReward, type ImageRewardOptions } from './rewards/published/image-reward.js';
 export { pickScore } from './rewards/published/pick-score.js';
-export type { PublishedReward, PublishedRewardOptions, PublishedScore, PublishedScoreOptions } from './rewards/published/published-reward.js';
+export type {
+  PublishedReward,
+  PublishedRewardOptions,
+  PublishedScore,
+  PublishedScoreOptions,
+} from './rewards/published/published-reward.js';
 export { quadratic, type QuadraticOptions } from './rewards/quadratic.js';
-export type { ArrayReward, ArrayScore, Judge, Reward, RewardScore, RewardValues, ScoreOptions } from './rewards/reward.js';
+export type {
+  ArrayReward,
+  ArrayScore,
+  Judge,
+  Reward,
+  RewardScore,
+  RewardValues,
+  ScoreOptions,
+} from './rewards/reward.js';
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';
 export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './training/sampler.js';
 export type { Spread } from './training/statistics.js';
-export { Trainer, type CheckpointOptions, type Evaluations, type StepMetrics, type TrainerOptions } from './training/trainer.js';
+export {
+  Trainer,
+  type CheckpointOptions,
+  type Evaluations,
+  type StepMetrics,
+  type TrainerOptions,
+} from './training/trainer.js';
 export type { GoldenComparison, Finding, NotChecked } from './models/verification/verification.js';
 export { verify, type VerifyOptions } from './jobs/verify/verify.js';

@@ -44,10 +44,19 @@ function build() {
 
 function run(command, args, env) {
   // Node keeps some memory until the end, and LibTorch too: leaks are not what is looked for.
-  const sanitizers = { ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1', UBSAN_OPTIONS: 'print_stacktrace=1' };
-  const { status, signal } = spawnSync(command, args, { cwd: flags.keep, stdio: 'inherit', env: { ...process.env, ...sanitizers, ...env } });
+  const sanitizers = {
+    ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+  };
+  const { status, signal } = spawnSync(command, args, {
+    cwd: flags.keep,
+    stdio: 'inherit',
+    env: { ...process.env, ...sanitizers, ...env },
+  });
   if (status === 0) return;
-  console.error(`fuzz: ended with ${signal ?? `exit code ${status}`}; seed ${flags.seed}, its last file is in ${flags.keep}`);
+  console.error(
+    `fuzz: ended with ${signal ?? `exit code ${status}`}; seed ${flags.seed}, its last file is in ${flags.keep}`,
+  );
   process.exit(1);
 }
 
@@ -56,8 +65,20 @@ mkdirSync(flags.keep, { recursive: true });
 run(join(flags.build, 'fuzz_tensor_file'), [flags.seconds, flags.seed], { LD_LIBRARY_PATH: join(libtorch, 'lib') });
 // Node is not sanitized: the runtime has to be there before it.
 const preload = execFileSync('cc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim();
-run(process.execPath, [join(root, 'test', 'fuzz', 'safetensors.mjs'), '--seconds', flags.seconds, '--seed', flags.seed, '--keep', flags.keep], {
-  LD_PRELOAD: preload,
-  EAM_TORCH_BUILD_DIR: flags.build,
-  EAM_TORCH_LIBTORCH: libtorch,
-});
+run(
+  process.execPath,
+  [
+    join(root, 'test', 'fuzz', 'safetensors.mjs'),
+    '--seconds',
+    flags.seconds,
+    '--seed',
+    flags.seed,
+    '--keep',
+    flags.keep,
+  ],
+  {
+    LD_PRELOAD: preload,
+    EAM_TORCH_BUILD_DIR: flags.build,
+    EAM_TORCH_LIBTORCH: libtorch,
+  },
+);

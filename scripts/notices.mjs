@@ -12,8 +12,17 @@ const file = join(root, 'THIRD_PARTY_NOTICES.md');
 const { packages } = JSON.parse(text('package-lock.json'));
 const nameOf = (path) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
 const isInstalled = ([path, entry]) => path !== '' && !entry.dev && !entry.devOptional;
-const dependencies = new Map(Object.entries(packages).filter(isInstalled).map(([path, { license }]) => [nameOf(path), license]));
-const unknown = [...dependencies].filter(([, license]) => !/^\(?(MIT|ISC|0BSD|BSD-[23]-Clause|Apache-2\.0|BlueOak-1\.0\.0|Python-2\.0|CC0-1\.0|Zlib|Unlicense)\b/.test(license ?? ''));
+const dependencies = new Map(
+  Object.entries(packages)
+    .filter(isInstalled)
+    .map(([path, { license }]) => [nameOf(path), license]),
+);
+const unknown = [...dependencies].filter(
+  ([, license]) =>
+    !/^\(?(MIT|ISC|0BSD|BSD-[23]-Clause|Apache-2\.0|BlueOak-1\.0\.0|Python-2\.0|CC0-1\.0|Zlib|Unlicense)\b/.test(
+      license ?? '',
+    ),
+);
 if (unknown.length > 0) {
   console.error(`Look at the licences of ${unknown.map(([name, license]) => `${name} (${license})`).join(', ')}`);
   process.exit(1);
@@ -87,7 +96,10 @@ digits themselves are not in this package.
 
 | package | licence |
 |---|---|
-${[...dependencies].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, license]) => `| ${name} | ${license} |`).join('\n')}
+${[...dependencies]
+  .sort(([a], [b]) => (a < b ? -1 : 1))
+  .map(([name, license]) => `| ${name} | ${license} |`)
+  .join('\n')}
 `;
 
 if (!process.argv.includes('--check')) writeFileSync(file, notices);

@@ -3,7 +3,18 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -27,7 +38,9 @@ function step(name, what, command, args) {
   closeSync(log);
   if (result.status !== 0) {
     const output = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-60).join('\n');
-    fail(`${command} ${args.join(' ')}: ${result.error?.message ?? `exit code ${result.status ?? result.signal}`}\n${output}`);
+    fail(
+      `${command} ${args.join(' ')}: ${result.error?.message ?? `exit code ${result.status ?? result.signal}`}\n${output}`,
+    );
   }
   say(`${what}: done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
@@ -54,7 +67,9 @@ function packagesAreCurrent() {
 function installPackages() {
   if (packagesAreCurrent()) return;
   // npm's own entry point where npm runs this script: the npm on PATH may be another one.
-  const npm = /npm-cli\.[cm]?js$/.test(process.env.npm_execpath ?? '') ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  const npm = /npm-cli\.[cm]?js$/.test(process.env.npm_execpath ?? '')
+    ? [process.execPath, process.env.npm_execpath]
+    : ['npm'];
   const args = ['ci', '--ignore-scripts', '--include=dev', '--no-audit', '--no-fund'];
   step('npm', 'npm packages', npm[0], [...npm.slice(1), ...args]);
 }
@@ -62,7 +77,12 @@ function installPackages() {
 function hashOf(paths) {
   const hash = createHash('sha256');
   const visit = (path, directory) => {
-    if (!directory) return hash.update(path).update('\0').update(readFileSync(join(root, path))).update('\0');
+    if (!directory)
+      return hash
+        .update(path)
+        .update('\0')
+        .update(readFileSync(join(root, path)))
+        .update('\0');
     const entries = readdirSync(join(root, path), { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
     for (const entry of entries) visit(`${path}/${entry.name}`, entry.isDirectory());
   };

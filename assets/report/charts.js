@@ -1,6 +1,11 @@
 // What the charts of every report share: their look, the choice of an axis, and drawing again where the page changes.
 const reportCharts = (() => {
-  const short = (value) => (value === null || value === undefined ? '–' : Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(2) : String(Number(value.toPrecision(4))));
+  const short = (value) =>
+    value === null || value === undefined
+      ? '–'
+      : Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3)
+        ? value.toExponential(2)
+        : String(Number(value.toPrecision(4)));
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const value = (_, raw) => short(raw);
 
@@ -16,7 +21,10 @@ const reportCharts = (() => {
       width,
       height: chart.wide ? 300 : 220,
       scales: { x: { time: false } },
-      axes: [{ ...ticks, values: (_, marks) => marks.map((mark) => (mark >= 1e4 ? `${mark / 1e3}k` : String(mark))) }, { ...ticks, size: 56, values: (_, marks) => marks.map(short) }],
+      axes: [
+        { ...ticks, values: (_, marks) => marks.map((mark) => (mark >= 1e4 ? `${mark / 1e3}k` : String(mark))) },
+        { ...ticks, size: 56, values: (_, marks) => marks.map(short) },
+      ],
       series: [{ label: axisName, value }],
       bands: [],
       cursor: { points: { size: 6 }, drag: { x: true, y: false } },

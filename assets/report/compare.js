@@ -19,7 +19,8 @@
   function plot(chart, width, axis) {
     const options = frame(chart, width, axisNames[axis]);
     // A flat line at 1 would otherwise be drawn in the middle of 0 … 2.
-    if (chart.fraction) options.scales.y = { range: (_, low, high) => [Math.max(0, low - 0.01), Math.min(1.001, high + 0.01)] };
+    if (chart.fraction)
+      options.scales.y = { range: (_, low, high) => [Math.max(0, low - 0.01), Math.min(1.001, high + 0.01)] };
     const tables = [];
     for (const [at, { name, curve }] of data.contenders.entries()) {
       const measure = curve.measures[chart.key];
@@ -28,13 +29,21 @@
       const line = stroke(at);
       const withBounds = (chart, mean, _, point) => {
         const [high, low] = [1, 2].map((bound) => chart.data[first + bound][point]);
-        return mean === null || mean === undefined || high === low ? short(mean) : `${short(mean)} (${short(low)} to ${short(high)})`;
+        return mean === null || mean === undefined || high === low
+          ? short(mean)
+          : `${short(mean)} (${short(low)} to ${short(high)})`;
       };
       const bound = { class: 'bound', stroke: 'transparent', width: 0, points: { show: false } };
-      options.series.push({ label: name, stroke: line, width: 2.5, value: withBounds, points: { show: true, size: 5, fill: line } }, bound, { ...bound });
+      options.series.push(
+        { label: name, stroke: line, width: 2.5, value: withBounds, points: { show: true, size: 5, fill: line } },
+        bound,
+        { ...bound },
+      );
       options.bands.push({ series: [first + 1, first + 2], fill: `color-mix(in srgb, ${line} 16%, transparent)` });
       const known = measure.mean.map((value, point) => (value === null ? -1 : point)).filter((point) => point >= 0);
-      tables.push([curve[axis], measure.mean, measure.high, measure.low].map((column) => known.map((point) => column[point])));
+      tables.push(
+        [curve[axis], measure.mean, measure.high, measure.low].map((column) => known.map((point) => column[point])),
+      );
     }
     return [options, uPlot.join(tables)];
   }

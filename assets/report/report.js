@@ -15,14 +15,21 @@
       return near.length ? near.reduce((sum, value) => sum + value, 0) / near.length : null;
     });
   };
-  const shifted = (values, by, sign) => values.map((value, at) => (value === null || by[at] === null ? null : value + sign * by[at]));
+  const shifted = (values, by, sign) =>
+    values.map((value, at) => (value === null || by[at] === null ? null : value + sign * by[at]));
   const rise = (values) => {
     const known = values.filter((value) => value !== null);
     return `from ${short(known[0])} to ${short(known[known.length - 1])}`;
   };
 
   const charts = [
-    { title: 'Reward', note: 'mean of each batch, its trend, and one standard deviation around the trend', values: data.reward, band: data.rewardStd, wide: true },
+    {
+      title: 'Reward',
+      note: 'mean of each batch, its trend, and one standard deviation around the trend',
+      values: data.reward,
+      band: data.rewardStd,
+      wide: true,
+    },
     ...data.rewards.map(({ name, values }) => ({ title: name, note: 'this reward alone, unweighted', values })),
     {
       title: 'Weighted rewards',
@@ -31,7 +38,12 @@
       label: data.rewards.map(({ name, weighted }) => `${name} ${rise(smooth(weighted))}`).join(', '),
       lines: data.rewards,
     },
-    { title: 'Drift from the pretrained model', note: 'change of the velocity, relative to its own size', values: data.drift, sparse: true },
+    {
+      title: 'Drift from the pretrained model',
+      note: 'change of the velocity, relative to its own size',
+      values: data.drift,
+      sparse: true,
+    },
     { title: 'Loss', note: 'mean squared distance to the matching target', values: data.loss },
     { title: 'Gradient norm', note: 'before clipping', values: data.gradNorm },
   ]
@@ -44,10 +56,23 @@
     const { series, bands } = result;
     if (chart.lines) {
       for (const [at, { name }] of chart.lines.entries()) {
-        series.push({ label: name, stroke: colour(`--series-${1 + (at % 6)}`), width: 2.5, value, points: { show: false } });
+        series.push({
+          label: name,
+          stroke: colour(`--series-${1 + (at % 6)}`),
+          width: 2.5,
+          value,
+          points: { show: false },
+        });
       }
     } else if (chart.sparse) {
-      series.push({ label: chart.title.toLowerCase(), stroke: accent, width: 2, spanGaps: true, value, points: { show: true, size: 5, fill: accent } });
+      series.push({
+        label: chart.title.toLowerCase(),
+        stroke: accent,
+        width: 2,
+        spanGaps: true,
+        value,
+        points: { show: true, size: 5, fill: accent },
+      });
     } else {
       series.push({ label: 'step', stroke: accent, alpha: 0.35, width: 1, value, points: { show: false } });
       series.push({ label: 'trend', stroke: accent, width: 2.5, value, points: { show: false } });

@@ -27,8 +27,14 @@ const what: Readonly<Record<string, string>> = {
 export async function runCache({ clear = false, json = false }: CacheFlags): Promise<void> {
   const directory = cacheDirectory();
   const removed = clear ? await remove(textEmbeddingsDirectory()) : undefined;
-  const entries = await Promise.all((await namesIn(directory)).sort().map(async (name) => ({ name, ...(await sizeOf(join(directory, name))) })));
-  process.stdout.write(json ? `${JSON.stringify({ directory, ...(removed && { removed }), entries }, null, 2)}\n` : table(directory, entries, removed));
+  const entries = await Promise.all(
+    (await namesIn(directory)).sort().map(async (name) => ({ name, ...(await sizeOf(join(directory, name))) })),
+  );
+  process.stdout.write(
+    json
+      ? `${JSON.stringify({ directory, ...(removed && { removed }), entries }, null, 2)}\n`
+      : table(directory, entries, removed),
+  );
 }
 
 async function remove(path: string): Promise<Omit<CacheEntry, 'name'>> {
@@ -46,7 +52,10 @@ async function sizeOf(path: string): Promise<Omit<CacheEntry, 'name'>> {
   const found = await lstat(path).catch(() => undefined);
   if (!found?.isDirectory()) return { files: found ? 1 : 0, bytes: found?.size ?? 0 };
   const sizes = await Promise.all((await namesIn(path)).map((name) => sizeOf(join(path, name))));
-  return { files: sizes.reduce((sum, { files }) => sum + files, 0), bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0) };
+  return {
+    files: sizes.reduce((sum, { files }) => sum + files, 0),
+    bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }
 
 async function namesIn(path: string): Promise<string[]> {
@@ -56,10 +65,15 @@ async function namesIn(path: string): Promise<string[]> {
   });
 }
 
-function table(directory: string, entries: readonly CacheEntry[], removed: Omit<CacheEntry, 'name'> | undefined): string {
+function table(
+  directory: string,
+  entries: readonly CacheEntry[],
+  removed: Omit<CacheEntry, 'name'> | undefined,
+): string {
   const width = Math.max(...entries.map(({ name }) => name.length));
   const rows = entries.map(({ name, files, bytes }) =>
-    `  ${name.padEnd(width)}  ${bytesText(bytes).padStart(10)}  ${String(files).padStart(6)} files  ${what[name] ?? ''}`.trimEnd());
+    `  ${name.padEnd(width)}  ${bytesText(bytes).padStart(10)}  ${String(files).padStart(6)} files  ${what[name] ?? ''}`.trimEnd(),
+  );
   const lines = [
     ...(removed ? [`removed ${removed.files} files of text embeddings, ${bytesText(removed.bytes)}`] : []),
     rows.length ? directory : `${directory} is empty`,

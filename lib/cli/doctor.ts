@@ -31,12 +31,16 @@ export interface Diagnosis {
 }
 
 /** Instruction sets that LibTorch's and our kernels have code for. */
-const simdOfInterest = /^(sse4_2|avx|avx2|fma|f16c|avx512(f|bw|vl|dq|_bf16|_fp16|_vnni)|amx_(bf16|int8|tile)|asimd|bf16|sve2?)$/;
-const variablesOfInterest = /^(EAM_TORCH_|LIBTORCH$|VIRTUAL_ENV$|CONDA_PREFIX$|OMP_|MKL_|CUDA_VISIBLE_DEVICES$|LD_LIBRARY_PATH$|LD_PRELOAD$)/;
+const simdOfInterest =
+  /^(sse4_2|avx|avx2|fma|f16c|avx512(f|bw|vl|dq|_bf16|_fp16|_vnni)|amx_(bf16|int8|tile)|asimd|bf16|sve2?)$/;
+const variablesOfInterest =
+  /^(EAM_TORCH_|LIBTORCH$|VIRTUAL_ENV$|CONDA_PREFIX$|OMP_|MKL_|CUDA_VISIBLE_DEVICES$|LD_LIBRARY_PATH$|LD_PRELOAD$)/;
 
 function output(command: string, args: string[]): string | undefined {
   const path = findExecutable([command]);
-  const result = path ? spawnSync(path, args, { encoding: 'utf8', timeout: 30_000, stdio: ['ignore', 'pipe', 'ignore'] }) : undefined;
+  const result = path
+    ? spawnSync(path, args, { encoding: 'utf8', timeout: 30_000, stdio: ['ignore', 'pipe', 'ignore'] })
+    : undefined;
   return result?.status === 0 ? result.stdout.trim() : undefined;
 }
 
@@ -59,8 +63,15 @@ function glibc(): string | undefined {
 }
 
 function simd(): string[] {
-  const flags = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(textOf('/proc/cpuinfo'))?.[1] ?? output('sysctl', ['-n', 'machdep.cpu.features']) ?? '';
-  return flags.toLowerCase().replaceAll('.', '_').split(/\s+/).filter((flag) => simdOfInterest.test(flag));
+  const flags =
+    /^(?:flags|Features)\s*:\s*(.*)$/m.exec(textOf('/proc/cpuinfo'))?.[1] ??
+    output('sysctl', ['-n', 'machdep.cpu.features']) ??
+    '';
+  return flags
+    .toLowerCase()
+    .replaceAll('.', '_')
+    .split(/\s+/)
+    .filter((flag) => simdOfInterest.test(flag));
 }
 
 /** Loads the addon in a process of its own: a binary that ends its process does not end this one. */
@@ -76,14 +87,21 @@ function probe(): { native: Inspection; addon?: NonNullable<Diagnosis['addon']> 
       addon = { libtorch: b.libtorchVersion, variant: b.variant, threads: await b.threads(), cudaDevices: b.cudaDeviceCount() };
     }
     process.stdout.write(JSON.stringify({ native, addon }));`;
-  const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', timeout: 120_000 });
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
   try {
     const found = JSON.parse(child.stdout) as ReturnType<typeof probe>;
     // Without an addon there was nothing to look for a LibTorch for.
-    return found.native.candidates.length > 0 ? found : { native: { ...found.native, candidates: [...libtorchCandidates()] } };
+    return found.native.candidates.length > 0
+      ? found
+      : { native: { ...found.native, candidates: [...libtorchCandidates()] } };
   } catch {
     const how = child.signal ? `was ended by ${child.signal}` : `ended with exit code ${child.status}`;
-    const error = [`Loading the native core failed: its process ${how}.`, child.stderr.trim()].filter(Boolean).join('\n');
+    const error = [`Loading the native core failed: its process ${how}.`, child.stderr.trim()]
+      .filter(Boolean)
+      .join('\n');
     return { native: { addons: [], candidates: [...libtorchCandidates()], error } };
   }
 }
@@ -95,7 +113,9 @@ function advise(native: Inspection, tools: Tool[], gpus: string[]): string[] {
     const missing = missingToolsMessage(tools.filter((tool) => tool.name !== 'nvcc'));
     if (missing) advice.push(missing);
   } else if (gpus.length > 0 && native.loaded?.addon.variant === 'cpu') {
-    advice.push('There is an NVIDIA GPU, and the addon in use is the CPU one: `npx eam build --variant cuda` builds the other.');
+    advice.push(
+      'There is an NVIDIA GPU, and the addon in use is the CPU one: `npx eam build --variant cuda` builds the other.',
+    );
   }
   return advice;
 }
@@ -104,7 +124,8 @@ function advise(native: Inspection, tools: Tool[], gpus: string[]): string[] {
 export function diagnose(): Diagnosis {
   const { native, addon } = probe();
   const tools = inspectTools(['compiler', 'cmake', 'make', 'python', 'nvcc']);
-  const gpus = output('nvidia-smi', ['--query-gpu=name,memory.total,driver_version', '--format=csv,noheader'])?.split('\n') ?? [];
+  const gpus =
+    output('nvidia-smi', ['--query-gpu=name,memory.total,driver_version', '--format=csv,noheader'])?.split('\n') ?? [];
   const c = glibc();
   return {
     usable: native.loaded !== undefined,
@@ -113,14 +134,21 @@ export function diagnose(): Diagnosis {
     npm: output('npm', ['--version']) ?? 'not found',
     os: operatingSystem(),
     ...(c ? { glibc: c } : {}),
-    cpu: { model: cpus()[0]?.model.trim() ?? 'unknown', architecture: process.arch, threads: availableParallelism(), simd: simd() },
+    cpu: {
+      model: cpus()[0]?.model.trim() ?? 'unknown',
+      architecture: process.arch,
+      threads: availableParallelism(),
+      simd: simd(),
+    },
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     gpus,
     tools,
     native,
     ...(addon ? { addon } : {}),
     environment: Object.fromEntries(
-      Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined && variablesOfInterest.test(entry[0])),
+      Object.entries(process.env).filter(
+        (entry): entry is [string, string] => entry[1] !== undefined && variablesOfInterest.test(entry[0]),
+      ),
     ),
     advice: advise(native, tools, gpus),
   };
@@ -142,7 +170,9 @@ export function format(diagnosis: Diagnosis): string {
     ...diagnosis.tools.map((tool) => `  - ${tool.name}: ${tool.problem ?? `${tool.version} (${tool.path})`}`),
     '',
     'Environment',
-    ...(Object.keys(diagnosis.environment).length > 0 ? Object.entries(diagnosis.environment).map(([name, value]) => `  - ${name}=${value}`) : ['  - none that matter']),
+    ...(Object.keys(diagnosis.environment).length > 0
+      ? Object.entries(diagnosis.environment).map(([name, value]) => `  - ${name}=${value}`)
+      : ['  - none that matter']),
     '',
     'LibTorch, in the order of preference',
     ...native.candidates.map((candidate) => {
@@ -151,11 +181,17 @@ export function format(diagnosis: Diagnosis): string {
     }),
     '',
     'Addon',
-    ...native.addons.map((found) => ('rejected' in found ? `  - ${found.directory}: ${found.rejected}` : `  - ${found.directory} (${found.variant}, LibTorch ${found.libtorch}${found.prebuilt ? `, prebuilt from ${found.prebuilt.revision.slice(0, 12)}` : ''})`)),
+    ...native.addons.map((found) =>
+      'rejected' in found
+        ? `  - ${found.directory}: ${found.rejected}`
+        : `  - ${found.directory} (${found.variant}, LibTorch ${found.libtorch}${found.prebuilt ? `, prebuilt from ${found.prebuilt.revision.slice(0, 12)}` : ''})`,
+    ),
     '',
   ];
   if (addon) {
-    lines.push(`Loaded the ${addon.variant} addon with LibTorch ${addon.libtorch}: ${addon.threads} threads, ${addon.cudaDevices} CUDA devices.`);
+    lines.push(
+      `Loaded the ${addon.variant} addon with LibTorch ${addon.libtorch}: ${addon.threads} threads, ${addon.cudaDevices} CUDA devices.`,
+    );
   }
   lines.push(...diagnosis.advice.flatMap((text) => ['', text]));
   return lines.join('\n');
@@ -168,5 +204,6 @@ export function format(diagnosis: Diagnosis): string {
 export async function runDoctor(options: { json?: boolean }): Promise<void> {
   const diagnosis = diagnose();
   process.stdout.write(`${options.json ? JSON.stringify(diagnosis, null, 2) : format(diagnosis)}\n`);
-  if (!diagnosis.usable) throw new EamError('ERR_EAM_UNUSABLE', 'the native core cannot be used; see above for what to do');
+  if (!diagnosis.usable)
+    throw new EamError('ERR_EAM_UNUSABLE', 'the native core cannot be used; see above for what to do');
 }

@@ -22,7 +22,10 @@ export async function readJob(
   flags: JobFlags,
   signal: AbortSignal,
 ): Promise<{ config: unknown; options: JobOptions }> {
-  const isRun = await stat(path).then((entry) => entry.isDirectory(), () => false);
+  const isRun = await stat(path).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
   const config = await readJson(isRun ? join(path, record) : path);
   const settings = [...flags.set];
   const output = flags.output ?? (isRun && flags.resume ? path : undefined);

@@ -8,10 +8,19 @@ import { cacheDirectory, howToDownload, type Variant } from '../runtime/native/l
 export async function runLibTorch({ variant }: { variant: Variant }): Promise<void> {
   const [python] = inspectTools(['python']);
   if (python!.problem !== undefined) {
-    const install = installCommands(['python']).map((command) => `  ${command}`).join('\n');
+    const install = installCommands(['python'])
+      .map((command) => `  ${command}`)
+      .join('\n');
     const byHand = howToDownload(variant === 'cpu' ? versionToFetch(variant) : undefined);
-    throw new BuildError(`python3's pip fetches LibTorch, and ${python!.problem}. Install it,\n${install}\nor do without Python:\n  ${byHand}`);
+    throw new BuildError(
+      `python3's pip fetches LibTorch, and ${python!.problem}. Install it,\n${install}\nor do without Python:\n  ${byHand}`,
+    );
   }
-  const directory = await fetchLibTorch({ variant, cache: cacheDirectory(), python: python!.path!, report: (line) => void process.stderr.write(`${line}\n`) });
+  const directory = await fetchLibTorch({
+    variant,
+    cache: cacheDirectory(),
+    python: python!.path!,
+    report: (line) => void process.stderr.write(`${line}\n`),
+  });
   process.stdout.write(`${directory}\n`);
 }

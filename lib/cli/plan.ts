@@ -12,18 +12,27 @@ interface PlanFlags {
 }
 
 /** Prints what a fine-tuning takes. @throws OutOfMemoryError where the device is too small for it */
-export async function runPlan(path: string, { set, device, memory, json }: PlanFlags, signal: AbortSignal): Promise<void> {
+export async function runPlan(
+  path: string,
+  { set, device, memory, json }: PlanFlags,
+  signal: AbortSignal,
+): Promise<void> {
   const settings = device === undefined ? set : [...set, `device=${JSON.stringify(device)}`];
   const { config } = await readJob(path, 'config.json', { set: settings, quiet: true }, signal);
   const planned = await plan(config);
   const bytes = needed(planned);
-  const found = memory === undefined ? await memoryOf(planned.device) : { free: memory * 2 ** 30, total: memory * 2 ** 30 };
+  const found =
+    memory === undefined ? await memoryOf(planned.device) : { free: memory * 2 ** 30, total: memory * 2 ** 30 };
   if (json) {
     const fits = found ? bytes <= found.free : null;
     process.stdout.write(`${JSON.stringify({ ...planned, needed: bytes, ...found, fits }, null, 2)}\n`);
   } else {
-    const place = found ? `${bytesText(found.free)} of ${bytesText(found.total)} are free` : 'it is not in this machine, --memory says how much it has';
-    process.stdout.write(`${planTable(planned)}\n${planned.memory ? `\nNeeded on ${planned.device}: ${bytesText(bytes)}; ${place}\n` : ''}`);
+    const place = found
+      ? `${bytesText(found.free)} of ${bytesText(found.total)} are free`
+      : 'it is not in this machine, --memory says how much it has';
+    process.stdout.write(
+      `${planTable(planned)}\n${planned.memory ? `\nNeeded on ${planned.device}: ${bytesText(bytes)}; ${place}\n` : ''}`,
+    );
   }
   if (found) refuseSmall(planned, found);
 }

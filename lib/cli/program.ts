@@ -6,11 +6,13 @@ import { packageVersion } from '../runtime/package.js';
 /** Exit codes of every command. */
 export const ExitCode = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
-const number = (check: (value: number) => boolean, expected: string) => (text: string): number => {
-  const value = Number(text);
-  if (text.trim() === '' || !check(value)) throw new InvalidArgumentError(`Expected ${expected}.`);
-  return value;
-};
+const number =
+  (check: (value: number) => boolean, expected: string) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !check(value)) throw new InvalidArgumentError(`Expected ${expected}.`);
+    return value;
+  };
 const positiveInteger = number((value) => Number.isSafeInteger(value) && value >= 1, 'a whole number from 1');
 const naturalNumber = number((value) => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0');
 const atLeastZero = number((value) => Number.isFinite(value) && value >= 0, 'a number from 0');
@@ -19,7 +21,9 @@ const seedList = (text: string): number[] => {
   return values.length > 1 ? values : Array.from({ length: positiveInteger(text) }, (_, seed) => seed);
 };
 const repeatable = (flags: string, description: string): Option =>
-  new Option(flags, `${description}; repeatable`).argParser((value: string, earlier: string[]) => [...earlier, value]).default([], 'none');
+  new Option(flags, `${description}; repeatable`)
+    .argParser((value: string, earlier: string[]) => [...earlier, value])
+    .default([], 'none');
 
 const deviceOption = () => new Option('--device <device>', 'cpu, cuda or cuda:N').default('cpu');
 const solvers = ['euler', 'heun', 'midpoint', 'dpmpp2m'];
@@ -36,7 +40,11 @@ export function createProgram(signal: AbortSignal): Command {
     .exitOverride()
     .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted (after writing a checkpoint).');
 
-  const job = (name: string, description: string, resume = 'go on from the newest whole checkpoint in the output directory') =>
+  const job = (
+    name: string,
+    description: string,
+    resume = 'go on from the newest whole checkpoint in the output directory',
+  ) =>
     program
       .command(name)
       .description(description)
@@ -46,11 +54,17 @@ export function createProgram(signal: AbortSignal): Command {
       .option('--resume', resume)
       .option('--quiet', 'print nothing but errors');
 
-  job('finetune', "Fine-tune a model's adapter towards rewards, and write a report.").action(async (config, options) => {
-    const { runFinetune } = await import('./finetune.js');
-    await runFinetune(config, options, signal);
-  });
-  job('compare', 'Fine-tune with several algorithms over several seeds, and report what each reward cost.', 'keep the runs that are finished in the output directory')
+  job('finetune', "Fine-tune a model's adapter towards rewards, and write a report.").action(
+    async (config, options) => {
+      const { runFinetune } = await import('./finetune.js');
+      await runFinetune(config, options, signal);
+    },
+  );
+  job(
+    'compare',
+    'Fine-tune with several algorithms over several seeds, and report what each reward cost.',
+    'keep the runs that are finished in the output directory',
+  )
     .option('--seeds <n>', 'how many runs of each: seeds 1 to n', positiveInteger)
     .action(async (config, options) => {
       const { runCompare } = await import('./compare.js');
@@ -64,22 +78,44 @@ export function createProgram(signal: AbortSignal): Command {
   program
     .command('sample')
     .description('Draw images into one PNG, or one each, whose text metadata keeps the settings.')
-    .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on, or digits'))
-    .option('--adapter <directory>', "an adapter in PEFT's layout, such as a run's checkpoints/step-N; of a run directory, the newest")
+    .addOption(
+      new Option(
+        '--model <model>',
+        '"digits" or a model directory; default: the one the adapter was trained on, or digits',
+      ),
+    )
+    .option(
+      '--adapter <directory>',
+      "an adapter in PEFT's layout, such as a run's checkpoints/step-N; of a run directory, the newest",
+    )
     .addOption(repeatable('--prompt <text>', 'what to draw, one after the other'))
     .option('--prompts <file>', 'prompts, one a line or in JSON lines, after those of --prompt')
     .option('--negative <text>', 'what guidance leads away from')
     .option('--count <n>', 'how many images; default: one a prompt, of the digits 16', positiveInteger)
-    .option('--width <pixels>', "of the images; default: the height, or that of the adapter's run, or the model's", positiveInteger)
-    .option('--height <pixels>', "of the images; default: the width, or that of the adapter's run, or the model's", positiveInteger)
+    .option(
+      '--width <pixels>',
+      "of the images; default: the height, or that of the adapter's run, or the model's",
+      positiveInteger,
+    )
+    .option(
+      '--height <pixels>',
+      "of the images; default: the width, or that of the adapter's run, or the model's",
+      positiveInteger,
+    )
     .option('--columns <n>', 'images in a row of one PNG', positiveInteger)
     .option('--steps <n>', "steps of the ODE solver; default: the model's, 20 or 28", positiveInteger)
     .addOption(new Option('--solver <name>', "of the ODE; default: the model's").choices(solvers))
     .option('--guidance <g>', "classifier-free guidance, 1: none; default: the model's, 1 or 4.5", atLeastZero)
     .option('--seed <n>', 'of the noise', naturalNumber, 0)
     .option('--batch <n>', "images drawn at a time; default: the model's", positiveInteger)
-    .option('--text-length <n>', "tokens that a T5 text encoder reads; default: those of the adapter's run, or 256", positiveInteger)
-    .addOption(new Option('--dtype <dtype>', 'of the network').choices(['float32', 'bfloat16', 'float16']).default('float32'))
+    .option(
+      '--text-length <n>',
+      "tokens that a T5 text encoder reads; default: those of the adapter's run, or 256",
+      positiveInteger,
+    )
+    .addOption(
+      new Option('--dtype <dtype>', 'of the network').choices(['float32', 'bfloat16', 'float16']).default('float32'),
+    )
     .addOption(deviceOption())
     .requiredOption('--out <path>', 'the PNG to write, or a folder for a PNG each')
     .option('--quiet', 'print nothing but errors')
@@ -90,7 +126,9 @@ export function createProgram(signal: AbortSignal): Command {
 
   program
     .command('evaluate')
-    .description("Compare a run's adapter with the pretrained model; or score a folder of images, or what a model draws.")
+    .description(
+      "Compare a run's adapter with the pretrained model; or score a folder of images, or what a model draws.",
+    )
     .argument('[run]', 'the directory of a finetune run')
     .option('--count <n>', 'of a run: samples of each', positiveInteger)
     .option('--images <folder>', 'PNGs to score, with --prompts and --reward')
@@ -100,10 +138,22 @@ export function createProgram(signal: AbortSignal): Command {
     .addOption(repeatable('--reward <name=directory>', 'such as pickscore=DIR or aesthetic=DIR,tower=CLIP'))
     .option('--samples <n>', 'images that the model draws a prompt; default: 4', positiveInteger)
     .option('--negative <text>', 'what guidance leads away from')
-    .option('--width <pixels>', "of the model's images; default: the height, or that of the adapter's run, or the model's", positiveInteger)
-    .option('--height <pixels>', "of the model's images; default: the width, or that of the adapter's run, or the model's", positiveInteger)
-    .option('--text-length <n>', "tokens that a T5 text encoder reads; default: those of the adapter's run, or 256", positiveInteger)
-    .option('--batch <n>', "images at a time; default: 8, of a model its own", positiveInteger)
+    .option(
+      '--width <pixels>',
+      "of the model's images; default: the height, or that of the adapter's run, or the model's",
+      positiveInteger,
+    )
+    .option(
+      '--height <pixels>',
+      "of the model's images; default: the width, or that of the adapter's run, or the model's",
+      positiveInteger,
+    )
+    .option(
+      '--text-length <n>',
+      "tokens that a T5 text encoder reads; default: those of the adapter's run, or 256",
+      positiveInteger,
+    )
+    .option('--batch <n>', 'images at a time; default: 8, of a model its own', positiveInteger)
     .option('--as-reference', 'resize images in bytes, as the reference scripts do')
     .option('--out <file>', "where to write each image's scores, a line of JSON each")
     .option('--seed <n>', 'of the noise', naturalNumber)
@@ -122,7 +172,10 @@ export function createProgram(signal: AbortSignal): Command {
   program
     .command('fidelity')
     .description('Fine-tune where the answer is known exactly, and print as JSON how close it came.')
-    .requiredOption('--problem <problem>', 'overlapping, separated or a JSON file: a Gaussian mixture and a quadratic reward')
+    .requiredOption(
+      '--problem <problem>',
+      'overlapping, separated or a JSON file: a Gaussian mixture and a quadratic reward',
+    )
     .addOption(new Option('--algorithm <name>', 'what to fine-tune with').choices(['eam', 'am']).default('eam'))
     .option('--seeds <n|list>', 'how many runs, from seed 0 on, or their seeds: 3,7', seedList, [0])
     .option('--steps <n>', 'of training', positiveInteger)
@@ -138,7 +191,9 @@ export function createProgram(signal: AbortSignal): Command {
 
   program
     .command('plan')
-    .description('Print the memory and the network evaluations that a fine-tuning takes, without loading it; fail where the device is too small.')
+    .description(
+      'Print the memory and the network evaluations that a fine-tuning takes, without loading it; fail where the device is too small.',
+    )
     .argument('<config>', "finetune's configuration, or the directory of a run")
     .addOption(repeatable('--set <key=value>', 'change one setting, such as batch=8'))
     .addOption(new Option('--device <device>', "cpu, cuda or cuda:N; default: the configuration's"))
@@ -152,8 +207,13 @@ export function createProgram(signal: AbortSignal): Command {
   program
     .command('merge')
     .description('Fold an adapter into a copy of its model.')
-    .addOption(new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on'))
-    .requiredOption('--adapter <directory>', "an adapter's directory, in either layout, or a run's: of that, the newest checkpoint")
+    .addOption(
+      new Option('--model <model>', '"digits" or a model directory; default: the one the adapter was trained on'),
+    )
+    .requiredOption(
+      '--adapter <directory>',
+      "an adapter's directory, in either layout, or a run's: of that, the newest checkpoint",
+    )
     .requiredOption('--out <directory>', 'the directory to write')
     .option('--quiet', 'print nothing but errors')
     .action(async (options) => {
@@ -163,10 +223,14 @@ export function createProgram(signal: AbortSignal): Command {
 
   program
     .command('export')
-    .description("Copy an adapter into the layout that other programs read.")
+    .description('Copy an adapter into the layout that other programs read.')
     .argument('<adapter>', "an adapter's directory, or a run's: of that, the newest checkpoint")
     .argument('<out>', 'the directory to write')
-    .addOption(new Option('--layout <name>', "diffusers' (pipeline.load_lora_weights) or PEFT's").choices(['diffusers', 'peft']).default('diffusers'))
+    .addOption(
+      new Option('--layout <name>', "diffusers' (pipeline.load_lora_weights) or PEFT's")
+        .choices(['diffusers', 'peft'])
+        .default('diffusers'),
+    )
     .option('--quiet', 'print nothing but errors')
     .action(async (adapter, out, options) => {
       const { runExport } = await import('./export.js');
@@ -192,7 +256,11 @@ export function createProgram(signal: AbortSignal): Command {
     .option('--reward <name>', 'the directory is of this reward, such as pickscore')
     .option('--tower <directory>', 'of the model whose features the reward reads, where that is another')
     .addOption(deviceOption())
-    .addOption(new Option('--dtype <dtype>', 'to compute in').choices(['float32', 'float64', 'bfloat16', 'float16']).default('float32'))
+    .addOption(
+      new Option('--dtype <dtype>', 'to compute in')
+        .choices(['float32', 'float64', 'bfloat16', 'float16'])
+        .default('float32'),
+    )
     .option('--json', 'print the result as JSON')
     .action(async (directory, options) => {
       const { runVerify } = await import('./verify.js');
@@ -211,7 +279,10 @@ export function createProgram(signal: AbortSignal): Command {
   program
     .command('cache')
     .description('Print where the cache is and what it holds.')
-    .option('--clear', 'remove the text embeddings from it, which are computed again when they are needed; LibTorch stays')
+    .option(
+      '--clear',
+      'remove the text embeddings from it, which are computed again when they are needed; LibTorch stays',
+    )
     .option('--json', 'print as JSON')
     .action(async (options) => {
       const { runCache } = await import('./cache.js');

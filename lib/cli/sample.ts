@@ -54,16 +54,44 @@ export async function runSample(flags: SampleFlags, signal: AbortSignal): Promis
   const given = [...flags.prompt, ...(flags.prompts === undefined ? [] : readPrompts(flags.prompts))];
   if (given.length === 0) throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
   const isGrid = extname(out).toLowerCase() === '.png';
-  await checkOutput(out, isGrid ? 'file' : 'directory', isGrid ? undefined : 'name another folder, or for one PNG of all images a path that ends in .png');
+  await checkOutput(
+    out,
+    isGrid ? 'file' : 'directory',
+    isGrid ? undefined : 'name another folder, or for one PNG of all images a path that ends in .png',
+  );
   const { model: opened, source, directory, textLength } = await openModel(flags, note);
   using model = opened;
-  const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = flags;
+  const {
+    steps = model.sampling.steps,
+    solver = model.sampling.solver,
+    guidance = model.sampling.guidance,
+    batch = model.sampling.batch,
+  } = flags;
   const count = flags.count ?? model.sampling.count ?? given.length;
   const prompts = cyclePrompts(given, count);
-  const sampling = { prompts, negativePrompt: negative, steps, solver, guidance, seed: BigInt(seed), batch, onNote: note, signal };
+  const sampling = {
+    prompts,
+    negativePrompt: negative,
+    steps,
+    solver,
+    guidance,
+    seed: BigInt(seed),
+    batch,
+    onNote: note,
+    signal,
+  };
   const settings = {
-    version: packageVersion, model: source, adapter: directory ?? null, negative: negative ?? null, textLength: textLength ?? null,
-    steps, solver, guidance, seed, dtype: model.dtype, count,
+    version: packageVersion,
+    model: source,
+    adapter: directory ?? null,
+    negative: negative ?? null,
+    textLength: textLength ?? null,
+    steps,
+    solver,
+    guidance,
+    seed,
+    dtype: model.dtype,
+    count,
   };
   if (isGrid) {
     const columns = flags.columns ?? Math.ceil(Math.sqrt(count));
@@ -85,7 +113,10 @@ interface OpenedModel {
 /** The model with its adapter, where they came from, and how prompts are read: as the adapter's run did, where nobody says. */
 export async function openModel(flags: ModelFlags, note: (line: string) => void): Promise<OpenedModel> {
   const { device, dtype } = flags;
-  const directory = flags.adapter === undefined ? undefined : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
+  const directory =
+    flags.adapter === undefined
+      ? undefined
+      : await adapterDirectory(flags.adapter, (error) => note(`passed over: ${error.message}`));
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
   const remark = adapter && adapterNote(directory!, adapter);
   if (remark !== undefined) note(remark);
@@ -108,7 +139,9 @@ const trainedSchema = z.object({ image: modelSettings.image, textLength: modelSe
 async function trainedWith(directory: string): Promise<Partial<Pick<ModelSettings, 'image' | 'textLength'>>> {
   const checkpoints = dirname(resolve(directory));
   const record = join(dirname(checkpoints), 'config.json');
-  return basename(checkpoints) === 'checkpoints' && existsSync(record) ? validate(trainedSchema, await readJson(record), record) : {};
+  return basename(checkpoints) === 'checkpoints' && existsSync(record)
+    ? validate(trainedSchema, await readJson(record), record)
+    : {};
 }
 
 /** One side alone is that of a square. */
@@ -117,13 +150,27 @@ function sizeOf({ width, height }: ModelFlags): ImageSize | undefined {
   return side === undefined ? undefined : { width: width ?? side, height: height ?? side };
 }
 
-async function writeGrid(path: string, model: Model, sampling: SampleOptions, columns: number, settings: object): Promise<void> {
+async function writeGrid(
+  path: string,
+  model: Model,
+  sampling: SampleOptions,
+  columns: number,
+  settings: object,
+): Promise<void> {
   const images = await sampleImages(model, sampling);
   try {
     const [count, , height, width] = images.shape;
     await mkdir(dirname(path), { recursive: true });
     // A single image is what it is, without a frame.
-    await writeFile(path, await encodeGrid(images, columns, { 'eam-torch': JSON.stringify({ ...settings, width, height }) }, count === 1 ? 0 : 2));
+    await writeFile(
+      path,
+      await encodeGrid(
+        images,
+        columns,
+        { 'eam-torch': JSON.stringify({ ...settings, width, height }) },
+        count === 1 ? 0 : 2,
+      ),
+    );
   } finally {
     images.dispose();
   }
@@ -131,7 +178,11 @@ async function writeGrid(path: string, model: Model, sampling: SampleOptions, co
 
 /** A PNG an image, named by its number and its prompt; each is written as soon as its batch is drawn. */
 async function writeEach(
-  folder: string, model: Model, sampling: SampleOptions, settings: object, note: (line: string) => void,
+  folder: string,
+  model: Model,
+  sampling: SampleOptions,
+  settings: object,
+  note: (line: string) => void,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   const digits = String(sampling.prompts.length).length;
@@ -160,11 +211,17 @@ async function rowsOf(images: Tensor): Promise<Tensor[]> {
   const [count, ...shape] = images.shape as [number, ...number[]];
   const data = (await images.data()) as Float32Array;
   const length = data.length / count;
-  return Array.from({ length: count }, (_, row) => binding().Tensor.from(data.slice(row * length, (row + 1) * length), [1, ...shape]));
+  return Array.from({ length: count }, (_, row) =>
+    binding().Tensor.from(data.slice(row * length, (row + 1) * length), [1, ...shape]),
+  );
 }
 
 const slugOf = (prompt: string): string =>
-  prompt.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(0, 40).replace(/^-+|-+$/g, '');
+  prompt
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 40)
+    .replace(/^-+|-+$/g, '');
 
 /** An adapter's own directory, or the newest whole checkpoint of a run's. @throws CheckpointError if all are damaged */
 export async function adapterDirectory(path: string, onRejected: (error: CheckpointError) => void): Promise<string> {

@@ -13,7 +13,11 @@ interface VerifyFlags {
 }
 
 /** Prints the table. @throws EamError where a golden differs, or none was compared */
-export async function runVerify(directory: string, { json, ...options }: VerifyFlags, signal: AbortSignal): Promise<void> {
+export async function runVerify(
+  directory: string,
+  { json, ...options }: VerifyFlags,
+  signal: AbortSignal,
+): Promise<void> {
   const findings: Finding[] = [];
   const print = (line: string) => void (json || process.stdout.write(`${line}\n`));
   const onNote = (message: string) => void process.stderr.write(`${message}\n`);
@@ -32,8 +36,12 @@ export async function runVerify(directory: string, { json, ...options }: VerifyF
     );
     process.stdout.write(`${JSON.stringify({ directory, ...options, tolerance, ...summary, goldens }, null, 2)}\n`);
   }
-  if (summary.passed + summary.failed === 0) throw new EamError('ERR_EAM_VERIFY', `${directory}: no golden could be compared`);
+  if (summary.passed + summary.failed === 0)
+    throw new EamError('ERR_EAM_VERIFY', `${directory}: no golden could be compared`);
   if (summary.failed) {
-    throw new EamError('ERR_EAM_VERIFY', `${directory}: ${summary.failed} of ${summary.passed + summary.failed} goldens differ by more than ${tolerance} of their scale`);
+    throw new EamError(
+      'ERR_EAM_VERIFY',
+      `${directory}: ${summary.failed} of ${summary.passed + summary.failed} goldens differ by more than ${tolerance} of their scale`,
+    );
   }
 }

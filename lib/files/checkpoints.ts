@@ -94,9 +94,12 @@ export async function writeCheckpoint(
   try {
     await makeRoom(root, step, keep);
   } catch (error) {
-    throw new CheckpointError(`checkpoint ${directory} is written, but older ones could not be removed: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw new CheckpointError(
+      `checkpoint ${directory} is written, but older ones could not be removed: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    );
   }
   return { step, directory };
 }
@@ -152,7 +155,9 @@ export async function verifyCheckpoint(directory: string, required: readonly str
     );
     if (!found.isFile()) fail(`${name} is not a regular file`);
     if (found.size !== expected.bytes) fail(`${name} has ${found.size} bytes, expected ${expected.bytes}`);
-    const found256 = await sha256(path).catch((error: Error) => fail(`${name} cannot be read (${error.message})`, error));
+    const found256 = await sha256(path).catch((error: Error) =>
+      fail(`${name} cannot be read (${error.message})`, error),
+    );
     if (found256 !== expected.sha256) fail(`${name} does not match its checksum`);
   }
   for (const name of required) {
@@ -173,7 +178,9 @@ export async function newestWholeCheckpoint(
     try {
       const checkpoint = await verifyCheckpoint(directory);
       if (checkpoint.step === step) return checkpoint;
-      throw new CheckpointError(`checkpoint ${directory} cannot be used: its ${manifestName} is of step ${checkpoint.step}`);
+      throw new CheckpointError(
+        `checkpoint ${directory} cannot be used: its ${manifestName} is of step ${checkpoint.step}`,
+      );
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
       onRejected?.(error);

@@ -35,4 +35,8 @@ export async function writeNewDirectory(path: string, write: (aside: string) => 
   }
 }
 
-const exists = (path: string): Promise<boolean> => lstat(path).then(() => true, () => false);
+const exists = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );

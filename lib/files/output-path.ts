@@ -8,7 +8,11 @@ import { ConfigError } from '../errors.js';
  * @param hint what else to do
  * @throws ConfigError where something of the other kind is, or a file stands in the way
  */
-export async function checkOutput(path: string, wanted: 'file' | 'directory', hint = 'name another path, or remove it'): Promise<void> {
+export async function checkOutput(
+  path: string,
+  wanted: 'file' | 'directory',
+  hint = 'name another path, or remove it',
+): Promise<void> {
   const own = resolve(path);
   for (let place = own; ; place = dirname(place)) {
     // Below a file nothing is found either.
@@ -16,7 +20,10 @@ export async function checkOutput(path: string, wanted: 'file' | 'directory', hi
     if (!found && place !== dirname(place)) continue;
     const needed = place === own ? wanted : 'directory';
     if (!found || found.isDirectory() === (needed === 'directory')) return;
-    if (place !== own) throw new ConfigError(`${path} cannot be written: ${place} is a file, not a directory; name another path`);
-    throw new ConfigError(`${path} is a ${wanted === 'file' ? 'directory' : 'file'}, and a ${wanted} is to be written there: ${hint}`);
+    if (place !== own)
+      throw new ConfigError(`${path} cannot be written: ${place} is a file, not a directory; name another path`);
+    throw new ConfigError(
+      `${path} is a ${wanted === 'file' ? 'directory' : 'file'}, and a ${wanted} is to be written there: ${hint}`,
+    );
   }
 }

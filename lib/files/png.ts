@@ -38,7 +38,8 @@ export async function readPng(path: string, { bytes = false } = {}): Promise<Pic
 }
 
 function decodeOrRefuse(file: Uint8Array, path: string): DecodedPng {
-  if (!hasPngSignature(file)) throw new ImageFileError(path, `is no PNG: ${file.length === 0 ? 'it is empty' : 'it starts otherwise'}`);
+  if (!hasPngSignature(file))
+    throw new ImageFileError(path, `is no PNG: ${file.length === 0 ? 'it is empty' : 'it starts otherwise'}`);
   // The header comes first. What it promises is checked before memory is taken for it.
   const header = new DataView(file.buffer, file.byteOffset, file.byteLength);
   if (file.length < 33) throw new ImageFileError(path, `is a PNG of ${file.length} bytes: cut short`);
@@ -47,7 +48,11 @@ function decodeOrRefuse(file: Uint8Array, path: string): DecodedPng {
     throw new ImageFileError(path, `has ${width}×${height} pixels, expected 1 to ${maxPixels} in all`);
   }
   const end = announcedEnd(header);
-  if (end > file.length) throw new ImageFileError(path, `is cut short: it has ${file.length} bytes, and what it announces ends at byte ${end} or later`);
+  if (end > file.length)
+    throw new ImageFileError(
+      path,
+      `is cut short: it has ${file.length} bytes, and what it announces ends at byte ${end} or later`,
+    );
   try {
     const image = decode(file, { checkCrc: true });
     const expected = Math.ceil((width * image.channels * image.depth) / (image.depth === 16 ? 16 : 8)) * height;
@@ -99,10 +104,14 @@ function toPicture(image: DecodedPng, bytes: boolean, path: string): Picture {
   return { width, height, data };
 }
 
-const transparent = 'is partly transparent; what shows through is not known: save it without an alpha channel, on a background';
+const transparent =
+  'is partly transparent; what shows through is not known: save it without an alpha channel, on a background';
 
 /** Palettes and fewer than eight bits as one number a channel. */
-function unpack(image: DecodedPng, path: string): { numbers: Uint8Array | Uint8ClampedArray | Uint16Array; channels: number; limit: number } {
+function unpack(
+  image: DecodedPng,
+  path: string,
+): { numbers: Uint8Array | Uint8ClampedArray | Uint16Array; channels: number; limit: number } {
   const { depth, channels } = image;
   try {
     if (image.palette) return { numbers: convertIndexedToRgb(image), channels: image.palette[0]!.length, limit: 255 };

@@ -53,7 +53,9 @@ export function parseHeader(header: Uint8Array, fileBytes: number, path: string)
   const dataBytes = fileBytes - dataStart;
   for (const { name, begin, end } of entries) {
     if (begin > end || end > dataBytes) {
-      fail(`tensor ${quoted(name)} lies at bytes ${begin} to ${end}, outside the ${dataBytes} bytes of data: the file is cut short or damaged`);
+      fail(
+        `tensor ${quoted(name)} lies at bytes ${begin} to ${end}, outside the ${dataBytes} bytes of data: the file is cut short or damaged`,
+      );
     }
   }
   let position = 0;
@@ -118,7 +120,9 @@ class HeaderReader {
     const [begin, end] = offsets as [number, number];
     const needed = byteCount(shape, bytes);
     if (needed === undefined || (begin <= end && end - begin !== needed)) {
-      this.fail(`${where} of shape [${shape.join(', ')}] and dtype ${stored} needs ${needed ?? 'too many'} bytes, its place has ${end - begin}`);
+      this.fail(
+        `${where} of shape [${shape.join(', ')}] and dtype ${stored} needs ${needed ?? 'too many'} bytes, its place has ${end - begin}`,
+      );
     }
     return { name, dtype, shape, begin, end };
   }
@@ -203,7 +207,8 @@ class HeaderReader {
   }
 
   #unexpected(where: string, expected: string): never {
-    const found = this.#position < this.text.length ? quoted(this.text.slice(this.#position, this.#position + 20)) : 'its end';
+    const found =
+      this.#position < this.text.length ? quoted(this.text.slice(this.#position, this.#position + 20)) : 'its end';
     return this.fail(`${where}, character ${this.#position} of the header: expected ${expected}, found ${found}`);
   }
 }

@@ -111,7 +111,11 @@ export async function saveTensors(
   const stored = Object.entries(tensors)
     .map(([name, tensor]) => ({ name, tensor, dtype: tensor.dtype, shape: tensor.shape }))
     .sort((a, b) => widthOf(b.dtype) - widthOf(a.dtype) || (a.name < b.name ? -1 : 1));
-  await binding().writeTensors(path, buildHeader(stored, metadata), stored.map(({ tensor }) => tensor));
+  await binding().writeTensors(
+    path,
+    buildHeader(stored, metadata),
+    stored.map(({ tensor }) => tensor),
+  );
 }
 
 /** What {@link saveTensors} names a file until it is whole, with the numbers of its process and of the call. */

@@ -29,7 +29,10 @@ export async function convert(file: string, out: string, { force = false } = {})
     // transformers refuses a file that does not say what framework its tensors are of.
     await saveTensors(out, tensors, { format: 'pt' });
     const all = Object.values(tensors);
-    return { tensors: all.length, parameters: all.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0) };
+    return {
+      tensors: all.length,
+      parameters: all.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+    };
   } finally {
     disposeAll(tensors);
   }

@@ -27,14 +27,28 @@ export interface MergeResult {
  * @param model `'digits'` or a model directory; default: the one that the adapter says it was trained on
  * @throws CheckpointError for an adapter of other layers than the model's, and an output that exists or cannot be written
  */
-export async function mergeAdapter({ model, adapter, out }: { model?: string | undefined; adapter: string; out: string }): Promise<MergeResult> {
+export async function mergeAdapter({
+  model,
+  adapter,
+  out,
+}: {
+  model?: string | undefined;
+  adapter: string;
+  out: string;
+}): Promise<MergeResult> {
   await refuseTaken(out);
   const { config, modules, tensors } = await readAdapterTensors(adapter);
   try {
     const source = model ?? (await baseModel(adapter, config.base));
     const stored = await locateModel(source);
     const headers = await Promise.all(stored.weights.map(async (path) => ({ path, ...(await readHeader(path)) })));
-    checkModules(adapter, source, modules, tensors, headers.flatMap(({ entries }) => entries));
+    checkModules(
+      adapter,
+      source,
+      modules,
+      tensors,
+      headers.flatMap(({ entries }) => entries),
+    );
     await writeNewDirectory(out, async (aside) => {
       await copyOthers(stored, aside);
       for (const { path, entries, metadata } of headers) {
@@ -48,14 +62,20 @@ export async function mergeAdapter({ model, adapter, out }: { model?: string | u
 }
 
 function checkModules(
-  adapter: string, source: string, modules: readonly string[], tensors: Readonly<Record<string, Tensor>>, entries: readonly TensorEntry[],
+  adapter: string,
+  source: string,
+  modules: readonly string[],
+  tensors: Readonly<Record<string, Tensor>>,
+  entries: readonly TensorEntry[],
 ): void {
   const shapes = new Map(entries.map(({ name, shape }) => [name, shape]));
   const problems = modules.flatMap((module) => {
     const shape = shapes.get(`${module}.weight`);
     if (!shape) return [`the model has no ${module}.weight`];
     const expected = [tensors[`${module}.lora_B.weight`]!.shape[0], tensors[`${module}.lora_A.weight`]!.shape[1]];
-    return String(shape) === String(expected) ? [] : [`${module}.weight is [${shape.join(', ')}], the adapter's is [${expected.join(', ')}]`];
+    return String(shape) === String(expected)
+      ? []
+      : [`${module}.weight is [${shape.join(', ')}], the adapter's is [${expected.join(', ')}]`];
   });
   if (problems.length === 0) return;
   const more = problems.length > 8 ? `\n  and ${problems.length - 8} more` : '';
@@ -64,8 +84,12 @@ function checkModules(
 
 /** One file of weights; memory-mapped, so that no more than a tensor of it is held at a time. */
 async function writeMerged(
-  from: string, to: string, entries: readonly TensorEntry[], metadata: Readonly<Record<string, string>>,
-  adapter: Readonly<Record<string, Tensor>>, { alpha, rank }: AdapterConfig,
+  from: string,
+  to: string,
+  entries: readonly TensorEntry[],
+  metadata: Readonly<Record<string, string>>,
+  adapter: Readonly<Record<string, Tensor>>,
+  { alpha, rank }: AdapterConfig,
 ): Promise<void> {
   const tensors = await binding().mapTensors(from, [...entries]);
   try {

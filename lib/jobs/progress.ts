@@ -27,7 +27,10 @@ export function observe(stream: Output = process.stderr): JobObserver {
 
 const format = (figures: Readonly<Record<string, number>>) =>
   Object.entries(figures)
-    .map(([name, value]) => `${name} ${Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(1) : value.toPrecision(4)}`)
+    .map(
+      ([name, value]) =>
+        `${name} ${Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(1) : value.toPrecision(4)}`,
+    )
     .join('  ');
 
 /** Speed and time left, from the steps seen since the job began or was resumed. */
@@ -50,7 +53,9 @@ class Pace {
     this.#evaluations += evaluations;
     const seconds = (performance.now() - this.#start) / 1000;
     const left = (seconds / Math.max(1, done - this.#first)) * (this.#total - done);
-    const speed = this.#evaluations ? `${Math.round(this.#evaluations / seconds)} evaluations/s` : `${((done - this.#first) / seconds).toFixed(2)} ${this.#unit}s/s`;
+    const speed = this.#evaluations
+      ? `${Math.round(this.#evaluations / seconds)} evaluations/s`
+      : `${((done - this.#first) / seconds).toFixed(2)} ${this.#unit}s/s`;
     return `${speed}  ${duration(left)} left`;
   }
 }

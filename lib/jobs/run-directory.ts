@@ -45,7 +45,8 @@ export class RunDirectory {
     const directory = new RunDirectory(path);
     directory.lock();
     try {
-      if (await RunDirectory.withoutCheckpoint(path, record, isRecord)) return { directory, checkpoint: undefined, restarted: true };
+      if (await RunDirectory.withoutCheckpoint(path, record, isRecord))
+        return { directory, checkpoint: undefined, restarted: true };
       const { checkpoint } = await RunDirectory.withCheckpoint(path, onRejected);
       return { directory, checkpoint, restarted: false };
     } catch (error) {
@@ -94,7 +95,11 @@ export class RunDirectory {
    * @param record the file that a run writes first
    * @param isRecord whether the file's JSON is that of such a run: other things have a config.json, too
    */
-  static async withoutCheckpoint(path: string, record: string, isRecord: (json: unknown) => boolean): Promise<RunDirectory | undefined> {
+  static async withoutCheckpoint(
+    path: string,
+    record: string,
+    isRecord: (json: unknown) => boolean,
+  ): Promise<RunDirectory | undefined> {
     const directory = new RunDirectory(path);
     if ((await listCheckpoints(directory.checkpoints)).length) return undefined;
     const names = await readdir(path).catch(() => undefined);
@@ -130,7 +135,9 @@ export class RunDirectory {
     if (!existsSync(this.path)) return;
     this.#lock = RunLock.take(this.path);
     if (this.#lock) return;
-    throw new CheckpointError(`${this.path} is being written to by ${RunLock.holder(this.path)}: wait until that has ended, or name another output`);
+    throw new CheckpointError(
+      `${this.path} is being written to by ${RunLock.holder(this.path)}: wait until that has ended, or name another output`,
+    );
   }
 
   /** Leaves nothing behind of a run that wrote nothing. */
@@ -161,7 +168,9 @@ export class RunDirectory {
     try {
       await appendFile(this.metricsFile, `${JSON.stringify(metrics)}\n`);
     } catch (error) {
-      throw new CheckpointError(`${this.metricsFile} could not be written: ${(error as Error).message}`, { cause: error });
+      throw new CheckpointError(`${this.metricsFile} could not be written: ${(error as Error).message}`, {
+        cause: error,
+      });
     }
   }
 

@@ -82,7 +82,9 @@ export async function readModelConfig(source: string): Promise<{ type: string; c
   }
   const part = partSchema.safeParse(config);
   if (part.success) {
-    throw new ConfigError(`${path} is of ${part.data}, one part of a model: name the directory around it, which holds model_index.json`);
+    throw new ConfigError(
+      `${path} is of ${part.data}, one part of a model: name the directory around it, which holds model_index.json`,
+    );
   }
   const { type } = validate(z.object({ type: z.enum(Object.keys(loaders)) }), config, path);
   return { type, config, path };

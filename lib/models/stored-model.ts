@@ -26,7 +26,12 @@ export interface StoredModel {
 export async function baseModel(adapter: string, base: string | undefined): Promise<string> {
   const hint = "name the model's directory (--model)";
   if (base === undefined) throw new CheckpointError(`${adapter} does not say which model it was trained on: ${hint}`);
-  const isHere = shippedModels.includes(base) || (await access(resolve(base)).then(() => true, () => false));
+  const isHere =
+    shippedModels.includes(base) ||
+    (await access(resolve(base)).then(
+      () => true,
+      () => false,
+    ));
   if (!isHere) throw new CheckpointError(`${adapter} was trained on ${base}, which is not here: ${hint}`);
   return base;
 }

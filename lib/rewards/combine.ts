@@ -9,7 +9,8 @@ import { score, type ArrayReward, type ArrayScore, type Reward } from './reward.
 export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): ArrayReward {
   if (parts.length === 0) throw new ConfigError('combine: expected at least one [reward, weight], got none');
   for (const [reward, weight] of parts) {
-    if (!Number.isFinite(weight)) throw new ConfigError(`combine: the weight of "${reward.name}" is ${weight}, expected a finite number`);
+    if (!Number.isFinite(weight))
+      throw new ConfigError(`combine: the weight of "${reward.name}" is ${weight}, expected a finite number`);
   }
   const names = uniqueNames(parts.map(([reward]) => reward.name));
   const weights = Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight]));
@@ -29,7 +30,10 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
         };
         if (options.gradient) {
           const grads = scores.map((part) => part.grad!);
-          result.grad = await binding().weightedSum(grads, parts.map(([, weight]) => weight));
+          result.grad = await binding().weightedSum(
+            grads,
+            parts.map(([, weight]) => weight),
+          );
         }
         return result;
       } finally {

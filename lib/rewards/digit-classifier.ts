@@ -32,7 +32,9 @@ export interface DigitClassifierOptions {
 
 /** log p(the digit that the prompt asks for | image), by a classifier that reads the image. */
 export function digitClassifier(options: DigitClassifierOptions = {}): ArrayReward {
-  const network = lazily(() => loadClassifier(options.directory ?? shippedDirectory('digit-classifier'), options.device));
+  const network = lazily(() =>
+    loadClassifier(options.directory ?? shippedDirectory('digit-classifier'), options.device),
+  );
   return {
     name: 'digit-classifier',
     async score(images, prompts, { gradient = false } = {}) {

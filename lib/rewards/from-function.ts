@@ -37,7 +37,9 @@ export function fromFunction(
       if (!gradient || !result?.grad) return { values };
       const grad = toFloat32(result.grad, 'grad');
       if (grad.length !== count) {
-        throw new InvalidScore(`grad has ${grad.length} numbers, expected ${count}, one for each of the images' numbers`);
+        throw new InvalidScore(
+          `grad has ${grad.length} numbers, expected ${count}, one for each of the images' numbers`,
+        );
       }
       // A function may use one array for all its calls; a tensor would share it.
       const own = grad === result.grad ? grad.slice() : grad;

@@ -33,7 +33,9 @@ export async function moduleReward(file: string, options: Readonly<Record<string
     return fromFunction(parse(path).name, (images, prompts) => (reward as RewardFunction)(images, prompts, options));
   }
   if (!isReward(reward)) {
-    const names = Object.keys(exported).filter((name) => name !== 'default').sort();
+    const names = Object.keys(exported)
+      .filter((name) => name !== 'default')
+      .sort();
     throw refuse(
       reward === undefined
         ? `it has no default export${names.length ? `, only ${names.join(', ')}` : ''}; expected a reward: export default function (images, prompts) { … }`
@@ -41,7 +43,9 @@ export async function moduleReward(file: string, options: Readonly<Record<string
     );
   }
   if (Object.keys(options).length) {
-    throw refuse('its default export is a Reward, which takes no options; export a function of (images, prompts, options)');
+    throw refuse(
+      'its default export is a Reward, which takes no options; export a function of (images, prompts, options)',
+    );
   }
   return reward;
 }

@@ -141,12 +141,22 @@ async function loaded(reward: PublishedReward): Promise<PublishedReward> {
 }
 
 /** The rewards that a configuration's `rewards` describe, with their weights. @throws EamError for one whose files do not fit */
-export function createRewardList(configs: readonly RewardConfig[], device: string, settings: RewardSettings = {}): Promise<[Reward, number][]> {
-  return Promise.all(configs.map(async (config) => [await createReward(config, device, settings), config.weight] as [Reward, number]));
+export function createRewardList(
+  configs: readonly RewardConfig[],
+  device: string,
+  settings: RewardSettings = {},
+): Promise<[Reward, number][]> {
+  return Promise.all(
+    configs.map(async (config) => [await createReward(config, device, settings), config.weight] as [Reward, number]),
+  );
 }
 
 /** Their weighted sum. @throws EamError for one whose files do not fit */
-export async function createRewards(configs: readonly RewardConfig[], device: string, settings: RewardSettings = {}): Promise<ArrayReward> {
+export async function createRewards(
+  configs: readonly RewardConfig[],
+  device: string,
+  settings: RewardSettings = {},
+): Promise<ArrayReward> {
   return combine(await createRewardList(configs, device, settings));
 }
 
@@ -157,11 +167,21 @@ export async function createRewards(configs: readonly RewardConfig[], device: st
 export function parseReward(text: string): RewardConfig {
   const source = `--reward ${text}`;
   if (text.startsWith('{')) return validate(rewardSchema, parseJson(text, source), source);
-  const [[name = '', place], ...settings] = text.split(',').map((part) => part.split(/=(.*)/s, 2)) as [string[], ...string[][]];
+  const [[name = '', place], ...settings] = text.split(',').map((part) => part.split(/=(.*)/s, 2)) as [
+    string[],
+    ...string[][],
+  ];
   const schema = rewardSchema.options.find(({ shape }) => shape.name.value === name);
   const key = schema && 'file' in schema.shape ? 'file' : 'directory';
-  const values = settings.map(([setting = '', value = '']) => [setting, value !== '' && Number.isFinite(Number(value)) ? Number(value) : value]);
-  return validate(rewardSchema, { name, ...(place !== undefined && { [key]: place }), ...Object.fromEntries(values) }, source);
+  const values = settings.map(([setting = '', value = '']) => [
+    setting,
+    value !== '' && Number.isFinite(Number(value)) ? Number(value) : value,
+  ]);
+  return validate(
+    rewardSchema,
+    { name, ...(place !== undefined && { [key]: place }), ...Object.fromEntries(values) },
+    source,
+  );
 }
 
 function parseJson(text: string, source: string): unknown {

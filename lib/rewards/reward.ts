@@ -50,7 +50,10 @@ export interface Judge {
   /** As configurations name it. */
   readonly name: string;
   /** Whether each image shows what its prompt asks for, and features [B, F] in which images are compared. */
-  judge(images: Tensor, prompts: readonly string[]): Promise<{
+  judge(
+    images: Tensor,
+    prompts: readonly string[],
+  ): Promise<{
     /** One an image. */
     matches: boolean[];
     /** [B, F]; the caller disposes of it. */
@@ -108,7 +111,9 @@ async function valuesOf(values: unknown, count: number): Promise<Float32Array> {
   if (values.disposed) throw new InvalidScore('values is a Tensor that has been disposed of');
   const { shape } = values;
   if (shape[0] !== count || shape.length > 2 || (shape.length === 2 && shape[1] !== 1)) {
-    throw new InvalidScore(`values has shape [${shape.join(', ')}], expected [${count}] or [${count}, 1], one value an image`);
+    throw new InvalidScore(
+      `values has shape [${shape.join(', ')}], expected [${count}] or [${count}, 1], one value an image`,
+    );
   }
   using converted = await values.to({ dtype: 'float32' });
   return (await converted.data()) as Float32Array;
@@ -130,10 +135,12 @@ async function gradientOf(grad: unknown, images: Tensor): Promise<Tensor> {
   const wrong = (problem: string) => new InvalidScore(`${problem}; training needs ∂(Σ values)/∂images`);
   if (grad === undefined || grad === null) throw wrong('it returned no gradient');
   if (!isTensor(grad)) {
-    const hint = ArrayBuffer.isView(grad) || Array.isArray(grad) ? ': Tensor.from(grad, images.shape), or fromFunction' : '';
+    const hint =
+      ArrayBuffer.isView(grad) || Array.isArray(grad) ? ': Tensor.from(grad, images.shape), or fromFunction' : '';
     throw wrong(`grad is ${describe(grad)}, expected a Tensor${hint}`);
   }
-  if (grad.disposed) throw wrong('grad has been disposed of; return a new Tensor each time, it is disposed of after use');
+  if (grad.disposed)
+    throw wrong('grad has been disposed of; return a new Tensor each time, it is disposed of after use');
   const { shape, dtype, device } = images;
   if (grad.shape.join() !== shape.join()) {
     throw wrong(`grad has shape [${grad.shape.join(', ')}], expected the images', [${shape.join(', ')}]`);

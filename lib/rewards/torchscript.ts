@@ -68,7 +68,8 @@ async function load(path: string, device: string) {
   }
   // LibTorch has readers of other formats, which are not for files of unknown origin.
   const found = formatOf(start);
-  if (found) throw refuse(`it is ${found}, expected a module saved by torch.jit.script(…).save or torch.jit.trace(…).save`);
+  if (found)
+    throw refuse(`it is ${found}, expected a module saved by torch.jit.script(…).save or torch.jit.trace(…).save`);
   try {
     return await binding().loadTorchScript(path, device);
   } catch (error) {
@@ -93,7 +94,8 @@ function formatOf(start: Uint8Array): string | undefined {
   if (text.startsWith('PK\x03\x04')) return undefined;
   if (start.length === 0) return 'empty';
   if (/^\x80[\x02-\x05]/.test(text)) return 'a Python pickle, which is never opened';
-  if (text.slice(8, 9) === '{' && start[6] === 0 && start[7] === 0) return 'a safetensors file, which holds weights only';
+  if (text.slice(8, 9) === '{' && start[6] === 0 && start[7] === 0)
+    return 'a safetensors file, which holds weights only';
   if (text.slice(4, 8) === 'PTMF') return 'a module for mobile devices';
   return 'no archive';
 }

@@ -16,7 +16,9 @@ const verifiers: Readonly<Record<string, Verifier>> = {
   hpsv2: verifierOf(hpsv2),
   imagereward: verifierOf(imageReward),
   clipscore: verifierOf(clipScore),
-  aesthetic: verifierOf((directory, options) => aesthetic(directory, { ...options, tower: options.tower ?? towerOf(directory) })),
+  aesthetic: verifierOf((directory, options) =>
+    aesthetic(directory, { ...options, tower: options.tower ?? towerOf(directory) }),
+  ),
 };
 
 /** @throws ConfigError for a reward without one */

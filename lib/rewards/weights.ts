@@ -41,7 +41,12 @@ export async function locateReward(config: RewardConfig): Promise<WeightsFile[] 
     case 'pickscore':
     case 'clipscore': {
       const expected = config.name === 'pickscore' ? pickScoreExpected : clipScoreExpected;
-      return [{ path: await locateClipWeights(new PublishedDirectory(config.directory, expected)), dtype: config.dtype ?? 'float32' }];
+      return [
+        {
+          path: await locateClipWeights(new PublishedDirectory(config.directory, expected)),
+          dtype: config.dtype ?? 'float32',
+        },
+      ];
     }
     case 'hpsv2':
       return [await locate(config, hpsFiles)];
@@ -61,19 +66,29 @@ export async function locateReward(config: RewardConfig): Promise<WeightsFile[] 
 }
 
 /** The same of a judge. */
-export const locateJudge = ({ directory = shippedDirectory('digit-judge') }: JudgeConfig): WeightsFile[] => [classifierIn(directory)];
+export const locateJudge = ({ directory = shippedDirectory('digit-judge') }: JudgeConfig): WeightsFile[] => [
+  classifierIn(directory),
+];
 
-const classifierIn = (directory: string): WeightsFile => ({ path: join(directory, 'model.safetensors'), dtype: 'float32' });
+const classifierIn = (directory: string): WeightsFile => ({
+  path: join(directory, 'model.safetensors'),
+  dtype: 'float32',
+});
 
 type Published = Extract<RewardConfig, { name: 'hpsv2' | 'imagereward' }>;
-async function locate({ directory, dtype = 'float32' }: Published, { weights, expected }: { weights: readonly string[]; expected: string }): Promise<WeightsFile> {
+async function locate(
+  { directory, dtype = 'float32' }: Published,
+  { weights, expected }: { weights: readonly string[]; expected: string },
+): Promise<WeightsFile> {
   return { path: await new PublishedDirectory(directory, expected).locate(weights), dtype };
 }
 
 async function checkFile(reward: string, file: string): Promise<string> {
   const path = resolve(file);
   await access(path).catch((error: NodeJS.ErrnoException) => {
-    throw new ConfigError(`${reward}: ${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error });
+    throw new ConfigError(`${reward}: ${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, {
+      cause: error,
+    });
   });
   return path;
 }

@@ -24,12 +24,14 @@ export type PerSample = Float32Array | Float64Array | readonly number[];
  * gives the same numbers on every device and for any number of threads. One `stream` numbers the elements of the whole
  * tensor; several, one a sample, number each sample's own.
  */
-export type Noise = Tensor | {
-  /** Philox's key, 0 to 2⁶⁴ − 1. */
-  seed: bigint;
-  /** The upper half of Philox's counter, 0 to 2⁶⁴ − 1: one for the tensor, or one a sample. */
-  stream: bigint | readonly bigint[] | BigUint64Array;
-};
+export type Noise =
+  | Tensor
+  | {
+      /** Philox's key, 0 to 2⁶⁴ − 1. */
+      seed: bigint;
+      /** The upper half of Philox's counter, 0 to 2⁶⁴ − 1: one for the tensor, or one a sample. */
+      stream: bigint | readonly bigint[] | BigUint64Array;
+    };
 
 /** What {@link coefficients} gives; v̂ is the EAM target. */
 export interface Coefficients {
@@ -185,10 +187,12 @@ const native = binding();
 export const coefficients: (t: number, C: number) => Coefficients = native.coefficients;
 
 /** Standard normal numbers of a Philox stream. */
-export const philoxNormal: (shape: readonly number[], options: PhiloxNormalOptions) => Promise<Tensor> = native.philoxNormal;
+export const philoxNormal: (shape: readonly number[], options: PhiloxNormalOptions) => Promise<Tensor> =
+  native.philoxNormal;
 
 /** {@link philoxNormal}, computed at once on the calling thread. */
-export const philoxNormalSync: (shape: readonly number[], options: PhiloxNormalOptions) => Tensor = native.philoxNormalSync;
+export const philoxNormalSync: (shape: readonly number[], options: PhiloxNormalOptions) => Tensor =
+  native.philoxNormalSync;
 
 /**
  * x_t of the forward process: t X_1 + (1−t) ε from data, (t/t*) Y + √((1−t)² − (t/t*)²(1−t*)²) ε from an endpoint at

@@ -7,7 +7,14 @@ export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'int32' | '
  * The arrays that hold a tensor's numbers, on an ArrayBuffer or a SharedArrayBuffer: float16 and bfloat16 as their bits in
  * a Uint16Array, int64 as bigint. A Float16Array, where the runtime has it, is taken for float16.
  */
-export type TypedArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint16Array | Uint8Array | Float16ArrayWhereKnown;
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int32Array
+  | BigInt64Array
+  | Uint16Array
+  | Uint8Array
+  | Float16ArrayWhereKnown;
 
 /** `Float16Array` under a TypeScript library that declares it, `never` under an older one. */
 export type Float16ArrayWhereKnown = typeof globalThis extends {
@@ -153,7 +160,11 @@ export interface TensorConstructor {
    * @throws {@link ShapeError} where `shape` has another number of elements than `data`
    * @throws {@link ConfigError} for a wrong type, an unknown dtype, a device that is not there
    */
-  from(data: TypedArray | readonly number[], shape: readonly number[], options?: { dtype?: DType | undefined; device?: Device | undefined }): Tensor;
+  from(
+    data: TypedArray | readonly number[],
+    shape: readonly number[],
+    options?: { dtype?: DType | undefined; device?: Device | undefined },
+  ): Tensor;
 
   /**
    * A tensor over memory that other native code owns. Nothing is copied, and nothing can check that the memory is as large

@@ -29,12 +29,15 @@ export function applyOverrides(config: unknown, settings: readonly string[]): un
   const result = structuredClone(config);
   for (const setting of settings) {
     const split = setting.indexOf('=');
-    if (split < 1) throw new ConfigError(`--set ${setting}: expected key=value, such as --set optimizer.learningRate=1e-3`);
+    if (split < 1)
+      throw new ConfigError(`--set ${setting}: expected key=value, such as --set optimizer.learningRate=1e-3`);
     const path = setting.slice(0, split).split('.');
     let node = result;
     for (const [depth, key] of path.entries()) {
       if (typeof node !== 'object' || node === null || key === '__proto__') {
-        throw new ConfigError(`--set ${setting}: ${path.slice(0, depth).join('.') || 'the configuration'} is not an object`);
+        throw new ConfigError(
+          `--set ${setting}: ${path.slice(0, depth).join('.') || 'the configuration'} is not an object`,
+        );
       }
       if (depth === path.length - 1) {
         Reflect.set(node, key, parseValue(setting.slice(split + 1)));

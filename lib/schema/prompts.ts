@@ -53,7 +53,10 @@ export function readPromptLines(path: string): PromptText[] {
   try {
     bytes = readFileSync(path);
   } catch (error) {
-    throw new ConfigError(`expected a list of prompts or a file of them; ${path} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new ConfigError(
+      `expected a list of prompts or a file of them; ${path} cannot be read: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
   const json = jsonNames.includes(extname(path).toLowerCase());
   const lines = decode(bytes, path)
@@ -83,7 +86,9 @@ function promptOf(line: string, place: string): string {
 function decode(bytes: Buffer, path: string): string {
   if (!isUtf8(bytes)) {
     const { line, byte } = firstInvalid(bytes);
-    throw new ConfigError(`expected UTF-8 text; ${path}, line ${line} (byte ${byte} of the file) is not: save it as UTF-8`);
+    throw new ConfigError(
+      `expected UTF-8 text; ${path}, line ${line} (byte ${byte} of the file) is not: save it as UTF-8`,
+    );
   }
   // TextDecoder leaves out a byte order mark.
   return new TextDecoder().decode(bytes);
@@ -105,7 +110,9 @@ function firstInvalid(bytes: Buffer): { line: number; byte: number } {
 function validPrefix(bytes: Buffer): number {
   let length = 0;
   while (length < bytes.length) {
-    const size = [1, 2, 3, 4].find((count) => length + count <= bytes.length && isUtf8(bytes.subarray(length, length + count)));
+    const size = [1, 2, 3, 4].find(
+      (count) => length + count <= bytes.length && isUtf8(bytes.subarray(length, length + count)),
+    );
     if (size === undefined) break;
     length += size;
   }

@@ -117,7 +117,8 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
     } else if (node instanceof z.ZodDiscriminatedUnion) {
       const key = node.def.discriminator;
       node = (node.options as z.ZodType[]).find(
-        (option) => option instanceof z.ZodObject && (option.shape[key] as z.ZodType).safeParse(valueAt(value, [key])).success,
+        (option) =>
+          option instanceof z.ZodObject && (option.shape[key] as z.ZodType).safeParse(valueAt(value, [key])).success,
       );
     } else {
       return node;

@@ -203,7 +203,9 @@ export interface EamSettings extends Filled<Omit<EamOptions, 'shift'>>, Pick<Eam
 }
 
 /** {@link AdjointMatchingOptions} with every default filled in. */
-export interface AdjointMatchingSettings extends Filled<Omit<AdjointMatchingOptions, 'cap'>>, Pick<AdjointMatchingOptions, 'cap'> {
+export interface AdjointMatchingSettings
+  extends Filled<Omit<AdjointMatchingOptions, 'cap'>>,
+    Pick<AdjointMatchingOptions, 'cap'> {
   /** Which algorithm these are of. */
   name: 'am';
 }

@@ -31,8 +31,15 @@ export class DriftProbe {
     const shape = [count, ...model.latentShape];
     const conditioning = await model.encode(prompts);
     const { latents } = await binding().sample(model.native, {
-      conditioning, guidance: 1, solver: 'heun', times: model.times(steps),
-      shape, seed, firstSample: 0, weights: 'pretrained', cancellation: new (binding().Cancellation)(),
+      conditioning,
+      guidance: 1,
+      solver: 'heun',
+      times: model.times(steps),
+      shape,
+      seed,
+      firstSample: 0,
+      weights: 'pretrained',
+      cancellation: new (binding().Cancellation)(),
     });
     // Midpoints of equal parts of [0, 1].
     const t = Float32Array.from(prompts, (_, sample) => (sample + 0.5) / count);

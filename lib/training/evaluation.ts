@@ -76,7 +76,8 @@ export async function evaluate(model: Model, options: EvaluationOptions): Promis
     before,
     after,
     gain: gainOf(before.reward, after.reward),
-    ...(before.diversity !== undefined && after.diversity !== undefined && { diversityRatio: ratio(after.diversity, before.diversity) }),
+    ...(before.diversity !== undefined &&
+      after.diversity !== undefined && { diversityRatio: ratio(after.diversity, before.diversity) }),
   };
 }
 
@@ -95,7 +96,11 @@ export function formatGain(gain: number | null): string {
 }
 
 /** One half of an evaluation: fresh samples of the model with or without its adapter. */
-export async function measure(model: Model, options: EvaluationOptions, weights: 'trained' | 'pretrained'): Promise<Measurement> {
+export async function measure(
+  model: Model,
+  options: EvaluationOptions,
+  weights: 'trained' | 'pretrained',
+): Promise<Measurement> {
   const { reward, judge, count, steps, solver, guidance, seed, signal, negativePrompt } = options;
   const values: number[] = [];
   const parts: Record<string, number[]> = {};
@@ -105,7 +110,18 @@ export async function measure(model: Model, options: EvaluationOptions, weights:
   const prompts = cyclePrompts(options.prompts, count);
   const average = weights === 'trained' ? options.average : undefined;
   try {
-    for await (const batch of sampleBatches(model, { prompts, negativePrompt, seed, steps, solver, guidance, weights, average, batch: options.batch, signal })) {
+    for await (const batch of sampleBatches(model, {
+      prompts,
+      negativePrompt,
+      seed,
+      steps,
+      solver,
+      guidance,
+      weights,
+      average,
+      batch: options.batch,
+      signal,
+    })) {
       const images = batch.images;
       try {
         const scored = await score(reward, images, batch.prompts, {});
@@ -166,7 +182,9 @@ export interface EvaluationRow {
 
 export function evaluationRows({ before, after, gain, diversityRatio }: Evaluation): EvaluationRow[] {
   const spread = ({ mean, std }: Spread) => `${mean.toFixed(3)} ± ${std.toFixed(3)}`;
-  const rows = [{ name: 'reward', before: spread(before.reward), after: spread(after.reward), change: formatGain(gain) }];
+  const rows = [
+    { name: 'reward', before: spread(before.reward), after: spread(after.reward), change: formatGain(gain) },
+  ];
   const names = Object.keys(before.rewards);
   if (names.length > 1) {
     for (const name of names) {
@@ -200,7 +218,12 @@ export function evaluationTable(evaluation: Evaluation): string {
   const width = (key: keyof EvaluationRow) => Math.max(...rows.map((row) => row[key].length));
   return rows
     .map((row) =>
-      [row.name.padEnd(width('name')), row.before.padStart(width('before')), row.after.padStart(width('after')), row.change.padStart(width('change'))].join('  '),
+      [
+        row.name.padEnd(width('name')),
+        row.before.padStart(width('before')),
+        row.after.padStart(width('after')),
+        row.change.padStart(width('change')),
+      ].join('  '),
     )
     .join('\n');
 }

@@ -23,7 +23,11 @@ export class RandomStream {
   #block: Uint32Array = new Uint32Array(0);
   #used = 0;
 
-  constructor(seed: bigint, stream: bigint, words: PhiloxWords = (counter, key) => binding().philoxWords(counter, key)) {
+  constructor(
+    seed: bigint,
+    stream: bigint,
+    words: PhiloxWords = (counter, key) => binding().philoxWords(counter, key),
+  ) {
     this.#key = Uint32Array.from(halves(seed));
     this.#counter = Uint32Array.from([0, 0, ...halves(stream)]);
     this.#words = words;

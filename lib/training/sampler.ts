@@ -58,7 +58,12 @@ export interface SampleBatch {
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
   const { prompts, seed, weights = 'trained', average, negativePrompt, onNote } = options;
-  const { steps = model.sampling.steps, solver = model.sampling.solver, guidance = model.sampling.guidance, batch = model.sampling.batch } = options;
+  const {
+    steps = model.sampling.steps,
+    solver = model.sampling.solver,
+    guidance = model.sampling.guidance,
+    batch = model.sampling.batch,
+  } = options;
   validate(settingsSchema, { prompts, steps, batch }, 'sample options');
   await model.prepare(prompts, { negativePrompt, onNote, signal: options.signal });
   const times = model.times(steps);
@@ -99,7 +104,8 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
       if (unconditional) disposeAll(unconditional);
     }
   }
-  if (broken) onNote?.(`${broken} of the ${prompts.length} images hold numbers that are not finite, and are black there`);
+  if (broken)
+    onNote?.(`${broken} of the ${prompts.length} images hold numbers that are not finite, and are black there`);
 }
 
 /** Images with a number in them that is not finite: their mean is not, either. */
@@ -111,7 +117,9 @@ async function countNonFinite(images: Tensor): Promise<number> {
 function whyNonFinite({ source, dtype, adapter }: Model, weights: 'trained' | 'pretrained', count: number): string {
   const causes = [
     ...(dtype === 'float16' ? ["activations beyond float16's range: take dtype bfloat16 or float32"] : []),
-    ...(adapter && weights === 'trained' ? ['an adapter that is damaged, or has diverged in training: draw without it'] : []),
+    ...(adapter && weights === 'trained'
+      ? ['an adapter that is damaged, or has diverged in training: draw without it']
+      : []),
     `weights in ${source} that are damaged: compare the files' checksums with the published ones, or download them again`,
   ];
   return `${count === 1 ? 'the image' : `all ${count} images`} drawn so far hold${count === 1 ? 's' : ''} numbers that are not finite. Likely causes:\n  ${causes.join('\n  ')}`;

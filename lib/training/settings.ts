@@ -7,7 +7,10 @@ import { solverNames } from './algorithms.js';
 /** Options after their defaults were filled in: none is left out. */
 export type Filled<Options> = { [Name in keyof Options]-?: Exclude<Options[Name], undefined> };
 
-export const device = z.string().regex(/^(cpu|cuda(:\d+)?)$/, 'expected "cpu", "cuda" or "cuda:N"').default('cpu');
+export const device = z
+  .string()
+  .regex(/^(cpu|cuda(:\d+)?)$/, 'expected "cpu", "cuda" or "cuda:N"')
+  .default('cpu');
 
 export const dtype = z.enum(['float32', 'float64', 'bfloat16', 'float16']).default('float32');
 

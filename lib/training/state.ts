@@ -75,7 +75,9 @@ export async function readTrainingState(
   const { step } = await verifyCheckpoint(directory, [stateFile, tensorsFile]);
   const { versions: _, optimizerSteps, ...state } = await readState(directory);
   if (state.step !== step) {
-    throw new CheckpointError(`checkpoint ${directory} cannot be used: its manifest is of step ${step}, its ${stateFile} of step ${state.step}`);
+    throw new CheckpointError(
+      `checkpoint ${directory} cannot be used: its manifest is of step ${step}, its ${stateFile} of step ${state.step}`,
+    );
   }
   if (state.seed !== String(seed)) {
     throw new CheckpointError(`${directory} was written by a run with seed ${state.seed}, this run's is ${seed}`);

@@ -27,7 +27,10 @@ export const settingsSchema = z.strictObject({
   prompts: promptsSchema,
   optimizer: optimizerSchema,
   batch: z.int().min(1).default(32),
-  seed: z.bigint().min(0n).max(2n ** 64n - 1n),
+  seed: z
+    .bigint()
+    .min(0n)
+    .max(2n ** 64n - 1n),
   checkpoints: z.strictObject({ directory: z.string().min(1), ...checkpointsSchema.shape }).optional(),
   nonFinite: z
     .strictObject({ fraction: z.number().min(0).max(1).default(0.5), patience: z.int().min(1).default(5) })
@@ -68,12 +71,14 @@ export interface TrainerOptions {
    * The run stops with NonFiniteError after `patience` (5) steps in a row in which more than `fraction` (0.5) of the
    * samples were dropped or the update was skipped, because a reward, gradient or loss was not finite.
    */
-  nonFinite?: {
-    /** 0 to 1. @defaultValue 0.5 */
-    fraction?: number | undefined;
-    /** Steps, at least 1. @defaultValue 5 */
-    patience?: number | undefined;
-  } | undefined;
+  nonFinite?:
+    | {
+        /** 0 to 1. @defaultValue 0.5 */
+        fraction?: number | undefined;
+        /** Steps, at least 1. @defaultValue 5 */
+        patience?: number | undefined;
+      }
+    | undefined;
 }
 
 /** Network evaluations: one sample at one time is one. */
@@ -171,7 +176,11 @@ export class Trainer {
     this.#algorithm = options.algorithm.create(options.model);
     const { betas, epsilon, weightDecay, emaDecay } = this.#settings.optimizer;
     this.#optimizer = new (binding().AdamW)(options.model.native, {
-      beta1: betas[0], beta2: betas[1], epsilon, weightDecay, emaDecay,
+      beta1: betas[0],
+      beta2: betas[1],
+      epsilon,
+      weightDecay,
+      emaDecay,
     });
   }
 
@@ -194,14 +203,23 @@ export class Trainer {
    *   CheckpointError where a checkpoint cannot be written, or the directory holds those of another run.
    *   What fails on the way out, such as the last checkpoint, is in the error's `suppressed`
    */
-  async *run({ steps, signal }: { steps: number; signal?: AbortSignal | undefined }): AsyncGenerator<StepMetrics, void, void> {
+  async *run({
+    steps,
+    signal,
+  }: {
+    steps: number;
+    signal?: AbortSignal | undefined;
+  }): AsyncGenerator<StepMetrics, void, void> {
     if (this.#running) throw new ConfigError('run: this trainer is already running');
     this.#running = true;
     let failed = false;
     try {
       this.#refuseBroken();
       await this.#refuseOtherRuns();
-      await this.#options.model.prepare(this.#options.prompts, { negativePrompt: this.#options.negativePrompt, signal });
+      await this.#options.model.prepare(this.#options.prompts, {
+        negativePrompt: this.#options.negativePrompt,
+        signal,
+      });
       while (this.#step < steps) {
         const metrics = await this.#advance(steps, signal);
         const { patience, fraction } = this.#settings.nonFinite;
@@ -246,7 +264,9 @@ export class Trainer {
     if (!checkpoints || this.#saved === this.#step) return undefined;
     this.#refuseBroken();
     await this.#refuseOtherRuns();
-    const written = await writeCheckpoint(checkpoints.directory, this.#step, checkpoints.keep, (directory) => this.#write(directory));
+    const written = await writeCheckpoint(checkpoints.directory, this.#step, checkpoints.keep, (directory) =>
+      this.#write(directory),
+    );
     this.#saved = this.#step;
     this.#home = resolve(checkpoints.directory);
     return written;
@@ -310,7 +330,8 @@ export class Trainer {
     const drawn = Array.from(this.#order.slice(this.#step * batch, batch), (index) => prompts[index]!);
     const before = this.#algorithm.state();
     const conditioning = await model.encode(drawn);
-    const unconditional = this.#options.algorithm.guidance === 1 ? undefined : await model.unconditional(batch, negativePrompt);
+    const unconditional =
+      this.#options.algorithm.guidance === 1 ? undefined : await model.unconditional(batch, negativePrompt);
     try {
       const rollout = await cancellable(signal, (cancellation) =>
         this.#algorithm.rollout({
@@ -335,15 +356,24 @@ export class Trainer {
         const learningRate = learningRateAt(optimizer, this.#step, steps);
         // With every sample dropped before its backward pass there is no gradient.
         const { gradNorm, skipped } =
-          native.backwards === 0 ? { gradNorm: 0, skipped: true } : await this.#optimizer.step(learningRate, optimizer.clip);
+          native.backwards === 0
+            ? { gradNorm: 0, skipped: true }
+            : await this.#optimizer.step(learningRate, optimizer.clip);
         this.#step++;
-        return this.#measure(native, scored, { gradNorm, skipped, learningRate, seconds: (performance.now() - start) / 1000 });
+        return this.#measure(native, scored, {
+          gradNorm,
+          skipped,
+          learningRate,
+          seconds: (performance.now() - start) / 1000,
+        });
       } finally {
         rollout.dispose();
       }
     } catch (error) {
       await this.#undo(before).catch((failure: Error) => {
-        this.#broken = new Error(`step ${this.#step + 1} failed and could not be undone (${failure.message})`, { cause: failure });
+        this.#broken = new Error(`step ${this.#step + 1} failed and could not be undone (${failure.message})`, {
+          cause: failure,
+        });
         suppress(error, failure);
       });
       throw error;
@@ -391,7 +421,15 @@ export class Trainer {
       rewards: Object.fromEntries(means),
       weightedRewards: Object.fromEntries(means.map(([name, mean]) => [name, (scored.weights?.[name] ?? 1) * mean])),
       ...(nonFinite.length && { nonFiniteRewards: Object.fromEntries(nonFinite) }),
-      loss, dropped, clipped, capped, forwards, vjps, backwards, rewardGradientNorm, scoreNorm,
+      loss,
+      dropped,
+      clipped,
+      capped,
+      forwards,
+      vjps,
+      backwards,
+      rewardGradientNorm,
+      scoreNorm,
       ...update,
       total: this.#total,
     };

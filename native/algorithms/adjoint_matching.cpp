@@ -137,8 +137,7 @@ bool AdjointMatching::made(const Rollout& rollout) const {
   return dynamic_cast<const Trajectory*>(&rollout) != nullptr;
 }
 
-void AdjointMatching::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation,
-                            StepMetrics& metrics) {
+void AdjointMatching::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
   if (kept.samples.empty()) return;
   const auto& trajectory = static_cast<const Trajectory&>(rollout);
   const std::vector<int> chosen = chosen_steps(rollout.origin().seed, rollout.origin().step);
@@ -178,9 +177,9 @@ void AdjointMatching::match_part(const Trajectory& trajectory, const std::vector
       const at::Tensor rows_x = select(x, rows);
       const at::Tensor velocity = model_.velocity(rows_x, times(t, rows_x), select(conditioning, rows));
       const std::vector<double> weights(rows.size(), 2 / half_variance);
-      ops::Loss loss = ops::regress_velocity(
-          velocity.detach(), {{select(fixed, rows), {1}}, {select(adjoint, rows), {-half_variance}}}, nullptr, {},
-          weights);
+      ops::Loss loss = ops::regress_velocity(velocity.detach(),
+                                             {{select(fixed, rows), {1}}, {select(adjoint, rows), {-half_variance}}},
+                                             nullptr, {}, weights);
       apply_cap(loss, cap);
       return {velocity, std::move(loss)};
     };

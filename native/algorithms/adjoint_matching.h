@@ -19,8 +19,8 @@ struct AdjointMatchingOptions {
   // A term of the loss (one sample at one step, mean over elements) that reaches it counts as the cap and gives no
   // gradient; infinity: off.
   double cap = std::numeric_limits<double>::infinity();
-  double guidance = 1;  // of the rollout; adjoint and loss are those of the conditional velocity
-  int micro_batch = 0;  // samples a network evaluation; 0: all at once
+  double guidance = 1;   // of the rollout; adjoint and loss are those of the conditional velocity
+  int micro_batch = 0;   // samples a network evaluation; 0: all at once
   int decode_slice = 0;  // see Rollout::Part
   // Per-sample reward-gradient norms above this running quantile are clipped to it; 1: off.
   double reward_gradient_quantile = 1;

@@ -28,8 +28,9 @@ EamOptions validated(const EamOptions& options) {
   check_option(options.decode_slice >= 0, "decodeSlice", options.decode_slice, "at least 1, or 0 to decode once");
   check_option(options.micro_batch >= 0, "microBatch", options.micro_batch, "at least 1, or 0 for all samples at once");
   if (options.reward_through_denoiser && options.terminal == Terminal::plugin) {
-    throw Error(ErrorKind::config, "rewardThroughDenoiser needs terminal 'consistent': with 'plugin' the reward reads "
-                                   "the endpoint itself, not a denoised estimate");
+    throw Error(ErrorKind::config,
+                "rewardThroughDenoiser needs terminal 'consistent': with 'plugin' the reward reads "
+                "the endpoint itself, not a denoised estimate");
   }
   return options;
 }
@@ -66,7 +67,9 @@ at::Tensor Eam::velocity(bool pretrained, const at::Tensor& x, const at::Tensor&
   return guided() ? at::lerp(evaluate(unconditional), conditional, options_.guidance) : conditional;
 }
 
-double Eam::terminal_time() const { return options_.terminal == Terminal::consistent ? 1 - options_.delta : 1; }
+double Eam::terminal_time() const {
+  return options_.terminal == Terminal::consistent ? 1 - options_.delta : 1;
+}
 
 std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
                                       const std::optional<Conditioning>& unconditional, at::IntArrayRef shape,
@@ -124,7 +127,9 @@ at::Tensor Eam::images_at(const at::Tensor& endpoint, const at::Tensor& pretrain
   return model_.images(at::add(endpoint, pretrained_velocity, options_.delta));
 }
 
-bool Eam::made(const Rollout& rollout) const { return dynamic_cast<const Solved*>(&rollout) != nullptr; }
+bool Eam::made(const Rollout& rollout) const {
+  return dynamic_cast<const Solved*>(&rollout) != nullptr;
+}
 
 Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, StepMetrics& metrics) const {
   const double time = 1 - options_.delta;
@@ -213,9 +218,8 @@ void Eam::match(const Rollout& rollout, Kept kept, const Cancellation& cancellat
   if (kept.samples.empty()) return;
   const Terminals kept_terminals = terminals(static_cast<const Solved&>(rollout), kept, metrics);
   const int64_t total = static_cast<int64_t>(kept_terminals.samples.size()) * options_.renoisings;
-  for_each_part(total, options_.micro_batch, cancellation, [&](int64_t begin, int64_t end) {
-    match_part(rollout.origin(), kept_terminals, begin, end, metrics);
-  });
+  for_each_part(total, options_.micro_batch, cancellation,
+                [&](int64_t begin, int64_t end) { match_part(rollout.origin(), kept_terminals, begin, end, metrics); });
 }
 
 }  // namespace eam

@@ -49,8 +49,8 @@ FlowMatchingLoss flow_matching(FlowModel& model, const at::Tensor& x1, const Con
   if (x1.dim() < 2 || x1.size(0) < 1) throw Error(ErrorKind::shape, "x1 has no samples, expected [B, …]");
   if (options.dropout > 0 && unconditional.size() != conditioning.size()) {
     throw Error(ErrorKind::shape, "unconditional has " + std::to_string(unconditional.size()) +
-                                      " tensors, expected one for each of the " +
-                                      std::to_string(conditioning.size()) + " of conditioning");
+                                      " tensors, expected one for each of the " + std::to_string(conditioning.size()) +
+                                      " of conditioning");
   }
   const int64_t batch = x1.size(0);
   const auto noise_for = [&](Purpose purpose) { return streams(seed, step, 0, batch, purpose); };

@@ -72,7 +72,9 @@ void OdeSolver::start(at::Tensor x0) {
   index_ = 0;
 }
 
-bool OdeSolver::done() const { return index_ + 1 >= times_.size(); }
+bool OdeSolver::done() const {
+  return index_ + 1 >= times_.size();
+}
 
 const at::Tensor& OdeSolver::x() const {
   if (!x_.defined()) throw Error(ErrorKind::config, "the solver has no state yet: call start(x0) first");

@@ -52,11 +52,11 @@ class OdeSolver {
 
   SolverKind kind_;
   std::vector<double> times_;
-  size_t index_;            // of the current step's start; past the last step when done
-  at::Tensor x_;            // where the velocity is wanted
-  at::Tensor step_start_;   // the state at times_[index_], while x_ is an intermediate point
-  Terms first_;             // heun: the velocity at the step's start
-  at::Tensor data_;         // dpmpp2m: the previous step's data prediction
+  size_t index_;           // of the current step's start; past the last step when done
+  at::Tensor x_;           // where the velocity is wanted
+  at::Tensor step_start_;  // the state at times_[index_], while x_ is an intermediate point
+  Terms first_;            // heun: the velocity at the step's start
+  at::Tensor data_;        // dpmpp2m: the previous step's data prediction
 };
 
 }  // namespace eam

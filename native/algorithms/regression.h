@@ -24,8 +24,8 @@ struct RowLosses {
 };
 
 // Adds the gradient of (Σ of the rows' losses)/total. evaluate(rows) evaluates the network at some of the rows 0 …
-// count − 1. Rows whose loss is not finite are left out: through the backward pass they would reach every weight, so the
-// others are evaluated again without them.
+// count − 1. Rows whose loss is not finite are left out: through the backward pass they would reach every weight, so
+// the others are evaluated again without them.
 template <class Evaluate>
 RowLosses backpropagate(int64_t count, double total, const Evaluate& evaluate) {
   std::vector<int64_t> rows(count);

@@ -15,9 +15,9 @@ Samples sample(FlowModel& model, const Conditioning& conditioning, const std::op
 
   Evaluator velocity(model, options.pretrained, options.micro_batch, cancellation);
   OdeSolver solver(options.solver, options.times);
-  solver.start(ops::philox_normal(
-      shape, streams(origin.seed, origin.step, origin.first_sample, batch, Purpose::initial_noise), at::kFloat,
-      conditioning[0].device()));
+  solver.start(ops::philox_normal(shape,
+                                  streams(origin.seed, origin.step, origin.first_sample, batch, Purpose::initial_noise),
+                                  at::kFloat, conditioning[0].device()));
   while (!solver.done()) {
     const at::Tensor x = solver.x();
     const double t = solver.t();

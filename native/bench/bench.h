@@ -30,7 +30,9 @@ struct Row {
   int64_t elements;
 };
 
-inline void print_header() { std::puts("section,name,variant,dtype,elements,threads,repeats,unit,p20,p50,p80"); }
+inline void print_header() {
+  std::puts("section,name,variant,dtype,elements,threads,repeats,unit,p20,p50,p80");
+}
 
 inline void print_row(const Row& row, const std::vector<double>& values, const char* unit) {
   std::printf("%s,%s,%s,%s,%lld,%d,%zu,%s,%.6g,%.6g,%.6g\n", row.section.c_str(), row.name.c_str(), row.variant.c_str(),
@@ -50,8 +52,8 @@ struct Budget {
   int least, most;
 };
 
-// Every variant once a round; microseconds. Each is run once more before it is timed, so that it finds the caches and the
-// allocator as it leaves them itself: whoever came after the largest temporaries would pay for them.
+// Every variant once a round; microseconds. Each is run once more before it is timed, so that it finds the caches and
+// the allocator as it leaves them itself: whoever came after the largest temporaries would pay for them.
 inline void compare(Row row, const std::vector<Variant>& variants, const Budget& budget) {
   std::vector<std::vector<double>> times(variants.size());
   const double start = now();

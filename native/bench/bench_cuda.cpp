@@ -1,5 +1,6 @@
 // Measures the bandwidth of the CUDA kernels against a copy on the device, in turns, and prints CSV. The bar: at least
-// 85 % of the copy's bandwidth for every kernel that moves tensors. Each is said on stderr; exits with 1 where one misses.
+// 85 % of the copy's bandwidth for every kernel that moves tensors. Each is said on stderr; exits with 1 where one
+// misses.
 #include <cstdio>
 
 #ifdef EAM_WITH_CUDA
@@ -14,9 +15,9 @@
 #include <vector>
 
 #include "bench/bench.h"
-#include "test/device_array.h"
 #include "kernels/affine.h"
 #include "kernels/optimizer.h"
+#include "test/device_array.h"
 
 namespace {
 
@@ -53,7 +54,8 @@ struct Kernel {
   std::function<void()> launch;
 };
 
-void measure(const char* dtype, int64_t elements, double tensor_bytes, const std::function<void()>& copy, const std::vector<Kernel>& kernels) {
+void measure(const char* dtype, int64_t elements, double tensor_bytes, const std::function<void()>& copy,
+             const std::vector<Kernel>& kernels) {
   std::vector<std::vector<double>> ours(kernels.size()), copies(kernels.size()), shares(kernels.size());
   for (int round = -2; round < kRounds; ++round)
     for (size_t i = 0; i < kernels.size(); ++i) {
@@ -75,7 +77,9 @@ void measure(const char* dtype, int64_t elements, double tensor_bytes, const std
     const bool below = kernels[i].judged && share < kBar;
     missed += below;
     std::fprintf(stderr, "%-34s %-9s %7.1f %% of a copy's bandwidth  %s\n", kernels[i].name, dtype, 100 * share,
-                 !kernels[i].judged ? "not judged: it only writes, arithmetic bounds it" : below ? "BELOW THE BAR" : "ok");
+                 !kernels[i].judged ? "not judged: it only writes, arithmetic bounds it"
+                 : below            ? "BELOW THE BAR"
+                                    : "ok");
   }
 }
 
@@ -109,10 +113,13 @@ void measure_tensors(const Storage& storage, int64_t least_bytes) {
     return c;
   };
   auto affine_into = [&](size_t out, int terms, bool noise) {
-    return [&, out, c = combination(terms, noise)] { check(cuda::affine(c, data(out), storage.dtype, nullptr), "affine"); };
+    return [&, out, c = combination(terms, noise)] {
+      check(cuda::affine(c, data(out), storage.dtype, nullptr), "affine");
+    };
   };
   for (size_t k = 0; k < 5; ++k) affine_into(k, 0, true)();
-  const DeviceArray<double> sums(kSamples), scratch(static_cast<size_t>(cuda::affine_regression_scratch(combination(3, false))));
+  const DeviceArray<double> sums(kSamples),
+      scratch(static_cast<size_t>(cuda::affine_regression_scratch(combination(3, false))));
   auto regression = [&](int terms, bool noise) {
     Regression r;
     r.target = combination(terms, noise);
@@ -122,15 +129,16 @@ void measure_tensors(const Storage& storage, int64_t least_bytes) {
     r.grad = data(4);
     return [&, r] { check(cuda::affine_regression(r, scratch.get(), sums.get(), nullptr), "affine_regression"); };
   };
-  measure(storage.name, kSamples * elements, static_cast<double>(bytes),
-          [&] { check(cudaMemcpyAsync(data(4), data(0), bytes, cudaMemcpyDeviceToDevice, nullptr), "cudaMemcpyAsync"); },
-          {{"philoxNormal", 1, false, affine_into(4, 0, true)},
-           {"renoise", 2, true, affine_into(4, 1, true)},
-           {"memorylessStep", 3, true, affine_into(4, 2, true)},
-           {"leanAdjointStep", 3, true, affine_into(4, 2, false)},
-           {"terminalGradient", 4, true, affine_into(4, 3, false)},
-           {"matchingLoss from x_t", 5, true, regression(3, false)},
-           {"matchingLoss drawing noise", 4, true, regression(2, true)}});
+  measure(
+      storage.name, kSamples * elements, static_cast<double>(bytes),
+      [&] { check(cudaMemcpyAsync(data(4), data(0), bytes, cudaMemcpyDeviceToDevice, nullptr), "cudaMemcpyAsync"); },
+      {{"philoxNormal", 1, false, affine_into(4, 0, true)},
+       {"renoise", 2, true, affine_into(4, 1, true)},
+       {"memorylessStep", 3, true, affine_into(4, 2, true)},
+       {"leanAdjointStep", 3, true, affine_into(4, 2, false)},
+       {"terminalGradient", 4, true, affine_into(4, 3, false)},
+       {"matchingLoss from x_t", 5, true, regression(3, false)},
+       {"matchingLoss drawing noise", 4, true, regression(2, true)}});
 }
 
 void measure_optimizer(int64_t least_bytes) {
@@ -142,17 +150,22 @@ void measure_optimizer(int64_t least_bytes) {
   }
   std::vector<cuda::Piece> table;
   for (int64_t at = 0; at < elements; at += cuda::kPiece)
-    table.push_back({tensors[0].get() + at, tensors[1].get() + at, tensors[2].get() + at, tensors[3].get() + at, cuda::kPiece});
+    table.push_back(
+        {tensors[0].get() + at, tensors[1].get() + at, tensors[2].get() + at, tensors[3].get() + at, cuda::kPiece});
   const DeviceArray<cuda::Piece> pieces(table);
   const auto count = static_cast<int64_t>(table.size());
   const DeviceArray<double> scratch(table.size()), sum(1);
   const AdamWScalars scalars{1, 0.9f, 0.1f, 0.99f, 0.01f, 0.999f, 0.01f, 1.5f, 1e-8f};
   const size_t bytes = tensors[0].bytes();
   measure("float32", elements, static_cast<double>(bytes),
-          [&] { check(cudaMemcpyAsync(tensors[3].get(), tensors[0].get(), bytes, cudaMemcpyDeviceToDevice, nullptr), "cudaMemcpyAsync"); },
+          [&] {
+            check(cudaMemcpyAsync(tensors[3].get(), tensors[0].get(), bytes, cudaMemcpyDeviceToDevice, nullptr),
+                  "cudaMemcpyAsync");
+          },
           {{"AdamW", 7, true, [&] { check(cuda::adamw(scalars, pieces.get(), count, nullptr), "adamw"); }},
            {"moving average", 3, true, [&] { check(cuda::ema(0.9f, pieces.get(), count, nullptr), "ema"); }},
-           {"gradient norm", 1, true, [&] { check(cuda::sum_squares(pieces.get(), count, scratch.get(), sum.get(), nullptr), "sum_squares"); }}});
+           {"gradient norm", 1, true,
+            [&] { check(cuda::sum_squares(pieces.get(), count, scratch.get(), sum.get(), nullptr), "sum_squares"); }}});
 }
 
 void run() {
@@ -161,12 +174,14 @@ void run() {
   int driver = 0, runtime = 0;
   check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
   check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
-  std::fprintf(stderr, "%s, compute capability %d.%d, CUDA %d.%d (driver's %d.%d), L2 cache %.0f MB\n", device.name, device.major, device.minor,
-               runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10, device.l2CacheSize / 1e6);
+  std::fprintf(stderr, "%s, compute capability %d.%d, CUDA %d.%d (driver's %d.%d), L2 cache %.0f MB\n", device.name,
+               device.major, device.minor, runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
+               device.l2CacheSize / 1e6);
   at::set_num_threads(1);  // the column; nothing here runs on the CPU
   eam::bench::print_header();
   const int64_t least_bytes = 8 * static_cast<int64_t>(device.l2CacheSize);
-  for (const Storage& storage : {Storage{DType::float32, "float32", 4}, Storage{DType::bfloat16, "bfloat16", 2}, Storage{DType::float16, "float16", 2}})
+  for (const Storage& storage : {Storage{DType::float32, "float32", 4}, Storage{DType::bfloat16, "bfloat16", 2},
+                                 Storage{DType::float16, "float16", 2}})
     measure_tensors(storage, least_bytes);
   measure_optimizer(least_bytes);
 }
@@ -181,8 +196,10 @@ int main() {
   }
   try {
     run();
-    if (missed) std::fprintf(stderr, "%d kernels are below %.0f %% of a copy's bandwidth\n", missed, 100 * kBar);
-    else std::fprintf(stderr, "every kernel reaches %.0f %% of a copy's bandwidth\n", 100 * kBar);
+    if (missed)
+      std::fprintf(stderr, "%d kernels are below %.0f %% of a copy's bandwidth\n", missed, 100 * kBar);
+    else
+      std::fprintf(stderr, "every kernel reaches %.0f %% of a copy's bandwidth\n", 100 * kBar);
     return missed ? 1 : 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "CUDA bandwidth: failed: %s\n", error.what());
@@ -192,6 +209,8 @@ int main() {
 
 #else
 
-int main() { std::fputs("CUDA bandwidth: skipped, this is the cpu variant\n", stderr); }
+int main() {
+  std::fputs("CUDA bandwidth: skipped, this is the cpu variant\n", stderr);
+}
 
 #endif

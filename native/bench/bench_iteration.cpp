@@ -1,6 +1,6 @@
 // One iteration of EAM, with the time in the network, the reward, the kernels and the optimizer apart; prints one JSON
-// object a line: first the sizes, then each iteration, last the peak memory. benchmarks/pytorch_baseline.py prints the same
-// for the same iteration in plain PyTorch.
+// object a line: first the sizes, then each iteration, last the peak memory. benchmarks/pytorch_baseline.py prints the
+// same for the same iteration in plain PyTorch.
 //   bench_iteration digits|transformer|tiny THREADS ITERATIONS BATCH MICRO_BATCH [EXPORT.safetensors]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -121,8 +121,8 @@ void export_tensors(FlowModel& model, const at::Tensor& x, const Conditioning& c
   std::vector<at::Tensor> tensors;
   size_t offset = 0;
   for (const auto& [name, tensor] : all) {
-    text << (offset ? ',' : '{') << '"' << name << "\":{\"dtype\":\"" << (tensor.scalar_type() == at::kLong ? "I64" : "F32")
-         << "\",\"shape\":[";
+    text << (offset ? ',' : '{') << '"' << name << "\":{\"dtype\":\""
+         << (tensor.scalar_type() == at::kLong ? "I64" : "F32") << "\",\"shape\":[";
     for (int64_t i = 0; i < tensor.dim(); ++i) text << (i ? "," : "") << tensor.size(i);
     text << "],\"data_offsets\":[" << offset << ',' << offset + tensor.nbytes() << "]}";
     offset += tensor.nbytes();
@@ -151,17 +151,19 @@ double peak_memory() {
 
 void run(const std::string& name, int iterations, int64_t batch, int micro_batch, const char* path) {
   const Problem problem = problem_of(name);
-  nn::DigitsModel network(problem.config, 1, nn::LoraConfig{problem.rank, 2.0 * static_cast<double>(problem.rank),
-                                                            {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}, 2},
-                          at::kFloat, at::kCPU);
+  nn::DigitsModel network(
+      problem.config, 1,
+      nn::LoraConfig{
+          problem.rank, 2.0 * static_cast<double>(problem.rank), {"attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"}, 2},
+      at::kFloat, at::kCPU);
   fill_zeros(network);
   const int64_t size = problem.config.image_size;
   const std::vector<int64_t> shape = {batch, problem.config.channels, size, size};
   const Conditioning conditioning = {at::arange(batch) % problem.config.classes};
   if (path) export_tensors(network, at::randn(shape), conditioning, path);
 
-  std::printf("{\"parameters\":%lld,\"trainable\":%lld,\"elements\":%lld}\n", static_cast<long long>(count(network.weights())),
-              static_cast<long long>(count(network.trainable())),
+  std::printf("{\"parameters\":%lld,\"trainable\":%lld,\"elements\":%lld}\n",
+              static_cast<long long>(count(network.weights())), static_cast<long long>(count(network.trainable())),
               static_cast<long long>(c10::multiply_integers(shape)));
   Timed model(network);
   EamOptions options;
@@ -177,7 +179,8 @@ void run(const std::string& name, int iterations, int64_t batch, int micro_batch
   for (int i = -1; i < iterations; ++i) {  // the first one warms up
     times = {};
     const double begin = now();
-    const auto rollout = algorithm.rollout(conditioning, std::nullopt, shape, 7, static_cast<uint64_t>(i + 1), cancellation);
+    const auto rollout =
+        algorithm.rollout(conditioning, std::nullopt, shape, 7, static_cast<uint64_t>(i + 1), cancellation);
     // r = −½ ‖image − ½‖²
     const double scored = now();
     const at::Tensor reward_grad = 0.5 - rollout->images();
@@ -191,8 +194,9 @@ void run(const std::string& name, int iterations, int64_t batch, int micro_batch
     times.kernels = before;  // the optimizer's are counted as the optimizer's
     times.total = now() - begin;
     if (i >= 0)
-      std::printf("{\"total\":%.9f,\"forward\":%.9f,\"backward\":%.9f,\"reward\":%.9f,\"kernels\":%.9f,\"optimizer\":%.9f}\n",
-                  times.total, times.forward, times.backward, times.reward, times.kernels, times.optimizer);
+      std::printf(
+          "{\"total\":%.9f,\"forward\":%.9f,\"backward\":%.9f,\"reward\":%.9f,\"kernels\":%.9f,\"optimizer\":%.9f}\n",
+          times.total, times.forward, times.backward, times.reward, times.kernels, times.optimizer);
   }
   std::printf("{\"peakBytes\":%.0f}\n", peak_memory());
 }

@@ -39,7 +39,8 @@ struct Settings {
   Budget budget;
 };
 
-const Settings kFull{{250, 2048, 16384, 262144, 2097152, 12500000}, {250, 262144, 2097152}, {1, 2}, 20000000, {0.6, 5, 2000}};
+const Settings kFull{
+    {250, 2048, 16384, 262144, 2097152, 12500000}, {250, 262144, 2097152}, {1, 2}, 20000000, {0.6, 5, 2000}};
 const Settings kQuick{{250, 16384}, {250}, {1, 2}, 100000, {0.02, 3, 20}};
 
 const char* name_of(at::ScalarType dtype) {
@@ -143,14 +144,17 @@ void bench_step(at::ScalarType dtype, int64_t elements, const Budget& budget) {
     sink = difference * grad_scale;
   };
   const auto generator = [&] {
-    if (dtype == at::kDouble) generate<double>(kSamples * elements);
-    else generate<float>(kSamples * elements);
+    if (dtype == at::kDouble)
+      generate<double>(kSamples * elements);
+    else
+      generate<float>(kSamples * elements);
   };
   bench::compare({"kernels", "fused step", "", name_of(dtype), kSamples * elements},
                  {{"ours", [&] { fused(a, b); }},
                   {"ours into new tensors", [&] { fused({}, {}); }},
                   {"ours drawing twice", drawn_again},
-                  {"libtorch", composed}, {"copy", copies},
+                  {"libtorch", composed},
+                  {"copy", copies},
                   {"generator", generator}},
                  budget);
 }
@@ -183,40 +187,46 @@ void bench_operations(at::ScalarType dtype, int64_t elements, const Budget& budg
                     {"copy", copies}},
                    budget);
   };
-  measure("normals", 1, [&] { return ops::philox_normal(shape, noise.philox, dtype, at::kCPU); },
-          [&] { return at::randn(shape, options); });
-  measure("renoise", 2, [&] { return ops::renoise(x, t, noise); },
-          [&] { return time * x + rest * at::randn(shape, options); });
-  measure("terminal gradient", 4, [&] { return ops::terminal_gradient(x, v, g, 2.0, 0.9); },
-          [&] { return (0.9 * v - x) / 0.1 + 2.0 * g; });
-  measure("Euler step", 3, [&] { return ops::affine({{x, {1}}, {v, {kStep}}}); },
-          [&] { return at::add(x, v, kStep); });
-  measure("guided Euler step", 4,
-          [&] { return ops::affine({{x, {1}}, {v, {kStep * kGuidance}}, {u, {kStep * (1 - kGuidance)}}}); },
-          [&] { return x + kStep * (u + kGuidance * (v - u)); });
-  measure("guided Heun step", 6,
-          [&] {
-            const double h = kStep / 2;
-            return ops::affine({{x, {1}},
-                                {v, {h * kGuidance}},
-                                {u, {h * (1 - kGuidance)}},
-                                {g, {h * kGuidance}},
-                                {to, {h * (1 - kGuidance)}}});
-          },
-          [&] {
-            const at::Tensor first = u + kGuidance * (v - u), second = to + kGuidance * (g - to);
-            return x + kStep / 2 * (first + second);
-          });
-  measure("memoryless step", 3, [&] { return ops::memoryless_step(x, v, kTime, kStep, noise); },
-          [&] {
-            const kernels::MemorylessStepCoefficients c = kernels::memoryless_step_coefficients(kTime, kStep);
-            return c.x * x + c.velocity * v + c.noise * at::randn(shape, options);
-          });
-  measure("lean adjoint step", 3, [&] { return ops::lean_adjoint_step(x, v, kTime, kStep); },
-          [&] {
-            const kernels::LeanAdjointStepCoefficients c = kernels::lean_adjoint_step_coefficients(kTime, kStep);
-            return c.adjoint * x + c.vjp * v;
-          });
+  measure(
+      "normals", 1, [&] { return ops::philox_normal(shape, noise.philox, dtype, at::kCPU); },
+      [&] { return at::randn(shape, options); });
+  measure(
+      "renoise", 2, [&] { return ops::renoise(x, t, noise); },
+      [&] { return time * x + rest * at::randn(shape, options); });
+  measure(
+      "terminal gradient", 4, [&] { return ops::terminal_gradient(x, v, g, 2.0, 0.9); },
+      [&] { return (0.9 * v - x) / 0.1 + 2.0 * g; });
+  measure("Euler step", 3, [&] { return ops::affine({{x, {1}}, {v, {kStep}}}); }, [&] { return at::add(x, v, kStep); });
+  measure(
+      "guided Euler step", 4,
+      [&] { return ops::affine({{x, {1}}, {v, {kStep * kGuidance}}, {u, {kStep * (1 - kGuidance)}}}); },
+      [&] { return x + kStep * (u + kGuidance * (v - u)); });
+  measure(
+      "guided Heun step", 6,
+      [&] {
+        const double h = kStep / 2;
+        return ops::affine({{x, {1}},
+                            {v, {h * kGuidance}},
+                            {u, {h * (1 - kGuidance)}},
+                            {g, {h * kGuidance}},
+                            {to, {h * (1 - kGuidance)}}});
+      },
+      [&] {
+        const at::Tensor first = u + kGuidance * (v - u), second = to + kGuidance * (g - to);
+        return x + kStep / 2 * (first + second);
+      });
+  measure(
+      "memoryless step", 3, [&] { return ops::memoryless_step(x, v, kTime, kStep, noise); },
+      [&] {
+        const kernels::MemorylessStepCoefficients c = kernels::memoryless_step_coefficients(kTime, kStep);
+        return c.x * x + c.velocity * v + c.noise * at::randn(shape, options);
+      });
+  measure(
+      "lean adjoint step", 3, [&] { return ops::lean_adjoint_step(x, v, kTime, kStep); },
+      [&] {
+        const kernels::LeanAdjointStepCoefficients c = kernels::lean_adjoint_step_coefficients(kTime, kStep);
+        return c.adjoint * x + c.vjp * v;
+      });
 }
 
 // Updates over `count` parameters in tensors of a transformer's sizes, many of them small.
@@ -240,19 +250,18 @@ void bench_optimizer(int64_t count, const Budget& budget) {
       for (int copy = 0; copy < tensors / 2; ++copy) copies.add(sets[copy][i], average[i]);
       if (tensors % 2) copies.add(g[i].narrow(0, 0, g[i].numel() / 2), average[i].narrow(0, 0, g[i].numel() / 2));
     }
-    bench::compare({"optimizer", name, "", "float32", total},
-                   {{"ours", ours}, {"libtorch", theirs}, {"copy", copies}}, budget);
+    bench::compare({"optimizer", name, "", "float32", total}, {{"ours", ours}, {"libtorch", theirs}, {"copy", copies}},
+                   budget);
   };
   at::NoGradGuard guard;
   double sink = 0;
-  measure("AdamW", 7,
-          [&] { ops::adamw(p, g, m, v, {kRate, kBeta1, kBeta2, kEpsilon, kDecay, 3, 0.5}); },
-          [&] {
-            at::_fused_adamw_(p, g, m, v, {}, steps, kRate, kBeta1, kBeta2, kDecay, kEpsilon, false, false);
-          });
+  measure(
+      "AdamW", 7, [&] { ops::adamw(p, g, m, v, {kRate, kBeta1, kBeta2, kEpsilon, kDecay, 3, 0.5}); },
+      [&] { at::_fused_adamw_(p, g, m, v, {}, steps, kRate, kBeta1, kBeta2, kDecay, kEpsilon, false, false); });
   measure("EMA", 3, [&] { ops::ema(average, p, 0.99); }, [&] { at::_foreach_lerp_(average, p, 0.01); });
-  measure("gradient norm", 1, [&] { sink += ops::global_norm(g); },
-          [&] { sink += at::stack(at::_foreach_norm(g)).norm().item<double>(); });
+  measure(
+      "gradient norm", 1, [&] { sink += ops::global_norm(g); },
+      [&] { sink += at::stack(at::_foreach_norm(g)).norm().item<double>(); });
 }
 
 void run(const Settings& settings) {

@@ -26,10 +26,26 @@ namespace {
 
 using eam::io::TensorEntry;
 
-constexpr at::ScalarType kDtypes[] = {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16, at::kInt, at::kLong, at::kByte};
-constexpr int64_t kOdd[] = {0, 1, -1, 2, 7, 8, 9, 4095, 4096, 4097, int64_t{1} << 31, int64_t{1} << 32,
-                            (int64_t{1} << 53) - 1, int64_t{1} << 53, int64_t{1} << 60, int64_t{1} << 61,
-                            std::numeric_limits<int64_t>::max() - 7, std::numeric_limits<int64_t>::max(),
+constexpr at::ScalarType kDtypes[] = {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16,
+                                      at::kInt,   at::kLong,   at::kByte};
+constexpr int64_t kOdd[] = {0,
+                            1,
+                            -1,
+                            2,
+                            7,
+                            8,
+                            9,
+                            4095,
+                            4096,
+                            4097,
+                            int64_t{1} << 31,
+                            int64_t{1} << 32,
+                            (int64_t{1} << 53) - 1,
+                            int64_t{1} << 53,
+                            int64_t{1} << 60,
+                            int64_t{1} << 61,
+                            std::numeric_limits<int64_t>::max() - 7,
+                            std::numeric_limits<int64_t>::max(),
                             std::numeric_limits<int64_t>::min()};
 
 class Fuzzer {
@@ -81,7 +97,8 @@ class Fuzzer {
       std::vector<int64_t> shape{count};
       if (count % 2 == 0 && below(2)) shape = {2, count / 2};
       if (below(4) == 0) shape.push_back(1);
-      entries_.push_back({std::string("t") + std::to_string(entries_.size()), dtype, shape, begin, begin + count * width});
+      entries_.push_back(
+          {std::string("t") + std::to_string(entries_.size()), dtype, shape, begin, begin + count * width});
       begin += count * width;
     }
   }
@@ -89,20 +106,36 @@ class Fuzzer {
   void mutate() {
     TensorEntry& entry = entries_[static_cast<size_t>(below(static_cast<int64_t>(entries_.size())))];
     switch (below(10)) {
-      case 0: entry.begin = below(2) ? odd() : moved(entry.begin, below(17) - 8); break;
-      case 1: entry.end = below(2) ? odd() : moved(entry.end, below(17) - 8); break;
-      case 2: std::swap(entry.begin, entry.end); break;
-      case 3: entry.dtype = kDtypes[below(std::size(kDtypes))]; break;
-      case 4: entry.shape.assign(static_cast<size_t>(below(80)), odd()); break;
-      case 5: entry.shape.insert(entry.shape.begin() + below(static_cast<int64_t>(entry.shape.size()) + 1), odd()); break;
+      case 0:
+        entry.begin = below(2) ? odd() : moved(entry.begin, below(17) - 8);
+        break;
+      case 1:
+        entry.end = below(2) ? odd() : moved(entry.end, below(17) - 8);
+        break;
+      case 2:
+        std::swap(entry.begin, entry.end);
+        break;
+      case 3:
+        entry.dtype = kDtypes[below(std::size(kDtypes))];
+        break;
+      case 4:
+        entry.shape.assign(static_cast<size_t>(below(80)), odd());
+        break;
+      case 5:
+        entry.shape.insert(entry.shape.begin() + below(static_cast<int64_t>(entry.shape.size()) + 1), odd());
+        break;
       case 6: {
         const int64_t move = below(2) ? odd() : below(16);
         entry.begin = moved(entry.begin, move);
         entry.end = moved(entry.end, move);
         break;
       }
-      case 7: entries_.push_back(entry); break;
-      case 8: file_.resize(static_cast<size_t>(below(static_cast<int64_t>(file_.size()) + 1))); break;
+      case 7:
+        entries_.push_back(entry);
+        break;
+      case 8:
+        file_.resize(static_cast<size_t>(below(static_cast<int64_t>(file_.size()) + 1)));
+        break;
       case 9: {
         uint64_t header = below(2) ? static_cast<uint64_t>(odd()) : random_();
         if (below(2)) header = file_.size() - 8 + static_cast<uint64_t>(below(3)) - 1;

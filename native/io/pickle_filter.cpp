@@ -30,7 +30,7 @@ enum class Kind {
 
 struct Slot {
   Kind kind;
-  int depth = 0;  // of the containers in it
+  int depth = 0;                                           // of the containers in it
   std::shared_ptr<const std::vector<Kind>> elements = {};  // of a tuple
 };
 
@@ -38,12 +38,16 @@ struct Slot {
 constexpr int max_depth = 64;
 
 constexpr std::array<std::string_view, 10> storage_types = {
-    "FloatStorage", "HalfStorage", "BFloat16Storage", "DoubleStorage", "LongStorage",
-    "IntStorage",   "ShortStorage", "CharStorage",    "ByteStorage",   "BoolStorage"};
+    "FloatStorage", "HalfStorage",  "BFloat16Storage", "DoubleStorage", "LongStorage",
+    "IntStorage",   "ShortStorage", "CharStorage",     "ByteStorage",   "BoolStorage"};
 
-[[noreturn]] void refuse(const std::string& what) { throw std::runtime_error(what); }
+[[noreturn]] void refuse(const std::string& what) {
+  throw std::runtime_error(what);
+}
 
-[[noreturn]] void malformed(const std::string& what) { refuse("its pickle is malformed: " + what); }
+[[noreturn]] void malformed(const std::string& what) {
+  refuse("its pickle is malformed: " + what);
+}
 
 class Filter {
  public:
@@ -53,7 +57,8 @@ class Filter {
     if (byte() != 0x80) malformed("it does not begin with a protocol");
     const int protocol = byte();
     if (protocol != 2) {
-      refuse("its pickle has protocol " + std::to_string(protocol) + ", expected 2, that of torch.save; save it again "
+      refuse("its pickle has protocol " + std::to_string(protocol) +
+             ", expected 2, that of torch.save; save it again "
              "without `pickle_protocol`");
     }
     copy(2);
@@ -167,8 +172,10 @@ class Filter {
   void put(size_t index) {
     // As Python counts them; an arbitrary one would have a table of that length made.
     if (index > memo_.size() || stack_.empty()) malformed("it remembers a value out of order");
-    if (index == memo_.size()) memo_.push_back(stack_.back());
-    else memo_[index] = stack_.back();
+    if (index == memo_.size())
+      memo_.push_back(stack_.back());
+    else
+      memo_[index] = stack_.back();
   }
 
   void get(size_t index) {
@@ -188,7 +195,8 @@ class Filter {
     if (module == "torch" && std::find(storage_types.begin(), storage_types.end(), name) != storage_types.end()) {
       return push({Kind::storage_type});
     }
-    refuse("it asks for " + module + "." + name + " of Python, and only dictionaries of tensors are read here: nothing "
+    refuse("it asks for " + module + "." + name +
+           " of Python, and only dictionaries of tensors are read here: nothing "
            "in a file is run. If you trust the file, load it in Python and save its tensors alone, "
            "torch.save({name: tensor, …}, path)");
   }
@@ -330,6 +338,8 @@ class Filter {
 
 }  // namespace
 
-std::string plain_pickle(std::string_view pickle) { return Filter(pickle).run(); }
+std::string plain_pickle(std::string_view pickle) {
+  return Filter(pickle).run();
+}
 
 }  // namespace eam::io

@@ -84,7 +84,8 @@ int64_t byte_count(const TensorEntry& entry) {
 void read_all(const std::string& path, int descriptor, uint64_t offset, void* data, size_t size) {
   auto* next = static_cast<std::byte*>(data);
   while (size > 0) {
-    const ssize_t count = ::pread(descriptor, next, std::min<size_t>(size, size_t{1} << 30), static_cast<off_t>(offset));
+    const ssize_t count =
+        ::pread(descriptor, next, std::min<size_t>(size, size_t{1} << 30), static_cast<off_t>(offset));
     if (count < 0) {
       if (errno == EINTR) continue;
       fail_with_errno(path, "reading failed", errno);
@@ -121,14 +122,15 @@ OpenFile open_file(const std::string& path) {
   OpenFile file{Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), 0, 0};
   const int descriptor = file.descriptor.get();
   if (descriptor < 0) fail_with_errno(path, "opening failed", errno);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor, &status) != 0) fail_with_errno(path, "reading its size failed", errno);
   if (!S_ISREG(status.st_mode)) fail(path, "is not a regular file");
   file.size = static_cast<uint64_t>(status.st_size);
   uint64_t header = 0;
   if (file.size < sizeof(header)) {
-    fail(path, "has " + std::to_string(file.size) + " bytes, too few for a safetensors file; it was cut short or is "
-               "of another kind");
+    fail(path, "has " + std::to_string(file.size) +
+                   " bytes, too few for a safetensors file; it was cut short or is "
+                   "of another kind");
   }
   read_all(path, descriptor, 0, &header, sizeof(header));
   if (header > file.size - sizeof(header)) {

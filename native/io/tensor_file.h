@@ -33,8 +33,8 @@ NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>
 
 // Writes `header` (its length in front), then the tensors' elements, beside `path`, syncs, and renames to `path`: a
 // reader, or a process killed here, sees the old file or the whole new one. Of several that write the same path at once
-// each writes a file of its own, and the last to rename stays. On any failure nothing is left beside it; a killed process
-// leaves `path`.tmp-PROCESS-COUNT, which is in nobody's way.
+// each writes a file of its own, and the last to rename stays. On any failure nothing is left beside it; a killed
+// process leaves `path`.tmp-PROCESS-COUNT, which is in nobody's way.
 void write_tensors(const std::string& path, const std::vector<uint8_t>& header, const std::vector<at::Tensor>& tensors);
 
 }  // namespace eam::io

@@ -24,7 +24,9 @@ namespace {
 
 using caffe2::serialize::PyTorchStreamReader;
 
-[[noreturn]] void refuse(const std::string& what) { throw std::runtime_error(what); }
+[[noreturn]] void refuse(const std::string& what) {
+  throw std::runtime_error(what);
+}
 
 // How many bytes a zip archive has; what else the file is by its first ones. Without std::filesystem, which the oldest
 // C++ library that the addon runs with does not have.
@@ -32,7 +34,7 @@ uint64_t size_of_zip(const std::string& path) {
   // O_NONBLOCK: opening a pipe would wait for somebody to write into it. It changes nothing for a file.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) refuse(std::string("opening failed: ") + std::strerror(errno));
-  struct stat status {};
+  struct stat status{};
   std::string head(16, '\0');
   const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
   const ssize_t count = regular ? ::pread(descriptor, head.data(), head.size(), 0) : 0;
@@ -45,8 +47,9 @@ uint64_t size_of_zip(const std::string& path) {
   if (head.empty()) refuse("it is empty");
   if (head.size() > 8 && head[8] == '{') refuse("it is a safetensors file, which needs no conversion");
   if (head.starts_with('\x80')) {
-    refuse("it is a bare pickle, as torch.save wrote before PyTorch 1.6, and none is read here. If you trust it, save "
-           "it again in Python: torch.save(torch.load(path, weights_only=True), path)");
+    refuse(
+        "it is a bare pickle, as torch.save wrote before PyTorch 1.6, and none is read here. If you trust it, save "
+        "it again in Python: torch.save(torch.load(path, weights_only=True), path)");
   }
   if (head.starts_with("version https://")) {
     refuse("it is a pointer of Git LFS, not the file itself; fetch that with git lfs pull");
@@ -118,7 +121,8 @@ class Archive {
     if (!has(name)) refuse("it has no record " + name + "; it was damaged, or another program wrote it");
     const size_t size = reader_.getRecordSize(name);
     if (size > left_) {
-      refuse("its record " + name + " says it has " + std::to_string(size) + " bytes, more than the file has left; "
+      refuse("its record " + name + " says it has " + std::to_string(size) +
+             " bytes, more than the file has left; "
              "torch.save does not compress");
     }
     left_ -= size;

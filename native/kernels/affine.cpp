@@ -90,7 +90,8 @@ class Tiles {
       if (extra) prefetch(extra, n);
       const uint64_t first = static_cast<uint64_t>(c_.stream_per_sample ? i : offset);
       const auto skip = static_cast<int64_t>(first & 3);  // a block may begin before the tile
-      tile::fill_normals(c_.seed, c_.streams[c_.stream_per_sample ? sample_ : 0], first >> 2, (skip + n + 3) / 4, normals_);
+      tile::fill_normals(c_.seed, c_.streams[c_.stream_per_sample ? sample_ : 0], first >> 2, (skip + n + 3) / 4,
+                         normals_);
       fused_.y += skip;
     }
     for (int k = 0; k < c_.terms; ++k) fused_.x[k] = static_cast<const Storage*>(c_.data[k]) + offset;
@@ -166,9 +167,8 @@ bool needs_double(const Combination& combination) {
 
 void affine(const Combination& combination, void* out, DType out_dtype, int64_t sample, int64_t begin, int64_t end) {
   if (fits_one_loop(combination, out_dtype)) {
-    with_storage(out_dtype, [&](auto* type) {
-      affine_tiles(combination, static_cast<decltype(type)>(out), sample, begin, end);
-    });
+    with_storage(out_dtype,
+                 [&](auto* type) { affine_tiles(combination, static_cast<decltype(type)>(out), sample, begin, end); });
   } else if (needs_double(combination) || out_dtype == DType::float64) {
     affine_range<double>(combination, out, out_dtype, sample, begin, end);
   } else {

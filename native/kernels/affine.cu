@@ -49,13 +49,14 @@ struct alignas(16) Vector {
   Storage value[16 / sizeof(Storage)];
 };
 
-// One instruction: of an assignment nvcc takes the numbers apart again, to share a store with the branch for single ones.
+// One instruction: of an assignment nvcc takes the numbers apart again, to share a store with the branch for single
+// ones.
 template <class Storage>
 __device__ __forceinline__ void store(Vector<Storage>* target, const Vector<Storage>& vector) {
   uint4 bits;
   memcpy(&bits, &vector, sizeof bits);
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(target)), "r"(bits.x), "r"(bits.y), "r"(bits.z),
-               "r"(bits.w)
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(target)), "r"(bits.x),
+               "r"(bits.y), "r"(bits.z), "r"(bits.w)
                : "memory");
 }
 

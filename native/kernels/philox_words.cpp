@@ -20,8 +20,8 @@ void philox_words_portable(uint64_t seed, uint64_t stream, uint64_t first, int64
 
 #ifdef EAM_X86_VECTORS
 
-// A block a 64-bit lane, each word in the low half of its lane: the multiplication reads nothing else, so what it leaves
-// in the upper half is never cleared. Four vectors in flight hide its latency.
+// A block a 64-bit lane, each word in the low half of its lane: the multiplication reads nothing else, so what it
+// leaves in the upper half is never cleared. Four vectors in flight hide its latency.
 
 namespace {
 constexpr int kUnroll = 4;
@@ -40,7 +40,8 @@ __attribute__((target("avx512f"))) void philox_words_avx512(uint64_t seed, uint6
   for (int64_t j = 0; j < blocks; j += 8 * kUnroll) {
     __m512i c0[kUnroll], c1[kUnroll], c2[kUnroll], c3[kUnroll];
     for (int i = 0; i < kUnroll; ++i) {
-      c0[i] = _mm512_add_epi64(_mm512_set1_epi64(static_cast<int64_t>(first + static_cast<uint64_t>(j + 8 * i))), lanes);
+      c0[i] =
+          _mm512_add_epi64(_mm512_set1_epi64(static_cast<int64_t>(first + static_cast<uint64_t>(j + 8 * i))), lanes);
       c1[i] = _mm512_srli_epi64(c0[i], 32);
       c2[i] = _mm512_set1_epi64(static_cast<int64_t>(stream));
       c3[i] = _mm512_srli_epi64(c2[i], 32);
@@ -73,7 +74,8 @@ __attribute__((target("avx2"))) void philox_words_avx2(uint64_t seed, uint64_t s
   for (int64_t j = 0; j < blocks; j += 8) {
     __m256i c0[2], c1[2], c2[2], c3[2];
     for (int i = 0; i < 2; ++i) {
-      c0[i] = _mm256_add_epi64(_mm256_set1_epi64x(static_cast<int64_t>(first + static_cast<uint64_t>(j + 4 * i))), lanes);
+      c0[i] =
+          _mm256_add_epi64(_mm256_set1_epi64x(static_cast<int64_t>(first + static_cast<uint64_t>(j + 4 * i))), lanes);
       c1[i] = _mm256_srli_epi64(c0[i], 32);
       c2[i] = _mm256_set1_epi64x(static_cast<int64_t>(stream));
       c3[i] = _mm256_srli_epi64(c2[i], 32);

@@ -19,7 +19,8 @@ namespace {
 // Whole lines; how many bytes of them.
 __attribute__((target("avx512f"))) int64_t stream_lines(const char* from, char* to, int64_t bytes) {
   int64_t i = 0;
-  for (; i + 64 <= bytes; i += 64) _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
+  for (; i + 64 <= bytes; i += 64)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
   return i;
 }
 
@@ -55,8 +56,10 @@ void stream(const void* from, void* to, int64_t bytes) {
 #ifdef EAM_X86_VECTORS
   static const bool has_avx512 = __builtin_cpu_supports("avx512f");
   const auto address = reinterpret_cast<uintptr_t>(target);
-  if (has_avx512 && address % 64 == 0) done = stream_lines(source, target, bytes);
-  else if (address % 16 == 0) done = stream_quarters(source, target, bytes);
+  if (has_avx512 && address % 64 == 0)
+    done = stream_lines(source, target, bytes);
+  else if (address % 16 == 0)
+    done = stream_quarters(source, target, bytes);
 #endif
   std::memcpy(target + done, source + done, static_cast<size_t>(bytes - done));
 }

@@ -18,7 +18,9 @@ namespace {
 constexpr int64_t pairs_at_once = int64_t{1} << 17;  // a block of them stays in the cache
 constexpr int64_t median_samples = 2000;
 
-[[noreturn]] void shape_error(const std::string& message) { throw Error(ErrorKind::shape, message); }
+[[noreturn]] void shape_error(const std::string& message) {
+  throw Error(ErrorKind::shape, message);
+}
 
 at::Tensor rows(const at::Tensor& samples, const char* name, int64_t at_least = 1) {
   check_floating(samples, name);
@@ -61,7 +63,9 @@ double kernel_sum(const at::Tensor& x, const at::Tensor& y, const std::vector<do
   return sum / static_cast<double>(bandwidths.size());
 }
 
-double digamma(int64_t n) { return at::digamma(at::scalar_tensor(static_cast<double>(n), at::kDouble)).item<double>(); }
+double digamma(int64_t n) {
+  return at::digamma(at::scalar_tensor(static_cast<double>(n), at::kDouble)).item<double>();
+}
 
 }  // namespace
 

@@ -20,7 +20,8 @@ double mean_kernel(const at::Tensor& x, const at::Tensor& y, const std::vector<d
 double mean_kernel(const at::Tensor& samples, const std::vector<double>& bandwidths);
 
 // Sliced Wasserstein-2 distance between two sets of as many samples: the root of the mean, over `projections` random
-// directions, of the squared distance between the sorted projections. Directions are Philox normals of (seed, stream 0).
+// directions, of the squared distance between the sorted projections. Directions are Philox normals of (seed, stream
+// 0).
 double sliced_wasserstein(const at::Tensor& x, const at::Tensor& y, int64_t projections, uint64_t seed);
 
 // Differential entropy in nats by the k-th nearest neighbour (Kozachenko and Leonenko, 1987; Kraskov et al., 2004):

@@ -18,7 +18,9 @@ namespace eam::ops {
 
 namespace {
 
-[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorKind::config, what); }
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error(ErrorKind::config, what);
+}
 
 at::ScalarType dtype_of(DLDataType dtype) {
   if (dtype.lanes == 1) {

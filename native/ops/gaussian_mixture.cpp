@@ -55,8 +55,8 @@ Tensors tensors(const GaussianMixture& mixture, at::Device device) {
           at::tensor(variances, at::kDouble).view(shape).to(device), weights.div(weights.sum()).to(device)};
 }
 
-// log N(x; mean_i, diag variance_i): [N, modes]. Expanded squares, in float64: one matrix product instead of N × modes × d
-// differences.
+// log N(x; mean_i, diag variance_i): [N, modes]. Expanded squares, in float64: one matrix product instead of N × modes
+// × d differences.
 at::Tensor component_log_densities(const Tensors& mixture, const at::Tensor& samples) {
   check_floating(samples, "samples");
   const at::Tensor x = samples.flatten(1).to(at::kDouble);

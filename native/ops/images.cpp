@@ -57,7 +57,8 @@ at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& i
     const int64_t right = std::clamp<int64_t>(shifts[2 * r + 1], -width, width);
     const int64_t y = std::max<int64_t>(down, 0), x = std::max<int64_t>(right, 0);
     const int64_t visible_height = height - std::abs(down), visible_width = width - std::abs(right);
-    moved[r].narrow(1, y, visible_height)
+    moved[r]
+        .narrow(1, y, visible_height)
         .narrow(2, x, visible_width)
         .copy_(chosen[r].narrow(1, y - down, visible_height).narrow(2, x - right, visible_width));
   }
@@ -97,8 +98,8 @@ ImageGrid image_grid(const at::Tensor& images, int64_t columns, int64_t padding)
   if (images.size(0) < 1) shape_error("images is empty, expected at least one");
   const int64_t count = images.size(0), channels = images.size(1), height = images.size(2), width = images.size(3);
   const int64_t rows = (count + columns - 1) / columns;
-  at::Tensor grid = at::full({rows * (height + padding) + padding, columns * (width + padding) + padding, channels},
-                             255, at::kByte);
+  at::Tensor grid =
+      at::full({rows * (height + padding) + padding, columns * (width + padding) + padding, channels}, 255, at::kByte);
   const at::Tensor bytes =
       at::nan_to_num(images.to(at::kCPU, at::kFloat), 0, 0, 0).clamp(0, 1).mul(255).round().to(at::kByte);
   for (int64_t i = 0; i < count; ++i) {
@@ -106,7 +107,9 @@ ImageGrid image_grid(const at::Tensor& images, int64_t columns, int64_t padding)
         .narrow(1, padding + i % columns * (width + padding), width)
         .copy_(bytes[i].permute({1, 2, 0}));
   }
-  return {grid.size(1), grid.size(0), channels,
+  return {grid.size(1),
+          grid.size(0),
+          channels,
           {grid.const_data_ptr<uint8_t>(), grid.const_data_ptr<uint8_t>() + grid.numel()}};
 }
 

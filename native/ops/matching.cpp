@@ -119,9 +119,9 @@ Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x, const at::Te
     endpoint.push_back(c.endpoint);
     gradient.push_back(c.gradient);
   }
-  return regress_named(velocity,
-                       {{"x", {x, position}}, {"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}},
-                       nullptr, {}, weights, grad);
+  return regress_named(
+      velocity, {{"x", {x, position}}, {"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}},
+      nullptr, {}, weights, grad);
 }
 
 Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise, const at::Tensor& grad) {

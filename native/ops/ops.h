@@ -85,7 +85,8 @@ struct Loss {
 // The fused EAM loss: v̂ is rebuilt in registers from x1 (Y where terminal_time < 1), G and the noise that x_t was
 // made with. t in [0, terminal_time].
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
-                   const std::vector<double>& t, const Noise& noise, const Matching& matching, const at::Tensor& grad = {});
+                   const std::vector<double>& t, const Noise& noise, const Matching& matching,
+                   const at::Tensor& grad = {});
 
 // The same from x_t as renoise made it: reading it again costs less than drawing the noise again, on a CPU.
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x, const at::Tensor& x1,

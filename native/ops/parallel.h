@@ -19,7 +19,8 @@ inline int64_t chunks_of(int64_t elements) {
 // body(sample, begin, end, unit) for every chunk of every sample, on LibTorch's threads; unit counts the chunks.
 template <class Body>
 void for_each_chunk(int64_t samples, int64_t elements, const Body& body) {
-  RECORD_FUNCTION_WITH_SCOPE(at::RecordScope::USER_SCOPE, "eam::kernel", c10::ArrayRef<const c10::IValue>{});  // seen by LibTorch's profiler
+  RECORD_FUNCTION_WITH_SCOPE(at::RecordScope::USER_SCOPE, "eam::kernel",
+                             c10::ArrayRef<const c10::IValue>{});  // seen by LibTorch's profiler
   int64_t chunks = chunks_of(elements);
   int64_t grain = std::max<int64_t>(1, kChunk / std::min(elements, kChunk));
   at::parallel_for(0, samples * chunks, grain, [&](int64_t first, int64_t last) {

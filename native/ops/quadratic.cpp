@@ -23,8 +23,7 @@ QuadraticValues quadratic(const at::Tensor& x, const Quadratic& form, bool want_
   const at::Tensor linear = coefficients(form.linear, "linear"), curvature = coefficients(form.quadratic, "quadratic");
   const at::Tensor data = rows.to(at::kDouble), offset = data - coefficients(form.center, "center");
   const at::Tensor slope = curvature * offset;
-  const at::Tensor values =
-      (data * linear - slope * offset / 2).sum(1).to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor values = (data * linear - slope * offset / 2).sum(1).to(at::kCPU, at::kFloat).contiguous();
   QuadraticValues result{{values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()}, {}};
   if (want_grad) result.grad = (linear - slope).to(x.scalar_type()).view_as(x);
   return result;

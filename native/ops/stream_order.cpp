@@ -23,9 +23,13 @@ void check(cudaError_t status) {
 }
 
 // 1 and 2 are CUDA's own handles for the two default streams.
-cudaStream_t handle_of(uint64_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
+cudaStream_t handle_of(uint64_t stream) {
+  return reinterpret_cast<cudaStream_t>(stream);
+}
 
-cudaStream_t own_stream(at::Device device) { return c10::cuda::getCurrentCUDAStream(device.index()).stream(); }
+cudaStream_t own_stream(at::Device device) {
+  return c10::cuda::getCurrentCUDAStream(device.index()).stream();
+}
 
 void order(at::Device device, cudaStream_t first, cudaStream_t second) {
   c10::cuda::CUDAGuard guard(device);
@@ -39,9 +43,13 @@ void order(at::Device device, cudaStream_t first, cudaStream_t second) {
 
 }  // namespace
 
-void run_after(at::Device device, uint64_t stream) { order(device, handle_of(stream), own_stream(device)); }
+void run_after(at::Device device, uint64_t stream) {
+  order(device, handle_of(stream), own_stream(device));
+}
 
-void run_before(at::Device device, uint64_t stream) { order(device, own_stream(device), handle_of(stream)); }
+void run_before(at::Device device, uint64_t stream) {
+  order(device, own_stream(device), handle_of(stream));
+}
 
 void settle(at::Device device, std::optional<uint64_t> stream) noexcept {
   if (stream) {

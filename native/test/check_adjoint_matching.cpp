@@ -1,6 +1,6 @@
 // Checks Adjoint Matching without Node, on velocities whose adjoints are known: those of the reference vectors, read as
-// plain numbers from the standard input (test/training/adjoint-matching.test.ts writes them), and a linear field whose Jacobian
-// is not symmetric. Exits with 1 on a mismatch.
+// plain numbers from the standard input (test/training/adjoint-matching.test.ts writes them), and a linear field whose
+// Jacobian is not symmetric. Exits with 1 on a mismatch.
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -20,8 +20,8 @@ int failures = 0;
 
 // error and bound are relative to the largest expected value.
 void report(const std::string& what, const at::Tensor& found, const at::Tensor& expected, double bound) {
-  const double error = (found.to(at::kDouble) - expected).abs().max().item<double>() /
-                       expected.abs().max().item<double>();
+  const double error =
+      (found.to(at::kDouble) - expected).abs().max().item<double>() / expected.abs().max().item<double>();
   const bool passed = error <= bound;  // false for NaN
   failures += !passed;
   std::printf("%-66s %10.2e  %9.1e  %s\n", what.c_str(), error, bound, passed ? "ok" : "MISMATCH");
@@ -72,7 +72,7 @@ struct Case {
   Field& field;
   int steps;
   double lambda;
-  at::Tensor x0;                   // [B, N]
+  at::Tensor x0;  // [B, N]
   std::vector<ops::Noise> noise;
   at::Tensor reward_gradient;      // ∂r/∂x at the last state, [B, N]
   at::Tensor endpoint;             // the last state

@@ -1,6 +1,6 @@
-// Checks on a GPU that the kernels can be captured in a CUDA graph: they neither wait nor allocate, and what the graph does
-// when it is launched, on other numbers than those it was captured with, is what plain launches do. Exits with 1 where it
-// is not.
+// Checks on a GPU that the kernels can be captured in a CUDA graph: they neither wait nor allocate, and what the graph
+// does when it is launched, on other numbers than those it was captured with, is what plain launches do. Exits with 1
+// where it is not.
 #include <cstdio>
 
 #ifdef EAM_WITH_CUDA
@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "test/device_array.h"
 #include "kernels/affine.h"
 #include "kernels/optimizer.h"
+#include "test/device_array.h"
 
 namespace {
 
@@ -84,7 +84,8 @@ class Step {
   DeviceArray<uint64_t> streams_{std::vector<uint64_t>{1, 2, 3}};
   Combination renoise_;
   Regression matching_;
-  DeviceArray<double> scratch_{static_cast<size_t>(cuda::affine_regression_scratch({.samples = kSamples, .elements = kElements}))};
+  DeviceArray<double> scratch_{
+      static_cast<size_t>(cuda::affine_regression_scratch({.samples = kSamples, .elements = kElements}))};
 };
 
 // The gradient's norm, AdamW and the moving average, as after a backward pass.
@@ -96,7 +97,8 @@ class Update {
     std::vector<cuda::Piece> updates, averages, gradients;
     for (int64_t begin = 0; begin < kCount; begin += cuda::kPiece) {
       const int64_t count = kCount - begin < cuda::kPiece ? kCount - begin : cuda::kPiece;
-      updates.push_back({parameter_.get() + begin, gradient_.get() + begin, first_.get() + begin, second_.get() + begin, count});
+      updates.push_back(
+          {parameter_.get() + begin, gradient_.get() + begin, first_.get() + begin, second_.get() + begin, count});
       averages.push_back({average_.get() + begin, parameter_.get() + begin, nullptr, nullptr, count});
       gradients.push_back({gradient_.get() + begin, nullptr, nullptr, nullptr, count});
     }
@@ -115,7 +117,8 @@ class Update {
 
   void launch(cudaStream_t stream) {
     check(cuda::sum_squares(gradients_.get(), kPieces, scratch_.get(), sum_.get(), stream), "sum_squares");
-    check(cuda::adamw({0.5f, 0.9f, 0.1f, 0.99f, 0.01f, 0.999f, 0.01f, 1.5f, 1e-8f}, updates_.get(), kPieces, stream), "adamw");
+    check(cuda::adamw({0.5f, 0.9f, 0.1f, 0.99f, 0.01f, 0.999f, 0.01f, 1.5f, 1e-8f}, updates_.get(), kPieces, stream),
+          "adamw");
     check(cuda::ema(0.9f, averages_.get(), kPieces, stream), "ema");
   }
 
@@ -184,6 +187,8 @@ int main() {
 
 #else
 
-int main() { std::puts("CUDA graph: skipped, this is the cpu variant"); }
+int main() {
+  std::puts("CUDA graph: skipped, this is the cpu variant");
+}
 
 #endif

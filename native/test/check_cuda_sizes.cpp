@@ -50,7 +50,8 @@ std::vector<int64_t> slice_starts(int64_t samples, int64_t elements, int64_t len
     for (int64_t sample = 0; sample < samples; ++sample) {
       // A slice belongs to one sample, which has coefficients of its own.
       const int64_t start = power - length / 2;
-      if (start >= sample * elements && start + length <= std::min((sample + 1) * elements, total)) starts.push_back(start);
+      if (start >= sample * elements && start + length <= std::min((sample + 1) * elements, total))
+        starts.push_back(start);
     }
   return starts;
 }
@@ -74,8 +75,12 @@ void check_large(int64_t samples, int64_t elements) {
     t.push_back(0.3 + 0.4 * static_cast<double>(b) / static_cast<double>(samples));
     streams.push_back(40 + static_cast<uint64_t>(b));
   }
-  auto tensor = [&](uint64_t stream) { return philox_normal({samples, elements}, {kSeed, {stream}}, at::kBFloat16, at::kCUDA); };
-  auto found = [&](const at::Tensor& large, int64_t start) { return large.view({-1}).narrow(0, start, kLength).view({1, -1}); };
+  auto tensor = [&](uint64_t stream) {
+    return philox_normal({samples, elements}, {kSeed, {stream}}, at::kBFloat16, at::kCUDA);
+  };
+  auto found = [&](const at::Tensor& large, int64_t start) {
+    return large.view({-1}).narrow(0, start, kLength).view({1, -1});
+  };
   const at::Tensor x1 = tensor(1);
   at::Tensor out = at::empty_like(x1);
   double drawn = 0;
@@ -86,8 +91,9 @@ void check_large(int64_t samples, int64_t elements) {
     const Noise noise{std::nullopt, {kSeed, per_sample ? streams : std::vector<uint64_t>{4}}};
     auto noise_of = [&](int64_t start) {
       const int64_t sample = start / elements;
-      const at::Tensor values = per_sample ? stream_slice(streams[static_cast<size_t>(sample)], start - sample * elements, kLength)
-                                           : stream_slice(4, start, kLength);
+      const at::Tensor values =
+          per_sample ? stream_slice(streams[static_cast<size_t>(sample)], start - sample * elements, kLength)
+                     : stream_slice(4, start, kLength);
       return Noise{values, {}};
     };
     auto time_of = [&](int64_t start) { return std::vector<double>{t[static_cast<size_t>(start / elements)]}; };
@@ -96,15 +102,16 @@ void check_large(int64_t samples, int64_t elements) {
     renoise(x1, t, noise, 1, out);
     double renoised = 0;
     for (int64_t start : starts)
-      renoised = std::max(renoised, error_of(found(out, start), renoise(stream_slice(1, start, kLength), time_of(start), noise_of(start))));
+      renoised = std::max(renoised, error_of(found(out, start), renoise(stream_slice(1, start, kLength), time_of(start),
+                                                                        noise_of(start))));
     report("renoise bfloat16" + with, renoised, 4 * kBFloat16);
 
     const at::Tensor velocity = tensor(2), gradient = tensor(3);
     const Loss loss = matching_loss(velocity, x1, gradient, t, noise, {kC}, out);
     double error = 0;
     for (int64_t start : starts) {
-      const Loss slice = matching_loss(stream_slice(2, start, kLength), stream_slice(1, start, kLength), stream_slice(3, start, kLength),
-                                       time_of(start), noise_of(start), {kC});
+      const Loss slice = matching_loss(stream_slice(2, start, kLength), stream_slice(1, start, kLength),
+                                       stream_slice(3, start, kLength), time_of(start), noise_of(start), {kC});
       // A gradient is divided by the elements of its tensor.
       const double scale = static_cast<double>(kLength) / static_cast<double>(total);
       error = std::max(error, error_of(found(out, start), slice.grad.to(at::kDouble) * scale));
@@ -112,12 +119,13 @@ void check_large(int64_t samples, int64_t elements) {
     // Inputs of the slices' noise are rounded to the storage, the kernel's are not.
     report("matching gradient bfloat16" + with, error, 4 * kBFloat16);
 
-    // The CPU would take minutes for all of it. Velocity and target are independent normals, so the mean of their squared
-    // difference is 1 + the target's variance, to 1 in √(elements/2).
+    // The CPU would take minutes for all of it. Velocity and target are independent normals, so the mean of their
+    // squared difference is 1 + the target's variance, to 1 in √(elements/2).
     double worst = 0;
     for (int64_t b = 0; b < samples; ++b) {
       const auto target = eam::kernels::noise_target_coefficients(t[static_cast<size_t>(b)], kC, 1);
-      const double expected = 1 + target.endpoint * target.endpoint + target.gradient * target.gradient + target.noise * target.noise;
+      const double expected =
+          1 + target.endpoint * target.endpoint + target.gradient * target.gradient + target.noise * target.noise;
       worst = std::max(worst, std::abs(static_cast<double>(loss.per_sample[static_cast<size_t>(b)]) / expected - 1));
     }
     report("matching loss bfloat16" + with + ", in law", worst, 5e-4);
@@ -134,7 +142,9 @@ void check_second_pass() {
     streams[b] = 1000 + b;
   }
   const Noise noise{std::nullopt, {kSeed, streams}};
-  auto tensor = [&](uint64_t stream) { return philox_normal({samples, elements}, {kSeed, {stream}}, at::kFloat, at::kCPU); };
+  auto tensor = [&](uint64_t stream) {
+    return philox_normal({samples, elements}, {kSeed, {stream}}, at::kFloat, at::kCPU);
+  };
   const at::Tensor velocity = tensor(1), x1 = tensor(2), gradient = tensor(3);
   auto cuda = [](const at::Tensor& on_cpu) { return on_cpu.to(at::kCUDA); };
   report("renoise, second pass over the grid", error_of(renoise(cuda(x1), t, noise), renoise(x1, t, noise)), 2e-6);
@@ -174,7 +184,8 @@ void check_optimizer_second_pass() {
   for (size_t k : {0, 2, 3}) error = std::max(error, error_of(device[k], cpu[k]));
   report("adamw, second pass over the grid", error, 2e-6);
 
-  const at::Tensor sum = at::empty({1}, device[0].options().dtype(at::kDouble)), scratch = at::empty({pieces}, sum.options());
+  const at::Tensor sum = at::empty({1}, device[0].options().dtype(at::kDouble)),
+                   scratch = at::empty({pieces}, sum.options());
   check(cuda::sum_squares(rows, pieces, scratch.mutable_data_ptr<double>(), sum.mutable_data_ptr<double>(), nullptr));
   report("sum of squares, second pass", error_of(sum, cpu[0].to(at::kDouble).square().sum().view({1})), 2e-6);
 
@@ -200,10 +211,14 @@ void check_sizes() {
 
 }  // namespace
 
-int main() { return run_checks(check_sizes); }
+int main() {
+  return run_checks(check_sizes);
+}
 
 #else
 
-int main() { std::puts("large tensors on CUDA: skipped, this is the cpu variant"); }
+int main() {
+  std::puts("large tensors on CUDA: skipped, this is the cpu variant");
+}
 
 #endif

@@ -1,5 +1,5 @@
-// Counts how often a DLPack struct's deleter is called: exactly once, whether the struct becomes a tensor or is refused,
-// and only when the last tensor over its memory is gone. Exits with 1 otherwise.
+// Counts how often a DLPack struct's deleter is called: exactly once, whether the struct becomes a tensor or is
+// refused, and only when the last tensor over its memory is gone. Exits with 1 otherwise.
 #include <ATen/ATen.h>
 
 #include <cstdint>

@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "test/check.h"
 #include "kernels/philox.h"
 #include "kernels/philox_words.h"
 #include "kernels/tile.h"
 #include "ops/ops.h"
+#include "test/check.h"
 
 namespace {
 
@@ -73,7 +73,8 @@ void check_philox_versions() {
     double wrong = 0;
     for (int64_t j = 0; j < kBlocks; ++j)
       for (int k = 0; k < 4; ++k)
-        wrong += words[k][static_cast<size_t>(j)] != philox_block(seed, stream, first + static_cast<uint64_t>(j)).word[k];
+        wrong +=
+            words[k][static_cast<size_t>(j)] != philox_block(seed, stream, first + static_cast<uint64_t>(j)).word[k];
     report(std::string("philox words, ") + name, wrong, 0);
   }
 }
@@ -173,9 +174,8 @@ void check_philox() {
       double double_cosine, double_sine;
       eam::kernels::cos_sin_turn(word, &double_cosine, &double_sine);
       long double turn = 2 * M_PIl * u;
-      double_turn_error =
-          std::max({double_turn_error, static_cast<double>(std::abs(double_cosine - std::cos(turn))),
-                    static_cast<double>(std::abs(double_sine - std::sin(turn)))});
+      double_turn_error = std::max({double_turn_error, static_cast<double>(std::abs(double_cosine - std::cos(turn))),
+                                    static_cast<double>(std::abs(double_sine - std::sin(turn)))});
     }
   report("float32 -log u, relative", log_error, 2e-7);
   report("float32 cos and sin of 2 pi u, absolute", turn_error, 1.5e-7);
@@ -346,7 +346,8 @@ void check_cuda_shape(const Precision& p, at::IntArrayRef shape, bool shift) {
           matching_loss(on(v, d), on(x, d), on(g, d), t, noise(d), {0.8, Weighting::adjoint_matching, 20, 0.9}));
     });
     compare("matching_loss at x_t" + with, [&](at::Device d) {
-      return loss_values(matching_loss(on(v, d), on(x, d), on(x, d), on(g, d), t, {0.8, Weighting::adjoint_matching, 20, 0.9}));
+      return loss_values(
+          matching_loss(on(v, d), on(x, d), on(x, d), on(g, d), t, {0.8, Weighting::adjoint_matching, 20, 0.9}));
     });
     compare("matching_loss mixed" + with, [&](at::Device d) {
       return loss_values(matching_loss(on(v, d), on(x, d), on(mixed, d), t, noise(d), {0.8}));

@@ -17,7 +17,9 @@ inline void check(cudaError_t status, const char* what) {
 template <class Value>
 class DeviceArray {
  public:
-  explicit DeviceArray(size_t count) : count_(count) { check(cudaMalloc(reinterpret_cast<void**>(&data_), bytes()), "cudaMalloc"); }
+  explicit DeviceArray(size_t count) : count_(count) {
+    check(cudaMalloc(reinterpret_cast<void**>(&data_), bytes()), "cudaMalloc");
+  }
   explicit DeviceArray(const std::vector<Value>& values) : DeviceArray(values.size()) { write(values); }
   ~DeviceArray() { cudaFree(data_); }
   DeviceArray(const DeviceArray&) = delete;

@@ -13,6 +13,8 @@ const problems = missingFrom(join(root, 'prebuilds', 'linux-x64'), git('rev-pars
 const changed = git('status', '--porcelain');
 if (changed) problems.unshift(`the working tree is not what was committed:\n${changed}`);
 if (problems.length > 0) {
-  console.error(`not fit to be published:\n  ${problems.join('\n  ')}\nCommit, then \`npm run prebuild\` compiles them all.`);
+  console.error(
+    `not fit to be published:\n  ${problems.join('\n  ')}\nCommit, then \`npm run prebuild\` compiles them all.`,
+  );
   process.exit(1);
 }

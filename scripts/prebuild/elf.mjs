@@ -3,11 +3,17 @@
 import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 
-const readelf = (...args) => execFileSync('readelf', ['--wide', ...args], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' }, maxBuffer: 2 ** 28 });
+const readelf = (...args) =>
+  execFileSync('readelf', ['--wide', ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+    maxBuffer: 2 ** 28,
+  });
 
 const compare = (a, b) => {
   const [x, y] = [a, b].map((version) => version.split('.').map(Number));
-  for (let i = 0; i < Math.max(x.length, y.length); ++i) if ((x[i] ?? 0) !== (y[i] ?? 0)) return (x[i] ?? 0) - (y[i] ?? 0);
+  for (let i = 0; i < Math.max(x.length, y.length); ++i)
+    if ((x[i] ?? 0) !== (y[i] ?? 0)) return (x[i] ?? 0) - (y[i] ?? 0);
   return 0;
 };
 
@@ -30,7 +36,11 @@ export function inspectElf(path) {
     needed: [...dynamic.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map((match) => match[1]),
     runpath: [...dynamic.matchAll(/\((?:RPATH|RUNPATH)\).*\[(.*)\]/g)].map((match) => match[1]),
     // Num: Value Size Type Bind Vis Ndx Name
-    exported: symbols.split('\n').map((line) => line.trim().split(/\s+/)).filter(([number, , , , bind, , index]) => /^\d+:$/.test(number) && bind !== 'LOCAL' && index !== 'UND').map((columns) => columns[7].split('@')[0]),
+    exported: symbols
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([number, , , , bind, , index]) => /^\d+:$/.test(number) && bind !== 'LOCAL' && index !== 'UND')
+      .map((columns) => columns[7].split('@')[0]),
     floors: floorsIn(readelf('--version-info', path)),
     stripped: !/\s\.(symtab|debug_\w+)\s/.test(sections),
   };
@@ -40,7 +50,8 @@ const megabytes = 10;
 const entryPoints = ['napi_register_module_v1', 'node_api_module_get_api_version_v1'];
 // LibTorch's own wheels ask for glibc 2.28; the others are of that time.
 const newest = { GLIBC: '2.28', GLIBCXX: '3.4.25', CXXABI: '1.3.11', GCC: '7.0.0' };
-const mayNeed = /^(libc10(_cuda)?\.so|libtorch_(cpu|cuda)\.so|libcudart\.so\.\d+|lib(stdc\+\+|m|gcc_s|c|dl|pthread)\.so\.\d|ld-linux-x86-64\.so\.2)$/;
+const mayNeed =
+  /^(libc10(_cuda)?\.so|libtorch_(cpu|cuda)\.so|libcudart\.so\.\d+|lib(stdc\+\+|m|gcc_s|c|dl|pthread)\.so\.\d|ld-linux-x86-64\.so\.2)$/;
 
 /** Everything for which `path` must not be published. */
 export function problemsOf(path) {
@@ -49,7 +60,8 @@ export function problemsOf(path) {
   if (!/X86-64/.test(elf.machine)) problems.push(`it is for ${elf.machine}`);
   if (elf.bytes > megabytes * 1e6) problems.push(`it has ${elf.bytes} bytes, more than ${megabytes} MB`);
   if (!elf.stripped) problems.push('it is not stripped');
-  if (elf.runpath.length > 0) problems.push(`it names folders of the machine it was built on: ${elf.runpath.join(', ')}`);
+  if (elf.runpath.length > 0)
+    problems.push(`it names folders of the machine it was built on: ${elf.runpath.join(', ')}`);
   const strange = elf.exported.filter((name) => !entryPoints.includes(name));
   if (strange.length > 0) problems.push(`it exports more than Node looks for: ${strange.slice(0, 10).join(', ')}`);
   if (!elf.exported.includes(entryPoints[0])) problems.push(`it does not export ${entryPoints[0]}`);

@@ -28,7 +28,10 @@ function fail(message) {
 /** The commit, marked where what is compiled is not what was committed. */
 function revision() {
   const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
-  return git('rev-parse', 'HEAD') + (git('status', '--porcelain', '--', 'native', 'cmake', 'CMakeLists.txt') ? '-modified' : '');
+  return (
+    git('rev-parse', 'HEAD') +
+    (git('status', '--porcelain', '--', 'native', 'cmake', 'CMakeLists.txt') ? '-modified' : '')
+  );
 }
 
 async function libtorchOf({ variant, version }) {
@@ -44,10 +47,26 @@ function prebuildify(name, variant, libtorch) {
   const artifacts = join(staging, 'artifacts');
   const output = join(root, 'build', 'prebuild', name);
   const program = createRequire(import.meta.url).resolve('prebuildify/bin.js');
-  const result = spawnSync(process.execPath, [program, '--napi', '--strip', '--name', 'eam_torch', '--cwd', join(root, 'scripts', 'prebuild'), '--out', staging, '--artifacts', artifacts], {
-    stdio: 'inherit',
-    env: { ...process.env, EAM_PREBUILD: JSON.stringify({ variant, libtorch, output, artifacts }) },
-  });
+  const result = spawnSync(
+    process.execPath,
+    [
+      program,
+      '--napi',
+      '--strip',
+      '--name',
+      'eam_torch',
+      '--cwd',
+      join(root, 'scripts', 'prebuild'),
+      '--out',
+      staging,
+      '--artifacts',
+      artifacts,
+    ],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, EAM_PREBUILD: JSON.stringify({ variant, libtorch, output, artifacts }) },
+    },
+  );
   if (result.status !== 0) fail(`prebuildify ended with ${result.signal ?? result.status}`);
   return join(staging, 'prebuilds', platform);
 }
@@ -55,8 +74,14 @@ function prebuildify(name, variant, libtorch) {
 function describe(directory, variant, from) {
   const elves = files.map((name) => inspectElf(join(directory, name)));
   const sets = [...new Set(elves.flatMap(({ floors }) => Object.keys(floors)))].sort();
-  const newest = (set) => elves.map(({ floors }) => floors[set]).filter(Boolean).sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
-  const perFile = (value) => Object.fromEntries(files.map((name, index) => [name, value(join(directory, name), elves[index])]));
+  const newest = (set) =>
+    elves
+      .map(({ floors }) => floors[set])
+      .filter(Boolean)
+      .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+      .at(-1);
+  const perFile = (value) =>
+    Object.fromEntries(files.map((name, index) => [name, value(join(directory, name), elves[index])]));
   return {
     ...JSON.parse(readFileSync(join(directory, 'eam_torch.json'), 'utf8')),
     variant,
@@ -72,9 +97,13 @@ function describe(directory, variant, from) {
 
 async function prebuild(name) {
   const { variant, libtorch } = published[name];
-  if (variant === 'cuda' && !findExecutable(['nvcc'])) fail(`${name} needs nvcc, which is not on PATH; name the others to build those`);
+  if (variant === 'cuda' && !findExecutable(['nvcc']))
+    fail(`${name} needs nvcc, which is not on PATH; name the others to build those`);
   if (variant === 'cuda') {
-    const resources = spawnSync(process.execPath, [join(root, 'benchmarks', 'cuda-resources.mjs')], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+    const resources = spawnSync(process.execPath, [join(root, 'benchmarks', 'cuda-resources.mjs')], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     console.log(resources.stdout);
     if (resources.status !== 0) fail('the CUDA kernels are not what they should be; what is wrong stands above');
   }
@@ -93,10 +122,13 @@ async function prebuild(name) {
   mkdirSync(join(destination, '..'), { recursive: true });
   renameSync(built, destination);
   rmSync(join(root, 'build', 'prebuild', `${name}.staging`), { recursive: true, force: true });
-  console.log(`${destination}: ${JSON.stringify(description.prebuilt.bytes)} bytes, ${JSON.stringify(description.prebuilt.floors)}`);
+  console.log(
+    `${destination}: ${JSON.stringify(description.prebuilt.bytes)} bytes, ${JSON.stringify(description.prebuilt.floors)}`,
+  );
 }
 
 if (platform !== 'linux-x64') fail(`addons are published for linux-x64; this is ${platform}`);
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(published);
-for (const name of names) if (!(name in published)) fail(`'${name}' is not one of ${Object.keys(published).join(', ')}`);
+for (const name of names)
+  if (!(name in published)) fail(`'${name}' is not one of ${Object.keys(published).join(', ')}`);
 for (const name of names) await prebuild(name);

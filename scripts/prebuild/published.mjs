@@ -31,16 +31,20 @@ function problemsIn(directory, name, revision) {
   try {
     description = JSON.parse(readFileSync(join(directory, 'eam_torch.json'), 'utf8'));
   } catch (error) {
-    return [`${name}: ${error.code === 'ENOENT' ? 'it was not built' : `its eam_torch.json cannot be read: ${error.message}`}`];
+    return [
+      `${name}: ${error.code === 'ENOENT' ? 'it was not built' : `its eam_torch.json cannot be read: ${error.message}`}`,
+    ];
   }
   const problems = [];
   const { variant, prebuilt } = description;
   if (variant !== published[name].variant) problems.push(`it is of the variant ${variant}`);
-  if (prebuilt?.revision !== revision) problems.push(`it was compiled from ${prebuilt?.revision ?? 'no known commit'}, not from ${revision}`);
+  if (prebuilt?.revision !== revision)
+    problems.push(`it was compiled from ${prebuilt?.revision ?? 'no known commit'}, not from ${revision}`);
   for (const file of files) {
     const path = join(directory, file);
     if (!existsSync(path)) problems.push(`${file} is missing`);
-    else if (createHash('sha256').update(readFileSync(path)).digest('hex') !== prebuilt?.sha256?.[file]) problems.push(`${file} is not the one that its eam_torch.json describes`);
+    else if (createHash('sha256').update(readFileSync(path)).digest('hex') !== prebuilt?.sha256?.[file])
+      problems.push(`${file} is not the one that its eam_torch.json describes`);
   }
   return problems.map((problem) => `${name}: ${problem}`);
 }

@@ -34,7 +34,11 @@ describe('eam cache', () => {
       expect.stringMatching(/^ {2}text-embeddings +1\.5 MiB +2 files {2}of prompts; computed again/),
     ]);
     expect(JSON.parse((await eam('cache', '--json')).stdout)).toEqual({
-      directory: cache, entries: [{ name: 'libtorch-1-cpu', files: 1, bytes: 100 }, { name: 'text-embeddings', files: 2, bytes: 1.5 * 2 ** 20 }],
+      directory: cache,
+      entries: [
+        { name: 'libtorch-1-cpu', files: 1, bytes: 100 },
+        { name: 'text-embeddings', files: 2, bytes: 1.5 * 2 ** 20 },
+      ],
     });
   });
 
@@ -45,7 +49,10 @@ describe('eam cache', () => {
     put('loaded/x.json', 2);
     const { code, stdout } = await eam('cache', '--clear');
     expect([code, stdout]).toEqual([0, expect.stringMatching(/^removed 2 files of text embeddings, 1\.0 MiB\n/)]);
-    expect([existsSync(join(cache, 'text-embeddings')), existsSync(join(cache, 'loaded/x.json'))]).toEqual([false, true]);
+    expect([existsSync(join(cache, 'text-embeddings')), existsSync(join(cache, 'loaded/x.json'))]).toEqual([
+      false,
+      true,
+    ]);
     expect((await eam('cache', '--clear', '--json')).stdout).toContain('"removed": {\n    "files": 0');
   });
 });

@@ -50,11 +50,34 @@ describe('eam', () => {
   it('lists its commands and exit codes', async () => {
     const { code, stdout } = await eam('--help');
     expect(code).toBe(0);
-    for (const command of ['finetune', 'compare', 'pretrain', 'sample', 'evaluate', 'fidelity', 'doctor', 'cache', 'build', 'libtorch']) expect(stdout).toContain(`  ${command} `);
+    for (const command of [
+      'finetune',
+      'compare',
+      'pretrain',
+      'sample',
+      'evaluate',
+      'fidelity',
+      'doctor',
+      'cache',
+      'build',
+      'libtorch',
+    ])
+      expect(stdout).toContain(`  ${command} `);
     expect(stdout).toContain('130 interrupted');
   });
 
-  it.each(['finetune', 'compare', 'pretrain', 'sample', 'evaluate', 'fidelity', 'doctor', 'cache', 'build', 'libtorch'])('%s has its own help', async (command) => {
+  it.each([
+    'finetune',
+    'compare',
+    'pretrain',
+    'sample',
+    'evaluate',
+    'fidelity',
+    'doctor',
+    'cache',
+    'build',
+    'libtorch',
+  ])('%s has its own help', async (command) => {
     const { code, stdout } = await eam(command, '--help');
     expect(code).toBe(0);
     expect(stdout).toContain(`Usage: eam ${command}`);
@@ -64,8 +87,14 @@ describe('eam', () => {
     [['frobnicate'], /unknown command 'frobnicate'/],
     [['finetune'], /missing required argument 'config'/],
     [['finetune', 'x.json', '--sett', 'a=1'], /unknown option '--sett'/],
-    [['sample', '--prompt', '3', '--out', 'x.png', '--count', '0'], /option '--count <n>' argument '0' is invalid\. Expected a whole number from 1\./],
-    [['sample', '--prompt', '3', '--out', 'x.png', '--solver', 'rk4'], /Allowed choices are euler, heun, midpoint, dpmpp2m/],
+    [
+      ['sample', '--prompt', '3', '--out', 'x.png', '--count', '0'],
+      /option '--count <n>' argument '0' is invalid\. Expected a whole number from 1\./,
+    ],
+    [
+      ['sample', '--prompt', '3', '--out', 'x.png', '--solver', 'rk4'],
+      /Allowed choices are euler, heun, midpoint, dpmpp2m/,
+    ],
     [['sample', '--out', 'x.png'], /expected at least one --prompt/],
     [['finetune', 'no-such.json'], /cannot read no-such\.json/],
   ])('%j is bad usage', async (args, message) => {
@@ -94,15 +123,34 @@ describe('eam finetune', () => {
     expect([code, stderr]).toEqual([0, expect.stringMatching(/step 3\/3 {2}reward .* evaluations\/s/)]);
     expect(stdout).toMatch(/^ +before +after +change\nreward /);
     const run = outputOf(config);
-    expect(readdirSync(run).sort()).toEqual(['checkpoints', 'config.json', 'evaluation.json', 'metrics.jsonl', 'report.html', 'samples']);
+    expect(readdirSync(run).sort()).toEqual([
+      'checkpoints',
+      'config.json',
+      'evaluation.json',
+      'metrics.jsonl',
+      'report.html',
+      'samples',
+    ]);
     expect(readdirSync(join(run, 'samples')).sort()).toEqual(['step-0.png', 'step-3.png']);
     expect(readdirSync(join(run, 'checkpoints')).sort()).toEqual(['step-2', 'step-3']);
-    expect(JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'))).toMatchObject({ steps: 3, seed: 4, algorithm: { C: 1, lambda: 1 } });
-    const steps = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+    expect(JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'))).toMatchObject({
+      steps: 3,
+      seed: 4,
+      algorithm: { C: 1, lambda: 1 },
+    });
+    const steps = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     expect(steps.map(({ step }) => step)).toEqual([1, 2, 3]);
     for (const { drift } of steps) expect(drift).toBeGreaterThan(0);
-    expect(decode(readFileSync(join(run, 'samples', 'step-3.png')))).toMatchObject({ width: 3 * 10 + 2, height: 2 * 10 + 2 });
-    expect(readFileSync(join(run, 'samples', 'step-0.png'))).not.toEqual(readFileSync(join(run, 'samples', 'step-3.png')));
+    expect(decode(readFileSync(join(run, 'samples', 'step-3.png')))).toMatchObject({
+      width: 3 * 10 + 2,
+      height: 2 * 10 + 2,
+    });
+    expect(readFileSync(join(run, 'samples', 'step-0.png'))).not.toEqual(
+      readFileSync(join(run, 'samples', 'step-3.png')),
+    );
 
     const evaluated = await eam('evaluate', run, '--json', '--quiet');
     expect(evaluated.code).toBe(0);
@@ -110,10 +158,33 @@ describe('eam finetune', () => {
     expect(JSON.parse(evaluated.stdout)).toEqual(JSON.parse(readFileSync(join(run, 'evaluation.json'), 'utf8')));
 
     const out = join(run, 'drawn', 'grid.png');
-    const sampled = await eam('sample', '--adapter', run, '--prompt', '1', '--prompt', '2', '--count', '4', '--steps', '2', '--seed', '9', '--out', out);
+    const sampled = await eam(
+      'sample',
+      '--adapter',
+      run,
+      '--prompt',
+      '1',
+      '--prompt',
+      '2',
+      '--count',
+      '4',
+      '--steps',
+      '2',
+      '--seed',
+      '9',
+      '--out',
+      out,
+    );
     expect(sampled).toMatchObject({ code: 0, stderr: `${out}\n` });
     const settings = JSON.parse(decode(readFileSync(out)).text['eam-torch']!);
-    expect(settings).toMatchObject({ model, prompts: ['1', '2'], count: 4, steps: 2, seed: 9, adapter: join(run, 'checkpoints', 'step-3') });
+    expect(settings).toMatchObject({
+      model,
+      prompts: ['1', '2'],
+      count: 4,
+      steps: 2,
+      seed: 9,
+      adapter: join(run, 'checkpoints', 'step-3'),
+    });
   });
 
   it('is quiet where asked', async () => {
@@ -137,7 +208,10 @@ describe('eam finetune', () => {
     expect(readdirSync(join(run, 'checkpoints')).sort()).toEqual(['step-1', 'step-2']);
     rmSync(join(run, 'checkpoints'), { recursive: true });
     const { code, stderr } = await eam('finetune', run, '--resume');
-    expect([code, stderr]).toEqual([0, expect.stringContaining('which was stopped before its first checkpoint, at step 0')]);
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringContaining('which was stopped before its first checkpoint, at step 0'),
+    ]);
     expect(tensorHashes(join(run, 'checkpoints'), 2)).toEqual(expected);
     expect(readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n')).toHaveLength(2);
 
@@ -149,14 +223,34 @@ describe('eam finetune', () => {
     const config = configFile({ steps: 2, checkpoints: { every: 1 } });
     expect((await eam('finetune', config, '--quiet')).code).toBe(0);
     const run = outputOf(config);
-    const sample = ['sample', '--adapter', run, '--prompt', '1', '--count', '1', '--steps', '2', '--out', join(run, 'x.png')];
+    const sample = [
+      'sample',
+      '--adapter',
+      run,
+      '--prompt',
+      '1',
+      '--count',
+      '1',
+      '--steps',
+      '2',
+      '--out',
+      join(run, 'x.png'),
+    ];
     writeFileSync(join(run, 'checkpoints', 'step-2', 'state.json'), '{}');
     const passed = await eam(...sample);
-    expect([passed.code, passed.stderr]).toEqual([0, expect.stringMatching(/^passed over: .*step-2 cannot be used: state\.json has 2 bytes/)]);
+    expect([passed.code, passed.stderr]).toEqual([
+      0,
+      expect.stringMatching(/^passed over: .*step-2 cannot be used: state\.json has 2 bytes/),
+    ]);
     writeFileSync(join(run, 'checkpoints', 'step-1', 'state.json'), '{}');
     for (const args of [sample, ['evaluate', run]]) {
       const { code, stderr } = await eam(...args, '--quiet');
-      expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: .* has no whole checkpoint:\n.*step-2 cannot be used: state\.json.*\n.*step-1 cannot be used/)]);
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(
+          /^error: .* has no whole checkpoint:\n.*step-2 cannot be used: state\.json.*\n.*step-1 cannot be used/,
+        ),
+      ]);
     }
   });
 
@@ -174,7 +268,9 @@ describe('eam finetune', () => {
       note: (line) => notes.push(line),
       end() {},
     };
-    await expect(finetune(JSON.parse(readFileSync(config, 'utf8')), { signal: interrupt.signal, observer })).rejects.toBe(reason);
+    await expect(
+      finetune(JSON.parse(readFileSync(config, 'utf8')), { signal: interrupt.signal, observer }),
+    ).rejects.toBe(reason);
     expect(reason).toMatchObject({ suppressed: [{ message: expect.stringMatching(/step-1 could not be written/) }] });
     expect(notes.join('\n')).not.toContain('to go on');
   });
@@ -182,7 +278,12 @@ describe('eam finetune', () => {
   it.each([
     ['before its first step, where it would fail again', 'create', new Error('drift cannot be measured'), false],
     ['after a step', 'measure', new Error('the disk of the log is full'), true],
-    ['after a step, having diverged, where it would diverge again', 'measure', new NonFiniteError('nothing is finite'), false],
+    [
+      'after a step, having diverged, where it would diverge again',
+      'measure',
+      new NonFiniteError('nothing is finite'),
+      false,
+    ],
   ] as const)('that failed %s is told to resume where that can help', async (_, method, reason, helps) => {
     const config = configFile();
     const notes: string[] = [];
@@ -204,7 +305,10 @@ describe('eam finetune', () => {
       return create(...args);
     });
     const { code, stderr } = await eam('finetune', config, '--quiet');
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: interrupted by SIGINT\nerror: checkpoint .*step-0 could not be written: .*\n$/)]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^error: interrupted by SIGINT\nerror: checkpoint .*step-0 could not be written: .*\n$/),
+    ]);
   });
 });
 
@@ -234,12 +338,17 @@ describe('a finetune that is stopped', () => {
     while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20));
   };
   const linesOf = (run: string) =>
-    existsSync(join(run, 'metrics.jsonl')) ? readFileSync(join(run, 'metrics.jsonl'), 'utf8').split('\n').length - 1 : 0;
+    existsSync(join(run, 'metrics.jsonl'))
+      ? readFileSync(join(run, 'metrics.jsonl'), 'utf8').split('\n').length - 1
+      : 0;
 
   let expected: Record<string, string>;
   let metrics: string[];
   const losses = (run: string) =>
-    readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => String(JSON.parse(line).loss));
+    readFileSync(join(run, 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => String(JSON.parse(line).loss));
   beforeAll(async () => {
     const config = stoppable();
     expect((await ended(start(config, '--quiet'))).code).toBe(0);
@@ -265,41 +374,53 @@ describe('a finetune that is stopped', () => {
     expect(losses(run)).toEqual(metrics);
   }, 120_000);
 
-  it.each(['during the first grid', 'while drift is prepared'])('%s has written a checkpoint of step 0, and resumes', async (moment) => {
-    const config = configFile({ steps: 2 });
-    const run = outputOf(config);
-    const settings = JSON.parse(readFileSync(config, 'utf8'));
-    const interrupt = new AbortController();
-    const reason = new Error('enough');
-    const notes: string[] = [];
-    const observer: JobObserver = {
-      begin() {},
-      advance() {},
-      note: (line) => {
-        notes.push(line);
-        if (line.startsWith('writing to') && moment === 'during the first grid') interrupt.abort(reason);
-      },
-      end() {},
-    };
-    const create = DriftProbe.create.bind(DriftProbe);
-    if (moment !== 'during the first grid') {
-      vi.spyOn(DriftProbe, 'create').mockImplementation((...args) => (interrupt.abort(reason), create(...args)));
-    }
-    await expect(finetune(settings, { signal: interrupt.signal, observer })).rejects.toBe(reason);
-    vi.restoreAllMocks();
-    expect(readdirSync(join(run, 'checkpoints'))).toEqual(['step-0']);
-    expect(notes.at(-1)).toBe(`stopped after step 0; to go on: eam finetune ${run} --resume`);
-    const whole = configFile({ steps: 2 });
-    expect((await eam('finetune', whole, '--quiet')).code).toBe(0);
-    expect((await eam('finetune', run, '--resume', '--quiet')).code).toBe(0);
-    expect(tensorHashes(join(run, 'checkpoints'), 2)).toEqual(tensorHashes(join(outputOf(whole), 'checkpoints'), 2));
-  });
+  it.each(['during the first grid', 'while drift is prepared'])(
+    '%s has written a checkpoint of step 0, and resumes',
+    async (moment) => {
+      const config = configFile({ steps: 2 });
+      const run = outputOf(config);
+      const settings = JSON.parse(readFileSync(config, 'utf8'));
+      const interrupt = new AbortController();
+      const reason = new Error('enough');
+      const notes: string[] = [];
+      const observer: JobObserver = {
+        begin() {},
+        advance() {},
+        note: (line) => {
+          notes.push(line);
+          if (line.startsWith('writing to') && moment === 'during the first grid') interrupt.abort(reason);
+        },
+        end() {},
+      };
+      const create = DriftProbe.create.bind(DriftProbe);
+      if (moment !== 'during the first grid') {
+        vi.spyOn(DriftProbe, 'create').mockImplementation((...args) => (interrupt.abort(reason), create(...args)));
+      }
+      await expect(finetune(settings, { signal: interrupt.signal, observer })).rejects.toBe(reason);
+      vi.restoreAllMocks();
+      expect(readdirSync(join(run, 'checkpoints'))).toEqual(['step-0']);
+      expect(notes.at(-1)).toBe(`stopped after step 0; to go on: eam finetune ${run} --resume`);
+      const whole = configFile({ steps: 2 });
+      expect((await eam('finetune', whole, '--quiet')).code).toBe(0);
+      expect((await eam('finetune', run, '--resume', '--quiet')).code).toBe(0);
+      expect(tensorHashes(join(run, 'checkpoints'), 2)).toEqual(tensorHashes(join(outputOf(whole), 'checkpoints'), 2));
+    },
+  );
 });
 
 describe('eam pretrain', () => {
   const recipe = (change: object) => {
     const path = join(temporaryFolder(), 'recipe.json');
-    writeFileSync(path, JSON.stringify({ optimizer: { learningRate: 1e-3, emaDecay: 0.9 }, steps: 3, batch: 8, output: join(temporaryFolder(), 'model'), ...change }));
+    writeFileSync(
+      path,
+      JSON.stringify({
+        optimizer: { learningRate: 1e-3, emaDecay: 0.9 },
+        steps: 3,
+        batch: 8,
+        output: join(temporaryFolder(), 'model'),
+        ...change,
+      }),
+    );
     return path;
   };
   const digits = {
@@ -314,7 +435,24 @@ describe('eam pretrain', () => {
     const { code, stderr } = await eam('pretrain', path);
     expect([code, stderr]).toEqual([0, expect.stringContaining('step 3/3')]);
     const out = join(temporaryFolder(), 'sample.png');
-    expect((await eam('sample', '--model', outputOf(path), '--prompt', 'a three', '--count', '2', '--steps', '2', '--out', out, '--quiet')).code).toBe(0);
+    expect(
+      (
+        await eam(
+          'sample',
+          '--model',
+          outputOf(path),
+          '--prompt',
+          'a three',
+          '--count',
+          '2',
+          '--steps',
+          '2',
+          '--out',
+          out,
+          '--quiet',
+        )
+      ).code,
+    ).toBe(0);
     expect(decode(readFileSync(out))).toMatchObject({ width: 2 * 30 + 2, height: 32 });
   });
 
@@ -322,14 +460,21 @@ describe('eam pretrain', () => {
     const whole = recipe(digits);
     const halved = recipe(digits);
     await eam('pretrain', whole, '--quiet');
-    expect((await eam('pretrain', halved, '--quiet', '--set', 'checkpoints.every=1', '--set', 'checkpoints.keep=9')).code).toBe(0);
+    expect(
+      (await eam('pretrain', halved, '--quiet', '--set', 'checkpoints.every=1', '--set', 'checkpoints.keep=9')).code,
+    ).toBe(0);
     const checkpoints = join(outputOf(halved), 'checkpoints');
     for (const step of [2, 3]) writeFileSync(join(checkpoints, `step-${step}`, 'training.safetensors'), 'damaged');
     // As a run leaves it that is killed in its last moment.
     writeFileSync(join(outputOf(halved), 'model.safetensors.tmp-7-0'), 'half');
     const { code, stderr } = await eam('pretrain', halved, '--resume');
-    expect([code, stderr]).toEqual([0, expect.stringMatching(/passed over: .*step-3 cannot be used[^]*resumed .* at step 1/)]);
-    expect(readFileSync(join(outputOf(halved), 'model.safetensors'))).toEqual(readFileSync(join(outputOf(whole), 'model.safetensors')));
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(/passed over: .*step-3 cannot be used[^]*resumed .* at step 1/),
+    ]);
+    expect(readFileSync(join(outputOf(halved), 'model.safetensors'))).toEqual(
+      readFileSync(join(outputOf(whole), 'model.safetensors')),
+    );
     expect(readdirSync(outputOf(halved)).sort()).toEqual(readdirSync(outputOf(whole)).sort());
   });
 
@@ -340,14 +485,24 @@ describe('eam pretrain', () => {
     const run = outputOf(killed);
     const child = spawn(process.execPath, [program, 'pretrain', killed, '--quiet'], { stdio: 'ignore' });
     const closed = new Promise((resolve) => child.on('close', (_code, signal) => resolve(signal)));
-    while (!existsSync(join(run, 'metrics.jsonl')) && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 1));
+    while (!existsSync(join(run, 'metrics.jsonl')) && child.exitCode === null)
+      await new Promise((resolve) => setTimeout(resolve, 1));
     child.kill('SIGKILL');
     expect(await closed).toBe('SIGKILL');
     expect(readdirSync(run).sort()).toEqual(['lock', 'metrics.jsonl', 'recipe.json']);
     const { code, stderr } = await eam('pretrain', run, '--resume');
-    expect([code, stderr]).toEqual([0, expect.stringContaining('which was stopped before its first checkpoint, at step 0')]);
-    expect(readFileSync(join(run, 'model.safetensors'))).toEqual(readFileSync(join(outputOf(whole), 'model.safetensors')));
-    const losses = (path: string) => readFileSync(join(path, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line).loss);
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringContaining('which was stopped before its first checkpoint, at step 0'),
+    ]);
+    expect(readFileSync(join(run, 'model.safetensors'))).toEqual(
+      readFileSync(join(outputOf(whole), 'model.safetensors')),
+    );
+    const losses = (path: string) =>
+      readFileSync(join(path, 'metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).loss);
     expect(losses(run)).toEqual(losses(outputOf(whole)));
     // A finished model is not begun again in its place.
     rmSync(join(run, 'checkpoints'), { recursive: true });
@@ -356,7 +511,13 @@ describe('eam pretrain', () => {
   }, 120_000);
 
   it('trains a classifier and prints its accuracy', async () => {
-    const path = recipe({ model: { type: 'digit-classifier', widths: [8, 8], features: 16 }, optimizer: { learningRate: 1e-2 }, steps: 60, batch: 32, data: { noise: 0.1 } });
+    const path = recipe({
+      model: { type: 'digit-classifier', widths: [8, 8], features: 16 },
+      optimizer: { learningRate: 1e-2 },
+      steps: 60,
+      batch: 32,
+      data: { noise: 0.1 },
+    });
     const { code, stderr } = await eam('pretrain', path);
     expect(code).toBe(0);
     expect(Number(/held-out accuracy: ([\d.]+) %/.exec(stderr)![1])).toBeGreaterThan(50);
@@ -364,7 +525,9 @@ describe('eam pretrain', () => {
 
   it('names the mistake in a recipe', async () => {
     const { code, stderr } = await eam('pretrain', recipe({ model: { type: 'unet' } }));
-    expect(stderr).toBe('error: pretrain configuration: model.type: expected one of "digits", "digit-classifier", got "unet"\n');
+    expect(stderr).toBe(
+      'error: pretrain configuration: model.type: expected one of "digits", "digit-classifier", got "unet"\n',
+    );
     expect(code).toBe(2);
   });
 });

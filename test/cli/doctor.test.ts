@@ -12,7 +12,10 @@ const built = join(root, 'build', 'cpu');
 
 function doctor(args: string[], env: NodeJS.ProcessEnv = {}) {
   const main = join(root, 'dist', 'cli', 'main.js');
-  return spawnSync(process.execPath, [main, 'doctor', ...args], { encoding: 'utf8', env: { ...process.env, EAM_TORCH_VARIANT: 'cpu', ...env } });
+  return spawnSync(process.execPath, [main, 'doctor', ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, EAM_TORCH_VARIANT: 'cpu', ...env },
+  });
 }
 
 describe('eam doctor', () => {
@@ -36,7 +39,8 @@ describe('eam doctor', () => {
 
   it('prints what it found for people', () => {
     const { stdout } = doctor([]);
-    for (const part of [process.versions.node, 'SIMD', 'in use', 'Loaded the cpu addon']) expect(stdout).toContain(part);
+    for (const part of [process.versions.node, 'SIMD', 'in use', 'Loaded the cpu addon'])
+      expect(stdout).toContain(part);
   });
 
   it('fails and says what to do where the LibTorch asked for is not there', () => {
@@ -48,11 +52,16 @@ describe('eam doctor', () => {
   });
 
   it('outlives an addon that ends its process', () => {
-    writeFileSync(join(folder, 'crash.c'), '#include <stdlib.h>\n__attribute__((constructor)) static void crash(void) { abort(); }\n');
+    writeFileSync(
+      join(folder, 'crash.c'),
+      '#include <stdlib.h>\n__attribute__((constructor)) static void crash(void) { abort(); }\n',
+    );
     execFileSync('cc', ['-shared', '-fPIC', '-o', join(folder, 'eam_torch.node'), join(folder, 'crash.c')]);
     for (const name of ['eam_loader.node', 'eam_torch.json']) copyFileSync(join(built, name), join(folder, name));
     // The LibTorch that the real addon was built against, so that the crash is what comes next.
-    const { configuration } = JSON.parse(readFileSync(join(built, 'eam_build.json'), 'utf8')) as { configuration: { libtorch: string } };
+    const { configuration } = JSON.parse(readFileSync(join(built, 'eam_build.json'), 'utf8')) as {
+      configuration: { libtorch: string };
+    };
     const { status, stdout } = doctor([], { EAM_TORCH_BUILD_DIR: folder, EAM_TORCH_LIBTORCH: configuration.libtorch });
     expect(status).toBe(1);
     expect(stdout).toContain('ended by SIGABRT');

@@ -1,6 +1,16 @@
 // Every file of a checkpoint that a real run wrote, whichever there are, damaged in every way: it is named and refused,
 // or passed over for the one before. No number of a damaged file ever reaches the network.
-import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 
@@ -40,7 +50,10 @@ function copy(): string {
 async function resume(directory: string): Promise<{ error: unknown; changed: boolean }> {
   const { trainer, model: loaded } = await tinyRun(model);
   const before = await snapshot(loaded.native.trainable());
-  const error = await trainer.resume(directory).then(() => undefined, (caught: unknown) => caught);
+  const error = await trainer.resume(directory).then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
   const after = await snapshot(loaded.native.trainable());
   return { error, changed: JSON.stringify(after) !== JSON.stringify(before) };
 }
@@ -52,7 +65,10 @@ async function expectRefused(root: string, file: string): Promise<void> {
   expect((error as Error).message, file).toContain(file);
   expect(changed, file).toBe(false);
   const notes: string[] = [];
-  expect(await newestWholeCheckpoint(root, ({ message }) => notes.push(message)), file).toEqual({ step: 2, directory: join(root, 'step-2') });
+  expect(await newestWholeCheckpoint(root, ({ message }) => notes.push(message)), file).toEqual({
+    step: 2,
+    directory: join(root, 'step-2'),
+  });
   expect(notes, file).toEqual([expect.stringContaining(file)]);
   // Adapters that others wrote have no manifest.
   if (!filesOf(root).includes('manifest.json')) return;
@@ -65,11 +81,24 @@ const filesOf = (root: string): string[] => readdirSync(join(root, `step-${steps
 describe('a checkpoint', () => {
   it("holds all that a run is: the adapter in PEFT's layout, the optimizer, averages, counters, streams, quantiles", async () => {
     const directory = join(whole, `step-${steps}`);
-    expect(filesOf(whole)).toEqual(['adapter_config.json', 'adapter_model.safetensors', 'manifest.json', 'state.json', 'training.safetensors']);
+    expect(filesOf(whole)).toEqual([
+      'adapter_config.json',
+      'adapter_model.safetensors',
+      'manifest.json',
+      'state.json',
+      'training.safetensors',
+    ]);
     expect(JSON.parse(readFileSync(join(directory, 'adapter_config.json'), 'utf8'))).toMatchObject({
-      peft_type: 'LORA', r: tinyAdapter.rank, lora_alpha: tinyAdapter.alpha, target_modules: tinyAdapter.targets,
+      peft_type: 'LORA',
+      r: tinyAdapter.rank,
+      lora_alpha: tinyAdapter.alpha,
+      target_modules: tinyAdapter.targets,
     });
-    const adapted = [0, 1].flatMap((block) => tinyAdapter.targets.flatMap((target) => ['A', 'B'].map((half) => `blocks.${block}.${target}.lora_${half}.weight`)));
+    const adapted = [0, 1].flatMap((block) =>
+      tinyAdapter.targets.flatMap((target) =>
+        ['A', 'B'].map((half) => `blocks.${block}.${target}.lora_${half}.weight`),
+      ),
+    );
     const adapter = await readTensors(join(directory, 'adapter_model.safetensors'));
     expect(Object.keys(adapter).sort()).toEqual(adapted.map((name) => `base_model.model.${name}`).sort());
     const training = await readTensors(join(directory, 'training.safetensors'));
@@ -80,7 +109,9 @@ describe('a checkpoint', () => {
       // Trained for a while: none of them is what it began as, and no two are the same.
       const values = numbers[`${kind}blocks.0.attn.qkv.lora_B.weight`]!;
       expect(Math.max(...values.map(Math.abs)), kind).toBeGreaterThan(0);
-      expect(new Set(kinds.map((one) => JSON.stringify(numbers[`${one}blocks.0.attn.qkv.lora_B.weight`]))).size).toBe(4);
+      expect(new Set(kinds.map((one) => JSON.stringify(numbers[`${one}blocks.0.attn.qkv.lora_B.weight`]))).size).toBe(
+        4,
+      );
     }
     // The adapter is the averaged one.
     expect(await snapshot(adapter)).toEqual(
@@ -88,8 +119,14 @@ describe('a checkpoint', () => {
     );
     const state = JSON.parse(readFileSync(join(directory, 'state.json'), 'utf8'));
     expect(state).toMatchObject({
-      step: steps, seed: '7', optimizerSteps: steps, position: steps * 8, badInARow: 0,
-      source: expect.stringMatching(/^[0-9a-f]{64}$/), last: { step: steps }, totals: { forwards: expect.any(Number), seconds: expect.any(Number) },
+      step: steps,
+      seed: '7',
+      optimizerSteps: steps,
+      position: steps * 8,
+      badInARow: 0,
+      source: expect.stringMatching(/^[0-9a-f]{64}$/),
+      last: { step: steps },
+      totals: { forwards: expect.any(Number), seconds: expect.any(Number) },
     });
     // One norm a sample, for the quantile at which reward gradients are clipped.
     const quantiles = Object.values(state.algorithm as Record<string, number[]>);
@@ -167,10 +204,16 @@ describe('a checkpoint', () => {
     rmSync(join(root, `step-${steps}`), { recursive: true });
     cpSync(join(root, 'step-2'), join(root, `step-${steps}`), { recursive: true });
     const notes: string[] = [];
-    expect(await newestWholeCheckpoint(root, ({ message }) => notes.push(message))).toMatchObject({ step: 2, directory: join(root, 'step-2') });
+    expect(await newestWholeCheckpoint(root, ({ message }) => notes.push(message))).toMatchObject({
+      step: 2,
+      directory: join(root, 'step-2'),
+    });
     expect(notes).toEqual([expect.stringMatching(/step-4 cannot be used: its manifest\.json is of step 2/)]);
     const { error, changed } = await resume(join(other, `step-${steps}`));
-    expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/written by a run with seed 8, this run's is 7/) });
+    expect(error).toMatchObject({
+      code: 'ERR_EAM_CHECKPOINT',
+      message: expect.stringMatching(/written by a run with seed 8, this run's is 7/),
+    });
     expect(changed).toBe(false);
   });
 
@@ -182,16 +225,25 @@ describe('a checkpoint', () => {
       delete manifest.files[file];
       writeFileSync(path, `${JSON.stringify(manifest, null, 2)}\n`);
       const { error, changed } = await resume(join(root, `step-${steps}`));
-      expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringContaining(`${file} is not listed`) });
+      expect(error).toMatchObject({
+        code: 'ERR_EAM_CHECKPOINT',
+        message: expect.stringContaining(`${file} is not listed`),
+      });
       expect(changed).toBe(false);
     }
     const root = copy();
     const path = join(root, `step-${steps}`, 'manifest.json');
-    const outside = JSON.stringify({ format: 1, step: steps, files: { '..': { bytes: 4096, sha256: 'a'.repeat(64) } } }, null, 2);
+    const outside = JSON.stringify(
+      { format: 1, step: steps, files: { '..': { bytes: 4096, sha256: 'a'.repeat(64) } } },
+      null,
+      2,
+    );
     writeFileSync(path, `${outside}\n`);
     await expect(verifyCheckpoint(join(root, `step-${steps}`))).rejects.toThrow(/\.\. is not a regular file/);
     writeFileSync(path, outside.replace('"step": 4', '"step": 2, "step": 4'));
-    await expect(verifyCheckpoint(join(root, `step-${steps}`))).rejects.toThrow(/manifest\.json was changed since it was written/);
+    await expect(verifyCheckpoint(join(root, `step-${steps}`))).rejects.toThrow(
+      /manifest\.json was changed since it was written/,
+    );
   });
 
   it('that is damaged is passed over, written anew, and the run ends as it would have', async () => {
@@ -208,7 +260,10 @@ describe('a checkpoint', () => {
 describe('a run that goes on', () => {
   it('with other prompts, another order of them, or another alpha is refused before anything is loaded', async () => {
     const directory = join(whole, `step-${steps}`);
-    for (const prompts of [['0', '1'], ['2', '1', '0']]) {
+    for (const prompts of [
+      ['0', '1'],
+      ['2', '1', '0'],
+    ]) {
       const { trainer } = await tinyRun(model, temporaryFolder(), { prompts });
       await expect(trainer.resume(directory)).rejects.toThrow(/other prompts or images, or in another order/);
     }
@@ -221,13 +276,21 @@ describe('a run that goes on', () => {
     const root = copy();
     const { trainer } = await tinyRun(model, root, { optimizer: { learningRate: 1, emaDecay: 0.9 } });
     await trainer.resume(join(root, 'step-2'));
-    const run = async () => { for await (const _ of trainer.run({ steps })); };
-    await expect(run()).rejects.toThrow(/holds checkpoints of an earlier run; go on from one with trainer\.resume\('.*step-4'\)/);
+    const run = async () => {
+      for await (const _ of trainer.run({ steps }));
+    };
+    await expect(run()).rejects.toThrow(
+      /holds checkpoints of an earlier run; go on from one with trainer\.resume\('.*step-4'\)/,
+    );
     expect(tensorHashes(root, steps)).toEqual(uninterrupted);
     // Nor in the folder of another run.
     const { trainer: elsewhere } = await tinyRun(model, copy());
     await elsewhere.resume(join(root, 'step-2'));
-    await expect((async () => { for await (const _ of elsewhere.run({ steps })); })()).rejects.toThrow(/checkpoints of an earlier run/);
+    await expect(
+      (async () => {
+        for await (const _ of elsewhere.run({ steps }));
+      })(),
+    ).rejects.toThrow(/checkpoints of an earlier run/);
     // In one of its own it may.
     const own = temporaryFolder();
     const { trainer: branch } = await tinyRun(model, own);
@@ -243,7 +306,9 @@ describe('a run that goes on', () => {
     for await (const _ of plain.trainer.run({ steps: 1 }));
     const { trainer } = await tinyRun(model);
     await expect(trainer.resume(join(root, 'step-1'))).rejects.toThrow(CheckpointError);
-    const run = async () => { for await (const _ of trainer.run({ steps })); };
+    const run = async () => {
+      for await (const _ of trainer.run({ steps }));
+    };
     await expect(run()).rejects.toThrow(/step-1 was loaded in part; go on from a checkpoint/);
     const kept = copy();
     const { trainer: again } = await tinyRun(model, kept);
@@ -253,7 +318,8 @@ describe('a run that goes on', () => {
 
   it('clears away what killed processes left half-written and half-removed', async () => {
     const root = copy();
-    for (const name of ['step-1.tmp', 'step-3.tmp']) cpSync(join(root, 'step-2'), join(root, name), { recursive: true });
+    for (const name of ['step-1.tmp', 'step-3.tmp'])
+      cpSync(join(root, 'step-2'), join(root, name), { recursive: true });
     renameSync(join(root, 'step-4'), join(root, 'step-4.tmp'));
     const { trainer } = await tinyRun(model, root);
     await trainer.resume((await newestWholeCheckpoint(root))!.directory);

@@ -1,10 +1,24 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { listCheckpoints, newestWholeCheckpoint, verifyCheckpoint, writeCheckpoint } from '../../lib/files/checkpoints.js';
+import {
+  listCheckpoints,
+  newestWholeCheckpoint,
+  verifyCheckpoint,
+  writeCheckpoint,
+} from '../../lib/files/checkpoints.js';
 import { CheckpointError } from '../../lib/errors.js';
 import { RunDirectory } from '../../lib/jobs/run-directory.js';
 
@@ -23,17 +37,39 @@ describe('a checkpoint', () => {
   it('is verified against its manifest', async () => {
     const { directory } = await write(5);
     expect(await verifyCheckpoint(directory)).toEqual({ step: 5, directory });
-    expect(Object.keys(JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8')).files)).toEqual(['state.json', 'weights.bin']);
+    expect(Object.keys(JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8')).files)).toEqual([
+      'state.json',
+      'weights.bin',
+    ]);
   });
 
   it.each([
-    ['a file cut in half', (directory: string) => truncateSync(join(directory, 'weights.bin'), 7), /weights\.bin has 7 bytes, expected 17/],
-    ['a changed byte', (directory: string) => writeFileSync(join(directory, 'weights.bin'), 'weights of step 6'), /weights\.bin does not match its checksum/],
+    [
+      'a file cut in half',
+      (directory: string) => truncateSync(join(directory, 'weights.bin'), 7),
+      /weights\.bin has 7 bytes, expected 17/,
+    ],
+    [
+      'a changed byte',
+      (directory: string) => writeFileSync(join(directory, 'weights.bin'), 'weights of step 6'),
+      /weights\.bin does not match its checksum/,
+    ],
     ['a missing file', (directory: string) => rm(join(directory, 'weights.bin')), /weights\.bin is missing/],
     ['no manifest', (directory: string) => rm(join(directory, 'manifest.json')), /manifest\.json cannot be read/],
-    ['half a manifest', (directory: string) => truncateSync(join(directory, 'manifest.json'), 20), /manifest\.json is not JSON/],
-    ['a manifest that points outside', (directory: string) =>
-      writeFileSync(join(directory, 'manifest.json'), JSON.stringify({ format: 1, step: 5, files: { '../x': { bytes: 1, sha256: 'a'.repeat(64) } } })), /not a manifest/],
+    [
+      'half a manifest',
+      (directory: string) => truncateSync(join(directory, 'manifest.json'), 20),
+      /manifest\.json is not JSON/,
+    ],
+    [
+      'a manifest that points outside',
+      (directory: string) =>
+        writeFileSync(
+          join(directory, 'manifest.json'),
+          JSON.stringify({ format: 1, step: 5, files: { '../x': { bytes: 1, sha256: 'a'.repeat(64) } } }),
+        ),
+      /not a manifest/,
+    ],
   ])('with %s is refused, and the one before it is used', async (_, damage, message) => {
     const older = await write(4);
     const { directory } = await write(5);
@@ -95,7 +131,8 @@ describe('a checkpoint', () => {
 
   it('has a number like ours: no leading zeros, no more digits than are counted exactly', async () => {
     await write(7);
-    for (const name of ['step-007', 'step-99999999999999999999', 'step-8.tmp', 'step-x', 'step-']) mkdirSync(join(root, name));
+    for (const name of ['step-007', 'step-99999999999999999999', 'step-8.tmp', 'step-x', 'step-'])
+      mkdirSync(join(root, name));
     expect((await listCheckpoints(root)).map(({ step }) => step)).toEqual([7]);
   });
 
@@ -163,6 +200,8 @@ describe('a run directory', () => {
     await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(/has no checkpoint$/);
     await writeCheckpoint(run.checkpoints, 2, 1, (directory) => writeFile(join(directory, 'a'), 'abc'));
     truncateSync(join(run.checkpoints, 'step-2', 'a'), 1);
-    await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(/step-2 cannot be used: a has 1 bytes, expected 3/);
+    await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(
+      /step-2 cannot be used: a has 1 bytes, expected 3/,
+    );
   });
 });

@@ -40,19 +40,24 @@ const settings = (output: string, change: object = {}): Record<string, unknown> 
 });
 
 beforeAll(async () => {
-  console.log(`full disk: ${canMount ? 'a small tmpfs is mounted' : 'mounting is not allowed here; only `ulimit -f` is tried'}`);
+  console.log(
+    `full disk: ${canMount ? 'a small tmpfs is mounted' : 'mounting is not allowed here; only `ulimit -f` is tried'}`,
+  );
   model = await tinyModelDirectory();
   whole = join(temporaryFolder(), 'run');
   await finetune(settings(whole));
 });
 
 const filesBelow = (directory: string): string[] =>
-  readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+  readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name));
 
 /** Metrics without times. */
 const metricsOf = async (run: string): Promise<unknown[]> =>
   (await RunDirectory.existing(run).readMetrics()).map((metrics) =>
-    JSON.parse(JSON.stringify(metrics), (key, value: unknown) => (key === 'seconds' ? undefined : value)));
+    JSON.parse(JSON.stringify(metrics), (key, value: unknown) => (key === 'seconds' ? undefined : value)),
+  );
 
 /** Whatever there is has to be whole. */
 async function expectOnlyWhole(run: string): Promise<number[]> {
@@ -66,7 +71,9 @@ async function expectSameAsWhole(run: string): Promise<void> {
   expect(tensorHashes(join(run, 'checkpoints'), steps)).toEqual(tensorHashes(join(whole, 'checkpoints'), steps));
   expect(await metricsOf(run)).toEqual(await metricsOf(whole));
   for (const step of [0, steps]) {
-    expect(readFileSync(join(run, 'samples', `step-${step}.png`))).toEqual(readFileSync(join(whole, 'samples', `step-${step}.png`)));
+    expect(readFileSync(join(run, 'samples', `step-${step}.png`))).toEqual(
+      readFileSync(join(whole, 'samples', `step-${step}.png`)),
+    );
   }
   expect(existsSync(join(run, 'report.html'))).toBe(true);
 }
@@ -80,7 +87,10 @@ const observing = (disturb: (event: { step?: number; note?: string; end?: boolea
 });
 
 const failure = async (job: Promise<unknown>): Promise<EamError> =>
-  job.then(() => expect.unreachable('it was to fail'), (error: unknown) => error as EamError);
+  job.then(
+    () => expect.unreachable('it was to fail'),
+    (error: unknown) => error as EamError,
+  );
 
 describe.skipIf(!canMount)('a disk that is full', () => {
   let disk: SmallDisk;
@@ -100,7 +110,9 @@ describe.skipIf(!canMount)('a disk that is full', () => {
     expect(kept.length).toBeGreaterThan(0);
     expect(kept).toEqual(Array.from(kept, (_, index) => index + 1));
     // Still full: the same error, and still nothing lost.
-    expect((await failure(finetune(settings(run), { resume: true }))).message).toMatch(/could not be written: .*ENOSPC/);
+    expect((await failure(finetune(settings(run), { resume: true }))).message).toMatch(
+      /could not be written: .*ENOSPC/,
+    );
     expect(await expectOnlyWhole(run)).toEqual(kept);
     disk.resize(16 * megabyte);
     await finetune(settings(run), { resume: true });
@@ -108,11 +120,35 @@ describe.skipIf(!canMount)('a disk that is full', () => {
   });
 
   it.each<[string, object, number, (event: { step?: number; note?: string; end?: boolean }) => boolean, RegExp]>([
-    ['metrics.jsonl', { checkpoints: { every: 100 }, steps }, 0, ({ step }) => step === 2, /metrics\.jsonl could not be written: ENOSPC/],
-    ['a grid of samples', { samples: { every: 3, count: 4, columns: 2, steps: 1 } }, 0, ({ step }) => step === 3, /step-3\.png could not be written: ENOSPC/],
+    [
+      'metrics.jsonl',
+      { checkpoints: { every: 100 }, steps },
+      0,
+      ({ step }) => step === 2,
+      /metrics\.jsonl could not be written: ENOSPC/,
+    ],
+    [
+      'a grid of samples',
+      { samples: { every: 3, count: 4, columns: 2, steps: 1 } },
+      0,
+      ({ step }) => step === 3,
+      /step-3\.png could not be written: ENOSPC/,
+    ],
     ['the last grid', {}, 0, ({ end }) => end === true, /step-12\.png could not be written: ENOSPC/],
-    ['the evaluation', { evaluation: { count: 4, steps: 1 } }, 0, ({ note }) => note?.startsWith('evaluating') === true, /evaluation\.json could not be written: ENOSPC/],
-    ['the report', { evaluation: { count: 4, steps: 1 } }, 16 * 1024, ({ note }) => note?.startsWith('evaluating') === true, /report\.html could not be written: ENOSPC/],
+    [
+      'the evaluation',
+      { evaluation: { count: 4, steps: 1 } },
+      0,
+      ({ note }) => note?.startsWith('evaluating') === true,
+      /evaluation\.json could not be written: ENOSPC/,
+    ],
+    [
+      'the report',
+      { evaluation: { count: 4, steps: 1 } },
+      16 * 1024,
+      ({ note }) => note?.startsWith('evaluating') === true,
+      /report\.html could not be written: ENOSPC/,
+    ],
   ])('while %s is written: that file is named, and nothing is lost', async (_, change, left, when, message) => {
     let full = false;
     const observer = observing((event) => {
@@ -133,7 +169,9 @@ describe.skipIf(!canMount)('a disk that is full', () => {
 
   it('before a run begins: the first file is named, and the folder serves the next run', async () => {
     disk.fill();
-    expect((await failure(finetune(settings(run)))).message).toMatch(/config\.json could not be written: ENOSPC|run could not be made: ENOSPC/);
+    expect((await failure(finetune(settings(run)))).message).toMatch(
+      /config\.json could not be written: ENOSPC|run could not be made: ENOSPC/,
+    );
     disk.empty();
     await finetune(settings(run));
     await expectSameAsWhole(run);
@@ -146,15 +184,25 @@ describe.skipIf(!canMount)('a disk that is full', () => {
     const before = readFileSync(path);
     const large = Tensor.from(new Float32Array(2 * megabyte), [2 * megabyte]);
     const error = await failure(saveTensors(path, { large }));
-    expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/x\.safetensors: writing failed: No space left on device \(ENOSPC\)\. Free some space/) });
+    expect(error).toMatchObject({
+      code: 'ERR_EAM_CHECKPOINT',
+      message: expect.stringMatching(
+        /x\.safetensors: writing failed: No space left on device \(ENOSPC\)\. Free some space/,
+      ),
+    });
     expect(readFileSync(path)).toEqual(before);
     expect(readdirSync(disk.path)).toEqual(['x.safetensors']);
   });
 
   it('that turns read-only stops a run, which goes on when it can be written again', async () => {
-    const observer = observing(({ step }) => { if (step === 4) disk.readOnly(true); });
+    const observer = observing(({ step }) => {
+      if (step === 4) disk.readOnly(true);
+    });
     const error = await failure(finetune(settings(run), { observer }));
-    expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/step-4 could not be written: .*EROFS/) });
+    expect(error).toMatchObject({
+      code: 'ERR_EAM_CHECKPOINT',
+      message: expect.stringMatching(/step-4 could not be written: .*EROFS/),
+    });
     disk.readOnly(false);
     expect(await expectOnlyWhole(run)).toEqual([1, 2, 3]);
     disk.resize(16 * megabyte);
@@ -169,8 +217,11 @@ describe('a limit on the size of a file', () => {
   const limited = (blocks: number, config: string, ...args: string[]): Promise<{ code: number; stderr: string }> =>
     new Promise((resolve) => {
       const script = `ulimit -f ${blocks} && exec "$0" "$@"`;
-      const child = execFile('sh', ['-c', script, process.execPath, program, 'finetune', config, '--quiet', ...args], (_error, _stdout, stderr) =>
-        resolve({ code: child.exitCode ?? -1, stderr }));
+      const child = execFile(
+        'sh',
+        ['-c', script, process.execPath, program, 'finetune', config, '--quiet', ...args],
+        (_error, _stdout, stderr) => resolve({ code: child.exitCode ?? -1, stderr }),
+      );
     });
   const configFile = (run: string): string => {
     const path = join(temporaryFolder(), 'config.json');
@@ -183,7 +234,12 @@ describe('a limit on the size of a file', () => {
     const config = configFile(run);
     const large = statSync(join(whole, 'checkpoints', 'step-1', 'training.safetensors')).size;
     const { code, stderr } = await limited(Math.floor(large / 2 / 512), config);
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: checkpoint .*step-1 could not be written: .*training\.safetensors: writing failed: File too large \(EFBIG\)/)]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /^error: checkpoint .*step-1 could not be written: .*training\.safetensors: writing failed: File too large \(EFBIG\)/,
+      ),
+    ]);
     expect(await expectOnlyWhole(run)).toEqual([]);
     await finetune(settings(run), { resume: true });
     await expectSameAsWhole(run);
@@ -202,7 +258,9 @@ describe('a limit on the size of a file', () => {
     const kept = await expectOnlyWhole(run);
     expect(kept.length).toBeGreaterThan(2);
     await finetune(small, { resume: true });
-    expect((await metricsOf(run)).map((metrics) => (metrics as { step: number }).step)).toEqual(Array.from({ length: steps }, (__, index) => index + 1));
+    expect((await metricsOf(run)).map((metrics) => (metrics as { step: number }).step)).toEqual(
+      Array.from({ length: steps }, (__, index) => index + 1),
+    );
   }, 120_000);
 });
 

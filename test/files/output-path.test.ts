@@ -21,20 +21,54 @@ const nowhere = join(folder, 'nowhere');
 function configOf(settings: object): string {
   const path = join(folder, 'config.json');
   const algorithm = { name: 'eam' };
-  writeFileSync(path, JSON.stringify({ model: 'digits', prompts: ['3'], rewards: [{ name: 'pickscore', directory: nowhere }], steps: 1, algorithm, ...settings }));
+  writeFileSync(
+    path,
+    JSON.stringify({
+      model: 'digits',
+      prompts: ['3'],
+      rewards: [{ name: 'pickscore', directory: nowhere }],
+      steps: 1,
+      algorithm,
+      ...settings,
+    }),
+  );
   return path;
 }
 
 describe('an output of the wrong kind', () => {
   const contenders = ['A', 'B'].map((name) => ({ name, algorithm: { name: 'eam' }, learningRate: 1 }));
   it.each<[string, () => string[], RegExp]>([
-    ['sample', () => ['--model', nowhere, '--prompt', '3', '--out', file], /file is a file, and a directory is to be written there: name another folder, or for one PNG .* ends in \.png/],
-    ['sample', () => ['--model', nowhere, '--prompt', '3', '--out', directory], /directory\.png is a directory, and a file is to be written there: name another path, or remove it/],
-    ['sample', () => ['--model', nowhere, '--prompt', '3', '--out', join(file, 'below', 'a.png')], /a\.png cannot be written: .*file is a file, not a directory/],
-    ['evaluate', () => ['--images', directory, '--prompts', file, '--reward', `pickscore=${nowhere}`, '--out', directory], /is a directory, and a file/],
+    [
+      'sample',
+      () => ['--model', nowhere, '--prompt', '3', '--out', file],
+      /file is a file, and a directory is to be written there: name another folder, or for one PNG .* ends in \.png/,
+    ],
+    [
+      'sample',
+      () => ['--model', nowhere, '--prompt', '3', '--out', directory],
+      /directory\.png is a directory, and a file is to be written there: name another path, or remove it/,
+    ],
+    [
+      'sample',
+      () => ['--model', nowhere, '--prompt', '3', '--out', join(file, 'below', 'a.png')],
+      /a\.png cannot be written: .*file is a file, not a directory/,
+    ],
+    [
+      'evaluate',
+      () => ['--images', directory, '--prompts', file, '--reward', `pickscore=${nowhere}`, '--out', directory],
+      /is a directory, and a file/,
+    ],
     ['finetune', () => [configOf({ optimizer: { learningRate: 1 }, output: file })], /file is a file, and a directory/],
-    ['finetune', () => [configOf({ optimizer: { learningRate: 1 } }), '--output', join(file, 'run'), '--resume'], /run cannot be written: .*file is a file, not a directory/],
-    ['compare', () => [configOf({ algorithm: undefined, steps: undefined, contenders, budget: { steps: 1 }, output: file })], /file is a file, and a directory/],
+    [
+      'finetune',
+      () => [configOf({ optimizer: { learningRate: 1 } }), '--output', join(file, 'run'), '--resume'],
+      /run cannot be written: .*file is a file, not a directory/,
+    ],
+    [
+      'compare',
+      () => [configOf({ algorithm: undefined, steps: undefined, contenders, budget: { steps: 1 }, output: file })],
+      /file is a file, and a directory/,
+    ],
     ['pretrain', () => ['configs/pretrain-digits.json', '--output', file], /file is a file, and a directory/],
     ['export', () => [lora, join(file, 'lora')], /lora cannot be written: .*file is a file/],
     ['merge', () => ['--model', 'digits', '--adapter', lora, '--out', file], /file is a file, and a directory/],

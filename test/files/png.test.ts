@@ -14,10 +14,21 @@ function write(bytes: Uint8Array): string {
   writeFileSync(path, bytes);
   return path;
 }
-function png(width: number, height: number, channels: number, data: Uint8Array | Uint16Array, depth: BitDepth = 8): Uint8Array {
+function png(
+  width: number,
+  height: number,
+  channels: number,
+  data: Uint8Array | Uint16Array,
+  depth: BitDepth = 8,
+): Uint8Array {
   return encode({ width, height, channels, data, depth });
 }
-const patterned = png(64, 64, 3, Uint8Array.from({ length: 3 * 4096 }, (_, i) => (i * i) % 251));
+const patterned = png(
+  64,
+  64,
+  3,
+  Uint8Array.from({ length: 3 * 4096 }, (_, i) => (i * i) % 251),
+);
 function damaged(file: Uint8Array): Uint8Array {
   const copy = file.slice();
   copy[60]! ^= 1;
@@ -45,7 +56,9 @@ describe('readPng', () => {
 
   it('keeps sixteen bits, or cuts them to bytes', async () => {
     const path = write(png(1, 1, 3, Uint16Array.of(0x1234, 0xffff, 0x80ff), 16));
-    expect(Array.from((await readPng(path)).data)).toEqual([0x1234, 0xffff, 0x80ff].map((value) => Math.fround(value / 65535)));
+    expect(Array.from((await readPng(path)).data)).toEqual(
+      [0x1234, 0xffff, 0x80ff].map((value) => Math.fround(value / 65535)),
+    );
     expect(rounded((await readPng(path, { bytes: true })).data)).toEqual([0x12, 0xff, 0x80]);
   });
 
@@ -53,13 +66,32 @@ describe('readPng', () => {
     ['nothing', new Uint8Array(0), /is no PNG: it is empty/],
     ['another format', Uint8Array.of(0xff, 0xd8, 0xff, 0xe0), /is no PNG/],
     ['a signature alone', png(4, 4, 3, new Uint8Array(48)).subarray(0, 20), /cut short/],
-    ['half a file', patterned.subarray(0, 400), new RegExp(`is cut short: it has 400 bytes, and what it announces ends at byte ${patterned.length - 12} or later$`)],
-    ['a file without its last chunk', patterned.subarray(0, -12), new RegExp(`it has ${patterned.length - 12} bytes, and what it announces ends at byte ${patterned.length} or later$`)],
+    [
+      'half a file',
+      patterned.subarray(0, 400),
+      new RegExp(
+        `is cut short: it has 400 bytes, and what it announces ends at byte ${patterned.length - 12} or later$`,
+      ),
+    ],
+    [
+      'a file without its last chunk',
+      patterned.subarray(0, -12),
+      new RegExp(
+        `it has ${patterned.length - 12} bytes, and what it announces ends at byte ${patterned.length} or later$`,
+      ),
+    ],
     ['a file without its last byte', patterned.slice(0, -1), /cut short: it has/],
-    ['pixels that do not decompress', damaged(patterned), /is damaged: Error while decompressing the data: invalid \w+/],
+    [
+      'pixels that do not decompress',
+      damaged(patterned),
+      /is damaged: Error while decompressing the data: invalid \w+/,
+    ],
   ])('refuses %s and names the file', async (_, bytes, message) => {
     const path = write(bytes);
-    const error = await readPng(path).then(() => undefined, (caught: unknown) => caught);
+    const error = await readPng(path).then(
+      () => undefined,
+      (caught: unknown) => caught,
+    );
     expect(error).toBeInstanceOf(ImageFileError);
     expect((error as Error).message).toMatch(message);
     expect((error as Error).message).toContain(path);

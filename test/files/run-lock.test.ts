@@ -21,10 +21,21 @@ beforeAll(async () => void (model = await tinyModelDirectory()));
 function configFile(change: object = {}): { config: string; run: string } {
   const folder = temporaryFolder();
   const [config, run] = [join(folder, 'config.json'), join(folder, 'run')];
-  writeFileSync(config, JSON.stringify({
-    model, prompts: ['0', '1'], rewards: [{ name: 'stroke-weight' }], algorithm: { name: 'eam', solver: 'euler', steps: 1, renoisings: 1 },
-    optimizer: { learningRate: 1e-2 }, steps: 2, batch: 2, samples: { count: 2, steps: 1 }, output: run, ...change,
-  }));
+  writeFileSync(
+    config,
+    JSON.stringify({
+      model,
+      prompts: ['0', '1'],
+      rewards: [{ name: 'stroke-weight' }],
+      algorithm: { name: 'eam', solver: 'euler', steps: 1, renoisings: 1 },
+      optimizer: { learningRate: 1e-2 },
+      steps: 2,
+      batch: 2,
+      samples: { count: 2, steps: 1 },
+      output: run,
+      ...change,
+    }),
+  );
   return { config, run };
 }
 
@@ -40,7 +51,9 @@ describe('a run', () => {
     while (!existsSync(join(run, 'checkpoints', 'step-1'))) await sleep(5);
     const resume = () => eam('finetune', config, '--resume', '--quiet', '--set', 'steps=1');
     expect(await resume()).toEqual({
-      code: 1, stdout: '', stderr: `error: ${run} is being written to by process ${child.pid} on ${hostname()}: wait until that has ended, or name another output\n`,
+      code: 1,
+      stdout: '',
+      stderr: `error: ${run} is being written to by process ${child.pid} on ${hostname()}: wait until that has ended, or name another output\n`,
     });
     expect(existsSync(join(run, 'report.html'))).toBe(false);
     child.kill('SIGKILL');
@@ -55,7 +68,13 @@ describe('a run', () => {
     const { config, run } = configFile();
     expect(await Promise.all([start(config).ended, start(config).ended])).toEqual([0, 0]);
     for (const path of [run, `${run}-2`]) {
-      expect(readdirSync(path).sort()).toEqual(['checkpoints', 'config.json', 'metrics.jsonl', 'report.html', 'samples']);
+      expect(readdirSync(path).sort()).toEqual([
+        'checkpoints',
+        'config.json',
+        'metrics.jsonl',
+        'report.html',
+        'samples',
+      ]);
     }
   });
 
@@ -71,7 +90,10 @@ describe('a run', () => {
   ])('of eam %s is not resumed while another is going on', async (command, config) => {
     const directory = await RunDirectory.create(join(temporaryFolder(), 'run'));
     const { code, stderr } = await eam(command, config, '--output', directory.path, '--resume', '--quiet');
-    expect([code, stderr]).toEqual([1, expect.stringContaining(`${directory.path} is being written to by process ${process.pid} on`)]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining(`${directory.path} is being written to by process ${process.pid} on`),
+    ]);
     directory.unlock();
   });
 });

@@ -13,7 +13,9 @@ const folder = mkdtempSync(join(tmpdir(), 'eam-safetensors-'));
 
 /** A file with this header (JSON, text or bytes) and so many bytes of data. */
 function file(header: unknown, dataBytes: number, announced?: bigint): string {
-  const json = Buffer.isBuffer(header) ? header : Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
+  const json = Buffer.isBuffer(header)
+    ? header
+    : Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(announced ?? BigInt(json.length));
   const path = join(folder, `${Math.random().toString(36).slice(2)}.safetensors`);
@@ -25,7 +27,10 @@ const f32 = (shape: number[], begin: number, end: number) => ({ dtype: 'F32', sh
 
 describe('a safetensors header', () => {
   it('is read with its metadata', async () => {
-    const path = file({ __metadata__: { format: 'pt' }, b: f32([2], 8, 16), a: { dtype: 'F16', shape: [2, 2], data_offsets: [0, 8] } }, 16);
+    const path = file(
+      { __metadata__: { format: 'pt' }, b: f32([2], 8, 16), a: { dtype: 'F16', shape: [2, 2], data_offsets: [0, 8] } },
+      16,
+    );
     const header = await readHeader(path);
     expect(header.metadata).toEqual({ format: 'pt' });
     expect(header.entries).toEqual([
@@ -43,7 +48,11 @@ describe('a safetensors header', () => {
   const size = (text: string) => file(`{"a":{"dtype":"F32","shape":[${text}],"data_offsets":[0,4]}}`, 4);
 
   it.each<[string, string, RegExp]>([
-    ['a length beyond the file', file({ a: f32([1], 0, 4) }, 4, 1n << 40n), /announces a header of 1099511627776 bytes/],
+    [
+      'a length beyond the file',
+      file({ a: f32([1], 0, 4) }, 4, 1n << 40n),
+      /announces a header of 1099511627776 bytes/,
+    ],
     ['a length that overflows', file({ a: f32([1], 0, 4) }, 4, (1n << 64n) - 1n), /announces a header/],
     ['a length that reaches into the data', file({ a: f32([1], 0, 4) }, 4, 56n), /expected its end, found "\\u0000/],
     ['data cut in half', file({ a: f32([4], 0, 16) }, 8), /tensor "a" lies at bytes 0 to 16, outside the 8 bytes/],
@@ -53,34 +62,118 @@ describe('a safetensors header', () => {
     ['a gap', file({ a: f32([1], 0, 4), b: f32([1], 8, 12) }, 12), /bytes 4 to 8 belong to no tensor/],
     ['an overlap', file({ a: f32([2], 0, 8), b: f32([2], 4, 12) }, 12), /tensor "b" overlaps/],
     ['the same place twice', file({ a: f32([1], 0, 4), b: f32([1], 0, 4) }, 4), /tensor "b" overlaps/],
-    ['a size that is not its shape', file({ a: f32([3], 0, 8) }, 8), /tensor "a" of shape \[3\] and dtype F32 needs 12 bytes, its place has 8/],
-    ['a dtype of another size', file({ a: { dtype: 'F64', shape: [2], data_offsets: [0, 8] } }, 8), /dtype F64 needs 16 bytes, its place has 8/],
-    ['a shape whose product passes 2^53', file({ a: f32([2 ** 40, 2 ** 40], 0, 8) }, 8), /needs too many bytes, its place has 8/],
-    ['a shape whose product wraps to its place in 64 bits', file({ a: f32([2 ** 32, 2 ** 31, 2], 0, 0) }, 0), /needs too many bytes, its place has 0/],
-    ['an empty tensor with lengths that overflow', file({ a: f32([0, 2 ** 40, 2 ** 40], 0, 0) }, 0), /needs too many bytes, its place has 0/],
+    [
+      'a size that is not its shape',
+      file({ a: f32([3], 0, 8) }, 8),
+      /tensor "a" of shape \[3\] and dtype F32 needs 12 bytes, its place has 8/,
+    ],
+    [
+      'a dtype of another size',
+      file({ a: { dtype: 'F64', shape: [2], data_offsets: [0, 8] } }, 8),
+      /dtype F64 needs 16 bytes, its place has 8/,
+    ],
+    [
+      'a shape whose product passes 2^53',
+      file({ a: f32([2 ** 40, 2 ** 40], 0, 8) }, 8),
+      /needs too many bytes, its place has 8/,
+    ],
+    [
+      'a shape whose product wraps to its place in 64 bits',
+      file({ a: f32([2 ** 32, 2 ** 31, 2], 0, 0) }, 0),
+      /needs too many bytes, its place has 0/,
+    ],
+    [
+      'an empty tensor with lengths that overflow',
+      file({ a: f32([0, 2 ** 40, 2 ** 40], 0, 0) }, 0),
+      /needs too many bytes, its place has 0/,
+    ],
     ['offsets in reverse', file({ a: f32([1], 4, 0) }, 4), /tensor "a" lies at bytes 4 to 0/],
-    ['one offset', file('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}}', 4), /tensor "a" has no data_offsets of two numbers/],
-    ['three offsets', file('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}}', 4), /data_offsets has more than 2 numbers/],
-    ['more dimensions than a tensor has', file({ a: f32(Array(17).fill(1), 0, 4) }, 4), /shape has more than 16 numbers/],
-    ['a negative offset', file('{"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}}', 4), /data_offsets\.0.*expected a whole number/],
-    ...['-1', '0.5', '1.0', '1e0', '1e309', '-0', '01', '0x1', 'NaN', 'Infinity', 'null', '"1"', '[1]', '9007199254740992', '18446744073709551617', '9'.repeat(400)].map(
-      (text): [string, string, RegExp] => [`the size ${text.slice(0, 24)}`, size(text), /tensor "a", shape\.0, .*expected a whole number from 0 to 2\^53 - 1/]),
-    ['an unknown dtype', file({ a: { dtype: 'F8', shape: [4], data_offsets: [0, 4] } }, 4), /dtype "F8"; supported are/],
-    ["a dtype of an object's prototype", file({ a: { dtype: 'constructor', shape: [4], data_offsets: [0, 4] } }, 4), /dtype "constructor"; supported are/],
+    [
+      'one offset',
+      file('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}}', 4),
+      /tensor "a" has no data_offsets of two numbers/,
+    ],
+    [
+      'three offsets',
+      file('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}}', 4),
+      /data_offsets has more than 2 numbers/,
+    ],
+    [
+      'more dimensions than a tensor has',
+      file({ a: f32(Array(17).fill(1), 0, 4) }, 4),
+      /shape has more than 16 numbers/,
+    ],
+    [
+      'a negative offset',
+      file('{"a":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}}', 4),
+      /data_offsets\.0.*expected a whole number/,
+    ],
+    ...[
+      '-1',
+      '0.5',
+      '1.0',
+      '1e0',
+      '1e309',
+      '-0',
+      '01',
+      '0x1',
+      'NaN',
+      'Infinity',
+      'null',
+      '"1"',
+      '[1]',
+      '9007199254740992',
+      '18446744073709551617',
+      '9'.repeat(400),
+    ].map((text): [string, string, RegExp] => [
+      `the size ${text.slice(0, 24)}`,
+      size(text),
+      /tensor "a", shape\.0, .*expected a whole number from 0 to 2\^53 - 1/,
+    ]),
+    [
+      'an unknown dtype',
+      file({ a: { dtype: 'F8', shape: [4], data_offsets: [0, 4] } }, 4),
+      /dtype "F8"; supported are/,
+    ],
+    [
+      "a dtype of an object's prototype",
+      file({ a: { dtype: 'constructor', shape: [4], data_offsets: [0, 4] } }, 4),
+      /dtype "constructor"; supported are/,
+    ],
     ['a missing field', file({ a: { dtype: 'F32', shape: [1] } }, 4), /tensor "a" has no data_offsets/],
-    ['an unknown field', file({ a: { ...f32([1], 0, 4), strides: [1] } }, 4), /tensor "a" has an unknown key "strides"/],
+    [
+      'an unknown field',
+      file({ a: { ...f32([1], 0, 4), strides: [1] } }, 4),
+      /tensor "a" has an unknown key "strides"/,
+    ],
     ['a name twice', file(`{"a":${entry},"a":${entry}}`, 4), /its header has the key "a" twice/],
     ['a name twice, once in escapes', file(`{"a":${entry},"\\u0061":${entry}}`, 4), /its header has the key "a" twice/],
-    ['a field twice', file('{"a":{"dtype":"F64","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4), /tensor "a" has the key "dtype" twice/],
-    ['metadata twice', file(`{"__metadata__":{},"__metadata__":{},"a":${entry}}`, 4), /its header has the key "__metadata__" twice/],
-    ['a key of metadata twice', file(`{"__metadata__":{"x":"1","x":"2"},"a":${entry}}`, 4), /__metadata__ has the key "x" twice/],
+    [
+      'a field twice',
+      file('{"a":{"dtype":"F64","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4),
+      /tensor "a" has the key "dtype" twice/,
+    ],
+    [
+      'metadata twice',
+      file(`{"__metadata__":{},"__metadata__":{},"a":${entry}}`, 4),
+      /its header has the key "__metadata__" twice/,
+    ],
+    [
+      'a key of metadata twice',
+      file(`{"__metadata__":{"x":"1","x":"2"},"a":${entry}}`, 4),
+      /__metadata__ has the key "x" twice/,
+    ],
     ["a name that sets an object's prototype", file(`{"__proto__":${entry}}`, 4), /cannot be named "__proto__"/],
     ['a name that ends early in C', file(`{"a\\u0000b":${entry}}`, 4), /cannot be named/],
     ['half a surrogate pair', file(`{"\\ud800":${entry}}`, 4), /half a surrogate pair/],
     ['a string that is not closed', file('{"a', 0), /a string without an end/],
     ['a control character in a string', file(`{"a\nb":${entry}}`, 4), /not a string of JSON/],
     ['a bad escape', file(`{"\\x61":${entry}}`, 4), /not a string of JSON/],
-    ['metadata that is no map of strings', file({ __metadata__: { a: 1 } }, 0), /__metadata__, the value of "a".*expected a string/],
+    [
+      'metadata that is no map of strings',
+      file({ __metadata__: { a: 1 } }, 0),
+      /__metadata__, the value of "a".*expected a string/,
+    ],
     ['metadata that is a list', file({ __metadata__: [] }, 0), /__metadata__.*expected '{'/],
     ['a trailing comma', file(`{"a":${entry},}`, 4), /its header, a key.*expected a string, found "}"/],
     ['a space before it', file(` {"a":${entry}}`, 4), /does not start with '{'/],
@@ -92,7 +185,11 @@ describe('a safetensors header', () => {
     ['half a character of UTF-8', file(Buffer.from([0x7b, 0x22, 0xc3]), 0), /its header is not UTF-8/],
     ['lists a million deep', file(`{"a":${'['.repeat(1e6)}`, 0), /tensor "a", character 5 of the header: expected '{'/],
     ['objects a million deep', file('{"a":'.repeat(1e6), 0), /tensor "a" has an unknown key "a"/],
-    ['a million sizes', file(`{"a":{"dtype":"F32","shape":[${'1,'.repeat(1e6)}1],"data_offsets":[0,4]}}`, 4), /more than 16 numbers/],
+    [
+      'a million sizes',
+      file(`{"a":{"dtype":"F32","shape":[${'1,'.repeat(1e6)}1],"data_offsets":[0,4]}}`, 4),
+      /more than 16 numbers/,
+    ],
     ['a name of a million letters, which its message leaves out', file(`{"${'n'.repeat(1e6)}":1}`, 0), /^.{1,400}$/],
     ['a million escaped quotation marks', file(`{"${'\\"'.repeat(1e6)}`, 0), /a string without an end/],
   ])('with %s is refused', async (_, path, message) => {
@@ -103,9 +200,15 @@ describe('a safetensors header', () => {
   });
 
   it("takes names of an object's own, escapes, and metadata named like a prototype", async () => {
-    const path = file(`{"__metadata__": {"__proto__": "x"}, "constructor" :\t${entry},\n"\\u00fc\\"": {"data_offsets":[4,8], "shape":[], "dtype":"I32"}}   `, 8);
+    const path = file(
+      `{"__metadata__": {"__proto__": "x"}, "constructor" :\t${entry},\n"\\u00fc\\"": {"data_offsets":[4,8], "shape":[], "dtype":"I32"}}   `,
+      8,
+    );
     const { entries, metadata } = await readHeader(path);
-    expect(entries.map(({ name, dtype }) => [name, dtype])).toEqual([['constructor', 'float32'], ['ü"', 'int32']]);
+    expect(entries.map(({ name, dtype }) => [name, dtype])).toEqual([
+      ['constructor', 'float32'],
+      ['ü"', 'int32'],
+    ]);
     expect(Object.entries(metadata)).toEqual([['__proto__', 'x']]);
     expect(Object.keys(await loadTensors(path))).toEqual(['constructor', 'ü"']);
   });
@@ -135,7 +238,10 @@ describe('a safetensors header', () => {
 
   it('that is built is read back', () => {
     const bytes = buildHeader(
-      [{ name: 'w', dtype: 'float32', shape: [2, 3] }, { name: 'h', dtype: 'bfloat16', shape: [5] }],
+      [
+        { name: 'w', dtype: 'float32', shape: [2, 3] },
+        { name: 'h', dtype: 'bfloat16', shape: [5] },
+      ],
       { format: 'pt' },
     );
     expect(bytes.length % 8).toBe(0);

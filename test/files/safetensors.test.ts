@@ -1,5 +1,15 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +41,8 @@ const example = () => ({
 
 describe('a safetensors file', () => {
   it('brings back names, types, shapes, bits and metadata', async () => {
-    const path = fresh(), tensors = example();
+    const path = fresh(),
+      tensors = example();
     await saveTensors(path, tensors, { made: 'here' });
     const loaded = await loadTensors(path);
     expect(Object.keys(loaded).sort()).toEqual(Object.keys(tensors).sort());
@@ -47,7 +58,9 @@ describe('a safetensors file', () => {
     await saveTensors(path, { x: from(Float32Array.of(1, 2), [2]) });
     const bytes = readFileSync(path);
     const header = Number(bytes.readBigUInt64LE(0));
-    expect(JSON.parse(bytes.subarray(8, 8 + header).toString())).toEqual({ x: { dtype: 'F32', shape: [2], data_offsets: [0, 8] } });
+    expect(JSON.parse(bytes.subarray(8, 8 + header).toString())).toEqual({
+      x: { dtype: 'F32', shape: [2], data_offsets: [0, 8] },
+    });
     expect([bytes.readFloatLE(8 + header), bytes.readFloatLE(12 + header), bytes.length]).toEqual([1, 2, 16 + header]);
   });
 
@@ -69,7 +82,9 @@ describe('a safetensors file', () => {
 
   it('is read at places that are not aligned to the type', async () => {
     const path = fresh();
-    const header = Buffer.from('{"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F64","shape":[1],"data_offsets":[2,10]}} ');
+    const header = Buffer.from(
+      '{"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"F64","shape":[1],"data_offsets":[2,10]}} ',
+    );
     const bytes = Buffer.alloc(8 + header.length + 10);
     bytes.writeBigUInt64LE(BigInt(header.length));
     header.copy(bytes, 8);
@@ -79,7 +94,8 @@ describe('a safetensors file', () => {
   });
 
   it('read into memory is the same as mapped, and stays whole when the file is cut short', async () => {
-    const path = fresh(), tensors = example();
+    const path = fresh(),
+      tensors = example();
     await saveTensors(path, tensors);
     const read = await readTensors(path);
     truncateSync(path, 8);
@@ -110,7 +126,14 @@ describe('a safetensors file', () => {
 
 // The native side is reached with any numbers: it trusts no check made before it.
 describe.each(['mapTensors', 'readTensors'] as const)('%s', (load) => {
-  const entry = (change: object = {}) => ({ name: 'x', dtype: 'float32' as DType, shape: [2], begin: 0, end: 8, ...change });
+  const entry = (change: object = {}) => ({
+    name: 'x',
+    dtype: 'float32' as DType,
+    shape: [2],
+    begin: 0,
+    end: 8,
+    ...change,
+  });
   const written = async () => {
     const path = fresh();
     await saveTensors(path, { x: from(Float32Array.of(1, 2), [2]) });
@@ -134,8 +157,24 @@ describe.each(['mapTensors', 'readTensors'] as const)('%s', (load) => {
   it.each([
     ['a missing file', () => fresh(), /opening failed: No such file/],
     ['a folder', () => root, /is not a regular file/],
-    ['an empty file', () => { const path = fresh(); writeFileSync(path, ''); return path; }, /has 0 bytes, too few/],
-    ['a header longer than the file', () => { const path = fresh(); writeFileSync(path, Buffer.alloc(16, 0xff)); return path; }, /but the file has 16/],
+    [
+      'an empty file',
+      () => {
+        const path = fresh();
+        writeFileSync(path, '');
+        return path;
+      },
+      /has 0 bytes, too few/,
+    ],
+    [
+      'a header longer than the file',
+      () => {
+        const path = fresh();
+        writeFileSync(path, Buffer.alloc(16, 0xff));
+        return path;
+      },
+      /but the file has 16/,
+    ],
   ])('refuses %s', async (_, path, message) => {
     const mapped = binding()[load](path(), [entry()]);
     await expect(mapped).rejects.toThrow(CheckpointError);
@@ -217,6 +256,8 @@ describe('writing', () => {
 
   it('says why it failed: no such folder', async () => {
     const path = join(root, 'none', 'x.safetensors');
-    await expect(saveTensors(path, { x: from(Float32Array.of(1), [1]) })).rejects.toThrow(/creating the file failed: No such file/);
+    await expect(saveTensors(path, { x: from(Float32Array.of(1), [1]) })).rejects.toThrow(
+      /creating the file failed: No such file/,
+    );
   });
 });

@@ -11,7 +11,11 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 const { values: flags } = parseArgs({
-  options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: '1' }, keep: { type: 'string' } },
+  options: {
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string', default: '1' },
+    keep: { type: 'string' },
+  },
 });
 const dist = new URL('../../dist/', import.meta.url);
 const { CheckpointError, EamError } = await import(new URL('errors.js', dist));
@@ -34,12 +38,71 @@ const chance = (one) => below(one) === 0;
 const widths = { F64: 8, I64: 8, F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1 };
 const dtypes = Object.keys(widths);
 const oddNumbers = [
-  '0', '1', '-1', '2', '7', '8', '2147483647', '2147483648', '4294967296', '9007199254740991', '9007199254740992',
-  '9223372036854775807', '9223372036854775808', '18446744073709551615', '18446744073709551616', '1e309', '-1e309', '1e2', '0.5', '-0',
-  '8.0', '00', '0x8', 'NaN', 'Infinity', 'null', 'true', '"8"', '[8]', '{}', '', `1${'0'.repeat(400)}`,
+  '0',
+  '1',
+  '-1',
+  '2',
+  '7',
+  '8',
+  '2147483647',
+  '2147483648',
+  '4294967296',
+  '9007199254740991',
+  '9007199254740992',
+  '9223372036854775807',
+  '9223372036854775808',
+  '18446744073709551615',
+  '18446744073709551616',
+  '1e309',
+  '-1e309',
+  '1e2',
+  '0.5',
+  '-0',
+  '8.0',
+  '00',
+  '0x8',
+  'NaN',
+  'Infinity',
+  'null',
+  'true',
+  '"8"',
+  '[8]',
+  '{}',
+  '',
+  `1${'0'.repeat(400)}`,
 ];
-const oddNames = ['"__proto__"', '"constructor"', '"toString"', '"__metadata__"', '""', '"a\\u0000b"', '"\\ud800"', '"\\u0061"', '"a"', '"0"', "'a'", 'a', '7', '"\\', `"${'n'.repeat(300)}"`];
-const oddLengths = [0n, 1n, 7n, 8n, 2n ** 31n, 2n ** 32n, 100_000_000n, 100_000_001n, 2n ** 53n, 2n ** 63n - 1n, 2n ** 63n, 2n ** 64n - 8n, 2n ** 64n - 1n];
+const oddNames = [
+  '"__proto__"',
+  '"constructor"',
+  '"toString"',
+  '"__metadata__"',
+  '""',
+  '"a\\u0000b"',
+  '"\\ud800"',
+  '"\\u0061"',
+  '"a"',
+  '"0"',
+  "'a'",
+  'a',
+  '7',
+  '"\\',
+  `"${'n'.repeat(300)}"`,
+];
+const oddLengths = [
+  0n,
+  1n,
+  7n,
+  8n,
+  2n ** 31n,
+  2n ** 32n,
+  100_000_000n,
+  100_000_001n,
+  2n ** 53n,
+  2n ** 63n - 1n,
+  2n ** 63n,
+  2n ** 64n - 8n,
+  2n ** 64n - 1n,
+];
 
 /** A valid file as text pieces: [name, [[key, value], …]] with every value as JSON text, so that any can be bent. */
 function validFile() {
@@ -49,11 +112,14 @@ function validFile() {
     const dtype = pick(dtypes);
     const shape = Array.from({ length: below(4) }, () => below(5));
     const bytes = shape.reduce((product, length) => product * length, widths[dtype]);
-    entries.push([JSON.stringify(pick(['a', 'b.weight', 'ü', '0', 't']) + entries.length), [
-      ['"dtype"', JSON.stringify(dtype)],
-      ['"shape"', shape.map(String)],
-      ['"data_offsets"', [String(position), String(position + bytes)]],
-    ]]);
+    entries.push([
+      JSON.stringify(pick(['a', 'b.weight', 'ü', '0', 't']) + entries.length),
+      [
+        ['"dtype"', JSON.stringify(dtype)],
+        ['"shape"', shape.map(String)],
+        ['"data_offsets"', [String(position), String(position + bytes)]],
+      ],
+    ]);
     position += bytes;
   }
   if (chance(3)) entries.unshift(['"__metadata__"', [['"format"', '"pt"']]]);
@@ -66,13 +132,27 @@ function bend({ entries }) {
   const field = pick(entry[1]);
   const numbers = entry[1].map(([, value]) => value).filter(Array.isArray);
   switch (below(12)) {
-    case 0: entry[0] = pick(oddNames); break;
-    case 1: entries.splice(below(entries.length + 1), 0, structuredClone(entry)); break;
-    case 2: if (field) entry[1].splice(below(entry[1].length + 1), 0, structuredClone(field)); break;
-    case 3: if (field) entry[1].splice(entry[1].indexOf(field), 1); break;
-    case 4: if (field) field[0] = pick(oddNames); break;
-    case 5: if (field) field[1] = chance(2) ? pick(oddNumbers) : JSON.stringify(pick([...dtypes, 'F8', 'U16', 'constructor'])); break;
-    case 6: case 7: {
+    case 0:
+      entry[0] = pick(oddNames);
+      break;
+    case 1:
+      entries.splice(below(entries.length + 1), 0, structuredClone(entry));
+      break;
+    case 2:
+      if (field) entry[1].splice(below(entry[1].length + 1), 0, structuredClone(field));
+      break;
+    case 3:
+      if (field) entry[1].splice(entry[1].indexOf(field), 1);
+      break;
+    case 4:
+      if (field) field[0] = pick(oddNames);
+      break;
+    case 5:
+      if (field)
+        field[1] = chance(2) ? pick(oddNumbers) : JSON.stringify(pick([...dtypes, 'F8', 'U16', 'constructor']));
+      break;
+    case 6:
+    case 7: {
       const list = pick(numbers);
       if (list) list[below(list.length + 1)] = pick(oddNumbers);
       break;
@@ -85,20 +165,25 @@ function bend({ entries }) {
       }
       break;
     }
-    case 9: pick(numbers)?.reverse(); break;
+    case 9:
+      pick(numbers)?.reverse();
+      break;
     case 10: {
       const list = pick(numbers);
       if (list) list.push(...Array.from({ length: below(40) }, () => pick(oddNumbers.slice(0, 4))));
       break;
     }
-    case 11: entry[1] = chance(2) ? pick(oddNumbers) : '['.repeat(below(2000)); break;
+    case 11:
+      entry[1] = chance(2) ? pick(oddNumbers) : '['.repeat(below(2000));
+      break;
   }
 }
 
 function serialise({ entries, data }) {
   const space = () => (chance(8) ? pick([' ', '\n', '\t', '\r', '\u00a0', '\ufeff', ' // ', ',']) : '');
   const value = (item) => (Array.isArray(item) ? `[${item.join(`${space()},`)}]` : item);
-  const fields = (list) => (Array.isArray(list) ? `{${list.map(([key, item]) => `${key}:${space()}${value(item)}`).join(',')}}` : list);
+  const fields = (list) =>
+    Array.isArray(list) ? `{${list.map(([key, item]) => `${key}:${space()}${value(item)}`).join(',')}}` : list;
   const spaced = chance(4);
   const text = `{${entries.map(([name, list]) => `${name}:${spaced ? space() : ''}${fields(list)}`).join(',')}}${' '.repeat(below(8))}`;
   const header = Buffer.from(text);
@@ -110,14 +195,30 @@ function serialise({ entries, data }) {
 function damage(file) {
   const at = below(file.length + 1);
   switch (below(8)) {
-    case 0: if (at < file.length) file[at] ^= 1 << below(8); return file;
-    case 1: if (at < file.length) file[at] = below(256); return file;
-    case 2: return file.subarray(0, at);
-    case 3: return Buffer.concat([file, Buffer.alloc(below(20), below(256))]);
-    case 4: if (file.length >= 8) file.writeBigUInt64LE(pick(oddLengths)); return file;
-    case 5: if (file.length >= 8) file.writeBigUInt64LE(BigInt.asUintN(64, file.readBigUInt64LE() + BigInt(below(17) - 8))); return file;
-    case 6: return Buffer.concat([file.subarray(0, at), file.subarray(below(at + 1))]);
-    default: return Buffer.concat([file.subarray(0, at), Buffer.from(pick(['{', '}', '[', ']', '"', ':', ',', '\\', '\0', '\xff', '"a":1,'])), file.subarray(at)]);
+    case 0:
+      if (at < file.length) file[at] ^= 1 << below(8);
+      return file;
+    case 1:
+      if (at < file.length) file[at] = below(256);
+      return file;
+    case 2:
+      return file.subarray(0, at);
+    case 3:
+      return Buffer.concat([file, Buffer.alloc(below(20), below(256))]);
+    case 4:
+      if (file.length >= 8) file.writeBigUInt64LE(pick(oddLengths));
+      return file;
+    case 5:
+      if (file.length >= 8) file.writeBigUInt64LE(BigInt.asUintN(64, file.readBigUInt64LE() + BigInt(below(17) - 8)));
+      return file;
+    case 6:
+      return Buffer.concat([file.subarray(0, at), file.subarray(below(at + 1))]);
+    default:
+      return Buffer.concat([
+        file.subarray(0, at),
+        Buffer.from(pick(['{', '}', '[', ']', '"', ':', ',', '\\', '\0', '\xff', '"a":1,'])),
+        file.subarray(at),
+      ]);
   }
 }
 
@@ -128,12 +229,24 @@ function expectedTensors(file) {
   const header = JSON.parse(text);
   // JSON.parse keeps one of two keys that are the same.
   const keys = [...text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g)].filter(([, colon]) => colon).length;
-  const kept = Object.values(header).reduce((sum, value) => sum + Object.keys(value).length, Object.keys(header).length);
+  const kept = Object.values(header).reduce(
+    (sum, value) => sum + Object.keys(value).length,
+    Object.keys(header).length,
+  );
   if (keys !== kept) throw new Error(`a key came twice: ${keys} keys, ${kept} of them different`);
   delete header.__metadata__;
-  return new Map(Object.entries(header).map(([name, { dtype, shape, data_offsets: [begin, end] }]) => [
-    name, { dtype, shape, bytes: file.subarray(8 + length + begin, 8 + length + end) },
-  ]));
+  return new Map(
+    Object.entries(header).map(
+      ([
+        name,
+        {
+          dtype,
+          shape,
+          data_offsets: [begin, end],
+        },
+      ]) => [name, { dtype, shape, bytes: file.subarray(8 + length + begin, 8 + length + end) }],
+    ),
+  );
 }
 
 const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -141,7 +254,11 @@ const folder = flags.keep ?? mkdtempSync(join(memory, 'eam-fuzz-'));
 mkdirSync(folder, { recursive: true });
 const path = join(folder, 'case.safetensors');
 const network = new (binding().DigitsModel)(
-  { imageSize: 8, channels: 1, patchSize: 4, width: 8, depth: 1, heads: 1, mlpRatio: 1, classes: 2 }, 1n, undefined, 'float32', 'cpu',
+  { imageSize: 8, channels: 1, patchSize: 4, width: 8, depth: 1, heads: 1, mlpRatio: 1, classes: 2 },
+  1n,
+  undefined,
+  'float32',
+  'cpu',
 );
 await saveTensors(path, network.weights());
 const networkFile = readFileSync(path);
@@ -164,7 +281,8 @@ async function check(file, load) {
     if (!tensor) throw new Error(`no tensor ${JSON.stringify(name)}`);
     if (tensor.shape.join() !== shape.join()) throw new Error(`${name} has shape ${tensor.shape}`);
     const data = await tensor.data();
-    if (!Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(bytes)) throw new Error(`${name} has other bytes`);
+    if (!Buffer.from(data.buffer, data.byteOffset, data.byteLength).equals(bytes))
+      throw new Error(`${name} has other bytes`);
     (await tensor.to({ dtype: 'float64' })).dispose();
   }
   if (expected.has('blocks.0.attn.qkv.weight')) {
@@ -179,11 +297,35 @@ async function check(file, load) {
 
 /** Entries that no parser has seen: the native side is reached with any. */
 async function direct() {
-  const number = () => pick([0, 1, -1, 4, 8, 64, 2 ** 31, 2 ** 32, 2 ** 52, 2 ** 53 - 1, 2 ** 53, 0.5, NaN, Infinity, -0, '8', null, below(200)]);
+  const number = () =>
+    pick([
+      0,
+      1,
+      -1,
+      4,
+      8,
+      64,
+      2 ** 31,
+      2 ** 32,
+      2 ** 52,
+      2 ** 53 - 1,
+      2 ** 53,
+      0.5,
+      NaN,
+      Infinity,
+      -0,
+      '8',
+      null,
+      below(200),
+    ]);
   const entries = Array.from({ length: below(4) }, () => ({
-    name: pick(['a', 'b', '__proto__', '', 'a\0b', '\ud800', 7]), dtype: pick(['float32', 'float64', 'int32', 'int64', 'float16', 'bfloat16', 'bool', 'constructor']),
-    shape: chance(20) ? number() : Array.from({ length: chance(20) ? 70 : below(4) }, () => (chance(3) ? number() : below(9))),
-    begin: chance(3) ? number() : below(100), end: chance(3) ? number() : below(100),
+    name: pick(['a', 'b', '__proto__', '', 'a\0b', '\ud800', 7]),
+    dtype: pick(['float32', 'float64', 'int32', 'int64', 'float16', 'bfloat16', 'bool', 'constructor']),
+    shape: chance(20)
+      ? number()
+      : Array.from({ length: chance(20) ? 70 : below(4) }, () => (chance(3) ? number() : below(9))),
+    begin: chance(3) ? number() : below(100),
+    end: chance(3) ? number() : below(100),
   }));
   if (chance(2)) for (const entry of entries) entry.end = entry.begin + 4 * below(9);
   counts.direct++;
@@ -192,7 +334,8 @@ async function direct() {
       if (tensor.shape) await tensor.data();
     }
   } catch (error) {
-    if (!(error instanceof EamError) || error.code === 'ERR_EAM_NATIVE') throw new Error(`entries ${JSON.stringify(entries)}: ${error?.stack}`);
+    if (!(error instanceof EamError) || error.code === 'ERR_EAM_NATIVE')
+      throw new Error(`entries ${JSON.stringify(entries)}: ${error?.stack}`);
   }
 }
 

@@ -23,9 +23,15 @@ export interface Ended {
  * Runs an ES module given as text. Killed, with signal SIGKILL, after `timeout` milliseconds; sent SIGINT once it printed
  * `interrupt`.
  */
-export function runNode(script: string, { env = process.env, timeout = 60_000, args = [] as string[], interrupt = undefined as string | undefined } = {}): Promise<Ended> {
+export function runNode(
+  script: string,
+  { env = process.env, timeout = 60_000, args = [] as string[], interrupt = undefined as string | undefined } = {},
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(node, [...args, '--input-type=module', '--eval', script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(node, [...args, '--input-type=module', '--eval', script], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const timer = setTimeout(() => child.kill('SIGKILL'), timeout);
     let stdout = '';
     let stderr = '';

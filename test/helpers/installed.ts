@@ -16,9 +16,20 @@ export interface Packed {
 /** What npm publishes, from a dist/ that is already compiled. */
 export function pack(destination: string): Packed {
   mkdirSync(destination, { recursive: true });
-  const text = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', destination], { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  const [packed] = JSON.parse(text) as [{ filename: string; size: number; unpackedSize: number; files: { path: string }[] }];
-  return { tarball: join(destination, packed.filename), files: packed.files.map(({ path }) => path).sort(), bytes: packed.size, unpackedBytes: packed.unpackedSize };
+  const text = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', destination], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const [packed] = JSON.parse(text) as [
+    { filename: string; size: number; unpackedSize: number; files: { path: string }[] },
+  ];
+  return {
+    tarball: join(destination, packed.filename),
+    files: packed.files.map(({ path }) => path).sort(),
+    bytes: packed.size,
+    unpackedBytes: packed.unpackedSize,
+  };
 }
 
 // At t = ½ and C = 1 the target is X_1 + G, whatever the noise: the loss has an answer that needs no other code.
@@ -46,7 +57,13 @@ export const programs = {
   'dynamic.cjs': `(async () => {\nconst { matchingLoss, Tensor } = await import('eam-torch');\n${body(false)}\n})();`,
 };
 
-const strict = { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noUnusedLocals: true, target: 'es2022' };
+const strict = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noUnusedLocals: true,
+  target: 'es2022',
+};
 const typescript = `import { eam, matchingLoss, ShapeError, Tensor, type MatchingLossOptions, type Reward, Trainer } from 'eam-torch';
 export const weighting: MatchingLossOptions['weighting'] = 'velocity';
 export const parts: [typeof eam, typeof Trainer, typeof ShapeError, Reward['name']] = [eam, Trainer, ShapeError, 'mine'];
@@ -55,8 +72,14 @@ export const wrong: MatchingLossOptions['t'] = 'half';
 ${body(true)}`;
 
 export const projects: Record<string, { program: string; tsconfig: object }> = {
-  node16: { program: 'program.mts', tsconfig: { ...strict, module: 'node16', moduleResolution: 'node16', lib: ['es2022', 'dom'] } },
-  bundler: { program: 'program.mts', tsconfig: { ...strict, module: 'es2022', moduleResolution: 'bundler', lib: ['es2022', 'dom'] } },
+  node16: {
+    program: 'program.mts',
+    tsconfig: { ...strict, module: 'node16', moduleResolution: 'node16', lib: ['es2022', 'dom'] },
+  },
+  bundler: {
+    program: 'program.mts',
+    tsconfig: { ...strict, module: 'es2022', moduleResolution: 'bundler', lib: ['es2022', 'dom'] },
+  },
 };
 
 /** Writes the programs and the TypeScript projects into a consumer's folder. */
@@ -65,7 +88,10 @@ export function writePrograms(folder: string, options: { types: string[] }): voi
   for (const [name, { program, tsconfig }] of Object.entries(projects)) {
     mkdirSync(join(folder, name), { recursive: true });
     writeFileSync(join(folder, name, program), typescript);
-    writeFileSync(join(folder, name, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...tsconfig, types: options.types }, files: [program] }));
+    writeFileSync(
+      join(folder, name, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions: { ...tsconfig, types: options.types }, files: [program] }),
+    );
   }
 }
 
@@ -77,16 +103,30 @@ export interface Run {
 
 /** Runs a program to its end, in a folder. */
 export function runIn(folder: string, command: string, args: string[], env: NodeJS.ProcessEnv = {}): Run {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: folder, encoding: 'utf8', env: { ...process.env, ...env }, timeout: 300_000, maxBuffer: 2 ** 28 });
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    timeout: 300_000,
+    maxBuffer: 2 ** 28,
+  });
   if (error) throw error;
   return { status, stdout, stderr };
 }
 
 /** Compiles a TypeScript project of `writePrograms` and runs it. */
-export function runProject(folder: string, name: string, node: string, env: NodeJS.ProcessEnv, tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')): Run {
+export function runProject(
+  folder: string,
+  name: string,
+  node: string,
+  env: NodeJS.ProcessEnv,
+  tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+): Run {
   const project = join(folder, name);
   const compiled = runIn(project, process.execPath, [tsc, '-p', '.']);
-  return compiled.status === 0 ? runIn(project, node, [join(project, projects[name]!.program.replace('.mts', '.mjs'))], env) : compiled;
+  return compiled.status === 0
+    ? runIn(project, node, [join(project, projects[name]!.program.replace('.mts', '.mjs'))], env)
+    : compiled;
 }
 
 /** Whether this Node's `require` takes an ES module. */
@@ -118,4 +158,3 @@ export function packageOf(folder: string): string {
 export function readJson(path: string): Record<string, unknown> {
   return JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
 }
-

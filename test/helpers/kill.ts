@@ -19,32 +19,43 @@ interface Profile {
 }
 
 /** Runs that spend most of their life in writing an adapter larger than its model, and runs that mostly train. */
-const profiles: readonly Profile[] = [{ rank: 256, every: 1 }, { rank: 2, every: 5 }];
+const profiles: readonly Profile[] = [
+  { rank: 256, every: 1 },
+  { rank: 2, every: 5 },
+];
 
 function writeConfig(model: string, { rank, every }: Profile): { config: string; run: string } {
   const folder = temporaryFolder();
   const config = join(folder, 'config.json');
   const run = join(folder, 'run');
-  writeFileSync(config, JSON.stringify({
-    model,
-    adapter: { rank, alpha: rank },
-    prompts: ['0', '1', '2', '2'],
-    rewards: [{ name: 'stroke-weight', scale: 4 }],
-    algorithm: { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, delta: 0.3, rewardGradientQuantile: 0.9 },
-    optimizer: { learningRate: 1e-2, emaDecay: 0.9, warmup: 3, schedule: 'cosine' },
-    steps,
-    batch: 6,
-    seed: 3,
-    checkpoints: { every, keep: 2 },
-    samples: { every: 5, count: 6, columns: 3, steps: 2 },
-    evaluation: { count: 8, steps: 2 },
-    output: run,
-  }));
+  writeFileSync(
+    config,
+    JSON.stringify({
+      model,
+      adapter: { rank, alpha: rank },
+      prompts: ['0', '1', '2', '2'],
+      rewards: [{ name: 'stroke-weight', scale: 4 }],
+      algorithm: { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, delta: 0.3, rewardGradientQuantile: 0.9 },
+      optimizer: { learningRate: 1e-2, emaDecay: 0.9, warmup: 3, schedule: 'cosine' },
+      steps,
+      batch: 6,
+      seed: 3,
+      checkpoints: { every, keep: 2 },
+      samples: { every: 5, count: 6, columns: 3, steps: 2 },
+      evaluation: { count: 8, steps: 2 },
+      output: run,
+    }),
+  );
   return { config, run };
 }
 
-function start(config: string, ...args: string[]): { child: ChildProcess; ended: Promise<{ code: number | null; stderr: string }> } {
-  const child = spawn(process.execPath, [program, 'finetune', config, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+function start(
+  config: string,
+  ...args: string[]
+): { child: ChildProcess; ended: Promise<{ code: number | null; stderr: string }> } {
+  const child = spawn(process.execPath, [program, 'finetune', config, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let stderr = '';
   child.stderr!.on('data', (text) => (stderr += String(text)));
   return { child, ended: new Promise((resolve) => child.on('close', (code) => resolve({ code, stderr }))) };
@@ -68,10 +79,20 @@ async function remains(run: string): Promise<Record<string, unknown>> {
     config: json(read(run, 'config.json')),
     metrics: read(run, 'metrics.jsonl').trimEnd().split('\n').map(json),
     evaluation: json(read(run, 'evaluation.json')),
-    samples: Object.fromEntries(readdirSync(join(run, 'samples')).sort().map((name) => [name, readFileSync(join(run, 'samples', name), 'base64')])),
-    ...Object.fromEntries(readdirSync(last).sort().filter((name) => name !== 'manifest.json').map((name) => [
-      name, name === 'state.json' ? json(read(last, name)) : readFileSync(join(last, name), 'base64'),
-    ])),
+    samples: Object.fromEntries(
+      readdirSync(join(run, 'samples'))
+        .sort()
+        .map((name) => [name, readFileSync(join(run, 'samples', name), 'base64')]),
+    ),
+    ...Object.fromEntries(
+      readdirSync(last)
+        .sort()
+        .filter((name) => name !== 'manifest.json')
+        .map((name) => [
+          name,
+          name === 'state.json' ? json(read(last, name)) : readFileSync(join(last, name), 'base64'),
+        ]),
+    ),
   };
 }
 
@@ -129,7 +150,11 @@ export async function killRuns(kills: number, seed: number): Promise<KillCounts>
     const { config, run } = writeConfig(model, profile);
     const checkpoints = join(run, 'checkpoints');
     const temporary = (): number[] =>
-      existsSync(checkpoints) ? readdirSync(checkpoints).flatMap((name) => /^step-(\d+)\.tmp$/.exec(name)?.[1] ?? []).map(Number) : [];
+      existsSync(checkpoints)
+        ? readdirSync(checkpoints)
+            .flatMap((name) => /^step-(\d+)\.tmp$/.exec(name)?.[1] ?? [])
+            .map(Number)
+        : [];
     const go = () => {
       if (!existsSync(run)) return start(config);
       counts.resumes++;
@@ -189,5 +214,10 @@ export async function killRuns(kills: number, seed: number): Promise<KillCounts>
 
 async function newestNumber(checkpoints: string): Promise<number | undefined> {
   if (!existsSync(checkpoints)) return undefined;
-  return Math.max(...readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []).map(Number), -1);
+  return Math.max(
+    ...readdirSync(checkpoints)
+      .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
+      .map(Number),
+    -1,
+  );
 }

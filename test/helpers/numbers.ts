@@ -35,13 +35,20 @@ export function expectClose(found: readonly number[], expected: readonly number[
 }
 
 /** Each number differs by no more than one rounding to `dtype` (and what float32 arithmetic adds before it). */
-export function expectRounded(found: readonly number[], exact: readonly number[], dtype: 'float16' | 'bfloat16', what = ''): void {
+export function expectRounded(
+  found: readonly number[],
+  exact: readonly number[],
+  dtype: 'float16' | 'bfloat16',
+  what = '',
+): void {
   expect(found.length, what).toBe(exact.length);
   const arithmetic = 1e-6 * Math.max(...exact.map(Math.abs));
   const smallest = dtype === 'float16' ? 2 ** -25 : 0; // subnormal numbers round to a fixed grid
   for (const [index, value] of exact.entries()) {
     const allowed = Math.max(unitRoundoff[dtype] * Math.abs(value), smallest) + arithmetic;
     const error = Math.abs(found[index]! - value);
-    expect(error <= allowed, `${what}[${index}]: ${found[index]} is off ${value} by ${error}, allowed ${allowed}`).toBe(true);
+    expect(error <= allowed, `${what}[${index}]: ${found[index]} is off ${value} by ${error}, allowed ${allowed}`).toBe(
+      true,
+    );
   }
 }

@@ -72,7 +72,12 @@ export async function measure(config: object, cache: string, timeout = 60_000): 
   `;
   if (!loaded) throw new Error(error);
   // What is freed goes back to the system at once, so that the peak is that of the tensors.
-  const env = { ...process.env, EAM_TORCH_LIBTORCH: loaded.libtorch.directory, MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_ARENA_MAX: '1' };
+  const env = {
+    ...process.env,
+    EAM_TORCH_LIBTORCH: loaded.libtorch.directory,
+    MALLOC_MMAP_THRESHOLD_: '65536',
+    MALLOC_ARENA_MAX: '1',
+  };
   const { code, stdout, stderr } = await runNode(script, { env, timeout, args: ['--expose-gc'] });
   if (code !== 0) throw new Error(`the measuring process ended with ${code}: ${stderr}`);
   return JSON.parse(stdout) as Measured;
@@ -82,7 +87,8 @@ export async function measure(config: object, cache: string, timeout = 60_000): 
 export function planned({ memory }: Plan): Record<'encoding' | 'drawing' | 'iteration', Peaks> {
   const lasting = ['networks', 'adapter and optimizer', 'rewards'];
   const [encoding, drawing, ...iteration] = memory!.phases.map(({ bytes, parts }) => ({
-    total: bytes, working: bytes - lasting.reduce((sum, part) => sum + (parts[part] ?? 0), 0),
+    total: bytes,
+    working: bytes - lasting.reduce((sum, part) => sum + (parts[part] ?? 0), 0),
   }));
   if (memory!.prompts.missing === 0) throw new Error('the prompts are in the cache: their encoding is not planned');
   const most = (peaks: Peaks[]) => peaks.reduce((a, b) => (b.total > a.total ? b : a));

@@ -3,7 +3,13 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import type {
-  ClipScoreKind, ClipTextConfig, ClipVisionConfig, DType, NativeImageReward, NativeTensor, PreprocessConfig,
+  ClipScoreKind,
+  ClipTextConfig,
+  ClipVisionConfig,
+  DType,
+  NativeImageReward,
+  NativeTensor,
+  PreprocessConfig,
 } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { loadTensors } from '../../lib/files/safetensors.js';
@@ -24,7 +30,12 @@ export interface LoadOptions {
 }
 
 const preprocess = (options: LoadOptions, fit: 'crop' | 'pad', size: number): PreprocessConfig => ({
-  fit, size, bytes: false, mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711], ...options.preprocess,
+  fit,
+  size,
+  bytes: false,
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+  ...options.preprocess,
 });
 const edited = (tensors: Tensors, options: LoadOptions): Tensors => {
   options.edit?.(tensors);
@@ -35,37 +46,74 @@ const edited = (tensors: Tensors, options: LoadOptions): Tensors => {
 function clipConfigs(directory: string): { vision: ClipVisionConfig; text: ClipTextConfig } {
   const { projection_dim: projection, vision_config: vision, text_config: text } = json(`${directory}/config.json`);
   const tower = (config: Record<string, number & ('gelu' | 'quick_gelu')>) => ({
-    width: config['hidden_size']!, intermediate: config['intermediate_size']!, layers: config['num_hidden_layers']!,
-    heads: config['num_attention_heads']!, activation: config['hidden_act']!, layerNormEpsilon: config['layer_norm_eps']!, projection,
+    width: config['hidden_size']!,
+    intermediate: config['intermediate_size']!,
+    layers: config['num_hidden_layers']!,
+    heads: config['num_attention_heads']!,
+    activation: config['hidden_act']!,
+    layerNormEpsilon: config['layer_norm_eps']!,
+    projection,
   });
   return {
     vision: { ...tower(vision), imageSize: vision.image_size, patchSize: vision.patch_size },
-    text: { ...tower(text), vocabulary: text.vocab_size, positions: text.max_position_embeddings, eosToken: text.eos_token_id },
+    text: {
+      ...tower(text),
+      vocabulary: text.vocab_size,
+      positions: text.max_position_embeddings,
+      eosToken: text.eos_token_id,
+    },
   };
 }
 
 async function loadClip(directory: string, kind: ClipScoreKind, options: LoadOptions): Promise<NativeImageReward> {
   const { vision, text } = clipConfigs(directory);
   return binding().loadClipReward({
-    vision: { ...vision, ...options.vision }, text: kind.name === 'linear-stack' ? undefined : text,
-    preprocess: preprocess(options, 'crop', vision.imageSize), kind: options.kind ?? kind, layout: 'transformers',
-    tensors: edited(await loadTensors(rewardFile(`${directory}/model.safetensors`)), options), dtype: options.dtype, device: 'cpu',
+    vision: { ...vision, ...options.vision },
+    text: kind.name === 'linear-stack' ? undefined : text,
+    preprocess: preprocess(options, 'crop', vision.imageSize),
+    kind: options.kind ?? kind,
+    layout: 'transformers',
+    tensors: edited(await loadTensors(rewardFile(`${directory}/model.safetensors`)), options),
+    dtype: options.dtype,
+    device: 'cpu',
   });
 }
 
 async function loadHpsv2(options: LoadOptions): Promise<NativeImageReward> {
   const { embed_dim: projection, vision_cfg: vision, text_cfg: text } = json('hpsv2/open_clip_config.json');
   const tower = (config: Record<string, number>) => ({
-    width: config['width']!, intermediate: 4 * config['width']!, layers: config['layers']!, activation: 'gelu' as const,
-    layerNormEpsilon: 1e-5, projection,
+    width: config['width']!,
+    intermediate: 4 * config['width']!,
+    layers: config['layers']!,
+    activation: 'gelu' as const,
+    layerNormEpsilon: 1e-5,
+    projection,
   });
   const file = await binding().readTorchFile(rewardFile('hpsv2/HPS_v2.1_compressed.pt'));
-  const tensors = Object.fromEntries(Object.entries(file).map(([name, tensor]) => [name.replace('state_dict.', ''), tensor]));
+  const tensors = Object.fromEntries(
+    Object.entries(file).map(([name, tensor]) => [name.replace('state_dict.', ''), tensor]),
+  );
   return binding().loadClipReward({
-    vision: { ...tower(vision), heads: vision.width / vision.head_width, imageSize: vision.image_size, patchSize: vision.patch_size, ...options.vision },
-    text: { ...tower(text), heads: text.heads, vocabulary: text.vocab_size, positions: text.context_length, eosToken: undefined },
-    preprocess: preprocess(options, 'pad', vision.image_size), kind: { name: 'cosine' }, layout: 'open_clip',
-    tensors: edited(tensors, options), dtype: options.dtype, device: 'cpu',
+    vision: {
+      ...tower(vision),
+      heads: vision.width / vision.head_width,
+      imageSize: vision.image_size,
+      patchSize: vision.patch_size,
+      ...options.vision,
+    },
+    text: {
+      ...tower(text),
+      heads: text.heads,
+      vocabulary: text.vocab_size,
+      positions: text.context_length,
+      eosToken: undefined,
+    },
+    preprocess: preprocess(options, 'pad', vision.image_size),
+    kind: { name: 'cosine' },
+    layout: 'open_clip',
+    tensors: edited(tensors, options),
+    dtype: options.dtype,
+    device: 'cpu',
   });
 }
 
@@ -74,21 +122,36 @@ async function loadImageReward(options: LoadOptions): Promise<NativeImageReward>
   const { vision } = config;
   return binding().loadBlipReward({
     vision: {
-      imageSize: vision.image_size, patchSize: vision.patch_size, width: config.encoder_width, intermediate: 4 * config.encoder_width,
-      layers: vision.depth, heads: vision.num_heads, layerNormEpsilon: 1e-6,
+      imageSize: vision.image_size,
+      patchSize: vision.patch_size,
+      width: config.encoder_width,
+      intermediate: 4 * config.encoder_width,
+      layers: vision.depth,
+      heads: vision.num_heads,
+      layerNormEpsilon: 1e-6,
     },
     text: {
-      vocabulary: config.vocab_size, width: config.hidden_size, intermediate: config.intermediate_size, layers: config.num_hidden_layers,
-      heads: config.num_attention_heads, positions: config.max_position_embeddings, layerNormEpsilon: config.layer_norm_eps,
+      vocabulary: config.vocab_size,
+      width: config.hidden_size,
+      intermediate: config.intermediate_size,
+      layers: config.num_hidden_layers,
+      heads: config.num_attention_heads,
+      positions: config.max_position_embeddings,
+      layerNormEpsilon: config.layer_norm_eps,
       encoderWidth: config.encoder_width,
     },
-    preprocess: preprocess(options, 'crop', vision.image_size), mean: 0.16717362830052426, std: 1.0333394966054072,
-    tensors: edited(await binding().readTorchFile(rewardFile('imagereward/ImageReward.pt')), options), dtype: options.dtype, device: 'cpu',
+    preprocess: preprocess(options, 'crop', vision.image_size),
+    mean: 0.16717362830052426,
+    std: 1.0333394966054072,
+    tensors: edited(await binding().readTorchFile(rewardFile('imagereward/ImageReward.pt')), options),
+    dtype: options.dtype,
+    device: 'cpu',
   });
 }
 
 const linearStack = async (): Promise<ClipScoreKind> => ({
-  name: 'linear-stack', tensors: await binding().readTorchFile(rewardFile('aesthetic/sac+logos+ava1-l14-linearMSE.pth')),
+  name: 'linear-stack',
+  tensors: await binding().readTorchFile(rewardFile('aesthetic/sac+logos+ava1-l14-linearMSE.pth')),
 });
 
 /** By the names of their directories. */

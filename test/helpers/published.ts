@@ -7,7 +7,8 @@ import { numbersOf } from './numbers.js';
 
 export const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 
-export const sd35Tensors = (file: string): Promise<Record<string, Tensor>> => loadTensors(fixture(`sd35-tiny/${file}.safetensors`));
+export const sd35Tensors = (file: string): Promise<Record<string, Tensor>> =>
+  loadTensors(fixture(`sd35-tiny/${file}.safetensors`));
 
 /** The largest |found − expected| / max |expected|. */
 export async function scaledError(found: Tensor, expected: Tensor | readonly number[]): Promise<number> {
@@ -23,7 +24,10 @@ export async function scaledError(found: Tensor, expected: Tensor | readonly num
 /** Numbers that any language computes alike: offset + scale sin(1.7 i + phase). */
 export function waves(shape: readonly number[], phase: number, scale: number, offset = 0): Tensor {
   const count = shape.reduce((product, size) => product * size, 1);
-  return Tensor.from(Float64Array.from({ length: count }, (_, i) => offset + scale * Math.sin(1.7 * i + phase)), [...shape]);
+  return Tensor.from(
+    Float64Array.from({ length: count }, (_, i) => offset + scale * Math.sin(1.7 * i + phase)),
+    [...shape],
+  );
 }
 
 /**
@@ -31,12 +35,14 @@ export function waves(shape: readonly number[], phase: number, scale: number, of
  * one, matrices and kernels scaled so that activations keep their size.
  */
 export function wavyWeights(shapes: Readonly<Record<string, readonly number[]>>): Record<string, Tensor> {
-  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => {
-    const phase = Array.from(name).reduce((sum, character) => sum + character.charCodeAt(0), 0);
-    if (shape.length === 1) return [name, waves(shape, phase, 0.2, /norm\w*\.weight$/.test(name) ? 1 : 0)];
-    const fanIn = shape.slice(1).reduce((product, size) => product * size, 1);
-    return [name, waves(shape, phase, 1.5 / Math.sqrt(fanIn))];
-  }));
+  return Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => {
+      const phase = Array.from(name).reduce((sum, character) => sum + character.charCodeAt(0), 0);
+      if (shape.length === 1) return [name, waves(shape, phase, 0.2, /norm\w*\.weight$/.test(name) ? 1 : 0)];
+      const fanIn = shape.slice(1).reduce((product, size) => product * size, 1);
+      return [name, waves(shape, phase, 1.5 / Math.sqrt(fanIn))];
+    }),
+  );
 }
 
 export const tokenIds = (rows: readonly (readonly number[])[]): Tensor =>

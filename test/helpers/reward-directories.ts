@@ -3,7 +3,15 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { aesthetic, clipScore, hpsv2, imageReward, pickScore, type PublishedReward, type PublishedRewardOptions } from '../../lib/index.js';
+import {
+  aesthetic,
+  clipScore,
+  hpsv2,
+  imageReward,
+  pickScore,
+  type PublishedReward,
+  type PublishedRewardOptions,
+} from '../../lib/index.js';
 import { loadTensors, readHeader } from '../../lib/files/safetensors.js';
 import type { Tensor } from '../../lib/runtime/tensor.js';
 import { temporaryFolder } from './tiny-run.js';
@@ -12,7 +20,8 @@ export const rewardNames = ['pickscore', 'hpsv2', 'imagereward', 'clipscore', 'a
 export type RewardName = (typeof rewardNames)[number];
 
 /** The fixture itself. */
-export const rewardDirectory = (name: RewardName): string => fileURLToPath(new URL(`../fixtures/rewards-tiny/${name}`, import.meta.url));
+export const rewardDirectory = (name: RewardName): string =>
+  fileURLToPath(new URL(`../fixtures/rewards-tiny/${name}`, import.meta.url));
 
 /** A copy of a fixture, to be spoilt. */
 export function copyOf(name: RewardName): string {
@@ -29,8 +38,15 @@ export function editJson(path: string, edit: (json: Record<string, unknown>) => 
 
 const factories = { pickscore: pickScore, hpsv2, imagereward: imageReward, clipscore: clipScore, aesthetic };
 
-export function publishedReward(name: RewardName, directory = rewardDirectory(name), options: PublishedRewardOptions = {}): PublishedReward {
-  return factories[name](directory, { ...options, ...(name === 'aesthetic' && { tower: rewardDirectory('clipscore') }) });
+export function publishedReward(
+  name: RewardName,
+  directory = rewardDirectory(name),
+  options: PublishedRewardOptions = {},
+): PublishedReward {
+  return factories[name](directory, {
+    ...options,
+    ...(name === 'aesthetic' && { tower: rewardDirectory('clipscore') }),
+  });
 }
 
 /** What the published code computed with a fixture. */

@@ -5,7 +5,12 @@ import { fileURLToPath } from 'node:url';
 
 import { toTransformerConfig, transformerSchema } from '../../lib/models/sd3/config.js';
 import { binding } from '../../lib/runtime/native/index.js';
-import type { LoraConfig, NativeFlowModel, NativeTensor, Sd3TransformerConfig } from '../../lib/runtime/native/binding.js';
+import type {
+  LoraConfig,
+  NativeFlowModel,
+  NativeTensor,
+  Sd3TransformerConfig,
+} from '../../lib/runtime/native/binding.js';
 import { loadTensors, readHeader } from '../../lib/files/safetensors.js';
 import { normal } from './tiny-model.js';
 
@@ -66,7 +71,8 @@ export async function otherTransformer(name: 'three-heads' | 'dual-last'): Promi
   const path = join(fixtures, 'sd3-shapes', `${name}.safetensors`);
   const stored: unknown = JSON.parse((await readHeader(path)).metadata['config']!);
   const all = await loadTensors(path);
-  const tensors: Tensors = {}, golden: Tensors = {};
+  const tensors: Tensors = {},
+    golden: Tensors = {};
   for (const [key, tensor] of Object.entries(all)) {
     if (key.startsWith('golden.')) golden[key.slice('golden.'.length)] = tensor;
     else tensors[key] = tensor;
@@ -76,12 +82,19 @@ export async function otherTransformer(name: 'three-heads' | 'dual-last'): Promi
     if (key.startsWith('grad.') && key !== 'grad.x') grads[key.slice('grad.'.length)] = await numbers(golden[key]);
   }
   return {
-    config: toTransformerConfig(transformerSchema.parse({ _class_name: 'SD3Transformer2DModel', ...(stored as object) })),
+    config: toTransformerConfig(
+      transformerSchema.parse({ _class_name: 'SD3Transformer2DModel', ...(stored as object) }),
+    ),
     tensors,
     goldens: {
       only: {
-        x: golden['x']!, t: Float32Array.from(await numbers(golden['t'])), conditioning: [golden['embeddings']!, golden['pooled']!],
-        upstream: golden['upstream']!, velocity: await numbers(golden['velocity']), gradX: await numbers(golden['grad.x']), grads,
+        x: golden['x']!,
+        t: Float32Array.from(await numbers(golden['t'])),
+        conditioning: [golden['embeddings']!, golden['pooled']!],
+        upstream: golden['upstream']!,
+        velocity: await numbers(golden['velocity']),
+        gradX: await numbers(golden['grad.x']),
+        grads,
       },
     },
   };
@@ -89,15 +102,29 @@ export async function otherTransformer(name: 'three-heads' | 'dual-last'): Promi
 
 type LoadOptions = Parameters<ReturnType<typeof binding>['loadSd3Model']>[0];
 
-export const loadSd3 = ({ config, tensors }: Pick<Transformer, 'config' | 'tensors'>, options: Partial<LoadOptions> = {}): Promise<NativeFlowModel> =>
+export const loadSd3 = (
+  { config, tensors }: Pick<Transformer, 'config' | 'tensors'>,
+  options: Partial<LoadOptions> = {},
+): Promise<NativeFlowModel> =>
   binding().loadSd3Model({
-    config, tensors, autoencoder: undefined, lora: undefined, dtype: undefined, device: 'cpu', checkpointing: false, ...options,
+    config,
+    tensors,
+    autoencoder: undefined,
+    lora: undefined,
+    dtype: undefined,
+    device: 'cpu',
+    checkpointing: false,
+    ...options,
   });
 
 /** Of the adapter in lora_peft. */
 export const sd35Lora: LoraConfig = {
-  rank: 4, alpha: 8, seed: 3n,
-  targets: ['to_q', 'to_k', 'to_v', 'to_out.0', 'add_q_proj', 'add_k_proj', 'add_v_proj', 'to_add_out'].map((name) => `attn.${name}`),
+  rank: 4,
+  alpha: 8,
+  seed: 3n,
+  targets: ['to_q', 'to_k', 'to_v', 'to_out.0', 'add_q_proj', 'add_k_proj', 'add_v_proj', 'to_add_out'].map(
+    (name) => `attn.${name}`,
+  ),
 };
 
 /** The published names and shapes of a configuration's tensors, all of them random. */
@@ -114,7 +141,11 @@ export async function randomTensors(config: Sd3TransformerConfig): Promise<Tenso
     await add(`${name}.bias`, [outputs], 0.1);
   };
   await add('pos_embed.pos_embed', [1, config.posEmbedMaxSize ** 2, width], 0.5);
-  await add('pos_embed.proj.weight', [width, config.inChannels, config.patchSize, config.patchSize], 1 / Math.sqrt(values));
+  await add(
+    'pos_embed.proj.weight',
+    [width, config.inChannels, config.patchSize, config.patchSize],
+    1 / Math.sqrt(values),
+  );
   await add('pos_embed.proj.bias', [width], 0.1);
   await linear('time_text_embed.timestep_embedder.linear_1', width, 256);
   await linear('time_text_embed.timestep_embedder.linear_2', width, width);
@@ -123,16 +154,29 @@ export async function randomTensors(config: Sd3TransformerConfig): Promise<Tenso
   await linear('context_embedder', width, config.jointAttentionDim);
   for (let layer = 0; layer < config.layers; layer++) {
     const block = `transformer_blocks.${layer}`;
-    const last = layer === config.layers - 1, dual = config.dualAttentionLayers.includes(layer);
+    const last = layer === config.layers - 1,
+      dual = config.dualAttentionLayers.includes(layer);
     await linear(`${block}.norm1.linear`, (dual ? 9 : 6) * width, width);
     await linear(`${block}.norm1_context.linear`, (last ? 2 : 6) * width, width);
-    for (const name of ['to_q', 'to_k', 'to_v', 'to_out.0', 'add_q_proj', 'add_k_proj', 'add_v_proj', ...(last ? [] : ['to_add_out'])]) {
+    for (const name of [
+      'to_q',
+      'to_k',
+      'to_v',
+      'to_out.0',
+      'add_q_proj',
+      'add_k_proj',
+      'add_v_proj',
+      ...(last ? [] : ['to_add_out']),
+    ]) {
       await linear(`${block}.attn.${name}`, width, width);
     }
-    for (const name of dual ? ['to_q', 'to_k', 'to_v', 'to_out.0'] : []) await linear(`${block}.attn2.${name}`, width, width);
+    for (const name of dual ? ['to_q', 'to_k', 'to_v', 'to_out.0'] : [])
+      await linear(`${block}.attn2.${name}`, width, width);
     if (config.qkNorm) {
-      const norms = [...['norm_q', 'norm_k', 'norm_added_q', 'norm_added_k'].map((name) => `attn.${name}`),
-        ...(dual ? ['attn2.norm_q', 'attn2.norm_k'] : [])];
+      const norms = [
+        ...['norm_q', 'norm_k', 'norm_added_q', 'norm_added_k'].map((name) => `attn.${name}`),
+        ...(dual ? ['attn2.norm_q', 'attn2.norm_k'] : []),
+      ];
       for (const name of norms) await add(`${block}.${name}.weight`, [config.headDim], 1);
     }
     for (const name of last ? ['ff'] : ['ff', 'ff_context']) {

@@ -33,7 +33,10 @@ export class Sd3Copy {
 
   /** Sets keys of a JSON file; `undefined` removes one. */
   set(name: string, changes: Json): this {
-    return this.write(name, JSON.stringify({ ...(JSON.parse(readFileSync(this.file(name), 'utf8')) as Json), ...changes }));
+    return this.write(
+      name,
+      JSON.stringify({ ...(JSON.parse(readFileSync(this.file(name), 'utf8')) as Json), ...changes }),
+    );
   }
 }
 

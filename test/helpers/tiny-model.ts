@@ -1,9 +1,23 @@
 // A digits model small enough for tests, with weights that make every layer matter: a fresh one starts as zero.
 import { binding } from '../../lib/runtime/native/index.js';
-import type { DigitsModelConfig, EamNativeOptions, LoraConfig, NativeFlowModel, NativeOptimizer, NativeTensor } from '../../lib/runtime/native/binding.js';
+import type {
+  DigitsModelConfig,
+  EamNativeOptions,
+  LoraConfig,
+  NativeFlowModel,
+  NativeOptimizer,
+  NativeTensor,
+} from '../../lib/runtime/native/binding.js';
 
 export const tinyConfig: DigitsModelConfig = {
-  imageSize: 8, channels: 1, patchSize: 4, width: 16, depth: 2, heads: 2, mlpRatio: 2, classes: 3,
+  imageSize: 8,
+  channels: 1,
+  patchSize: 4,
+  width: 16,
+  depth: 2,
+  heads: 2,
+  mlpRatio: 2,
+  classes: 3,
 };
 
 export const tinyLora: LoraConfig = { rank: 2, alpha: 4, targets: ['attn.qkv', 'mlp.fc2'], seed: 9n };
@@ -33,11 +47,14 @@ export const labels = (...values: number[]): NativeTensor[] => [
   binding().Tensor.from(BigInt64Array.from(values, BigInt), [values.length]),
 ];
 
-export const floats = async (tensor: NativeTensor): Promise<number[]> => Array.from((await tensor.data()) as Float32Array);
+export const floats = async (tensor: NativeTensor): Promise<number[]> =>
+  Array.from((await tensor.data()) as Float32Array);
 
 /** Every tensor of a set as numbers. */
 export async function snapshot(tensors: Record<string, NativeTensor>): Promise<Record<string, number[]>> {
-  const entries = await Promise.all(Object.entries(tensors).map(async ([name, tensor]) => [name, await floats(tensor)]));
+  const entries = await Promise.all(
+    Object.entries(tensors).map(async ([name, tensor]) => [name, await floats(tensor)]),
+  );
   return Object.fromEntries(entries);
 }
 
@@ -59,13 +76,28 @@ export async function takeGradients(model: NativeFlowModel): Promise<Record<stri
 }
 
 export const eamOptions: EamNativeOptions = {
-  C: 1, lambda: 2, delta: 0.1, terminal: 'consistent', solver: 'heun', steps: 3, renoisings: 3, weighting: 'velocity', cap: 20,
-  rewardThroughDenoiser: false, guidance: 1, shift: 1, microBatch: 0, decodeSlice: 0, guidedLoss: false, rewardGradientQuantile: 1,
+  C: 1,
+  lambda: 2,
+  delta: 0.1,
+  terminal: 'consistent',
+  solver: 'heun',
+  steps: 3,
+  renoisings: 3,
+  weighting: 'velocity',
+  cap: 20,
+  rewardThroughDenoiser: false,
+  guidance: 1,
+  shift: 1,
+  microBatch: 0,
+  decodeSlice: 0,
+  guidedLoss: false,
+  rewardGradientQuantile: 1,
 };
 
 /** Largest difference between two arrays, over the largest magnitude in the second. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0, magnitude = 0;
+  let difference = 0,
+    magnitude = 0;
   for (let i = 0; i < expected.length; i++) {
     difference = Math.max(difference, Math.abs(actual[i]! - expected[i]!));
     magnitude = Math.max(magnitude, Math.abs(expected[i]!));

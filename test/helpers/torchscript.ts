@@ -45,7 +45,10 @@ export const moduleSource = (methods: string): string =>
 /** Writes a module whose methods are `methods`, with `self: __torch__.M`. */
 export function writeTorchScript(path: string, methods: string, data: Uint8Array = emptyModule): string {
   const code = moduleSource(methods);
-  writeFileSync(path, zip({ 'm/data.pkl': data, 'm/code/__torch__.py': code, 'm/constants.pkl': emptyConstants, 'm/version': '3\n' }));
+  writeFileSync(
+    path,
+    zip({ 'm/data.pkl': data, 'm/code/__torch__.py': code, 'm/constants.pkl': emptyConstants, 'm/version': '3\n' }),
+  );
   return path;
 }
 

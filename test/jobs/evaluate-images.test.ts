@@ -10,13 +10,20 @@ import { summarize, summaryTable, type ScoreSummary } from '../../lib/jobs/evalu
 import { eam } from '../helpers/command-line.js';
 import { temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
 
-const lines = (path: string): unknown[] => readFileSync(path, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as unknown);
+const lines = (path: string): unknown[] =>
+  readFileSync(path, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
 
 /** Grey images, each of one shade, and their prompts. */
 function folderOf(shades: Record<string, number>, size = 4): string {
   const folder = temporaryFolder();
   for (const [name, shade] of Object.entries(shades)) {
-    writeFileSync(join(folder, name), encode({ width: size, height: size, channels: 1, data: new Uint8Array(size * size).fill(shade) }));
+    writeFileSync(
+      join(folder, name),
+      encode({ width: size, height: size, channels: 1, data: new Uint8Array(size * size).fill(shade) }),
+    );
   }
   return folder;
 }
@@ -31,8 +38,19 @@ describe('eam evaluate --images', () => {
     const folder = folderOf({ 'b.png': 255, 'a.png': 0, 'c.PNG': 51 });
     writeFileSync(join(folder, 'notes.txt'), 'not an image');
     const out = join(temporaryFolder(), 'deep', 'scores.jsonl');
-    const { code, stdout, stderr } = await eam('evaluate', '--images', folder, '--prompts', promptsOf('one', '', 'two', 'one'),
-      '--reward', 'stroke-weight,scale=10', '--out', out, '--json', '--quiet');
+    const { code, stdout, stderr } = await eam(
+      'evaluate',
+      '--images',
+      folder,
+      '--prompts',
+      promptsOf('one', '', 'two', 'one'),
+      '--reward',
+      'stroke-weight,scale=10',
+      '--out',
+      out,
+      '--json',
+      '--quiet',
+    );
     expect([code, stderr]).toEqual([0, '']);
     expect(lines(out)).toEqual([
       { file: 'a.png', prompt: 'one', scores: { 'stroke-weight': 0 } },
@@ -47,29 +65,77 @@ describe('eam evaluate --images', () => {
     const shades = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`image-${index}.png`, 20 * index]));
     const prompts = Object.keys(shades).map((_, index) => `p${index}`);
     const out = join(temporaryFolder(), 'scores.jsonl');
-    await eam('evaluate', '--images', folderOf(shades), '--prompts', promptsOf(...prompts), '--reward', 'stroke-weight,scale=255', '--out', out, '--quiet');
-    expect(lines(out)).toEqual(prompts.map((prompt, index) => (
-      { file: `image-${index}.png`, prompt, scores: { 'stroke-weight': expect.closeTo(20 * index, 3) as number } })));
+    await eam(
+      'evaluate',
+      '--images',
+      folderOf(shades),
+      '--prompts',
+      promptsOf(...prompts),
+      '--reward',
+      'stroke-weight,scale=255',
+      '--out',
+      out,
+      '--quiet',
+    );
+    expect(lines(out)).toEqual(
+      prompts.map((prompt, index) => ({
+        file: `image-${index}.png`,
+        prompt,
+        scores: { 'stroke-weight': expect.closeTo(20 * index, 3) as number },
+      })),
+    );
   });
 
   it('pairs them by lines of JSON, in any order and size', async () => {
     const folder = folderOf({ 'a.png': 0, 'b.png': 255 });
-    writeFileSync(join(folder, 'wide.png'), encode({ width: 9, height: 2, channels: 3, data: new Uint8Array(54).fill(255) }));
+    writeFileSync(
+      join(folder, 'wide.png'),
+      encode({ width: 9, height: 2, channels: 3, data: new Uint8Array(54).fill(255) }),
+    );
     const out = join(temporaryFolder(), 'scores.jsonl');
     const file = promptsOf('{"file":"wide.png","prompt":"w"}', '{"prompt":"a","file":"a.png"}');
-    expect(await eam('evaluate', '--images', folder, '--prompts', file, '--reward', 'stroke-weight', '--out', out, '--quiet')).toMatchObject({ code: 0 });
-    expect(lines(out)).toMatchObject([{ file: 'wide.png', prompt: 'w', scores: { 'stroke-weight': 10 } }, { file: 'a.png', prompt: 'a' }]);
+    expect(
+      await eam(
+        'evaluate',
+        '--images',
+        folder,
+        '--prompts',
+        file,
+        '--reward',
+        'stroke-weight',
+        '--out',
+        out,
+        '--quiet',
+      ),
+    ).toMatchObject({ code: 0 });
+    expect(lines(out)).toMatchObject([
+      { file: 'wide.png', prompt: 'w', scores: { 'stroke-weight': 10 } },
+      { file: 'a.png', prompt: 'a' },
+    ]);
   });
 
   it.each([
     ['as many prompts as images', ['one'], /has 2 \.png files and .* 1 prompts; expected as many/],
     ['a file that is there', ['{"file":"x.png","prompt":"p"}'], /names "x\.png", which is no \.png file in/],
-    ['a file in each line, or in none', ['{"file":"a.png","prompt":"p"}', '{"prompt":"p"}'], /only 1 of its 2 lines have a "file"/],
+    [
+      'a file in each line, or in none',
+      ['{"file":"a.png","prompt":"p"}', '{"prompt":"p"}'],
+      /only 1 of its 2 lines have a "file"/,
+    ],
     ['JSON', ['{"file":"a.png","prompt":"p"}', 'p'], /expected a JSON object a line; .*prompts\.jsonl, line 2/],
     ['prompts', ['{"file":"a.png"}'], /line 1: expected \{"prompt"/],
     ['some prompts', [''], /prompts\.txt holds none/],
   ])('expects %s', async (_, content, message) => {
-    const result = await eam('evaluate', '--images', folderOf({ 'a.png': 0, 'b.png': 1 }), '--prompts', promptsOf(...content), '--reward', 'stroke-weight', '--quiet');
+    const result = await eam(
+      'evaluate',
+      '--images',
+      folderOf({ 'a.png': 0, 'b.png': 1 }),
+      '--prompts',
+      promptsOf(...content),
+      '--reward',
+      'stroke-weight',
+      '--quiet',
+    );
     expect(result.code).toBe(2);
     expect(result.stderr).toMatch(message);
   });
@@ -77,9 +143,27 @@ describe('eam evaluate --images', () => {
   it('names the image that cannot be read or scored', async () => {
     const folder = folderOf({ 'a.png': 0 });
     writeFileSync(join(folder, 'b.png'), readFileSync(join(folder, 'a.png')).subarray(0, 50));
-    const damaged = await eam('evaluate', '--images', folder, '--prompts', promptsOf('a', 'b'), '--reward', 'stroke-weight', '--quiet');
+    const damaged = await eam(
+      'evaluate',
+      '--images',
+      folder,
+      '--prompts',
+      promptsOf('a', 'b'),
+      '--reward',
+      'stroke-weight',
+      '--quiet',
+    );
     expect([damaged.code, damaged.stderr]).toEqual([1, expect.stringMatching(/b\.png: is cut short: it has 50 bytes/)]);
-    const wrong = await eam('evaluate', '--images', folderOf({ 'c.png': 0 }), '--prompts', promptsOf('3'), '--reward', 'digit-classifier', '--quiet');
+    const wrong = await eam(
+      'evaluate',
+      '--images',
+      folderOf({ 'c.png': 0 }),
+      '--prompts',
+      promptsOf('3'),
+      '--reward',
+      'digit-classifier',
+      '--quiet',
+    );
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/c\.png: reward "digit-classifier" failed/)]);
   });
 
@@ -88,10 +172,23 @@ describe('eam evaluate --images', () => {
     writeFileSync(out, 'earlier\n');
     writeFileSync(join(folder, 'b.png'), 'none');
     const args = ['--reward', 'stroke-weight,weight=3', '--out', out, '--prompts'];
-    expect(await eam('evaluate', '--images', folder, ...args, promptsOf('p', 'q'))).toMatchObject({ code: 1, stderr: expect.stringMatching(/b\.png: is no PNG/) as unknown });
+    expect(await eam('evaluate', '--images', folder, ...args, promptsOf('p', 'q'))).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/b\.png: is no PNG/) as unknown,
+    });
     expect(readFileSync(out, 'utf8')).toBe('earlier\n');
-    const { stderr } = await eam('evaluate', '--images', folderOf({ 'a.png': 0, 'b.png': 255, 'c.png': 255 }), '--batch', '1', ...args, promptsOf('p', 'q', 'r'));
-    expect(stderr).toMatch(/^weights are left aside: each reward is scored by itself\nimage 1\/3 .*image 3\/3 {2}\S+ images\/s {2}0s left\n$/s);
+    const { stderr } = await eam(
+      'evaluate',
+      '--images',
+      folderOf({ 'a.png': 0, 'b.png': 255, 'c.png': 255 }),
+      '--batch',
+      '1',
+      ...args,
+      promptsOf('p', 'q', 'r'),
+    );
+    expect(stderr).toMatch(
+      /^weights are left aside: each reward is scored by itself\nimage 1\/3 .*image 3\/3 {2}\S+ images\/s {2}0s left\n$/s,
+    );
     expect(lines(out)).toMatchObject([0, 10, 10].map((value) => ({ scores: { 'stroke-weight': value } })));
   });
 
@@ -104,14 +201,35 @@ describe('eam evaluate --images', () => {
       [['somewhere', '--images', folder], /got a run and --images/],
       [['--images', folder, '--reward', 'stroke-weight'], /expected --prompts/],
       [['--images', folder, '--prompts', promptsOf('p')], /expected at least one reward/],
-      [['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'], /has no \.png files\n/],
-      [['--images', join(folder, 'photos'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'], /has no \.png files; it has \.jpg and \.webp, which are not read: convert them/],
-      [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'], /--reward pikscore=x: name: expected one of/],
-      [['run', '--reward', 'stroke-weight'], /--reward: not for a run, which is evaluated on its own prompts and rewards/],
+      [
+        ['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
+        /has no \.png files\n/,
+      ],
+      [
+        ['--images', join(folder, 'photos'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
+        /has no \.png files; it has \.jpg and \.webp, which are not read: convert them/,
+      ],
+      [
+        ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'],
+        /--reward pikscore=x: name: expected one of/,
+      ],
+      [
+        ['run', '--reward', 'stroke-weight'],
+        /--reward: not for a run, which is evaluated on its own prompts and rewards/,
+      ],
       [['run', '--guidance', '4', '--text-length', '9'], /--text-length, --guidance: not for a run/],
-      [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--samples', '3'], /--samples: not for a folder of images/],
-      [['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--out', folder], /is a directory, and a file is to be written there/],
-      [['--model', 'digits', '--prompts', promptsOf('3'), '--reward', 'stroke-weight', '--as-reference'], /samples are not files/],
+      [
+        ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--samples', '3'],
+        /--samples: not for a folder of images/,
+      ],
+      [
+        ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--out', folder],
+        /is a directory, and a file is to be written there/,
+      ],
+      [
+        ['--model', 'digits', '--prompts', promptsOf('3'), '--reward', 'stroke-weight', '--as-reference'],
+        /samples are not files/,
+      ],
     ];
     for (const [args, message] of cases) {
       const { code, stderr } = await eam('evaluate', ...args, '--quiet');
@@ -124,48 +242,99 @@ describe('eam evaluate --model', () => {
   it('scores several samples a prompt, the same from the same seed', async () => {
     const model = await tinyModelDirectory();
     const [out, again] = [join(temporaryFolder(), 'a.jsonl'), join(temporaryFolder(), 'b.jsonl')];
-    const run = (file: string, batch: string) => eam('evaluate', '--model', model, '--prompts', promptsOf('1', '2'), '--reward', 'stroke-weight',
-      '--samples', '3', '--steps', '2', '--seed', '5', '--batch', batch, '--out', file, '--quiet');
+    const run = (file: string, batch: string) =>
+      eam(
+        'evaluate',
+        '--model',
+        model,
+        '--prompts',
+        promptsOf('1', '2'),
+        '--reward',
+        'stroke-weight',
+        '--samples',
+        '3',
+        '--steps',
+        '2',
+        '--seed',
+        '5',
+        '--batch',
+        batch,
+        '--out',
+        file,
+        '--quiet',
+      );
     const { code, stdout } = await run(out, '4');
     expect(code).toBe(0);
-    expect(stdout).toMatch(/stroke-weight +6 +\S+ +\[\S+, \S+\] +\S+\n\nintervals: Student's t, from the spread between 2 prompts\n/);
+    expect(stdout).toMatch(
+      /stroke-weight +6 +\S+ +\[\S+, \S+\] +\S+\n\nintervals: Student's t, from the spread between 2 prompts\n/,
+    );
     const samples = lines(out) as { prompt: string; sample: number; scores: Record<string, number> }[];
-    expect(samples.map(({ prompt, sample }) => [prompt, sample])).toEqual([['1', 0], ['1', 1], ['1', 2], ['2', 0], ['2', 1], ['2', 2]]);
+    expect(samples.map(({ prompt, sample }) => [prompt, sample])).toEqual([
+      ['1', 0],
+      ['1', 1],
+      ['1', 2],
+      ['2', 0],
+      ['2', 1],
+      ['2', 2],
+    ]);
     await run(again, '6');
-    expect(lines(again)).toEqual(samples.map((sample) => ({ ...sample, scores: { 'stroke-weight': expect.closeTo(sample.scores['stroke-weight']!, 5) as number } })));
+    expect(lines(again)).toEqual(
+      samples.map((sample) => ({
+        ...sample,
+        scores: { 'stroke-weight': expect.closeTo(sample.scores['stroke-weight']!, 5) as number },
+      })),
+    );
   });
 });
 
 describe('the summary', () => {
   // From tables of Student's t at 97.5 %.
-  it.each([[1, 12.7062], [2, 4.30265], [3, 3.18245], [4, 2.77645], [9, 2.26216], [30, 2.04227], [199, 1.97196], [1e9, 1.95996]])(
-    'reaches as far to either side as %i degrees of freedom ask for',
-    (degrees, quantile) => {
-      expect(reachOf95(degrees) / quantile).toBeCloseTo(1, degrees === 3 ? 2 : 3);
-    },
-  );
+  it.each([
+    [1, 12.7062],
+    [2, 4.30265],
+    [3, 3.18245],
+    [4, 2.77645],
+    [9, 2.26216],
+    [30, 2.04227],
+    [199, 1.97196],
+    [1e9, 1.95996],
+  ])('reaches as far to either side as %i degrees of freedom ask for', (degrees, quantile) => {
+    expect(reachOf95(degrees) / quantile).toBeCloseTo(1, degrees === 3 ? 2 : 3);
+  });
 
   it('has intervals from the spread between prompts, which hold for images that are alike', () => {
     const sample = (prompt: string, value: number | null) => ({ prompt, scores: { r: value } });
     const [alone] = summarize(['a', 'b', 'c', 'd'].map((prompt, index) => sample(prompt, index))).rewards;
     // t(3) · s / √n
     const reach = (reachOf95(3) * Math.sqrt(5 / 3)) / 2;
-    expect(alone).toMatchObject({ mean: 1.5, std: expect.closeTo(Math.sqrt(5 / 3), 10), interval: [expect.closeTo(1.5 - reach, 10), expect.closeTo(1.5 + reach, 10)] });
+    expect(alone).toMatchObject({
+      mean: 1.5,
+      std: expect.closeTo(Math.sqrt(5 / 3), 10),
+      interval: [expect.closeTo(1.5 - reach, 10), expect.closeTo(1.5 + reach, 10)],
+    });
     // Ten copies of each say no more.
-    const copies = summarize(['a', 'b', 'c', 'd'].flatMap((prompt, index) => Array.from({ length: 10 }, () => sample(prompt, index)))).rewards[0]!;
+    const copies = summarize(
+      ['a', 'b', 'c', 'd'].flatMap((prompt, index) => Array.from({ length: 10 }, () => sample(prompt, index))),
+    ).rewards[0]!;
     expect(copies.interval![1]).toBeCloseTo(1.5 + reach, 10);
     // Of one prompt, images are all there is.
-    expect(summarize([0, 1, 2, 3].map((value) => sample('a', value))).rewards[0]!.interval![1]).toBeCloseTo(1.5 + reach, 10);
+    expect(summarize([0, 1, 2, 3].map((value) => sample('a', value))).rewards[0]!.interval![1]).toBeCloseTo(
+      1.5 + reach,
+      10,
+    );
   });
 
   it('says what it knows of a single image, and of several of one prompt', () => {
-    const of = (...values: (number | null)[]) => summarize(values.map((value) => ({ prompt: 'a', scores: { r: value } })));
+    const of = (...values: (number | null)[]) =>
+      summarize(values.map((value) => ({ prompt: 'a', scores: { r: value } })));
     expect(of(2).rewards).toEqual([{ reward: 'r', images: 1, notFinite: 0, mean: 2, std: null, interval: null }]);
     expect(summaryTable(of(2))).toBe(
       'reward  images    mean  95 % interval  std\nr            1  2.0000              –    –\n\nno interval: a single image has no spread',
     );
     expect(of(2, null).rewards).toEqual([{ reward: 'r', images: 1, notFinite: 1, mean: 2, std: null, interval: null }]);
-    expect(of(null, null).rewards).toEqual([{ reward: 'r', images: 0, notFinite: 2, mean: null, std: null, interval: null }]);
+    expect(of(null, null).rewards).toEqual([
+      { reward: 'r', images: 0, notFinite: 2, mean: null, std: null, interval: null },
+    ]);
     expect(summaryTable(of(null, null))).toMatch(/^r +0 +– +– +– +2 not finite$/m);
     expect(summaryTable(of(1, 2, 3))).toMatch(/between 3 images of one prompt; they say nothing of other prompts$/);
   });
@@ -179,9 +348,18 @@ describe('the summary', () => {
 
 describe('a reward on the command line', () => {
   it('is a name, a directory and settings, or JSON', () => {
-    expect(parseReward('aesthetic=a dir,tower=b=c,slice=2,weight=-0.5')).toEqual({ name: 'aesthetic', directory: 'a dir', tower: 'b=c', slice: 2, weight: -0.5 });
+    expect(parseReward('aesthetic=a dir,tower=b=c,slice=2,weight=-0.5')).toEqual({
+      name: 'aesthetic',
+      directory: 'a dir',
+      tower: 'b=c',
+      slice: 2,
+      weight: -0.5,
+    });
     expect(parseReward('torchscript=taste.pt')).toMatchObject({ name: 'torchscript', file: 'taste.pt' });
-    expect(parseReward('{"name":"hpsv2","directory":"a,b","dtype":"bfloat16"}')).toMatchObject({ directory: 'a,b', dtype: 'bfloat16' });
+    expect(parseReward('{"name":"hpsv2","directory":"a,b","dtype":"bfloat16"}')).toMatchObject({
+      directory: 'a,b',
+      dtype: 'bfloat16',
+    });
     expect(() => parseReward('pickscore')).toThrow(/directory: expected a string, but it is missing/);
     expect(() => parseReward('pickscore=x,slize=1')).toThrow(/slize: unknown key; did you mean "slice"/);
     expect(() => parseReward('{"name":')).toThrow(/--reward {"name":/);

@@ -24,7 +24,11 @@ afterEach(() => vi.restoreAllMocks());
 const problem = (value: object): Problem => problemSchema.parse(value);
 
 const lopsided = problem({
-  means: [[-1, 0.5], [2, -1], [0.3, 1.5]],
+  means: [
+    [-1, 0.5],
+    [2, -1],
+    [0.3, 1.5],
+  ],
   std: 0.6,
   weights: [1, 2, 5],
   reward: { linear: [0.7, -0.4], quadratic: [0.8, -0.5], center: [0.2, -0.3] },
@@ -38,7 +42,10 @@ const inOneDimension = problem({
   lambda: 0.8,
 });
 const inThreeDimensions = problem({
-  means: [[0, 1, -1], [1, -0.5, 0.5]],
+  means: [
+    [0, 1, -1],
+    [1, -0.5, 0.5],
+  ],
   std: 0.7,
   reward: { linear: [0.5, -1, 0.2], quadratic: [1, 0, 0.5], center: [0.3, 0, -0.2] },
   lambda: 1.5,
@@ -51,9 +58,17 @@ const normalDensity = (x: number, mean: number, variance: number): number =>
   Math.exp(-((x - mean) ** 2) / (2 * variance)) / Math.sqrt(2 * Math.PI * variance);
 
 const mixtureDensity = ({ means, variances, weights }: GaussianMixture, x: readonly number[]): number =>
-  means.reduce((sum, mean, mode) => sum + weights[mode]! * mean.reduce((product, m, j) => product * normalDensity(x[j]!, m, variances[mode]![j]!), 1), 0);
+  means.reduce(
+    (sum, mean, mode) =>
+      sum + weights[mode]! * mean.reduce((product, m, j) => product * normalDensity(x[j]!, m, variances[mode]![j]!), 1),
+    0,
+  );
 
-const untilted = ({ means, std, weights }: Problem): GaussianMixture => ({ means, variances: means.map((mean) => mean.map(() => std ** 2)), weights });
+const untilted = ({ means, std, weights }: Problem): GaussianMixture => ({
+  means,
+  variances: means.map((mean) => mean.map(() => std ** 2)),
+  weights,
+});
 
 /** Σ f over a grid that covers everything, the rectangle rule, which is exact to rounding for what dies out in time. */
 function visitGrid(dimensions: number, step: number, limit: number, visit: (x: number[]) => void): void {
@@ -71,7 +86,10 @@ describe('the tilted mixture', () => {
   ])('is p exp(λ r) normalised, and has its E[r], by quadrature: %s', (_, tilted, step, limit) => {
     const target = tiltedMixture(tilted);
     const data = untilted(tilted);
-    let mass = 0, rewarded = 0, difference = 0, compared = 0;
+    let mass = 0,
+      rewarded = 0,
+      difference = 0,
+      compared = 0;
     visitGrid(tilted.means[0]!.length, step, limit, (x) => {
       const weight = mixtureDensity(data, x) * Math.exp(tilted.lambda * rewardOf(tilted, x));
       mass += weight;
@@ -93,7 +111,11 @@ describe('the tilted mixture', () => {
     const same = tiltedMixture({ ...lopsided, lambda: 0 });
     expectClose(same.means.flat(), lopsided.means.flat(), 1e-12);
     expectClose(same.weights.slice(), lopsided.weights.slice(), 1e-12);
-    expectClose(same.variances.flat(), lopsided.means.flat().map(() => 0.36), 1e-12);
+    expectClose(
+      same.variances.flat(),
+      lopsided.means.flat().map(() => 0.36),
+      1e-12,
+    );
   });
 
   it('of the shipped problems rewards as published', async () => {
@@ -107,9 +129,17 @@ describe('the tilted mixture', () => {
 
   it('does not depend on the order of modes', () => {
     const order = [2, 0, 1];
-    const shuffled = { ...lopsided, means: order.map((i) => lopsided.means[i]!), weights: order.map((i) => lopsided.weights[i]!) };
+    const shuffled = {
+      ...lopsided,
+      means: order.map((i) => lopsided.means[i]!),
+      weights: order.map((i) => lopsided.weights[i]!),
+    };
     const [target, other] = [tiltedMixture(lopsided), tiltedMixture(shuffled)];
-    expectClose(other.weights.slice(), order.map((i) => target.weights[i]!), 1e-12);
+    expectClose(
+      other.weights.slice(),
+      order.map((i) => target.weights[i]!),
+      1e-12,
+    );
     expect(expectedReward(other, shuffled)).toBeCloseTo(expectedReward(target, lopsided), 12);
   });
 
@@ -124,20 +154,42 @@ describe('the tilted mixture', () => {
 
 describe('the analytic velocity', () => {
   const t = [0.05, 0.4, 0.9];
-  const points = [[0.3, -0.8], [1.7, 0.4], [-0.6, 1.1]];
+  const points = [
+    [0.3, -0.8],
+    [1.7, 0.4],
+    [-0.6, 1.1],
+  ];
 
   const model = (of: Problem, dtype: 'float32' | 'float64' = 'float64') =>
     new GaussianMixtureModel({ means: of.means, std: of.std, weights: of.weights, width: 8, depth: 2 }, { dtype });
 
-  const velocities = async (of: Problem, x: readonly (readonly number[])[], dtype: 'float32' | 'float64' = 'float64', pretrained = true): Promise<number[]> => {
+  const velocities = async (
+    of: Problem,
+    x: readonly (readonly number[])[],
+    dtype: 'float32' | 'float64' = 'float64',
+    pretrained = true,
+  ): Promise<number[]> => {
     using used = model(of, dtype);
     const conditioning = await used.encode(x.map(() => ''));
-    return numbersOf(await used.native.velocity(await tensorOf(x, 'float64'), Float32Array.from(t), conditioning, pretrained));
+    return numbersOf(
+      await used.native.velocity(await tensorOf(x, 'float64'), Float32Array.from(t), conditioning, pretrained),
+    );
   };
 
   /** log p_t(x) of X_t = t X_1 + (1 − t) ε, from the definition. */
   const logMarginal = ({ means, std, weights }: Problem, x: readonly number[], time: number): number =>
-    Math.log(means.reduce((sum, mean, mode) => sum + weights[mode]! * mean.reduce((product, m, j) => product * normalDensity(x[j]!, time * m, time ** 2 * std ** 2 + (1 - time) ** 2), 1), 0));
+    Math.log(
+      means.reduce(
+        (sum, mean, mode) =>
+          sum +
+          weights[mode]! *
+            mean.reduce(
+              (product, m, j) => product * normalDensity(x[j]!, time * m, time ** 2 * std ** 2 + (1 - time) ** 2),
+              1,
+            ),
+        0,
+      ),
+    );
 
   it('agrees with (x + (1 − t) ∇log p_t)/t, the score by finite differences', async () => {
     const found = await velocities(lopsided, points);
@@ -155,7 +207,8 @@ describe('the analytic velocity', () => {
   it('is E[X_1 − ε | x_t] by quadrature over X_1', async () => {
     const [found] = await velocities(inOneDimension, [[0.7], [0.2], [-1]]);
     const time = Math.fround(t[0]!);
-    let mass = 0, mean = 0;
+    let mass = 0,
+      mean = 0;
     visitGrid(1, 0.01, 8, ([x1]) => {
       const weight = mixtureDensity(untilted(inOneDimension), [x1!]) * normalDensity(0.7, time * x1!, (1 - time) ** 2);
       mass += weight;
@@ -169,17 +222,36 @@ describe('the analytic velocity', () => {
     expectClose(await velocities(lopsided, points, 'float32'), exact, 1e-5);
     expectClose(await velocities(lopsided, points, 'float64', false), exact, 1e-12);
     const order = [1, 2, 0];
-    const shuffled = { ...lopsided, means: order.map((i) => lopsided.means[i]!), weights: order.map((i) => lopsided.weights[i]!) };
+    const shuffled = {
+      ...lopsided,
+      means: order.map((i) => lopsided.means[i]!),
+      weights: order.map((i) => lopsided.weights[i]!),
+    };
     expectClose(await velocities(shuffled, points), exact, 1e-12);
   });
 
   it('names what is wrong with a mixture or a latent', async () => {
-    const config = { means: [[0, 0], [1, 1]], std: 1, weights: [1, 1], width: 8, depth: 1 };
-    expect(() => new GaussianMixtureModel({ ...config, means: [[0, 0], [1]] })).toThrow(/means\[1\] has 1 numbers, expected as many as means\[0\], 2/);
-    expect(() => new GaussianMixtureModel({ ...config, weights: [1, 0] })).toThrow(/weights has 0, expected numbers above 0/);
+    const config = {
+      means: [
+        [0, 0],
+        [1, 1],
+      ],
+      std: 1,
+      weights: [1, 1],
+      width: 8,
+      depth: 1,
+    };
+    expect(() => new GaussianMixtureModel({ ...config, means: [[0, 0], [1]] })).toThrow(
+      /means\[1\] has 1 numbers, expected as many as means\[0\], 2/,
+    );
+    expect(() => new GaussianMixtureModel({ ...config, weights: [1, 0] })).toThrow(
+      /weights has 0, expected numbers above 0/,
+    );
     expect(() => new GaussianMixtureModel(config, { dtype: 'bfloat16' })).toThrow(/dtype/);
     using used = new GaussianMixtureModel(config);
-    await expect(used.native.velocity(Tensor.from([1, 2, 3], [1, 3]), Float32Array.of(0.5), await used.encode(['']), true)).rejects.toThrow(/expected floating-point \[B, 2\]/);
+    await expect(
+      used.native.velocity(Tensor.from([1, 2, 3], [1, 3]), Float32Array.of(0.5), await used.encode(['']), true),
+    ).rejects.toThrow(/expected floating-point \[B, 2\]/);
   });
 
   it('saves its control network and reads it back', async () => {
@@ -196,12 +268,23 @@ describe('the analytic velocity', () => {
 
 describe('the quadratic reward', () => {
   it('gives values and gradients', async () => {
-    const x = [[0.5, -1], [2, 0.25]];
+    const x = [
+      [0.5, -1],
+      [2, 0.25],
+    ];
     const images = Tensor.from(Float32Array.from(x.flat()), [2, 2, 1, 1]);
     const { values, grad } = await score(quadratic(lopsided.reward), images, ['', ''], { gradient: true });
-    expectClose([...values], x.map((row) => rewardOf(lopsided, row)), 1e-6);
+    expectClose(
+      [...values],
+      x.map((row) => rewardOf(lopsided, row)),
+      1e-6,
+    );
     const { linear, quadratic: curvature, center } = lopsided.reward;
-    expectClose(await numbersOf(grad!), x.flatMap((row) => row.map((value, j) => linear[j]! - curvature[j]! * (value - center[j]!))), 1e-6);
+    expectClose(
+      await numbersOf(grad!),
+      x.flatMap((row) => row.map((value, j) => linear[j]! - curvature[j]! * (value - center[j]!))),
+      1e-6,
+    );
     expect(grad!.shape).toEqual([2, 2, 1, 1]);
   });
 
@@ -209,20 +292,31 @@ describe('the quadratic reward', () => {
     const { values } = await score(quadratic({ quadratic: [2] }), Tensor.from([3], [1, 1, 1, 1]), [''], {});
     expect(values[0]).toBe(-9);
     expect(() => quadratic({ center: [1] })).toThrow(/expected linear, quadratic or both/);
-    await expect(score(quadratic({ linear: [1, 2] }), Tensor.from([3], [1, 1]), [''], {})).rejects.toThrow(/linear has 2 numbers, expected one for each of a sample's 1/);
+    await expect(score(quadratic({ linear: [1, 2] }), Tensor.from([3], [1, 1]), [''], {})).rejects.toThrow(
+      /linear has 2 numbers, expected one for each of a sample's 1/,
+    );
   });
 });
 
 describe('distances between samples', () => {
   const count = 4000;
-  const gaussian = (mean: number[], variance: number[]): GaussianMixture => ({ means: [mean], variances: [variance], weights: [1] });
+  const gaussian = (mean: number[], variance: number[]): GaussianMixture => ({
+    means: [mean],
+    variances: [variance],
+    weights: [1],
+  });
   const draw = (of: GaussianMixture, seed: bigint): Promise<Tensor> => binding().drawMixture(of, count, seed, 'cpu');
 
   it('vanish between two sets of exact samples and see a shift', async () => {
     const target = tiltedMixture(lopsided);
-    using yardstick = await Yardstick.create(target, quadratic(lopsided.reward), await draw(target, 1n), { projections: 64, neighbours: 5 });
+    using yardstick = await Yardstick.create(target, quadratic(lopsided.reward), await draw(target, 1n), {
+      projections: 64,
+      neighbours: 5,
+    });
     const same = await yardstick.measure(await draw(target, 2n));
-    const shifted = await yardstick.measure(await draw({ ...target, means: target.means.map((mean) => mean.map((m) => m + 0.3)) }, 2n));
+    const shifted = await yardstick.measure(
+      await draw({ ...target, means: target.means.map((mean) => mean.map((m) => m + 0.3)) }, 2n),
+    );
     expect(Math.abs(same.mmdSquared)).toBeLessThan(1e-3);
     expect(shifted.mmdSquared).toBeGreaterThan(1e-2);
     expect(same.slicedWasserstein).toBeLessThan(0.08);
@@ -236,8 +330,17 @@ describe('distances between samples', () => {
   });
 
   it('MMD² is the one of the definition, whatever the blocks', async () => {
-    const x = [[0, 0], [1, 0], [0, 2]], y = [[0.5, 0.5], [-1, 1]];
-    const kernel = (a: number[], b: number[]) => Math.exp(-((a[0]! - b[0]!) ** 2 + (a[1]! - b[1]!) ** 2) / (2 * 0.8 ** 2));
+    const x = [
+        [0, 0],
+        [1, 0],
+        [0, 2],
+      ],
+      y = [
+        [0.5, 0.5],
+        [-1, 1],
+      ];
+    const kernel = (a: number[], b: number[]) =>
+      Math.exp(-((a[0]! - b[0]!) ** 2 + (a[1]! - b[1]!) ** 2) / (2 * 0.8 ** 2));
     const across = x.flatMap((a) => y.map((b) => kernel(a, b))).reduce((sum, value) => sum + value, 0) / 6;
     const within = (kernel(x[0]!, x[1]!) + kernel(x[0]!, x[2]!) + kernel(x[1]!, x[2]!)) / 3;
     const [a, b] = [await tensorOf(x, 'float32'), await tensorOf(y, 'float32')];
@@ -253,10 +356,23 @@ describe('distances between samples', () => {
   });
 
   it('KL between Gaussians agrees with the closed form, in 1, 2 and 3 dimensions', async () => {
-    const cases: [mean: number[], variance: number[]][] = [[[0.4], [0.5]], [[0.5, -0.2], [1.5, 0.6]], [[0.3, 0, -0.4], [0.8, 1.2, 1]]];
+    const cases: [mean: number[], variance: number[]][] = [
+      [[0.4], [0.5]],
+      [
+        [0.5, -0.2],
+        [1.5, 0.6],
+      ],
+      [
+        [0.3, 0, -0.4],
+        [0.8, 1.2, 1],
+      ],
+    ];
     for (const [mean, variance] of cases) {
       const samples = await draw(gaussian(mean, variance), 7n);
-      const standard = gaussian(mean.map(() => 0), mean.map(() => 1));
+      const standard = gaussian(
+        mean.map(() => 0),
+        mean.map(() => 1),
+      );
       const found = -(await binding().entropy(samples, 5)) - (await binding().mixtureMeanLogDensity(standard, samples));
       const exact = mean.reduce((sum, m, j) => sum + 0.5 * (variance[j]! + m ** 2 - 1 - Math.log(variance[j]!)), 0);
       expect(Math.abs(found - exact), `${mean.length} dimensions: ${found}, exact ${exact}`).toBeLessThan(0.05);
@@ -285,14 +401,19 @@ describe('distances between samples', () => {
     await expect(binding().meanKernel(x, wide, [1])).rejects.toThrow(/y has 3 numbers a sample/);
     await expect(binding().meanKernel(x, undefined, [0])).rejects.toThrow(/bandwidths has 0/);
     await expect(binding().entropy(x, 2)).rejects.toThrow(/k is 2, expected 1 to 1/);
-    await expect(binding().slicedWasserstein(x, Tensor.from([1, 2], [1, 2]), 4, 0n)).rejects.toThrow(/y has 1 samples, expected as many as x, 2/);
-    await expect(binding().mixtureMeanLogDensity({ means: [[0]], variances: [[0]], weights: [1] }, x)).rejects.toThrow(/variances has 0/);
+    await expect(binding().slicedWasserstein(x, Tensor.from([1, 2], [1, 2]), 4, 0n)).rejects.toThrow(
+      /y has 1 samples, expected as many as x, 2/,
+    );
+    await expect(binding().mixtureMeanLogDensity({ means: [[0]], variances: [[0]], weights: [1] }, x)).rejects.toThrow(
+      /variances has 0/,
+    );
   });
 });
 
 describe('eam fidelity', () => {
   async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-    let stdout = '', stderr = '';
+    let stdout = '',
+      stderr = '';
     vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((stdout += String(text)), true));
     vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((stderr += String(text)), true));
     const code = await main(['fidelity', ...args]);
@@ -306,10 +427,34 @@ describe('eam fidelity', () => {
     return path;
   };
 
-  const small = ['--batch', '64', '--set', 'sampling.count=1000', '--set', 'sampling.curveCount=500', '--set', 'sampling.steps=20', '--set', 'optimizer.learningRate=1e-2'];
+  const small = [
+    '--batch',
+    '64',
+    '--set',
+    'sampling.count=1000',
+    '--set',
+    'sampling.curveCount=500',
+    '--set',
+    'sampling.steps=20',
+    '--set',
+    'optimizer.learningRate=1e-2',
+  ];
 
   it.each(['eam', 'am'])('comes closer to the exact answer with %s, and says how close', async (algorithm) => {
-    const { code, stdout, stderr } = await run('--problem', 'overlapping', '--algorithm', algorithm, '--seeds', '3,4', '--steps', '40', '--evaluate-every', '20', ...small, '--json');
+    const { code, stdout, stderr } = await run(
+      '--problem',
+      'overlapping',
+      '--algorithm',
+      algorithm,
+      '--seeds',
+      '3,4',
+      '--steps',
+      '40',
+      '--evaluate-every',
+      '20',
+      ...small,
+      '--json',
+    );
     expect(stderr).toContain('seed 4');
     expect(code).toBe(0);
     expect(stdout.trim()).not.toContain('\n');
@@ -339,14 +484,30 @@ describe('eam fidelity', () => {
   });
 
   it('reads a problem file of any dimension, equal weights and no reward terms but one', async () => {
-    const path = file({ means: [[0, 0, 1], [1, 0, 0]], std: 0.5, reward: { linear: [1, 0, 0] }, lambda: 0.5 });
+    const path = file({
+      means: [
+        [0, 0, 1],
+        [1, 0, 0],
+      ],
+      std: 0.5,
+      reward: { linear: [1, 0, 0] },
+      lambda: 0.5,
+    });
     const { code, stdout } = await run('--problem', path, '--steps', '2', ...small, '--quiet');
     expect(code).toBe(0);
     const { problem: read } = JSON.parse(stdout) as FidelityResult;
     expect(read).toMatchObject({ weights: [0.5, 0.5], reward: { quadratic: [0, 0, 0], center: [0, 0, 0] } });
   });
 
-  const sound = { means: [[0, 0], [1, 1]], std: 1, reward: { linear: [1, 0] }, lambda: 1 };
+  const sound = {
+    means: [
+      [0, 0],
+      [1, 1],
+    ],
+    std: 1,
+    reward: { linear: [1, 0] },
+    lambda: 1,
+  };
   it.each([
     [{ ...sound, std: 0 }, /std: expected a number above 0, got 0/],
     [{ ...sound, means: [[0, 0], [1]] }, /means\[1\]: expected 2 numbers, as many as means\[0\]/],

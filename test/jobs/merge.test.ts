@@ -29,7 +29,9 @@ describe('the digits', () => {
     using model = await loadModel(source, adapted ? { adapter: await readAdapterConfig(adapted) } : {});
     if (adapted) await model.loadAdapter(adapted);
     const x = await normal([3, ...model.latentShape], 5n);
-    return floats(await model.native.velocity(x, Float32Array.from(conditions), await model.encode(['0', '3', '7']), false));
+    return floats(
+      await model.native.velocity(x, Float32Array.from(conditions), await model.encode(['0', '3', '7']), false),
+    );
   };
   beforeAll(async () => {
     adapter = join(folder, 'adapter');
@@ -50,7 +52,8 @@ describe('the digits', () => {
   };
 
   it('draw what they draw with the adapter', async () => {
-    const base = await stored('float32'), out = join(folder, 'merged');
+    const base = await stored('float32'),
+      out = join(folder, 'merged');
     const result = await eam('merge', '--model', base, '--adapter', adapter, '--out', out);
     expect(result).toMatchObject({ code: 0, stderr: `${out}: 24 layers with 5/3 of the adapter\n` });
     expect((await readdir(out)).sort()).toEqual((await readdir(base)).sort());
@@ -60,7 +63,8 @@ describe('the digits', () => {
   });
 
   it('come from where the adapter was trained, and keep dtype and metadata', async () => {
-    const own = join(folder, 'own'), out = join(folder, 'half');
+    const own = join(folder, 'own'),
+      out = join(folder, 'half');
     await mergeAdapter({ adapter, out: own });
     expect(relativeError(await velocity(own), await velocity('digits', adapter))).toBeLessThan(5e-3);
     await mergeAdapter({ model: await stored('bfloat16'), adapter, out });
@@ -73,43 +77,77 @@ describe('the digits', () => {
   it('are refused where they cannot be merged, and nothing is left behind', async () => {
     const out = join(folder, 'taken');
     await writeFile(out, 'mine');
-    await expect(mergeAdapter({ adapter, out })).rejects.toThrow(/taken is a file, and a directory is to be written there/);
+    await expect(mergeAdapter({ adapter, out })).rejects.toThrow(
+      /taken is a file, and a directory is to be written there/,
+    );
     expect(await readFile(out, 'utf8')).toBe('mine');
     const nowhere = join(folder, 'nowhere');
-    await expect(mergeAdapter({ adapter: join(tiny, 'lora_peft'), out: nowhere })).rejects.toThrow(/does not say which model/);
+    await expect(mergeAdapter({ adapter: join(tiny, 'lora_peft'), out: nowhere })).rejects.toThrow(
+      /does not say which model/,
+    );
     const other = mergeAdapter({ model: 'digits', adapter: join(tiny, 'lora_peft'), out: nowhere });
     await expect(other).rejects.toThrow(CheckpointError);
-    await expect(other).rejects.toThrow(/the model has no transformer_blocks\.0\.attn\.add_k_proj\.weight[^]*and 15 more/);
+    await expect(other).rejects.toThrow(
+      /the model has no transformer_blocks\.0\.attn\.add_k_proj\.weight[^]*and 15 more/,
+    );
     expect((await readdir(folder)).filter((name) => name.startsWith('nowhere') || name.includes('.tmp-'))).toEqual([]);
-    expect(await eam('merge', '--adapter', tiny, '--out', nowhere)).toMatchObject({ code: 1, stderr: expect.stringContaining('holds no adapter') });
+    expect(await eam('merge', '--adapter', tiny, '--out', nowhere)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('holds no adapter'),
+    });
   });
 });
 
 describe('Stable Diffusion 3', () => {
   it.each<[string, (copy: Sd3Copy) => unknown, RegExp]>([
-    ['another pipeline', (copy) => copy.set('model_index.json', { _class_name: 'FluxPipeline' }), /model_index\.json: the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/],
-    ['an index that names another transformer', (copy) => copy.set('model_index.json', { transformer: ['diffusers', 'FluxTransformer2DModel'] }), /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/],
-    ['another transformer', (copy) => copy.set('transformer/config.json', { _class_name: 'FluxTransformer2DModel' }), /transformer.config\.json: _class_name: expected "SD3Transformer2DModel", got "FluxTransformer2DModel"/],
+    [
+      'another pipeline',
+      (copy) => copy.set('model_index.json', { _class_name: 'FluxPipeline' }),
+      /model_index\.json: the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/,
+    ],
+    [
+      'an index that names another transformer',
+      (copy) => copy.set('model_index.json', { transformer: ['diffusers', 'FluxTransformer2DModel'] }),
+      /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/,
+    ],
+    [
+      'another transformer',
+      (copy) => copy.set('transformer/config.json', { _class_name: 'FluxTransformer2DModel' }),
+      /transformer.config\.json: _class_name: expected "SD3Transformer2DModel", got "FluxTransformer2DModel"/,
+    ],
     ['no transformer', (copy) => copy.remove('transformer'), /cannot read .*transformer.config\.json: ENOENT/],
   ])('is not merged where there is %s', async (_, change, message) => {
     const copy = new Sd3Copy();
     change(copy);
     const out = join(folder, 'refused');
-    const { code, stderr } = await eam('merge', '--model', copy.path, '--adapter', join(tiny, 'lora_peft'), '--out', out);
+    const { code, stderr } = await eam(
+      'merge',
+      '--model',
+      copy.path,
+      '--adapter',
+      join(tiny, 'lora_peft'),
+      '--out',
+      out,
+    );
     expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
     expect((await readdir(folder)).filter((name) => name.startsWith('refused'))).toEqual([]);
   });
 
   const load = async (directory: string, adapter?: string) => {
     const options = { size: { width: 16, height: 24 }, textLength: 12, embeddingCache: join(folder, 'cache') };
-    const model = await loadModel(directory, adapter ? { ...options, adapter: await readAdapterConfig(adapter) } : options);
+    const model = await loadModel(
+      directory,
+      adapter ? { ...options, adapter: await readAdapterConfig(adapter) } : options,
+    );
     if (adapter) await model.loadAdapter(adapter);
     return model;
   };
   const velocity = async (directory: string, adapter?: string) => {
     using model = await load(directory, adapter);
     const x = await normal([2, ...model.latentShape], 5n);
-    return floats(await model.native.velocity(x, Float32Array.of(0.2, 0.8), await model.encode(['a fox', 'a castle']), false));
+    return floats(
+      await model.native.velocity(x, Float32Array.of(0.2, 0.8), await model.encode(['a fox', 'a castle']), false),
+    );
   };
 
   it('draws what it draws with an adapter of either layout, from a file or shards', async () => {
@@ -124,16 +162,29 @@ describe('Stable Diffusion 3', () => {
       await saveTensors(join(sharded, 'transformer', name), Object.fromEntries(part), { format: 'pt' });
       for (const [key] of part) map[key] = name;
     }
-    await writeFile(join(sharded, 'transformer/diffusion_pytorch_model.safetensors.index.json'), JSON.stringify({ metadata: {}, weight_map: map }));
+    await writeFile(
+      join(sharded, 'transformer/diffusion_pytorch_model.safetensors.index.json'),
+      JSON.stringify({ metadata: {}, weight_map: map }),
+    );
 
     const expected = await velocity(tiny, join(tiny, 'lora_peft'));
-    for (const [index, [source, layout]] of ([[tiny, 'lora_peft'], [tiny, 'lora_diffusers'], [sharded, 'lora_peft']] as const).entries()) {
+    for (const [index, [source, layout]] of (
+      [
+        [tiny, 'lora_peft'],
+        [tiny, 'lora_diffusers'],
+        [sharded, 'lora_peft'],
+      ] as const
+    ).entries()) {
       const out = join(folder, `sd3-${index}`);
       await mergeAdapter({ model: source, adapter: join(tiny, layout), out });
       expect(relativeError(await velocity(out), expected)).toBeLessThan(1e-5);
-      expect((await readdir(join(out, 'transformer'))).sort()).toEqual((await readdir(join(source, 'transformer'))).sort());
+      expect((await readdir(join(out, 'transformer'))).sort()).toEqual(
+        (await readdir(join(source, 'transformer'))).sort(),
+      );
       // What is not of the merged model any more: goldens, adapters.
-      expect((await readdir(out)).sort()).toEqual((await readdir(tiny)).filter((name) => !/^(goldens|lora)/.test(name)).sort());
+      expect((await readdir(out)).sort()).toEqual(
+        (await readdir(tiny)).filter((name) => !/^(goldens|lora)/.test(name)).sort(),
+      );
     }
     const link = await stat(join(folder, 'sd3-0/vae/diffusion_pytorch_model.safetensors'));
     expect(link.size).toBe((await stat(join(tiny, 'vae/diffusion_pytorch_model.safetensors'))).size);

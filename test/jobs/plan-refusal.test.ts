@@ -23,8 +23,14 @@ import { temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
 
 const memory = vi.hoisted(() => ({ free: 0, total: 0 }));
 vi.mock('../../lib/jobs/plan/device-memory.js', () => ({ deviceMemory: async () => memory }));
-vi.mock(import('../../lib/jobs/config/model.js'), async (original) => ({ ...(await original()), loadConfiguredModel: vi.fn() }));
-vi.mock(import('../../lib/rewards/registry.js'), async (original) => ({ ...(await original()), createRewards: vi.fn() }));
+vi.mock(import('../../lib/jobs/config/model.js'), async (original) => ({
+  ...(await original()),
+  loadConfiguredModel: vi.fn(),
+}));
+vi.mock(import('../../lib/rewards/registry.js'), async (original) => ({
+  ...(await original()),
+  createRewards: vi.fn(),
+}));
 
 let folder: string;
 beforeAll(() => void binding());
@@ -38,9 +44,19 @@ beforeEach(() => {
 });
 
 const config = (changes: object = {}) => ({
-  model: tinySd3, prompts: ['a fox'], rewards: [{ name: 'stroke-weight' }], algorithm: { name: 'eam', solver: 'euler', steps: 1, renoisings: 1, microBatch: 1, decodeSlice: 1 },
-  optimizer: { learningRate: 1e-3 }, image: { width: 8, height: 8 }, textLength: 16, samples: { count: 1 }, checkpointing: true, steps: 1, batch: 1,
-  output: join(folder, 'run'), ...changes,
+  model: tinySd3,
+  prompts: ['a fox'],
+  rewards: [{ name: 'stroke-weight' }],
+  algorithm: { name: 'eam', solver: 'euler', steps: 1, renoisings: 1, microBatch: 1, decodeSlice: 1 },
+  optimizer: { learningRate: 1e-3 },
+  image: { width: 8, height: 8 },
+  textLength: 16,
+  samples: { count: 1 },
+  checkpointing: true,
+  steps: 1,
+  batch: 1,
+  output: join(folder, 'run'),
+  ...changes,
 });
 
 function expectNothingBegun(): void {
@@ -71,11 +87,18 @@ describe('a GPU that is too small', () => {
     // The cache that came from a machine with another GPU.
     const directory = await readSd3Directory(tinySd3);
     const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
-    const encode = async (prompts: readonly string[]) => prompts.map(() => ({
-      states: new Float32Array((77 + 16) * jointAttentionDim), pooled: new Float32Array(pooledProjectionDim), truncated: { clip: false, t5: false },
-    }));
+    const encode = async (prompts: readonly string[]) =>
+      prompts.map(() => ({
+        states: new Float32Array((77 + 16) * jointAttentionDim),
+        pooled: new Float32Array(pooledProjectionDim),
+        truncated: { clip: false, t5: false },
+      }));
     vi.spyOn(TextEncoders, 'load').mockResolvedValue({ encode, [Symbol.dispose]() {} } as unknown as TextEncoders);
-    await new Embeddings(directory, { dtype: 'float32', device: 'cuda:1', textLength: 16 }, textEmbeddingsDirectory()).prepare(['a fox'], { negativePrompt: '' });
+    await new Embeddings(
+      directory,
+      { dtype: 'float32', device: 'cuda:1', textLength: 16 },
+      textEmbeddingsDirectory(),
+    ).prepare(['a fox'], { negativePrompt: '' });
     await expect(finetune(config({ device: 'cuda' }))).rejects.toThrow('it would be loaded');
   });
 });
@@ -88,7 +111,10 @@ describe('weights that are not there', () => {
     expectNothingBegun();
     const file = join(temporaryFolder(), 'config.json');
     writeFileSync(file, JSON.stringify(config(changes)));
-    expect(await eam('plan', file)).toMatchObject({ code: 1, stderr: expect.stringMatching(new RegExp(`^error: .*${message.source}`)) as string });
+    expect(await eam('plan', file)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(new RegExp(`^error: .*${message.source}`)) as string,
+    });
   };
 
   /** Leaves half of a file. */
@@ -97,33 +123,65 @@ describe('weights that are not there', () => {
     return copy.write(file, whole.subarray(0, whole.length / 2));
   };
 
-  it.each(['transformer/diffusion_pytorch_model', 'vae/diffusion_pytorch_model', 'text_encoder/model', 'text_encoder_2/model', 'text_encoder_3/model'])(
-    'or are cut short are refused before anything is loaded or written: %s', async (name) => {
-      const file = `${name}.safetensors`;
-      await refused({ model: new Sd3Copy().remove(file).path }, /holds no weights: expected diffusion_pytorch_model\.safetensors or model\.safetensors/);
-      await refused({ model: cut(new Sd3Copy(), file).path }, /the file is cut short or damaged/);
-    },
-  );
+  it.each([
+    'transformer/diffusion_pytorch_model',
+    'vae/diffusion_pytorch_model',
+    'text_encoder/model',
+    'text_encoder_2/model',
+    'text_encoder_3/model',
+  ])('or are cut short are refused before anything is loaded or written: %s', async (name) => {
+    const file = `${name}.safetensors`;
+    await refused(
+      { model: new Sd3Copy().remove(file).path },
+      /holds no weights: expected diffusion_pytorch_model\.safetensors or model\.safetensors/,
+    );
+    await refused({ model: cut(new Sd3Copy(), file).path }, /the file is cut short or damaged/);
+  });
 
   it('are the shards of T5 that its index names', async () => {
     const copy = new Sd3Copy().remove('text_encoder_3/model.safetensors');
     const shards = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
-    copy.write('text_encoder_3/model.safetensors.index.json', JSON.stringify({ weight_map: { a: shards[0], b: shards[1] } }));
+    copy.write(
+      'text_encoder_3/model.safetensors.index.json',
+      JSON.stringify({ weight_map: { a: shards[0], b: shards[1] } }),
+    );
     symlinkSync(join(tinySd3, 'text_encoder_3/model.safetensors'), copy.file(`text_encoder_3/${shards[0]}`));
-    await refused({ model: copy.path }, /lacks 1 of the 2 shards .*: model-00002-of-00002\.safetensors; download it again/);
+    await refused(
+      { model: copy.path },
+      /lacks 1 of the 2 shards .*: model-00002-of-00002\.safetensors; download it again/,
+    );
   });
 
   it('are those of the small models, of rewards and of the judge, too', async () => {
     const model = await tinyModelDirectory();
     const rewards = [{ name: 'digit-classifier' }];
-    const digits = { model, prompts: ['1'], image: undefined, textLength: undefined, checkpointing: undefined, rewards };
-    await refused({ ...digits, rewards: [{ name: 'digit-classifier', directory: 'nowhere' }] }, /cannot read nowhere.model\.safetensors/);
-    await refused({ ...digits, evaluation: { count: 2, judge: { name: 'digit-judge', directory: 'nowhere' } } }, /cannot read nowhere.model\.safetensors/);
+    const digits = {
+      model,
+      prompts: ['1'],
+      image: undefined,
+      textLength: undefined,
+      checkpointing: undefined,
+      rewards,
+    };
+    await refused(
+      { ...digits, rewards: [{ name: 'digit-classifier', directory: 'nowhere' }] },
+      /cannot read nowhere.model\.safetensors/,
+    );
+    await refused(
+      { ...digits, evaluation: { count: 2, judge: { name: 'digit-judge', directory: 'nowhere' } } },
+      /cannot read nowhere.model\.safetensors/,
+    );
     rmSync(join(model, 'model.safetensors'));
     await refused(digits, /holds no weights/);
-    await refused({ rewards: [{ name: 'pickscore', directory: 'nowhere' }] }, /cannot read nowhere: .*; expected PickScore/);
+    await refused(
+      { rewards: [{ name: 'pickscore', directory: 'nowhere' }] },
+      /cannot read nowhere: .*; expected PickScore/,
+    );
     const clip = copyOf('clipscore');
-    writeFileSync(join(clip, 'model.safetensors'), readFileSync(join(rewardDirectory('clipscore'), 'model.safetensors')).subarray(0, 100_000));
+    writeFileSync(
+      join(clip, 'model.safetensors'),
+      readFileSync(join(rewardDirectory('clipscore'), 'model.safetensors')).subarray(0, 100_000),
+    );
     await refused({ rewards: [{ name: 'clipscore', directory: clip }] }, /the file is cut short or damaged/);
   });
 });

@@ -9,7 +9,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { createAlgorithm } from '../../lib/training/algorithms.js';
 import { finetuneSchema } from '../../lib/jobs/config/finetune.js';
 import { readSd3Directory } from '../../lib/models/sd3/directory.js';
-import { autoencoderShapes, clipTextShapes, parametersOf, t5Shapes, transformerShapes } from '../../lib/models/sd3/shapes.js';
+import {
+  autoencoderShapes,
+  clipTextShapes,
+  parametersOf,
+  t5Shapes,
+  transformerShapes,
+} from '../../lib/models/sd3/shapes.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { evaluationsOf } from '../../lib/jobs/plan/evaluations.js';
 import { plan, refuseSmall, type Plan } from '../../lib/jobs/plan/plan.js';
@@ -60,26 +66,53 @@ const written = async (changes: object = {}): Promise<string> => {
 describe('parameters', () => {
   it('are those in the files', async () => {
     const stored = async (file: string) =>
-      (await readHeader(join(tiny, `${file}.safetensors`))).entries.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+      (await readHeader(join(tiny, `${file}.safetensors`))).entries.reduce(
+        (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+        0,
+      );
     const { transformer, autoencoder, clip, t5 } = await readSd3Directory(tiny);
-    expect(parametersOf(transformerShapes(transformer.config))).toBe(await stored('transformer/diffusion_pytorch_model'));
+    expect(parametersOf(transformerShapes(transformer.config))).toBe(
+      await stored('transformer/diffusion_pytorch_model'),
+    );
     expect(parametersOf(autoencoderShapes(autoencoder.config))).toBe(await stored('vae/diffusion_pytorch_model'));
     expect(parametersOf(clipTextShapes(clip[0].config))).toBe(await stored('text_encoder/model'));
     expect(parametersOf(clipTextShapes(clip[1].config))).toBe(await stored('text_encoder_2/model'));
     expect(parametersOf(t5Shapes(t5!.config))).toBe(await stored('text_encoder_3/model'));
-    const adapter = (await readHeader(join(tiny, 'lora_peft/adapter_model.safetensors'))).entries.reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
+    const adapter = (await readHeader(join(tiny, 'lora_peft/adapter_model.safetensors'))).entries.reduce(
+      (sum, { shape }) => sum + shape[0]! * shape[1]!,
+      0,
+    );
     expect((await plan(config)).memory!.trainable).toBe(adapter);
   });
 
   it('of Stable Diffusion 3.5 Medium are 2.47 billion, 84 million in its autoencoder', () => {
     const transformer = {
-      patchSize: 2, inChannels: 16, outChannels: 16, layers: 24, heads: 24, headDim: 64, jointAttentionDim: 4096, captionProjectionDim: 1536,
-      pooledProjectionDim: 2048, posEmbedMaxSize: 384, dualAttentionLayers: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], qkNorm: true,
+      patchSize: 2,
+      inChannels: 16,
+      outChannels: 16,
+      layers: 24,
+      heads: 24,
+      headDim: 64,
+      jointAttentionDim: 4096,
+      captionProjectionDim: 1536,
+      pooledProjectionDim: 2048,
+      posEmbedMaxSize: 384,
+      dualAttentionLayers: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+      qkNorm: true,
     };
     expect(parametersOf(transformerShapes(transformer)) / 1e9).toBeCloseTo(2.47, 2);
     const autoencoder = {
-      inChannels: 3, outChannels: 3, latentChannels: 16, blockOutChannels: [128, 256, 512, 512], layersPerBlock: 2, normGroups: 32,
-      midBlockAttention: true, useQuantConv: false, usePostQuantConv: false, scalingFactor: 1.5305, shiftFactor: 0.0609,
+      inChannels: 3,
+      outChannels: 3,
+      latentChannels: 16,
+      blockOutChannels: [128, 256, 512, 512],
+      layersPerBlock: 2,
+      normGroups: 32,
+      midBlockAttention: true,
+      useQuantConv: false,
+      usePostQuantConv: false,
+      scalingFactor: 1.5305,
+      shiftFactor: 0.0609,
     };
     expect(parametersOf(autoencoderShapes(autoencoder)) / 1e6).toBeCloseTo(83.8, 0);
   });
@@ -87,22 +120,34 @@ describe('parameters', () => {
 
 describe('evaluations', () => {
   it.each([
-    { name: 'eam' }, { name: 'eam', terminal: 'plugin', guidance: 2, steps: 3 }, { name: 'eam', solver: 'midpoint', steps: 2, microBatch: 2 },
+    { name: 'eam' },
+    { name: 'eam', terminal: 'plugin', guidance: 2, steps: 3 },
+    { name: 'eam', solver: 'midpoint', steps: 2, microBatch: 2 },
     { name: 'eam', solver: 'dpmpp2m', steps: 3, rewardThroughDenoiser: true, renoisings: 3 },
     { name: 'eam', solver: 'euler', steps: 2, rewardThroughDenoiser: true, decodeSlice: 2, guidance: 2 },
     { name: 'eam', solver: 'euler', steps: 2, rewardThroughDenoiser: true, guidedLoss: true, guidance: 2 },
-    { name: 'am', steps: 4, drawnSteps: 3 }, { name: 'am', steps: 5, drawnSteps: 0, finalFraction: 0.4, guidance: 2 },
+    { name: 'am', steps: 4, drawnSteps: 3 },
+    { name: 'am', steps: 5, drawnSteps: 0, finalFraction: 0.4, guidance: 2 },
     { name: 'am', steps: 8, drawnSteps: 2, finalFraction: 0.25 },
   ])('of $name are those that a step reports: %j', async (settings) => {
     const algorithm = finetuneSchema.parse({ ...config, algorithm: settings }).algorithm;
     using model = await loadModel(await tinyModelDirectory(), { adapter: { rank: 2, alpha: 4 } });
     const trainer = new Trainer({
-      model, reward: strokeWeight(), prompts: ['0', '1'], algorithm: createAlgorithm(algorithm), optimizer: config.optimizer, batch: 5, seed: 3,
+      model,
+      reward: strokeWeight(),
+      prompts: ['0', '1'],
+      algorithm: createAlgorithm(algorithm),
+      optimizer: config.optimizer,
+      batch: 5,
+      seed: 3,
     });
     const { least, most } = evaluationsOf(algorithm, 5);
     for await (const { forwards, vjps, backwards } of trainer.run({ steps: 3 })) {
       if (JSON.stringify(least) === JSON.stringify(most)) expect({ forwards, vjps, backwards }).toEqual(most);
-      expect([forwards, vjps]).toEqual([expect.toSatisfy((n) => n >= least.forwards && n <= most.forwards), expect.toSatisfy((n) => n >= least.vjps && n <= most.vjps)]);
+      expect([forwards, vjps]).toEqual([
+        expect.toSatisfy((n) => n >= least.forwards && n <= most.forwards),
+        expect.toSatisfy((n) => n >= least.vjps && n <= most.vjps),
+      ]);
       expect(backwards).toBe(most.backwards);
     }
   });
@@ -125,7 +170,9 @@ describe('operations', () => {
       decoding: 8 * decoder.forward,
       rewardGradient: 8 * decoder.backward,
       matching: 8 * 2 * (trained.forward + trained.backward),
-      total: 8 * (4 * trained.forward + pretrained.forward + decoder.forward + decoder.backward) + 16 * (trained.forward + trained.backward),
+      total:
+        8 * (4 * trained.forward + pretrained.forward + decoder.forward + decoder.backward) +
+        16 * (trained.forward + trained.backward),
     });
   });
 
@@ -141,11 +188,17 @@ describe('operations', () => {
     const algorithm = { ...config.algorithm, rewardThroughDenoiser: true, decodeSlice: 2, guidedLoss: true };
     const { rewardGradient, rollout, matching } = await operations({ algorithm });
     expect(rollout).toBe(8 * (4 * trained.forward + 2 * pretrained.forward));
-    expect(rewardGradient).toBe(8 * (decoder.forward + decoder.backward + 2 * (pretrained.forward + pretrained.backward)));
+    expect(rewardGradient).toBe(
+      8 * (decoder.forward + decoder.backward + 2 * (pretrained.forward + pretrained.backward)),
+    );
     expect(matching).toBe(8 * 4 * (trained.forward + trained.backward));
-    const adjoint = await operations({ algorithm: { name: 'am', steps: 4, drawnSteps: 3, finalFraction: 0.25, guidance: 2 } });
+    const adjoint = await operations({
+      algorithm: { name: 'am', steps: 4, drawnSteps: 3, finalFraction: 0.25, guidance: 2 },
+    });
     expect(adjoint.rollout).toBe(8 * 8 * trained.forward);
-    expect(adjoint.matching).toBe(8 * 4 * (pretrained.forward + pretrained.backward + trained.forward + trained.backward));
+    expect(adjoint.matching).toBe(
+      8 * 4 * (pretrained.forward + pretrained.backward + trained.forward + trained.backward),
+    );
   });
 });
 
@@ -159,24 +212,36 @@ describe('memory', () => {
     const samples = { count: 64, steps: 2, batch: 64, solver: 'euler', guidance: 3 };
     const drawn = await measure({ ...large, samples }, join(folder, 'drawing'));
     expect(Math.abs(drawn.drawing.working / planned(drawn.plan).drawing.working - 1)).toBeLessThan(0.25);
-    expect(made.evaluations.most).toEqual({ forwards: metrics.forwards, vjps: metrics.vjps, backwards: metrics.backwards });
+    expect(made.evaluations.most).toEqual({
+      forwards: metrics.forwards,
+      vjps: metrics.vjps,
+      backwards: metrics.backwards,
+    });
   });
 
   it('is less with checkpointing, micro-batches, slices and small numbers', async () => {
-    const peak = async (changes: object, phase: string) => (await plan({ ...config, ...changes })).memory!.phases.find(({ name }) => name === phase)!.bytes;
+    const peak = async (changes: object, phase: string) =>
+      (await plan({ ...config, ...changes })).memory!.phases.find(({ name }) => name === phase)!.bytes;
     const training = await peak({}, 'training');
     expect(await peak({ checkpointing: true }, 'training')).toBeLessThan(0.8 * training);
     expect(await peak({ algorithm: { ...config.algorithm, microBatch: 2 } }, 'training')).toBeLessThan(0.3 * training);
     expect(await peak({ dtype: 'bfloat16' }, 'training')).toBeLessThan(0.6 * training);
-    expect(await peak({ algorithm: { ...config.algorithm, guidedLoss: true } }, 'training')).toBeGreaterThan(1.7 * training);
+    expect(await peak({ algorithm: { ...config.algorithm, guidedLoss: true } }, 'training')).toBeGreaterThan(
+      1.7 * training,
+    );
     const scoring = await peak({}, 'decoding and scoring');
-    expect(await peak({ algorithm: { ...config.algorithm, decodeSlice: 1 } }, 'decoding and scoring')).toBeLessThan(0.5 * scoring);
-    expect(await peak({ rewards: [{ name: 'pickscore', directory: fixture('rewards-tiny/pickscore') }] }, 'training')).toBeGreaterThan(training);
+    expect(await peak({ algorithm: { ...config.algorithm, decodeSlice: 1 } }, 'decoding and scoring')).toBeLessThan(
+      0.5 * scoring,
+    );
+    expect(
+      await peak({ rewards: [{ name: 'pickscore', directory: fixture('rewards-tiny/pickscore') }] }, 'training'),
+    ).toBeGreaterThan(training);
   });
 });
 
 /** Bytes of a phase, NaN where it is left out. */
-const bytesOf = ({ memory }: Plan, name: string): number => memory!.phases.find((phase) => phase.name === name)?.bytes ?? NaN;
+const bytesOf = ({ memory }: Plan, name: string): number =>
+  memory!.phases.find((phase) => phase.name === name)?.bytes ?? NaN;
 
 describe('encoding', () => {
   const encoded = async (prompts: string[], negativePrompt: string) => {
@@ -190,14 +255,26 @@ describe('encoding', () => {
     expect(before.memory!.prompts).toEqual({ count: 3, missing: 3 });
     await encoded(config.prompts, '');
     expect((await plan(settings)).memory!.prompts).toEqual({ count: 3, missing: 1 });
-    expect((await eam('plan', await written({ negativePrompt: 'grey' }))).stdout).toMatch(/^ {2}2 of 3 prompts are in the cache already\n {2}encoding prompts +\d/m);
+    expect((await eam('plan', await written({ negativePrompt: 'grey' }))).stdout).toMatch(
+      /^ {2}2 of 3 prompts are in the cache already\n {2}encoding prompts +\d/m,
+    );
     await encoded(config.prompts, 'grey');
     const after = await plan(settings);
     expect(after.memory!.prompts).toEqual({ count: 3, missing: 0 });
-    expect(after.memory!.phases.map(({ name }) => name)).toEqual(before.memory!.phases.slice(1).map(({ name }) => name));
+    expect(after.memory!.phases.map(({ name }) => name)).toEqual(
+      before.memory!.phases.slice(1).map(({ name }) => name),
+    );
     const { code, stdout } = await eam('plan', await written({ negativePrompt: 'grey' }));
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/^ {2}encoding prompts: left out, the embeddings of all 3 are in the cache$/m)]);
-    for (const change of [{ dtype: 'bfloat16' }, { device: 'cuda' }, { textLength: 17 }, { prompts: ['a fox', 'a bear'] }]) {
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(/^ {2}encoding prompts: left out, the embeddings of all 3 are in the cache$/m),
+    ]);
+    for (const change of [
+      { dtype: 'bfloat16' },
+      { device: 'cuda' },
+      { textLength: 17 },
+      { prompts: ['a fox', 'a bear'] },
+    ]) {
       expect(bytesOf(await plan({ ...settings, ...change }), 'encoding prompts')).toBeGreaterThan(0);
     }
   });
@@ -213,8 +290,11 @@ describe('encoding', () => {
   });
 
   it('finds the networks on a GPU, and on the CPU not yet in memory where their files are mapped', async () => {
-    const networks = async (changes: object) => (await plan({ ...config, ...changes })).memory!.phases[0]!.parts['networks'] ?? 0;
-    const { networks: [transformer, autoencoder] } = (await plan(config)).memory! as { networks: { bytes: number }[] };
+    const networks = async (changes: object) =>
+      (await plan({ ...config, ...changes })).memory!.phases[0]!.parts['networks'] ?? 0;
+    const {
+      networks: [transformer, autoencoder],
+    } = (await plan(config)).memory! as { networks: { bytes: number }[] };
     expect(await networks({})).toBe(0);
     expect(await networks({ device: 'cuda' })).toBe(transformer!.bytes + autoencoder!.bytes);
     expect(await networks({ dtype: 'bfloat16' })).toBe(transformer!.bytes / 2);
@@ -224,7 +304,9 @@ describe('encoding', () => {
 describe('drawing samples', () => {
   it('holds a batch of images on a GPU, all of them on the CPU', async () => {
     const images = async (count: number, device: string) =>
-      (await plan({ ...config, device, samples: { ...config.samples, count } })).memory!.phases.find(({ name }) => name === 'drawing samples')!.parts['images']!;
+      (await plan({ ...config, device, samples: { ...config.samples, count } })).memory!.phases.find(
+        ({ name }) => name === 'drawing samples',
+      )!.parts['images']!;
     const image = 4 * 3 * 64 * 64;
     expect([await images(8, 'cuda'), await images(100, 'cuda')]).toEqual([8 * image, 8 * image]);
     expect([await images(8, 'cpu'), await images(100, 'cpu')]).toEqual([16 * image, 108 * image]);
@@ -232,9 +314,13 @@ describe('drawing samples', () => {
 });
 
 describe('rewards', () => {
-  const rewardBytes = async (reward: object) => (await plan({ ...config, rewards: [reward] })).memory!.rewards[0]!.bytes!;
+  const rewardBytes = async (reward: object) =>
+    (await plan({ ...config, rewards: [reward] })).memory!.rewards[0]!.bytes!;
   const numbersIn = async (path: string, wanted = (_: string) => true) =>
-    (await readHeader(path)).entries.reduce((sum, { name, dtype, shape }) => sum + (wanted(name) && dtype !== 'int64' ? shape.reduce((a, b) => a * b, 1) : 0), 0);
+    (await readHeader(path)).entries.reduce(
+      (sum, { name, dtype, shape }) => sum + (wanted(name) && dtype !== 'int64' ? shape.reduce((a, b) => a * b, 1) : 0),
+      0,
+    );
 
   it('take their numbers in the dtype that they are loaded in, whatever it is in the file, and no other file of the folder', async () => {
     const directory = copyOf('pickscore');
@@ -244,7 +330,14 @@ describe('rewards', () => {
     for (const stored of ['float32', 'float16'] as const) {
       if (stored === 'float16') {
         const tensors = await loadTensors(file);
-        const halves = Object.fromEntries(await Promise.all(Object.entries(tensors).map(async ([name, tensor]) => [name, await tensor.to(tensor.dtype === 'float32' ? { dtype: stored } : {})] as const)));
+        const halves = Object.fromEntries(
+          await Promise.all(
+            Object.entries(tensors).map(
+              async ([name, tensor]) =>
+                [name, await tensor.to(tensor.dtype === 'float32' ? { dtype: stored } : {})] as const,
+            ),
+          ),
+        );
         disposeAll(tensors);
         await rm(file);
         await saveTensors(file, halves);
@@ -257,35 +350,73 @@ describe('rewards', () => {
 
   it('take of the aesthetic predictor the tower that looks at images, and the head in float32', async () => {
     const [directory, tower] = [rewardDirectory('aesthetic'), rewardDirectory('clipscore')];
-    const image = await numbersIn(join(tower, 'model.safetensors'), (name) => name.startsWith('vision_model.') || name.startsWith('visual_projection.'));
+    const image = await numbersIn(
+      join(tower, 'model.safetensors'),
+      (name) => name.startsWith('vision_model.') || name.startsWith('visual_projection.'),
+    );
     const head = 10_901;
     expect(await rewardBytes({ name: 'aesthetic', directory, tower })).toBe(4 * image + head);
     expect(await rewardBytes({ name: 'aesthetic', directory, tower, dtype: 'float16' })).toBe(2 * image + head);
   });
 
-  it.each(['hpsv2', 'imagereward'] as const)("take of %s's file of torch.save what it says that its numbers are", async (name) => {
-    const directory = copyOf(name);
-    const file = join(directory, name === 'hpsv2' ? 'HPS_v2.1_compressed.pt' : 'ImageReward.pt');
-    const tensors = await binding().readTorchFile(file);
-    const numbers = Object.values(tensors).reduce((sum, { dtype, shape }) => sum + (dtype === 'int64' ? 0 : shape.reduce((a, b) => a * b, 1)), 0);
-    disposeAll(tensors);
-    // The little that is not numbers is much of a tiny file.
-    expect((await rewardBytes({ name, directory })) / (4 * numbers)).toBeCloseTo(1, 0);
-    expect(await rewardBytes({ name, directory, dtype: 'bfloat16' })).toBe((await rewardBytes({ name, directory })) / 2);
-    const bytes = Buffer.alloc(3_000_000, 1);
-    for (const [storages, factor] of [[['Half'], 2], [['BFloat16'], 2], [['Double'], 0.5], [['Long', 'Float', 'Half'], 2], [[], 1]] as const) {
-      await writeFile(file, Buffer.concat([Buffer.from(storages.map((storage) => `ctorch\n${storage}Storage\n`).join('').padEnd(100)), bytes]));
-      expect(await rewardBytes({ name, directory })).toBe(3_000_100 * factor);
-    }
-  });
+  it.each(['hpsv2', 'imagereward'] as const)(
+    "take of %s's file of torch.save what it says that its numbers are",
+    async (name) => {
+      const directory = copyOf(name);
+      const file = join(directory, name === 'hpsv2' ? 'HPS_v2.1_compressed.pt' : 'ImageReward.pt');
+      const tensors = await binding().readTorchFile(file);
+      const numbers = Object.values(tensors).reduce(
+        (sum, { dtype, shape }) => sum + (dtype === 'int64' ? 0 : shape.reduce((a, b) => a * b, 1)),
+        0,
+      );
+      disposeAll(tensors);
+      // The little that is not numbers is much of a tiny file.
+      expect((await rewardBytes({ name, directory })) / (4 * numbers)).toBeCloseTo(1, 0);
+      expect(await rewardBytes({ name, directory, dtype: 'bfloat16' })).toBe(
+        (await rewardBytes({ name, directory })) / 2,
+      );
+      const bytes = Buffer.alloc(3_000_000, 1);
+      for (const [storages, factor] of [
+        [['Half'], 2],
+        [['BFloat16'], 2],
+        [['Double'], 0.5],
+        [['Long', 'Float', 'Half'], 2],
+        [[], 1],
+      ] as const) {
+        await writeFile(
+          file,
+          Buffer.concat([
+            Buffer.from(
+              storages
+                .map((storage) => `ctorch\n${storage}Storage\n`)
+                .join('')
+                .padEnd(100),
+            ),
+            bytes,
+          ]),
+        );
+        expect(await rewardBytes({ name, directory })).toBe(3_000_100 * factor);
+      }
+    },
+  );
 
   it.each([
-    { name: 'pickscore', directory: 'nowhere' }, { name: 'clipscore', directory: tiny }, { name: 'hpsv2', directory: 'nowhere' },
-    { name: 'imagereward', directory: rewardDirectory('aesthetic') }, { name: 'aesthetic', directory: rewardDirectory('hpsv2'), tower: rewardDirectory('clipscore') },
-    { name: 'aesthetic', directory: rewardDirectory('aesthetic'), tower: 'nowhere' }, { name: 'aesthetic', directory: rewardDirectory('aesthetic') }, { name: 'torchscript', file: 'nowhere.pt' }, { name: 'module', file: 'nowhere.mjs' },
+    { name: 'pickscore', directory: 'nowhere' },
+    { name: 'clipscore', directory: tiny },
+    { name: 'hpsv2', directory: 'nowhere' },
+    { name: 'imagereward', directory: rewardDirectory('aesthetic') },
+    { name: 'aesthetic', directory: rewardDirectory('hpsv2'), tower: rewardDirectory('clipscore') },
+    { name: 'aesthetic', directory: rewardDirectory('aesthetic'), tower: 'nowhere' },
+    { name: 'aesthetic', directory: rewardDirectory('aesthetic') },
+    { name: 'torchscript', file: 'nowhere.pt' },
+    { name: 'module', file: 'nowhere.mjs' },
   ])('whose files are not there are refused as fine-tuning refuses them: %j', async (reward) => {
-    const loading = (await createRewards([{ weight: 1, options: {}, ...reward } as RewardConfig], 'cpu').catch((error: unknown) => error)) as Error & { code: string };
-    const planning = (await plan({ ...config, rewards: [reward] }).catch((error: unknown) => error)) as Error & { code: string };
+    const loading = (await createRewards([{ weight: 1, options: {}, ...reward } as RewardConfig], 'cpu').catch(
+      (error: unknown) => error,
+    )) as Error & { code: string };
+    const planning = (await plan({ ...config, rewards: [reward] }).catch((error: unknown) => error)) as Error & {
+      code: string;
+    };
     expect(planning.code).toBe(loading.code);
     expect(planning.message).toMatch(/nowhere|expected/);
   });
@@ -300,7 +431,10 @@ describe('a device that is too small', () => {
       refuseSmall({ ...made, memory: { ...memory!, peak } }, { free: 1, total: 1 });
       return 'nothing';
     } catch (error) {
-      return /most of it while (.*), and .*Less is needed there with (.*)\. `eam plan`/.exec((error as Error).message)!.slice(1).join(': ');
+      return /most of it while (.*), and .*Less is needed there with (.*)\. `eam plan`/
+        .exec((error as Error).message)!
+        .slice(1)
+        .join(': ');
     }
   };
 
@@ -308,11 +442,22 @@ describe('a device that is too small', () => {
     expect(await advice({}, 'encoding prompts')).toBe(
       'encoding prompts: text embeddings in the cache: where another machine has encoded these prompts, encoders are not loaded (docs/stable-diffusion.md); dtype bfloat16',
     );
-    expect(await advice({ dtype: 'bfloat16' }, 'training')).toBe('training: checkpointing; algorithm.microBatch; a smaller image; a smaller batch');
+    expect(await advice({ dtype: 'bfloat16' }, 'training')).toBe(
+      'training: checkpointing; algorithm.microBatch; a smaller image; a smaller batch',
+    );
     const { algorithm } = config;
-    const small = { dtype: 'float16', checkpointing: true, algorithm: { ...algorithm, microBatch: 4, decodeSlice: 1 }, optimizer: { learningRate: 1e-3, emaDecay: 0.9 } };
-    expect(await advice(small, 'training')).toBe('training: a smaller algorithm.microBatch; a smaller image; a smaller batch; optimizer.emaDecay 0');
-    expect(await advice(small, 'decoding and scoring')).toBe('decoding and scoring: a smaller image; a smaller batch; optimizer.emaDecay 0');
+    const small = {
+      dtype: 'float16',
+      checkpointing: true,
+      algorithm: { ...algorithm, microBatch: 4, decodeSlice: 1 },
+      optimizer: { learningRate: 1e-3, emaDecay: 0.9 },
+    };
+    expect(await advice(small, 'training')).toBe(
+      'training: a smaller algorithm.microBatch; a smaller image; a smaller batch; optimizer.emaDecay 0',
+    );
+    expect(await advice(small, 'decoding and scoring')).toBe(
+      'decoding and scoring: a smaller image; a smaller batch; optimizer.emaDecay 0',
+    );
     const rewards = [{ name: 'pickscore', directory: fixture('rewards-tiny/pickscore') }];
     expect(await advice({ ...small, rewards }, 'drawing samples')).toBe(
       'drawing samples: a smaller samples.batch; a smaller image; dtype bfloat16 of the rewards; optimizer.emaDecay 0',
@@ -330,12 +475,18 @@ describe('eam plan', () => {
     expect(fits.stdout).toMatch(/^ {2}training +0\.00373 TFLOP$/m);
     const small = await eam('plan', await written(), '--memory', '0.005', '--set', 'dtype=bfloat16');
     expect(small.code).toBe(1);
-    expect(small.stderr).toMatch(/^error: cpu is too small: the plan needs \d+\.\d MiB, most of it while .+, and 5\.1 MiB of 5\.1 MiB are free\. Less is needed there with algorithm\.decodeSlice; a smaller image; a smaller batch\./);
+    expect(small.stderr).toMatch(
+      /^error: cpu is too small: the plan needs \d+\.\d MiB, most of it while .+, and 5\.1 MiB of 5\.1 MiB are free\. Less is needed there with algorithm\.decodeSlice; a smaller image; a smaller batch\./,
+    );
   });
 
   it('plans for a device that is not there, and counts the evaluations of a model that is small', async () => {
     const { code, stdout } = await eam('plan', await written(), '--device', 'cuda:97', '--json');
-    const { needed, fits, memory } = JSON.parse(stdout) as { needed: number; fits: boolean | null; memory: { peak: { bytes: number } } };
+    const { needed, fits, memory } = JSON.parse(stdout) as {
+      needed: number;
+      fits: boolean | null;
+      memory: { peak: { bytes: number } };
+    };
     expect({ code, fits }).toEqual({ code: 0, fits: null });
     expect(needed).toBeGreaterThan(memory.peak.bytes + 2 ** 28);
     const digits = await eam('plan', await written({ model: 'digits', prompts: ['3'] }));
@@ -344,8 +495,17 @@ describe('eam plan', () => {
   });
 
   it('names what is wrong in the configuration or the directory', async () => {
-    expect(await eam('plan', await written({ batch: 0 }))).toMatchObject({ code: 2, stderr: expect.stringContaining('batch: expected') });
-    expect(await eam('plan', await written({ image: { width: 65, height: 64 } }))).toMatchObject({ code: 2, stderr: expect.stringContaining('expected a multiple of 4') });
-    expect(await eam('plan', join(folder, 'nowhere.json'))).toMatchObject({ code: 2, stderr: expect.stringContaining('nowhere.json') });
+    expect(await eam('plan', await written({ batch: 0 }))).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('batch: expected'),
+    });
+    expect(await eam('plan', await written({ image: { width: 65, height: 64 } }))).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('expected a multiple of 4'),
+    });
+    expect(await eam('plan', join(folder, 'nowhere.json'))).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('nowhere.json'),
+    });
   });
 });

@@ -20,8 +20,18 @@ const metrics: ReportedStep[] = Array.from({ length: 30 }, (_, at) => ({
 const evaluation: Evaluation = {
   count: 512,
   seed: '2',
-  before: { reward: { mean: -1, std: 0.5 }, rewards: { a: { mean: 1, std: 2 }, b: { mean: 0, std: 1 } }, accuracy: 0.9, diversity: 4 },
-  after: { reward: { mean: 0, std: 0.4 }, rewards: { a: { mean: 2, std: 2 }, b: { mean: -1, std: 1 } }, accuracy: 0.95, diversity: 3 },
+  before: {
+    reward: { mean: -1, std: 0.5 },
+    rewards: { a: { mean: 1, std: 2 }, b: { mean: 0, std: 1 } },
+    accuracy: 0.9,
+    diversity: 4,
+  },
+  after: {
+    reward: { mean: 0, std: 0.4 },
+    rewards: { a: { mean: 2, std: 2 }, b: { mean: -1, std: 1 } },
+    accuracy: 0.95,
+    diversity: 3,
+  },
   gain: 2,
   diversityRatio: 0.75,
 };
@@ -31,10 +41,18 @@ const png = encode({ width: 2, height: 1, channels: 1, data: Uint8Array.of(0, 25
 const render = (change: object = {}) =>
   renderReport({
     title: 'runs/a <b>"quoted"</b>',
-    config: { model: 'digits', batch: 32, prompts: ['</script><script>alert(1)</script>', '3'], algorithm: { name: 'eam' } },
+    config: {
+      model: 'digits',
+      batch: 32,
+      prompts: ['</script><script>alert(1)</script>', '3'],
+      algorithm: { name: 'eam' },
+    },
     metrics,
     evaluation,
-    grids: [{ step: 0, png }, { step: 30, png }],
+    grids: [
+      { step: 0, png },
+      { step: 30, png },
+    ],
     versions: { 'eam-torch': '0.1.0' },
     finished: new Date(0),
     ...change,
@@ -77,7 +95,12 @@ describe('the report', () => {
     expect(html).toContain('+2.00 σ');
     expect(html).toContain('<td>90.0 %</td><td>95.0 %</td><td>+5.0 points</td>');
     expect(html.match(/<h1/g)).toHaveLength(1);
-    expect([...html.matchAll(/<h2 id="(\w+)"/g)].map((match) => match[1])).toEqual(['samples', 'training', 'evaluation', 'configuration']);
+    expect([...html.matchAll(/<h2 id="(\w+)"/g)].map((match) => match[1])).toEqual([
+      'samples',
+      'training',
+      'evaluation',
+      'configuration',
+    ]);
   });
 
   it('does without an evaluation and without steps', async () => {
@@ -100,7 +123,10 @@ describe('the evaluation table', () => {
 describe('progress', () => {
   it('writes plain lines where there is no terminal', () => {
     let text = '';
-    const observer = observe({ isTTY: false, write: (line: string) => ((text += line), true) } as unknown as NodeJS.WriteStream);
+    const observer = observe({
+      isTTY: false,
+      write: (line: string) => ((text += line), true),
+    } as unknown as NodeJS.WriteStream);
     observer.note('hello');
     observer.begin(3, 0);
     for (const step of [1, 2, 3]) observer.advance(step, { reward: -1.23456, loss: 0.00001 }, 100);
@@ -116,7 +142,11 @@ describe('progress', () => {
     expect(text).toMatch(/^image 2\/2 {2}\d+\.\d\d images\/s {2}0s left\n$/);
   });
 
-  it.each([[12.4, '12s'], [75, '1m15s'], [3720, '1h02m']])('%d seconds are %s', (seconds, text) => {
+  it.each([
+    [12.4, '12s'],
+    [75, '1m15s'],
+    [3720, '1h02m'],
+  ])('%d seconds are %s', (seconds, text) => {
     expect(duration(seconds)).toBe(text);
   });
 });

@@ -27,7 +27,10 @@ const copy = async (name: string): Promise<string> => {
 };
 
 /** Writes a file of tensors anew, with what `change` makes of them and of its metadata. */
-async function rewrite(path: string, change: (tensors: Record<string, Tensor>, metadata: Record<string, string>) => void | Promise<void>): Promise<void> {
+async function rewrite(
+  path: string,
+  change: (tensors: Record<string, Tensor>, metadata: Record<string, string>) => void | Promise<void>,
+): Promise<void> {
   const { metadata } = await readHeader(path);
   const tensors = await readTensors(path);
   await change(tensors, metadata);
@@ -40,9 +43,15 @@ const all = async (directory: string, options = {}): Promise<Finding[]> => {
   for await (const finding of verify(directory, options)) findings.push(finding);
   return findings;
 };
-const failed = (findings: Finding[]): string[] => findings.filter((finding): finding is GoldenComparison => 'error' in finding).filter((finding) => !passes(finding)).map(({ name }) => name);
+const failed = (findings: Finding[]): string[] =>
+  findings
+    .filter((finding): finding is GoldenComparison => 'error' in finding)
+    .filter((finding) => !passes(finding))
+    .map(({ name }) => name);
 const unchecked = (findings: Finding[]): Record<string, string> =>
-  Object.fromEntries(findings.flatMap((finding) => ('notChecked' in finding ? [[finding.name, finding.notChecked]] : [])));
+  Object.fromEntries(
+    findings.flatMap((finding) => ('notChecked' in finding ? [[finding.name, finding.notChecked]] : [])),
+  );
 
 describe('the reference directory', () => {
   it('agrees with diffusers in every golden', async () => {
@@ -57,7 +66,17 @@ describe('the reference directory', () => {
 
   it('is printed as JSON, and in float64 is nearer than in bfloat16', async () => {
     const { code, stdout } = await eam('verify', tiny, '--json', '--dtype', 'float64');
-    const { passed, failed: failures, notChecked, goldens } = JSON.parse(stdout) as { passed: number; failed: number; notChecked: number; goldens: (GoldenComparison & { relative: number; passes: boolean })[] };
+    const {
+      passed,
+      failed: failures,
+      notChecked,
+      goldens,
+    } = JSON.parse(stdout) as {
+      passed: number;
+      failed: number;
+      notChecked: number;
+      goldens: (GoldenComparison & { relative: number; passes: boolean })[];
+    };
     expect({ code, passed, failures, notChecked }).toEqual({ code: 0, passed: 121, failures: 0, notChecked: 0 });
     expect(Math.max(...goldens.map(({ relative }) => relative))).toBeLessThan(2e-5);
     const rough = await all(tiny, { dtype: 'bfloat16' });
@@ -66,16 +85,34 @@ describe('the reference directory', () => {
   });
 
   it.each([
-    ['transformer/diffusion_pytorch_model', 'transformer_blocks.1.ff.net.2.weight', 'transformer.square.sample', 'vae.image'],
-    ['vae/diffusion_pytorch_model', 'decoder.mid_block.resnets.1.conv2.weight', 'vae.grad_latents', 'transformer.wide.sample'],
+    [
+      'transformer/diffusion_pytorch_model',
+      'transformer_blocks.1.ff.net.2.weight',
+      'transformer.square.sample',
+      'vae.image',
+    ],
+    [
+      'vae/diffusion_pytorch_model',
+      'decoder.mid_block.resnets.1.conv2.weight',
+      'vae.grad_latents',
+      'transformer.wide.sample',
+    ],
     ['text_encoder_2/model', 'text_model.encoder.layers.1.mlp.fc1.weight', 'prompt_embeds', 'ids.clip_g'],
-    ['lora_diffusers/pytorch_lora_weights', 'transformer.transformer_blocks.0.attn.to_q.lora_B.weight', 'lora.sample (lora_diffusers)', 'lora.sample (lora_peft)'],
+    [
+      'lora_diffusers/pytorch_lora_weights',
+      'transformer.transformer_blocks.0.attn.to_q.lora_B.weight',
+      'lora.sample (lora_diffusers)',
+      'lora.sample (lora_peft)',
+    ],
   ])('fails where one tensor of %s is wrong', async (file, name, wrong, right) => {
     const directory = await copy(file.replace('/', '-'));
     await rewrite(join(directory, `${file}.safetensors`), async (tensors) => {
       const numbers = await numbersOf(tensors[name]!);
       const largest = Math.max(...numbers.map(Math.abs));
-      tensors[name] = Tensor.from(Float32Array.from(numbers, (value, index) => (index === 5 ? value + largest : value)), tensors[name]!.shape);
+      tensors[name] = Tensor.from(
+        Float32Array.from(numbers, (value, index) => (index === 5 ? value + largest : value)),
+        tensors[name]!.shape,
+      );
     });
     const { code, stdout, stderr } = await eam('verify', directory);
     expect(code).toBe(1);
@@ -97,11 +134,21 @@ describe('the reference directory', () => {
       tensors['pooled_prompt_embeds'] = Tensor.from(new Float32Array(4 * 28).fill(NaN), [4, 28]);
     });
     const names = failed(await all(directory));
-    expect(names.filter((name) => !name.startsWith('sampling.'))).toEqual([
-      'scheduler.sigmas.10', 'scheduler.sigmas.28', 'scheduler.sigmas.4', 'scheduler.timesteps.10', 'scheduler.timesteps.28',
-      'scheduler.timesteps.4', 'ids.t5', 'pooled_prompt_embeds',
-    ].filter((name) => names.includes(name)));
-    expect(names).toEqual(expect.arrayContaining(['scheduler.sigmas.4', 'ids.t5', 'pooled_prompt_embeds', 'sampling.image']));
+    expect(names.filter((name) => !name.startsWith('sampling.'))).toEqual(
+      [
+        'scheduler.sigmas.10',
+        'scheduler.sigmas.28',
+        'scheduler.sigmas.4',
+        'scheduler.timesteps.10',
+        'scheduler.timesteps.28',
+        'scheduler.timesteps.4',
+        'ids.t5',
+        'pooled_prompt_embeds',
+      ].filter((name) => names.includes(name)),
+    );
+    expect(names).toEqual(
+      expect.arrayContaining(['scheduler.sigmas.4', 'ids.t5', 'pooled_prompt_embeds', 'sampling.image']),
+    );
   });
 });
 
@@ -111,29 +158,68 @@ describe('a directory of other shapes and settings', () => {
     const directory = join(folder, 'three-heads');
     const path = fixture('sd3-shapes/three-heads.safetensors');
     const transformer = JSON.parse((await readHeader(path)).metadata['config']!) as object;
-    const text = { projection_dim: 3, hidden_size: 4, intermediate_size: 8, num_hidden_layers: 2, num_attention_heads: 2 };
+    const text = {
+      projection_dim: 3,
+      hidden_size: 4,
+      intermediate_size: 8,
+      num_hidden_layers: 2,
+      num_attention_heads: 2,
+    };
     writeRandomSd3(directory, {
-      transformer, clipL: text, clipG: { ...text, hidden_act: 'gelu' },
-      vae: { latent_channels: 6, block_out_channels: [8, 8], down_block_types: Array(2).fill('DownEncoderBlock2D'), up_block_types: Array(2).fill('UpDecoderBlock2D'), norm_num_groups: 4, shift_factor: null },
+      transformer,
+      clipL: text,
+      clipG: { ...text, hidden_act: 'gelu' },
+      vae: {
+        latent_channels: 6,
+        block_out_channels: [8, 8],
+        down_block_types: Array(2).fill('DownEncoderBlock2D'),
+        up_block_types: Array(2).fill('UpDecoderBlock2D'),
+        norm_num_groups: 4,
+        shift_factor: null,
+      },
     });
     const stored = await loadTensors(path);
-    const of = async (name: string, factor = 1) => Tensor.from(Float32Array.from(await numbersOf(stored[`golden.${name}`]!), (value) => factor * value), stored[`golden.${name}`]!.shape);
+    const of = async (name: string, factor = 1) =>
+      Tensor.from(
+        Float32Array.from(await numbersOf(stored[`golden.${name}`]!), (value) => factor * value),
+        stored[`golden.${name}`]!.shape,
+      );
     const times = await numbersOf(stored['golden.t']!);
-    const only = 'transformer.only', weights = Object.entries(stored).filter(([name]) => !name.startsWith('golden.'));
+    const only = 'transformer.only',
+      weights = Object.entries(stored).filter(([name]) => !name.startsWith('golden.'));
     await rm(join(directory, 'transformer/diffusion_pytorch_model.safetensors'));
     await saveTensors(join(directory, 'transformer/diffusion_pytorch_model.safetensors'), Object.fromEntries(weights));
     const gradient = 'transformer_blocks.0.attn.add_k_proj.weight';
-    await saveTensors(join(directory, 'goldens.safetensors'), {
-      [`${only}.hidden_states`]: await of('x'), [`${only}.encoder_hidden_states`]: await of('embeddings'), [`${only}.pooled_projections`]: await of('pooled'),
-      [`${only}.timestep`]: Tensor.from(Float32Array.from(times, (t) => 1000 * (1 - t)), [times.length]),
-      [`${only}.upstream`]: await of('upstream'), [`${only}.sample`]: await of('velocity', -1), [`${only}.grad_hidden_states`]: await of('grad.x', -1),
-      [`${only}.grad.${gradient}`]: await of(`grad.${gradient}`, -1), [`${only}.grad_of_something`]: await of('x'),
-      'ids.t5': Tensor.from(new Int32Array(3), [1, 3]), 'lora.sample': await of('x'), 'sampling.initial_latents': await of('x'),
-      'sampling.latents.step0': await of('x'), 'scheduler.sigmas.2': Tensor.from([1, 0.75, 0], [3]), mystery: await of('t'),
-    }, { prompts: '["a"]' });
+    await saveTensors(
+      join(directory, 'goldens.safetensors'),
+      {
+        [`${only}.hidden_states`]: await of('x'),
+        [`${only}.encoder_hidden_states`]: await of('embeddings'),
+        [`${only}.pooled_projections`]: await of('pooled'),
+        [`${only}.timestep`]: Tensor.from(
+          Float32Array.from(times, (t) => 1000 * (1 - t)),
+          [times.length],
+        ),
+        [`${only}.upstream`]: await of('upstream'),
+        [`${only}.sample`]: await of('velocity', -1),
+        [`${only}.grad_hidden_states`]: await of('grad.x', -1),
+        [`${only}.grad.${gradient}`]: await of(`grad.${gradient}`, -1),
+        [`${only}.grad_of_something`]: await of('x'),
+        'ids.t5': Tensor.from(new Int32Array(3), [1, 3]),
+        'lora.sample': await of('x'),
+        'sampling.initial_latents': await of('x'),
+        'sampling.latents.step0': await of('x'),
+        'scheduler.sigmas.2': Tensor.from([1, 0.75, 0], [3]),
+        mystery: await of('t'),
+      },
+      { prompts: '["a"]' },
+    );
     const findings = await all(directory);
     expect(findings.flatMap((finding) => ('error' in finding ? [finding.name] : []))).toEqual([
-      'scheduler.sigmas.2', `${only}.sample`, `${only}.grad_hidden_states`, `${only}.grad.${gradient}`,
+      'scheduler.sigmas.2',
+      `${only}.sample`,
+      `${only}.grad_hidden_states`,
+      `${only}.grad.${gradient}`,
     ]);
     // The last level before 0 that diffusers takes is another than 0.75; everything else agrees.
     expect(failed(findings)).toEqual(['scheduler.sigmas.2']);
@@ -156,25 +242,48 @@ describe('says what is wrong with', () => {
   };
 
   it('a directory without goldens, a reward that is none, one that is no model', async () => {
-    await refused(await copy('plain').then(async (path) => (await rm(join(path, 'goldens.safetensors')), path)), /plain holds no goldens\.safetensors: there is nothing to compare with/);
+    await refused(
+      await copy('plain').then(async (path) => (await rm(join(path, 'goldens.safetensors')), path)),
+      /plain holds no goldens\.safetensors: there is nothing to compare with/,
+    );
     await refused(fixture('rewards-tiny/pickscore'), 'model_index.json');
-    await refused(fixture('rewards-tiny/pickscore'), /no reward "picscore" can be verified; those that can be: pickscore/, '--reward', 'picscore');
+    await refused(
+      fixture('rewards-tiny/pickscore'),
+      /no reward "picscore" can be verified; those that can be: pickscore/,
+      '--reward',
+      'picscore',
+    );
   });
 
   it('another pipeline or another transformer, as the other commands do, and before it asks for goldens', async () => {
     const path = async (name: string, file: string, change: object) => {
       const directory = await copy(name);
       await rm(join(directory, 'goldens.safetensors'));
-      await writeFile(join(directory, file), JSON.stringify({ ...(JSON.parse(await readFile(join(directory, file), 'utf8')) as object), ...change }));
+      await writeFile(
+        join(directory, file),
+        JSON.stringify({ ...(JSON.parse(await readFile(join(directory, file), 'utf8')) as object), ...change }),
+      );
       return directory;
     };
     const flux = await path('flux', 'model_index.json', { _class_name: 'FluxPipeline' });
-    const message = /model_index\.json: the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/;
+    const message =
+      /model_index\.json: the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/;
     await refused(flux, message);
-    expect((await eam('sample', '--model', flux, '--prompt', 'a fox', '--out', join(folder, 'never.png'))).stderr).toMatch(message);
-    await refused(await path('entry', 'model_index.json', { transformer: ['diffusers', 'FluxTransformer2DModel'] }), /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/);
-    await refused(await path('network', 'transformer/config.json', { _class_name: 'FluxTransformer2DModel' }), /transformer.config\.json: _class_name: expected "SD3Transformer2DModel", got "FluxTransformer2DModel"/);
-    await refused(await path('unnamed', 'model_index.json', { _class_name: undefined }), /model_index\.json names no class; supported: StableDiffusion3Pipeline/);
+    expect(
+      (await eam('sample', '--model', flux, '--prompt', 'a fox', '--out', join(folder, 'never.png'))).stderr,
+    ).toMatch(message);
+    await refused(
+      await path('entry', 'model_index.json', { transformer: ['diffusers', 'FluxTransformer2DModel'] }),
+      /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/,
+    );
+    await refused(
+      await path('network', 'transformer/config.json', { _class_name: 'FluxTransformer2DModel' }),
+      /transformer.config\.json: _class_name: expected "SD3Transformer2DModel", got "FluxTransformer2DModel"/,
+    );
+    await refused(
+      await path('unnamed', 'model_index.json', { _class_name: undefined }),
+      /model_index\.json names no class; supported: StableDiffusion3Pipeline/,
+    );
   });
 
   it('goldens of another shape, without prompts, or with nothing to compare', async () => {
@@ -189,8 +298,15 @@ describe('says what is wrong with', () => {
     const reasons = unchecked(await all(directory));
     expect(reasons['ids.t5']).toBe("the file's metadata has no list of prompts");
     expect(reasons['sampling.image']).toBe("the file's metadata has no guidance");
-    await rewrite(path, (tensors) => void (tensors['vae.latents'] = tensors['vae.image'] = Tensor.from(new Float32Array(64), [1, 4, 4, 4])));
-    await refused(directory, /"vae\.image" has shape \[1, 4, 4, 4\], computed was \[1, 3, 8, 8\]: the goldens belong to another configuration/);
+    await rewrite(
+      path,
+      (tensors) =>
+        void (tensors['vae.latents'] = tensors['vae.image'] = Tensor.from(new Float32Array(64), [1, 4, 4, 4])),
+    );
+    await refused(
+      directory,
+      /"vae\.image" has shape \[1, 4, 4, 4\], computed was \[1, 3, 8, 8\]: the goldens belong to another configuration/,
+    );
   });
 
   it('what is asked of goldens that are not there', async () => {

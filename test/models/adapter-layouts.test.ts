@@ -17,17 +17,33 @@ import { eam } from '../helpers/command-line.js';
 import { floats, randomise, snapshot } from '../helpers/tiny-model.js';
 
 const fixtures = fileURLToPath(new URL('../fixtures/sd35-tiny', import.meta.url));
-const projections = ['attn.to_q', 'attn.to_k', 'attn.to_v', 'attn.to_out.0', 'attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj', 'attn.to_add_out'];
+const projections = [
+  'attn.to_q',
+  'attn.to_k',
+  'attn.to_v',
+  'attn.to_out.0',
+  'attn.add_q_proj',
+  'attn.add_k_proj',
+  'attn.add_v_proj',
+  'attn.to_add_out',
+];
 
 let folder: string;
 beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'eam-adapters-'))));
 afterAll(async () => rm(folder, { recursive: true, force: true }));
 
 /** A directory in diffusers' layout with these tensors, all zeros, and metadata. */
-async function diffusersAdapter(name: string, shapes: Record<string, number[]>, metadata: Record<string, string> = {}): Promise<string> {
+async function diffusersAdapter(
+  name: string,
+  shapes: Record<string, number[]>,
+  metadata: Record<string, string> = {},
+): Promise<string> {
   const directory = join(folder, name);
   const tensors = Object.fromEntries(
-    Object.entries(shapes).map(([key, shape]) => [key, Tensor.from(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape)]),
+    Object.entries(shapes).map(([key, shape]) => [
+      key,
+      Tensor.from(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape),
+    ]),
   );
   await cp(join(fixtures, 'lora_diffusers'), directory, { recursive: true });
   await rm(join(directory, 'pytorch_lora_weights.safetensors'));
@@ -36,11 +52,17 @@ async function diffusersAdapter(name: string, shapes: Record<string, number[]>, 
 }
 
 const pair = (module: string, rank = 2): Record<string, number[]> => ({
-  [`transformer.${module}.lora_A.weight`]: [rank, 4], [`transformer.${module}.lora_B.weight`]: [4, rank],
+  [`transformer.${module}.lora_A.weight`]: [rank, 4],
+  [`transformer.${module}.lora_B.weight`]: [4, rank],
 });
 const settings = (extra: object) => ({
   lora_adapter_metadata: JSON.stringify(
-    Object.fromEntries(Object.entries({ r: 2, lora_alpha: 6, target_modules: ['to_q'], ...extra }).map(([key, value]) => [`transformer.${key}`, value])),
+    Object.fromEntries(
+      Object.entries({ r: 2, lora_alpha: 6, target_modules: ['to_q'], ...extra }).map(([key, value]) => [
+        `transformer.${key}`,
+        value,
+      ]),
+    ),
   ),
 });
 
@@ -48,15 +70,26 @@ describe('the two layouts', () => {
   it('are told apart by their files, and say the same', async () => {
     const peft = await readAdapterConfig(join(fixtures, 'lora_peft'));
     const diffusers = await readAdapterConfig(join(fixtures, 'lora_diffusers'));
-    expect(peft).toEqual({ layout: 'peft', rank: 4, alpha: 8, targets: projections, base: undefined, alphaAssumed: false });
+    expect(peft).toEqual({
+      layout: 'peft',
+      rank: 4,
+      alpha: 8,
+      targets: projections,
+      base: undefined,
+      alphaAssumed: false,
+    });
     expect(diffusers).toEqual({ ...peft, layout: 'diffusers' });
-    const [first, second] = [await readAdapterTensors(join(fixtures, 'lora_peft')), await readAdapterTensors(join(fixtures, 'lora_diffusers'))];
+    const [first, second] = [
+      await readAdapterTensors(join(fixtures, 'lora_peft')),
+      await readAdapterTensors(join(fixtures, 'lora_diffusers')),
+    ];
     expect(first.modules).toHaveLength(23);
     expect(await snapshot(second.tensors)).toEqual(await snapshot(first.tensors));
   });
 
   it('become each other, byte for byte where the metadata is the same', async () => {
-    const there = join(folder, 'there'), back = join(folder, 'back');
+    const there = join(folder, 'there'),
+      back = join(folder, 'back');
     await exportAdapter(join(fixtures, 'lora_peft'), there, 'diffusers');
     await exportAdapter(there, back, 'peft');
     expect(await readdir(there)).toEqual(['pytorch_lora_weights.safetensors']);
@@ -64,7 +97,10 @@ describe('the two layouts', () => {
     const published = await readHeader(join(fixtures, 'lora_diffusers/pytorch_lora_weights.safetensors'));
     expect(entries.map(({ name }) => name).sort()).toEqual(published.entries.map(({ name }) => name).sort());
     // What save_lora_weights records of a plain LoraConfig, and the key that diffusers 0.34 to 0.39 read unasked.
-    const expected = { ...(JSON.parse(published.metadata['lora_adapter_metadata']!) as object), 'transformer.rank_pattern': {} };
+    const expected = {
+      ...(JSON.parse(published.metadata['lora_adapter_metadata']!) as object),
+      'transformer.rank_pattern': {},
+    };
     expect(JSON.parse(metadata['lora_adapter_metadata']!)).toEqual(expected);
     const config = JSON.parse(await readFile(join(back, 'adapter_config.json'), 'utf8')) as object;
     expect(config).toMatchObject({ peft_type: 'LORA', r: 4, lora_alpha: 8, target_modules: projections });
@@ -76,11 +112,16 @@ describe('the two layouts', () => {
     const adapter = { rank: 2, alpha: 6 };
     using model = await loadModel('digits', { adapter });
     await randomise(model.native, 'trainable', 0.3);
-    const saved = join(folder, 'digits-peft'), exported = join(folder, 'digits-diffusers');
+    const saved = join(folder, 'digits-peft'),
+      exported = join(folder, 'digits-diffusers');
     await model.saveAdapter(saved);
-    const note = `${exported}: alpha 6 of rank 2 needs diffusers 0.34 or newer; an older one takes alpha to be the rank, ` +
+    const note =
+      `${exported}: alpha 6 of rank 2 needs diffusers 0.34 or newer; an older one takes alpha to be the rank, ` +
       'which is the adapter at 0.333 of its strength: there, call pipeline.set_adapters(NAME, 3)';
-    expect(await eam('export', saved, exported, '--layout', 'diffusers')).toMatchObject({ code: 0, stderr: `${note}\n${exported}\n` });
+    expect(await eam('export', saved, exported, '--layout', 'diffusers')).toMatchObject({
+      code: 0,
+      stderr: `${note}\n${exported}\n`,
+    });
     const peft = join(folder, 'digits-peft-again');
     expect(await eam('export', exported, peft, '--layout', 'peft')).toMatchObject({ code: 0, stderr: `${peft}\n` });
     expect(await readAdapterConfig(exported)).toEqual({ ...(await readAdapterConfig(saved)), layout: 'diffusers' });
@@ -91,18 +132,45 @@ describe('the two layouts', () => {
 
   it('take alpha for the rank where diffusers would, and say so', async () => {
     const directory = await diffusersAdapter('no-alpha', { ...pair('blocks.0.to_q'), ...pair('blocks.1.to_q') });
-    expect(await readAdapterConfig(directory)).toMatchObject({ rank: 2, alpha: 2, targets: ['blocks.0.to_q', 'blocks.1.to_q'], alphaAssumed: true });
+    expect(await readAdapterConfig(directory)).toMatchObject({
+      rank: 2,
+      alpha: 2,
+      targets: ['blocks.0.to_q', 'blocks.1.to_q'],
+      alphaAssumed: true,
+    });
     const { stderr } = await eam('export', directory, join(folder, 'no-alpha-peft'));
     expect(stderr).toContain('does not record alpha: 2, its rank, is assumed, as diffusers does');
     const digits = await diffusersAdapter('digits-no-alpha', {
-      'transformer.blocks.0.attn.proj.lora_A.weight': [3, 128], 'transformer.blocks.0.attn.proj.lora_B.weight': [128, 3],
+      'transformer.blocks.0.attn.proj.lora_A.weight': [3, 128],
+      'transformer.blocks.0.attn.proj.lora_B.weight': [128, 3],
     });
-    const drawn = await eam('sample', '--model', 'digits', '--adapter', digits, '--prompt', '3', '--steps', '1', '--count', '1', '--out', join(folder, 'drawn.png'));
-    expect(drawn).toMatchObject({ code: 0, stderr: expect.stringContaining(`${digits} does not record alpha: 3, its rank, is assumed`) as string });
+    const drawn = await eam(
+      'sample',
+      '--model',
+      'digits',
+      '--adapter',
+      digits,
+      '--prompt',
+      '3',
+      '--steps',
+      '1',
+      '--count',
+      '1',
+      '--out',
+      join(folder, 'drawn.png'),
+    );
+    expect(drawn).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining(`${digits} does not record alpha: 3, its rank, is assumed`) as string,
+    });
   });
 
   it('read from the tensors what the settings leave open', async () => {
-    const directory = await diffusersAdapter('regex', pair('blocks.0.to_q'), settings({ target_modules: 'blocks.*to_q' }));
+    const directory = await diffusersAdapter(
+      'regex',
+      pair('blocks.0.to_q'),
+      settings({ target_modules: 'blocks.*to_q' }),
+    );
     expect(await readAdapterConfig(directory)).toMatchObject({ alpha: 6, targets: ['blocks.0.to_q'] });
     const partial = await diffusersAdapter('partial', pair('blocks.0.to_q'), settings({ layers_to_transform: [0] }));
     expect(await readAdapterConfig(partial)).toMatchObject({ alpha: 6, targets: ['blocks.0.to_q'] });
@@ -117,12 +185,21 @@ describe('refuses, and says why', () => {
   };
 
   it('a directory without an adapter', async () => {
-    await refused(join(fixtures, 'vae'), 'adapter_config.json and adapter_model.safetensors', 'pytorch_lora_weights.safetensors', 'found diffusion_pytorch_model.safetensors');
+    await refused(
+      join(fixtures, 'vae'),
+      'adapter_config.json and adapter_model.safetensors',
+      'pytorch_lora_weights.safetensors',
+      'found diffusion_pytorch_model.safetensors',
+    );
     await refused(join(folder, 'nowhere'), 'nowhere holds no adapter');
   });
 
   it("kohya's and older layouts, and tensors of alpha", async () => {
-    const names = ['lora_unet_blocks_0_to_q.lora_down.weight', 'transformer.blocks.0.to_q.lora.down.weight', 'transformer.blocks.0.to_q.alpha'];
+    const names = [
+      'lora_unet_blocks_0_to_q.lora_down.weight',
+      'transformer.blocks.0.to_q.lora.down.weight',
+      'transformer.blocks.0.to_q.alpha',
+    ];
     for (const [index, name] of names.entries()) {
       const directory = await diffusersAdapter(`foreign-${index}`, { ...pair('blocks.1.to_q'), [name]: [2, 4] });
       await refused(directory, `"${name}" is of another layout`, "PEFT's", "diffusers'");
@@ -130,18 +207,34 @@ describe('refuses, and says why', () => {
   });
 
   it('tensors that are no adapter of one rank, all listed', async () => {
-    const shapes = { ...pair('a'), ...pair('b', 3), 'transformer.c.lora_A.weight': [2, 4], 'text_encoder.d.lora_A.weight': [2, 4] };
+    const shapes = {
+      ...pair('a'),
+      ...pair('b', 3),
+      'transformer.c.lora_A.weight': [2, 4],
+      'text_encoder.d.lora_A.weight': [2, 4],
+    };
     const directory = await diffusersAdapter('odd', shapes, settings({}));
     await refused(directory, 'b has rank 3, expected 2', 'c has lora_A only', 'text_encoder.d.lora_A.weight');
     await refused(await diffusersAdapter('empty', {}), 'holds no adapter tensors');
   });
 
   it('settings of other adapters than plain LoRA', async () => {
-    for (const [key, value] of Object.entries({ use_dora: true, use_rslora: true, rank_pattern: { a: 4 }, alpha_pattern: { a: 4 } })) {
-      await refused(await diffusersAdapter(`set-${key}`, pair('a'), settings({ [key]: value })), `${key} is ${JSON.stringify(value)}`);
+    for (const [key, value] of Object.entries({
+      use_dora: true,
+      use_rslora: true,
+      rank_pattern: { a: 4 },
+      alpha_pattern: { a: 4 },
+    })) {
+      await refused(
+        await diffusersAdapter(`set-${key}`, pair('a'), settings({ [key]: value })),
+        `${key} is ${JSON.stringify(value)}`,
+      );
     }
     await refused(await diffusersAdapter('bias', pair('a'), settings({ bias: 'all' })), /bias: /);
-    await refused(await diffusersAdapter('text', pair('a'), { lora_adapter_metadata: '{"transformer.r": 2' }), 'is not JSON');
+    await refused(
+      await diffusersAdapter('text', pair('a'), { lora_adapter_metadata: '{"transformer.r": 2' }),
+      'is not JSON',
+    );
     const other = join(folder, 'ia3');
     await cp(join(fixtures, 'lora_peft'), other, { recursive: true });
     await writeFile(join(other, 'adapter_config.json'), '{"peft_type": "IA3"}');
@@ -151,9 +244,13 @@ describe('refuses, and says why', () => {
   it('modules that the model has not, and another rank', async () => {
     using model = await loadModel('digits', { adapter: { rank: 2, alpha: 6 } });
     const directory = await diffusersAdapter('modules', pair('blocks.0.to_q'), settings({}));
-    await expect(model.loadAdapter(directory)).rejects.toThrow(/adapts modules that the model's adapter does not: blocks\.0\.to_q$/);
+    await expect(model.loadAdapter(directory)).rejects.toThrow(
+      /adapts modules that the model's adapter does not: blocks\.0\.to_q$/,
+    );
     const ranked = await diffusersAdapter('ranked', pair('blocks.0.to_q', 3), settings({ r: 3 }));
-    await expect(model.loadAdapter(ranked)).rejects.toThrow('rank 3 and alpha 6, the model has one of rank 2 and alpha 6');
+    await expect(model.loadAdapter(ranked)).rejects.toThrow(
+      'rank 3 and alpha 6, the model has one of rank 2 and alpha 6',
+    );
   });
 
   it('to write over anything', async () => {
@@ -164,17 +261,26 @@ describe('refuses, and says why', () => {
 
 describe('mergeLora', () => {
   it('is W + scale B A, rounded once', async () => {
-    const weight = Tensor.from([1, 2, 3, 4, 5, 6], [2, 3]), a = Tensor.from([1, 0, -1], [1, 3]), b = Tensor.from([0.5, 2], [2, 1]);
+    const weight = Tensor.from([1, 2, 3, 4, 5, 6], [2, 3]),
+      a = Tensor.from([1, 0, -1], [1, 3]),
+      b = Tensor.from([0.5, 2], [2, 1]);
     expect(await floats(await binding().mergeLora(weight, a, b, 2))).toEqual([2, 2, 2, 8, 5, 2]);
     const half = await binding().mergeLora(await weight.to({ dtype: 'bfloat16' }), a, b, 2);
     expect([half.dtype, await floats(await half.to({ dtype: 'float32' }))]).toEqual(['bfloat16', [2, 2, 2, 8, 5, 2]]);
-    await expect(binding().mergeLora(weight, b, a, 2)).rejects.toThrow(/expected \[out, in\], \[rank, in\] and \[out, rank\]/);
+    await expect(binding().mergeLora(weight, b, a, 2)).rejects.toThrow(
+      /expected \[out, in\], \[rank, in\] and \[out, rank\]/,
+    );
   });
 
   it('and largestDifference measures in float64', async () => {
     const [value, reference] = [Tensor.from([1, 2, NaN], [3]), Tensor.from([1, -4, 0], [3])];
     expect((await binding().largestDifference(value, reference)).largest).toBeNaN();
-    expect(await binding().largestDifference(Tensor.from([1, 2], [2]), Tensor.from([1, -4], [2]))).toEqual({ largest: 6, scale: 4 });
-    await expect(binding().largestDifference(value, Tensor.from([1], [1]))).rejects.toThrow(/\[3\] and reference \[1\]/);
+    expect(await binding().largestDifference(Tensor.from([1, 2], [2]), Tensor.from([1, -4], [2]))).toEqual({
+      largest: 6,
+      scale: 4,
+    });
+    await expect(binding().largestDifference(value, Tensor.from([1], [1]))).rejects.toThrow(
+      /\[3\] and reference \[1\]/,
+    );
   });
 });

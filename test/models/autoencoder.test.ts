@@ -11,8 +11,17 @@ import { scaledError, sd35Tensors, waves, wavyWeights } from '../helpers/publish
 import reference from '../vectors/encoders.json' with { type: 'json' };
 
 const sd35: AutoencoderConfig = {
-  inChannels: 3, outChannels: 3, latentChannels: 4, blockOutChannels: [8, 16], layersPerBlock: 1, normGroups: 4,
-  midBlockAttention: true, useQuantConv: false, usePostQuantConv: false, scalingFactor: 1.5305, shiftFactor: 0.0609,
+  inChannels: 3,
+  outChannels: 3,
+  latentChannels: 4,
+  blockOutChannels: [8, 16],
+  layersPerBlock: 1,
+  normGroups: 4,
+  midBlockAttention: true,
+  useQuantConv: false,
+  usePostQuantConv: false,
+  scalingFactor: 1.5305,
+  shiftFactor: 0.0609,
 };
 const weights = await sd35Tensors('vae/diffusion_pytorch_model');
 const goldens = await sd35Tensors('goldens');
@@ -23,9 +32,15 @@ const golden = (name: string): Tensor => goldens[name]!;
 
 /** x·scale + offset. */
 const affine = async (x: Tensor, scale: number, offset: number): Promise<Tensor> =>
-  Tensor.from(Float32Array.from(await numbersOf(x), (value) => value * scale + offset), x.shape);
+  Tensor.from(
+    Float32Array.from(await numbersOf(x), (value) => value * scale + offset),
+    x.shape,
+  );
 const failure = async (work: Promise<unknown>): Promise<EamError> => {
-  const error = await work.then(() => undefined, (caught: unknown) => caught);
+  const error = await work.then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
   expect(error).toBeInstanceOf(EamError);
   return error as EamError;
 };
@@ -69,33 +84,55 @@ describe('the autoencoder of the tiny Stable Diffusion 3.5', () => {
 });
 
 describe('autoencoders of other shapes', () => {
-  it.each(reference.autoencoders)('$config.blockOutChannels levels with $config.latentChannels latent channels are as diffusers has them', async (entry) => {
-    const other = await load(entry.config, wavyWeights(autoencoderShapes(entry.config)));
-    expect(await scaledError(await other.decode(waves(entry.latents, 0.5, 1)), entry.decoded)).toBeLessThan(1e-8);
-    expect(await scaledError(await other.encode(waves(entry.images, 0.25, 0.5, 0.5)), entry.encoded)).toBeLessThan(1e-8);
-  });
+  it.each(reference.autoencoders)(
+    '$config.blockOutChannels levels with $config.latentChannels latent channels are as diffusers has them',
+    async (entry) => {
+      const other = await load(entry.config, wavyWeights(autoencoderShapes(entry.config)));
+      expect(await scaledError(await other.decode(waves(entry.latents, 0.5, 1)), entry.decoded)).toBeLessThan(1e-8);
+      expect(await scaledError(await other.encode(waves(entry.images, 0.25, 0.5, 0.5)), entry.encoded)).toBeLessThan(
+        1e-8,
+      );
+    },
+  );
 
-  it.each(reference.autoencoders)('the gradient is that of differences ($config.blockOutChannels)', async ({ config, latents: shape }) => {
-    const other = await load(config, wavyWeights(autoencoderShapes(config)));
-    const x = await numbersOf(waves(shape, 0.5, 1));
-    const at = async (step: number, direction: readonly number[]) =>
-      other.decode(Tensor.from(Float64Array.from(x, (value, i) => value + step * direction[i]!), shape));
-    const direction = await numbersOf(waves(shape, 1.1, 1));
-    const images = await at(0, direction);
-    const upstream = waves(images.shape, 2, 1);
-    const { grad } = await other.decodeGradient(Tensor.from(Float64Array.from(x), shape), upstream);
-    const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
-    const along = dot(await numbersOf(grad), direction);
-    const [ahead, behind, weight] = await Promise.all([at(1e-5, direction), at(-1e-5, direction), upstream].map(async (y) => numbersOf(await y)));
-    expect(Math.abs((dot(ahead!, weight!) - dot(behind!, weight!)) / 2e-5 - along)).toBeLessThan(1e-7 * Math.abs(along));
-  });
+  it.each(reference.autoencoders)(
+    'the gradient is that of differences ($config.blockOutChannels)',
+    async ({ config, latents: shape }) => {
+      const other = await load(config, wavyWeights(autoencoderShapes(config)));
+      const x = await numbersOf(waves(shape, 0.5, 1));
+      const at = async (step: number, direction: readonly number[]) =>
+        other.decode(
+          Tensor.from(
+            Float64Array.from(x, (value, i) => value + step * direction[i]!),
+            shape,
+          ),
+        );
+      const direction = await numbersOf(waves(shape, 1.1, 1));
+      const images = await at(0, direction);
+      const upstream = waves(images.shape, 2, 1);
+      const { grad } = await other.decodeGradient(Tensor.from(Float64Array.from(x), shape), upstream);
+      const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+      const along = dot(await numbersOf(grad), direction);
+      const [ahead, behind, weight] = await Promise.all(
+        [at(1e-5, direction), at(-1e-5, direction), upstream].map(async (y) => numbersOf(await y)),
+      );
+      expect(Math.abs((dot(ahead!, weight!) - dot(behind!, weight!)) / 2e-5 - along)).toBeLessThan(
+        1e-7 * Math.abs(along),
+      );
+    },
+  );
 });
 
 describe('what an autoencoder refuses', () => {
   it('lists tensors that are missing, misshapen or not known', async () => {
     const { 'decoder.conv_in.bias': _, ...rest } = weights;
     const bias = Tensor.from(new Int32Array(8), [8]);
-    const wrong = { ...rest, 'encoder.conv_in.bias': bias, 'encoder.conv_in.weight': waves([8, 3, 1, 1], 0, 1), 'quant_conv.weight': waves([8, 8, 1, 1], 0, 1) };
+    const wrong = {
+      ...rest,
+      'encoder.conv_in.bias': bias,
+      'encoder.conv_in.weight': waves([8, 3, 1, 1], 0, 1),
+      'quant_conv.weight': waves([8, 8, 1, 1], 0, 1),
+    };
     const error = await failure(load(sd35, wrong));
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error.message).toMatch(/4 tensors do not fit the autoencoder/);
@@ -152,7 +189,9 @@ describe('what an autoencoder refuses', () => {
     expect(odd).toBeInstanceOf(ShapeError);
     expect(odd.message).toMatch(/multiples of 2/);
     expect(await failure(autoencoder.encode(waves([1, 1, 8, 8], 0, 1)))).toBeInstanceOf(ShapeError);
-    expect(await failure(autoencoder.decode(Tensor.from(new Int32Array(192), [1, 4, 6, 8])))).toBeInstanceOf(ShapeError);
+    expect(await failure(autoencoder.decode(Tensor.from(new Int32Array(192), [1, 4, 6, 8])))).toBeInstanceOf(
+      ShapeError,
+    );
     const upstream = await failure(autoencoder.decodeGradient(golden('vae.latents'), waves([2, 3, 6, 8], 0, 1)));
     expect(upstream).toBeInstanceOf(ShapeError);
     expect(upstream.message).toMatch(/upstream .*expected .*\[2, 3, 12, 16\]/);
@@ -166,7 +205,9 @@ describe('what an autoencoder refuses', () => {
     short.dispose();
     expect((await begun).shape).toEqual([2, 3, 12, 16]);
     expect(await failure(short.decode(golden('vae.latents')))).toBeInstanceOf(DisposedError);
-    expect(await failure(short.decodeGradient(golden('vae.latents'), golden('vae.upstream')))).toBeInstanceOf(DisposedError);
+    expect(await failure(short.decodeGradient(golden('vae.latents'), golden('vae.upstream')))).toBeInstanceOf(
+      DisposedError,
+    );
     expect(await failure(short.encode(golden('vae.encode_input')))).toBeInstanceOf(DisposedError);
   });
 
@@ -177,9 +218,14 @@ describe('what an autoencoder refuses', () => {
 
   it('to lose its weights with the typed arrays that they came from', async () => {
     const config = reference.autoencoders[1]!.config;
-    const arrays = Object.entries(autoencoderShapes(config)).map(([name, shape]) =>
-      [name, shape, new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(0.01)] as const);
-    const own = await load(config, Object.fromEntries(arrays.map(([name, shape, data]) => [name, Tensor.from(data, [...shape])])));
+    const arrays = Object.entries(autoencoderShapes(config)).map(
+      ([name, shape]) =>
+        [name, shape, new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(0.01)] as const,
+    );
+    const own = await load(
+      config,
+      Object.fromEntries(arrays.map(([name, shape, data]) => [name, Tensor.from(data, [...shape])])),
+    );
     const before = await numbersOf(await own.decode(waves([1, 3, 2, 2], 0, 1)));
     for (const [, , data] of arrays) structuredClone(data.fill(NaN).buffer, { transfer: [data.buffer] });
     expect(await numbersOf(await own.decode(waves([1, 3, 2, 2], 0, 1)))).toEqual(before);

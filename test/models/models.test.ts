@@ -4,7 +4,18 @@ import { CheckpointError, ConfigError, ShapeError } from '../../lib/errors.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { tinySd3 } from '../helpers/sd3.js';
-import { floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, tinyConfig, tinyLora, tinyModel } from '../helpers/tiny-model.js';
+import {
+  floats,
+  labels,
+  largestRelativeError,
+  normal,
+  randomise,
+  relativeError,
+  snapshot,
+  tinyConfig,
+  tinyLora,
+  tinyModel,
+} from '../helpers/tiny-model.js';
 
 const t = Float32Array.of(0, 0.4, 1);
 
@@ -16,7 +27,8 @@ describe('the digits model', () => {
   });
 
   it('is determined by configuration and seed', async () => {
-    const create = (seed: bigint) => snapshot(new (binding().DigitsModel)(tinyConfig, seed, undefined, 'float32', 'cpu').weights());
+    const create = (seed: bigint) =>
+      snapshot(new (binding().DigitsModel)(tinyConfig, seed, undefined, 'float32', 'cpu').weights());
     const [first, same, other] = [await create(1n), await create(1n), await create(2n)];
     expect(same).toEqual(first);
     expect(other['patch_embed.weight']).not.toEqual(first['patch_embed.weight']);
@@ -25,7 +37,8 @@ describe('the digits model', () => {
   it('reads the time and the label', async () => {
     const model = await tinyModel();
     const x = await normal([1, 1, 8, 8], 1n);
-    const at = async (time: number, label: number) => floats(await model.velocity(x, Float32Array.of(time), labels(label), false));
+    const at = async (time: number, label: number) =>
+      floats(await model.velocity(x, Float32Array.of(time), labels(label), false));
     const reference = await at(0.3, 0);
     expect(relativeError(await at(0.6, 0), reference)).toBeGreaterThan(1e-3);
     expect(relativeError(await at(0.3, 3), reference)).toBeGreaterThan(1e-3);
@@ -37,7 +50,11 @@ describe('the digits model', () => {
     const together = await floats(await model.velocity(x, t, labels(0, 1, 3), false));
     const rows = await floats(x);
     const alone = await model.velocity(
-      binding().Tensor.from(Float32Array.from(rows.slice(64, 128)), [1, 1, 8, 8]), Float32Array.of(0.4), labels(1), false);
+      binding().Tensor.from(Float32Array.from(rows.slice(64, 128)), [1, 1, 8, 8]),
+      Float32Array.of(0.4),
+      labels(1),
+      false,
+    );
     expect(relativeError(await floats(alone), together.slice(64, 128))).toBeLessThan(1e-5);
   });
 
@@ -61,25 +78,34 @@ describe('the digits model', () => {
     const x = await normal([3, 1, 8, 8], 1n);
     const velocity = await half.velocity(x, t, labels(0, 1, 3), false);
     expect(velocity.dtype).toBe('float32');
-    const error = relativeError(await floats(velocity), await floats(await full.velocity(x, t, labels(0, 1, 3), false)));
+    const error = relativeError(
+      await floats(velocity),
+      await floats(await full.velocity(x, t, labels(0, 1, 3), false)),
+    );
     expect(error).toBeGreaterThan(0);
     expect(error).toBeLessThan(0.05);
   });
 
   // Wide enough that its products are given to the faster library, where there is a choice.
-  it.each([['every weight', undefined], ['an adapter', { rank: 64, alpha: 64, targets: ['attn.qkv', 'mlp.fc1', 'modulation'], seed: 9n }]])(
-    'agrees with its float64 self in velocity and gradients, training %s', async (_, lora) => {
-      const config = { ...tinyConfig, imageSize: 16, patchSize: 1, width: 128, heads: 4, mlpRatio: 4 };
-      const [x, upstream] = [await normal([3, 1, 16, 16], 1n), await normal([3, 1, 16, 16], 2n)];
-      const run = async (dtype: 'float32' | 'float64') => {
-        const model = new (binding().DigitsModel)(config, 1n, lora, dtype, 'cpu');
-        await randomise(model, 'weights', 0.08);
-        if (lora) await randomise(model, 'trainable', 0.08);
-        const { velocity, x: gradient, tensors } = await model.gradients(x, t, labels(0, 1, 3), upstream, model.trainableNames);
-        return { velocity: await floats(velocity), x: await floats(gradient), ...(await snapshot(tensors)) };
-      };
-      expect(largestRelativeError(await run('float32'), await run('float64'))).toBeLessThan(2e-5);
-    });
+  it.each([
+    ['every weight', undefined],
+    ['an adapter', { rank: 64, alpha: 64, targets: ['attn.qkv', 'mlp.fc1', 'modulation'], seed: 9n }],
+  ])('agrees with its float64 self in velocity and gradients, training %s', async (_, lora) => {
+    const config = { ...tinyConfig, imageSize: 16, patchSize: 1, width: 128, heads: 4, mlpRatio: 4 };
+    const [x, upstream] = [await normal([3, 1, 16, 16], 1n), await normal([3, 1, 16, 16], 2n)];
+    const run = async (dtype: 'float32' | 'float64') => {
+      const model = new (binding().DigitsModel)(config, 1n, lora, dtype, 'cpu');
+      await randomise(model, 'weights', 0.08);
+      if (lora) await randomise(model, 'trainable', 0.08);
+      const {
+        velocity,
+        x: gradient,
+        tensors,
+      } = await model.gradients(x, t, labels(0, 1, 3), upstream, model.trainableNames);
+      return { velocity: await floats(velocity), x: await floats(gradient), ...(await snapshot(tensors)) };
+    };
+    expect(largestRelativeError(await run('float32'), await run('float64'))).toBeLessThan(2e-5);
+  });
 
   it('maps latents in [−1, 1] to images in [0, 1]', async () => {
     const model = await tinyModel();
@@ -93,8 +119,12 @@ describe('the digits model', () => {
     ['depth', { depth: 0 }, /depth is 0, expected at least 1/],
     ['mlpRatio', { mlpRatio: 0 }, /mlpRatio is 0/],
   ])('rejects an impossible %s', (_, change, message) => {
-    expect(() => new (binding().DigitsModel)({ ...tinyConfig, ...change }, 1n, undefined, 'float32', 'cpu')).toThrow(ConfigError);
-    expect(() => new (binding().DigitsModel)({ ...tinyConfig, ...change }, 1n, undefined, 'float32', 'cpu')).toThrow(message);
+    expect(() => new (binding().DigitsModel)({ ...tinyConfig, ...change }, 1n, undefined, 'float32', 'cpu')).toThrow(
+      ConfigError,
+    );
+    expect(() => new (binding().DigitsModel)({ ...tinyConfig, ...change }, 1n, undefined, 'float32', 'cpu')).toThrow(
+      message,
+    );
   });
 
   it.each([
@@ -113,9 +143,13 @@ describe('the digits model', () => {
     const before = await snapshot(model.weights());
     const { 'patch_embed.weight': patch, ...rest } = model.weights();
     const wrong = { ...rest, 'patch_embed.weight': await normal([16, 15], 1n) };
-    await expect(model.load('weights', wrong)).rejects.toThrow(/patch_embed\.weight has shape \[16, 15\], expected \[16, 16\]/);
+    await expect(model.load('weights', wrong)).rejects.toThrow(
+      /patch_embed\.weight has shape \[16, 15\], expected \[16, 16\]/,
+    );
     await expect(model.load('weights', rest)).rejects.toThrow(/missing: patch_embed\.weight/);
-    await expect(model.load('weights', { ...rest, 'patch_embed.weight': patch!, extra: patch! })).rejects.toThrow(CheckpointError);
+    await expect(model.load('weights', { ...rest, 'patch_embed.weight': patch!, extra: patch! })).rejects.toThrow(
+      CheckpointError,
+    );
     expect(await snapshot(model.weights())).toEqual(before);
   });
 });
@@ -126,7 +160,8 @@ describe('an adapter', () => {
     const adapted = await tinyModel(tinyLora);
     const x = await normal([3, 1, 8, 8], 1n);
     expect(await floats(await adapted.velocity(x, t, labels(0, 1, 3), false))).toEqual(
-      await floats(await base.velocity(x, t, labels(0, 1, 3), false)));
+      await floats(await base.velocity(x, t, labels(0, 1, 3), false)),
+    );
   });
 
   it('leaves the pretrained velocity as it was, to the bit', async () => {
@@ -136,7 +171,9 @@ describe('an adapter', () => {
     const x = await normal([3, 1, 8, 8], 1n);
     const pretrained = await floats(await base.velocity(x, t, labels(0, 1, 3), false));
     expect(await floats(await adapted.velocity(x, t, labels(0, 1, 3), true))).toEqual(pretrained);
-    expect(relativeError(await floats(await adapted.velocity(x, t, labels(0, 1, 3), false)), pretrained)).toBeGreaterThan(1e-3);
+    expect(
+      relativeError(await floats(await adapted.velocity(x, t, labels(0, 1, 3), false)), pretrained),
+    ).toBeGreaterThan(1e-3);
   });
 
   it('equals weights with (alpha/rank) B A added', async () => {
@@ -145,14 +182,17 @@ describe('an adapter', () => {
     const merged = await tinyModel();
     const weights = merged.weights();
     const adapters = await snapshot(adapted.trainable());
-    const rank = tinyLora.rank, scale = tinyLora.alpha / rank;
+    const rank = tinyLora.rank,
+      scale = tinyLora.alpha / rank;
     for (const name of Object.keys(adapters).filter((key) => key.endsWith('.lora_A.weight'))) {
       const layer = name.replace('.lora_A.weight', '');
       const weight = weights[`${layer}.weight`]!;
       const [out, inner] = weight.shape as [number, number];
-      const A = adapters[name]!, B = adapters[`${layer}.lora_B.weight`]!;
+      const A = adapters[name]!,
+        B = adapters[`${layer}.lora_B.weight`]!;
       const sum = Float32Array.from(await floats(weight), (value, index) => {
-        const row = Math.floor(index / inner), column = index % inner;
+        const row = Math.floor(index / inner),
+          column = index % inner;
         for (let r = 0; r < rank; r++) value += scale * B[row * rank + r]! * A[r * inner + column]!;
         return value;
       });
@@ -160,21 +200,28 @@ describe('an adapter', () => {
     }
     await merged.load('weights', weights);
     const x = await normal([3, 1, 8, 8], 1n);
-    const error = relativeError(await floats(await adapted.velocity(x, t, labels(0, 1, 3), false)),
-      await floats(await merged.velocity(x, t, labels(0, 1, 3), false)));
+    const error = relativeError(
+      await floats(await adapted.velocity(x, t, labels(0, 1, 3), false)),
+      await floats(await merged.velocity(x, t, labels(0, 1, 3), false)),
+    );
     expect(error).toBeLessThan(1e-5);
   });
 
   it('trains the layers whose names end in a target, and no other', async () => {
     const model = await tinyModel({ ...tinyLora, targets: ['blocks.1.attn.qkv', 'fc1'] });
     expect(model.trainableNames.filter((name) => name.includes('lora_A'))).toEqual([
-      'time_embed.fc1.lora_A.weight', 'blocks.0.mlp.fc1.lora_A.weight', 'blocks.1.attn.qkv.lora_A.weight',
+      'time_embed.fc1.lora_A.weight',
+      'blocks.0.mlp.fc1.lora_A.weight',
+      'blocks.1.attn.qkv.lora_A.weight',
       'blocks.1.mlp.fc1.lora_A.weight',
     ]);
   });
 
   it.each([
-    [{ targets: ['qk'] }, /'qk' fits no layer\. A target is the end of a layer's name; the layers are, for block N:\n(  \S+\n)*  blocks\.N\.attn\.qkv\n/],
+    [
+      { targets: ['qk'] },
+      /'qk' fits no layer\. A target is the end of a layer's name; the layers are, for block N:\n(  \S+\n)*  blocks\.N\.attn\.qkv\n/,
+    ],
     [{ rank: 0 }, /adapter\.rank is 0/],
     [{ targets: [] }, /adapter\.targets is empty/],
   ])('rejects %o', async (change, message) => {
@@ -183,7 +230,9 @@ describe('an adapter', () => {
 });
 
 it.each(['digits', tinySd3])('the model %s offers the dtypes that a network computes in', async (source) => {
-  await expect(loadModel(source, { dtype: 'int32' as never })).rejects.toThrow(/`dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'/);
+  await expect(loadModel(source, { dtype: 'int32' as never })).rejects.toThrow(
+    /`dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'/,
+  );
 });
 
 describe('the digit classifier', () => {
@@ -199,7 +248,10 @@ describe('the digit classifier', () => {
     const pixels = await floats(images);
     const direction = gradient.map((value) => value / Math.hypot(...gradient));
     const sumAt = async (step: number) => {
-      const moved = binding().Tensor.from(Float32Array.from(pixels, (value, i) => value + step * direction[i]!), [2, 1, 8, 8]);
+      const moved = binding().Tensor.from(
+        Float32Array.from(pixels, (value, i) => value + step * direction[i]!),
+        [2, 1, 8, 8],
+      );
       return (await classifier.logProbability(moved, wanted, false)).values.reduce((sum, value) => sum + value, 0);
     };
     const slope = ((await sumAt(0.05)) - (await sumAt(-0.05))) / 0.1;
@@ -208,7 +260,13 @@ describe('the digit classifier', () => {
 
   it('learns to tell bright images from dark ones, by cross-entropy', async () => {
     const classifier = new (binding().DigitClassifier)(config, 5n, 'cpu');
-    const optimizer = new (binding().AdamW)(classifier, { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, emaDecay: 0 });
+    const optimizer = new (binding().AdamW)(classifier, {
+      beta1: 0.9,
+      beta2: 0.99,
+      epsilon: 1e-8,
+      weightDecay: 0,
+      emaDecay: 0,
+    });
     const pixels = Float32Array.from({ length: 16 * 64 }, (_, i) => (Math.floor(i / 64) % 2) * 0.8 + (i % 7) * 0.02);
     const images = binding().Tensor.from(pixels, [16, 1, 8, 8]);
     const classes = Int32Array.from({ length: 16 }, (_, i) => i % 2);
@@ -229,8 +287,11 @@ describe('the digit classifier', () => {
   it('smooths its labels', async () => {
     const classifier = new (binding().DigitClassifier)(config, 5n, 'cpu');
     const images = await normal([2, 1, 8, 8], 3n);
-    const perClass = await Promise.all([0, 1, 2].map(async (label) =>
-      (await classifier.logProbability(images, Int32Array.of(label, label), false)).values));
+    const perClass = await Promise.all(
+      [0, 1, 2].map(
+        async (label) => (await classifier.logProbability(images, Int32Array.of(label, label), false)).values,
+      ),
+    );
     const expected = wanted.reduce((sum, label, image) => {
       const mean = perClass.reduce((total, values) => total + values[image]!, 0) / 3;
       return sum - (0.8 * perClass[label]![image]! + 0.2 * mean) / 2;

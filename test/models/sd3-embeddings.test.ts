@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -27,7 +37,10 @@ beforeEach(() => {
   vi.restoreAllMocks();
   cache = join(mkdtempSync(join(tmpdir(), 'eam-embeddings-')), 'cache');
 });
-const files = () => readdirSync(cache).sort().map((name) => join(cache, name));
+const files = () =>
+  readdirSync(cache)
+    .sort()
+    .map((name) => join(cache, name));
 
 /** Counts how often the encoders are loaded and freed. */
 function watchEncoders() {
@@ -39,7 +52,10 @@ function watchEncoders() {
 describe('embeddings of prompts', () => {
   it("are diffusers': CLIP's states side by side, then T5's, and the features", async () => {
     const [states, pooled] = (await new Embeddings(directory, options, cache).rows(prompts)) as [Tensor, Tensor];
-    for (const [computed, name] of [[states, 'prompt_embeds'], [pooled, 'pooled_prompt_embeds']] as const) {
+    for (const [computed, name] of [
+      [states, 'prompt_embeds'],
+      [pooled, 'pooled_prompt_embeds'],
+    ] as const) {
       expect(computed.shape).toEqual(goldens[name]!.shape);
       const { largest, scale } = await binding().largestDifference(computed, goldens[name]!);
       expect(largest / scale).toBeLessThan(1e-5);
@@ -63,12 +79,23 @@ describe('embeddings of prompts', () => {
   it.each([
     ['cut short', (path: string) => truncateSync(path, 1000)],
     ['empty', (path: string) => writeFileSync(path, '')],
-    ['changed in a byte', (path: string) => {
-      const bytes = readFileSync(path);
-      bytes[bytes.length - 5]! ^= 1;
-      writeFileSync(path, bytes);
-    }],
-    ['of another prompt', (path: string) => writeFileSync(path, readFileSync(path).toString('latin1').replace('"prompt":"a photo', '"prompt":"a phone'), 'latin1')],
+    [
+      'changed in a byte',
+      (path: string) => {
+        const bytes = readFileSync(path);
+        bytes[bytes.length - 5]! ^= 1;
+        writeFileSync(path, bytes);
+      },
+    ],
+    [
+      'of another prompt',
+      (path: string) =>
+        writeFileSync(
+          path,
+          readFileSync(path).toString('latin1').replace('"prompt":"a photo', '"prompt":"a phone'),
+          'latin1',
+        ),
+    ],
   ])('are computed again where a file is %s', async (_, damage) => {
     const one = [prompts[0]!];
     const [states] = await new Embeddings(directory, options, cache).rows(one);
@@ -104,7 +131,10 @@ describe('embeddings of prompts', () => {
       console.log(failures);
     `;
     const ended = await Promise.all([runNode(script), runNode(script)]);
-    expect(ended.map(({ code, stdout, stderr }) => [code, stdout, stderr])).toEqual([[0, '0\n', ''], [0, '0\n', '']]);
+    expect(ended.map(({ code, stdout, stderr }) => [code, stdout, stderr])).toEqual([
+      [0, '0\n', ''],
+      [0, '0\n', ''],
+    ]);
     expect(files()).toHaveLength(60);
     expect(files().every((path) => path.endsWith('.safetensors'))).toBe(true);
   });
@@ -112,12 +142,22 @@ describe('embeddings of prompts', () => {
   it('are not kept from the disk by what a killed process left there, which is removed when it is old', async () => {
     const embeddings = new EmbeddingCache(cache, 'identity', 'float32', { states: [1, 1], pooled: [1] });
     mkdirSync(cache);
-    const [old, young] = ['a.safetensors.tmp-1-0', 'b.safetensors.tmp-1-1'].map((name) => join(cache, name)) as [string, string];
+    const [old, young] = ['a.safetensors.tmp-1-0', 'b.safetensors.tmp-1-1'].map((name) => join(cache, name)) as [
+      string,
+      string,
+    ];
     for (const path of [old, young]) writeFileSync(path, 'half');
     utimesSync(old, new Date(), new Date(Date.now() - 2 * 3_600_000));
-    await embeddings.write('a fox', { states: Float32Array.of(1), pooled: Float32Array.of(2), truncated: { clip: true, t5: false } });
+    await embeddings.write('a fox', {
+      states: Float32Array.of(1),
+      pooled: Float32Array.of(2),
+      truncated: { clip: true, t5: false },
+    });
     expect([existsSync(old), existsSync(young), files().length]).toEqual([false, true, 2]);
-    expect(await embeddings.read('a fox')).toMatchObject({ states: Float32Array.of(1), truncated: { clip: true, t5: false } });
+    expect(await embeddings.read('a fox')).toMatchObject({
+      states: Float32Array.of(1),
+      truncated: { clip: true, t5: false },
+    });
   });
 
   it('are written again when one could not be', async () => {
@@ -147,7 +187,8 @@ describe('embeddings of prompts', () => {
     expect(await identity(weights)).toBe(original);
     const { entries, dataStart } = await readHeader(join(tinySd3, weights));
     const found = new Set([original]);
-    for (const { begin, end } of entries) found.add(await identity(weights, () => dataStart + Math.floor((begin + end) / 2)));
+    for (const { begin, end } of entries)
+      found.add(await identity(weights, () => dataStart + Math.floor((begin + end) / 2)));
     expect(found.size).toBe(entries.length + 1);
     for (const name of ['tokenizer_3/tokenizer.json', 'tokenizer/merges.txt']) {
       expect(await identity(name, (bytes) => bytes.lastIndexOf('e'))).not.toBe(await identity(name));
@@ -169,9 +210,13 @@ describe('embeddings of prompts', () => {
     const first = await rowsOf('tokenizer', [prompts[0]!]);
     expect(first.shape).toEqual([1, length + textLength, width]);
     // CLIP looks back only: what follows the first rows does not change them.
-    expect(Math.max(...first.data.subarray(0, length * width).map((value, index) => Math.abs(value - golden[index]!)))).toBeLessThan(1e-4);
+    expect(
+      Math.max(...first.data.subarray(0, length * width).map((value, index) => Math.abs(value - golden[index]!))),
+    ).toBeLessThan(1e-4);
     const t5 = golden.subarray(77 * width, (77 + textLength) * width);
-    expect(Math.max(...first.data.subarray(length * width).map((value, index) => Math.abs(value - t5[index]!)))).toBeLessThan(1e-4);
+    expect(
+      Math.max(...first.data.subarray(length * width).map((value, index) => Math.abs(value - t5[index]!))),
+    ).toBeLessThan(1e-4);
   });
 
   it('stay in memory where they cannot be written, and one note says so', async () => {
@@ -188,7 +233,9 @@ describe('embeddings of prompts', () => {
   it('tell how many prompts were cut, also of those that were known', async () => {
     const told = async () => {
       const notes: string[] = [];
-      await new Embeddings(directory, { ...options, textLength: 12 }, cache).prepare(prompts, { onNote: (line) => notes.push(line) });
+      await new Embeddings(directory, { ...options, textLength: 12 }, cache).prepare(prompts, {
+        onNote: (line) => notes.push(line),
+      });
       return notes.filter((line) => line.includes('longer'));
     };
     const expected = [
@@ -211,14 +258,23 @@ describe('embeddings of prompts', () => {
 
   it('are refused without a tokenizer before an encoder is read', async () => {
     const read = vi.spyOn(binding(), 'loadClipText');
-    const without = async (name: string) => new Embeddings(await readSd3Directory(new Sd3Copy().remove(name).path), options, cache).prepare(prompts);
-    await expect(without('tokenizer_2')).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/tokenizer_2 cannot be read/) as string });
-    await expect(without('tokenizer_3/tokenizer.json')).rejects.toThrow(/tokenizer_3 holds no tokenizer: expected tokenizer\.json/);
+    const without = async (name: string) =>
+      new Embeddings(await readSd3Directory(new Sd3Copy().remove(name).path), options, cache).prepare(prompts);
+    await expect(without('tokenizer_2')).rejects.toMatchObject({
+      code: 'ERR_EAM_CHECKPOINT',
+      message: expect.stringMatching(/tokenizer_2 cannot be read/) as string,
+    });
+    await expect(without('tokenizer_3/tokenizer.json')).rejects.toThrow(
+      /tokenizer_3 holds no tokenizer: expected tokenizer\.json/,
+    );
     expect(read).not.toHaveBeenCalled();
   });
 
   it("have zeros in T5's place without T5, as diffusers has", async () => {
-    const copy = new Sd3Copy().set('model_index.json', { text_encoder_3: [null, null], tokenizer_3: [null, null] }).remove('text_encoder_3').remove('tokenizer_3');
+    const copy = new Sd3Copy()
+      .set('model_index.json', { text_encoder_3: [null, null], tokenizer_3: [null, null] })
+      .remove('text_encoder_3')
+      .remove('tokenizer_3');
     const [states] = await new Embeddings(await readSd3Directory(copy.path), options, cache).rows([prompts[0]!]);
     expect(states!.shape).toEqual([1, 77 + textLength, 32]);
     const [own, golden] = [states!.dataSync() as Float32Array, goldens['prompt_embeds']!.dataSync() as Float32Array];
@@ -228,13 +284,18 @@ describe('embeddings of prompts', () => {
 
   it('stop when asked to', async () => {
     const reason = new Error('enough');
-    await expect(new Embeddings(directory, options, cache).prepare(prompts, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(
+      new Embeddings(directory, options, cache).prepare(prompts, { signal: AbortSignal.abort(reason) }),
+    ).rejects.toBe(reason);
     expect(existsSync(cache)).toBe(false);
   });
 
   it('of a misshapen key are refused by its name', async () => {
     const copy = new Sd3Copy().set('text_encoder_3/config.json', { d_ff: 56 });
     const refused = new Embeddings(await readSd3Directory(copy.path), options, cache).prepare(prompts);
-    await expect(refused).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(/text_encoder_3: [^]*DenseReluDense\.wi_0\.weight/) as string });
+    await expect(refused).rejects.toMatchObject({
+      code: 'ERR_EAM_CHECKPOINT',
+      message: expect.stringMatching(/text_encoder_3: [^]*DenseReluDense\.wi_0\.weight/) as string,
+    });
   });
 });

@@ -20,7 +20,11 @@ const textLength = Number(metadata['t5_max_length']);
 const names = ['tokenizer', 'tokenizer_2', 'tokenizer_3'] as const;
 const load = (name: (typeof names)[number], from = directory): Promise<TextTokenizer> =>
   name === 'tokenizer_3' ? loadT5Tokenizer(join(from, name), textLength) : loadClipTokenizer(join(from, name));
-const tokenizers = { tokenizer: await load('tokenizer'), tokenizer_2: await load('tokenizer_2'), tokenizer_3: await load('tokenizer_3') };
+const tokenizers = {
+  tokenizer: await load('tokenizer'),
+  tokenizer_2: await load('tokenizer_2'),
+  tokenizer_3: await load('tokenizer_3'),
+};
 
 describe.each(names)('%s', (name) => {
   const golden = { tokenizer: 'ids.clip_l', tokenizer_2: 'ids.clip_g', tokenizer_3: 'ids.t5' }[name];
@@ -64,19 +68,42 @@ describe('a directory of a tokenizer', () => {
   it('may hold tokenizer.json in place of the vocabulary and its merges', async () => {
     const copy = copyOf('tokenizer_2');
     const model = {
-      type: 'BPE', unk_token: '<|endoftext|>', continuing_subword_prefix: '', end_of_word_suffix: '</w>', fuse_unk: false,
+      type: 'BPE',
+      unk_token: '<|endoftext|>',
+      continuing_subword_prefix: '',
+      end_of_word_suffix: '</w>',
+      fuse_unk: false,
       vocab: JSON.parse(readFileSync(join(copy, 'vocab.json'), 'utf8')) as unknown,
       merges: readFileSync(join(copy, 'merges.txt'), 'utf8').trimEnd().split('\n').slice(1),
     };
     const pattern = { Regex: "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+" };
-    writeFileSync(join(copy, 'tokenizer.json'), JSON.stringify({
-      added_tokens: [{ id: 49406, content: '<|startoftext|>', special: true }, { id: 49407, content: '<|endoftext|>', special: true }],
-      normalizer: { type: 'Sequence', normalizers: [{ type: 'NFC' }, { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' }, { type: 'Lowercase' }] },
-      pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Split', pattern, behavior: 'Removed', invert: true }, { type: 'ByteLevel', add_prefix_space: false }] },
-      post_processor: { type: 'RobertaProcessing', sep: ['<|endoftext|>', 49407], cls: ['<|startoftext|>', 49406] },
-      decoder: { type: 'ByteLevel' },
-      model,
-    }));
+    writeFileSync(
+      join(copy, 'tokenizer.json'),
+      JSON.stringify({
+        added_tokens: [
+          { id: 49406, content: '<|startoftext|>', special: true },
+          { id: 49407, content: '<|endoftext|>', special: true },
+        ],
+        normalizer: {
+          type: 'Sequence',
+          normalizers: [
+            { type: 'NFC' },
+            { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
+            { type: 'Lowercase' },
+          ],
+        },
+        pre_tokenizer: {
+          type: 'Sequence',
+          pretokenizers: [
+            { type: 'Split', pattern, behavior: 'Removed', invert: true },
+            { type: 'ByteLevel', add_prefix_space: false },
+          ],
+        },
+        post_processor: { type: 'RobertaProcessing', sep: ['<|endoftext|>', 49407], cls: ['<|startoftext|>', 49406] },
+        decoder: { type: 'ByteLevel' },
+        model,
+      }),
+    );
     for (const file of ['vocab.json', 'merges.txt']) rmSync(join(copy, file));
     expect((await loadClipTokenizer(copy)).encode(prompts).ids).toEqual(tokenizers.tokenizer_2.encode(prompts).ids);
   });
@@ -84,7 +111,11 @@ describe('a directory of a tokenizer', () => {
   it.each([
     ['tokenizer', ['vocab.json'], /holds no tokenizer: expected vocab\.json and merges\.txt, or tokenizer\.json/],
     ['tokenizer_2', ['merges.txt'], /tokenizer_2 holds no tokenizer: expected vocab\.json and merges\.txt/],
-    ['tokenizer_3', ['tokenizer.json'], /expected tokenizer\.json: spiece\.model is there, but only tokenizer\.json is read/],
+    [
+      'tokenizer_3',
+      ['tokenizer.json'],
+      /expected tokenizer\.json: spiece\.model is there, but only tokenizer\.json is read/,
+    ],
     ['tokenizer_3', ['tokenizer.json', 'spiece.model'], /tokenizer_3 holds no tokenizer: expected tokenizer\.json$/],
   ] as const)('%s without %j is refused', async (name, missing, message) => {
     const copy = copyOf(name);
@@ -98,7 +129,9 @@ describe('a directory of a tokenizer', () => {
     const config = join(copy, 'tokenizer_config.json');
     const text = readFileSync(config, 'utf8');
     writeFileSync(config, text.replace('"pad_token": "<|endoftext|>"', '"pad_token": "<pad>"'));
-    await expect(loadClipTokenizer(copy)).rejects.toThrow(/the vocabulary lacks the token "<pad>" that its configuration names/);
+    await expect(loadClipTokenizer(copy)).rejects.toThrow(
+      /the vocabulary lacks the token "<pad>" that its configuration names/,
+    );
     writeFileSync(config, text);
     writeFileSync(join(copy, 'merges.txt'), '#version: 0.2\ni n\nbroken\n');
     await expect(loadClipTokenizer(copy)).rejects.toThrow(/merges\.txt, line 3: expected two tokens and a space/);

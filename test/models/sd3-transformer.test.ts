@@ -11,7 +11,17 @@ import { autoencoderSchema, toAutoencoderConfig } from '../../lib/models/sd3/con
 import { binding } from '../../lib/runtime/native/index.js';
 import type { NativeFlowModel, NativeTensor, Sd3TransformerConfig } from '../../lib/runtime/native/binding.js';
 import { loadTensors } from '../../lib/files/safetensors.js';
-import { type Golden, loadSd3, numbers, otherTransformer, randomTensors, sd35, sd35Lora, sd35Transformer, type Transformer } from '../helpers/sd3-transformer.js';
+import {
+  type Golden,
+  loadSd3,
+  numbers,
+  otherTransformer,
+  randomTensors,
+  sd35,
+  sd35Lora,
+  sd35Transformer,
+  type Transformer,
+} from '../helpers/sd3-transformer.js';
 import { expectClose } from '../helpers/numbers.js';
 import { normal, randomise, relativeError, takeGradients } from '../helpers/tiny-model.js';
 
@@ -30,8 +40,10 @@ const velocity = async (model: NativeFlowModel, golden: Golden, pretrained = fal
 async function adaptedModel(options: Parameters<typeof loadSd3>[1] = {}): Promise<NativeFlowModel> {
   const model = await loadSd3(tiny, { lora: sd35Lora, ...options });
   const stored = await loadTensors(join(sd35, 'lora_peft/adapter_model.safetensors'));
-  await model.load('trainable', Object.fromEntries(
-    Object.entries(stored).map(([name, tensor]) => [name.replace('base_model.model.', ''), tensor])));
+  await model.load(
+    'trainable',
+    Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [name.replace('base_model.model.', ''), tensor])),
+  );
   return model;
 }
 
@@ -44,13 +56,24 @@ async function allGradients(model: NativeFlowModel, golden: Golden): Promise<Rec
 
 // First, as a process' peak memory only grows.
 describe('checkpointing', () => {
-  it('keeps little memory: one block\'s activations instead of all', async () => {
+  it("keeps little memory: one block's activations instead of all", async () => {
     const grownBy = async (layers: number, checkpointing: boolean): Promise<number> => {
       const config: Sd3TransformerConfig = {
-        ...tiny.config, layers, heads: 2, headDim: 32, captionProjectionDim: 64, dualAttentionLayers: [], posEmbedMaxSize: 24,
+        ...tiny.config,
+        layers,
+        heads: 2,
+        headDim: 32,
+        captionProjectionDim: 64,
+        dualAttentionLayers: [],
+        posEmbedMaxSize: 24,
       };
       const x = await normal([4, 4, 48, 48], 1n);
-      const golden = { x, t: new Float32Array(4).fill(0.3), conditioning: [await normal([4, 8, 32], 2n), await normal([4, 28], 3n)], upstream: x };
+      const golden = {
+        x,
+        t: new Float32Array(4).fill(0.3),
+        conditioning: [await normal([4, 8, 32], 2n), await normal([4, 28], 3n)],
+        upstream: x,
+      };
       const loaded = await loadSd3({ config, tensors: await randomTensors(config) }, { lora: sd35Lora, checkpointing });
       const before = process.resourceUsage().maxRSS;
       await gradients(loaded, golden as Golden);
@@ -58,7 +81,8 @@ describe('checkpointing', () => {
     };
     // The first pays for the code that it is the first to run, too: tens of megabytes that are none of the activations.
     await grownBy(2, false);
-    const one = await grownBy(12, true), all = await grownBy(12, false);
+    const one = await grownBy(12, true),
+      all = await grownBy(12, false);
     // A block keeps some thirty arrays of the size of its tokens.
     const block = 30 * 4 * 576 * 64 * 4;
     expect(all, `${one} bytes, then ${all} more`).toBeGreaterThan(5 * block);
@@ -66,9 +90,11 @@ describe('checkpointing', () => {
   });
 
   it.each([false, true])('gives the same velocity and gradients; adapters: %s', async (adapters) => {
-    const load = (checkpointing: boolean) => (adapters ? adaptedModel({ checkpointing }) : loadSd3(tiny, { checkpointing }));
+    const load = (checkpointing: boolean) =>
+      adapters ? adaptedModel({ checkpointing }) : loadSd3(tiny, { checkpointing });
     for (const golden of Object.values(tiny.goldens)) {
-      const found = await allGradients(await load(true), golden), expected = await allGradients(await load(false), golden);
+      const found = await allGradients(await load(true), golden),
+        expected = await allGradients(await load(false), golden);
       const different = Object.keys(expected).filter((name) => !isDeepStrictEqual(found[name], expected[name]));
       // The blocks' gradients of the one embedding that they share are added up in another order.
       expect(different.filter((name) => !name.startsWith('time_text_embed.'))).toEqual([]);
@@ -83,7 +109,13 @@ describe('checkpointing', () => {
       const { x, conditioning } = tiny.goldens['square']!;
       for (const seed of [1n, 2n]) {
         await binding().flowMatching(model, {
-          x1: x, conditioning, unconditional: conditioning, dropout: 0, timeDistribution: 'uniform', seed, step: 0,
+          x1: x,
+          conditioning,
+          unconditional: conditioning,
+          dropout: 0,
+          timeDistribution: 'uniform',
+          seed,
+          step: 0,
           cancellation: new (binding().Cancellation)(),
         });
       }
@@ -96,9 +128,13 @@ describe('checkpointing', () => {
 });
 
 describe('with its autoencoder', () => {
-  const loadAutoencoder = async () => binding().loadAutoencoder(
-    toAutoencoderConfig(autoencoderSchema.parse(JSON.parse(readFileSync(join(sd35, 'vae/config.json'), 'utf8')))),
-    await loadTensors(join(sd35, 'vae/diffusion_pytorch_model.safetensors')), undefined, 'cpu');
+  const loadAutoencoder = async () =>
+    binding().loadAutoencoder(
+      toAutoencoderConfig(autoencoderSchema.parse(JSON.parse(readFileSync(join(sd35, 'vae/config.json'), 'utf8')))),
+      await loadTensors(join(sd35, 'vae/diffusion_pytorch_model.safetensors')),
+      undefined,
+      'cpu',
+    );
 
   it('decodes latents to images', async () => {
     const goldens = await loadTensors(join(sd35, 'goldens.safetensors'));
@@ -113,15 +149,30 @@ describe('with its autoencoder', () => {
     const trained = async (checkpointing: boolean): Promise<Record<string, number[]>> => {
       const model = await adaptedModel({ checkpointing, autoencoder: await loadAutoencoder() });
       const algorithm = new (binding().AdjointMatching)(model, {
-        lambda: 1, steps: 3, drawnSteps: 3, finalFraction: 1, guidance: 1, microBatch: 0, rewardGradientQuantile: 1, cap: 1e6, decodeSlice: 0,
+        lambda: 1,
+        steps: 3,
+        drawnSteps: 3,
+        finalFraction: 1,
+        guidance: 1,
+        microBatch: 0,
+        rewardGradientQuantile: 1,
+        cap: 1e6,
+        decodeSlice: 0,
       });
       const cancellation = new (binding().Cancellation)();
-      const rollout = await algorithm.rollout({ conditioning: tiny.goldens['square']!.conditioning, shape: [2, 4, 8, 8], seed: 1n, step: 0, cancellation });
+      const rollout = await algorithm.rollout({
+        conditioning: tiny.goldens['square']!.conditioning,
+        shape: [2, 4, 8, 8],
+        seed: 1n,
+        step: 0,
+        cancellation,
+      });
       const { images } = rollout;
       await algorithm.accumulate(rollout, new Float32Array(2), await normal(images.shape, 4n), cancellation);
       return takeGradients(model);
     };
-    const plain = await trained(false), found = await trained(true);
+    const plain = await trained(false),
+      found = await trained(true);
     for (const [name, gradient] of Object.entries(plain)) expectClose(found[name]!, gradient, 1e-5, name);
     expect(Math.max(...plain['transformer_blocks.0.attn.to_q.lora_A.weight']!.map(Math.abs))).toBeGreaterThan(0);
   });
@@ -152,7 +203,7 @@ describe('the transformer', () => {
     }
   });
 
-  it('has gradients that finite differences in float64 confirm, the adapters\' among them', async () => {
+  it("has gradients that finite differences in float64 confirm, the adapters' among them", async () => {
     const double = (tensor: NativeTensor) => tensor.to({ dtype: 'float64' });
     const model = await adaptedModel({ dtype: 'float64' });
     const { x, t, conditioning, upstream } = tiny.goldens['wide']!;
@@ -161,15 +212,18 @@ describe('the transformer', () => {
     const { x: gradX, tensors } = await model.gradients(golden.x, t, conditioning, golden.upstream, [name]);
     const weights = await numbers(golden.upstream);
     const valueAt = async (moved: NativeTensor): Promise<number> =>
-      (await numbers(await model.velocity(moved, t, conditioning, false))).reduce((sum, value, i) => sum + weights[i]! * value, 0);
+      (await numbers(await model.velocity(moved, t, conditioning, false))).reduce(
+        (sum, value, i) => sum + weights[i]! * value,
+        0,
+      );
 
-    const size = Math.hypot(...await numbers(gradX));
+    const size = Math.hypot(...(await numbers(gradX)));
     const along = async (step: number) => valueAt(await binding().weightedSum([golden.x, gradX], [1, step / size]));
     expect(((await along(1e-4)) - (await along(-1e-4))) / 2e-4 / size).toBeCloseTo(1, 6);
 
     // Adapters are float32, so their own step is larger than its rounding.
     const { [name]: gradient } = tensors;
-    const slope = Math.hypot(...await numbers(gradient));
+    const slope = Math.hypot(...(await numbers(gradient)));
     const trained = model.trainable();
     const alongAdapter = async (step: number): Promise<number> => {
       const moved = await binding().weightedSum([trained[name]!, gradient!], [1, step / slope]);
@@ -188,11 +242,14 @@ describe('the transformer', () => {
     const model = await loadSd3(other);
     const together = await numbers(await model.velocity(x, t, conditioning, false));
     const row = async (tensor: NativeTensor): Promise<NativeTensor> => {
-      const [batch, ...shape] = tensor.shape, all = await numbers(tensor);
+      const [batch, ...shape] = tensor.shape,
+        all = await numbers(tensor);
       const each = all.length / batch!;
       return binding().Tensor.from(Float32Array.from(all.slice(each, 2 * each)), [1, ...shape]);
     };
-    const alone = await numbers(await model.velocity(await row(x), t.slice(1, 2), await Promise.all(conditioning.map(row)), false));
+    const alone = await numbers(
+      await model.velocity(await row(x), t.slice(1, 2), await Promise.all(conditioning.map(row)), false),
+    );
     expect(relativeError(alone, together.slice(alone.length, 2 * alone.length))).toBeLessThan(1e-6);
   });
 
@@ -210,7 +267,10 @@ describe('the transformer', () => {
     const half: Record<string, NativeTensor> = {};
     for (const [name, tensor] of Object.entries(tiny.tensors)) half[name] = await tensor.to({ dtype: 'bfloat16' });
     // As in published files, where the table of positions keeps more bits.
-    const model = await loadSd3({ config: tiny.config, tensors: { ...half, 'pos_embed.pos_embed': tiny.tensors['pos_embed.pos_embed']! } });
+    const model = await loadSd3({
+      config: tiny.config,
+      tensors: { ...half, 'pos_embed.pos_embed': tiny.tensors['pos_embed.pos_embed']! },
+    });
     expect(new Set(Object.values(model.weights()).map(({ dtype }) => dtype))).toEqual(new Set(['bfloat16']));
     const golden = tiny.goldens['square']!;
     expect(await velocity(model, golden)).toEqual(await velocity(await loadSd3(tiny, { dtype: 'bfloat16' }), golden));
@@ -221,7 +281,8 @@ describe('the transformer', () => {
     const model = await loadSd3({ config: tiny.config, tensors });
     const weights = model.weights();
     expect(Object.keys(weights).sort()).toEqual(Object.keys(tensors).sort());
-    for (const [name, tensor] of Object.entries(tensors)) expect(weights[name]!.dataPointer, name).toBe(tensor.dataPointer);
+    for (const [name, tensor] of Object.entries(tensors))
+      expect(weights[name]!.dataPointer, name).toBe(tensor.dataPointer);
   });
 
   it('trains every weight but the table of positions', async () => {
@@ -231,7 +292,7 @@ describe('the transformer', () => {
 });
 
 describe('its adapters', () => {
-  it('compute what PEFT\'s do, and their gradients', async () => {
+  it("compute what PEFT's do, and their gradients", async () => {
     const model = await adaptedModel();
     const goldens = await loadTensors(join(sd35, 'goldens.safetensors'));
     const found = await gradients(model, tiny.goldens['square']!, model.trainableNames);
@@ -243,27 +304,48 @@ describe('its adapters', () => {
       const expected = await numbers(goldens[name], -1);
       // The last block drops its context, so that block's context queries change nothing.
       const none = name.startsWith('lora.grad.transformer_blocks.2.attn.add_q_proj');
-      expect(expected.every((value) => value === 0), name).toBe(none);
-      if (none) expect(gradient.every((value) => value === 0), name).toBe(true);
+      expect(
+        expected.every((value) => value === 0),
+        name,
+      ).toBe(none);
+      if (none)
+        expect(
+          gradient.every((value) => value === 0),
+          name,
+        ).toBe(true);
       else expect(relativeError(gradient, expected), name).toBeLessThan(1e-5);
     }
   });
 
-  it.each([false, true])('leave the pretrained velocity as it was, to the bit; checkpointing: %s', async (checkpointing) => {
-    const golden = tiny.goldens['wide']!;
-    const model = await adaptedModel({ checkpointing });
-    const base = await velocity(await loadSd3(tiny), golden);
-    expect(await velocity(model, golden, true)).toEqual(base);
-    expect(relativeError(await velocity(model, golden), base)).toBeGreaterThan(1e-3);
-  });
+  it.each([false, true])(
+    'leave the pretrained velocity as it was, to the bit; checkpointing: %s',
+    async (checkpointing) => {
+      const golden = tiny.goldens['wide']!;
+      const model = await adaptedModel({ checkpointing });
+      const base = await velocity(await loadSd3(tiny), golden);
+      expect(await velocity(model, golden, true)).toEqual(base);
+      expect(relativeError(await velocity(model, golden), base)).toBeGreaterThan(1e-3);
+    },
+  );
 
   it('change nothing before training, to the bit', async () => {
     const golden = tiny.goldens['square']!;
-    expect(await velocity(await loadSd3(tiny, { lora: sd35Lora }), golden)).toEqual(await velocity(await loadSd3(tiny), golden));
+    expect(await velocity(await loadSd3(tiny, { lora: sd35Lora }), golden)).toEqual(
+      await velocity(await loadSd3(tiny), golden),
+    );
   });
 
   it('can be on any linear layer', async () => {
-    const targets = ['linear_1', 'linear_2', 'linear', 'context_embedder', 'net.2', 'proj', 'attn2.to_out.0', 'proj_out'];
+    const targets = [
+      'linear_1',
+      'linear_2',
+      'linear',
+      'context_embedder',
+      'net.2',
+      'proj',
+      'attn2.to_out.0',
+      'proj_out',
+    ];
     const model = await loadSd3(tiny, { lora: { rank: 2, alpha: 2, seed: 1n, targets }, checkpointing: true });
     await randomise(model, 'trainable', 0.1);
     const { tensors } = await gradients(model, tiny.goldens['square']!, model.trainableNames);
@@ -275,7 +357,8 @@ describe('its adapters', () => {
 });
 
 describe('what does not fit', () => {
-  const withConfig = (change: Partial<Sd3TransformerConfig>) => loadSd3({ ...tiny, config: { ...tiny.config, ...change } });
+  const withConfig = (change: Partial<Sd3TransformerConfig>) =>
+    loadSd3({ ...tiny, config: { ...tiny.config, ...change } });
 
   it.each<[string, Partial<Sd3TransformerConfig>, RegExp]>([
     ['heads', { heads: 0 }, /heads is 0, expected 1 to 4096/],
@@ -291,29 +374,45 @@ describe('what does not fit', () => {
 
   it('refuses options that it does not know, or of the wrong kind', async () => {
     await expect(loadSd3(tiny, { checkpoint: true } as object)).rejects.toThrow(/checkpoint/);
-    await expect(loadSd3(tiny, { dtype: 'int32' })).rejects.toThrow(/`dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'/);
+    await expect(loadSd3(tiny, { dtype: 'int32' })).rejects.toThrow(
+      /`dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'/,
+    );
     await expect(loadSd3(tiny, { autoencoder: {} as never })).rejects.toThrow(/autoencoder/);
     await expect(loadSd3(tiny, { device: 'tpu' })).rejects.toThrow(ConfigError);
   });
 
   it('lists tensors that are missing, misshapen or of another network', async () => {
     const { 'proj_out.bias': _, ...rest } = tiny.tensors;
-    const tensors = { ...rest, 'proj_out.weight': await normal([16, 31], 1n), 'controlnet.weight': await normal([2], 1n) };
+    const tensors = {
+      ...rest,
+      'proj_out.weight': await normal([16, 31], 1n),
+      'controlnet.weight': await normal([2], 1n),
+    };
     const load = loadSd3({ config: tiny.config, tensors });
     await expect(load).rejects.toThrow(CheckpointError);
     await expect(load).rejects.toThrow(
-      /3 tensors do not fit the transformer:.*missing: proj_out\.bias \[16\].*|proj_out\.weight has shape \[16, 31\], expected \[16, 32\].*not known here: controlnet\.weight/s);
+      /3 tensors do not fit the transformer:.*missing: proj_out\.bias \[16\].*|proj_out\.weight has shape \[16, 31\], expected \[16, 32\].*not known here: controlnet\.weight/s,
+    );
     // Three blocks of a published network where two are configured.
-    await expect(withConfig({ layers: 2, dualAttentionLayers: [0, 1] })).rejects.toThrow(/norm1_context\.linear\.weight has shape \[192, 32\], expected \[64, 32\]/);
-    await expect(withConfig({ qkNorm: false })).rejects.toThrow(/not known here: transformer_blocks\.0\.attn\.norm_added_k\.weight/);
+    await expect(withConfig({ layers: 2, dualAttentionLayers: [0, 1] })).rejects.toThrow(
+      /norm1_context\.linear\.weight has shape \[192, 32\], expected \[64, 32\]/,
+    );
+    await expect(withConfig({ qkNorm: false })).rejects.toThrow(
+      /not known here: transformer_blocks\.0\.attn\.norm_added_k\.weight/,
+    );
     await expect(loadSd3({ config: { ...tiny.config, layers: 24 }, tensors: {} })).rejects.toThrow(/and \d+ more/);
   });
 
   it('lists the layers that targets may name once for all blocks', async () => {
-    const error = await loadSd3(tiny, { lora: { ...sd35Lora, targets: ['attn.to_query'] } }).then(() => undefined, (caught: Error) => caught);
+    const error = await loadSd3(tiny, { lora: { ...sd35Lora, targets: ['attn.to_query'] } }).then(
+      () => undefined,
+      (caught: Error) => caught,
+    );
     const [first, ...layers] = error!.message.split('\n  ');
     expect(first).toContain("'attn.to_query' fits no layer");
-    expect(layers).toEqual(expect.arrayContaining(['transformer_blocks.N.attn.to_q', 'transformer_blocks.N.attn.to_out.0', 'proj_out']));
+    expect(layers).toEqual(
+      expect.arrayContaining(['transformer_blocks.N.attn.to_q', 'transformer_blocks.N.attn.to_out.0', 'proj_out']),
+    );
     expect(new Set(layers).size).toBe(layers.length);
     expect(layers.length).toBeLessThan(40);
     expect(error!.message).not.toMatch(/blocks\.\d/);
@@ -345,21 +444,34 @@ describe('what does not fit', () => {
     const model = await loadSd3(tiny);
     const { x, t, conditioning } = tiny.goldens['square']!;
     const [embeddings, pooled] = conditioning as [NativeTensor, NativeTensor];
-    await expect(model.velocity(await x.to({ dtype: 'bfloat16' }), t, conditioning, false)).rejects.toThrow(/x is BFloat16, expected float32/);
+    await expect(model.velocity(await x.to({ dtype: 'bfloat16' }), t, conditioning, false)).rejects.toThrow(
+      /x is BFloat16, expected float32/,
+    );
     await expect(model.velocity(x, t, [embeddings], false)).rejects.toThrow(/conditioning has 1 tensors, expected two/);
     await expect(model.velocity(x, t, [await normal([2, 9, 31], 1n), pooled], false)).rejects.toThrow(
-      /conditioning\[0\] is Float \[2, 9, 31\], expected floating-point embeddings \[2, L, 32\]/);
-    await expect(model.velocity(x, t, [await normal([1, 9, 32], 1n), pooled], false)).rejects.toThrow(/conditioning\[0\]/);
-    await expect(model.velocity(x, t, [embeddings, embeddings], false)).rejects.toThrow(/conditioning\[1\] is Float \[2, 9, 32\]/);
-    await expect(model.velocity(x, t, [embeddings, await pooled.to({ dtype: 'int64' })], false)).rejects.toThrow(/conditioning\[1\] is Long/);
+      /conditioning\[0\] is Float \[2, 9, 31\], expected floating-point embeddings \[2, L, 32\]/,
+    );
+    await expect(model.velocity(x, t, [await normal([1, 9, 32], 1n), pooled], false)).rejects.toThrow(
+      /conditioning\[0\]/,
+    );
+    await expect(model.velocity(x, t, [embeddings, embeddings], false)).rejects.toThrow(
+      /conditioning\[1\] is Float \[2, 9, 32\]/,
+    );
+    await expect(model.velocity(x, t, [embeddings, await pooled.to({ dtype: 'int64' })], false)).rejects.toThrow(
+      /conditioning\[1\] is Long/,
+    );
     await expect(model.velocity(x, Float32Array.of(0.5), conditioning, false)).rejects.toThrow(ShapeError);
   });
 
   it('refuses gradients of what is not trained, and upstream gradients of another shape', async () => {
     const model = await loadSd3(tiny, { lora: sd35Lora });
     const golden = tiny.goldens['square']!;
-    await expect(gradients(model, golden, ['proj_out.weight'])).rejects.toThrow(/gradients: names: 'proj_out\.weight' is not among the model's 46 trainable/);
-    await expect(gradients(model, { ...golden, upstream: await normal([2, 4, 12, 10], 1n) })).rejects.toThrow(ShapeError);
+    await expect(gradients(model, golden, ['proj_out.weight'])).rejects.toThrow(
+      /gradients: names: 'proj_out\.weight' is not among the model's 46 trainable/,
+    );
+    await expect(gradients(model, { ...golden, upstream: await normal([2, 4, 12, 10], 1n) })).rejects.toThrow(
+      ShapeError,
+    );
   });
 
   it('says that it has no images without an autoencoder', async () => {

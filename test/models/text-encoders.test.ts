@@ -11,21 +11,53 @@ import { scaledError, sd35Tensors, tokenIds, waves, wavyWeights } from '../helpe
 import reference from '../vectors/encoders.json' with { type: 'json' };
 
 const clipL: ClipTextConfig = {
-  width: 12, intermediate: 24, layers: 3, heads: 2, activation: 'quick_gelu', layerNormEpsilon: 1e-5, projection: 12,
-  vocabulary: 49408, positions: 77, eosToken: 49407,
+  width: 12,
+  intermediate: 24,
+  layers: 3,
+  heads: 2,
+  activation: 'quick_gelu',
+  layerNormEpsilon: 1e-5,
+  projection: 12,
+  vocabulary: 49408,
+  positions: 77,
+  eosToken: 49407,
 };
 const clipG: ClipTextConfig = { ...clipL, width: 16, intermediate: 32, heads: 4, activation: 'gelu', projection: 16 };
 const t5: T5EncoderConfig = {
-  vocabulary: 160, width: 32, keyWidth: 8, intermediate: 48, layers: 2, heads: 4, relativeBuckets: 32,
-  relativeMaxDistance: 128, layerNormEpsilon: 1e-6, feedForward: 'gated-gelu',
+  vocabulary: 160,
+  width: 32,
+  keyWidth: 8,
+  intermediate: 48,
+  layers: 2,
+  heads: 4,
+  relativeBuckets: 32,
+  relativeMaxDistance: 128,
+  layerNormEpsilon: 1e-6,
+  feedForward: 'gated-gelu',
 };
 const smallClip: ClipTextConfig = {
-  width: 12, intermediate: 20, layers: 1, heads: 3, activation: 'gelu', layerNormEpsilon: 1e-3, projection: 5,
-  vocabulary: 33, positions: 9, eosToken: undefined,
+  width: 12,
+  intermediate: 20,
+  layers: 1,
+  heads: 3,
+  activation: 'gelu',
+  layerNormEpsilon: 1e-3,
+  projection: 5,
+  vocabulary: 33,
+  positions: 9,
+  eosToken: undefined,
 };
 const smallT5: T5EncoderConfig = {
-  vocabulary: 40, width: 12, keyWidth: 5, intermediate: 20, layers: 1, heads: 3, relativeBuckets: 8,
-  relativeMaxDistance: 20, layerNormEpsilon: 1e-5, feedForward: 'relu',
+  vocabulary: 40,
+  width: 12,
+  keyWidth: 5,
+  intermediate: 20,
+  layers: 1,
+  heads: 3,
+  relativeBuckets: 8,
+  relativeMaxDistance: 20,
+  layerNormEpsilon: 1e-5,
+  feedForward: 'relu',
 };
 
 const goldens = await sd35Tensors('goldens');
@@ -35,11 +67,16 @@ const files = {
   t5: await sd35Tensors('text_encoder_3/model'),
 };
 type Tensors = Record<string, Tensor>;
-const loadClip = (config: ClipTextConfig, tensors: Tensors, dtype?: DType) => binding().loadClipText(config, tensors, dtype, 'cpu');
-const loadT5 = (config: T5EncoderConfig, tensors: Tensors, dtype?: DType) => binding().loadT5Encoder(config, tensors, dtype, 'cpu');
+const loadClip = (config: ClipTextConfig, tensors: Tensors, dtype?: DType) =>
+  binding().loadClipText(config, tensors, dtype, 'cpu');
+const loadT5 = (config: T5EncoderConfig, tensors: Tensors, dtype?: DType) =>
+  binding().loadT5Encoder(config, tensors, dtype, 'cpu');
 const ids = (name: string): Promise<Tensor> => goldens[`ids.${name}`]!.to({ dtype: 'int64' });
 const failure = async (work: Promise<unknown>): Promise<EamError> => {
-  const error = await work.then(() => undefined, (caught: unknown) => caught);
+  const error = await work.then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
   expect(error).toBeInstanceOf(EamError);
   return error as EamError;
 };
@@ -57,22 +94,32 @@ describe('the text encoders of the tiny Stable Diffusion 3.5', async () => {
   // [B, 77 + 64, 32]: CLIP's features side by side, filled up with zeros, then T5's tokens.
   const embeds = await rowsOf(goldens['prompt_embeds']!);
   const tokens = (part: 'clip' | 't5', from: number, to: number) =>
-    embeds.filter((_, i) => (i % 141 < 77) === (part === 'clip')).flatMap((row) => row.slice(from, to));
+    embeds.filter((_, i) => i % 141 < 77 === (part === 'clip')).flatMap((row) => row.slice(from, to));
 
-  it('CLIP\'s states before the last layer are as diffusers has them', async () => {
+  it("CLIP's states before the last layer are as diffusers has them", async () => {
     expect(l.hidden.shape).toEqual([4, 77, 12]);
     expect(await scaledError(l.hidden, tokens('clip', 0, 12))).toBeLessThan(1e-4);
     expect(await scaledError(g.hidden, tokens('clip', 12, 28))).toBeLessThan(1e-4);
     expect(tokens('clip', 28, 32).every((value) => value === 0)).toBe(true);
   });
 
-  it('CLIP\'s features are, too', async () => {
+  it("CLIP's features are, too", async () => {
     const pooled = await rowsOf(goldens['pooled_prompt_embeds']!);
-    expect(await scaledError(l.pooled!, pooled.flatMap((row) => row.slice(0, 12)))).toBeLessThan(1e-4);
-    expect(await scaledError(g.pooled!, pooled.flatMap((row) => row.slice(12)))).toBeLessThan(1e-4);
+    expect(
+      await scaledError(
+        l.pooled!,
+        pooled.flatMap((row) => row.slice(0, 12)),
+      ),
+    ).toBeLessThan(1e-4);
+    expect(
+      await scaledError(
+        g.pooled!,
+        pooled.flatMap((row) => row.slice(12)),
+      ),
+    ).toBeLessThan(1e-4);
   });
 
-  it('T5\'s states are, too', async () => {
+  it("T5's states are, too", async () => {
     expect(t.hidden.shape).toEqual([4, 64, 32]);
     expect(t.pooled).toBeUndefined();
     expect(await scaledError(t.hidden, tokens('t5', 0, 32))).toBeLessThan(1e-4);
@@ -81,7 +128,11 @@ describe('the text encoders of the tiny Stable Diffusion 3.5', async () => {
   it.each(['bfloat16', 'float16'] as const)('compute in %s where asked', async (dtype) => {
     const clip = await (await loadClip(clipL, files.clipL, dtype)).encode(await ids('clip_l'));
     const other = await (await loadT5(t5, files.t5, dtype)).encode(await ids('t5'));
-    for (const [found, exact] of [[clip.hidden, l.hidden], [clip.pooled!, l.pooled!], [other.hidden, t.hidden]] as const) {
+    for (const [found, exact] of [
+      [clip.hidden, l.hidden],
+      [clip.pooled!, l.pooled!],
+      [other.hidden, t.hidden],
+    ] as const) {
       expect(found.dtype).toBe(dtype);
       expect(await scaledError(found, exact)).toBeLessThan(dtype === 'float16' ? 5e-3 : 5e-2);
     }
@@ -96,26 +147,45 @@ describe('text encoders of other shapes', () => {
     expect(await scaledError(pooled!, reference.clipText.pooled)).toBeLessThan(1e-6);
     // The same position by the token's own name, its first one.
     const named = await loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipTextShapes(smallClip)));
-    expect(await scaledError((await named.encode(tokenIds(reference.clipText.ids))).pooled!, reference.clipText.pooled)).toBeLessThan(1e-6);
+    expect(
+      await scaledError((await named.encode(tokenIds(reference.clipText.ids))).pooled!, reference.clipText.pooled),
+    ).toBeLessThan(1e-6);
   });
 
   it('a token of CLIP sees those before it only', async () => {
     const clip = await loadClip({ ...smallClip, layers: 2 }, wavyWeights(clipTextShapes({ ...smallClip, layers: 2 })));
-    const rows = await rowsOf((await clip.encode(tokenIds([[1, 2, 3, 4], [1, 2, 30, 31]]))).hidden);
+    const rows = await rowsOf(
+      (
+        await clip.encode(
+          tokenIds([
+            [1, 2, 3, 4],
+            [1, 2, 30, 31],
+          ]),
+        )
+      ).hidden,
+    );
     expectClose(rows.slice(0, 2).flat(), rows.slice(4, 6).flat(), 1e-12);
     expect(rows[2]).not.toEqual(rows[6]);
   });
 
   it('the first T5, one block with relu, is as transformers has it', async () => {
     const encoder = await loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
-    expect(await scaledError((await encoder.encode(tokenIds(reference.t5.ids))).hidden, reference.t5.hidden)).toBeLessThan(1e-6);
+    expect(
+      await scaledError((await encoder.encode(tokenIds(reference.t5.ids))).hidden, reference.t5.hidden),
+    ).toBeLessThan(1e-6);
   });
 
   it('each row of a batch is encoded alone, whatever its length', async () => {
     const clip = await loadClip(smallClip, wavyWeights(clipTextShapes(smallClip)));
     const encoder = await loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
     for (const network of [clip, encoder]) {
-      for (const rows of [[[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]], [[7], [8]]]) {
+      for (const rows of [
+        [
+          [3, 1, 4, 1, 5],
+          [9, 2, 6, 5, 3],
+        ],
+        [[7], [8]],
+      ]) {
         const together = await rowsOf((await network.encode(tokenIds(rows))).hidden);
         const alone = await rowsOf((await network.encode(tokenIds(rows.slice(1)))).hidden);
         expectClose(alone.flat(), together.slice(rows[0]!.length).flat(), 1e-12);
@@ -123,16 +193,20 @@ describe('text encoders of other shapes', () => {
     }
   });
 
-  it('T5\'s table of tokens has either name, or both', async () => {
+  it("T5's table of tokens has either name, or both", async () => {
     const { 'shared.weight': table, ...rest } = wavyWeights(t5Shapes(smallT5));
-    const encode = async (tensors: Tensors) => numbersOf((await (await loadT5(smallT5, tensors)).encode(tokenIds([[1, 2]]))).hidden);
+    const encode = async (tensors: Tensors) =>
+      numbersOf((await (await loadT5(smallT5, tensors)).encode(tokenIds([[1, 2]]))).hidden);
     const expected = await encode({ ...rest, 'shared.weight': table! });
     expect(await encode({ ...rest, 'encoder.embed_tokens.weight': table! })).toEqual(expected);
     expect(await encode({ ...rest, 'shared.weight': table!, 'encoder.embed_tokens.weight': table! })).toEqual(expected);
   });
 
   it('positions that older files of CLIP hold are no weights', async () => {
-    const tensors = { ...wavyWeights(clipTextShapes(smallClip)), 'text_model.embeddings.position_ids': tokenIds([[0, 1, 2, 3, 4, 5, 6, 7, 8]]) };
+    const tensors = {
+      ...wavyWeights(clipTextShapes(smallClip)),
+      'text_model.embeddings.position_ids': tokenIds([[0, 1, 2, 3, 4, 5, 6, 7, 8]]),
+    };
     const { pooled } = await (await loadClip(smallClip, tensors)).encode(tokenIds(reference.clipText.ids));
     expect(await scaledError(pooled!, reference.clipText.pooled)).toBeLessThan(1e-6);
   });
@@ -148,11 +222,16 @@ describe('text encoders of other shapes', () => {
 });
 
 describe('what text encoders refuse', () => {
-  const clip = (): Promise<NativeTextEncoder> => loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipTextShapes(smallClip)));
+  const clip = (): Promise<NativeTextEncoder> =>
+    loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipTextShapes(smallClip)));
   const encoder = (): Promise<NativeTextEncoder> => loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
 
   it('ids outside the vocabulary', async () => {
-    for (const [network, outside] of [[await clip(), 33], [await encoder(), 40], [await clip(), -1]] as const) {
+    for (const [network, outside] of [
+      [await clip(), 33],
+      [await encoder(), 40],
+      [await clip(), -1],
+    ] as const) {
       const error = await failure(network.encode(tokenIds([[1, outside]])));
       expect(error).toBeInstanceOf(ShapeError);
       expect(error.message).toMatch(new RegExp(`encode: ids has a token ${outside}, the encoder's vocabulary is 0 to`));
@@ -164,10 +243,21 @@ describe('what text encoders refuse', () => {
     const long = await failure(network.encode(tokenIds([[0, 1, 2, 3, 4, 5, 6, 7, 8, 32]])));
     expect(long).toBeInstanceOf(ShapeError);
     expect(long.message).toMatch(/ids has 10 tokens a row, the encoder has positions for 9/);
-    const endless = await failure(network.encode(tokenIds([[1, 32], [1, 31]])));
+    const endless = await failure(
+      network.encode(
+        tokenIds([
+          [1, 32],
+          [1, 31],
+        ]),
+      ),
+    );
     expect(endless).toBeInstanceOf(ShapeError);
     expect(endless.message).toMatch(/row 1 of ids has no end token 32/);
-    for (const wrong of [Tensor.from(Float32Array.of(1, 2), [1, 2]), Tensor.from(BigInt64Array.of(1n, 32n), [2]), Tensor.from(new BigInt64Array(0), [1, 0])]) {
+    for (const wrong of [
+      Tensor.from(Float32Array.of(1, 2), [1, 2]),
+      Tensor.from(BigInt64Array.of(1n, 32n), [2]),
+      Tensor.from(new BigInt64Array(0), [1, 0]),
+    ]) {
       expect((await failure(network.encode(wrong))).message).toMatch(/ids is .*expected int64 \[B, L\]/);
       expect(await failure((await encoder()).encode(wrong))).toBeInstanceOf(ShapeError);
     }
@@ -200,7 +290,9 @@ describe('what text encoders refuse', () => {
     expect(swapped).toBeInstanceOf(CheckpointError);
     expect(swapped.message).toMatch(/do not fit the T5 encoder:\n  missing: shared\.weight \[160, 32\]/);
     const wide = await failure(loadClip({ ...clipL, projection: 24 }, files.clipL));
-    expect(wide.message).toMatch(/1 tensor does not fit the CLIP text encoder:\n  text_projection\.weight has shape \[12, 12\], expected \[24, 12\]/);
+    expect(wide.message).toMatch(
+      /1 tensor does not fit the CLIP text encoder:\n  text_projection\.weight has shape \[12, 12\], expected \[24, 12\]/,
+    );
     const deep = await failure(loadT5({ ...t5, layers: 1 }, files.t5));
     expect(deep.message).toMatch(/not known here: encoder\.block\.1\./);
   });

@@ -12,7 +12,8 @@ it('check_ops finds no mismatch', { timeout: 300_000 }, () => {
   const { loaded } = inspect();
   const program = buildCheck(loaded!.addon.directory, 'check_ops');
   const checked = spawnSync(program, {
-    encoding: 'utf8', env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
+    encoding: 'utf8',
+    env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
   });
   expect(checked.stdout).toContain('all checks passed');
   expect(checked.status).toBe(0);

@@ -11,7 +11,8 @@ it('check_checkpointing finds no mismatch', { timeout: 300_000 }, () => {
   const { loaded } = inspect();
   const program = buildCheck(loaded!.addon.directory, 'check_checkpointing');
   const checked = spawnSync(program, {
-    encoding: 'utf8', env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
+    encoding: 'utf8',
+    env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
   });
   expect(checked.stdout, checked.stderr).toContain('all checks passed');
   expect(checked.status).toBe(0);

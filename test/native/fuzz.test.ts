@@ -13,7 +13,9 @@ const { loaded } = inspect();
 
 it('mutated safetensors files are refused or give their bytes, from the header to a network', () => {
   const target = fileURLToPath(new URL('../fuzz/safetensors.mjs', import.meta.url));
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [target, '--seconds', '5', '--seed', seed], { encoding: 'utf8' });
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [target, '--seconds', '5', '--seed', seed], {
+    encoding: 'utf8',
+  });
   expect([status, signal, stderr]).toEqual([0, null, '']);
   const [, accepted, refused, files] = /, (\d+) accepted, (\d+) refused; (\d+) files/.exec(stdout)!.map(Number);
   for (const count of [accepted, refused, files]) expect(count, stdout).toBeGreaterThan(10);

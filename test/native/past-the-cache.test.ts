@@ -11,7 +11,11 @@ const t = [0.3, 0.7];
 const bytes = ({ buffer, byteOffset, byteLength }: TypedArray) => Buffer.from(buffer, byteOffset, byteLength);
 const inFloat64 = async (tensor: Tensor) => (await (await tensor.to({ dtype: 'float64' })).data()) as Float64Array;
 
-describe.each<[DType, number]>([['float32', 2e-7], ['float64', 1e-15], ['bfloat16', 2 ** -7]])('in %s', (dtype, tolerance) => {
+describe.each<[DType, number]>([
+  ['float32', 2e-7],
+  ['float64', 1e-15],
+  ['bfloat16', 2 ** -7],
+])('in %s', (dtype, tolerance) => {
   // From arrays, which parts can share.
   const [x, velocity, x1, G] = [1n, 2n, 3n, 4n].map((stream) => {
     const array = philoxNormalSync([samples, elements], { seed: 5n, stream, dtype }).dataSync();
@@ -22,15 +26,24 @@ describe.each<[DType, number]>([['float32', 2e-7], ['float64', 1e-15], ['bfloat1
   /** [1, …]: elements of one sample, in calls that the caches hold. */
   const slices = [0, 1].flatMap((sample) =>
     Array.from({ length: Math.ceil(elements / slice) }, (_, i) => {
-      const [begin, end] = [i * slice, Math.min((i + 1) * slice, elements)].map((place) => sample * elements + place) as [number, number];
+      const [begin, end] = [i * slice, Math.min((i + 1) * slice, elements)].map(
+        (place) => sample * elements + place,
+      ) as [number, number];
       const cut = (tensor: Tensor) => Tensor.from(tensor.dataSync().subarray(begin, end), [1, end - begin], { dtype });
       return { sample, begin, end, cut };
-    }));
+    }),
+  );
 
   it('what they write is what their parts write', () => {
     const whole = terminalGradientSync({ x, velocity, rewardGrad: G, lambda: 3, time: 0.8 }).dataSync();
     for (const { begin, end, cut } of slices) {
-      const part = terminalGradientSync({ x: cut(x), velocity: cut(velocity), rewardGrad: cut(G), lambda: 3, time: 0.8 }).dataSync();
+      const part = terminalGradientSync({
+        x: cut(x),
+        velocity: cut(velocity),
+        rewardGrad: cut(G),
+        lambda: 3,
+        time: 0.8,
+      }).dataSync();
       expect(bytes(whole.subarray(begin, end)).equals(bytes(part))).toBe(true);
     }
   });
@@ -40,12 +53,21 @@ describe.each<[DType, number]>([['float32', 2e-7], ['float64', 1e-15], ['bfloat1
     const grad = await inFloat64(whole.grad);
     const losses = [0, 0];
     for (const { sample, begin, end, cut } of slices) {
-      const part = matchingLossSync({ velocity: cut(velocity), x: cut(x), x1: cut(x1), terminalGradient: cut(G), t: [t[sample]!], C: 1 });
+      const part = matchingLossSync({
+        velocity: cut(velocity),
+        x: cut(x),
+        x1: cut(x1),
+        terminalGradient: cut(G),
+        t: [t[sample]!],
+        C: 1,
+      });
       const share = (end - begin) / elements;
       losses[sample]! += part.loss * share;
       const expected = (await inFloat64(part.grad)).map((value) => (value * share) / samples);
       const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      expect(expected.reduce((most, value, i) => Math.max(most, Math.abs(value - grad[begin + i]!)), 0)).toBeLessThan(tolerance * largest);
+      expect(expected.reduce((most, value, i) => Math.max(most, Math.abs(value - grad[begin + i]!)), 0)).toBeLessThan(
+        tolerance * largest,
+      );
     }
     for (const sample of [0, 1]) expect(whole.perSample[sample]! / losses[sample]!).toBeCloseTo(1, 5);
   });

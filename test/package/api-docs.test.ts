@@ -10,7 +10,12 @@ import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest'
 import type { z } from 'zod';
 
 import {
-  adjointMatchingOptionsSchema, algorithmSchema, eamOptionsSchema, type AdjointMatchingOptions, type AlgorithmSettings, type EamOptions,
+  adjointMatchingOptionsSchema,
+  algorithmSchema,
+  eamOptionsSchema,
+  type AdjointMatchingOptions,
+  type AlgorithmSettings,
+  type EamOptions,
 } from '../../lib/training/algorithms.js';
 import { optimizerSchema, type OptimizerOptions, type OptimizerSettings } from '../../lib/training/settings.js';
 import { problemSchema, type Problem } from '../../lib/jobs/fidelity/problem.js';
@@ -37,42 +42,64 @@ beforeAll(() => {
   mkdirSync(join(folder, 'api'));
   writeFileSync(join(folder, 'api', 'of-an-older-version.html'), '');
   const program = join(root, 'node_modules', 'typedoc', 'bin', 'typedoc');
-  const run = spawnSync(process.execPath, [program, '--json', json, '--html', join(folder, 'api')], { cwd: root, encoding: 'utf8' });
+  const run = spawnSync(process.execPath, [program, '--json', json, '--html', join(folder, 'api')], {
+    cwd: root,
+    encoding: 'utf8',
+  });
   // A member without a text is a warning, and typedoc.json makes warnings errors.
   expect({ status: run.status, said: run.stderr.replace(/^npm warn.*\n/gm, '') }).toEqual({ status: 0, said: '' });
   exported = (JSON.parse(readFileSync(json, 'utf8')) as Declaration).children!;
 }, 120_000);
 
 const membersOf = ({ children, type }: Declaration): Declaration[] =>
-  children ?? type?.declaration?.children ?? type?.types?.flatMap(({ declaration }) => declaration?.children ?? []) ?? [];
+  children ??
+  type?.declaration?.children ??
+  type?.types?.flatMap(({ declaration }) => declaration?.children ?? []) ??
+  [];
 
 /** The stated defaults of an export's members, nested ones as `a.b`. */
 function statedDefaults(declaration: Declaration, prefix = ''): Record<string, unknown> {
-  return Object.assign({}, ...membersOf(declaration).map((member) => {
-    const tag = member.comment?.blockTags?.find((entry) => entry.tag === '@defaultValue');
-    const text = tag?.content.map((part) => part.text).join('').replace(/^```\w*\n?|\n?```$/g, '');
-    const own = text === undefined ? {} : { [prefix + member.name]: new Function(`return (${text})`)() as unknown };
-    return { ...own, ...statedDefaults(member, `${prefix}${member.name}.`) };
-  })) as Record<string, unknown>;
+  return Object.assign(
+    {},
+    ...membersOf(declaration).map((member) => {
+      const tag = member.comment?.blockTags?.find((entry) => entry.tag === '@defaultValue');
+      const text = tag?.content
+        .map((part) => part.text)
+        .join('')
+        .replace(/^```\w*\n?|\n?```$/g, '');
+      const own = text === undefined ? {} : { [prefix + member.name]: new Function(`return (${text})`)() as unknown };
+      return { ...own, ...statedDefaults(member, `${prefix}${member.name}.`) };
+    }),
+  ) as Record<string, unknown>;
 }
 
-const named = (name: string): Declaration => exported.find((entry) => entry.name === name) ?? expect.fail(`${name} is not in the reference`);
+const named = (name: string): Declaration =>
+  exported.find((entry) => entry.name === name) ?? expect.fail(`${name} is not in the reference`);
 
 /** Scalars and lists of a checked object, nested ones as `a.b`. */
 function flat(value: object, prefix = ''): Record<string, unknown> {
-  return Object.assign({}, ...Object.entries(value).map(([name, entry]: [string, unknown]) =>
-    typeof entry === 'object' && entry !== null && !Array.isArray(entry) ? flat(entry, `${prefix}${name}.`) : { [prefix + name]: entry },
-  )) as Record<string, unknown>;
+  return Object.assign(
+    {},
+    ...Object.entries(value).map(([name, entry]: [string, unknown]) =>
+      typeof entry === 'object' && entry !== null && !Array.isArray(entry)
+        ? flat(entry, `${prefix}${name}.`)
+        : { [prefix + name]: entry },
+    ),
+  ) as Record<string, unknown>;
 }
 
 const without = (values: Record<string, unknown>, left: readonly string[]) =>
-  Object.fromEntries(Object.entries(values).filter(([name]) => !left.some((prefix) => name === prefix || name.startsWith(`${prefix}.`))));
+  Object.fromEntries(
+    Object.entries(values).filter(([name]) => !left.some((prefix) => name === prefix || name.startsWith(`${prefix}.`))),
+  );
 
 describe('the reference', () => {
   it('is written anew, into an empty folder, whenever the package is packed', () => {
     expect(existsSync(join(folder, 'api', 'index.html'))).toBe(true);
     expect(existsSync(join(folder, 'api', 'of-an-older-version.html'))).toBe(false);
-    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
     expect(scripts['prepack']).toMatch(/&& npm run docs$/);
     expect(scripts['docs']).toBe('typedoc');
   });
@@ -80,12 +107,25 @@ describe('the reference', () => {
   it('shows every option of an algorithm, not the name of a schema', () => {
     const page = readFileSync(join(folder, 'api', 'interfaces', 'EamOptions.html'), 'utf8');
     for (const name of Object.keys(eamOptionsSchema.shape)) expect(page).toContain(`id="${name.toLowerCase()}"`);
-    for (const name of ['AdjointMatchingOptions', 'FidelitySettings', 'OptimizerOptions', 'Problem', 'QuadraticOptions', 'StrokeWeightOptions']) {
+    for (const name of [
+      'AdjointMatchingOptions',
+      'FidelitySettings',
+      'OptimizerOptions',
+      'Problem',
+      'QuadraticOptions',
+      'StrokeWeightOptions',
+    ]) {
       expect(membersOf(named(name)).length, name).toBeGreaterThan(0);
     }
   });
 
-  const required = { algorithm: { name: 'eam' as const }, optimizer: { learningRate: 1 }, steps: 1, batch: 1, evaluateEvery: 1 };
+  const required = {
+    algorithm: { name: 'eam' as const },
+    optimizer: { learningRate: 1 },
+    steps: 1,
+    batch: 1,
+    evaluateEvery: 1,
+  };
   it.each([
     ['EamOptions', eamOptionsSchema.parse({}), []],
     ['AdjointMatchingOptions', adjointMatchingOptionsSchema.parse({}), []],
@@ -109,6 +149,8 @@ describe('the written types', () => {
     expectTypeOf<FidelitySettings>().branded.toEqualTypeOf<z.output<typeof fidelitySchema>>();
     expectTypeOf<QuadraticOptions>().branded.toEqualTypeOf<z.input<typeof quadraticOptionsSchema>>();
     expectTypeOf<StrokeWeightOptions>().branded.toEqualTypeOf<z.input<typeof strokeWeightOptionsSchema>>();
-    expectTypeOf<TrainerOptions['checkpoints']>().branded.toEqualTypeOf<z.input<typeof settingsSchema>['checkpoints']>();
+    expectTypeOf<TrainerOptions['checkpoints']>().branded.toEqualTypeOf<
+      z.input<typeof settingsSchema>['checkpoints']
+    >();
   });
 });

@@ -48,7 +48,10 @@ describe('the tools of the native build', () => {
 
   it('rejects a cmake that is too old and a compiler without C++20', () => {
     script('cmake', 'echo cmake version 3.16.3');
-    script('g++', 'case "$1" in --version) echo g++ 7.5.0;; *) echo "unrecognized option -std=c++20" >&2; exit 1;; esac');
+    script(
+      'g++',
+      'case "$1" in --version) echo g++ 7.5.0;; *) echo "unrecognized option -std=c++20" >&2; exit 1;; esac',
+    );
     const message = missingToolsMessage(inspectTools(['compiler', 'cmake'], folder), folder)!;
     expect(message).toContain('is version 3.16.3');
     expect(message).toContain('cannot compile C++20: unrecognized option -std=c++20');
@@ -89,13 +92,21 @@ describe('fetching LibTorch', () => {
   });
 
   it('installs through pip, keeps headers, libraries and licences, and leaves nothing aside', async () => {
-    const python = script('python3', `
+    const python = script(
+      'python3',
+      `
 while [ "$1" != "--target" ]; do shift; done
 mkdir -p "$2/torch/lib" "$2/torch/include/ATen" "$2/torch/nn" "$2/torch-2.13.0.dist-info/licenses" "$2/bin"
 echo "cuda: Optional[str] = None" > "$2/torch/version.py"
-touch "$2/torch/lib/libtorch_cpu.so" "$2/torch/lib/libtorch_python.so" "$2/torch/include/ATen/ATen.h" "$2/torch/nn/x.py"`);
+touch "$2/torch/lib/libtorch_cpu.so" "$2/torch/lib/libtorch_python.so" "$2/torch/include/ATen/ATen.h" "$2/torch/nn/x.py"`,
+    );
     const lines: string[] = [];
-    const torch = await fetchLibTorch({ variant: 'cpu', cache: join(folder, 'cache'), python, report: (line) => lines.push(line) });
+    const torch = await fetchLibTorch({
+      variant: 'cpu',
+      cache: join(folder, 'cache'),
+      python,
+      report: (line) => lines.push(line),
+    });
     expect(existsSync(join(torch, 'lib', 'libtorch_cpu.so'))).toBe(true);
     expect(existsSync(join(torch, 'include', 'ATen', 'ATen.h'))).toBe(true);
     expect(existsSync(join(torch, '..', 'torch-2.13.0.dist-info', 'licenses'))).toBe(true);
@@ -113,11 +124,15 @@ touch "$2/torch/lib/libtorch_cpu.so" "$2/torch/lib/libtorch_python.so" "$2/torch
   });
 
   it('keeps the CPU build for the cpu variant where a newer CUDA build is in the cache too', () => {
-    for (const [version, variant] of [['2.13.0', 'cpu'], ['2.14.1', 'cuda']] as const) {
+    for (const [version, variant] of [
+      ['2.13.0', 'cpu'],
+      ['2.14.1', 'cuda'],
+    ] as const) {
       const torch = join(folder, 'eam-torch', `libtorch-${version}-${variant}`, 'torch');
       for (const part of ['lib', 'include/ATen']) mkdirSync(join(torch, part), { recursive: true });
       writeFileSync(join(torch, 'version.py'), `__version__ = '${version}'\n`);
-      for (const file of ['lib/libtorch_cpu.so', `lib/libtorch_${variant}.so`, 'include/ATen/ATen.h']) writeFileSync(join(torch, file), '');
+      for (const file of ['lib/libtorch_cpu.so', `lib/libtorch_${variant}.so`, 'include/ATen/ATen.h'])
+        writeFileSync(join(torch, file), '');
     }
     for (const name of ['EAM_TORCH_LIBTORCH', 'LIBTORCH', 'VIRTUAL_ENV', 'CONDA_PREFIX']) vi.stubEnv(name, '');
     vi.stubEnv('XDG_CACHE_HOME', folder);
@@ -127,7 +142,10 @@ touch "$2/torch/lib/libtorch_cpu.so" "$2/torch/lib/libtorch_python.so" "$2/torch
   });
 
   it('refuses a CPU build where a CUDA build is asked for', async () => {
-    const python = script('python3', 'while [ "$1" != "--target" ]; do shift; done; mkdir -p "$2/torch/lib"; echo "cuda = None" > "$2/torch/version.py"');
+    const python = script(
+      'python3',
+      'while [ "$1" != "--target" ]; do shift; done; mkdir -p "$2/torch/lib"; echo "cuda = None" > "$2/torch/version.py"',
+    );
     const fetching = fetchLibTorch({ variant: 'cuda', cache: join(folder, 'cache'), python, report: () => {} });
     await expect(fetching).rejects.toThrow(/is a CPU build/);
   });
@@ -151,11 +169,16 @@ describe('the lock', () => {
     const lock = join(folder, 'lock');
     let inside = 0;
     let most = 0;
-    const enter = () => withLock(lock, () => {}, async () => {
-      most = Math.max(most, ++inside);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      inside--;
-    });
+    const enter = () =>
+      withLock(
+        lock,
+        () => {},
+        async () => {
+          most = Math.max(most, ++inside);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          inside--;
+        },
+      );
     await Promise.all([enter(), enter(), enter()]);
     expect(most).toBe(1);
     expect(existsSync(lock)).toBe(false);
@@ -166,12 +189,26 @@ describe('the lock', () => {
     await once(child, 'exit');
     const lock = join(folder, 'lock');
     writeFileSync(lock, String(child.pid));
-    expect(await withLock(lock, () => {}, async () => 'in')).toBe('in');
+    expect(
+      await withLock(
+        lock,
+        () => {},
+        async () => 'in',
+      ),
+    ).toBe('in');
   });
 
   it('is released where the work throws', async () => {
     const lock = join(folder, 'lock');
-    await expect(withLock(lock, () => {}, async () => { throw new Error('broken'); })).rejects.toThrow('broken');
+    await expect(
+      withLock(
+        lock,
+        () => {},
+        async () => {
+          throw new Error('broken');
+        },
+      ),
+    ).rejects.toThrow('broken');
     expect(existsSync(lock)).toBe(false);
   });
 });

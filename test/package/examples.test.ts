@@ -51,12 +51,17 @@ describe('the examples', () => {
 });
 
 describe('how they are run', () => {
-  it.each(['plain-typescript', 'tensorflow', 'trainer'])('%s says what is true of a clone and of an installed package', async (name) => {
-    // In this clone and out of the packed package they are run by test/package/packed.test.ts and `npm run test:installed`.
-    const text = await readFile(fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url)), 'utf8');
-    expect(text).toContain(`//   node examples/${name}.ts        (in a clone after \`npm run setup\`; Node 22.18 or newer, with an older one: npx tsx)`);
-    expect(text).toContain(`//   cp -r node_modules/eam-torch/examples . && node examples/${name}.ts`);
-  });
+  it.each(['plain-typescript', 'tensorflow', 'trainer'])(
+    '%s says what is true of a clone and of an installed package',
+    async (name) => {
+      // In this clone and out of the packed package they are run by test/package/packed.test.ts and `npm run test:installed`.
+      const text = await readFile(fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url)), 'utf8');
+      expect(text).toContain(
+        `//   node examples/${name}.ts        (in a clone after \`npm run setup\`; Node 22.18 or newer, with an older one: npx tsx)`,
+      );
+      expect(text).toContain(`//   cp -r node_modules/eam-torch/examples . && node examples/${name}.ts`);
+    },
+  );
 });
 
 describe('docs/backend.md', async () => {
@@ -64,7 +69,10 @@ describe('docs/backend.md', async () => {
   const text = await readFile(join(root, 'docs', 'backend.md'), 'utf8');
   const programs = [...text.matchAll(/^```js\n(import .*?)^```$/gms)].map((match) => match[1]!);
 
-  it.each([[0, /^\d+\.\d{3} 16\n$/], [1, /^-?\d+\.\d+\n$/]])('program %s runs as it is written', async (index, output) => {
+  it.each([
+    [0, /^\d+\.\d{3} 16\n$/],
+    [1, /^-?\d+\.\d+\n$/],
+  ])('program %s runs as it is written', async (index, output) => {
     const folder = join(root, 'build', 'backend'); // inside the package, so that `eam-torch` is this one
     await mkdir(folder, { recursive: true });
     const path = join(folder, `program-${index}.mjs`);
@@ -75,18 +83,33 @@ describe('docs/backend.md', async () => {
 
   it('has the numbers of the results that it names', async () => {
     const [name] = /benchmarks\/results\/[\w.-]+\.csv/.exec(text)!;
-    const lines = (await readFile(join(root, name), 'utf8')).trim().split('\n').map((line) => line.split(','));
+    const lines = (await readFile(join(root, name), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => line.split(','));
     const columns = lines[0]!;
     const calls = lines.filter((line) => line[columns.indexOf('section')] === 'calls');
     const figures = (call: string) => {
-      const found = calls.find((line) => line[columns.indexOf('name')] === call) ?? expect.fail(`${call} is not in ${name}`);
-      const [low, median, high] = ['p20', 'p50', 'p80'].map((column) => Number(found[columns.indexOf(column)]).toFixed(1));
+      const found =
+        calls.find((line) => line[columns.indexOf('name')] === call) ?? expect.fail(`${call} is not in ${name}`);
+      const [low, median, high] = ['p20', 'p50', 'p80'].map((column) =>
+        Number(found[columns.indexOf(column)]).toFixed(1),
+      );
       return `${median} (${low}–${high})`;
     };
-    for (const call of ['matchingLoss', 'flowMatchingLoss', 'renoise', 'memorylessStep', 'terminalGradient', 'leanAdjointStep']) {
+    for (const call of [
+      'matchingLoss',
+      'flowMatchingLoss',
+      'renoise',
+      'memorylessStep',
+      'terminalGradient',
+      'leanAdjointStep',
+    ]) {
       expect(text).toContain(`| \`${call}\` | ${figures(`${call}Sync`)} | ${figures(call)} |`);
     }
-    expect(text).toContain(`noise as a tensor | ${figures('matchingLossSync; noise as a tensor')} | ${figures('matchingLoss; noise as a tensor')} |`);
+    expect(text).toContain(
+      `noise as a tensor | ${figures('matchingLossSync; noise as a tensor')} | ${figures('matchingLoss; noise as a tensor')} |`,
+    );
     expect(text).toContain(`20 calls in flight | | ${figures('matchingLoss; 20 calls in flight')} a call |`);
     expect(text).toContain(`\`dispose\` | ${figures('Tensor.from and dispose')} | |`);
   });

@@ -9,7 +9,20 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Diagnosis } from '../../lib/cli/doctor.js';
 import { inspect } from '../../lib/runtime/native/loader.js';
 import {
-  answer, copyExamples, pack, packageOf, type Packed, projects, programs, readJson, requiresModules, root, runIn, runProject, runsTypeScript, trainerOutput,
+  answer,
+  copyExamples,
+  pack,
+  packageOf,
+  type Packed,
+  projects,
+  programs,
+  readJson,
+  requiresModules,
+  root,
+  runIn,
+  runProject,
+  runsTypeScript,
+  trainerOutput,
   writePrograms,
 } from '../helpers/installed.js';
 
@@ -27,30 +40,66 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the published files', () => {
   it('are all there', () => {
-    const needed = ['dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'dist/runtime/native/trial-process.js', 'README.md', 'LICENSE', 'CHANGELOG.md',
-      'THIRD_PARTY_NOTICES.md', 'CMakeLists.txt', 'cmake/FindLibTorch.cmake', 'native/addon/runtime/addon.cpp', 'native/addon/portable/exports.map',
-      'native/addon/loader/loader.c', 'assets/digits/model.safetensors', 'configs/quickstart.json', 'docs/compatibility.md'];
+    const needed = [
+      'dist/index.js',
+      'dist/index.d.ts',
+      'dist/cli/main.js',
+      'dist/runtime/native/trial-process.js',
+      'README.md',
+      'LICENSE',
+      'CHANGELOG.md',
+      'THIRD_PARTY_NOTICES.md',
+      'CMakeLists.txt',
+      'cmake/FindLibTorch.cmake',
+      'native/addon/runtime/addon.cpp',
+      'native/addon/portable/exports.map',
+      'native/addon/loader/loader.c',
+      'assets/digits/model.safetensors',
+      'configs/quickstart.json',
+      'docs/compatibility.md',
+    ];
     expect(needed.filter((name) => !packed.files.includes(name))).toEqual([]);
     const prebuilds = join(root, 'prebuilds', 'linux-x64');
-    const prebuilt = existsSync(prebuilds) ? readdirSync(prebuilds).flatMap((name) => ['eam_torch.node', 'eam_loader.node', 'eam_torch.json'].map((file) => `prebuilds/linux-x64/${name}/${file}`)) : [];
+    const prebuilt = existsSync(prebuilds)
+      ? readdirSync(prebuilds).flatMap((name) =>
+          ['eam_torch.node', 'eam_loader.node', 'eam_torch.json'].map((file) => `prebuilds/linux-x64/${name}/${file}`),
+        )
+      : [];
     expect(prebuilt.filter((name) => !packed.files.includes(name))).toEqual([]);
   });
 
-  it('say whose code they hold', () => expect(execFileSync(process.execPath, [join(root, 'scripts', 'notices.mjs'), '--check'], { encoding: 'utf8' })).toBe(''));
+  it('say whose code they hold', () =>
+    expect(
+      execFileSync(process.execPath, [join(root, 'scripts', 'notices.mjs'), '--check'], { encoding: 'utf8' }),
+    ).toBe(''));
 
   it('hold the notices of the libraries whose constants the kernels have', () => {
     const notices = readFileSync(join(root, 'THIRD_PARTY_NOTICES.md'), 'utf8');
     const kernels = readFileSync(join(root, 'native', 'kernels', 'philox.h'), 'utf8');
     const owners = { fdlibm: 'Copyright (C) 1993 by Sun Microsystems, Inc.', Cephes: 'Stephen L. Moshier' };
-    for (const [library, owner] of Object.entries(owners)) expect({ library, used: kernels.includes(library), noticed: notices.includes(owner) }).toEqual({ library, used: true, noticed: true });
+    for (const [library, owner] of Object.entries(owners))
+      expect({ library, used: kernels.includes(library), noticed: notices.includes(owner) }).toEqual({
+        library,
+        used: true,
+        noticed: true,
+      });
   });
 
   it('are no others: no tests, no benchmarks, nothing of a build, nothing that npm would run', () => {
-    const allowed = /^(dist|lib|native|cmake|configs|assets|docs|examples|prebuilds)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|THIRD_PARTY_NOTICES\.md|CMakeLists\.txt)$/;
-    const forbidden = /^native\/check\/|\.gyp$|\.test\.|(^|\/)(node_modules|build|test|scripts)\/|tsbuildinfo|\.sources$/;
-    expect(packed.files.filter((name) => !allowed.test(name) || (forbidden.test(name) && !/^(dist|lib)\/build\//.test(name)))).toEqual([]);
+    const allowed =
+      /^(dist|lib|native|cmake|configs|assets|docs|examples|prebuilds)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|THIRD_PARTY_NOTICES\.md|CMakeLists\.txt)$/;
+    const forbidden =
+      /^native\/check\/|\.gyp$|\.test\.|(^|\/)(node_modules|build|test|scripts)\/|tsbuildinfo|\.sources$/;
+    expect(
+      packed.files.filter(
+        (name) => !allowed.test(name) || (forbidden.test(name) && !/^(dist|lib)\/build\//.test(name)),
+      ),
+    ).toEqual([]);
     expect(packed.unpackedBytes).toBeLessThan(40e6);
-    const { scripts, gypfile } = readJson(join(root, 'package.json')) as { scripts: Record<string, string>; gypfile: boolean };
+    const { scripts, gypfile } = readJson(join(root, 'package.json')) as {
+      scripts: Record<string, string>;
+      gypfile: boolean;
+    };
     expect(Object.keys(scripts).filter((name) => /^(pre|post)?install$|^(pre|post)?prepare$/.test(name))).toEqual([]);
     expect(gypfile).toBe(false); // with a binding.gyp in the root, npm would write an install script when publishing
   });
@@ -64,11 +113,17 @@ describe('the published package, unpacked in another folder', { timeout: 180_000
     mkdirSync(packageOf(app), { recursive: true });
     execFileSync('tar', ['-xzf', packed.tarball, '--strip-components=1', '-C', packageOf(app)]);
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules')); // its dependencies, and @types/node
-    const prebuilt = join(packageOf(app), 'prebuilds', 'linux-x64', `libtorch-${libtorch.version.split('.').slice(0, 2).join('.')}-${addon.variant}`);
+    const prebuilt = join(
+      packageOf(app),
+      'prebuilds',
+      'linux-x64',
+      `libtorch-${libtorch.version.split('.').slice(0, 2).join('.')}-${addon.variant}`,
+    );
     // Where nothing was prebuilt, as after `npx eam build`.
     if (!existsSync(prebuilt)) {
       const destination = join(packageOf(app), 'build', addon.variant);
-      for (const name of ['eam_torch.node', 'eam_loader.node', 'eam_torch.json']) cpSync(join(addon.directory, name), join(destination, name));
+      for (const name of ['eam_torch.node', 'eam_loader.node', 'eam_torch.json'])
+        cpSync(join(addon.directory, name), join(destination, name));
     }
     writePrograms(app, { types: [] });
   });
@@ -91,23 +146,43 @@ describe('the published package, unpacked in another folder', { timeout: 180_000
     copyExamples(app, 'my examples');
     const inPlace = runIn(app, process.execPath, [join(packageOf(app), 'examples', 'trainer.ts')], env);
     expect(inPlace.stderr).toMatch(/ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING|ERR_UNKNOWN_FILE_EXTENSION/);
-    if (!runsTypeScript(process.version)) context.skip(`Node ${process.version} runs no TypeScript; \`npm run test:installed\` does it through tsx`);
+    if (!runsTypeScript(process.version))
+      context.skip(`Node ${process.version} runs no TypeScript; \`npm run test:installed\` does it through tsx`);
     const { status, stdout, stderr } = runIn(join(app, 'my examples'), process.execPath, ['examples/trainer.ts'], env);
-    expect({ status, stdout, said: status === 0 ? '' : stderr }).toEqual({ status: 0, stdout: expect.stringMatching(trainerOutput) as string, said: '' });
+    expect({ status, stdout, said: status === 0 ? '' : stderr }).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(trainerOutput) as string,
+      said: '',
+    });
   });
 
   it('runs eam doctor', () => {
-    const { status, stdout } = runIn(app, process.execPath, [join(packageOf(app), 'dist', 'cli', 'main.js'), 'doctor', '--json'], env);
+    const { status, stdout } = runIn(
+      app,
+      process.execPath,
+      [join(packageOf(app), 'dist', 'cli', 'main.js'), 'doctor', '--json'],
+      env,
+    );
     const { usable, native } = JSON.parse(stdout) as Diagnosis;
     expect({ status, usable }).toEqual({ status: 0, usable: true });
     expect(native.loaded?.addon.directory).toContain(app);
   });
 
   it('says what to do on a machine without a LibTorch', () => {
-    const bare = { ...env, EAM_TORCH_LIBTORCH: '', LIBTORCH: '', VIRTUAL_ENV: '', CONDA_PREFIX: '', PATH: '/nowhere', HOME: folder, XDG_CACHE_HOME: folder };
+    const bare = {
+      ...env,
+      EAM_TORCH_LIBTORCH: '',
+      LIBTORCH: '',
+      VIRTUAL_ENV: '',
+      CONDA_PREFIX: '',
+      PATH: '/nowhere',
+      HOME: folder,
+      XDG_CACHE_HOME: folder,
+    };
     const { status, stderr } = runIn(app, process.execPath, ['esm.mjs'], bare);
     expect(status).toBe(1);
     expect(stderr).toContain('NativeLoadError');
-    for (const way of ['export EAM_TORCH_LIBTORCH=', 'npx eam libtorch', 'npx eam build', 'npx eam doctor']) expect(stderr).toContain(way);
+    for (const way of ['export EAM_TORCH_LIBTORCH=', 'npx eam libtorch', 'npx eam build', 'npx eam doctor'])
+      expect(stderr).toContain(way);
   });
 });

@@ -18,7 +18,9 @@ const { loaded, error } = inspect();
 if (!loaded) throw new Error(error);
 
 describe('the binaries built here', () => {
-  it.each(addonFiles)('%s is fit to be published', (name) => expect(problemsOf(join(loaded.addon.directory, name))).toEqual([]));
+  it.each(addonFiles)('%s is fit to be published', (name) =>
+    expect(problemsOf(join(loaded.addon.directory, name))).toEqual([]),
+  );
 });
 
 describe('the check', () => {
@@ -27,13 +29,33 @@ describe('the check', () => {
 
   it('finds a path of this machine, symbols shown and kept, a stranger library, and a system that is too new', () => {
     const path = join(folder, 'bad.node');
-    writeFileSync(join(folder, 'bad.c'), '#include <zlib.h>\nconst char* napi_register_module_v1(void) { return zlibVersion(); }\nint shown = 1;\n');
+    writeFileSync(
+      join(folder, 'bad.c'),
+      '#include <zlib.h>\nconst char* napi_register_module_v1(void) { return zlibVersion(); }\nint shown = 1;\n',
+    );
     writeFileSync(join(folder, 'zlib.h'), 'const char* zlibVersion(void);\n');
     writeFileSync(join(folder, 'z.c'), 'const char* zlibVersion(void) { return "0"; }\n');
     execFileSync('cc', ['-shared', '-fPIC', '-o', join(folder, 'libstranger.so'), join(folder, 'z.c')]);
-    execFileSync('cc', ['-shared', '-fPIC', '-g', `-I${folder}`, '-o', path, join(folder, 'bad.c'), `-L${folder}`, '-lstranger', '-Wl,-rpath,/home/builder']);
+    execFileSync('cc', [
+      '-shared',
+      '-fPIC',
+      '-g',
+      `-I${folder}`,
+      '-o',
+      path,
+      join(folder, 'bad.c'),
+      `-L${folder}`,
+      '-lstranger',
+      '-Wl,-rpath,/home/builder',
+    ]);
     const problems = problemsOf(path).join('\n');
-    for (const problem of ['not stripped', 'names folders of the machine it was built on: /home/builder', 'exports more than Node looks for: shown', 'needs libstranger.so']) expect(problems).toContain(problem);
+    for (const problem of [
+      'not stripped',
+      'names folders of the machine it was built on: /home/builder',
+      'exports more than Node looks for: shown',
+      'needs libstranger.so',
+    ])
+      expect(problems).toContain(problem);
     expect(problemsOf(process.execPath).join('\n')).toContain('does not export napi_register_module_v1');
   });
 });
@@ -50,8 +72,13 @@ describe('what npm asks before it publishes', () => {
     for (const [name, { variant }] of Object.entries(published)) {
       mkdirSync(join(directory, name), { recursive: true });
       for (const file of files) writeFileSync(join(directory, name, file), `${name} ${file}`);
-      const sha256 = Object.fromEntries(files.map((file) => [file, createHash('sha256').update(`${name} ${file}`).digest('hex')]));
-      writeFileSync(join(directory, name, 'eam_torch.json'), JSON.stringify({ variant, prebuilt: { revision: from, sha256 } }));
+      const sha256 = Object.fromEntries(
+        files.map((file) => [file, createHash('sha256').update(`${name} ${file}`).digest('hex')]),
+      );
+      writeFileSync(
+        join(directory, name, 'eam_torch.json'),
+        JSON.stringify({ variant, prebuilt: { revision: from, sha256 } }),
+      );
     }
     change(directory);
     return directory;
@@ -63,44 +90,89 @@ describe('what npm asks before it publishes', () => {
   });
 
   it.each<[string, (directory: string) => void, string[]]>([
-    ['nothing at all', (directory) => rmSync(directory, { recursive: true }), Object.keys(published).map((name) => `${name}: it was not built`)],
-    ['a variant too few', (directory) => rmSync(join(directory, 'libtorch-2.14-cuda'), { recursive: true }), ['libtorch-2.14-cuda: it was not built']],
-    ['a binary too few', (directory) => rmSync(join(directory, 'libtorch-2.14-cpu', 'eam_loader.node')), ['libtorch-2.14-cpu: eam_loader.node is missing']],
-    ['another binary', (directory) => writeFileSync(join(directory, 'libtorch-2.13-cpu', 'eam_torch.node'), ''), ['libtorch-2.13-cpu: eam_torch.node is not the one that its eam_torch.json describes']],
-    ['a folder of another name', (directory) => mkdirSync(join(directory, 'libtorch-2.12-cpu')), ['libtorch-2.12-cpu is not among what is published']],
-    ['one variant in the place of another', (directory) => cpSync(join(directory, 'libtorch-2.14-cpu'), join(directory, 'libtorch-2.14-cuda'), { recursive: true }), ['libtorch-2.14-cuda: it is of the variant cpu']],
+    [
+      'nothing at all',
+      (directory) => rmSync(directory, { recursive: true }),
+      Object.keys(published).map((name) => `${name}: it was not built`),
+    ],
+    [
+      'a variant too few',
+      (directory) => rmSync(join(directory, 'libtorch-2.14-cuda'), { recursive: true }),
+      ['libtorch-2.14-cuda: it was not built'],
+    ],
+    [
+      'a binary too few',
+      (directory) => rmSync(join(directory, 'libtorch-2.14-cpu', 'eam_loader.node')),
+      ['libtorch-2.14-cpu: eam_loader.node is missing'],
+    ],
+    [
+      'another binary',
+      (directory) => writeFileSync(join(directory, 'libtorch-2.13-cpu', 'eam_torch.node'), ''),
+      ['libtorch-2.13-cpu: eam_torch.node is not the one that its eam_torch.json describes'],
+    ],
+    [
+      'a folder of another name',
+      (directory) => mkdirSync(join(directory, 'libtorch-2.12-cpu')),
+      ['libtorch-2.12-cpu is not among what is published'],
+    ],
+    [
+      'one variant in the place of another',
+      (directory) =>
+        cpSync(join(directory, 'libtorch-2.14-cpu'), join(directory, 'libtorch-2.14-cuda'), { recursive: true }),
+      ['libtorch-2.14-cuda: it is of the variant cpu'],
+    ],
   ])('refuses %s', (_, change, problems) => expect(missingFrom(prebuildsWith(change), revision)).toEqual(problems));
 
   it.each([`${revision}-modified`, 'b'.repeat(40)])('refuses binaries compiled from %s', (from) => {
-    expect(missingFrom(prebuildsWith(undefined, from), revision)).toEqual(Object.keys(published).map((name) => `${name}: it was compiled from ${from}, not from ${revision}`));
+    expect(missingFrom(prebuildsWith(undefined, from), revision)).toEqual(
+      Object.keys(published).map((name) => `${name}: it was compiled from ${from}, not from ${revision}`),
+    );
   });
 
   it('is what npm runs, and ends with 1 where something is missing', () => {
-    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
     expect(scripts['prepublishOnly']).toBe('node scripts/prebuild/complete.mjs');
     // A clone with one file that was not committed, and no binaries.
     const clone = join(folder, 'clone');
     mkdirSync(join(clone, 'scripts', 'prebuild'), { recursive: true });
-    for (const name of ['complete.mjs', 'published.mjs']) cpSync(join(root, 'scripts', 'prebuild', name), join(clone, 'scripts', 'prebuild', name));
-    const git = (...args: string[]) => execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], { cwd: clone, encoding: 'utf8' }).trim();
+    for (const name of ['complete.mjs', 'published.mjs'])
+      cpSync(join(root, 'scripts', 'prebuild', name), join(clone, 'scripts', 'prebuild', name));
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], {
+        cwd: clone,
+        encoding: 'utf8',
+      }).trim();
     git('init', '-q');
     git('add', '.');
     git('commit', '-qm', 'all');
-    const run = () => spawnSync(process.execPath, [join(clone, 'scripts', 'prebuild', 'complete.mjs')], { encoding: 'utf8' });
+    const run = () =>
+      spawnSync(process.execPath, [join(clone, 'scripts', 'prebuild', 'complete.mjs')], { encoding: 'utf8' });
     const bare = run();
-    expect({ status: bare.status, said: bare.stderr }).toEqual({ status: 1, said: expect.stringContaining('libtorch-2.14-cuda: it was not built') as string });
-    cpSync(prebuildsWith(undefined, git('rev-parse', 'HEAD')), join(clone, 'prebuilds', 'linux-x64'), { recursive: true });
+    expect({ status: bare.status, said: bare.stderr }).toEqual({
+      status: 1,
+      said: expect.stringContaining('libtorch-2.14-cuda: it was not built') as string,
+    });
+    cpSync(prebuildsWith(undefined, git('rev-parse', 'HEAD')), join(clone, 'prebuilds', 'linux-x64'), {
+      recursive: true,
+    });
     writeFileSync(join(clone, '.git', 'info', 'exclude'), '/prebuilds/\n');
     expect(run()).toMatchObject({ status: 0, stderr: '' });
     writeFileSync(join(clone, 'new.txt'), '');
-    expect(run()).toMatchObject({ status: 1, stderr: expect.stringMatching(/not what was committed:\n\?\? new.txt/) as string });
+    expect(run()).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/not what was committed:\n\?\? new.txt/) as string,
+    });
   });
 });
 
 // `npm run prebuild` makes these; a clone has none.
 describe.each(existsSync(prebuilds) ? readdirSync(prebuilds) : [])('%s', (name) => {
   const directory = join(prebuilds, name);
-  const { variant, libtorch, cuda, architectures, prebuilt } = JSON.parse(readFileSync(join(directory, 'eam_torch.json'), 'utf8')) as AddonDescription;
+  const { variant, libtorch, cuda, architectures, prebuilt } = JSON.parse(
+    readFileSync(join(directory, 'eam_torch.json'), 'utf8'),
+  ) as AddonDescription;
 
   it('says what it is', () => {
     expect(name).toBe(`libtorch-${libtorch.split('.').slice(0, 2).join('.')}-${variant}`);
@@ -118,6 +190,7 @@ describe.each(existsSync(prebuilds) ? readdirSync(prebuilds) : [])('%s', (name) 
     expect(prebuilt?.sha256[file]).toBe(createHash('sha256').update(readFileSync(path)).digest('hex'));
     const { bytes, floors } = inspectElf(path);
     expect(prebuilt?.bytes[file]).toBe(bytes);
-    for (const [set, version] of Object.entries(floors)) expect((prebuilt?.floors[set] ?? '').localeCompare(version, 'en', { numeric: true })).toBeGreaterThanOrEqual(0);
+    for (const [set, version] of Object.entries(floors))
+      expect((prebuilt?.floors[set] ?? '').localeCompare(version, 'en', { numeric: true })).toBeGreaterThanOrEqual(0);
   });
 });

@@ -76,7 +76,8 @@ describe('the README', () => {
     expect(first).toBeCloseTo(-0.045, 6);
     expect(second).toBeCloseTo(-0.5, 6);
     const found = numbers((await run('object', rewards[1]!)).replace(/Float32Array\(\d\)/g, ''));
-    for (const [index, expected] of [0.1, 2 / 3 - 0.9, 0.5, 0.5, -0.5, -0.5].entries()) expect(found[index]).toBeCloseTo(expected, 5);
+    for (const [index, expected] of [0.1, 2 / 3 - 0.9, 0.5, 0.5, -0.5, -0.5].entries())
+      expect(found[index]).toBeCloseTo(expected, 5);
   });
 
   it('calls a kernel alone', async () => {

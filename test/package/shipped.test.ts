@@ -14,7 +14,10 @@ describe('the digits model', () => {
 
   it('has 1 to 3 million parameters in at most 8 MB', async () => {
     const { entries } = await readHeader(file);
-    const parameters = entries.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0);
+    const parameters = entries.reduce(
+      (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
+      0,
+    );
     expect(parameters).toBeGreaterThan(1e6);
     expect(parameters).toBeLessThan(3e6);
     expect(statSync(file).size).toBeLessThanOrEqual(8e6);
@@ -22,7 +25,10 @@ describe('the digits model', () => {
 
   it('draws the digit that is asked for, as a judge reads it', async () => {
     using model = await loadModel('digits');
-    const prompts = cyclePrompts(Array.from({ length: 10 }, (_, digit) => String(digit)), 60);
+    const prompts = cyclePrompts(
+      Array.from({ length: 10 }, (_, digit) => String(digit)),
+      60,
+    );
     const images = await sampleImages(model, { prompts, seed: 11n, steps: 10, guidance: 2 });
     const { matches } = await digitJudge().judge(images, prompts);
     expect(matches.filter(Boolean).length / prompts.length).toBeGreaterThan(0.85);

@@ -23,30 +23,70 @@ async function damaged(...digits: number[]): Promise<string> {
 }
 
 const draw = (model: string, out: string, ...args: string[]) =>
-  eam('sample', '--model', model, '--prompt', '0', '--prompt', '1', '--count', '4', '--batch', '2', '--steps', '2', '--out', out, ...args);
+  eam(
+    'sample',
+    '--model',
+    model,
+    '--prompt',
+    '0',
+    '--prompt',
+    '1',
+    '--count',
+    '4',
+    '--batch',
+    '2',
+    '--steps',
+    '2',
+    '--out',
+    out,
+    ...args,
+  );
 
 describe('images that are not finite', () => {
   it('are an error that names the likely causes, before the next batch is drawn', async () => {
     const model = await damaged(0, 1, 2);
     const out = join(temporaryFolder(), 'drawn');
     const { code, stderr } = await draw(model, `${out}.png`);
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/all 2 images drawn so far hold numbers that are not finite\. Likely causes:\n/)]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/all 2 images drawn so far hold numbers that are not finite\. Likely causes:\n/),
+    ]);
     expect(stderr).toContain(`weights in ${model} that are damaged`);
     expect(stderr).not.toContain('float16');
     expect(existsSync(`${out}.png`)).toBe(false);
     expect(await draw(model, out, '--dtype', 'float16', '--quiet')).toMatchObject({
-      code: 1, stderr: expect.stringContaining("activations beyond float16's range: take dtype bfloat16 or float32") as string,
+      code: 1,
+      stderr: expect.stringContaining("activations beyond float16's range: take dtype bfloat16 or float32") as string,
     });
     expect(readdirSync(out)).toEqual([]);
 
     const prompts = join(temporaryFolder(), 'prompts.txt');
     writeFileSync(prompts, '0\n');
-    const scored = await eam('evaluate', '--model', model, '--prompts', prompts, '--reward', 'stroke-weight', '--samples', '1', '--steps', '1', '--quiet');
-    expect([scored.code, scored.stderr]).toEqual([1, expect.stringContaining('the image drawn so far holds numbers that are not finite')]);
+    const scored = await eam(
+      'evaluate',
+      '--model',
+      model,
+      '--prompts',
+      prompts,
+      '--reward',
+      'stroke-weight',
+      '--samples',
+      '1',
+      '--steps',
+      '1',
+      '--quiet',
+    );
+    expect([scored.code, scored.stderr]).toEqual([
+      1,
+      expect.stringContaining('the image drawn so far holds numbers that are not finite'),
+    ]);
   });
 
   it('are counted where others are', async () => {
     const { code, stderr } = await draw(await damaged(1), join(temporaryFolder(), 'drawn.png'));
-    expect([code, stderr]).toEqual([0, expect.stringContaining('2 of the 4 images hold numbers that are not finite, and are black there')]);
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringContaining('2 of the 4 images hold numbers that are not finite, and are black there'),
+    ]);
   });
 });

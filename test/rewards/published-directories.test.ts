@@ -13,14 +13,27 @@ import { createRewards, rewardSchema } from '../../lib/rewards/registry.js';
 import { loadTensors, saveTensors } from '../../lib/files/safetensors.js';
 import { Tensor } from '../../lib/runtime/tensor.js';
 import { eam } from '../helpers/command-line.js';
-import { copyOf, editJson, goldensOf, publishedReward, rewardDirectory, rewardNames, type RewardName } from '../helpers/reward-directories.js';
+import {
+  copyOf,
+  editJson,
+  goldensOf,
+  publishedReward,
+  rewardDirectory,
+  rewardNames,
+  type RewardName,
+} from '../helpers/reward-directories.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';
 
 const floats = async (tensor: Tensor): Promise<number[]> => Array.from((await tensor.data()) as Float32Array);
 
 /** Why a directory is refused. */
 async function refusal(name: RewardName, directory: string): Promise<Error> {
-  const error = await publishedReward(name, directory).load().then(() => undefined, (caught: unknown) => caught);
+  const error = await publishedReward(name, directory)
+    .load()
+    .then(
+      () => undefined,
+      (caught: unknown) => caught,
+    );
   expect(error).toBeInstanceOf(Error);
   return error as Error;
 }
@@ -37,7 +50,12 @@ describe('eam verify --reward', () => {
   it.each(rewardNames)('finds all goldens of %s', async (name) => {
     const { code, stdout } = await eam('verify', '--reward', name, rewardDirectory(name));
     expect([code, stdout]).toEqual([0, expect.stringMatching(/(\d+) of \1 goldens within/)]);
-    for (const golden of ['square.scores', 'wide.grad_images', 'wide.pixel_values', ...(name === 'aesthetic' ? [] : ['ids'])]) {
+    for (const golden of [
+      'square.scores',
+      'wide.grad_images',
+      'wide.pixel_values',
+      ...(name === 'aesthetic' ? [] : ['ids']),
+    ]) {
       expect(stdout).toMatch(new RegExp(`pass +${golden}\n`));
     }
   });
@@ -45,7 +63,9 @@ describe('eam verify --reward', () => {
   it('fails where heads are counted otherwise, a prompt is another and PIL had other bytes', async () => {
     const copy = copyOf('hpsv2');
     cpSync(join(rewardDirectory('hpsv2'), 'goldens.safetensors'), join(copy, 'goldens.safetensors'));
-    editJson(join(copy, 'open_clip_config.json'), (json) => Object.assign(json['vision_cfg'] as object, { head_width: 16 }));
+    editJson(join(copy, 'open_clip_config.json'), (json) =>
+      Object.assign(json['vision_cfg'] as object, { head_width: 16 }),
+    );
     const { code, stdout, stderr } = await eam('verify', '--reward', 'hpsv2', copy);
     expect([code, stderr]).toEqual([1, expect.stringMatching(/4 of 7 goldens differ/)]);
     expect(stdout).toMatch(/FAIL +square.scores/);
@@ -53,19 +73,29 @@ describe('eam verify --reward', () => {
     const { tensors, prompts } = await goldensOf('pickscore');
     const bytes = ((await tensors['pil.input_uint8']!.data()) as Uint8Array).map((byte) => byte ^ 16);
     const spoilt = { ...tensors, 'pil.input_uint8': Tensor.from(bytes, tensors['pil.input_uint8']!.shape) };
-    await saveTensors(join(other, 'goldens.safetensors'), spoilt, { prompts: JSON.stringify([prompts[0], 'another', ...prompts.slice(2)]) });
+    await saveTensors(join(other, 'goldens.safetensors'), spoilt, {
+      prompts: JSON.stringify([prompts[0], 'another', ...prompts.slice(2)]),
+    });
     const result = await eam('verify', '--reward', 'pickscore', other);
     expect(result.code).toBe(1);
-    for (const golden of ['ids', 'square.scores', 'pil.pixel_values']) expect(result.stdout).toMatch(new RegExp(`FAIL +${golden}`));
+    for (const golden of ['ids', 'square.scores', 'pil.pixel_values'])
+      expect(result.stdout).toMatch(new RegExp(`FAIL +${golden}`));
     expect(result.stdout).toMatch(/pass +square.pixel_values/);
   });
 
   it('knows the five, and takes the tower of the aesthetic predictor', async () => {
-    expect((await eam('verify', '--reward', 'hps', rewardDirectory('hpsv2'))).stderr).toMatch(/those that can be: pickscore, hpsv2, imagereward, clipscore, aesthetic/);
+    expect((await eam('verify', '--reward', 'hps', rewardDirectory('hpsv2'))).stderr).toMatch(
+      /those that can be: pickscore, hpsv2, imagereward, clipscore, aesthetic/,
+    );
     const copy = copyOf('aesthetic');
     cpSync(join(rewardDirectory('aesthetic'), 'goldens.safetensors'), join(copy, 'goldens.safetensors'));
-    expect(await eam('verify', '--reward', 'aesthetic', copy)).toMatchObject({ code: 1, stderr: expect.stringMatching(/no "tower" is given, .*eam verify: --tower DIRECTORY/) as unknown });
-    expect(await eam('verify', '--reward', 'aesthetic', copy, '--tower', rewardDirectory('clipscore'))).toMatchObject({ code: 0 });
+    expect(await eam('verify', '--reward', 'aesthetic', copy)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/no "tower" is given, .*eam verify: --tower DIRECTORY/) as unknown,
+    });
+    expect(await eam('verify', '--reward', 'aesthetic', copy, '--tower', rewardDirectory('clipscore'))).toMatchObject({
+      code: 0,
+    });
   });
 });
 
@@ -77,20 +107,30 @@ describe('files', () => {
   ] as const)('of %s may be converted', async (name, file) => {
     const copy = copyOf(name);
     const out = join(copy, file.replace(/\.\w+$/, '.safetensors'));
-    expect(await eam('convert', join(copy, file), out)).toMatchObject({ code: 0, stderr: expect.stringMatching(/\.safetensors: \d+ tensors, \d+ numbers/) as unknown });
-    expect(await eam('convert', join(copy, file), out)).toMatchObject({ code: 2, stderr: expect.stringMatching(/is there already; --force/) as unknown });
+    expect(await eam('convert', join(copy, file), out)).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/\.safetensors: \d+ tensors, \d+ numbers/) as unknown,
+    });
+    expect(await eam('convert', join(copy, file), out)).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/is there already; --force/) as unknown,
+    });
     expect(await eam('convert', join(copy, file), out, '--force', '--quiet')).toMatchObject({ code: 0, stderr: '' });
     rmSync(join(copy, file));
     const { tensors, prompts } = await goldensOf(name);
     const images = tensors['wide.images']!;
-    expect(await publishedReward(name, copy).score(images, prompts)).toEqual(await publishedReward(name).score(images, prompts));
+    expect(await publishedReward(name, copy).score(images, prompts)).toEqual(
+      await publishedReward(name).score(images, prompts),
+    );
   });
 
   it('that torch.save did not write are not converted', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'x.pt'), '\x80\x02cos\nsystem\n');
     await expect(convert(join(folder, 'x.pt'), join(folder, 'x.safetensors'))).rejects.toThrow(CheckpointError);
-    await expect(convert(join(folder, 'x.pt'), join(folder, 'x.pt'))).rejects.toThrow(/expected a file that ends in \.safetensors/);
+    await expect(convert(join(folder, 'x.pt'), join(folder, 'x.pt'))).rejects.toThrow(
+      /expected a file that ends in \.safetensors/,
+    );
   });
 
   it('of a configuration from before transformers 4.31 mean the same', async () => {
@@ -102,16 +142,38 @@ describe('files', () => {
     });
     const { tensors, prompts } = await goldensOf('pickscore');
     const images = tensors['square.images']!;
-    expect(await publishedReward('pickscore', copy).score(images, prompts)).toEqual(await publishedReward('pickscore').score(images, prompts));
+    expect(await publishedReward('pickscore', copy).score(images, prompts)).toEqual(
+      await publishedReward('pickscore').score(images, prompts),
+    );
   });
 
   it.each<[RewardName, string, RegExp]>([
-    ['pickscore', fileURLToPath(new URL('../fixtures/sd35-tiny', import.meta.url)), /there is no config\.json; expected PickScore, a CLIPModel .* found .*model_index\.json.* \(a diffusion pipeline\)/],
-    ['clipscore', fileURLToPath(new URL('../fixtures/sd35-tiny/text_encoder', import.meta.url)), /config\.json is of model_type "clip_text_model", not "clip"; expected CLIP/],
-    ['clipscore', fileURLToPath(new URL('../fixtures/sd35-tiny/vae', import.meta.url)), /config\.json is of model_type "AutoencoderKL", not "clip"/],
-    ['hpsv2', rewardDirectory('pickscore'), /there is no HPS_v2\.1_compressed\.safetensors or HPS_v2\.1_compressed\.pt; expected HPSv2\.1.*found config\.json, /],
+    [
+      'pickscore',
+      fileURLToPath(new URL('../fixtures/sd35-tiny', import.meta.url)),
+      /there is no config\.json; expected PickScore, a CLIPModel .* found .*model_index\.json.* \(a diffusion pipeline\)/,
+    ],
+    [
+      'clipscore',
+      fileURLToPath(new URL('../fixtures/sd35-tiny/text_encoder', import.meta.url)),
+      /config\.json is of model_type "clip_text_model", not "clip"; expected CLIP/,
+    ],
+    [
+      'clipscore',
+      fileURLToPath(new URL('../fixtures/sd35-tiny/vae', import.meta.url)),
+      /config\.json is of model_type "AutoencoderKL", not "clip"/,
+    ],
+    [
+      'hpsv2',
+      rewardDirectory('pickscore'),
+      /there is no HPS_v2\.1_compressed\.safetensors or HPS_v2\.1_compressed\.pt; expected HPSv2\.1.*found config\.json, /,
+    ],
     ['imagereward', rewardDirectory('hpsv2'), /there is no med_config\.json; expected ImageReward/],
-    ['aesthetic', rewardDirectory('clipscore'), /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*\.pth; expected LAION/],
+    [
+      'aesthetic',
+      rewardDirectory('clipscore'),
+      /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*\.pth; expected LAION/,
+    ],
     ['pickscore', join(rewardDirectory('pickscore'), 'nowhere'), /cannot read .*nowhere: ENOENT.*; expected PickScore/],
   ])('of another family are refused as %s', async (name, directory, message) => {
     const error = await refusal(name, directory);
@@ -122,7 +184,11 @@ describe('files', () => {
   it.each<[string, (tensors: Record<string, Tensor>) => void, RegExp]>([
     ['a missing', (tensors) => delete tensors['visual_projection.weight'], /visual_projection\.weight/],
     ['an extra', (tensors) => (tensors['vision_model.extra'] = Tensor.from([1], [1])), /vision_model\.extra/],
-    ['a misshapen', (tensors) => (tensors['text_projection.weight'] = Tensor.from([1, 2], [1, 2])), /text_projection\.weight.*\[1, 2\].*\[24, 16\]/],
+    [
+      'a misshapen',
+      (tensors) => (tensors['text_projection.weight'] = Tensor.from([1, 2], [1, 2])),
+      /text_projection\.weight.*\[1, 2\].*\[24, 16\]/,
+    ],
   ])('with %s tensor are refused by its name', async (_, edit, message) => {
     const copy = copyOf('clipscore');
     await rewriteTensors(copy, edit);
@@ -134,31 +200,135 @@ describe('files', () => {
   });
 
   it.each<[string, RewardName, (directory: string) => unknown, RegExp]>([
-    ['the text tower alone', 'clipscore', (directory) => rewriteTensors(directory, (tensors) => {
-      for (const key of Object.keys(tensors)) if (key.startsWith('vision_model.')) delete tensors[key];
-    }), /has no tensors vision_model\.\*, expected those of a CLIPModel; it has \d+, the first are/],
-    ['weights that are not converted', 'clipscore', (directory) => renameSync(join(directory, 'model.safetensors'), join(directory, 'pytorch_model.bin')), /no model\.safetensors; "eam convert" makes it from pytorch_model\.bin/],
-    ['sizes that do not agree', 'pickscore', (directory) => editJson(join(directory, 'preprocessor_config.json'), (json) => (json['size'] = { shortest_edge: 40 })), /size and crop_size are 40, 32, expected vision_config's image_size, 32/],
-    ['another filter', 'pickscore', (directory) => editJson(join(directory, 'preprocessor_config.json'), (json) => (json['resample'] = 2)), /resample: expected 3, got 2/],
-    ['another activation', 'pickscore', (directory) => editJson(join(directory, 'config.json'), (json) => Object.assign(json['text_config'] as object, { hidden_act: 'relu' })), /text_config\.hidden_act: expected one of "gelu", "quick_gelu", got "relu"/],
-    ['no tokenizer', 'hpsv2', (directory) => rmSync(join(directory, 'merges.txt')), /holds no tokenizer: expected vocab\.json and merges\.txt/],
-    ['heads that nothing tells', 'hpsv2', (directory) => rmSync(join(directory, 'open_clip_config.json')), /towers of 32 and 16 numbers, expected those of ViT-H-14, 1280 and 1024; .*open_clip_config\.json/],
-    ['heads that do not fit', 'hpsv2', (directory) => editJson(join(directory, 'open_clip_config.json'), (json) => Object.assign(json['vision_cfg'] as object, { head_width: 5 })), /open_clip_config\.json, vision_cfg\.head_width: a tower of 32 numbers has no heads of 5/],
-    ['heads that do not divide a tower', 'pickscore', (directory) => editJson(join(directory, 'config.json'), (json) => Object.assign(json['vision_config'] as object, { num_attention_heads: 3 })), /pickscore: loadClipReward: width is 32, expected a multiple of heads 3/],
-    ['an end that no text has', 'pickscore', (directory) => editJson(join(directory, 'config.json'), (json) => Object.assign(json['text_config'] as object, { eos_token_id: 5 })), /config\.json, text_config\.eos_token_id is 5, a token that the tokenizer ends no text with/],
-    ['a configuration that is none', 'hpsv2', (directory) => writeFileSync(join(directory, 'open_clip_config.json'), 'null'), /open_clip_config\.json: .*expected an object, got null/],
-    ['heads of another BLIP', 'imagereward', (directory) => editJson(join(directory, 'med_config.json'), (json) => delete json['vision']), /ImageReward\.pt; .*"vision" says num_heads: a tower of 32 numbers has no heads of 64/],
-    ['no vocabulary', 'imagereward', (directory) => rmSync(join(directory, 'vocab.txt')), /there is no vocab\.txt; expected ImageReward's vocab\.txt/],
-    ['another vocabulary', 'imagereward', (directory) => writeFileSync(join(directory, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n'), /vocabulary of 6 tokens, \[DEC\] and \[ENC\] included, and med_config\.json one of 99/],
-    ['no head', 'aesthetic', (directory) => rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth')), /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*; expected LAION's aesthetic predictor, found nothing/],
-    ['the head of another network', 'aesthetic', (directory) => {
-      rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth'));
-      cpSync(join(rewardDirectory('clipscore'), 'model.safetensors'), join(directory, 'sac+logos+ava1-l14-linearMSE.safetensors'));
-    }, /has no layers\.0\.weight of two dimensions, expected the linear layers/],
-    ['the head of another width', 'aesthetic', async (directory) => {
-      rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth'));
-      await saveTensors(join(directory, 'sac+logos+ava1-l14-linearMSE.safetensors'), { 'layers.0.weight': Tensor.from(new Float32Array(2 * 768), [2, 768]) });
-    }, /reads features of 768 numbers, and the tower, .*clipscore, gives 24/],
+    [
+      'the text tower alone',
+      'clipscore',
+      (directory) =>
+        rewriteTensors(directory, (tensors) => {
+          for (const key of Object.keys(tensors)) if (key.startsWith('vision_model.')) delete tensors[key];
+        }),
+      /has no tensors vision_model\.\*, expected those of a CLIPModel; it has \d+, the first are/,
+    ],
+    [
+      'weights that are not converted',
+      'clipscore',
+      (directory) => renameSync(join(directory, 'model.safetensors'), join(directory, 'pytorch_model.bin')),
+      /no model\.safetensors; "eam convert" makes it from pytorch_model\.bin/,
+    ],
+    [
+      'sizes that do not agree',
+      'pickscore',
+      (directory) =>
+        editJson(join(directory, 'preprocessor_config.json'), (json) => (json['size'] = { shortest_edge: 40 })),
+      /size and crop_size are 40, 32, expected vision_config's image_size, 32/,
+    ],
+    [
+      'another filter',
+      'pickscore',
+      (directory) => editJson(join(directory, 'preprocessor_config.json'), (json) => (json['resample'] = 2)),
+      /resample: expected 3, got 2/,
+    ],
+    [
+      'another activation',
+      'pickscore',
+      (directory) =>
+        editJson(join(directory, 'config.json'), (json) =>
+          Object.assign(json['text_config'] as object, { hidden_act: 'relu' }),
+        ),
+      /text_config\.hidden_act: expected one of "gelu", "quick_gelu", got "relu"/,
+    ],
+    [
+      'no tokenizer',
+      'hpsv2',
+      (directory) => rmSync(join(directory, 'merges.txt')),
+      /holds no tokenizer: expected vocab\.json and merges\.txt/,
+    ],
+    [
+      'heads that nothing tells',
+      'hpsv2',
+      (directory) => rmSync(join(directory, 'open_clip_config.json')),
+      /towers of 32 and 16 numbers, expected those of ViT-H-14, 1280 and 1024; .*open_clip_config\.json/,
+    ],
+    [
+      'heads that do not fit',
+      'hpsv2',
+      (directory) =>
+        editJson(join(directory, 'open_clip_config.json'), (json) =>
+          Object.assign(json['vision_cfg'] as object, { head_width: 5 }),
+        ),
+      /open_clip_config\.json, vision_cfg\.head_width: a tower of 32 numbers has no heads of 5/,
+    ],
+    [
+      'heads that do not divide a tower',
+      'pickscore',
+      (directory) =>
+        editJson(join(directory, 'config.json'), (json) =>
+          Object.assign(json['vision_config'] as object, { num_attention_heads: 3 }),
+        ),
+      /pickscore: loadClipReward: width is 32, expected a multiple of heads 3/,
+    ],
+    [
+      'an end that no text has',
+      'pickscore',
+      (directory) =>
+        editJson(join(directory, 'config.json'), (json) =>
+          Object.assign(json['text_config'] as object, { eos_token_id: 5 }),
+        ),
+      /config\.json, text_config\.eos_token_id is 5, a token that the tokenizer ends no text with/,
+    ],
+    [
+      'a configuration that is none',
+      'hpsv2',
+      (directory) => writeFileSync(join(directory, 'open_clip_config.json'), 'null'),
+      /open_clip_config\.json: .*expected an object, got null/,
+    ],
+    [
+      'heads of another BLIP',
+      'imagereward',
+      (directory) => editJson(join(directory, 'med_config.json'), (json) => delete json['vision']),
+      /ImageReward\.pt; .*"vision" says num_heads: a tower of 32 numbers has no heads of 64/,
+    ],
+    [
+      'no vocabulary',
+      'imagereward',
+      (directory) => rmSync(join(directory, 'vocab.txt')),
+      /there is no vocab\.txt; expected ImageReward's vocab\.txt/,
+    ],
+    [
+      'another vocabulary',
+      'imagereward',
+      (directory) => writeFileSync(join(directory, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n'),
+      /vocabulary of 6 tokens, \[DEC\] and \[ENC\] included, and med_config\.json one of 99/,
+    ],
+    [
+      'no head',
+      'aesthetic',
+      (directory) => rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth')),
+      /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*; expected LAION's aesthetic predictor, found nothing/,
+    ],
+    [
+      'the head of another network',
+      'aesthetic',
+      (directory) => {
+        rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth'));
+        cpSync(
+          join(rewardDirectory('clipscore'), 'model.safetensors'),
+          join(directory, 'sac+logos+ava1-l14-linearMSE.safetensors'),
+        );
+      },
+      /has no layers\.0\.weight of two dimensions, expected the linear layers/,
+    ],
+    [
+      'the head of another width',
+      'aesthetic',
+      async (directory) => {
+        rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth'));
+        await saveTensors(join(directory, 'sac+logos+ava1-l14-linearMSE.safetensors'), {
+          'layers.0.weight': Tensor.from(new Float32Array(2 * 768), [2, 768]),
+        });
+      },
+      /reads features of 768 numbers, and the tower, .*clipscore, gives 24/,
+    ],
   ])('are refused with %s', async (_, name, edit, message) => {
     const copy = copyOf(name);
     await edit(copy);
@@ -167,19 +337,27 @@ describe('files', () => {
 });
 
 describe('an aesthetic predictor without its tower', () => {
-  const without = /aesthetic: no "tower" is given, and no CLIPModel lies here; expected the setting "tower" with .*--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY\), found sac\+/;
+  const without =
+    /aesthetic: no "tower" is given, and no CLIPModel lies here; expected the setting "tower" with .*--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY\), found sac\+/;
 
   it('is told which setting names one', async () => {
     const copy = copyOf('aesthetic');
     await expect(aesthetic(copy).load()).rejects.toThrow(without);
     // One that is given and holds none is another matter.
-    await expect(aesthetic(copy, { tower: rewardDirectory('imagereward') }).load()).rejects.toThrow(/imagereward: there is no config\.json; expected the aesthetic predictor's tower/);
-    await expect(aesthetic(join(copy, 'nowhere')).load()).rejects.toThrow(/cannot read .*nowhere: ENOENT.*; expected LAION's aesthetic predictor/);
+    await expect(aesthetic(copy, { tower: rewardDirectory('imagereward') }).load()).rejects.toThrow(
+      /imagereward: there is no config\.json; expected the aesthetic predictor's tower/,
+    );
+    await expect(aesthetic(join(copy, 'nowhere')).load()).rejects.toThrow(
+      /cannot read .*nowhere: ENOENT.*; expected LAION's aesthetic predictor/,
+    );
   });
 
   it('may lie beside one', async () => {
     const copy = copyOf('clipscore');
-    cpSync(join(rewardDirectory('aesthetic'), 'sac+logos+ava1-l14-linearMSE.pth'), join(copy, 'sac+logos+ava1-l14-linearMSE.pth'));
+    cpSync(
+      join(rewardDirectory('aesthetic'), 'sac+logos+ava1-l14-linearMSE.pth'),
+      join(copy, 'sac+logos+ava1-l14-linearMSE.pth'),
+    );
     const { tensors, prompts } = await goldensOf('aesthetic');
     const { values } = await aesthetic(copy).score(tensors['wide.images']!, prompts);
     const golden = await floats(tensors['wide.scores']!);
@@ -192,8 +370,16 @@ describe('images and prompts', () => {
 
   it.each(rewardNames)('of any shape are scored by %s', async (name) => {
     const reward = publishedReward(name);
-    for (const [height, width] of [[1, 1], [1, 400], [400, 2], [32, 32]] as const) {
-      const images = Tensor.from(Float32Array.from({ length: 3 * height * width }, (_, index) => (index % 7) / 6), [1, 3, height, width]);
+    for (const [height, width] of [
+      [1, 1],
+      [1, 400],
+      [400, 2],
+      [32, 32],
+    ] as const) {
+      const images = Tensor.from(
+        Float32Array.from({ length: 3 * height * width }, (_, index) => (index % 7) / 6),
+        [1, 3, height, width],
+      );
       const { values, grad } = await reward.score(images, ['a fox'], { gradient: true });
       expect(grad!.shape).toEqual([1, 3, height, width]);
       expect([Number.isFinite(values[0]), (await floats(grad!)).every(Number.isFinite)]).toEqual([true, true]);
@@ -206,7 +392,9 @@ describe('images and prompts', () => {
     const clean = await publishedReward(name).score(images, prompts);
     const data = ((await images.data()) as Float32Array).slice();
     data[3 * 48 * 80 + 40 * 80 + 40] = NaN;
-    const { values, grad } = await publishedReward(name).score(Tensor.from(data, images.shape), prompts, { gradient: true });
+    const { values, grad } = await publishedReward(name).score(Tensor.from(data, images.shape), prompts, {
+      gradient: true,
+    });
     expect(Array.from(values, Number.isFinite)).toEqual([true, false, true, true]);
     for (const image of [0, 2, 3]) expect(values[image]).toBeCloseTo(clean.values[image]!, 5);
     const rows = await floats(grad!);
@@ -215,10 +403,16 @@ describe('images and prompts', () => {
 
   it('of one channel are refused', async () => {
     const gray = Tensor.from(new Float32Array(64), [1, 1, 8, 8]);
-    await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(/hpsv2: images has shape \[1, 1, 8, 8\], expected \[1, 3, height, width\]/);
+    await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(
+      /hpsv2: images has shape \[1, 1, 8, 8\], expected \[1, 3, height, width\]/,
+    );
     await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(ShapeError);
-    await expect(publishedReward('hpsv2').score(await wide(), ['p'])).rejects.toThrow(/expected \[1, 3, height, width\]/);
-    await expect(publishedReward('hpsv2').score(Tensor.from(new Float32Array(3), [1, 3, 1, 1]), [undefined as unknown as string])).rejects.toThrow(/prompts\[0\] is undefined, expected a string/);
+    await expect(publishedReward('hpsv2').score(await wide(), ['p'])).rejects.toThrow(
+      /expected \[1, 3, height, width\]/,
+    );
+    await expect(
+      publishedReward('hpsv2').score(Tensor.from(new Float32Array(3), [1, 3, 1, 1]), [undefined as unknown as string]),
+    ).rejects.toThrow(/prompts\[0\] is undefined, expected a string/);
   });
 
   it('that are too long are cut, counted and told of once', async () => {
@@ -240,7 +434,9 @@ describe('options', () => {
     const { tensors, prompts } = await goldensOf('imagereward');
     const images = tensors['square.images']!;
     const [whole, sliced] = [publishedReward('imagereward'), publishedReward('imagereward', undefined, { slice: 3 })];
-    const [a, b] = await Promise.all([whole, sliced].map((reward) => reward.score(images, prompts, { gradient: true })));
+    const [a, b] = await Promise.all(
+      [whole, sliced].map((reward) => reward.score(images, prompts, { gradient: true })),
+    );
     for (const [image, value] of a!.values.entries()) expect(b!.values[image]).toBeCloseTo(value, 5);
     const [left, right] = [await floats(a!.grad!), await floats(b!.grad!)];
     const scale = Math.max(...left.map(Math.abs));
@@ -249,7 +445,11 @@ describe('options', () => {
 
   it('compute in bfloat16, near float32', async () => {
     const { tensors, prompts } = await goldensOf('pickscore');
-    const half = await publishedReward('pickscore', undefined, { dtype: 'bfloat16' }).score(tensors['square.images']!, prompts, { gradient: true });
+    const half = await publishedReward('pickscore', undefined, { dtype: 'bfloat16' }).score(
+      tensors['square.images']!,
+      prompts,
+      { gradient: true },
+    );
     const exact = await publishedReward('pickscore').score(tensors['square.images']!, prompts);
     expect(half.grad!.dtype).toBe('float32');
     for (const [image, value] of exact.values.entries()) {
@@ -269,11 +469,24 @@ describe('options', () => {
 
   it('come from a configuration, by name, and a wrong one is told before anything runs', async () => {
     const parse = (config: object) => rewardSchema.parse(config);
-    const reward = await createRewards([
-      parse({ name: 'pickscore', directory: rewardDirectory('pickscore'), weight: 0.5, slice: 2 }),
-      parse({ name: 'aesthetic', directory: rewardDirectory('aesthetic'), tower: rewardDirectory('clipscore'), weight: 2 }),
-      parse({ name: 'hpsv2', directory: rewardDirectory('hpsv2'), dtype: 'float32', tokenizer: rewardDirectory('pickscore') }),
-    ], 'cpu');
+    const reward = await createRewards(
+      [
+        parse({ name: 'pickscore', directory: rewardDirectory('pickscore'), weight: 0.5, slice: 2 }),
+        parse({
+          name: 'aesthetic',
+          directory: rewardDirectory('aesthetic'),
+          tower: rewardDirectory('clipscore'),
+          weight: 2,
+        }),
+        parse({
+          name: 'hpsv2',
+          directory: rewardDirectory('hpsv2'),
+          dtype: 'float32',
+          tokenizer: rewardDirectory('pickscore'),
+        }),
+      ],
+      'cpu',
+    );
     const { tensors, prompts } = await goldensOf('pickscore');
     const { values, parts, weights } = await reward.score(tensors['square.images']!, prompts);
     expect(weights).toEqual({ pickscore: 0.5, aesthetic: 2, hpsv2: 1 });
@@ -282,7 +495,9 @@ describe('options', () => {
       expect(parts!['pickscore']![image]).toBeCloseTo(value, 4);
       expect(values[image]).toBeCloseTo(0.5 * value + 2 * parts!['aesthetic']![image]! + parts!['hpsv2']![image]!, 5);
     }
-    await expect(createRewards([parse({ name: 'clipscore', directory: 'nowhere' })], 'cpu')).rejects.toThrow(CheckpointError);
+    await expect(createRewards([parse({ name: 'clipscore', directory: 'nowhere' })], 'cpu')).rejects.toThrow(
+      CheckpointError,
+    );
     expect(() => parse({ name: 'clipscore' })).toThrow(/directory/);
     await expect(publishedReward('pickscore', undefined, { device: 'tpu' }).load()).rejects.toThrow(ConfigError);
   });
@@ -309,7 +524,9 @@ describe('features', () => {
     }
     expect('features' in (await reward.score(images, prompts))).toBe(false);
     // The setting gets there: what is no number of images is refused.
-    await expect(publishedReward('pickscore', undefined, { slice: -3 }).features(images)).rejects.toThrow(/slice is -3/);
+    await expect(publishedReward('pickscore', undefined, { slice: -3 }).features(images)).rejects.toThrow(
+      /slice is -3/,
+    );
   });
 
   it('are of unit length, and their mean cosine distance is that of all pairs', async () => {
@@ -324,6 +541,8 @@ describe('features', () => {
     const mean = pairs.reduce((sum, value) => sum + value, 0) / pairs.length;
     expect(await binding().meanPairwiseCosineDistance(features)).toBeCloseTo(mean, 6);
     expect(await binding().meanPairwiseCosineDistance(Tensor.from([3, 0, 0, 2, 0, 0], [3, 2]))).toBeCloseTo(1, 12);
-    await expect(binding().meanPairwiseCosineDistance(Tensor.from([1, 2], [1, 2]))).rejects.toThrow(/at least two rows/);
+    await expect(binding().meanPairwiseCosineDistance(Tensor.from([1, 2], [1, 2]))).rejects.toThrow(
+      /at least two rows/,
+    );
   });
 });

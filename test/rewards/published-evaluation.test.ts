@@ -28,7 +28,8 @@ function pictures(count: number): { folder: string; images: Tensor } {
     });
     writeFileSync(join(folder, `${image}.png`), encode({ width, height, channels: 3, data }));
     for (let color = 0; color < 3; color++) {
-      for (let pixel = 0; pixel < width * height; pixel++) all[(image * 3 + color) * width * height + pixel] = data[3 * pixel + color]! / 255;
+      for (let pixel = 0; pixel < width * height; pixel++)
+        all[(image * 3 + color) * width * height + pixel] = data[3 * pixel + color]! / 255;
     }
   }
   return { folder, images: Tensor.from(all, [count, 3, height, width]) };
@@ -39,7 +40,13 @@ async function evaluate(folder: string, prompts: readonly string[], ...args: str
   writeFileSync(file, prompts.join('\n'));
   const result = await eam('evaluate', '--images', folder, '--prompts', file, '--out', out, ...args);
   expect(result).toMatchObject({ code: 0 });
-  return { ...result, samples: readFileSync(out, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as SampleScores) };
+  return {
+    ...result,
+    samples: readFileSync(out, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as SampleScores),
+  };
 }
 
 describe('eam evaluate', () => {
@@ -47,38 +54,78 @@ describe('eam evaluate', () => {
     const { folder, images } = pictures(4);
     const prompts = ['a fox', 'a fox', 'ramen', 'a fox'];
     const aesthetic = `aesthetic=${rewardDirectory('aesthetic')},tower=${rewardDirectory('clipscore')}`;
-    const { stdout, samples } = await evaluate(folder, prompts, '--reward', `pickscore=${rewardDirectory('pickscore')}`, '--reward', aesthetic,
-      '--batch', '3', '--json', '--quiet');
+    const { stdout, samples } = await evaluate(
+      folder,
+      prompts,
+      '--reward',
+      `pickscore=${rewardDirectory('pickscore')}`,
+      '--reward',
+      aesthetic,
+      '--batch',
+      '3',
+      '--json',
+      '--quiet',
+    );
     const reward = publishedReward('pickscore');
-    const [values, scores] = [(await reward.score(images, prompts)).values, (await publishedReward('aesthetic').score(images, prompts)).values];
+    const [values, scores] = [
+      (await reward.score(images, prompts)).values,
+      (await publishedReward('aesthetic').score(images, prompts)).values,
+    ];
     for (const [index, sample] of samples.entries()) {
       expect(sample).toMatchObject({ file: `${index}.png`, prompt: prompts[index] });
-      expect(sample.scores).toEqual({ pickscore: expect.closeTo(values[index]!, 4) as number, aesthetic: expect.closeTo(scores[index]!, 5) as number });
+      expect(sample.scores).toEqual({
+        pickscore: expect.closeTo(values[index]!, 4) as number,
+        aesthetic: expect.closeTo(scores[index]!, 5) as number,
+      });
     }
     const { diversity } = JSON.parse(stdout) as ScoreSummary;
     const features = (await (await reward.features(images)).data()) as Float32Array;
     const length = features.length / 4;
-    const foxes = Float32Array.from({ length: 3 * length }, (_, index) => features[index < 2 * length ? index : index + length]!);
+    const foxes = Float32Array.from(
+      { length: 3 * length },
+      (_, index) => features[index < 2 * length ? index : index + length]!,
+    );
     const expected = await binding().meanPairwiseCosineDistance(Tensor.from(foxes, [3, length]));
-    expect(diversity).toEqual({ meanCosineDistance: expect.closeTo(expected, 5) as number, features: 'pickscore', prompts: 1 });
+    expect(diversity).toEqual({
+      meanCosineDistance: expect.closeTo(expected, 5) as number,
+      features: 'pickscore',
+      prompts: 1,
+    });
     expect(expected).toBeGreaterThan(1e-3);
   });
 
   it('sends each image through a tower once, although prompts repeat', async () => {
     const { images } = pictures(3);
     const rewards = [publishedReward('hpsv2'), publishedReward('pickscore')];
-    const calls = rewards.map((reward) => [vi.spyOn(reward, 'score'), vi.spyOn(reward, 'features'), vi.spyOn(reward, 'preprocess')]);
+    const calls = rewards.map((reward) => [
+      vi.spyOn(reward, 'score'),
+      vi.spyOn(reward, 'features'),
+      vi.spyOn(reward, 'preprocess'),
+    ]);
     const book = new ScoreBook(rewards, ['a fox', 'a fox', 'ramen']);
-    await book.add(images, ['a fox', 'a fox', 'ramen'].map((prompt) => ({ prompt })));
-    expect(calls.map((spies) => spies.map(({ mock }) => mock.calls.length))).toEqual([[1, 0, 0], [1, 0, 0]]);
+    await book.add(
+      images,
+      ['a fox', 'a fox', 'ramen'].map((prompt) => ({ prompt })),
+    );
+    expect(calls.map((spies) => spies.map(({ mock }) => mock.calls.length))).toEqual([
+      [1, 0, 0],
+      [1, 0, 0],
+    ]);
     const { diversity } = await book.summary();
     vi.restoreAllMocks();
     const features = (await (await rewards[0]!.features(images)).data()) as Float32Array;
     const foxes = Tensor.from(features.slice(0, (2 * features.length) / 3), [2, features.length / 3]);
-    expect(diversity).toMatchObject({ meanCosineDistance: expect.closeTo(await binding().meanPairwiseCosineDistance(foxes), 5) as number, features: 'hpsv2', prompts: 1 });
+    expect(diversity).toMatchObject({
+      meanCosineDistance: expect.closeTo(await binding().meanPairwiseCosineDistance(foxes), 5) as number,
+      features: 'hpsv2',
+      prompts: 1,
+    });
     // Where no prompt repeats nobody asks for features.
     const asked = vi.spyOn(rewards[0]!, 'score');
-    await new ScoreBook(rewards, ['a', 'b', 'c']).add(images, ['a', 'b', 'c'].map((prompt) => ({ prompt })));
+    await new ScoreBook(rewards, ['a', 'b', 'c']).add(
+      images,
+      ['a', 'b', 'c'].map((prompt) => ({ prompt })),
+    );
     expect(asked.mock.calls.map(([, , options]) => options)).toEqual([{}]);
   });
 
@@ -99,7 +146,12 @@ describe('eam evaluate', () => {
   it('tells of prompts that are cut', async () => {
     const { folder } = pictures(2);
     const { prompts } = await goldensOf('clipscore');
-    const { stdout, stderr } = await evaluate(folder, [prompts[3]!, 'ramen'], '--reward', `clipscore=${rewardDirectory('clipscore')}`);
+    const { stdout, stderr } = await evaluate(
+      folder,
+      [prompts[3]!, 'ramen'],
+      '--reward',
+      `clipscore=${rewardDirectory('clipscore')}`,
+    );
     expect(stderr).toMatch(/clipscore: cut a prompt that is longer than its window: "a bowl of ramen/);
     expect(stderr).toMatch(/clipscore: 1 prompt was longer than its window, and cut/);
     expect(stdout).toMatch(/^clipscore +2 +-?\d/m);
@@ -108,7 +160,16 @@ describe('eam evaluate', () => {
   it('refuses a directory that does not fit before it reads an image', async () => {
     const { folder } = pictures(1);
     writeFileSync(join(folder, 'prompts.txt'), 'one');
-    const { code, stderr } = await eam('evaluate', '--images', folder, '--prompts', join(folder, 'prompts.txt'), '--reward', `hpsv2=${rewardDirectory('clipscore')}`, '--quiet');
+    const { code, stderr } = await eam(
+      'evaluate',
+      '--images',
+      folder,
+      '--prompts',
+      join(folder, 'prompts.txt'),
+      '--reward',
+      `hpsv2=${rewardDirectory('clipscore')}`,
+      '--quiet',
+    );
     expect([code, stderr]).toEqual([1, expect.stringMatching(/there is no HPS_v2\.1_compressed/)]);
   });
 });

@@ -6,7 +6,13 @@ import type { NativeImageReward } from '../../lib/runtime/native/binding.js';
 import { readTensors } from '../../lib/files/safetensors.js';
 import { type DType, Tensor } from '../../lib/runtime/tensor.js';
 import { expectClose, numbersOf } from '../helpers/numbers.js';
-import { type LoadOptions, rewardFile, type TinyReward, tinyRewardNames, tinyRewards } from '../helpers/published-rewards.js';
+import {
+  type LoadOptions,
+  rewardFile,
+  type TinyReward,
+  tinyRewardNames,
+  tinyRewards,
+} from '../helpers/published-rewards.js';
 
 const goldensOf = (name: TinyReward) => readTensors(rewardFile(`${name}/goldens.safetensors`));
 type Goldens = Awaited<ReturnType<typeof goldensOf>>;
@@ -16,14 +22,21 @@ const score = (reward: NativeImageReward, images: Tensor, { ids, mask }: Goldens
   reward.score(images, ids, mask, { grad, features: false }, slice);
 
 /** The images with some numbers replaced. */
-async function changed(images: Tensor, change: (pixels: Float64Array) => void, dtype: DType = 'float32'): Promise<Tensor> {
+async function changed(
+  images: Tensor,
+  change: (pixels: Float64Array) => void,
+  dtype: DType = 'float32',
+): Promise<Tensor> {
   const pixels = Float64Array.from(await numbersOf(images));
   change(pixels);
   return Tensor.from(pixels, images.shape).to({ dtype });
 }
 
 async function failure<E extends EamError>(kind: new (...args: never[]) => E, work: Promise<unknown>): Promise<string> {
-  const error = await work.then(() => undefined, (caught: unknown) => caught);
+  const error = await work.then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
   expect(error).toBeInstanceOf(kind);
   return (error as Error).message;
 }
@@ -65,13 +78,21 @@ describe.each(tinyRewardNames)('%s', (name) => {
     const reward = await tinyRewards[name]();
     const goldens = await goldensOf(name);
     const images = goldens['square.images']!;
-    const spoilt = await changed(images, (pixels) => { pixels[3 * 64 * 64 + 2000] = NaN; });
+    const spoilt = await changed(images, (pixels) => {
+      pixels[3 * 64 * 64 + 2000] = NaN;
+    });
     const clean = await score(reward, images, goldens);
     const { values, grad } = await score(reward, spoilt, goldens);
     expect(Array.from(values, Number.isNaN)).toEqual([false, true, false, false]);
-    const rest = (numbers: ArrayLike<number>, size: number) => Array.from(numbers).filter((_, index) => Math.floor(index / size) !== 1);
+    const rest = (numbers: ArrayLike<number>, size: number) =>
+      Array.from(numbers).filter((_, index) => Math.floor(index / size) !== 1);
     expectClose(rest(values, 1), rest(clean.values, 1), 1e-5, 'values');
-    expectClose(rest(await numbersOf(grad!), 3 * 64 * 64), rest(await numbersOf(clean.grad!), 3 * 64 * 64), 1e-5, 'gradient');
+    expectClose(
+      rest(await numbersOf(grad!), 3 * 64 * 64),
+      rest(await numbersOf(clean.grad!), 3 * 64 * 64),
+      1e-5,
+      'gradient',
+    );
   });
 
   it('computes its towers in bfloat16', async () => {
@@ -86,14 +107,28 @@ describe.each(tinyRewardNames)('%s', (name) => {
   it('scores images of any size', async () => {
     const reward = await tinyRewards[name]();
     const goldens = await goldensOf(name);
-    const one = Object.fromEntries(await Promise.all(
-      (['ids', 'mask'] as const).filter((key) => goldens[key]).map(async (key) => {
-        const [, length] = goldens[key]!.shape;
-        return [key, Tensor.from(Int32Array.from((await numbersOf(goldens[key]!)).slice(0, length)), [1, length!])];
-      }),
-    )) as Goldens;
-    for (const [height, width] of [[1, 1], [1, 2000], [3000, 2], [31, 33], [32, 32]] as const) {
-      const { values, grad } = await score(reward, Tensor.from(new Float32Array(3 * height * width).fill(0.4), [1, 3, height, width]), one);
+    const one = Object.fromEntries(
+      await Promise.all(
+        (['ids', 'mask'] as const)
+          .filter((key) => goldens[key])
+          .map(async (key) => {
+            const [, length] = goldens[key]!.shape;
+            return [key, Tensor.from(Int32Array.from((await numbersOf(goldens[key]!)).slice(0, length)), [1, length!])];
+          }),
+      ),
+    ) as Goldens;
+    for (const [height, width] of [
+      [1, 1],
+      [1, 2000],
+      [3000, 2],
+      [31, 33],
+      [32, 32],
+    ] as const) {
+      const { values, grad } = await score(
+        reward,
+        Tensor.from(new Float32Array(3 * height * width).fill(0.4), [1, 3, height, width]),
+        one,
+      );
       expect(values[0], `${height}×${width}`).toBeTypeOf('number');
       expect([...values, ...(await numbersOf(grad!))].every(Number.isFinite), `${height}×${width}`).toBe(true);
     }
@@ -116,7 +151,12 @@ describe.each(tinyRewardNames)('%s', (name) => {
         const scored = await reward.score(images, ids, mask, { grad, features: true }, slice);
         expect(scored.features!.shape).toEqual([4, width]);
         expectClose(await numbersOf(scored.features!), numbers, 1e-5, `beside scores, ${slice} at a time`);
-        expectClose(Array.from(scored.values), await numbersOf(goldens['wide.scores']!), 1e-4, 'scores beside features');
+        expectClose(
+          Array.from(scored.values),
+          await numbersOf(goldens['wide.scores']!),
+          1e-4,
+          'scores beside features',
+        );
         expect(scored.grad !== undefined).toBe(grad);
       }
     }
@@ -132,7 +172,9 @@ describe.each(tinyRewardNames)('%s', (name) => {
     expect(await failure(ShapeError, score(reward, images(4, 4, 8, 8), goldens))).toMatch(/4 channels .*transparency/);
     expect(await failure(ShapeError, reward.preprocess(images(3, 8, 8)))).toMatch(/\[B, 3, H, W\]/);
     expect(await failure(ShapeError, reward.features(images(0, 3, 8, 8), 0))).toMatch(/at least one image/);
-    expect(await failure(ShapeError, score(reward, Tensor.from(new Int32Array(4 * 3 * 64), [4, 3, 8, 8]), goldens))).toMatch(/floating/);
+    expect(
+      await failure(ShapeError, score(reward, Tensor.from(new Int32Array(4 * 3 * 64), [4, 3, 8, 8]), goldens)),
+    ).toMatch(/floating/);
   });
 
   it('is gone after dispose', async () => {
@@ -157,17 +199,41 @@ describe('what a reward reads', () => {
       change(numbers);
       return Tensor.from(numbers, [4, 77]);
     };
-    expect(await failure(ConfigError, pickscore.score(images, undefined, undefined, nothing, 0))).toContain('ids is missing');
-    expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], goldens['ids'], nothing, 0))).toContain('no mask');
-    expect(await failure(ShapeError, pickscore.score(images, Tensor.from(new Int32Array(77), [1, 77]), undefined, nothing, 0))).toContain('a row an image');
+    expect(await failure(ConfigError, pickscore.score(images, undefined, undefined, nothing, 0))).toContain(
+      'ids is missing',
+    );
+    expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], goldens['ids'], nothing, 0))).toContain(
+      'no mask',
+    );
+    expect(
+      await failure(
+        ShapeError,
+        pickscore.score(images, Tensor.from(new Int32Array(77), [1, 77]), undefined, nothing, 0),
+      ),
+    ).toContain('a row an image');
     for (const wrong of [2014, -1]) {
-      const message = await failure(ShapeError, pickscore.score(images, ids((numbers) => { numbers[100] = wrong; }), undefined, nothing, 0));
+      const message = await failure(
+        ShapeError,
+        pickscore.score(
+          images,
+          ids((numbers) => {
+            numbers[100] = wrong;
+          }),
+          undefined,
+          nothing,
+          0,
+        ),
+      );
       expect(message).toMatch(new RegExp(`token ${wrong}\\D.*vocabulary`));
     }
-    expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], undefined, nothing, -1))).toContain('slice');
+    expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], undefined, nothing, -1))).toContain(
+      'slice',
+    );
 
     const aesthetic = await tinyRewards.aesthetic();
-    expect(await failure(ConfigError, aesthetic.score(images, goldens['ids'], undefined, nothing, 0))).toContain('no ids');
+    expect(await failure(ConfigError, aesthetic.score(images, goldens['ids'], undefined, nothing, 0))).toContain(
+      'no ids',
+    );
   });
 
   it('must be a mask of the same shape where it has one', async () => {
@@ -175,12 +241,23 @@ describe('what a reward reads', () => {
     const { ids, mask, 'square.images': images } = await goldensOf('imagereward');
     expect(await failure(ConfigError, reward.score(images!, ids, undefined, nothing, 0))).toContain('mask is missing');
     const short = Tensor.from(new Int32Array(4 * 34).fill(1), [4, 34]);
-    expect(await failure(ShapeError, reward.score(images!, ids, short, nothing, 0))).toMatch(/mask has shape \[4, 34\]/);
+    expect(await failure(ShapeError, reward.score(images!, ids, short, nothing, 0))).toMatch(
+      /mask has shape \[4, 34\]/,
+    );
     const visible = (index: number) => index % 35 < 20;
-    const half = Tensor.from(Int32Array.from({ length: 4 * 35 }, (_, index) => Number(visible(index))), [4, 35]);
+    const half = Tensor.from(
+      Int32Array.from({ length: 4 * 35 }, (_, index) => Number(visible(index))),
+      [4, 35],
+    );
     const tokens = await numbersOf(ids!);
-    const padded = (padding: number) => Tensor.from(Int32Array.from(tokens, (token, index) => (visible(index) ? token : padding)), [4, 35]);
-    const [zeros, eights] = await Promise.all([0, 8].map((padding) => reward.score(images!, padded(padding), half, nothing, 0)));
+    const padded = (padding: number) =>
+      Tensor.from(
+        Int32Array.from(tokens, (token, index) => (visible(index) ? token : padding)),
+        [4, 35],
+      );
+    const [zeros, eights] = await Promise.all(
+      [0, 8].map((padding) => reward.score(images!, padded(padding), half, nothing, 0)),
+    );
     expectClose(Array.from(zeros!.values), Array.from(eights!.values), 1e-6, 'whatever the padding');
     const seen = await reward.score(images!, padded(8), mask, nothing, 0);
     expect(Array.from(seen.values)).not.toEqual(Array.from(eights!.values));
@@ -188,21 +265,31 @@ describe('what a reward reads', () => {
 });
 
 describe('the gradient', () => {
-  it.each(['pickscore', 'hpsv2', 'imagereward'] as const)('of %s is the slope of its values, in float64', async (name) => {
-    const reward = await tinyRewards[name]({ dtype: 'float64' });
-    const goldens = await goldensOf(name);
-    const images = await goldens['wide.images']!.to({ dtype: 'float64' });
-    const { grad } = await score(reward, images, goldens);
-    expect(grad!.dtype).toBe('float64');
-    const slope = await numbersOf(grad!);
-    const length = Math.hypot(...slope);
-    const sum = async (step: number) => {
-      const moved = await changed(images, (pixels) => slope.forEach((value, index) => { pixels[index]! += (step * value) / length; }), 'float64');
-      return (await score(reward, moved, goldens, false)).values.reduce((total, value) => total + value, 0);
-    };
-    const step = 0.1; // the values come back in float32, so the step is a large one
-    expectClose([(await sum(step)) - (await sum(-step))], [2 * step * length], 5e-3);
-  });
+  it.each(['pickscore', 'hpsv2', 'imagereward'] as const)(
+    'of %s is the slope of its values, in float64',
+    async (name) => {
+      const reward = await tinyRewards[name]({ dtype: 'float64' });
+      const goldens = await goldensOf(name);
+      const images = await goldens['wide.images']!.to({ dtype: 'float64' });
+      const { grad } = await score(reward, images, goldens);
+      expect(grad!.dtype).toBe('float64');
+      const slope = await numbersOf(grad!);
+      const length = Math.hypot(...slope);
+      const sum = async (step: number) => {
+        const moved = await changed(
+          images,
+          (pixels) =>
+            slope.forEach((value, index) => {
+              pixels[index]! += (step * value) / length;
+            }),
+          'float64',
+        );
+        return (await score(reward, moved, goldens, false)).values.reduce((total, value) => total + value, 0);
+      };
+      const step = 0.1; // the values come back in float32, so the step is a large one
+      expectClose([(await sum(step)) - (await sum(-step))], [2 * step * length], 5e-3);
+    },
+  );
 });
 
 describe('preprocessing in bytes', () => {
@@ -216,7 +303,9 @@ describe('preprocessing in bytes', () => {
     for (const rounds of [true, false]) {
       const reward = await tinyRewards.pickscore({ preprocess: { bytes: rounds } });
       const found = await numbersOf(await reward.preprocess(images));
-      const off = found.map((value, index) => Math.abs(value - expected[index]!) * std[Math.floor(index / 1024)]! * 255);
+      const off = found.map(
+        (value, index) => Math.abs(value - expected[index]!) * std[Math.floor(index / 1024)]! * 255,
+      );
       expect(Math.max(...off)).toBeLessThan(rounds ? 0.01 : 2);
     }
   });
@@ -230,7 +319,8 @@ describe('preprocessing in bytes', () => {
 });
 
 describe('loading', () => {
-  const refused = (name: TinyReward, edit: LoadOptions['edit']) => failure(CheckpointError, tinyRewards[name]({ edit: edit! }));
+  const refused = (name: TinyReward, edit: LoadOptions['edit']) =>
+    failure(CheckpointError, tinyRewards[name]({ edit: edit! }));
 
   it('lists what is missing, extra or misshapen', async () => {
     const extra = Tensor.from(new Float32Array(2), [2]);
@@ -242,30 +332,55 @@ describe('loading', () => {
     expect(message).toContain('missing: visual_projection.weight [24, 32]');
     expect(message).toContain('not known here: surprise [2]');
     expect(message).toContain('vision_model.post_layernorm.bias has shape [2], expected [32]');
-    expect(await refused('pickscore', (tensors) => { delete tensors['logit_scale']; })).toContain('missing: logit_scale');
-    expect(await refused('imagereward', (tensors) => { delete tensors['blip.visual_encoder.norm.bias']; })).toContain('missing: blip.visual_encoder.norm.bias');
-    expect(await refused('imagereward', (tensors) => { delete tensors['mlp.layers.7.weight']; })).toContain('mlp.layers');
-    expect(await refused('imagereward', (tensors) => { tensors['mlp.surprise'] = extra; })).toContain('mlp.surprise');
+    expect(
+      await refused('pickscore', (tensors) => {
+        delete tensors['logit_scale'];
+      }),
+    ).toContain('missing: logit_scale');
+    expect(
+      await refused('imagereward', (tensors) => {
+        delete tensors['blip.visual_encoder.norm.bias'];
+      }),
+    ).toContain('missing: blip.visual_encoder.norm.bias');
+    expect(
+      await refused('imagereward', (tensors) => {
+        delete tensors['mlp.layers.7.weight'];
+      }),
+    ).toContain('mlp.layers');
+    expect(
+      await refused('imagereward', (tensors) => {
+        tensors['mlp.surprise'] = extra;
+      }),
+    ).toContain('mlp.surprise');
   });
 
   it("names open_clip's tensors as its files do", async () => {
     const extra = Tensor.from(new Float32Array(2), [2]);
     const message = await refused('hpsv2', (tensors) => {
-      for (const name of ['visual.proj', 'positional_embedding', 'visual.transformer.resblocks.0.attn.in_proj_bias', 'transformer.resblocks.1.mlp.c_fc.bias']) {
+      for (const name of [
+        'visual.proj',
+        'positional_embedding',
+        'visual.transformer.resblocks.0.attn.in_proj_bias',
+        'transformer.resblocks.1.mlp.c_fc.bias',
+      ]) {
         expect(tensors[name]).toBeDefined();
         delete tensors[name];
       }
       tensors['visual.transformer.resblocks.9.ln_1.bias'] = tensors['ln_final.bias'] = extra;
     });
     const lines = message.split('\n').map((line) => line.trim());
-    expect(lines).toEqual(expect.arrayContaining([
-      'missing: visual.proj (transposed) [24, 32]',
-      expect.stringMatching(/^missing: positional_embedding \[/),
-      ...['queries', 'keys', 'values'].map((part) => `missing: visual.transformer.resblocks.0.attn.in_proj_bias (its ${part}) [32]`),
-      expect.stringMatching(/^missing: transformer\.resblocks\.1\.mlp\.c_fc\.bias \[/),
-      'not known here: visual.transformer.resblocks.9.ln_1.bias [2]',
-      expect.stringMatching(/^ln_final\.bias has shape \[2\], expected/),
-    ]));
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'missing: visual.proj (transposed) [24, 32]',
+        expect.stringMatching(/^missing: positional_embedding \[/),
+        ...['queries', 'keys', 'values'].map(
+          (part) => `missing: visual.transformer.resblocks.0.attn.in_proj_bias (its ${part}) [32]`,
+        ),
+        expect.stringMatching(/^missing: transformer\.resblocks\.1\.mlp\.c_fc\.bias \[/),
+        'not known here: visual.transformer.resblocks.9.ln_1.bias [2]',
+        expect.stringMatching(/^ln_final\.bias has shape \[2\], expected/),
+      ]),
+    );
     expect(message).not.toMatch(/vision_model|text_model/);
   });
 
@@ -274,7 +389,13 @@ describe('loading', () => {
     const goldens = await goldensOf('imagereward');
     const reward = await tinyRewards.imagereward({
       edit: (tensors) => {
-        for (const name of ['vision_proj.weight', 'text_proj.bias', 'itm_head.weight', 'text_decoder.cls.bias', 'text_encoder.embeddings.position_ids']) {
+        for (const name of [
+          'vision_proj.weight',
+          'text_proj.bias',
+          'itm_head.weight',
+          'text_decoder.cls.bias',
+          'text_encoder.embeddings.position_ids',
+        ]) {
           tensors[`blip.${name}`] = unused;
         }
       },
@@ -286,17 +407,30 @@ describe('loading', () => {
   it('refuses a head that does not fit the features, or scores several values', async () => {
     const stack = (shape: number[]) => ({
       name: 'linear-stack' as const,
-      tensors: { 'layers.0.weight': Tensor.from(new Float32Array(shape[0]! * shape[1]!), shape), 'layers.0.bias': Tensor.from(new Float32Array(shape[0]!), [shape[0]!]) },
+      tensors: {
+        'layers.0.weight': Tensor.from(new Float32Array(shape[0]! * shape[1]!), shape),
+        'layers.0.bias': Tensor.from(new Float32Array(shape[0]!), [shape[0]!]),
+      },
     });
-    expect(await failure(CheckpointError, tinyRewards.aesthetic({ kind: stack([1, 23]) }))).toContain('layers.0.weight has shape [1, 23], expected [1, 24]');
-    expect(await failure(CheckpointError, tinyRewards.aesthetic({ kind: stack([2, 24]) }))).toContain('expected [1, 24]');
-    expect(await failure(CheckpointError, tinyRewards.aesthetic({ kind: { name: 'linear-stack', tensors: {} } }))).toContain('missing: layers.0.weight');
+    expect(await failure(CheckpointError, tinyRewards.aesthetic({ kind: stack([1, 23]) }))).toContain(
+      'layers.0.weight has shape [1, 23], expected [1, 24]',
+    );
+    expect(await failure(CheckpointError, tinyRewards.aesthetic({ kind: stack([2, 24]) }))).toContain(
+      'expected [1, 24]',
+    );
+    expect(
+      await failure(CheckpointError, tinyRewards.aesthetic({ kind: { name: 'linear-stack', tensors: {} } })),
+    ).toContain('missing: layers.0.weight');
   });
 
   it('refuses sizes that make no sense', async () => {
     expect(await failure(ConfigError, tinyRewards.pickscore({ vision: { heads: 3 } }))).toContain('heads');
-    expect(await failure(ConfigError, tinyRewards.pickscore({ preprocess: { size: 31 } }))).toContain('preprocess.size is 31');
-    expect(await failure(ConfigError, tinyRewards.imagereward({ preprocess: { std: [1, 0, 1] } }))).toContain('preprocess.std');
+    expect(await failure(ConfigError, tinyRewards.pickscore({ preprocess: { size: 31 } }))).toContain(
+      'preprocess.size is 31',
+    );
+    expect(await failure(ConfigError, tinyRewards.imagereward({ preprocess: { std: [1, 0, 1] } }))).toContain(
+      'preprocess.std',
+    );
     expect(await failure(ConfigError, tinyRewards.hpsv2({ preprocess: { mean: [0.5] } }))).toContain('preprocess.mean');
     expect(await failure(ConfigError, tinyRewards.hpsv2({ dtype: 'int64' }))).toContain('dtype');
   });

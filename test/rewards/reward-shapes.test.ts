@@ -34,14 +34,34 @@ describe('a directory of other shapes', () => {
   });
 
   it.each<[string, Name, string, (json: Record<string, Record<string, unknown>>) => void]>([
-    ['heads of the image tower', 'pickscore', 'config.json', (json) => (json['vision_config']!['num_attention_heads'] = 4)],
-    ['heads of the text tower', 'pickscore', 'config.json', (json) => (json['text_config']!['num_attention_heads'] = 3)],
-    ["the image tower's activation", 'pickscore', 'config.json', (json) => (json['vision_config']!['hidden_act'] = 'quick_gelu')],
+    [
+      'heads of the image tower',
+      'pickscore',
+      'config.json',
+      (json) => (json['vision_config']!['num_attention_heads'] = 4),
+    ],
+    [
+      'heads of the text tower',
+      'pickscore',
+      'config.json',
+      (json) => (json['text_config']!['num_attention_heads'] = 3),
+    ],
+    [
+      "the image tower's activation",
+      'pickscore',
+      'config.json',
+      (json) => (json['vision_config']!['hidden_act'] = 'quick_gelu'),
+    ],
     ["the text tower's epsilon", 'pickscore', 'config.json', (json) => (json['text_config']!['layer_norm_eps'] = 0.1)],
     ["the head's width", 'hpsv2', 'open_clip_config.json', (json) => (json['vision_cfg']!['head_width'] = 5)],
     ['heads of the text', 'hpsv2', 'open_clip_config.json', (json) => (json['text_cfg']!['heads'] = 8)],
     ['heads of the image encoder', 'imagereward', 'med_config.json', (json) => (json['vision']!['num_heads'] = 4)],
-    ['heads of the text encoder', 'imagereward', 'med_config.json', (json) => ((json as Record<string, unknown>)['num_attention_heads'] = 2)],
+    [
+      'heads of the text encoder',
+      'imagereward',
+      'med_config.json',
+      (json) => ((json as Record<string, unknown>)['num_attention_heads'] = 2),
+    ],
   ])('fails where the configuration has other %s', async (_, name, file, edit) => {
     const copy = copyOf(name);
     editJson(join(copy, file), (json) => edit(json as Record<string, Record<string, unknown>>));
@@ -53,7 +73,10 @@ describe('a directory of other shapes', () => {
 describe('the window of a text tower', () => {
   const long = ['the snow '.repeat(30)];
 
-  it.each([['pickscore', pickScore, 20], ['hpsv2', hpsv2, 24]] as const)('is the positions that %s has', async (name, create, length) => {
+  it.each([
+    ['pickscore', pickScore, 20],
+    ['hpsv2', hpsv2, 24],
+  ] as const)('is the positions that %s has', async (name, create, length) => {
     using reward = create(directory(name));
     expect((await reward.tokens(long))!.ids.shape).toEqual([1, length]);
     expect(reward.truncatedPrompts).toBe(1);

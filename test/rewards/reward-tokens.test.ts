@@ -23,7 +23,11 @@ async function goldens(name: string, key: string): Promise<{ prompts: string[]; 
 const plain = (rows: readonly Int32Array[]): number[][] => rows.map((row) => Array.from(row));
 
 describe("CLIP's tokens", () => {
-  it.each([['pickscore', undefined], ['clipscore', undefined], ['hpsv2', 0]])('are those of %s', async (name, padding) => {
+  it.each([
+    ['pickscore', undefined],
+    ['clipscore', undefined],
+    ['hpsv2', 0],
+  ])('are those of %s', async (name, padding) => {
     const { prompts, rows } = await goldens(name, 'ids');
     const { ids, truncated } = (await loadClipTokenizer(join(fixtures, name), { padding })).encode(prompts);
     expect(plain(ids)).toEqual(rows);
@@ -62,6 +66,8 @@ describe("BERT's tokens", () => {
     await expect(loadBertTokenizer(join(fixtures, 'nowhere.txt'), 35)).rejects.toThrow(ConfigError);
     const other = join(temporaryFolder(), 'vocab.txt');
     writeFileSync(other, 'a\nb\n');
-    await expect(loadBertTokenizer(other, 35)).rejects.toThrow(/is no vocabulary of BERT: of its 2 lines none is \[PAD\], \[UNK\], \[CLS\], \[SEP\]/);
+    await expect(loadBertTokenizer(other, 35)).rejects.toThrow(
+      /is no vocabulary of BERT: of its 2 lines none is \[PAD\], \[UNK\], \[CLS\], \[SEP\]/,
+    );
   });
 });

@@ -21,9 +21,14 @@ import { forward, writeTorchScript } from '../helpers/torchscript.js';
 
 const floats = async (tensor: Tensor): Promise<number[]> => Array.from((await tensor.data()) as Float32Array);
 
-const images = (): Tensor => Tensor.from(Float32Array.from({ length: 3 * 16 }, (_, index) => (index % 7) / 8), [3, 1, 4, 4]);
+const images = (): Tensor =>
+  Tensor.from(
+    Float32Array.from({ length: 3 * 16 }, (_, index) => (index % 7) / 8),
+    [3, 1, 4, 4],
+  );
 const prompts = ['0', '1', '2'];
-const meanOf = (data: readonly number[], image: number) => data.slice(16 * image, 16 * image + 16).reduce((sum, value) => sum + value, 0) / 16;
+const meanOf = (data: readonly number[], image: number) =>
+  data.slice(16 * image, 16 * image + 16).reduce((sum, value) => sum + value, 0) / 16;
 
 describe('strokeWeight', () => {
   it('is the scaled mean intensity, with its gradient', async () => {
@@ -55,7 +60,10 @@ describe('fromFunction', () => {
     });
     const { values, grad } = await reward.score(images(), prompts, { gradient: true });
     const data = await floats(images());
-    expect(values[1]).toBeCloseTo(data.slice(16, 32).reduce((sum, x) => sum + x * x, 0), 5);
+    expect(values[1]).toBeCloseTo(
+      data.slice(16, 32).reduce((sum, x) => sum + x * x, 0),
+      5,
+    );
     expect(await floats(grad!)).toEqual(data.map((x) => Math.fround(2 * x)));
   });
 
@@ -70,10 +78,17 @@ describe('fromFunction', () => {
 
 describe('combine', () => {
   const constant = (name: string, value: number, slope: number) =>
-    fromFunction(name, ({ data }, asked) => ({ values: asked.map(() => value), grad: new Float32Array(data.length).fill(slope) }));
+    fromFunction(name, ({ data }, asked) => ({
+      values: asked.map(() => value),
+      grad: new Float32Array(data.length).fill(slope),
+    }));
 
   it('weights values and gradients, and keeps the raw values', async () => {
-    const reward = combine([[constant('a', 2, 1), 0.5], [constant('b', 3, -2), 2], [constant('a', 1, 0), 1]]);
+    const reward = combine([
+      [constant('a', 2, 1), 0.5],
+      [constant('b', 3, -2), 2],
+      [constant('a', 1, 0), 1],
+    ]);
     const { values, grad, parts } = await reward.score(images(), prompts, { gradient: true });
     expect(Array.from(values)).toEqual([8, 8, 8]);
     for (const value of await floats(grad!)) expect(value).toBeCloseTo(-3.5, 6);
@@ -83,13 +98,23 @@ describe('combine', () => {
 
   it('lets NaN through to the trainer, which drops the sample', async () => {
     const broken = fromFunction('broken', ({ data }) => ({ values: [1, NaN, 1], grad: new Float32Array(data.length) }));
-    const { values } = await combine([[constant('a', 1, 0), 1], [broken, 1]]).score(images(), prompts, { gradient: true });
+    const { values } = await combine([
+      [constant('a', 1, 0), 1],
+      [broken, 1],
+    ]).score(images(), prompts, { gradient: true });
     expect(Array.from(values)).toEqual([2, NaN, 2]);
   });
 
   it('names the part that failed', async () => {
-    const failing = fromFunction('failing', () => { throw new TypeError('no'); });
-    const error = (await combine([[constant('a', 1, 0), 1], [failing, 1]]).score(images(), prompts).catch((caught: unknown) => caught)) as EamError;
+    const failing = fromFunction('failing', () => {
+      throw new TypeError('no');
+    });
+    const error = (await combine([
+      [constant('a', 1, 0), 1],
+      [failing, 1],
+    ])
+      .score(images(), prompts)
+      .catch((caught: unknown) => caught)) as EamError;
     expect(error).toMatchObject({ code: 'ERR_EAM_REWARD', message: 'reward "failing" failed: no' });
     expect(error.cause).toBeInstanceOf(TypeError);
   });
@@ -138,7 +163,8 @@ describe('the classifiers that come with the package', () => {
     const before = await reward.score(batch, asked, { gradient: true });
     const moved = await binding().weightedSum([batch, before.grad!], [1, 1e-3]);
     const after = await reward.score(moved, asked);
-    let rise = 0, predicted = 0;
+    let rise = 0,
+      predicted = 0;
     for (const slope of await floats(before.grad!)) predicted += 1e-3 * slope * slope;
     for (const image of asked.keys()) rise += after.values[image]! - before.values[image]!;
     expect(rise / predicted).toBeGreaterThan(0.9);
@@ -147,7 +173,9 @@ describe('the classifiers that come with the package', () => {
 
   it('are two networks', async () => {
     const { batch, asked } = await heldOut();
-    const classifier = await digitJudge({ directory: new URL('../../assets/digit-classifier', import.meta.url).pathname }).judge(batch, asked);
+    const classifier = await digitJudge({
+      directory: new URL('../../assets/digit-classifier', import.meta.url).pathname,
+    }).judge(batch, asked);
     const judge = await digitJudge().judge(batch, asked);
     expect(await floats(classifier.features)).not.toEqual(await floats(judge.features));
   });
@@ -155,7 +183,13 @@ describe('the classifiers that come with the package', () => {
 
 describe("a configuration's rewards", () => {
   it('become one weighted sum', async () => {
-    const reward = await createRewards([{ name: 'stroke-weight', weight: 2, scale: 1 }, { name: 'stroke-weight', weight: -1, scale: 4 }], 'cpu');
+    const reward = await createRewards(
+      [
+        { name: 'stroke-weight', weight: 2, scale: 1 },
+        { name: 'stroke-weight', weight: -1, scale: 4 },
+      ],
+      'cpu',
+    );
     const { values } = await reward.score(images(), prompts);
     expect(values[0]).toBeCloseTo(-2 * meanOf(await floats(images()), 0), 5);
   });
@@ -169,13 +203,28 @@ describe('a reward built on tensors', () => {
       const data = (await batch.data()) as Float32Array;
       const squares = Float32Array.from(data, (x) => x * x);
       const values = prompts.map((_, image) => meanOf(Array.from(squares), image));
-      return change({ values, grad: Tensor.from(Float32Array.from(data, (x) => x / 8), batch.shape) }, batch) as RewardScore;
+      return change(
+        {
+          values,
+          grad: Tensor.from(
+            Float32Array.from(data, (x) => x / 8),
+            batch.shape,
+          ),
+        },
+        batch,
+      ) as RewardScore;
     },
   });
-  const scored = (change: Parameters<typeof plain>[0], batch = images()) => score(plain(change), batch, prompts, { gradient: true });
+  const scored = (change: Parameters<typeof plain>[0], batch = images()) =>
+    score(plain(change), batch, prompts, { gradient: true });
   const squares = async () => {
     const data = await floats(images());
-    return [0, 1, 2].map((image) => meanOf(data.map((x) => x * x), image));
+    return [0, 1, 2].map((image) =>
+      meanOf(
+        data.map((x) => x * x),
+        image,
+      ),
+    );
   };
 
   it.each<[string, (values: number[]) => unknown]>([
@@ -188,12 +237,19 @@ describe('a reward built on tensors', () => {
     const { values, grad } = await scored((result) => ({ ...result, values: form(result.values as number[]) }));
     expect(values).toBeInstanceOf(Float32Array);
     expectClose(Array.from(values), await squares(), 1e-6);
-    expectClose(await floats(grad!), (await floats(images())).map((x) => x / 8), 1e-6);
+    expectClose(
+      await floats(grad!),
+      (await floats(images())).map((x) => x / 8),
+      1e-6,
+    );
   });
 
   it('may give its gradient in another floating type, or the images themselves', async () => {
     const exact = await floats(images());
-    const double = await scored(({ values }) => ({ values, grad: Tensor.from(Float64Array.from(exact), [3, 1, 4, 4]) }));
+    const double = await scored(({ values }) => ({
+      values,
+      grad: Tensor.from(Float64Array.from(exact), [3, 1, 4, 4]),
+    }));
     expect(double.grad!.dtype).toBe('float32');
     expect(await floats(double.grad!)).toEqual(exact);
     const batch = images();
@@ -224,9 +280,16 @@ describe('a reward built on tensors', () => {
     await scored(({ grad }) => (made.push(grad as Tensor, values), { values, grad }));
     expect(made.map(({ disposed }) => disposed)).toEqual([true, true]);
     await scored(() => ({ values: [1, 2, 3], grad: constant }));
-    await expect(scored(() => ({ values: [1, 2, 3], grad: constant }))).rejects.toThrow(/"plain" failed: grad has been disposed of; return a new Tensor each time/);
+    await expect(scored(() => ({ values: [1, 2, 3], grad: constant }))).rejects.toThrow(
+      /"plain" failed: grad has been disposed of; return a new Tensor each time/,
+    );
     let unwanted: Tensor | undefined;
-    await score(plain((result) => ((unwanted = result.grad as Tensor), result)), images(), prompts, {});
+    await score(
+      plain((result) => ((unwanted = result.grad as Tensor), result)),
+      images(),
+      prompts,
+      {},
+    );
     expect(unwanted!.disposed).toBe(true);
   });
 
@@ -240,27 +303,68 @@ describe('a reward built on tensors', () => {
     ['null', () => null, 'it returned null, expected { values, grad }'],
     ['a number', () => 3, 'it returned a number, expected { values, grad }'],
     ['no values', ({ grad }) => ({ grad }), 'values is undefined, expected numbers in a typed array or an array'],
-    ['one value for all', ({ grad }) => ({ values: 1, grad }), 'values is a number, expected numbers in a typed array or an array'],
+    [
+      'one value for all',
+      ({ grad }) => ({ values: 1, grad }),
+      'values is a number, expected numbers in a typed array or an array',
+    ],
     ['too few values', ({ grad }) => ({ values: [1, 2], grad }), 'it returned 2 values for 3 images'],
     ['words', ({ grad }) => ({ values: [1, 'two', 3], grad }), 'values[1] is "two", expected a number'],
     ['holes', ({ grad }) => ({ values: [1, , 3], grad }), 'values[1] is undefined, expected a number'],
     ['bigints', ({ grad }) => ({ values: [1n, 2n, 3n], grad }), 'values[0] is a bigint, expected a number'],
-    ['values of another shape', ({ grad }) => ({ values: Tensor.from([1, 2, 3], [1, 3]), grad }), 'values has shape [1, 3], expected [3] or [3, 1], one value an image'],
-    ['disposed values', ({ grad }) => ({ values: disposedTensor([3]), grad }), 'values is a Tensor that has been disposed of'],
+    [
+      'values of another shape',
+      ({ grad }) => ({ values: Tensor.from([1, 2, 3], [1, 3]), grad }),
+      'values has shape [1, 3], expected [3] or [3, 1], one value an image',
+    ],
+    [
+      'disposed values',
+      ({ grad }) => ({ values: disposedTensor([3]), grad }),
+      'values is a Tensor that has been disposed of',
+    ],
     ['no gradient', ({ values }) => ({ values }), 'it returned no gradient; training needs ∂(Σ values)/∂images'],
-    ['a typed array as gradient', ({ values }) => ({ values, grad: new Float32Array(48) }), 'grad is a Float32Array, expected a Tensor: Tensor.from(grad, images.shape), or fromFunction; training'],
-    ['a gradient that is an object', ({ values }) => ({ values, grad: {} }), 'grad is an object, expected a Tensor; training'],
-    ['a gradient of another shape', ({ values }) => ({ values, grad: Tensor.from(new Float32Array(48), [3, 16]) }), "grad has shape [3, 16], expected the images', [3, 1, 4, 4]"],
-    ['whole numbers as gradient', ({ values }) => ({ values, grad: Tensor.from(new Int32Array(48), [3, 1, 4, 4]) }), 'grad is int32, expected a floating-point type'],
-    ['a disposed gradient', ({ values }) => ({ values, grad: disposedTensor([3, 1, 4, 4]) }), 'grad has been disposed of'],
+    [
+      'a typed array as gradient',
+      ({ values }) => ({ values, grad: new Float32Array(48) }),
+      'grad is a Float32Array, expected a Tensor: Tensor.from(grad, images.shape), or fromFunction; training',
+    ],
+    [
+      'a gradient that is an object',
+      ({ values }) => ({ values, grad: {} }),
+      'grad is an object, expected a Tensor; training',
+    ],
+    [
+      'a gradient of another shape',
+      ({ values }) => ({ values, grad: Tensor.from(new Float32Array(48), [3, 16]) }),
+      "grad has shape [3, 16], expected the images', [3, 1, 4, 4]",
+    ],
+    [
+      'whole numbers as gradient',
+      ({ values }) => ({ values, grad: Tensor.from(new Int32Array(48), [3, 1, 4, 4]) }),
+      'grad is int32, expected a floating-point type',
+    ],
+    [
+      'a disposed gradient',
+      ({ values }) => ({ values, grad: disposedTensor([3, 1, 4, 4]) }),
+      'grad has been disposed of',
+    ],
   ])('is told when it returns %s', async (_, change, message) => {
     const error = (await scored(change).catch((caught: unknown) => caught)) as EamError;
     expect(error).toBeInstanceOf(EamError);
-    expect(error).toMatchObject({ code: 'ERR_EAM_REWARD', message: expect.stringContaining(`reward "plain" failed: ${message}`) as unknown });
+    expect(error).toMatchObject({
+      code: 'ERR_EAM_REWARD',
+      message: expect.stringContaining(`reward "plain" failed: ${message}`) as unknown,
+    });
   });
 
   it.each<[string, () => unknown, string]>([
-    ['throws', () => { throw new RangeError('no'); }, 'no'],
+    [
+      'throws',
+      () => {
+        throw new RangeError('no');
+      },
+      'no',
+    ],
     ['rejects with no error', () => Promise.reject('out of order'), 'out of order'],
     ['uses a tensor after dispose', () => disposedTensor([3]).data(), 'disposed'],
   ])('is named where it %s', async (_, fail, message) => {
@@ -273,11 +377,20 @@ describe('a reward built on tensors', () => {
 });
 
 describe('a function that returns something else', () => {
-  const answer = (result: unknown) => score(fromFunction('odd', () => result as FunctionScore), images(), prompts, { gradient: true });
+  const answer = (result: unknown) =>
+    score(
+      fromFunction('odd', () => result as FunctionScore),
+      images(),
+      prompts,
+      { gradient: true },
+    );
   it.each<[unknown, string]>([
     [undefined, 'values is undefined, expected numbers'],
     [{ values: { length: 3 } }, 'values is an object, expected numbers'],
-    [{ values: [1, 2, 3], grad: new Float32Array(47) }, "grad has 47 numbers, expected 48, one for each of the images' numbers"],
+    [
+      { values: [1, 2, 3], grad: new Float32Array(47) },
+      "grad has 47 numbers, expected 48, one for each of the images' numbers",
+    ],
     [{ values: [1, 2, 3], grad: 'up' }, 'grad is "up", expected numbers'],
     [{ values: [1, 2, 3] }, 'it returned no gradient'],
   ])('%o is named', async (result, message) => {
@@ -285,10 +398,16 @@ describe('a function that returns something else', () => {
   });
 
   it('but arrays of any kind are taken, and one that is used again is copied', async () => {
-    expect(await floats((await answer({ values: [1, 2, 3], grad: new Array(48).fill(2) })).grad!)).toEqual(new Array(48).fill(2));
+    expect(await floats((await answer({ values: [1, 2, 3], grad: new Array(48).fill(2) })).grad!)).toEqual(
+      new Array(48).fill(2),
+    );
     const scratch = new Float32Array(48);
-    const slope = (value: number) => fromFunction(`slope ${value}`, () => ({ values: [0, 0, 0], grad: scratch.fill(value) }));
-    const { grad } = await combine([[slope(1), 1], [slope(10), 1]]).score(images(), prompts, { gradient: true });
+    const slope = (value: number) =>
+      fromFunction(`slope ${value}`, () => ({ values: [0, 0, 0], grad: scratch.fill(value) }));
+    const { grad } = await combine([
+      [slope(1), 1],
+      [slope(10), 1],
+    ]).score(images(), prompts, { gradient: true });
     expect(await floats(grad!)).toEqual(new Array(48).fill(11));
   });
 });
@@ -301,22 +420,50 @@ describe('rewards of three kinds', () => {
       forward('images: Tensor', 'torch.neg(torch.mean(torch.pow(torch.sub(images, 0.3), 2), [1, 2, 3]))'),
     );
     const cubes = fromFunction('cubes', ({ data }) => ({
-      values: prompts.map((_, image) => meanOf(Array.from(data, (x) => x ** 3), image)),
+      values: prompts.map((_, image) =>
+        meanOf(
+          Array.from(data, (x) => x ** 3),
+          image,
+        ),
+      ),
       grad: Float64Array.from(data, (x) => (3 * x * x) / 16),
     }));
     const [w1, w2, w3] = [0.7, -1.3, 2.5];
-    const reward = combine([[await torchScript(script), w1], [cubes, w2], [strokeWeight({ scale: 4 }), w3]]);
+    const reward = combine([
+      [await torchScript(script), w1],
+      [cubes, w2],
+      [strokeWeight({ scale: 4 }), w3],
+    ]);
     const result = await score(reward, images(), prompts, { gradient: true });
     const data = await floats(images());
     const raw = {
-      near: [0, 1, 2].map((image) => -meanOf(data.map((x) => (x - 0.3) ** 2), image)),
-      cubes: [0, 1, 2].map((image) => meanOf(data.map((x) => x ** 3), image)),
+      near: [0, 1, 2].map(
+        (image) =>
+          -meanOf(
+            data.map((x) => (x - 0.3) ** 2),
+            image,
+          ),
+      ),
+      cubes: [0, 1, 2].map((image) =>
+        meanOf(
+          data.map((x) => x ** 3),
+          image,
+        ),
+      ),
       'stroke-weight': [0, 1, 2].map((image) => 4 * meanOf(data, image)),
     };
     expect(result.weights).toEqual({ near: w1, cubes: w2, 'stroke-weight': w3 });
     for (const [name, values] of Object.entries(raw)) expectClose(Array.from(result.parts![name]!), values, 3e-7, name);
-    expectClose(Array.from(result.values), [0, 1, 2].map((i) => w1 * raw.near[i]! + w2 * raw.cubes[i]! + w3 * raw['stroke-weight'][i]!), 3e-7);
-    expectClose(await floats(result.grad!), data.map((x) => (w1 * -2 * (x - 0.3) + w2 * 3 * x * x + w3 * 4) / 16), 3e-7);
+    expectClose(
+      Array.from(result.values),
+      [0, 1, 2].map((i) => w1 * raw.near[i]! + w2 * raw.cubes[i]! + w3 * raw['stroke-weight'][i]!),
+      3e-7,
+    );
+    expectClose(
+      await floats(result.grad!),
+      data.map((x) => (w1 * -2 * (x - 0.3) + w2 * 3 * x * x + w3 * 4) / 16),
+      3e-7,
+    );
   });
 });
 
@@ -330,7 +477,9 @@ describe('a reward in a module', () => {
   };
 
   it('may be a function, which is given its options', async () => {
-    const file = module('export default ({ data, shape }, prompts, { slope }) => ({ values: prompts.map(Number), grad: data.map(() => slope) })');
+    const file = module(
+      'export default ({ data, shape }, prompts, { slope }) => ({ values: prompts.map(Number), grad: data.map(() => slope) })',
+    );
     const reward = await createRewards([{ name: 'module', weight: 2, file, options: { slope: 3 } }], 'cpu');
     const { values, grad, parts } = await score(reward, images(), prompts, { gradient: true });
     expect(Array.from(values)).toEqual([0, 2, 4]);
@@ -339,15 +488,22 @@ describe('a reward in a module', () => {
   });
 
   it('may be a Reward', async () => {
-    const file = module("export default { name: 'mine', score: async (images, prompts) => ({ values: prompts.map(Number) }) }");
+    const file = module(
+      "export default { name: 'mine', score: async (images, prompts) => ({ values: prompts.map(Number) }) }",
+    );
     const reward = await moduleReward(file);
     expect(reward.name).toBe('mine');
     expect(Array.from((await score(reward, images(), prompts, {})).values)).toEqual([0, 1, 2]);
-    await expect(moduleReward(file, { slope: 3 })).rejects.toThrow(/its default export is a Reward, which takes no options/);
+    await expect(moduleReward(file, { slope: 3 })).rejects.toThrow(
+      /its default export is a Reward, which takes no options/,
+    );
   });
 
   it.each([
-    ['export const reward = 1, other = 2', 'it has no default export, only other, reward; expected a reward: export default function'],
+    [
+      'export const reward = 1, other = 2',
+      'it has no default export, only other, reward; expected a reward: export default function',
+    ],
     ['', 'it has no default export; expected a reward'],
     ['export default 3', 'its default export is a number, expected a function or a Reward'],
     ['export default { name: "mine" }', 'its default export is an object without name and score'],

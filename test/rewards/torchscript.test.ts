@@ -23,14 +23,18 @@ let files = 0;
 const script = (methods: string): string => writeTorchScript(join(folder, `script-${++files}.pt`), methods);
 
 const pixels = Float32Array.from({ length: 3 * 16 }, (_, index) => ((index * 5) % 17) / 16);
-const images = (dtype: 'float32' | 'float64' | 'bfloat16' = 'float32') => Tensor.from(pixels.slice(), [3, 1, 4, 4], { dtype });
+const images = (dtype: 'float32' | 'float64' | 'bfloat16' = 'float32') =>
+  Tensor.from(pixels.slice(), [3, 1, 4, 4], { dtype });
 const prompts = ['2', '0', '1'];
 const of = (image: number, f: (x: number) => number) => Array.from(pixels.slice(16 * image, 16 * image + 16), f);
 const mean = (numbers: number[]) => numbers.reduce((sum, x) => sum + x, 0) / numbers.length;
 const graded = async (path: string, options: TorchScriptOptions = {}) =>
   (await torchScript(path, options)).score(images(), prompts, { gradient: true });
 const failure = async (work: Promise<unknown>): Promise<EamError> => {
-  const error = await work.then(() => undefined, (caught: unknown) => caught);
+  const error = await work.then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
   expect(error).toBeInstanceOf(EamError);
   expect((error as Error).message).not.toMatch(/Exception raised from|frame #|\.c(c|pp):\d/);
   return error as EamError;
@@ -38,7 +42,10 @@ const failure = async (work: Promise<unknown>): Promise<EamError> => {
 
 // −w mean((x − 0.3)²), whose gradient is −2w (x − 0.3)/16.
 const quadratic = (weight: number, shape = '') =>
-  forward('images: Tensor', `torch.mul(torch.mean(torch.pow(torch.sub(images, 0.3), 2), [1, 2, 3]${shape}), -${weight})`);
+  forward(
+    'images: Tensor',
+    `torch.mul(torch.mean(torch.pow(torch.sub(images, 0.3), 2), [1, 2, 3]${shape}), -${weight})`,
+  );
 const quadraticValues = (weight: number) => [0, 1, 2].map((image) => -weight * mean(of(image, (x) => (x - 0.3) ** 2)));
 const quadraticGrad = (weight: number) => Array.from(pixels, (x) => (-2 * weight * (x - 0.3)) / 16);
 
@@ -58,23 +65,37 @@ describe('a TorchScript reward', () => {
 
   it('may return [B, 1], or another floating type', async () => {
     const column = forward('images: Tensor', 'torch.unsqueeze(torch.mean(images, [1, 2, 3]), 1)');
-    expectClose(Array.from((await graded(script(column))).values), [0, 1, 2].map((image) => mean(of(image, (x) => x))), 1e-6);
+    expectClose(
+      Array.from((await graded(script(column))).values),
+      [0, 1, 2].map((image) => mean(of(image, (x) => x))),
+      1e-6,
+    );
     const double = forward('images: Tensor', 'torch.mean(torch.to(images, 7), [1, 2, 3])');
     const { grad } = await graded(script(double));
     expect(grad!.dtype).toBe('float32');
-    expectClose(await numbersOf(grad!), Array.from(pixels, () => 1 / 16), 1e-6);
+    expectClose(
+      await numbersOf(grad!),
+      Array.from(pixels, () => 1 / 16),
+      1e-6,
+    );
   });
 
-  it.each(['float64', 'bfloat16'] as const)('sees %s images as float32, and the gradient is in theirs', async (dtype) => {
-    const reward = await torchScript(script(quadratic(1)));
-    const { values, grad } = await reward.score(images(dtype), prompts, { gradient: true });
-    expectClose(Array.from(values), quadraticValues(1), dtype === 'float64' ? 1e-6 : 1e-2);
-    expect(grad!.dtype).toBe(dtype);
-    expectClose(await numbersOf(grad!), quadraticGrad(1), dtype === 'float64' ? 1e-6 : 1e-2);
-  });
+  it.each(['float64', 'bfloat16'] as const)(
+    'sees %s images as float32, and the gradient is in theirs',
+    async (dtype) => {
+      const reward = await torchScript(script(quadratic(1)));
+      const { values, grad } = await reward.score(images(dtype), prompts, { gradient: true });
+      expectClose(Array.from(values), quadraticValues(1), dtype === 'float64' ? 1e-6 : 1e-2);
+      expect(grad!.dtype).toBe(dtype);
+      expectClose(await numbersOf(grad!), quadraticGrad(1), dtype === 'float64' ? 1e-6 : 1e-2);
+    },
+  );
 
   it("is PyTorch's, for a network with weights, dropout and normalisation that was saved while training", async () => {
-    const reference = JSON.parse(readFileSync(fixture('conv.json'), 'utf8')) as Record<'images' | 'values' | 'grad', number[]>;
+    const reference = JSON.parse(readFileSync(fixture('conv.json'), 'utf8')) as Record<
+      'images' | 'values' | 'grad',
+      number[]
+    >;
     const batch = Tensor.from(Float32Array.from(reference.images), [2, 1, 4, 4]);
     for (const name of ['conv.pt', 'from-cuda.pt']) {
       const reward = await torchScript(fixture(name));
@@ -101,10 +122,16 @@ describe('a TorchScript reward', () => {
   });
 
   it('leaves the images as they are, whatever it does to its own', async () => {
-    const reward = await torchScript(script(forward('images: Tensor', 'torch.mean(torch.mul_(images, 2.), [1, 2, 3])')));
+    const reward = await torchScript(
+      script(forward('images: Tensor', 'torch.mean(torch.mul_(images, 2.), [1, 2, 3])')),
+    );
     const batch = images();
     const { grad } = await reward.score(batch, prompts, { gradient: true });
-    expectClose(await numbersOf(grad!), Array.from(pixels, () => 2 / 16), 1e-6);
+    expectClose(
+      await numbersOf(grad!),
+      Array.from(pixels, () => 2 / 16),
+      1e-6,
+    );
     await reward.score(batch, prompts);
     expect(await batch.data()).toEqual(pixels);
   });
@@ -116,23 +143,42 @@ describe('a TorchScript reward', () => {
     _0 = torch.append(digits, float(int(prompts[i])))
   return torch.mul(torch.mean(images, [1, 2, 3]), torch.tensor(digits))`;
     const { values, grad } = await graded(script(methods));
-    expectClose(Array.from(values), [2, 0, 1].map((digit, image) => digit * mean(of(image, (x) => x))), 1e-6);
-    expectClose(await numbersOf(grad!), Array.from(pixels, (_, index) => [2, 0, 1][Math.floor(index / 16)]! / 16), 1e-6);
+    expectClose(
+      Array.from(values),
+      [2, 0, 1].map((digit, image) => digit * mean(of(image, (x) => x))),
+      1e-6,
+    );
+    expectClose(
+      await numbersOf(grad!),
+      Array.from(pixels, (_, index) => [2, 0, 1][Math.floor(index / 16)]! / 16),
+      1e-6,
+    );
   });
 
   it('is given the tensors that encodePrompts makes, and defaults for the rest', async () => {
-    const path = script(forward('images: Tensor, factors: Tensor, power: int=2', 'torch.mul(torch.mean(torch.pow(images, power), [1, 2, 3]), factors)'));
+    const path = script(
+      forward(
+        'images: Tensor, factors: Tensor, power: int=2',
+        'torch.mul(torch.mean(torch.pow(images, power), [1, 2, 3]), factors)',
+      ),
+    );
     const made: Tensor[] = [];
     const encodePrompts = (asked: readonly string[]) => {
       made.push(Tensor.from(Float32Array.from(asked, Number), [asked.length]));
       return made;
     };
     const { values } = await graded(path, { encodePrompts });
-    expectClose(Array.from(values), [2, 0, 1].map((digit, image) => digit * mean(of(image, (x) => x * x))), 1e-6);
+    expectClose(
+      Array.from(values),
+      [2, 0, 1].map((digit, image) => digit * mean(of(image, (x) => x * x))),
+      1e-6,
+    );
     expect(made.map(({ disposed }) => disposed)).toEqual([true]);
     expect((await failure(torchScript(path))).message).toMatch(/needs a tensor after the images; give `encodePrompts`/);
     const several = await failure(graded(path, { encodePrompts: () => [images(), images()] }));
-    expect(several.message).toMatch(/forward\(images: Tensor, factors: Tensor, power: int\) -> Tensor needs 1 tensors after the images, got 2/);
+    expect(several.message).toMatch(
+      /forward\(images: Tensor, factors: Tensor, power: int\) -> Tensor needs 1 tensors after the images, got 2/,
+    );
     const none = await failure(graded(path, { encodePrompts: () => undefined as never }));
     expect(none.message).toContain('encodePrompts returned undefined, expected an array of Tensors');
   });
@@ -153,13 +199,41 @@ describe('a TorchScript reward', () => {
 
 describe('a module of another kind', () => {
   it.each([
-    ['takes no images', 'def forward(self: __torch__.M) -> Tensor:\n  return torch.zeros([1])', 'expected a first argument of type Tensor'],
-    ['takes a number first', forward('scale: float', 'torch.zeros([1])'), 'forward(scale: float) -> Tensor: expected a first argument of type Tensor'],
-    ['takes what nobody gives', forward('images: Tensor, scale: float', 'images'), '`scale` is neither a Tensor nor List[str], the prompts; give it a default'],
-    ['returns two tensors', forward('images: Tensor', '(images, images)', 'Tuple[Tensor, Tensor]'), 'forward(images: Tensor) -> Tuple[Tensor, Tensor]: expected it to return a Tensor'],
-    ['has no forward', 'def other(self: __torch__.M, images: Tensor) -> Tensor:\n  return images', 'no method `forward`'],
-    ['does not parse', 'def forward(self: __torch__.M, images: Tensor) -> Tensor:\n  return (', 'it cannot be loaded: '],
-    ['uses operators of another library', forward('images: Tensor', 'ops.torchvision.nms(images, images, 0.5)'), 'torchvision'],
+    [
+      'takes no images',
+      'def forward(self: __torch__.M) -> Tensor:\n  return torch.zeros([1])',
+      'expected a first argument of type Tensor',
+    ],
+    [
+      'takes a number first',
+      forward('scale: float', 'torch.zeros([1])'),
+      'forward(scale: float) -> Tensor: expected a first argument of type Tensor',
+    ],
+    [
+      'takes what nobody gives',
+      forward('images: Tensor, scale: float', 'images'),
+      '`scale` is neither a Tensor nor List[str], the prompts; give it a default',
+    ],
+    [
+      'returns two tensors',
+      forward('images: Tensor', '(images, images)', 'Tuple[Tensor, Tensor]'),
+      'forward(images: Tensor) -> Tuple[Tensor, Tensor]: expected it to return a Tensor',
+    ],
+    [
+      'has no forward',
+      'def other(self: __torch__.M, images: Tensor) -> Tensor:\n  return images',
+      'no method `forward`',
+    ],
+    [
+      'does not parse',
+      'def forward(self: __torch__.M, images: Tensor) -> Tensor:\n  return (',
+      'it cannot be loaded: ',
+    ],
+    [
+      'uses operators of another library',
+      forward('images: Tensor', 'ops.torchvision.nms(images, images, 0.5)'),
+      'torchvision',
+    ],
   ])('is refused where it %s', async (_, methods, message) => {
     const error = await failure(torchScript(script(methods)));
     expect(error).toBeInstanceOf(ConfigError);
@@ -169,10 +243,22 @@ describe('a module of another kind', () => {
   it.each([
     ['one value for all', 'torch.mean(images)', 'forward returned shape [] for 3 images, expected [3] or [3, 1]'],
     ['a map', 'torch.mean(images, [1])', 'forward returned shape [3, 4, 4]'],
-    ['whole numbers', 'torch.to(torch.mean(images, [1, 2, 3]), 4)', 'forward returned Long, expected a floating-point type'],
+    [
+      'whole numbers',
+      'torch.to(torch.mean(images, [1, 2, 3]), 4)',
+      'forward returned Long, expected a floating-point type',
+    ],
     ['constants', 'torch.ones([3])', 'what forward returns does not depend on the images'],
-    ['detached values', 'torch.mean(torch.detach(images), [1, 2, 3])', 'what forward returns does not depend on the images'],
-    ['what does not multiply', 'torch.mean(torch.matmul(images, torch.ones([3, 5])), [1, 2, 3])', 'forward failed: mat1 and mat2 shapes cannot be multiplied (12x4 and 3x5) ("code/__torch__.py", line '],
+    [
+      'detached values',
+      'torch.mean(torch.detach(images), [1, 2, 3])',
+      'what forward returns does not depend on the images',
+    ],
+    [
+      'what does not multiply',
+      'torch.mean(torch.matmul(images, torch.ones([3, 5])), [1, 2, 3])',
+      'forward failed: mat1 and mat2 shapes cannot be multiplied (12x4 and 3x5) ("code/__torch__.py", line ',
+    ],
   ])('names the problem where it returns %s', async (_, expression, message) => {
     const reward = await torchScript(script(forward('images: Tensor', expression)), { name: 'mine' });
     const error = await failure(score(reward, images(), prompts, { gradient: true }));
@@ -182,21 +268,28 @@ describe('a module of another kind', () => {
   });
 
   it("keeps a module's own message", async () => {
-    const raising = (message: string) => script(`def forward(self: __torch__.M, images: Tensor) -> Tensor:
+    const raising = (message: string) =>
+      script(`def forward(self: __torch__.M, images: Tensor) -> Tensor:
   if torch.eq(torch.size(images, 1), 3):
     pass
   else:
     ops.prim.RaiseException(${message})
   return torch.mean(images, [1, 2, 3])`);
     const assertion = await failure(graded(raising('"AssertionError: images must be RGB"')));
-    expect(assertion.message).toMatch(/^forward failed: AssertionError: images must be RGB \("code\/__torch__.py", line \d+, in forward\)$/);
-    const typed = await failure(graded(raising('torch.format("needs 3 channels, got {}", torch.size(images, 1)), "builtins.ValueError"')));
+    expect(assertion.message).toMatch(
+      /^forward failed: AssertionError: images must be RGB \("code\/__torch__.py", line \d+, in forward\)$/,
+    );
+    const typed = await failure(
+      graded(raising('torch.format("needs 3 channels, got {}", torch.size(images, 1)), "builtins.ValueError"')),
+    );
     expect(typed.message).toMatch(/^forward failed: ValueError: needs 3 channels, got 1 \(/);
   });
 
   it('refuses images that do not fit', async () => {
     const reward = await torchScript(script(quadratic(1)));
-    expect((await failure(reward.score(Tensor.from([1, 2, 3], [3]), prompts))).message).toBe('images has shape [3], expected [B, channels, H, W] with at least one image');
+    expect((await failure(reward.score(Tensor.from([1, 2, 3], [3]), prompts))).message).toBe(
+      'images has shape [3], expected [B, channels, H, W] with at least one image',
+    );
     const gone = images();
     gone.dispose();
     expect((await failure(reward.score(gone, prompts))).code).toBe('ERR_EAM_DISPOSED');
@@ -221,18 +314,79 @@ describe('a file that is no TorchScript', () => {
 
   it.each<[string, () => string | Promise<string>, RegExp]>([
     ['is missing', () => join(folder, 'absent.pt'), /absent\.pt: there is no such file$/],
-    ['is a folder', () => { mkdirSync(join(folder, 'folder.pt')); return join(folder, 'folder.pt'); }, /EISDIR/],
+    [
+      'is a folder',
+      () => {
+        mkdirSync(join(folder, 'folder.pt'));
+        return join(folder, 'folder.pt');
+      },
+      /EISDIR/,
+    ],
     ['is empty', () => file('empty.pt', ''), /it is empty/],
-    ['is text', () => file('text.pt', 'def forward(self, images): ...\n'.repeat(50)), /it is no archive, expected a module saved by torch\.jit\.script/],
+    [
+      'is text',
+      () => file('text.pt', 'def forward(self, images): ...\n'.repeat(50)),
+      /it is no archive, expected a module saved by torch\.jit\.script/,
+    ],
     ['is a pickle', () => file('pickle.pt', evilPickle), /it is a Python pickle, which is never opened/],
-    ['holds weights', () => fixture('weights.pt'), /archive of torch\.save, which holds weights or Python objects; save the program with/],
-    ['is safetensors', async () => { const path = join(folder, 'w.safetensors'); await saveTensors(path, { w: images() }); return path; }, /a safetensors file/],
-    ['is for mobile devices', () => file('mobile.ptl', `${'\x10\0\0\0'}PTMF${'\0'.repeat(64)}`), /a module for mobile devices/],
-    ['is huge and no archive', () => { const path = file('huge.pt', 'x'); truncateSync(path, 2 ** 34); return path; }, /it is no archive/],
-    ['is huge and begins as an archive', () => { const path = file('huge-zip.pt', 'PK\x03\x04'); truncateSync(path, 2 ** 34); return path; }, /cannot be loaded/],
+    [
+      'holds weights',
+      () => fixture('weights.pt'),
+      /archive of torch\.save, which holds weights or Python objects; save the program with/,
+    ],
+    [
+      'is safetensors',
+      async () => {
+        const path = join(folder, 'w.safetensors');
+        await saveTensors(path, { w: images() });
+        return path;
+      },
+      /a safetensors file/,
+    ],
+    [
+      'is for mobile devices',
+      () => file('mobile.ptl', `${'\x10\0\0\0'}PTMF${'\0'.repeat(64)}`),
+      /a module for mobile devices/,
+    ],
+    [
+      'is huge and no archive',
+      () => {
+        const path = file('huge.pt', 'x');
+        truncateSync(path, 2 ** 34);
+        return path;
+      },
+      /it is no archive/,
+    ],
+    [
+      'is huge and begins as an archive',
+      () => {
+        const path = file('huge-zip.pt', 'PK\x03\x04');
+        truncateSync(path, 2 ** 34);
+        return path;
+      },
+      /cannot be loaded/,
+    ],
     ['is a zip of something else', () => file('other.zip', zip({ 'a.txt': 'hello' })), /cannot be loaded/],
-    ['has no code', () => file('no-code.pt', zip({ 'm/data.pkl': emptyModule, 'm/constants.pkl': emptyConstants, 'm/version': '3\n' })), /cannot be loaded/],
-    ['is of a version to come', () => file('future.pt', zip({ 'm/data.pkl': emptyModule, 'm/code/__torch__.py': moduleSource(quadratic(1)), 'm/constants.pkl': emptyConstants, 'm/version': '99\n' })), /version/],
+    [
+      'has no code',
+      () =>
+        file('no-code.pt', zip({ 'm/data.pkl': emptyModule, 'm/constants.pkl': emptyConstants, 'm/version': '3\n' })),
+      /cannot be loaded/,
+    ],
+    [
+      'is of a version to come',
+      () =>
+        file(
+          'future.pt',
+          zip({
+            'm/data.pkl': emptyModule,
+            'm/code/__torch__.py': moduleSource(quadratic(1)),
+            'm/constants.pkl': emptyConstants,
+            'm/version': '99\n',
+          }),
+        ),
+      /version/,
+    ],
   ])('is refused where it %s', async (_, make, message) => {
     const error = await failure(torchScript(await make()));
     expect(error).toBeInstanceOf(ConfigError);
@@ -254,7 +408,10 @@ describe('a file that is no TorchScript', () => {
       zip({ 'm/data.pkl': evilPickle, 'm/version': '3\n' }), // as torch.save writes it
       zip({ ...records, 'm/data.pkl': evilPickle }),
       zip({ ...records, 'm/data.pkl': emptyModule, 'm/constants.pkl': evilPickle }),
-      zip({ ...records, 'm/data.pkl': Buffer.from(emptyModule.toString('latin1').replace('\x88u', `${evil}u`), 'latin1') }),
+      zip({
+        ...records,
+        'm/data.pkl': Buffer.from(emptyModule.toString('latin1').replace('\x88u', `${evil}u`), 'latin1'),
+      }),
     ];
     await expect(torchScript(file('evil.pt', evilPickle))).rejects.toThrow(ConfigError);
     for (const archive of inside) await expect(torchScript(file('evil.pt', archive))).rejects.toThrow(ConfigError);

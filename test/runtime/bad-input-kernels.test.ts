@@ -2,7 +2,16 @@
 import { describe, expect, it } from 'vitest';
 
 import { ConfigError, DisposedError, type EamError, ShapeError } from '../../lib/errors.js';
-import { coefficients, flowMatchingLoss, leanAdjointStep, matchingLoss, memorylessStep, philoxNormal, renoise, terminalGradient } from '../../lib/runtime/kernels.js';
+import {
+  coefficients,
+  flowMatchingLoss,
+  leanAdjointStep,
+  matchingLoss,
+  memorylessStep,
+  philoxNormal,
+  renoise,
+  terminalGradient,
+} from '../../lib/runtime/kernels.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { OdeSolver } from '../../lib/runtime/ode-solver.js';
 import { Tensor } from '../../lib/runtime/tensor.js';
@@ -35,7 +44,17 @@ const kernels: Record<string, Kernel> = {
   },
   matchingLoss: {
     run: matchingLoss,
-    options: () => ({ velocity: good(), x1: good(), terminalGradient: good(), t: [0.2, 0.6], C: 1, noise, weighting: 'velocity', cap: 20, terminalTime: 0.9 }),
+    options: () => ({
+      velocity: good(),
+      x1: good(),
+      terminalGradient: good(),
+      t: [0.2, 0.6],
+      C: 1,
+      noise,
+      weighting: 'velocity',
+      cap: 20,
+      terminalTime: 0.9,
+    }),
     tensors: ['velocity', 'x1', 'terminalGradient'],
     numbers: { C: [0.5, 0.25, -1], cap: [0, -1], terminalTime: [0, 1.5] },
   },
@@ -65,7 +84,9 @@ async function rejection(kernel: Kernel, changes: Arguments): Promise<EamError> 
   } catch (error) {
     return error as EamError;
   }
-  throw new Error(`accepted ${JSON.stringify(changes, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))}`);
+  throw new Error(
+    `accepted ${JSON.stringify(changes, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value))}`,
+  );
 }
 
 describe.each(Object.entries(kernels))('%s', (name, kernel) => {
@@ -80,16 +101,19 @@ describe.each(Object.entries(kernels))('%s', (name, kernel) => {
   });
 
   it('rejects what is no options object, and misspelt options', async () => {
-    for (const wrong of [undefined, null, 3, 'x', [], new Float32Array(2)]) await expect(kernel.run(wrong as never)).rejects.toThrow(ConfigError);
+    for (const wrong of [undefined, null, 3, 'x', [], new Float32Array(2)])
+      await expect(kernel.run(wrong as never)).rejects.toThrow(ConfigError);
     await expectError({ nosie: 1 }, ConfigError, 'nosie');
   });
 
   it.each(kernel.tensors)('rejects a wrong `%s`', async (key) => {
-    for (const wrong of [undefined, null, 3, [1, 2], new Float32Array(6), { shape: [2, 3] }]) await expectError({ [key]: wrong }, ShapeError, key);
+    for (const wrong of [undefined, null, 3, [1, 2], new Float32Array(6), { shape: [2, 3] }])
+      await expectError({ [key]: wrong }, ShapeError, key);
     const disposed = good();
     disposed.dispose();
     await expectError({ [key]: disposed }, DisposedError, key);
-    for (const dtype of ['int32', 'int64'] as const) await expectError({ [key]: Tensor.from([1, 2, 3, 4, 5, 6], [2, 3], { dtype }) }, ShapeError, key);
+    for (const dtype of ['int32', 'int64'] as const)
+      await expectError({ [key]: Tensor.from([1, 2, 3, 4, 5, 6], [2, 3], { dtype }) }, ShapeError, key);
     await expectError({ [key]: Tensor.from([1], []) }, ShapeError, key);
     await expectError({ [key]: good([0, 3]) }, ShapeError, '');
     if (kernel.tensors.length > 1) {
@@ -98,28 +122,59 @@ describe.each(Object.entries(kernels))('%s', (name, kernel) => {
   });
 
   it.each(Object.entries(kernel.numbers))('rejects a wrong `%s`', async (key, outside) => {
-    for (const wrong of [null, '1', NaN, Infinity, 1n, [1], ...outside]) await expectError({ [key]: wrong }, ConfigError, key);
+    for (const wrong of [null, '1', NaN, Infinity, 1n, [1], ...outside])
+      await expectError({ [key]: wrong }, ConfigError, key);
   });
 
   const options = kernel.options();
   it.each(Array.isArray(options['t']) ? ['t'] : [])('rejects a wrong `%s`', async () => {
-    for (const wrong of [undefined, 0.5, '0.5', null, new Uint8Array(2), [0.5, '0.5'], [0.5, NaN], [0.5, -0.01], [0.5, 1.01], new Float32Array([0.5, 7])]) {
+    for (const wrong of [
+      undefined,
+      0.5,
+      '0.5',
+      null,
+      new Uint8Array(2),
+      [0.5, '0.5'],
+      [0.5, NaN],
+      [0.5, -0.01],
+      [0.5, 1.01],
+      new Float32Array([0.5, 7]),
+    ]) {
       await expectError({ t: wrong }, ConfigError, 't');
     }
     for (const wrong of [[], [0.5], [0.1, 0.2, 0.3], new Float32Array(3), new Float64Array(1)]) {
       const error = await rejection(kernel, { t: wrong });
       expect(error).toBeInstanceOf(ShapeError);
-      expect(error.message).toBe(`${name}: \`t\` must be a Float32Array or number[] with one entry a sample (2), got length ${wrong.length}`);
+      expect(error.message).toBe(
+        `${name}: \`t\` must be a Float32Array or number[] with one entry a sample (2), got length ${wrong.length}`,
+      );
     }
     await expectError({ t: [0.2, 0.95] }, ConfigError, 't'); // past terminalTime 0.9
   });
 
   it.each('noise' in options ? ['noise'] : [])('rejects wrong %s', async () => {
     for (const wrong of [
-      undefined, null, 3n, {}, { seed: 1n }, { stream: 1n }, { seed: 1, stream: 1n }, { seed: 1n, stream: 1 }, { seed: -1n, stream: 1n },
-      { seed: 2n ** 64n, stream: 1n }, { seed: 1n, stream: [1n, 2] }, { seed: 1n, stream: 1n, steam: 2n },
-    ]) await expectError({ noise: wrong }, ConfigError, 'noise');
-    for (const wrong of [{ seed: 1n, stream: [1n, 2n, 3n] }, { seed: 1n, stream: [] }, { seed: 1n, stream: new BigUint64Array(3) }, good([2, 4]), Tensor.from([1, 2, 3, 4, 5, 6], [2, 3], { dtype: 'int32' })]) {
+      undefined,
+      null,
+      3n,
+      {},
+      { seed: 1n },
+      { stream: 1n },
+      { seed: 1, stream: 1n },
+      { seed: 1n, stream: 1 },
+      { seed: -1n, stream: 1n },
+      { seed: 2n ** 64n, stream: 1n },
+      { seed: 1n, stream: [1n, 2] },
+      { seed: 1n, stream: 1n, steam: 2n },
+    ])
+      await expectError({ noise: wrong }, ConfigError, 'noise');
+    for (const wrong of [
+      { seed: 1n, stream: [1n, 2n, 3n] },
+      { seed: 1n, stream: [] },
+      { seed: 1n, stream: new BigUint64Array(3) },
+      good([2, 4]),
+      Tensor.from([1, 2, 3, 4, 5, 6], [2, 3], { dtype: 'int32' }),
+    ]) {
       await expectError({ noise: wrong }, ShapeError, 'noise');
     }
     const disposed = good();
@@ -132,22 +187,35 @@ describe('matchingLoss', () => {
   it('rejects an unknown weighting', async () => {
     const error = await rejection(kernels['matchingLoss']!, { weighting: 'uniform' });
     expect(error).toBeInstanceOf(ConfigError);
-    expect(error.message).toBe("matchingLoss: `weighting` must be one of 'velocity', 'adjoint_matching', got 'uniform'");
+    expect(error.message).toBe(
+      "matchingLoss: `weighting` must be one of 'velocity', 'adjoint_matching', got 'uniform'",
+    );
   });
 });
 
 describe('philoxNormal', () => {
   it('offers the dtypes that noise may have', async () => {
-    const error = await philoxNormal([2], { seed: 1n, stream: 0n, dtype: 'int32' }).then(() => undefined, (caught: Error) => caught);
+    const error = await philoxNormal([2], { seed: 1n, stream: 0n, dtype: 'int32' }).then(
+      () => undefined,
+      (caught: Error) => caught,
+    );
     expect(error).toBeInstanceOf(ConfigError);
-    expect(error!.message).toBe("philoxNormal: `dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'");
+    expect(error!.message).toBe(
+      "philoxNormal: `dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'",
+    );
   });
 });
 
 describe('coefficients', () => {
   it.each([
-    [[-0.1, 1], /: t: found -0.1/], [[1.1, 1], /: t: found 1.1/], [[NaN, 1], /`t`/], [['0.5', 1], /`t`/],
-    [[0.5, 0.5], /: C: found 0.5/], [[0.5, 0], /: C: found 0/], [[0.5, Infinity], /`C`/], [[0.5], /`C`/],
+    [[-0.1, 1], /: t: found -0.1/],
+    [[1.1, 1], /: t: found 1.1/],
+    [[NaN, 1], /`t`/],
+    [['0.5', 1], /`t`/],
+    [[0.5, 0.5], /: C: found 0.5/],
+    [[0.5, 0], /: C: found 0/],
+    [[0.5, Infinity], /`C`/],
+    [[0.5], /`C`/],
   ])('rejects %s', (args, message) => {
     const call = () => (coefficients as (...args: unknown[]) => unknown)(...args);
     expect(call).toThrow(ConfigError);
@@ -157,9 +225,15 @@ describe('coefficients', () => {
 
 describe('philoxNormal', () => {
   it.each([
-    [[-1], noise, ShapeError], ['2', noise, ConfigError], [[2 ** 50, 2 ** 50], noise, ShapeError],
-    [[2], undefined, ConfigError], [[2], { seed: 1n }, ConfigError], [[2], { ...noise, dtype: 'int32' }, Error], [[2], { ...noise, dtype: 'half' }, ConfigError],
-    [[2], { ...noise, device: 'tpu' }, ConfigError], [[2, 2], { seed: 1n, stream: [1n, 2n, 3n] }, ShapeError],
+    [[-1], noise, ShapeError],
+    ['2', noise, ConfigError],
+    [[2 ** 50, 2 ** 50], noise, ShapeError],
+    [[2], undefined, ConfigError],
+    [[2], { seed: 1n }, ConfigError],
+    [[2], { ...noise, dtype: 'int32' }, Error],
+    [[2], { ...noise, dtype: 'half' }, ConfigError],
+    [[2], { ...noise, device: 'tpu' }, ConfigError],
+    [[2, 2], { seed: 1n, stream: [1n, 2n, 3n] }, ShapeError],
   ])('rejects shape %s, options %s', async (shape, options, type) => {
     await expect(philoxNormal(shape as number[], options as never)).rejects.toThrow(type);
   });
@@ -167,16 +241,24 @@ describe('philoxNormal', () => {
   it('reports what does not fit into memory as OutOfMemoryError', async () => {
     await expect(philoxNormal([2 ** 46], noise)).rejects.toMatchObject({
       code: 'ERR_EAM_OUT_OF_MEMORY',
-      message: 'philoxNormal: not enough host memory for `shape` [70368744177664]: 281474976710656 bytes (262144.0 GiB) in one piece',
+      message:
+        'philoxNormal: not enough host memory for `shape` [70368744177664]: 281474976710656 bytes (262144.0 GiB) in one piece',
     });
   });
 });
 
 describe('OdeSolver', () => {
   it.each([
-    [{ solver: 'rk4', times: [0, 1] }, /euler.*heun.*midpoint.*dpmpp2m/], [{ solver: 'euler', times: [0] }, /times/], [{ solver: 'euler', times: [0, 0.5, 0.5] }, /times/],
-    [{ solver: 'euler', times: [0.5, 0.1] }, /times/], [{ solver: 'euler', times: [0, 1.5] }, /times/], [{ solver: 'euler', times: [-0.5, 1] }, /times/],
-    [{ solver: 'euler', times: [0, NaN] }, /times/], [{ solver: 'euler', times: 'all' }, /times/], [{ solver: 'euler' }, /times/], [{ times: [0, 1] }, /solver/],
+    [{ solver: 'rk4', times: [0, 1] }, /euler.*heun.*midpoint.*dpmpp2m/],
+    [{ solver: 'euler', times: [0] }, /times/],
+    [{ solver: 'euler', times: [0, 0.5, 0.5] }, /times/],
+    [{ solver: 'euler', times: [0.5, 0.1] }, /times/],
+    [{ solver: 'euler', times: [0, 1.5] }, /times/],
+    [{ solver: 'euler', times: [-0.5, 1] }, /times/],
+    [{ solver: 'euler', times: [0, NaN] }, /times/],
+    [{ solver: 'euler', times: 'all' }, /times/],
+    [{ solver: 'euler' }, /times/],
+    [{ times: [0, 1] }, /solver/],
   ])('rejects %s', (options, message) => {
     expect(() => new OdeSolver(options as never)).toThrow(ConfigError);
     expect(() => new OdeSolver(options as never)).toThrow(message);
@@ -191,7 +273,9 @@ describe('OdeSolver', () => {
     await expect(solver.run(() => good([2, 4]), good())).rejects.toThrow(ShapeError);
     await expect(solver.run(() => disposed, good())).rejects.toThrow(DisposedError);
     await expect(solver.run(() => 3 as never, good())).rejects.toThrow(/what `velocity` returned/);
-    await expect(solver.run((x) => x, good(), { unconditional: () => good([1]), guidance: 2 })).rejects.toThrow(ShapeError);
+    await expect(solver.run((x) => x, good(), { unconditional: () => good([1]), guidance: 2 })).rejects.toThrow(
+      ShapeError,
+    );
     await expect(solver.run((x) => x, good(), { unconditional: (x) => x, guidance: NaN })).rejects.toThrow(ConfigError);
     await expect(solver.run((x) => x, Tensor.from([1, 2], [2], { dtype: 'int32' }))).rejects.toThrow(ShapeError);
   });

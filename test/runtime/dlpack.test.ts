@@ -31,7 +31,17 @@ const kept: unknown[] = []; // what the structs point to
 
 /** The address of a DLManagedTensorVersioned over `numbers`, or of a DLManagedTensor, without a deleter. */
 function structOver(numbers: TypedArray, changes: Struct = {}, versioned = true): bigint {
-  const { data, device = [1, 0], dtype = [2, 32, 1], shape = [numbers.length], strides, dimensions = shape.length, offset = 0n, version = [1, 0], flags = 0n } = changes;
+  const {
+    data,
+    device = [1, 0],
+    dtype = [2, 32, 1],
+    shape = [numbers.length],
+    strides,
+    dimensions = shape.length,
+    offset = 0n,
+    version = [1, 0],
+    flags = 0n,
+  } = changes;
   const sizes = BigInt64Array.from(shape, BigInt);
   const steps = strides && BigInt64Array.from(strides, BigInt);
   const words = new BigInt64Array(10);
@@ -70,8 +80,12 @@ describe('toDLPack and fromDLPack', () => {
   });
 
   it.each<[DType, TypedArray]>([
-    ['float32', Float32Array.of(1, 2)], ['float64', Float64Array.of(1, 2)], ['int32', Int32Array.of(1, 2)],
-    ['int64', BigInt64Array.of(1n, 2n)], ['bfloat16', Uint16Array.of(1, 2)], ['float16', Uint16Array.of(1, 2)],
+    ['float32', Float32Array.of(1, 2)],
+    ['float64', Float64Array.of(1, 2)],
+    ['int32', Int32Array.of(1, 2)],
+    ['int64', BigInt64Array.of(1n, 2n)],
+    ['bfloat16', Uint16Array.of(1, 2)],
+    ['float16', Uint16Array.of(1, 2)],
     ['uint8', Uint8Array.of(1, 255)],
   ])('keep the dtype %s', (dtype, array) => {
     const tensor = Tensor.fromDLPack(Tensor.from(array, [2], { dtype }).toDLPack());
@@ -143,8 +157,12 @@ describe('toDLPack and fromDLPack', () => {
   });
 
   it.each([
-    [undefined, /must be an object/], [{}, /`pointer` must be a bigint/], [{ pointer: 0n }, /must be an address, got 0n/],
-    [{ pointer: 3n }, /unaligned/], [{ pointer: 8 }, /bigint/], [{ capsule: 1 }, /unknown option `capsule`/],
+    [undefined, /must be an object/],
+    [{}, /`pointer` must be a bigint/],
+    [{ pointer: 0n }, /must be an address, got 0n/],
+    [{ pointer: 3n }, /unaligned/],
+    [{ pointer: 8 }, /bigint/],
+    [{ capsule: 1 }, /unknown option `capsule`/],
   ])('refuse %s', (source, message) => {
     expect(() => Tensor.fromDLPack(source as never)).toThrow(ConfigError);
     expect(() => Tensor.fromDLPack(source as never)).toThrow(message);
@@ -170,7 +188,8 @@ describe('toDLPack and fromDLPack', () => {
 
 describe('a struct of another library', () => {
   const numbers = Float32Array.of(1, 2, 3, 4, 5, 6);
-  const open = (changes: Struct, versioned = true) => Tensor.fromDLPack({ pointer: structOver(numbers, changes, versioned), versioned });
+  const open = (changes: Struct, versioned = true) =>
+    Tensor.fromDLPack({ pointer: structOver(numbers, changes, versioned), versioned });
 
   it.each([true, false])('is read where it is, versioned %s', (versioned) => {
     const tensor = open({ shape: [2, 3] }, versioned);
@@ -191,7 +210,9 @@ describe('a struct of another library', () => {
 
   it('may be one number seen many times, too often to be written out', async () => {
     const tensor = open({ shape: [1, 2 ** 45], strides: [0, 0] });
-    await expect(renoise({ x1: tensor, t: [0.5], noise })).rejects.toThrow(/^renoise: not enough host memory: 140737488355328 bytes \(131072\.0 GiB\) in one piece$/);
+    await expect(renoise({ x1: tensor, t: [0.5], noise })).rejects.toThrow(
+      /^renoise: not enough host memory: 140737488355328 bytes \(131072\.0 GiB\) in one piece$/,
+    );
   });
 
   it('that is read-only is never written to', () => {
@@ -289,7 +310,8 @@ it('deleters are called exactly once', { timeout: 300_000 }, () => {
   const { loaded } = inspect();
   const program = buildCheck(loaded!.addon.directory, 'check_dlpack');
   const checked = spawnSync(program, {
-    encoding: 'utf8', env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
+    encoding: 'utf8',
+    env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
   });
   expect(checked.stdout).toBe('all checks passed\n');
   expect(checked.status).toBe(0);

@@ -9,8 +9,21 @@ const tensor = (data: number[], shape: readonly number[]) => binding().Tensor.fr
 // One pixel, whose values have a known law: a linear reward λ c·(x + 1)/2 on N(m, s²) moves the mean by λ c s²/2 and
 // leaves the variance alone.
 describe('on a Gaussian', () => {
-  const config: DigitsModelConfig = { imageSize: 1, channels: 1, patchSize: 1, width: 32, depth: 2, heads: 2, mlpRatio: 2, classes: 1 };
-  const mean = 0.2, deviation = 0.4, count = 128, c = 3, lambda = 1;
+  const config: DigitsModelConfig = {
+    imageSize: 1,
+    channels: 1,
+    patchSize: 1,
+    width: 32,
+    depth: 2,
+    heads: 2,
+    mlpRatio: 2,
+    classes: 1,
+  };
+  const mean = 0.2,
+    deviation = 0.4,
+    count = 128,
+    c = 3,
+    lambda = 1;
   const cancellation = new (binding().Cancellation)();
   let pretrained: Record<string, number[]>;
 
@@ -23,8 +36,14 @@ describe('on a Gaussian', () => {
     for (let k = 0; k < 700; k++) {
       const noise = await binding().philoxNormal([count, 1, 1, 1], { seed: 5n, stream: BigInt(k) });
       await binding().flowMatching(base, {
-        x1: await binding().weightedSum([noise, offset], [deviation, mean]), conditioning: labels(0), unconditional: labels(1), dropout: 0,
-        timeDistribution: 'uniform', seed: 6n, step: k, cancellation,
+        x1: await binding().weightedSum([noise, offset], [deviation, mean]),
+        conditioning: labels(0),
+        unconditional: labels(1),
+        dropout: 0,
+        timeDistribution: 'uniform',
+        seed: 6n,
+        step: k,
+        cancellation,
       });
       await optimizer.step(2e-3 * (1 - k / 750), 1);
     }
@@ -32,11 +51,20 @@ describe('on a Gaussian', () => {
     pretrained = Object.fromEntries(Object.keys(base.weights()).map((name) => [name, state[`ema.${name}`]!]));
   }, 240_000);
 
-  const eam = (terminal: 'consistent' | 'plugin') => (model: NativeFlowModel): NativeAlgorithm =>
-    new (binding().Eam)(model, { ...eamOptions, terminal, lambda, steps: 8, renoisings: 2, delta: 0.1 });
+  const eam =
+    (terminal: 'consistent' | 'plugin') =>
+    (model: NativeFlowModel): NativeAlgorithm =>
+      new (binding().Eam)(model, { ...eamOptions, terminal, lambda, steps: 8, renoisings: 2, delta: 0.1 });
   const am = (model: NativeFlowModel): NativeAlgorithm =>
     new (binding().AdjointMatching)(model, {
-      lambda, steps: 20, drawnSteps: 10, finalFraction: 0.25, guidance: 1, microBatch: 0, decodeSlice: 0, rewardGradientQuantile: 1,
+      lambda,
+      steps: 20,
+      drawnSteps: 10,
+      finalFraction: 0.25,
+      guidance: 1,
+      microBatch: 0,
+      decodeSlice: 0,
+      rewardGradientQuantile: 1,
     });
 
   // The plugin reading takes the law at 0.9 for that at 1, and so has a known bias.
@@ -47,31 +75,54 @@ describe('on a Gaussian', () => {
   ])('%s reaches its law', { timeout: 240_000 }, async (_, create, t) => {
     const lora = { rank: 4, alpha: 8, targets: ['fc1', 'fc2', 'modulation', 'final.linear'], seed: 2n };
     const model = new (binding().DigitsModel)(config, 3n, lora, 'float32', 'cpu');
-    await model.load('weights', Object.fromEntries(Object.entries(model.weights()).map(([name, { shape }]) => [name, tensor(pretrained[name]!, shape)])));
+    await model.load(
+      'weights',
+      Object.fromEntries(
+        Object.entries(model.weights()).map(([name, { shape }]) => [name, tensor(pretrained[name]!, shape)]),
+      ),
+    );
     const moments = async (weights: 'trained' | 'pretrained') => {
       const { latents } = await binding().sample(model, {
-        conditioning: labels(0), guidance: 1, solver: 'heun', times: Array.from({ length: 17 }, (_, i) => i / 16), shape: [2048, 1, 1, 1],
-        seed: 8n, firstSample: 0, weights, average: optimizer, cancellation,
+        conditioning: labels(0),
+        guidance: 1,
+        solver: 'heun',
+        times: Array.from({ length: 17 }, (_, i) => i / 16),
+        shape: [2048, 1, 1, 1],
+        seed: 8n,
+        firstSample: 0,
+        weights,
+        average: optimizer,
+        cancellation,
       });
       const x = await floats(latents);
       const average = x.reduce((sum, value) => sum + value, 0) / x.length;
-      return { mean: average, deviation: Math.sqrt(x.reduce((sum, value) => sum + (value - average) ** 2, 0) / x.length) };
+      return {
+        mean: average,
+        deviation: Math.sqrt(x.reduce((sum, value) => sum + (value - average) ** 2, 0) / x.length),
+      };
     };
 
     const algorithm = create(model);
     const optimizer = adamW(model, { emaDecay: 0.95 });
     const grad = tensor(new Array(count).fill(c), [count, 1, 1, 1]);
     for (let k = 0; k < 120; k++) {
-      const rollout = await algorithm.rollout({ conditioning: labels(0), shape: [count, 1, 1, 1], seed: 7n, step: k, cancellation });
+      const rollout = await algorithm.rollout({
+        conditioning: labels(0),
+        shape: [count, 1, 1, 1],
+        seed: 7n,
+        step: k,
+        cancellation,
+      });
       await algorithm.accumulate(rollout, new Float32Array(count), grad, cancellation);
       rollout.dispose();
       await optimizer.step(6e-3 * (1 - k / 125), 1);
     }
-    const before = await moments('pretrained'), after = await moments('trained');
+    const before = await moments('pretrained'),
+      after = await moments('trained');
     expect(Math.abs(before.mean - mean)).toBeLessThan(0.02);
     expect(Math.abs(before.deviation - deviation)).toBeLessThan(0.02);
     const variance = (t * deviation) ** 2 + (1 - t) ** 2;
-    expect(Math.abs(after.mean - (t * mean + lambda * c * variance / 2))).toBeLessThan(0.035);
+    expect(Math.abs(after.mean - (t * mean + (lambda * c * variance) / 2))).toBeLessThan(0.035);
     expect(Math.abs(after.deviation - Math.sqrt(variance))).toBeLessThan(0.035);
   });
 });

@@ -27,16 +27,22 @@ describe('noise', () => {
       const generated = await renoise({ x1, t, noise: { seed, stream: streams } });
       // Stored in more digits than x1 where there are any: what a kernel draws in registers is not rounded to x1's dtype.
       const exact = await renoise({
-        x1: await x1.to({ dtype: 'float64' }), t, noise: await philoxNormal([batch, size], { seed, stream: streams, dtype: 'float64' }),
+        x1: await x1.to({ dtype: 'float64' }),
+        t,
+        noise: await philoxNormal([batch, size], { seed, stream: streams, dtype: 'float64' }),
       });
-      if (dtype === 'float16' || dtype === 'bfloat16') expectRounded(await numbersOf(generated), await numbersOf(exact), dtype);
+      if (dtype === 'float16' || dtype === 'bfloat16')
+        expectRounded(await numbersOf(generated), await numbersOf(exact), dtype);
       else expectClose(await numbersOf(generated), await numbersOf(exact), dtype === 'float64' ? 1e-14 : 1e-6);
     }
   });
 
   it('is standard normal, and streams are independent', async () => {
     const count = 1_000_000;
-    const [a, b] = [await philoxNormal([count], { seed, stream: 1n }), await philoxNormal([count], { seed, stream: 2n })];
+    const [a, b] = [
+      await philoxNormal([count], { seed, stream: 1n }),
+      await philoxNormal([count], { seed, stream: 2n }),
+    ];
     const [x, y] = [await numbersOf(a), await numbersOf(b)];
     const mean = (value: (index: number) => number) => x.reduce((sum, _, index) => sum + value(index), 0) / count;
     const deviations = 5 / Math.sqrt(count); // five standard errors
@@ -53,10 +59,38 @@ describe('matchingLoss', () => {
 
   it.each([1, 0.9])('its gradient is the loss’s, terminalTime %s', async (terminalTime) => {
     const t = [0, 0.4, 0.9];
-    const [velocity, x1, terminalGradient, direction] = [await normal(), await normal(), await normal(), await normal()];
-    const loss = (v: Tensor) => matchingLoss({ velocity: v, x1, terminalGradient, t, C: 0.8, noise, weighting: 'adjoint_matching', cap: 7, terminalTime });
-    const [v, d, grad] = [await numbersOf(velocity), await numbersOf(direction), await numbersOf((await loss(velocity)).grad)];
-    const moved = async (step: number) => (await loss(Tensor.from(Float64Array.from(v, (value, i) => value + step * d[i]!), [batch, size]))).loss;
+    const [velocity, x1, terminalGradient, direction] = [
+      await normal(),
+      await normal(),
+      await normal(),
+      await normal(),
+    ];
+    const loss = (v: Tensor) =>
+      matchingLoss({
+        velocity: v,
+        x1,
+        terminalGradient,
+        t,
+        C: 0.8,
+        noise,
+        weighting: 'adjoint_matching',
+        cap: 7,
+        terminalTime,
+      });
+    const [v, d, grad] = [
+      await numbersOf(velocity),
+      await numbersOf(direction),
+      await numbersOf((await loss(velocity)).grad),
+    ];
+    const moved = async (step: number) =>
+      (
+        await loss(
+          Tensor.from(
+            Float64Array.from(v, (value, i) => value + step * d[i]!),
+            [batch, size],
+          ),
+        )
+      ).loss;
     const slope = ((await moved(1e-3)) - (await moved(-1e-3))) / 2e-3; // exact but for rounding: the loss is quadratic
     expectClose([slope], [grad.reduce((sum, value, i) => sum + value * d[i]!, 0)], 1e-9);
   });
@@ -66,7 +100,10 @@ describe('matchingLoss', () => {
     for (const terminalTime of [1, 0.9]) {
       const t = [0, 0.4, terminalTime];
       const common = { velocity, x1, terminalGradient, t, C: 0.8, terminalTime };
-      const [drawn, read] = [await matchingLoss({ ...common, noise }), await matchingLoss({ ...common, x: await renoise({ x1, t, noise, terminalTime }) })];
+      const [drawn, read] = [
+        await matchingLoss({ ...common, noise }),
+        await matchingLoss({ ...common, x: await renoise({ x1, t, noise, terminalTime }) }),
+      ];
       // Halves round x_t, which the network has read as it is.
       const tolerance = { float64: 1e-12, float32: 1e-5, float16: 5e-3, bfloat16: 4e-2 }[dtype as 'float64'];
       expectClose([...read.perSample], [...drawn.perSample], tolerance);
@@ -74,13 +111,23 @@ describe('matchingLoss', () => {
     }
     const both = { velocity, x1, terminalGradient, t: [0, 0.4, 0.9], C: 1, noise, x: x1 };
     await expect(matchingLoss(both)).rejects.toThrow(/`x` and `noise`: give one of them/);
-    await expect(matchingLoss({ ...both, x: undefined, noise: undefined })).rejects.toThrow(/`x` and `noise`: give one of them/);
+    await expect(matchingLoss({ ...both, x: undefined, noise: undefined })).rejects.toThrow(
+      /`x` and `noise`: give one of them/,
+    );
   });
 
   it('is finite at both ends of time', async () => {
     const [velocity, x1, terminalGradient] = [await normal(), await normal(), await normal()];
     for (const terminalTime of [1, 0.9]) {
-      const { loss, grad } = await matchingLoss({ velocity, x1, terminalGradient, t: [0, terminalTime, terminalTime / 2], C: 1, noise, terminalTime });
+      const { loss, grad } = await matchingLoss({
+        velocity,
+        x1,
+        terminalGradient,
+        t: [0, terminalTime, terminalTime / 2],
+        C: 1,
+        noise,
+        terminalTime,
+      });
       expect(Number.isFinite(loss)).toBe(true);
       expect((await numbersOf(grad)).every(Number.isFinite)).toBe(true);
     }
@@ -93,7 +140,11 @@ describe('matchingLoss', () => {
     const plain = (await matchingLoss(options)).perSample;
     for (const cap of [1, 3]) {
       const weighted = (await matchingLoss({ ...options, weighting: 'adjoint_matching', cap })).perSample;
-      expectClose([...weighted], [...plain].map((value, i) => value * Math.min((2 * t[i]!) / (1 - t[i]!), cap)), 1e-6);
+      expectClose(
+        [...weighted],
+        [...plain].map((value, i) => value * Math.min((2 * t[i]!) / (1 - t[i]!), cap)),
+        1e-6,
+      );
     }
   });
 
@@ -130,15 +181,33 @@ describe('threads', () => {
 
   it('change no bit of any result', async () => {
     before = await binding().threads();
-    const [velocity, x1, terminalGradient] = [await normal('float32'), await normal('float32'), await normal('float32')];
+    const [velocity, x1, terminalGradient] = [
+      await normal('float32'),
+      await normal('float32'),
+      await normal('float32'),
+    ];
     const results: unknown[] = [];
     for (const threads of [1, 2, 5]) {
       await binding().setThreads(threads);
       expect(await binding().threads()).toBe(threads);
       const noise: Noise = { seed: 3n, stream: 9n };
       const big = await philoxNormal([1_000_003], { seed: 3n, stream: 9n });
-      const { loss, perSample, grad } = await matchingLoss({ velocity, x1, terminalGradient, t: [0.1, 0.5, 0.8], C: 1, noise });
-      results.push([Buffer.from((await big.data()).buffer).toString('base64').slice(-4096), loss, [...perSample], await numbersOf(grad)]);
+      const { loss, perSample, grad } = await matchingLoss({
+        velocity,
+        x1,
+        terminalGradient,
+        t: [0.1, 0.5, 0.8],
+        C: 1,
+        noise,
+      });
+      results.push([
+        Buffer.from((await big.data()).buffer)
+          .toString('base64')
+          .slice(-4096),
+        loss,
+        [...perSample],
+        await numbersOf(grad),
+      ]);
     }
     expect(results[1]).toEqual(results[0]);
     expect(results[2]).toEqual(results[0]);
@@ -153,7 +222,13 @@ describe('OdeSolver', () => {
 
   it.each(['euler', 'heun', 'midpoint', 'dpmpp2m'] as const)('%s follows u + g (c − u)', async (solver) => {
     const run = async (velocity: Velocity, unconditional?: Velocity) =>
-      numbersOf(await new OdeSolver({ solver, times }).run(velocity, await tensorOf(x0), unconditional && { unconditional, guidance: 3 }));
+      numbersOf(
+        await new OdeSolver({ solver, times }).run(
+          velocity,
+          await tensorOf(x0),
+          unconditional && { unconditional, guidance: 3 },
+        ),
+      );
     const combined: Velocity = async (x, t) => {
       const [c, u] = [await numbersOf(await linear(x, t)), await numbersOf(await constant(x, t))];
       return tensorOf(u.map((value, i) => value + 3 * (c[i]! - value)));
@@ -165,7 +240,7 @@ describe('OdeSolver', () => {
     const buffer = new Float64Array(3);
     const start = Float64Array.from(x0);
     const reusing: Velocity = async (x, t) => {
-      buffer.set((await numbersOf(await linear(x, t))));
+      buffer.set(await numbersOf(await linear(x, t)));
       start.fill(NaN); // x0's own array too
       return Tensor.from(buffer, [3]);
     };
@@ -179,12 +254,19 @@ describe('OdeSolver', () => {
     const starts = [x0, x0.map((value) => 2 * value), x0.map((value) => -value)];
     const alone = [];
     for (const start of starts) alone.push(await numbersOf(await solve.run(linear, await tensorOf(start))));
-    const together = await Promise.all(starts.map(async (start) => numbersOf(await solve.run(linear, await tensorOf(start)))));
+    const together = await Promise.all(
+      starts.map(async (start) => numbersOf(await solve.run(linear, await tensorOf(start)))),
+    );
     expect(together).toEqual(alone);
   });
 
   it('asks for no more velocities than it says', async () => {
-    for (const [solver, evaluations] of [['euler', 3], ['heun', 5], ['midpoint', 6], ['dpmpp2m', 3]] as const) {
+    for (const [solver, evaluations] of [
+      ['euler', 3],
+      ['heun', 5],
+      ['midpoint', 6],
+      ['dpmpp2m', 3],
+    ] as const) {
       const at: number[] = [];
       await new OdeSolver({ solver, times }).run((x, t) => (at.push(t), linear(x, t)), await tensorOf(x0));
       expect(at, solver).toHaveLength(evaluations);
@@ -210,7 +292,14 @@ describe('OdeSolver', () => {
     const failure = new Error('no network');
     const solve = new OdeSolver({ solver: 'euler', times });
     await expect(solve.run(() => Promise.reject(failure), await tensorOf(x0))).rejects.toBe(failure);
-    await expect(solve.run(() => { throw failure; }, await tensorOf(x0))).rejects.toBe(failure);
+    await expect(
+      solve.run(
+        () => {
+          throw failure;
+        },
+        await tensorOf(x0),
+      ),
+    ).rejects.toBe(failure);
     await expect(solve.run(linear, await tensorOf(x0), { guidance: 2 })).rejects.toThrow(ConfigError);
   });
 });

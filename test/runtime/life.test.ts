@@ -34,7 +34,9 @@ describe('a process', () => {
   });
 
   it('stays alive while work is pending', async () => {
-    const ended = await run(`philoxNormal([3_000_000], { seed: 1n, stream: 1n }).then((x) => console.log(x.shape[0]));`);
+    const ended = await run(
+      `philoxNormal([3_000_000], { seed: 1n, stream: 1n }).then((x) => console.log(x.shape[0]));`,
+    );
     expect(ended).toMatchObject({ code: 0, signal: null, stdout: '3000000\n' });
   });
 
@@ -58,15 +60,23 @@ describe('a process', () => {
     expect(ended).toMatchObject({ code: 7, signal: null, stderr: '' });
   });
 
-  it.each([['kernels', 'flood()'], ['a network', 'await floodNetwork()']])('SIGINT with %s in flight ends it at once, as it ends any program', async (_, work) => {
+  it.each([
+    ['kernels', 'flood()'],
+    ['a network', 'await floodNetwork()'],
+  ])('SIGINT with %s in flight ends it at once, as it ends any program', async (_, work) => {
     const started = performance.now();
-    const ended = await run(`${work}; await sleep(50); console.log('busy'); await sleep(30_000);`, { interrupt: 'busy' });
+    const ended = await run(`${work}; await sleep(50); console.log('busy'); await sleep(30_000);`, {
+      interrupt: 'busy',
+    });
     expect(ended).toMatchObject({ code: null, signal: 'SIGINT', stderr: '' });
     expect(performance.now() - started).toBeLessThan(20_000);
   });
 
   it('SIGINT with a handler lets the program end as it wants, with work in flight', async () => {
-    const ended = await run(`process.once('SIGINT', () => process.exit(130)); flood(); await sleep(50); console.log('busy'); await sleep(30_000);`, { interrupt: 'busy' });
+    const ended = await run(
+      `process.once('SIGINT', () => process.exit(130)); flood(); await sleep(50); console.log('busy'); await sleep(30_000);`,
+      { interrupt: 'busy' },
+    );
     expect(ended).toMatchObject({ code: 130, signal: null, stderr: '' });
   });
 
@@ -76,13 +86,17 @@ describe('a process', () => {
   });
 
   it('an uncaught error with work in flight', async () => {
-    const ended = await run(`await floodNetwork(); await sleep(100); setTimeout(() => { throw new Error('on purpose'); }, 1);`);
+    const ended = await run(
+      `await floodNetwork(); await sleep(100); setTimeout(() => { throw new Error('on purpose'); }, 1);`,
+    );
     expect(ended).toMatchObject({ code: 1, signal: null });
     expect(ended.stderr).toContain('on purpose');
   });
 
   it('an unhandled rejection of native work shows the error, not native code', async () => {
-    const ended = await run(`renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, stream: 1n } }); flood();`);
+    const ended = await run(
+      `renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, stream: 1n } }); flood();`,
+    );
     expect(ended).toMatchObject({ code: 1, signal: null });
     expect(ended.stderr).toMatch(/ConfigError: renoise: t/);
     expect(ended.stderr).not.toMatch(/c10|frame #/);
@@ -204,29 +218,46 @@ describe('worker_threads', () => {
 describe('memory', () => {
   // MB of the process beyond what it had after a first round.
   const growth = (round: string, args: string[] = []) =>
-    run(`
+    run(
+      `
       const round = async () => { ${round} };
       const settle = async () => { for (let i = 0; i < 5; ++i) { globalThis.gc(); await sleep(10); } return process.memoryUsage().rss / 2 ** 20; };
       await round();
       const before = await settle();
       await round();
       console.log(Math.round(await settle() - before));
-    `, { args: ['--expose-gc', ...args], timeout: 120_000 });
+    `,
+      { args: ['--expose-gc', ...args], timeout: 120_000 },
+    );
 
   it.each([
     ['disposed', `for (let i = 0; i < 50_000; ++i) Tensor.from(new Float32Array(4), [4]).dispose();`],
-    ['left to the garbage collector', `for (let i = 0; i < 50_000; ++i) { Tensor.from([1, 2, 3, 4], [2, 2]); if (i % 1000 === 0) await sleep(0); }`],
-    ['made by kernels', `const x1 = Tensor.from([1, 2], [1, 2]);
-      for (let i = 0; i < 50_000; ++i) { const x = await renoise({ x1, t: [0.5], noise: { seed: 1n, stream: 1n } }); x.dispose(); }`],
-    ['that failed', `for (let i = 0; i < 20_000; ++i) await renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, stream: 1n } }).catch(() => {});`],
+    [
+      'left to the garbage collector',
+      `for (let i = 0; i < 50_000; ++i) { Tensor.from([1, 2, 3, 4], [2, 2]); if (i % 1000 === 0) await sleep(0); }`,
+    ],
+    [
+      'made by kernels',
+      `const x1 = Tensor.from([1, 2], [1, 2]);
+      for (let i = 0; i < 50_000; ++i) { const x = await renoise({ x1, t: [0.5], noise: { seed: 1n, stream: 1n } }); x.dispose(); }`,
+    ],
+    [
+      'that failed',
+      `for (let i = 0; i < 20_000; ++i) await renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, stream: 1n } }).catch(() => {});`,
+    ],
   ])('of many small tensors %s does not grow', async (_, round) => {
     const ended = await growth(round);
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(Number(ended.stdout)).toBeLessThan(24);
   });
 
-  it.each(['eam({ steps: 2, renoisings: 2 })', 'eam({ steps: 2, renoisings: 2, decodeSlice: 3, microBatch: 3 })', 'adjointMatching({ steps: 4, drawnSteps: 2 })'])(
-    'of a training run does not grow from step to step: %s', async (algorithm) => {
+  it.each([
+    'eam({ steps: 2, renoisings: 2 })',
+    'eam({ steps: 2, renoisings: 2, decodeSlice: 3, microBatch: 3 })',
+    'adjointMatching({ steps: 4, drawnSteps: 2 })',
+  ])(
+    'of a training run does not grow from step to step: %s',
+    async (algorithm) => {
       const ended = await growth(`
         const { Trainer, adjointMatching, eam, loadModel, strokeWeight } = await import(${compiled('index.js')});
         globalThis.trainer ??= new Trainer({
@@ -238,12 +269,15 @@ describe('memory', () => {
       expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
       // A step that kept its graph would keep a megabyte at least: fifteen of them.
       expect(Number(ended.stdout)).toBeLessThan(12);
-    }, 120_000);
+    },
+    120_000,
+  );
 
   it('is what tensors and arrays hold, and goes back to where it was', async () => {
     // `external` counts arrays. What V8 is told of tensors, no number of Node's shows: resident memory does. Above 32 MiB
     // the C library gives memory back as it is freed.
-    const ended = await run(`
+    const ended = await run(
+      `
       const measure = async () => {
         for (let i = 0; i < 5; ++i) { globalThis.gc(); await sleep(10); }
         const { rss, external } = process.memoryUsage();
@@ -262,11 +296,18 @@ describe('memory', () => {
       tensors = arrays = undefined;
       seen.push(await measure());
       console.log(JSON.stringify(seen.map(({ rss, external }) => ({ rss: Math.round(rss - before.rss), external: Math.round(external - before.external) }))));
-    `, { args: ['--expose-gc'] });
+    `,
+      { args: ['--expose-gc'] },
+    );
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
     const seen = JSON.parse(ended.stdout) as { rss: number; external: number }[];
     // An array is the memory of its tensor: 240 MiB in all, of which half is held by tensors and arrays in the third.
-    for (const [index, expected] of [{ rss: 240, external: 0 }, { rss: 240, external: 240 }, { rss: 120, external: 120 }, { rss: 0, external: 0 }].entries()) {
+    for (const [index, expected] of [
+      { rss: 240, external: 0 },
+      { rss: 240, external: 240 },
+      { rss: 120, external: 120 },
+      { rss: 0, external: 0 },
+    ].entries()) {
       expect(Math.abs(seen[index]!.rss - expected.rss)).toBeLessThan(24);
       expect(Math.abs(seen[index]!.external - expected.external)).toBeLessThan(4);
     }

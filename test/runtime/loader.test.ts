@@ -1,6 +1,17 @@
 // Finding LibTorch and the addon: the order, the reasons, and one message that says everything.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -24,7 +35,12 @@ beforeEach(() => {
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
 /** Nothing of this machine: no Python, an empty home, and the tested addon. */
-const bare = (more: Record<string, string> = {}) => ({ HOME: home, PATH: join(home, 'bin'), EAM_TORCH_BUILD_DIR: addon.directory, ...more });
+const bare = (more: Record<string, string> = {}) => ({
+  HOME: home,
+  PATH: join(home, 'bin'),
+  EAM_TORCH_BUILD_DIR: addon.directory,
+  ...more,
+});
 
 const load = (env: Record<string, string>) =>
   runNode(
@@ -34,14 +50,26 @@ const load = (env: Record<string, string>) =>
     { env },
   );
 const inspectIn = async (env: Record<string, string>) =>
-  JSON.parse((await runNode(`import { inspect } from ${compiled('runtime/native/loader.js')}; console.log(JSON.stringify(inspect()));`, { env })).stdout) as ReturnType<typeof inspect>;
+  JSON.parse(
+    (
+      await runNode(
+        `import { inspect } from ${compiled('runtime/native/loader.js')}; console.log(JSON.stringify(inspect()));`,
+        { env },
+      )
+    ).stdout,
+  ) as ReturnType<typeof inspect>;
 
 /** A folder that looks like a LibTorch of some version; its libraries are not ones. */
-function fake(name: string, version: string | undefined, { file = 'version.py', libraries = ['libtorch_cpu.so', library] } = {}): string {
+function fake(
+  name: string,
+  version: string | undefined,
+  { file = 'version.py', libraries = ['libtorch_cpu.so', library] } = {},
+): string {
   const directory = join(home, name);
   mkdirSync(join(directory, 'lib'), { recursive: true });
   for (const each of libraries) writeFileSync(join(directory, 'lib', each), 'not a library '.repeat(100));
-  if (version) writeFileSync(join(directory, file), file === 'version.py' ? `__version__ = '${version}'\n` : `${version}\n`);
+  if (version)
+    writeFileSync(join(directory, file), file === 'version.py' ? `__version__ = '${version}'\n` : `${version}\n`);
   return directory;
 }
 
@@ -75,17 +103,28 @@ describe('without a LibTorch', () => {
   });
 
   it('without python3, `eam libtorch` says how to get one by hand, and asks for no build tools', async () => {
-    const { code, stdout, stderr } = await runNode(`process.argv.push('eam', 'libtorch'); await import(${compiled('cli/main.js')});`, { env: bare() });
+    const { code, stdout, stderr } = await runNode(
+      `process.argv.push('eam', 'libtorch'); await import(${compiled('cli/main.js')});`,
+      { env: bare() },
+    );
     expect(code).toBe(1);
     expect(stdout).toBe('');
-    for (const part of ['python3 is not on PATH', 'https://pytorch.org/get-started/locally/', 'unzip it', 'set EAM_TORCH_LIBTORCH']) expect(stderr).toContain(part);
+    for (const part of [
+      'python3 is not on PATH',
+      'https://pytorch.org/get-started/locally/',
+      'unzip it',
+      'set EAM_TORCH_LIBTORCH',
+    ])
+      expect(stderr).toContain(part);
     expect(stderr).not.toMatch(/native build|cmake/);
   });
 
   it('importing the package says the same, and other modules still load', async () => {
     const ended = await runNode(
       `await import(${compiled('errors.js')});
-       await import(${compiled('runtime/tensor.js')}).catch((error) => console.log(error.name, error.message.split('\\n')[0]));`, { env: bare() });
+       await import(${compiled('runtime/tensor.js')}).catch((error) => console.log(error.name, error.message.split('\\n')[0]));`,
+      { env: bare() },
+    );
     expect(ended).toMatchObject({ code: 0, stdout: 'NativeLoadError eam-torch could not load its native core.\n' });
   });
 
@@ -93,7 +132,9 @@ describe('without a LibTorch', () => {
     const found = await inspectIn(bare({ EAM_TORCH_LIBTORCH: join(home, 'nowhere') }));
     expect(found.loaded).toBeUndefined();
     expect(found.error).toContain('the folder does not exist');
-    expect(await inspectIn(bare({ EAM_TORCH_VARIANT: 'tpu', EAM_TORCH_BUILD_DIR: '' }))).toMatchObject({ error: expect.stringContaining("EAM_TORCH_VARIANT is 'tpu'") as unknown });
+    expect(await inspectIn(bare({ EAM_TORCH_VARIANT: 'tpu', EAM_TORCH_BUILD_DIR: '' }))).toMatchObject({
+      error: expect.stringContaining("EAM_TORCH_VARIANT is 'tpu'") as unknown,
+    });
   });
 });
 
@@ -109,13 +150,18 @@ describe('without an addon', () => {
 
   it('reports an addon that cannot be opened', async () => {
     const broken = join(home, 'build');
-    cpSync(addon.directory, broken, { recursive: true, filter: (path) => path === addon.directory || /eam_(loader\.node|torch\.json)$/.test(path) });
+    cpSync(addon.directory, broken, {
+      recursive: true,
+      filter: (path) => path === addon.directory || /eam_(loader\.node|torch\.json)$/.test(path),
+    });
     writeFileSync(join(broken, 'eam_torch.node'), 'garbage');
     const { code, stdout } = await load(bare({ EAM_TORCH_BUILD_DIR: broken, EAM_TORCH_LIBTORCH: libtorch.directory }));
     expect(code).toBe(3);
     expect(stdout).toMatch(new RegExp(`- ${broken}: .*(file too short|invalid ELF header)`));
     writeFileSync(join(broken, 'eam_loader.node'), 'garbage');
-    const { stdout: second } = await load(bare({ EAM_TORCH_BUILD_DIR: broken, EAM_TORCH_LIBTORCH: libtorch.directory }));
+    const { stdout: second } = await load(
+      bare({ EAM_TORCH_BUILD_DIR: broken, EAM_TORCH_LIBTORCH: libtorch.directory }),
+    );
     expect(second).toContain('NativeLoadError');
     expect(second).toMatch(new RegExp(`- ${broken}: .*eam_loader.node.*(file too short|invalid ELF header)`));
     writeFileSync(join(broken, 'eam_torch.json'), '{');
@@ -126,7 +172,9 @@ describe('without an addon', () => {
 describe('EAM_TORCH_LIBTORCH', () => {
   it('is taken before anything else, and Python is not even asked', async () => {
     command('python3', `touch ${join(home, 'asked')}`);
-    const { code, stdout } = await load(bare({ EAM_TORCH_LIBTORCH: libtorch.directory, LIBTORCH: fake('other', addon.libtorch) }));
+    const { code, stdout } = await load(
+      bare({ EAM_TORCH_LIBTORCH: libtorch.directory, LIBTORCH: fake('other', addon.libtorch) }),
+    );
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toEqual({ source: 'EAM_TORCH_LIBTORCH', directory: libtorch.directory });
     expect(existsSync(join(home, 'asked'))).toBe(false);
@@ -139,8 +187,16 @@ describe('EAM_TORCH_LIBTORCH', () => {
   });
 
   it.each([
-    ['of another minor version', () => fake('old', otherVersion), `version ${otherVersion}, but the ${addon.variant} addon was built against ${addon.libtorch} and needs ${minorOf(addon.libtorch)}.x`],
-    ['of another minor version in an archive', () => fake('old', otherVersion, { file: 'build-version' }), `version ${otherVersion}, but`],
+    [
+      'of another minor version',
+      () => fake('old', otherVersion),
+      `version ${otherVersion}, but the ${addon.variant} addon was built against ${addon.libtorch} and needs ${minorOf(addon.libtorch)}.x`,
+    ],
+    [
+      'of another minor version in an archive',
+      () => fake('old', otherVersion, { file: 'build-version' }),
+      `version ${otherVersion}, but`,
+    ],
     ['without a version', () => fake('unknown', undefined), 'its version is unknown'],
     ['without libraries', () => fake('empty', addon.libtorch, { libraries: [] }), 'no lib/libtorch_cpu.so in it'],
     ['that does not exist', () => '/no/such/folder', 'the folder does not exist'],
@@ -199,7 +255,9 @@ describe('the search', () => {
   it('inspect lists also what comes after the one that is taken', async () => {
     const found = await inspectIn(bare({ LIBTORCH: libtorch.directory }));
     expect(found.loaded?.libtorch).toMatchObject({ source: 'LIBTORCH', directory: libtorch.directory });
-    expect(found.candidates.map((candidate) => candidate.source)).toEqual(expect.arrayContaining(['EAM_TORCH_LIBTORCH', 'LIBTORCH', 'python3', 'cache', 'system']));
+    expect(found.candidates.map((candidate) => candidate.source)).toEqual(
+      expect.arrayContaining(['EAM_TORCH_LIBTORCH', 'LIBTORCH', 'python3', 'cache', 'system']),
+    );
     expect(found.error).toBeUndefined();
   });
 });
@@ -228,7 +286,9 @@ describe('the libraries of a LibTorch', () => {
     expect(names).toContain('libc10.so');
     for (const [index, path] of own.entries()) {
       const later = own.slice(index + 1);
-      expect(neededLibraries(path).filter((needed) => needed.path !== undefined && later.includes(needed.path))).toEqual([]);
+      expect(
+        neededLibraries(path).filter((needed) => needed.path !== undefined && later.includes(needed.path)),
+      ).toEqual([]);
     }
   });
 
@@ -238,16 +298,21 @@ describe('the libraries of a LibTorch', () => {
     expect(names).toEqual(expect.arrayContaining(['libc10.so', 'libtorch_cpu.so']));
     for (const name of names) compile(elsewhere, name);
     const paths = await mapped({ LD_LIBRARY_PATH: elsewhere });
-    expect(paths.map((path) => basename(path)).sort()).toEqual(expect.arrayContaining(['libc10.so', 'libtorch_cpu.so']));
+    expect(paths.map((path) => basename(path)).sort()).toEqual(
+      expect.arrayContaining(['libc10.so', 'libtorch_cpu.so']),
+    );
     expect(paths.filter((path) => dirname(path) !== realpathSync(lib))).toEqual([]);
   });
 
   it('are refused where one of them comes from elsewhere', async () => {
     const directory = fake('partial', addon.libtorch, { libraries: [] });
-    for (const name of readdirSync(lib).filter((each) => each !== 'libc10.so')) symlinkSync(join(lib, name), join(directory, 'lib', name));
+    for (const name of readdirSync(lib).filter((each) => each !== 'libc10.so'))
+      symlinkSync(join(lib, name), join(directory, 'lib', name));
     const { code, stdout } = await load(bare({ EAM_TORCH_LIBTORCH: directory, LD_LIBRARY_PATH: lib }));
     expect(code).toBe(3);
-    expect(stdout).toContain(`its libc10.so is not ${join(directory, 'lib', 'libc10.so')} but ${join(lib, 'libc10.so')}, which LD_LIBRARY_PATH`);
+    expect(stdout).toContain(
+      `its libc10.so is not ${join(directory, 'lib', 'libc10.so')} but ${join(lib, 'libc10.so')}, which LD_LIBRARY_PATH`,
+    );
   });
 
   it('are refused where another addon has opened those of another LibTorch before', async () => {
@@ -257,26 +322,43 @@ describe('the libraries of a LibTorch', () => {
        createRequire('/')(${JSON.stringify(join(addon.directory, 'eam_loader.node'))}).open(${JSON.stringify(join(home, 'other', 'lib', 'libc10.so'))});
        const { load } = await import(${compiled('runtime/native/loader.js')});
        try { load(); } catch (error) { console.log(error.message); }`,
-      { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory }) });
+      { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory }) },
+    );
     expect(ended).toMatchObject({ code: 0, signal: null });
-    expect(ended.stdout).toContain(`its libc10.so is not ${join(lib, 'libc10.so')} but ${join(home, 'other', 'lib', 'libc10.so')}`);
+    expect(ended.stdout).toContain(
+      `its libc10.so is not ${join(lib, 'libc10.so')} but ${join(home, 'other', 'lib', 'libc10.so')}`,
+    );
   });
 
   it('are refused where they are of another version than the file beside them says', async () => {
     const directory = fake('renamed', addon.libtorch, { libraries: [] });
-    for (const name of new Set(['libtorch_cpu.so', library])) compile(join(directory, 'lib'), name, 'unsigned long long aoti_torch_abi_version(void) { return 2ull << 56 | 10ull << 48 | 1ull << 40; }');
+    for (const name of new Set(['libtorch_cpu.so', library]))
+      compile(
+        join(directory, 'lib'),
+        name,
+        'unsigned long long aoti_torch_abi_version(void) { return 2ull << 56 | 10ull << 48 | 1ull << 40; }',
+      );
     const { stdout } = await load(bare({ EAM_TORCH_LIBTORCH: directory }));
-    expect(stdout).toContain(`${join(directory, 'lib', 'libtorch_cpu.so')} says that it is LibTorch 2.10.1, whatever the version file beside it says; the addon needs ${minorOf(addon.libtorch)}.x`);
+    expect(stdout).toContain(
+      `${join(directory, 'lib', 'libtorch_cpu.so')} says that it is LibTorch 2.10.1, whatever the version file beside it says; the addon needs ${minorOf(addon.libtorch)}.x`,
+    );
   });
 
   it('say their version themselves', async () => {
-    const ended = await runNode(`const { binding } = await import(${compiled('runtime/native/index.js')}); console.log(binding().libtorchVersion);`, { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory }) });
+    const ended = await runNode(
+      `const { binding } = await import(${compiled('runtime/native/index.js')}); console.log(binding().libtorchVersion);`,
+      { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory }) },
+    );
     expect(ended.stdout).toBe(`${libtorch.version.replace(/\+.*/, '')}\n`);
   });
 
   it('are tried again under another LD_LIBRARY_PATH, which their own dependencies may come from', async () => {
     const records = () => readdirSync(join(home, '.cache', 'eam-torch', 'loaded')).length;
-    for (const [search, count] of [['/nowhere', 1], ['/nowhere', 1], ['/elsewhere', 2]] as const) {
+    for (const [search, count] of [
+      ['/nowhere', 1],
+      ['/nowhere', 1],
+      ['/elsewhere', 2],
+    ] as const) {
       await load(bare({ EAM_TORCH_LIBTORCH: libtorch.directory, LD_LIBRARY_PATH: search }));
       expect(records()).toBe(count);
     }
@@ -287,17 +369,28 @@ describe("OpenMP's threads", () => {
   /** What OpenMP's runtime says of OMP_WAIT_POLICY as it is loaded, in a worker or on the main thread. */
   const policy = async (where: 'main thread' | 'worker', env: Record<string, string> = {}) => {
     const body = `await import(${compiled('runtime/tensor.js')});`;
-    const script = where === 'worker' ? `const { Worker } = await import('node:worker_threads'); new Worker(new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(body)})));` : body;
-    const ended = await runNode(script, { env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory, OMP_DISPLAY_ENV: 'VERBOSE', ...env }) });
+    const script =
+      where === 'worker'
+        ? `const { Worker } = await import('node:worker_threads'); new Worker(new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(body)})));`
+        : body;
+    const ended = await runNode(script, {
+      env: bare({ EAM_TORCH_LIBTORCH: libtorch.directory, OMP_DISPLAY_ENV: 'VERBOSE', ...env }),
+    });
     expect(ended).toMatchObject({ code: 0, signal: null });
-    return { policy: /OMP_WAIT_POLICY = '(\w+)'/.exec(ended.stderr)?.[1], spins: /GOMP_SPINCOUNT = '(\w+)'/.exec(ended.stderr)?.[1] };
+    return {
+      policy: /OMP_WAIT_POLICY = '(\w+)'/.exec(ended.stderr)?.[1],
+      spins: /GOMP_SPINCOUNT = '(\w+)'/.exec(ended.stderr)?.[1],
+    };
   };
 
   it.each(['main thread', 'worker'] as const)('do not spin where LibTorch is first loaded in the %s', async (where) => {
     expect(await policy(where)).toEqual({ policy: 'PASSIVE', spins: '0' });
   });
 
-  it.each(['main thread', 'worker'] as const)('wait as the user says where LibTorch is first loaded in the %s', async (where) => {
-    expect(await policy(where, { OMP_WAIT_POLICY: 'active' })).toMatchObject({ policy: 'ACTIVE' });
-  });
+  it.each(['main thread', 'worker'] as const)(
+    'wait as the user says where LibTorch is first loaded in the %s',
+    async (where) => {
+      expect(await policy(where, { OMP_WAIT_POLICY: 'active' })).toMatchObject({ policy: 'ACTIVE' });
+    },
+  );
 });

@@ -7,7 +7,13 @@ import { describe, expect, it } from 'vitest';
 
 import { ConfigError, DisposedError, ShapeError } from '../../lib/errors.js';
 import {
-  flowMatchingLoss, leanAdjointStep, matchingLoss, memorylessStep, philoxNormal, renoise, terminalGradient,
+  flowMatchingLoss,
+  leanAdjointStep,
+  matchingLoss,
+  memorylessStep,
+  philoxNormal,
+  renoise,
+  terminalGradient,
 } from '../../lib/runtime/kernels.js';
 import { OdeSolver } from '../../lib/runtime/ode-solver.js';
 import { type DType, Tensor, type TypedArray } from '../../lib/runtime/tensor.js';
@@ -42,13 +48,21 @@ describe('a SharedArrayBuffer', () => {
     const array = shared(6);
     const out = Tensor.from(array, shape);
     await philoxNormal(shape, { seed: 2n, stream: 5n, out });
-    const worker = new Worker(`const { workerData, parentPort } = require('node:worker_threads'); parentPort.postMessage([...workerData])`, { eval: true, workerData: array });
+    const worker = new Worker(
+      `const { workerData, parentPort } = require('node:worker_threads'); parentPort.postMessage([...workerData])`,
+      { eval: true, workerData: array },
+    );
     const [seen] = await once(worker, 'message');
     expect(seen).toEqual([...(await (await normal(5n)).data())]);
   });
 
   it('that can grow is copied', async () => {
-    const growable = new (SharedArrayBuffer as unknown as new (size: number, options: { maxByteLength: number }) => SharedArrayBuffer)(8, { maxByteLength: 16 });
+    const growable = new (
+      SharedArrayBuffer as unknown as new (
+        size: number,
+        options: { maxByteLength: number },
+      ) => SharedArrayBuffer
+    )(8, { maxByteLength: 16 });
     const array = new Float32Array(growable);
     array.set([1, 2]);
     const tensor = Tensor.from(array, [2]);
@@ -71,12 +85,33 @@ describe('a SharedArrayBuffer', () => {
 const kernels: Record<string, (given?: Tensor) => Promise<Tensor>> = {
   philoxNormal: (out) => philoxNormal(shape, { ...noise, out }),
   renoise: async (out) => renoise({ x1: await normal(1n), t: [0.2, 0.6], noise, out }),
-  terminalGradient: async (out) => terminalGradient({ x: await normal(1n), velocity: await normal(2n), rewardGrad: await normal(3n), lambda: 2, time: 0.9, out }),
-  memorylessStep: async (out) => memorylessStep({ x: await normal(1n), velocity: await normal(2n), t: 0.5, h: 0.1, noise, out }),
-  leanAdjointStep: async (out) => leanAdjointStep({ adjoint: await normal(1n), vjp: await normal(2n), t: 0.5, h: 0.1, out }),
+  terminalGradient: async (out) =>
+    terminalGradient({
+      x: await normal(1n),
+      velocity: await normal(2n),
+      rewardGrad: await normal(3n),
+      lambda: 2,
+      time: 0.9,
+      out,
+    }),
+  memorylessStep: async (out) =>
+    memorylessStep({ x: await normal(1n), velocity: await normal(2n), t: 0.5, h: 0.1, noise, out }),
+  leanAdjointStep: async (out) =>
+    leanAdjointStep({ adjoint: await normal(1n), vjp: await normal(2n), t: 0.5, h: 0.1, out }),
   matchingLoss: async (grad) =>
-    (await matchingLoss({ velocity: await normal(1n), x1: await normal(2n), terminalGradient: await normal(3n), t: [0.2, 0.6], C: 1, noise, grad })).grad,
-  flowMatchingLoss: async (grad) => (await flowMatchingLoss({ velocity: await normal(1n), x1: await normal(2n), noise, grad })).grad,
+    (
+      await matchingLoss({
+        velocity: await normal(1n),
+        x1: await normal(2n),
+        terminalGradient: await normal(3n),
+        t: [0.2, 0.6],
+        C: 1,
+        noise,
+        grad,
+      })
+    ).grad,
+  flowMatchingLoss: async (grad) =>
+    (await flowMatchingLoss({ velocity: await normal(1n), x1: await normal(2n), noise, grad })).grad,
 };
 
 describe.each(Object.entries(kernels))('%s into memory of the caller’s', (name, kernel) => {
@@ -113,22 +148,43 @@ describe('an output', () => {
 
     const loss = [...(await (await kernels['matchingLoss']!()).data())];
     const velocity = await normal(1n);
-    await matchingLoss({ velocity, x1: await normal(2n), terminalGradient: await normal(3n), t: [0.2, 0.6], C: 1, noise, grad: velocity });
+    await matchingLoss({
+      velocity,
+      x1: await normal(2n),
+      terminalGradient: await normal(3n),
+      t: [0.2, 0.6],
+      C: 1,
+      noise,
+      grad: velocity,
+    });
     expect([...(await velocity.data())]).toEqual(loss);
   });
 
   it('must not be a part of one', async () => {
     const array = new Float32Array(8);
     const x1 = Tensor.from(array.subarray(0, 6), shape);
-    await expect(renoise({ x1, t: [0.2, 0.6], noise, out: Tensor.from(array.subarray(2, 8), shape) })).rejects.toThrow(/out.*overlaps x1/);
+    await expect(renoise({ x1, t: [0.2, 0.6], noise, out: Tensor.from(array.subarray(2, 8), shape) })).rejects.toThrow(
+      /out.*overlaps x1/,
+    );
     const doubles = new Float64Array(array.buffer, 0, 3);
-    await expect(renoise({ x1: Tensor.from(doubles, [1, 3]), t: [0.2], noise, out: Tensor.from(doubles, [1, 3]) })).resolves.toBeDefined();
-    await expect(flowMatchingLoss({ velocity: Tensor.from(new Float32Array(array.buffer, 0, 3), [1, 3]), x1: Tensor.from(doubles, [1, 3]), noise, grad: Tensor.from(new Float32Array(array.buffer, 0, 3), [1, 3]) })).rejects.toThrow(/grad.*overlaps x1/);
+    await expect(
+      renoise({ x1: Tensor.from(doubles, [1, 3]), t: [0.2], noise, out: Tensor.from(doubles, [1, 3]) }),
+    ).resolves.toBeDefined();
+    await expect(
+      flowMatchingLoss({
+        velocity: Tensor.from(new Float32Array(array.buffer, 0, 3), [1, 3]),
+        x1: Tensor.from(doubles, [1, 3]),
+        noise,
+        grad: Tensor.from(new Float32Array(array.buffer, 0, 3), [1, 3]),
+      }),
+    ).rejects.toThrow(/grad.*overlaps x1/);
   });
 
   it('must not be what the solver or another tensor holds', async () => {
     const solver = new OdeSolver({ solver: 'euler', times: [0, 0.5, 1] });
-    await expect(solver.run((x) => renoise({ x1: x, t: [0.2, 0.6], noise, out: x }), await normal(1n))).rejects.toThrow(/`out` cannot be written to/);
+    await expect(solver.run((x) => renoise({ x1: x, t: [0.2, 0.6], noise, out: x }), await normal(1n))).rejects.toThrow(
+      /`out` cannot be written to/,
+    );
     const tensor = await normal(1n);
     const same = await tensor.to({ dtype: 'float32' });
     await expect(philoxNormal(shape, { ...noise, out: same })).rejects.toThrow(ConfigError);
@@ -140,7 +196,9 @@ describe('an output', () => {
     for (const solver of ['euler', 'heun', 'midpoint', 'dpmpp2m'] as const) {
       const solve = new OdeSolver({ solver, times: [0, 0.3, 0.6, 0.9] });
       const expected = await solve.run(field(), await normal(1n));
-      expect([...(await (await solve.run(field(out), await normal(1n))).data())], solver).toEqual([...(await expected.data())]);
+      expect([...(await (await solve.run(field(out), await normal(1n))).data())], solver).toEqual([
+        ...(await expected.data()),
+      ]);
     }
   });
 

@@ -13,7 +13,8 @@ const perSample = { seed: 1n, stream: [4n, 5n, 6n] };
 
 type Run = (name: string, options: object) => unknown;
 const runAsync: Run = (name, options) => (kernels as unknown as Record<string, (o: object) => unknown>)[name]!(options);
-const runSync: Run = (name, options) => (kernels as unknown as Record<string, (o: object) => unknown>)[`${name}Sync`]!(options);
+const runSync: Run = (name, options) =>
+  (kernels as unknown as Record<string, (o: object) => unknown>)[`${name}Sync`]!(options);
 
 async function everyKernel(run: Run, shape: number[], dtype: DType): Promise<unknown[]> {
   const normal = (stream: bigint) => kernels.philoxNormal(shape, { seed: 3n, stream, dtype });
@@ -22,13 +23,22 @@ async function everyKernel(run: Run, shape: number[], dtype: DType): Promise<unk
   const results = [
     await run('renoise', { x1: x, t, noise: perSample, terminalTime: 0.9 }),
     await run('terminalGradient', { x, velocity, rewardGrad: other, lambda: 2, time: 0.9 }),
-    await run('matchingLoss', { velocity, x1: x, terminalGradient: other, t, C: 1, noise, weighting: 'adjoint_matching' }),
+    await run('matchingLoss', {
+      velocity,
+      x1: x,
+      terminalGradient: other,
+      t,
+      C: 1,
+      noise,
+      weighting: 'adjoint_matching',
+    }),
     await run('flowMatchingLoss', { velocity, x1: x, noise: other }),
     await run('memorylessStep', { x, velocity, t: 0.5, h: 0.1, noise }),
     await run('leanAdjointStep', { adjoint: x, vjp: other, t: 0.5, h: 0.1 }),
   ] as (Tensor | kernels.MatchingLoss)[];
   return results.map((result) =>
-    result instanceof Tensor ? bits(result) : [result.loss, result.perSample, bits(result.grad)]);
+    result instanceof Tensor ? bits(result) : [result.loss, result.perSample, bits(result.grad)],
+  );
 }
 
 function bits(tensor: Tensor): string {
@@ -37,14 +47,20 @@ function bits(tensor: Tensor): string {
 }
 
 describe('a synchronous call', () => {
-  it.each<[DType, number]>([['float32', 5], ['float64', 1037], ['bfloat16', 700], ['float32', 40_000]])(
-    'gives the bits that the asynchronous one gives, %s [3, %s]', async (dtype, size) => {
-      expect(await everyKernel(runSync, [3, size], dtype)).toEqual(await everyKernel(runAsync, [3, size], dtype));
-    });
+  it.each<[DType, number]>([
+    ['float32', 5],
+    ['float64', 1037],
+    ['bfloat16', 700],
+    ['float32', 40_000],
+  ])('gives the bits that the asynchronous one gives, %s [3, %s]', async (dtype, size) => {
+    expect(await everyKernel(runSync, [3, size], dtype)).toEqual(await everyKernel(runAsync, [3, size], dtype));
+  });
 
   it('draws what philoxNormal draws', async () => {
     const options = { ...noise, dtype: 'float64' } as const;
-    expect(kernels.philoxNormalSync([5, 7], options).dataSync()).toEqual(await (await kernels.philoxNormal([5, 7], options)).data());
+    expect(kernels.philoxNormalSync([5, 7], options).dataSync()).toEqual(
+      await (await kernels.philoxNormal([5, 7], options)).data(),
+    );
   });
 
   it('does not wait for calls made before', async () => {
@@ -78,8 +94,12 @@ describe('a synchronous call', () => {
   it('throws what its twin rejects with, under its own name', () => {
     const x1 = Tensor.from([1, 2, 3], [1, 3]);
     expect(() => kernels.renoiseSync({ x1, t: [2], noise })).toThrow(/^renoiseSync: t\[0\]/);
-    expect(() => kernels.renoiseSync({ x1, t: [1], noise, seed: 1n } as never)).toThrow(/^renoiseSync: unknown option `seed`/);
-    expect(() => kernels.matchingLossSync({} as never)).toThrow(/^matchingLossSync: `velocity` must be a Tensor, got undefined/);
+    expect(() => kernels.renoiseSync({ x1, t: [1], noise, seed: 1n } as never)).toThrow(
+      /^renoiseSync: unknown option `seed`/,
+    );
+    expect(() => kernels.matchingLossSync({} as never)).toThrow(
+      /^matchingLossSync: `velocity` must be a Tensor, got undefined/,
+    );
     expect(() => kernels.philoxNormalSync([3], { ...noise, device: 'cuda:77' })).toThrow(ConfigError);
   });
 
@@ -111,8 +131,14 @@ describe('OdeSolver.runSync', () => {
     const solve = new OdeSolver({ solver: 'euler', times });
     const x0 = Tensor.from([1, 2], [2, 1]);
     const failure = new Error('no network');
-    expect(() => solve.runSync(() => { throw failure; }, x0)).toThrow(failure);
+    expect(() =>
+      solve.runSync(() => {
+        throw failure;
+      }, x0),
+    ).toThrow(failure);
     expect(() => solve.runSync(field, x0, { guidance: 2 })).toThrow(/`guidance` needs/);
-    expect(() => solve.runSync(() => Promise.resolve(x0) as never, x0)).toThrow(/what `velocity` returned must be a Tensor/);
+    expect(() => solve.runSync(() => Promise.resolve(x0) as never, x0)).toThrow(
+      /what `velocity` returned must be a Tensor/,
+    );
   });
 });

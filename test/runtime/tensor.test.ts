@@ -26,7 +26,10 @@ describe('Tensor.from', () => {
   });
 
   it.runIf('Float16Array' in globalThis)('takes a Float16Array, where there is one, for float16', async () => {
-    const array = (globalThis as unknown as { Float16Array: { of(...numbers: number[]): TypedArray } }).Float16Array.of(1, -2.5);
+    const array = (globalThis as unknown as { Float16Array: { of(...numbers: number[]): TypedArray } }).Float16Array.of(
+      1,
+      -2.5,
+    );
     const tensor = Tensor.from(array, [2]);
     expect(tensor.dtype).toBe('float16');
     expect(await tensor.data()).toBe(array);
@@ -55,11 +58,18 @@ describe('Tensor.from', () => {
     expect([...(await half.data())]).toEqual([0x3f80, 0xc020, 0x4040]);
     expect([...(await double.data())]).toEqual([1, -2.5, 3]);
     expect([...(await Tensor.from([1, -2], [2], { dtype: 'int64' }).data())]).toEqual([1n, -2n]);
-    expect([...Tensor.from(Uint8ClampedArray.of(7, 255) as never, [2], { dtype: 'float32' }).dataSync()]).toEqual([7, 255]);
+    expect([...Tensor.from(Uint8ClampedArray.of(7, 255) as never, [2], { dtype: 'float32' }).dataSync()]).toEqual([
+      7, 255,
+    ]);
   });
 
   it('copies arrays on resizable memory', async () => {
-    const resizable = new (ArrayBuffer as unknown as new (size: number, options: { maxByteLength: number }) => ArrayBuffer & { resize(size: number): void })(8, { maxByteLength: 16 });
+    const resizable = new (
+      ArrayBuffer as unknown as new (
+        size: number,
+        options: { maxByteLength: number },
+      ) => ArrayBuffer & { resize(size: number): void }
+    )(8, { maxByteLength: 16 });
     const onResizable = new Float32Array(resizable);
     onResizable.set([3, 4]);
     const tensor = Tensor.from(onResizable, [2]);
@@ -80,14 +90,30 @@ describe('Tensor.from', () => {
     [() => Tensor.from([1], [1.5]), ConfigError, /`shape`\[0\] must be an integer, got 1.5/],
     [() => Tensor.from([1], 1 as never), ConfigError, /`shape` must be an array/],
     [() => Tensor.from(new Uint16Array(2), [2]), ConfigError, /float16 or bfloat16.*`dtype`/],
-    [() => Tensor.from(new Int8Array(2) as never, [2]), ConfigError, /Float64Array.*Uint16Array, Uint8Array or number\[\], got Int8Array of length 2/],
+    [
+      () => Tensor.from(new Int8Array(2) as never, [2]),
+      ConfigError,
+      /Float64Array.*Uint16Array, Uint8Array or number\[\], got Int8Array of length 2/,
+    ],
     [() => Tensor.from('12' as never, [2]), ConfigError, /got '12'/],
     [() => Tensor.from([1, '2' as never], [2]), ConfigError, /`data`\[1\] must be a number, got '2'/],
     [() => Tensor.from([1, 2.5], [2], { dtype: 'int32' }), ConfigError, /`data`\[1\] is 2.5/],
-    [() => Tensor.from([2 ** 31], [1], { dtype: 'int32' }), ConfigError, /`data`\[0\] is 2147483648; the tensor's dtype holds the integers from -2147483648 to 2147483647$/],
-    [() => Tensor.from([0.1], [1], { dtype: 'int64' }), ConfigError, /is 0\.1; the tensor's dtype holds the integers from -9223372036854775808 to/],
+    [
+      () => Tensor.from([2 ** 31], [1], { dtype: 'int32' }),
+      ConfigError,
+      /`data`\[0\] is 2147483648; the tensor's dtype holds the integers from -2147483648 to 2147483647$/,
+    ],
+    [
+      () => Tensor.from([0.1], [1], { dtype: 'int64' }),
+      ConfigError,
+      /is 0\.1; the tensor's dtype holds the integers from -9223372036854775808 to/,
+    ],
     [() => Tensor.from([NaN], [1], { dtype: 'int64' }), ConfigError, /nan/],
-    [() => Tensor.from([-1], [1], { dtype: 'uint8' }), ConfigError, /is -1; the tensor's dtype holds the integers from 0 to 255$/],
+    [
+      () => Tensor.from([-1], [1], { dtype: 'uint8' }),
+      ConfigError,
+      /is -1; the tensor's dtype holds the integers from 0 to 255$/,
+    ],
     [() => Tensor.from([1], [1], { dtype: 'float8' as DType }), ConfigError, /'float32', 'float64'.*got 'float8'/],
     [() => Tensor.from([1], [1], { device: 'gpu' }), ConfigError, /'cpu', 'cuda' or 'cuda:N', got 'gpu'/],
     [() => Tensor.from([1], [1], { device: 'cuda:99' }), ConfigError, /cuda/],
@@ -133,7 +159,9 @@ describe('to', () => {
   it('rounds to the nearest half number and back', async () => {
     const tensor = Tensor.from([1 / 3, 65504, 1e-8], [3]);
     expect([...(await (await tensor.to({ dtype: 'float16' })).data())]).toEqual([0x3555, 0x7bff, 0x0000]);
-    expect([...(await (await (await tensor.to({ dtype: 'bfloat16' })).to({ dtype: 'float32' })).data())][0]).toBeCloseTo(1 / 3, 2);
+    expect(
+      [...(await (await (await tensor.to({ dtype: 'bfloat16' })).to({ dtype: 'float32' })).data())][0],
+    ).toBeCloseTo(1 / 3, 2);
   });
 
   it('rejects what it does not know', async () => {

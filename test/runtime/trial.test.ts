@@ -1,7 +1,17 @@
 // The first load of an addon happens in a process of its own, and what comes prebuilt is checked before.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -32,7 +42,8 @@ function copyAddon(directory: string): string {
   return directory;
 }
 
-const records = (cache = join(home, '.cache')) => readdirSync(join(cache, 'eam-torch', 'loaded')).map((name) => join(cache, 'eam-torch', 'loaded', name));
+const records = (cache = join(home, '.cache')) =>
+  readdirSync(join(cache, 'eam-torch', 'loaded')).map((name) => join(cache, 'eam-torch', 'loaded', name));
 const libtorchOnly = { EAM_TORCH_LIBTORCH: libtorch.directory };
 
 /** Loads in a process of its own and says what it took, how many trials it made, or its error's message. */
@@ -54,7 +65,13 @@ async function load(env: Record<string, string>, packageDirectory = root) {
     { env: { HOME: home, PATH: join(home, 'bin'), ...env } },
   );
   expect(ended).toMatchObject({ code: 0, signal: null });
-  return JSON.parse(ended.stdout) as { trials: number; addon?: string; libtorch?: string; name?: string; message?: string };
+  return JSON.parse(ended.stdout) as {
+    trials: number;
+    addon?: string;
+    libtorch?: string;
+    name?: string;
+    message?: string;
+  };
 }
 
 describe('the first load of an addon with a LibTorch', () => {
@@ -95,14 +112,23 @@ describe('the first load of an addon with a LibTorch', () => {
   });
 
   it('does not hand NODE_OPTIONS to the trial', async () => {
-    writeFileSync(join(home, 'throw.cjs'), "if (process.argv[1]?.endsWith('trial-process.js')) throw new Error('preloaded');");
-    expect(await load({ ...env(), NODE_OPTIONS: `--require "${join(home, 'throw.cjs')}"` })).toMatchObject({ trials: 1, addon: build });
+    writeFileSync(
+      join(home, 'throw.cjs'),
+      "if (process.argv[1]?.endsWith('trial-process.js')) throw new Error('preloaded');",
+    );
+    expect(await load({ ...env(), NODE_OPTIONS: `--require "${join(home, 'throw.cjs')}"` })).toMatchObject({
+      trials: 1,
+      addon: build,
+    });
   });
 });
 
 describe('an addon that', () => {
   const compile = (body: string) => () => {
-    writeFileSync(join(home, 'addon.c'), `#include <stdlib.h>\n#include <unistd.h>\n__attribute__((constructor)) static void start(void) { ${body} }\n`);
+    writeFileSync(
+      join(home, 'addon.c'),
+      `#include <stdlib.h>\n#include <unistd.h>\n__attribute__((constructor)) static void start(void) { ${body} }\n`,
+    );
     execFileSync('cc', ['-shared', '-fPIC', '-o', join(build, 'eam_torch.node'), join(home, 'addon.c')]);
   };
   const rewrite = (change: (bytes: Buffer) => Buffer) => () => {
@@ -114,11 +140,26 @@ describe('an addon that', () => {
     ['aborts', compile('abort();'), /a process that tried it was ended by SIGABRT while loading it/],
     ['touches memory that is not there', compile('*(volatile int*)0 = 1;'), /was ended by SIGSEGV while loading it/],
     ['ends its process', compile('_exit(0);'), /ended with exit code 0 while loading it/],
-    ['ends its process with an error', compile('write(2, "no luck\\n", 8); _exit(4);'), /ended with exit code 4 while loading it: no luck/],
+    [
+      'ends its process with an error',
+      compile('write(2, "no luck\\n", 8); _exit(4);'),
+      /ended with exit code 4 while loading it: no luck/,
+    ],
     ['aborts on the way out', compile('atexit(abort);'), /Module did not self-register|was ended by SIGABRT/],
-    ['is cut short', rewrite((bytes) => bytes.subarray(0, bytes.length >> 1)), /file too short|was ended by SIG(BUS|SEGV)|ELF|cannot/],
+    [
+      'is cut short',
+      rewrite((bytes) => bytes.subarray(0, bytes.length >> 1)),
+      /file too short|was ended by SIG(BUS|SEGV)|ELF|cannot/,
+    ],
     ['is cut within its header', rewrite((bytes) => bytes.subarray(0, 40)), /file too short/],
-    ['is for another processor', rewrite((bytes) => { bytes.writeUInt16LE(0xb7, 18); return bytes; }), /cannot open shared object file|wrong ELF|ELF/],
+    [
+      'is for another processor',
+      rewrite((bytes) => {
+        bytes.writeUInt16LE(0xb7, 18);
+        return bytes;
+      }),
+      /cannot open shared object file|wrong ELF|ELF/,
+    ],
     ['is no addon', compile(''), /Module did not self-register/],
   ])('%s is an error and no crash', async (_, damage, reason) => {
     damage();
@@ -143,9 +184,20 @@ describe('the addons that come with the package', () => {
     cpSync(join(root, 'dist'), join(installed, 'dist'), { recursive: true });
   });
 
-  function prebuild(name: string, change: Partial<AddonDescription> = {}, floors: Record<string, string> = { GLIBC: '2.14' }): string {
+  function prebuild(
+    name: string,
+    change: Partial<AddonDescription> = {},
+    floors: Record<string, string> = { GLIBC: '2.14' },
+  ): string {
     const directory = copyAddon(folder(name));
-    const sha256 = Object.fromEntries(names.slice(0, 2).map((file) => [file, createHash('sha256').update(readFileSync(join(directory, file))).digest('hex')]));
+    const sha256 = Object.fromEntries(
+      names.slice(0, 2).map((file) => [
+        file,
+        createHash('sha256')
+          .update(readFileSync(join(directory, file)))
+          .digest('hex'),
+      ]),
+    );
     const description = JSON.parse(readFileSync(join(directory, 'eam_torch.json'), 'utf8')) as AddonDescription;
     const prebuilt = { platform: 'linux-x64', revision: '0', floors, sha256, bytes: {} };
     writeFileSync(join(directory, 'eam_torch.json'), JSON.stringify({ ...description, prebuilt, ...change }));
@@ -153,7 +205,11 @@ describe('the addons that come with the package', () => {
   }
 
   it('are taken by the LibTorch that is there', async () => {
-    for (const [name, version] of [['libtorch-2.98-cpu', '2.98.0'], ['libtorch-2.99-cuda', '2.99.1']] as const) prebuild(name, { libtorch: version, variant: name.endsWith('cuda') ? 'cuda' : 'cpu' });
+    for (const [name, version] of [
+      ['libtorch-2.98-cpu', '2.98.0'],
+      ['libtorch-2.99-cuda', '2.99.1'],
+    ] as const)
+      prebuild(name, { libtorch: version, variant: name.endsWith('cuda') ? 'cuda' : 'cpu' });
     const directory = prebuild(good);
     expect(await load(libtorchOnly, installed)).toMatchObject({ addon: directory, libtorch: libtorch.directory });
   });
@@ -175,30 +231,46 @@ describe('the addons that come with the package', () => {
 
   it('are left aside where EAM_TORCH_VARIANT asks for the other variant', async () => {
     prebuild(good);
-    const { message } = await load({ ...libtorchOnly, EAM_TORCH_VARIANT: addon.variant === 'cpu' ? 'cuda' : 'cpu' }, installed);
+    const { message } = await load(
+      { ...libtorchOnly, EAM_TORCH_VARIANT: addon.variant === 'cpu' ? 'cuda' : 'cpu' },
+      installed,
+    );
     expect(message).not.toContain(good);
     expect(message).toContain(': not built');
   });
 
   it('are refused where a file is not the one that was published', async () => {
     const directory = prebuild(good);
-    writeFileSync(join(directory, 'eam_torch.node'), Buffer.concat([readFileSync(join(directory, 'eam_torch.node')), Buffer.from('x')]));
+    writeFileSync(
+      join(directory, 'eam_torch.node'),
+      Buffer.concat([readFileSync(join(directory, 'eam_torch.node')), Buffer.from('x')]),
+    );
     const { message, trials } = await load(libtorchOnly, installed);
     expect(trials).toBe(0);
-    expect(message).toMatch(new RegExp(`- ${directory}: eam_torch.node is damaged: its SHA-256 is [0-9a-f]{64}, and [0-9a-f]{64} was published`));
+    expect(message).toMatch(
+      new RegExp(
+        `- ${directory}: eam_torch.node is damaged: its SHA-256 is [0-9a-f]{64}, and [0-9a-f]{64} was published`,
+      ),
+    );
   });
 
   it('are refused on a system whose C library is too old', async () => {
     const directory = prebuild(good, {}, { GLIBC: '9.99' });
-    expect((await load(libtorchOnly, installed)).message).toMatch(new RegExp(`- ${directory}: it needs glibc 9.99, and this system has 2\\.\\d+`));
+    expect((await load(libtorchOnly, installed)).message).toMatch(
+      new RegExp(`- ${directory}: it needs glibc 9.99, and this system has 2\\.\\d+`),
+    );
   });
 
   it('are all named where no LibTorch fits, and the ways to get one', async () => {
     prebuild('libtorch-2.98-cpu', { libtorch: '2.98.0' });
     prebuild('libtorch-2.99-cuda', { libtorch: '2.99.1', variant: 'cuda' });
     const { message } = await load(libtorchOnly, installed);
-    expect(message).toContain(`: version ${libtorch.version}, ${libtorch.variant}, and the addons here are for 2.98 (cpu) or 2.99 (cuda)`);
-    expect(message).toMatch(/export EAM_TORCH_LIBTORCH=\S+ +# the folder with lib\/ of a LibTorch 2\.98 \(cpu\) or 2\.99 \(cuda\)/);
+    expect(message).toContain(
+      `: version ${libtorch.version}, ${libtorch.variant}, and the addons here are for 2.98 (cpu) or 2.99 (cuda)`,
+    );
+    expect(message).toMatch(
+      /export EAM_TORCH_LIBTORCH=\S+ +# the folder with lib\/ of a LibTorch 2\.98 \(cpu\) or 2\.99 \(cuda\)/,
+    );
     expect(message).toContain('npx eam libtorch');
     expect(message).toContain('npx eam build');
   });

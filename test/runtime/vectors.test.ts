@@ -3,11 +3,27 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
-import { coefficients, leanAdjointStep, matchingLoss, memorylessStep, philoxNormal, renoise, terminalGradient } from '../../lib/runtime/kernels.js';
+import {
+  coefficients,
+  leanAdjointStep,
+  matchingLoss,
+  memorylessStep,
+  philoxNormal,
+  renoise,
+  terminalGradient,
+} from '../../lib/runtime/kernels.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { OdeSolver, type SolverName } from '../../lib/runtime/ode-solver.js';
 import { type DType, Tensor } from '../../lib/runtime/tensor.js';
-import { expectClose, expectRounded, numbersOf, type Rows, rounded, tensorOf, unitRoundoff } from '../helpers/numbers.js';
+import {
+  expectClose,
+  expectRounded,
+  numbersOf,
+  type Rows,
+  rounded,
+  tensorOf,
+  unitRoundoff,
+} from '../helpers/numbers.js';
 
 interface Matching {
   terminal: 'plugin' | 'consistent';
@@ -41,11 +57,22 @@ interface Vectors {
   coefficients: Record<string, number>[];
   matching: Matching[];
   solvers: { solver: SolverName; times: number[]; x0: number[]; states: number[][] }[];
-  adjoint_matching: { steps: number; lam: number; x0: number[]; noise: number[][]; states: number[][]; adjoints: number[][]; loss_per_step: number[] };
+  adjoint_matching: {
+    steps: number;
+    lam: number;
+    x0: number[];
+    noise: number[][];
+    states: number[][];
+    adjoints: number[][];
+    loss_per_step: number[];
+  };
 }
 
 const vectors = JSON.parse(readFileSync(new URL('../vectors/eam.json', import.meta.url), 'utf8')) as Vectors;
-const precise = [['float64', 1e-12], ['float32', 1e-5]] as const;
+const precise = [
+  ['float64', 1e-12],
+  ['float32', 1e-5],
+] as const;
 const halves = ['float16', 'bfloat16'] as const;
 const flat = (rows: Rows): number[] => rows.flat();
 
@@ -67,7 +94,11 @@ describe('Philox4x32-10', () => {
 
     it('one stream a sample numbers each sample from its start', async () => {
       const other = vectors.normals.find((entry) => entry.seed === seed)!;
-      const both = await philoxNormal([2, values.length], { seed: BigInt(seed), stream: [BigInt(other.stream), 5n], dtype: 'float64' });
+      const both = await philoxNormal([2, values.length], {
+        seed: BigInt(seed),
+        stream: [BigInt(other.stream), 5n],
+        dtype: 'float64',
+      });
       const second = await philoxNormal([values.length], { seed: BigInt(seed), stream: 5n, dtype: 'float64' });
       expectClose(await numbersOf(both), [...values, ...(await numbersOf(second))], 1e-12);
     });
@@ -78,14 +109,24 @@ describe('coefficients', () => {
   it.each(vectors.coefficients)('t = $t, C = $C', (entry) => {
     const found = coefficients(entry['t']!, entry['C']!);
     const expected = {
-      kappa: entry['kappa']!, Q: entry['Q']!, baseDrift: entry['base_drift']!, sigma2: entry['sigma2']!, baseVelocity: entry['base_velocity']!,
-      adjointScale: entry['adjoint_scale']!, targetX: entry['target_x']!, targetX1: entry['target_x1']!, targetG: entry['target_g']!,
+      kappa: entry['kappa']!,
+      Q: entry['Q']!,
+      baseDrift: entry['base_drift']!,
+      sigma2: entry['sigma2']!,
+      baseVelocity: entry['base_velocity']!,
+      adjointScale: entry['adjoint_scale']!,
+      targetX: entry['target_x']!,
+      targetX1: entry['target_x1']!,
+      targetG: entry['target_g']!,
     };
     expect(Object.keys(found).sort()).toEqual(Object.keys(expected).sort());
     for (const [name, value] of Object.entries(expected)) {
       // Where 2Ct ≈ 1 cancels, what is left has the error of its terms.
       const scale = Math.max(Math.abs(value), 1 / expected.Q);
-      expect(Math.abs(found[name as keyof typeof found] - value) <= 1e-12 * scale, `${name}: ${found[name as keyof typeof found]} against ${value}`).toBe(true);
+      expect(
+        Math.abs(found[name as keyof typeof found] - value) <= 1e-12 * scale,
+        `${name}: ${found[name as keyof typeof found]} against ${value}`,
+      ).toBe(true);
     }
   });
 });
@@ -111,16 +152,32 @@ describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) 
       velocity: await tensorOf(velocity, dtype),
       x1: await tensorOf(endpoint, dtype),
       terminalGradient: await tensorOf(entry.G, dtype),
-      t, C, noise: await tensorOf(entry.eps, dtype), weighting, terminalTime,
+      t,
+      C,
+      noise: await tensorOf(entry.eps, dtype),
+      weighting,
+      terminalTime,
     });
   // ∂loss/∂v = 2(v − v̂)/size with weight 1: at v = 0 it shows the target.
   const targetOf = async (dtype: DType) =>
-    (await numbersOf((await lossOf(dtype, 'velocity', entry.v.map((row) => row.map(() => 0)))).grad)).map((value) => (-value * size) / 2);
+    (
+      await numbersOf(
+        (
+          await lossOf(
+            dtype,
+            'velocity',
+            entry.v.map((row) => row.map(() => 0)),
+          )
+        ).grad,
+      )
+    ).map((value) => (-value * size) / 2);
 
   it.each(precise)('%s', async (dtype, tolerance) => {
     expectClose(await numbersOf(await gradientOf(dtype, lambda)), flat(entry.G), tolerance, 'G');
     expectClose(await numbersOf(await gradientOf(dtype, 0)), flat(entry.terminal_score), tolerance, 'terminal score');
-    const xt = await numbersOf(await renoise({ x1: await tensorOf(endpoint, dtype), t, noise: await tensorOf(entry.eps, dtype), terminalTime }));
+    const xt = await numbersOf(
+      await renoise({ x1: await tensorOf(endpoint, dtype), t, noise: await tensorOf(entry.eps, dtype), terminalTime }),
+    );
     expectClose(xt, flat(entry.x_t), tolerance, 'x_t');
     expectClose(await targetOf(dtype), flat(entry.target), tolerance, 'target');
     for (const weighting of weightings) {
@@ -128,8 +185,19 @@ describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) 
       expectClose([loss], [entry.loss[weighting]!], tolerance, `${weighting} loss`);
       expectClose(await numbersOf(grad), flat(entry.grad_v[weighting]!), tolerance, `${weighting} gradient`);
       // Float32Array by contract.
-      if (entry.per_sample) expectClose([...perSample], entry.per_sample[weighting]!, Math.max(tolerance, 2 ** -24), `${weighting} per sample`);
-      expectClose([perSample.reduce((sum, value) => sum + value, 0) / t.length], [entry.loss[weighting]!], Math.max(tolerance, 2 ** -23), 'mean of perSample');
+      if (entry.per_sample)
+        expectClose(
+          [...perSample],
+          entry.per_sample[weighting]!,
+          Math.max(tolerance, 2 ** -24),
+          `${weighting} per sample`,
+        );
+      expectClose(
+        [perSample.reduce((sum, value) => sum + value, 0) / t.length],
+        [entry.loss[weighting]!],
+        Math.max(tolerance, 2 ** -23),
+        'mean of perSample',
+      );
     }
     if (entry.target_score) {
       const target = await targetOf(dtype);
@@ -142,7 +210,12 @@ describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) 
     if (entry.x1_hat) {
       const velocity = await tensorOf(entry.v_pretrained_terminal, dtype);
       const step = new OdeSolver({ solver: 'euler', times: [1 - delta, 1] });
-      expectClose(await numbersOf(await step.run(() => velocity, await tensorOf(endpoint, dtype))), flat(entry.x1_hat), tolerance, 'x̂_1');
+      expectClose(
+        await numbersOf(await step.run(() => velocity, await tensorOf(endpoint, dtype))),
+        flat(entry.x1_hat),
+        tolerance,
+        'x̂_1',
+      );
     }
   });
 
@@ -153,24 +226,58 @@ describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) 
     }
     const scales = t.map((time) => coefficients(time, C).adjointScale);
     const { kappa } = coefficients(t[0]!, C);
-    expectClose(endpoint.flatMap((row, i) => row.map((x, j) => -entry.G[i]![j]! - x / kappa)), flat(entry.adjoint_terminal), 1e-12);
-    expectClose(entry.adjoint_terminal.flatMap((row, i) => row.map((a) => a * scales[i]!)), flat(entry.adjoint_t!), 1e-12);
+    expectClose(
+      endpoint.flatMap((row, i) => row.map((x, j) => -entry.G[i]![j]! - x / kappa)),
+      flat(entry.adjoint_terminal),
+      1e-12,
+    );
+    expectClose(
+      entry.adjoint_terminal.flatMap((row, i) => row.map((a) => a * scales[i]!)),
+      flat(entry.adjoint_t!),
+      1e-12,
+    );
   });
 
   it.each(halves)('%s', async (dtype) => {
     const exact = async (rows: Rows) => rounded(rows, dtype);
     expectRounded(
       await numbersOf(await gradientOf(dtype, lambda)),
-      await numbersOf(await terminalGradient({ x: await exact(endpoint), velocity: await exact(entry.v_pretrained_terminal), rewardGrad: await exact(rewardGrad), lambda, time: 1 - delta })),
-      dtype, 'G');
+      await numbersOf(
+        await terminalGradient({
+          x: await exact(endpoint),
+          velocity: await exact(entry.v_pretrained_terminal),
+          rewardGrad: await exact(rewardGrad),
+          lambda,
+          time: 1 - delta,
+        }),
+      ),
+      dtype,
+      'G',
+    );
     expectRounded(
-      await numbersOf(await renoise({ x1: await tensorOf(endpoint, dtype), t, noise: await tensorOf(entry.eps, dtype), terminalTime })),
+      await numbersOf(
+        await renoise({
+          x1: await tensorOf(endpoint, dtype),
+          t,
+          noise: await tensorOf(entry.eps, dtype),
+          terminalTime,
+        }),
+      ),
       await numbersOf(await renoise({ x1: await exact(endpoint), t, noise: await exact(entry.eps), terminalTime })),
-      dtype, 'x_t');
+      dtype,
+      'x_t',
+    );
     for (const weighting of weightings) {
       const found = await lossOf(dtype, weighting, entry.v);
       const reference = await matchingLoss({
-        velocity: await exact(entry.v), x1: await exact(endpoint), terminalGradient: await exact(entry.G), t, C, noise: await exact(entry.eps), weighting, terminalTime,
+        velocity: await exact(entry.v),
+        x1: await exact(endpoint),
+        terminalGradient: await exact(entry.G),
+        t,
+        C,
+        noise: await exact(entry.eps),
+        weighting,
+        terminalTime,
       });
       expect(found.grad.dtype).toBe(dtype);
       expectRounded(await numbersOf(found.grad), await numbersOf(reference.grad), dtype, `${weighting} gradient`);
@@ -184,20 +291,35 @@ describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) 
 const field = (x: number, t: number): number => Math.sin(3 * x) * (1 - t) + 0.5 * x * t - 0.2;
 const slope = (x: number, t: number): number => 3 * Math.cos(3 * x) * (1 - t) + 0.5 * t;
 
-const velocityAs = (dtype: DType) => async (x: Tensor, t: number) => tensorOf((await numbersOf(x)).map((value) => field(value, t)), dtype);
+const velocityAs = (dtype: DType) => async (x: Tensor, t: number) =>
+  tensorOf(
+    (await numbersOf(x)).map((value) => field(value, t)),
+    dtype,
+  );
 
 describe.each(vectors.solvers)('OdeSolver $solver', ({ solver, times, x0, states }) => {
   const stateAfter = async (steps: number, dtype: DType) =>
-    numbersOf(await new OdeSolver({ solver, times: times.slice(0, steps + 1) }).run(velocityAs(dtype), await tensorOf(x0, dtype)));
+    numbersOf(
+      await new OdeSolver({ solver, times: times.slice(0, steps + 1) }).run(
+        velocityAs(dtype),
+        await tensorOf(x0, dtype),
+      ),
+    );
 
   it.each(precise)('%s', async (dtype, tolerance) => {
-    for (const [index, expected] of states.entries()) expectClose(await stateAfter(index + 1, dtype), expected, tolerance, `after step ${index + 1}`);
+    for (const [index, expected] of states.entries())
+      expectClose(await stateAfter(index + 1, dtype), expected, tolerance, `after step ${index + 1}`);
   });
 
   it.each(halves)('%s', async (dtype) => {
     for (const [index, expected] of states.entries()) {
       // Each step stores x, a second x or a data prediction, and velocities.
-      expectClose(await stateAfter(index + 1, dtype), expected, 3 * (index + 2) * unitRoundoff[dtype], `after step ${index + 1}`);
+      expectClose(
+        await stateAfter(index + 1, dtype),
+        expected,
+        3 * (index + 2) * unitRoundoff[dtype],
+        `after step ${index + 1}`,
+      );
     }
   });
 });
@@ -212,17 +334,26 @@ describe('Adjoint Matching', () => {
   it.each(precise)('memorylessStep %s', async (dtype, tolerance) => {
     let x = await tensorOf(x0, dtype);
     for (const [step, t] of times.entries()) {
-      const velocity = await tensorOf((await numbersOf(x)).map((value) => tuned(value, t)), dtype);
+      const velocity = await tensorOf(
+        (await numbersOf(x)).map((value) => tuned(value, t)),
+        dtype,
+      );
       x = await memorylessStep({ x, velocity, t, h, noise: await tensorOf(noise[step]!, dtype) });
       expectClose(await numbersOf(x), states[step]!, tolerance, `after step ${step + 1}`);
     }
   });
 
   it.each(precise)('leanAdjointStep and the loss, %s', async (dtype, tolerance) => {
-    let adjoint = await tensorOf(points[steps]!.map((x) => -lambda * Math.tanh(x)), dtype);
+    let adjoint = await tensorOf(
+      points[steps]!.map((x) => -lambda * Math.tanh(x)),
+      dtype,
+    );
     for (const step of [...times.keys()].reverse()) {
       const t = times[step]!;
-      const vjp = await tensorOf((await numbersOf(adjoint)).map((a, index) => a * slope(points[step]![index]!, t)), dtype);
+      const vjp = await tensorOf(
+        (await numbersOf(adjoint)).map((a, index) => a * slope(points[step]![index]!, t)),
+        dtype,
+      );
       adjoint = await leanAdjointStep({ adjoint, vjp, t, h });
       const a = await numbersOf(adjoint);
       expectClose(a, adjoints[step]!, tolerance, `adjoint at ${t}`);
@@ -237,13 +368,47 @@ describe('Adjoint Matching', () => {
     for (const [step, t] of times.entries()) {
       const velocity = points[step]!.map((x) => tuned(x, t));
       expectRounded(
-        await numbersOf(await memorylessStep({ x: await tensorOf(points[step]!, dtype), velocity: await tensorOf(velocity, dtype), t, h, noise: await tensorOf(noise[step]!, dtype) })),
-        await numbersOf(await memorylessStep({ x: await rounded(points[step]!, dtype), velocity: await rounded(velocity, dtype), t, h, noise: await rounded(noise[step]!, dtype) })),
-        dtype, `memorylessStep at ${t}`);
+        await numbersOf(
+          await memorylessStep({
+            x: await tensorOf(points[step]!, dtype),
+            velocity: await tensorOf(velocity, dtype),
+            t,
+            h,
+            noise: await tensorOf(noise[step]!, dtype),
+          }),
+        ),
+        await numbersOf(
+          await memorylessStep({
+            x: await rounded(points[step]!, dtype),
+            velocity: await rounded(velocity, dtype),
+            t,
+            h,
+            noise: await rounded(noise[step]!, dtype),
+          }),
+        ),
+        dtype,
+        `memorylessStep at ${t}`,
+      );
       expectRounded(
-        await numbersOf(await leanAdjointStep({ adjoint: await tensorOf(adjoints[step]!, dtype), vjp: await tensorOf(velocity, dtype), t, h })),
-        await numbersOf(await leanAdjointStep({ adjoint: await rounded(adjoints[step]!, dtype), vjp: await rounded(velocity, dtype), t, h })),
-        dtype, `leanAdjointStep at ${t}`);
+        await numbersOf(
+          await leanAdjointStep({
+            adjoint: await tensorOf(adjoints[step]!, dtype),
+            vjp: await tensorOf(velocity, dtype),
+            t,
+            h,
+          }),
+        ),
+        await numbersOf(
+          await leanAdjointStep({
+            adjoint: await rounded(adjoints[step]!, dtype),
+            vjp: await rounded(velocity, dtype),
+            t,
+            h,
+          }),
+        ),
+        dtype,
+        `leanAdjointStep at ${t}`,
+      );
     }
   });
 });

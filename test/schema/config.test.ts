@@ -56,7 +56,11 @@ describe('a finetune configuration', () => {
     const { algorithm, steps, optimizer: _, ...common } = minimal;
     const contenders = ['A', 'B'].map((name) => ({ name, algorithm, learningRate: 1 }));
     const compared = { ...common, model, contenders, budget: { steps }, tracking: { solver: 'midpoint' } };
-    expect(await readCompareConfig(compared)).toMatchObject({ samples: own, evaluation: own, tracking: { ...own, solver: 'midpoint' } });
+    expect(await readCompareConfig(compared)).toMatchObject({
+      samples: own,
+      evaluation: own,
+      tracking: { ...own, solver: 'midpoint' },
+    });
   });
 
   it.each([
@@ -67,7 +71,10 @@ describe('a finetune configuration', () => {
     [{ steps: '10' }, 'steps: expected a number, got "10"'],
     [{ steps: 1.5 }, 'steps: expected a whole number, got 1.5'],
     [{ optimizer: {} }, 'optimizer.learningRate: expected a number, but it is missing'],
-    [{ optimizer: { learningRate: 1, betas: [0.9] } }, 'optimizer.betas: expected an array of at least 2 items, got [0.9]'],
+    [
+      { optimizer: { learningRate: 1, betas: [0.9] } },
+      'optimizer.betas: expected an array of at least 2 items, got [0.9]',
+    ],
     [{ rewards: [{ name: 'stroke-weight', wieght: 1 }] }, 'rewards[0].wieght: unknown key; did you mean "weight"?'],
     [{ rewards: [] }, 'rewards: expected an array of at least 1 items, got []'],
     [{ dtype: 'float8' }, 'dtype: expected one of "float32", "float64", "bfloat16", "float16", got "float8"'],
@@ -105,7 +112,8 @@ describe('the recipes in configs/', () => {
   });
 
   it('train classifier and judge from different seeds', () => {
-    const seedOf = (name: string) => JSON.parse(readFileSync(new URL(`../../configs/${name}`, import.meta.url), 'utf8')).seed;
+    const seedOf = (name: string) =>
+      JSON.parse(readFileSync(new URL(`../../configs/${name}`, import.meta.url), 'utf8')).seed;
     expect(seedOf('pretrain-classifier.json')).not.toBe(seedOf('pretrain-judge.json'));
   });
 });
@@ -146,7 +154,12 @@ describe('eam()', () => {
 });
 
 describe('digit prompts', () => {
-  it.each([['3', 3], ['a handwritten 7', 7], ['A bold Three', 3], ['zero', 0]])('"%s" asks for %i', (prompt, digit) => {
+  it.each([
+    ['3', 3],
+    ['a handwritten 7', 7],
+    ['A bold Three', 3],
+    ['zero', 0],
+  ])('"%s" asks for %i', (prompt, digit) => {
     expect(digitOf(prompt)).toBe(digit);
   });
 
@@ -156,7 +169,11 @@ describe('digit prompts', () => {
 });
 
 describe('the learning rate', () => {
-  const settings = validate(finetuneSchema, { ...minimal, optimizer: { learningRate: 2, warmup: 4, schedule: 'cosine', floor: 0.1 } }, '').optimizer;
+  const settings = validate(
+    finetuneSchema,
+    { ...minimal, optimizer: { learningRate: 2, warmup: 4, schedule: 'cosine', floor: 0.1 } },
+    '',
+  ).optimizer;
 
   it('warms up, then follows a cosine to its floor', () => {
     expect([0, 1, 2, 3].map((step) => learningRateAt(settings, step, 104))).toEqual([0.5, 1, 1.5, 2]);

@@ -19,9 +19,19 @@ const bytes = (...parts: (string | number)[]) =>
 
 describe('a file of prompts', () => {
   it.each([
-    ['a line each, blank ones passed over, # no comment', 'a.txt', 'a fox\n\n  # a hash \r\n\t\r\nthe moon', ['a fox', '# a hash', 'the moon']],
+    [
+      'a line each, blank ones passed over, # no comment',
+      'a.txt',
+      'a fox\n\n  # a hash \r\n\t\r\nthe moon',
+      ['a fox', '# a hash', 'the moon'],
+    ],
     ['a byte order mark', 'b.txt', bytes(0xef, 0xbb, 0xbf, 'fûchs\n'), ['fûchs']],
-    ['JSON lines', 'c.jsonl', '{"prompt": "a fox", "tag": 1}\n\n{"prompt": " zwei\\nZeilen "}\n', ['a fox', 'zwei\nZeilen']],
+    [
+      'JSON lines',
+      'c.jsonl',
+      '{"prompt": "a fox", "tag": 1}\n\n{"prompt": " zwei\\nZeilen "}\n',
+      ['a fox', 'zwei\nZeilen'],
+    ],
     ['JSON in a text file is text', 'd.txt', '{"prompt": "a"}', ['{"prompt": "a"}']],
   ])('may hold %s', (_, name, content, prompts) => {
     expect(readPrompts(file(name, content))).toEqual(prompts);
@@ -31,7 +41,11 @@ describe('a file of prompts', () => {
     ['empty.txt', '', /expected a prompt a line; .*empty\.txt holds none/],
     ['blank.txt', '\n \n\t\n', /expected a prompt a line; .*blank\.txt holds none/],
     ['empty.jsonl', '\n', /empty\.jsonl holds none/],
-    ['latin1.txt', bytes('fox\nd', 0xe9, 'tail\n'), /expected UTF-8 text; .*latin1\.txt, line 2 \(byte 5 of the file\) is not/],
+    [
+      'latin1.txt',
+      bytes('fox\nd', 0xe9, 'tail\n'),
+      /expected UTF-8 text; .*latin1\.txt, line 2 \(byte 5 of the file\) is not/,
+    ],
     ['cut.txt', bytes('fox\nmoon\nü', 0xc3), /line 3 \(byte 11 of the file\)/],
     ['utf16.txt', Buffer.from('\ufefffox', 'utf16le'), /line 1 \(byte 0 of the file\)/],
     ['bad.jsonl', '{"prompt": "a"}\n{"prompt": \n', /expected a JSON object a line; .*bad\.jsonl, line 2: /],
@@ -42,7 +56,12 @@ describe('a file of prompts', () => {
   });
 
   const config = (prompts: unknown) => ({
-    model: 'digits', prompts, rewards: [{ name: 'stroke-weight' }], algorithm: { name: 'eam' }, optimizer: { learningRate: 1e-3 }, steps: 1,
+    model: 'digits',
+    prompts,
+    rewards: [{ name: 'stroke-weight' }],
+    algorithm: { name: 'eam' },
+    optimizer: { learningRate: 1e-3 },
+    steps: 1,
   });
 
   it('stands in for the list in a configuration, which then records the list', () => {

@@ -8,16 +8,45 @@ import { Purpose, RandomStream, streamOf } from '../../lib/training/random.js';
 import { CancelledError, ConfigError, DisposedError, ShapeError } from '../../lib/errors.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { inspect } from '../../lib/runtime/native/loader.js';
-import type { AdjointMatchingNativeOptions, NativeAlgorithm, NativeFlowModel, NativeRollout, NativeTensor } from '../../lib/runtime/native/binding.js';
+import type {
+  AdjointMatchingNativeOptions,
+  NativeAlgorithm,
+  NativeFlowModel,
+  NativeRollout,
+  NativeTensor,
+} from '../../lib/runtime/native/binding.js';
 import { buildCheck } from '../helpers/native-check.js';
-import { eamOptions, floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from '../helpers/tiny-model.js';
+import {
+  eamOptions,
+  floats,
+  labels,
+  largestRelativeError,
+  normal,
+  randomise,
+  relativeError,
+  snapshot,
+  takeGradients,
+  tinyConfig,
+  tinyLora,
+  tinyModel,
+} from '../helpers/tiny-model.js';
 
-const batch = 3, pixels = 64, seed = 31n, step = 4;
+const batch = 3,
+  pixels = 64,
+  seed = 31n,
+  step = 4;
 const shape = [batch, 1, 8, 8];
 const asked = [0, 2, 1];
 const values = new Float32Array(batch);
 const options: AdjointMatchingNativeOptions = {
-  lambda: 2, steps: 6, drawnSteps: 2, finalFraction: 0.3, guidance: 1, microBatch: 0, decodeSlice: 0, rewardGradientQuantile: 1,
+  lambda: 2,
+  steps: 6,
+  drawnSteps: 2,
+  finalFraction: 0.3,
+  guidance: 1,
+  microBatch: 0,
+  decodeSlice: 0,
+  rewardGradientQuantile: 1,
 };
 const cancellation = () => new (binding().Cancellation)();
 
@@ -33,11 +62,20 @@ const am = (model: NativeFlowModel, change: Partial<AdjointMatchingNativeOptions
 const rollOut = (algorithm: NativeAlgorithm, change: object = {}): Promise<NativeRollout> =>
   algorithm.rollout({ conditioning: labels(...asked), shape, seed, step, cancellation: cancellation(), ...change });
 
-async function iterate(model: NativeFlowModel, change: Partial<AdjointMatchingNativeOptions> = {}, more: { rewards?: Float32Array; grad?: NativeTensor; step?: number } = {}) {
+async function iterate(
+  model: NativeFlowModel,
+  change: Partial<AdjointMatchingNativeOptions> = {},
+  more: { rewards?: Float32Array; grad?: NativeTensor; step?: number } = {},
+) {
   const algorithm = am(model, change);
   const rollout = await rollOut(algorithm, { step: more.step ?? step });
   const endpoint = await floats(rollout.endpoint);
-  const metrics = await algorithm.accumulate(rollout, more.rewards ?? values, more.grad ?? (await normal(shape, 8n)), cancellation());
+  const metrics = await algorithm.accumulate(
+    rollout,
+    more.rewards ?? values,
+    more.grad ?? (await normal(shape, 8n)),
+    cancellation(),
+  );
   return { metrics, endpoint, gradients: await takeGradients(model), state: algorithm.state() };
 }
 
@@ -54,20 +92,41 @@ async function statesOf(model: NativeFlowModel, steps = options.steps): Promise<
     const { t, h } = at(k, steps);
     const x = states[k]!;
     const noise = { seed, stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * steps + k, 3)) };
-    states.push(await binding().memorylessStep({ x, velocity: await model.velocity(x, filled(t), labels(...asked), false), t, h, noise }));
+    states.push(
+      await binding().memorylessStep({
+        x,
+        velocity: await model.velocity(x, filled(t), labels(...asked), false),
+        t,
+        h,
+        noise,
+      }),
+    );
   }
   return states;
 }
 
 /** vᵀ J or J v of the pretrained velocity at x, by central differences in float64, a pixel at a time. */
-async function jacobianProduct(exact: NativeFlowModel, x: number[], v: number[], t: number, label: number, side: 'vjp' | 'jvp'): Promise<number[]> {
+async function jacobianProduct(
+  exact: NativeFlowModel,
+  x: number[],
+  v: number[],
+  t: number,
+  label: number,
+  side: 'vjp' | 'jvp',
+): Promise<number[]> {
   const h = 1e-5;
-  const moved = Array.from({ length: 2 * pixels }, (_, row) => x.map((value, i) => value + (i === row >> 1 ? (row % 2 ? -h : h) : 0)));
+  const moved = Array.from({ length: 2 * pixels }, (_, row) =>
+    x.map((value, i) => value + (i === row >> 1 ? (row % 2 ? -h : h) : 0)),
+  );
   const points = binding().Tensor.from(Float64Array.from(moved.flat()), [2 * pixels, 1, 8, 8]);
-  const velocity = (await (await exact.velocity(points, filled(t, 2 * pixels), labels(...new Array<number>(2 * pixels).fill(label)), true)).data()) as Float64Array;
-  const jacobian = (i: number, j: number) => (velocity[2 * pixels * j + i]! - velocity[2 * pixels * j + pixels + i]!) / (2 * h);
+  const velocity = (await (
+    await exact.velocity(points, filled(t, 2 * pixels), labels(...new Array<number>(2 * pixels).fill(label)), true)
+  ).data()) as Float64Array;
+  const jacobian = (i: number, j: number) =>
+    (velocity[2 * pixels * j + i]! - velocity[2 * pixels * j + pixels + i]!) / (2 * h);
   return Array.from({ length: pixels }, (_, j) =>
-    v.reduce((sum, value, i) => sum + value * (side === 'vjp' ? jacobian(i, j) : jacobian(j, i)), 0));
+    v.reduce((sum, value, i) => sum + value * (side === 'vjp' ? jacobian(i, j) : jacobian(j, i)), 0),
+  );
 }
 
 /** The lean adjoints at the steps, from differences of a float64 copy of the pretrained network. */
@@ -79,10 +138,12 @@ async function adjointsOf(states: NativeTensor[], side: 'vjp' | 'jvp'): Promise<
   const adjoints: NativeTensor[] = [];
   for (let k = options.steps - 1; k >= 0; k--) {
     const { t, h } = at(k);
-    const x = await floats(states[k]!), a = await floats(adjoint);
+    const x = await floats(states[k]!),
+      a = await floats(adjoint);
     const rows = (data: number[], b: number) => data.slice(pixels * b, pixels * (b + 1));
     const products: number[] = [];
-    for (let b = 0; b < batch; b++) products.push(...(await jacobianProduct(exact, rows(x, b), rows(a, b), t, asked[b]!, side)));
+    for (let b = 0; b < batch; b++)
+      products.push(...(await jacobianProduct(exact, rows(x, b), rows(a, b), t, asked[b]!, side)));
     adjoint = await binding().leanAdjointStep({ adjoint, vjp: tensor(products), t, h });
     adjoints.unshift(adjoint);
   }
@@ -98,31 +159,61 @@ function chosenSteps(ofStep = step): number[] {
 }
 
 /** Mean over elements of ‖(2/σ)(v_θ − v_pre) + σ a‖², [step][sample]. */
-async function termsOf(model: NativeFlowModel, states: NativeTensor[], adjoints: NativeTensor[], steps: number[]): Promise<number[][]> {
+async function termsOf(
+  model: NativeFlowModel,
+  states: NativeTensor[],
+  adjoints: NativeTensor[],
+  steps: number[],
+): Promise<number[][]> {
   const terms: number[][] = [];
   for (const k of steps) {
     const { t, h } = at(k);
     const sigma = Math.sqrt(sigmaSquared(t, h));
-    const velocity = async (pretrained: boolean) => floats(await model.velocity(states[k]!, filled(t), labels(...asked), pretrained));
+    const velocity = async (pretrained: boolean) =>
+      floats(await model.velocity(states[k]!, filled(t), labels(...asked), pretrained));
     const [tuned, frozen, a] = [await velocity(false), await velocity(true), await floats(adjoints[k]!)];
     const squares = tuned.map((v, i) => ((2 / sigma) * (v - frozen[i]!) + sigma * a[i]!) ** 2);
-    terms.push(asked.map((_, b) => squares.slice(pixels * b, pixels * (b + 1)).reduce((sum, value) => sum + value, 0) / pixels));
+    terms.push(
+      asked.map((_, b) => squares.slice(pixels * b, pixels * (b + 1)).reduce((sum, value) => sum + value, 0) / pixels),
+    );
   }
   return terms;
 }
 
 const meanOf = (numbers: number[]) => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
 
-it('gives the states, adjoints, losses and gradients of the reference vectors and of a field whose Jacobian is not symmetric', { timeout: 300_000 }, () => {
+it('gives the states, adjoints, losses and gradients of the reference vectors and of a field whose Jacobian is not symmetric', {
+  timeout: 300_000,
+}, () => {
   const { loaded } = inspect();
   const program = buildCheck(loaded!.addon.directory, 'check_adjoint_matching');
-  const entry = (JSON.parse(readFileSync(new URL('../vectors/eam.json', import.meta.url), 'utf8')) as {
-    adjoint_matching: { steps: number; lam: number; x0: number[]; noise: number[][]; states: number[][]; adjoints: number[][] };
-  }).adjoint_matching;
+  const entry = (
+    JSON.parse(readFileSync(new URL('../vectors/eam.json', import.meta.url), 'utf8')) as {
+      adjoint_matching: {
+        steps: number;
+        lam: number;
+        x0: number[];
+        noise: number[][];
+        states: number[][];
+        adjoints: number[][];
+      };
+    }
+  ).adjoint_matching;
   const { steps, lam, x0, noise, states, adjoints } = entry;
-  const input = [steps, x0.length, lam, ...x0, ...noise.flat(), ...states.flat(), ...states.at(-1)!.map(Math.tanh), ...adjoints.flat()];
+  const input = [
+    steps,
+    x0.length,
+    lam,
+    ...x0,
+    ...noise.flat(),
+    ...states.flat(),
+    ...states.at(-1)!.map(Math.tanh),
+    ...adjoints.flat(),
+  ];
   const checked = spawnSync(program, {
-    encoding: 'utf8', input: input.join(' '), env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
+    encoding: 'utf8',
+    input: input.join(' '),
+    env: { ...process.env, LD_LIBRARY_PATH: join(loaded!.libtorch.directory, 'lib') },
   });
   expect(checked.stdout).toContain(`vectors, the last ${steps} steps: gradient`);
   expect(checked.stdout).toContain('all checks passed');
@@ -143,7 +234,13 @@ describe('the rollout', () => {
     // 6 of the rollout; going back 6 to the pretrained model, or fewer if no term is left; 4 terms.
     const visited = options.steps - chosenSteps()[0]!;
     expect(metrics).toMatchObject({
-      forwards: (options.steps + visited + 4) * batch, vjps: visited * batch, backwards: 4 * batch, dropped: 0, clipped: 0, capped: 0, scoreNorm: 0,
+      forwards: (options.steps + visited + 4) * batch,
+      vjps: visited * batch,
+      backwards: 4 * batch,
+      dropped: 0,
+      clipped: 0,
+      capped: 0,
+      scoreNorm: 0,
     });
   });
 
@@ -152,17 +249,25 @@ describe('the rollout', () => {
     const algorithm = am(model, { guidance: 3 });
     const rollout = await rollOut(algorithm, { unconditional: labels(3) });
     expect(rollout.forwards).toBe(2 * options.steps * batch);
-    expect(relativeError(await floats(rollout.endpoint), await floats((await rollOut(am(model))).endpoint))).toBeGreaterThan(1e-3);
+    expect(
+      relativeError(await floats(rollout.endpoint), await floats((await rollOut(am(model))).endpoint)),
+    ).toBeGreaterThan(1e-3);
     await expect(rollOut(algorithm)).rejects.toThrow(/guidance is 3.*needs an unconditional conditioning/);
   });
 
   it('does not depend on the micro-batch, nor does the gradient', async () => {
     const model = await adaptedModel();
-    const whole = await iterate(model), split = await iterate(model, { microBatch: 2 });
+    const whole = await iterate(model),
+      split = await iterate(model, { microBatch: 2 });
     expect(relativeError(split.endpoint, whole.endpoint)).toBeLessThan(1e-5);
     expect(relativeError(split.metrics.perSample, whole.metrics.perSample)).toBeLessThan(1e-4);
     expect(largestRelativeError(split.gradients, whole.gradients)).toBeLessThan(1e-4);
-    expect({ ...split.metrics, loss: 0, perSample: 0, rewardGradientNorm: 0 }).toEqual({ ...whole.metrics, loss: 0, perSample: 0, rewardGradientNorm: 0 });
+    expect({ ...split.metrics, loss: 0, perSample: 0, rewardGradientNorm: 0 }).toEqual({
+      ...whole.metrics,
+      loss: 0,
+      perSample: 0,
+      rewardGradientNorm: 0,
+    });
   });
 });
 
@@ -170,25 +275,42 @@ describe('the loss', () => {
   it('is that of the lean adjoint, which multiplies the Jacobian from the left', async () => {
     const model = await adaptedModel();
     const { metrics } = await iterate(model);
-    const states = await statesOf(model), chosen = chosenSteps();
+    const states = await statesOf(model),
+      chosen = chosenSteps();
     const terms = await termsOf(model, states, await adjointsOf(states, 'vjp'), chosen);
     const losses = asked.map((_, b) => meanOf(terms.map((term) => term[b]!)));
     expect(relativeError(metrics.perSample, losses)).toBeLessThan(1e-4);
     expect(metrics.loss / meanOf(losses)).toBeCloseTo(1, 4);
     const wrong = await termsOf(model, states, await adjointsOf(states, 'jvp'), chosen);
-    expect(relativeError(metrics.perSample, asked.map((_, b) => meanOf(wrong.map((term) => term[b]!))))).toBeGreaterThan(0.02);
+    expect(
+      relativeError(
+        metrics.perSample,
+        asked.map((_, b) => meanOf(wrong.map((term) => term[b]!))),
+      ),
+    ).toBeGreaterThan(0.02);
   });
 
   it('has the gradient that its differences show', async () => {
     const model = await adaptedModel();
     const { gradients } = await iterate(model);
-    const states = await statesOf(model), adjoints = await adjointsOf(states, 'vjp');
+    const states = await statesOf(model),
+      adjoints = await adjointsOf(states, 'vjp');
     const trained = await snapshot(model.trainable());
     const norm = Math.hypot(...Object.values(gradients).flat());
     const moved = async (distance: number) => {
       const target = model.trainable();
-      await model.load('trainable', Object.fromEntries(Object.entries(trained).map(([name, numbers]) =>
-        [name, tensor(numbers.map((value, i) => value + (distance * gradients[name]![i]!) / norm), target[name]!.shape)])));
+      await model.load(
+        'trainable',
+        Object.fromEntries(
+          Object.entries(trained).map(([name, numbers]) => [
+            name,
+            tensor(
+              numbers.map((value, i) => value + (distance * gradients[name]![i]!) / norm),
+              target[name]!.shape,
+            ),
+          ]),
+        ),
+      );
       return meanOf((await termsOf(model, states, adjoints, chosenSteps())).flat());
     };
     const slope = ((await moved(1e-3)) - (await moved(-1e-3))) / 2e-3;
@@ -203,12 +325,18 @@ describe('the loss', () => {
 
   it('counts capped terms as the cap, and learns nothing from them', async () => {
     const model = await adaptedModel();
-    const states = await statesOf(model), chosen = chosenSteps();
+    const states = await statesOf(model),
+      chosen = chosenSteps();
     const terms = await termsOf(model, states, await adjointsOf(states, 'vjp'), chosen);
     const cap = [...terms.flat()].sort((a, b) => a - b)[5]! * 1.0001;
     const part = await iterate(model, { cap });
     expect(part.metrics.capped).toBe(6);
-    expect(relativeError(part.metrics.perSample, asked.map((_, b) => meanOf(terms.map((term) => Math.min(cap, term[b]!)))))).toBeLessThan(1e-4);
+    expect(
+      relativeError(
+        part.metrics.perSample,
+        asked.map((_, b) => meanOf(terms.map((term) => Math.min(cap, term[b]!)))),
+      ),
+    ).toBeLessThan(1e-4);
     const all = await iterate(model, { cap: 1e-6 });
     expect(all.metrics.capped).toBe(12);
     expect(all.metrics.loss).toBeCloseTo(1e-6, 12);
@@ -222,12 +350,22 @@ describe('the loss', () => {
     expect(metrics.dropped).toBe(1);
     expect(metrics.perSample[1]).toBeNaN();
     // The second sample alone makes up the difference to the whole batch.
-    const whole = await iterate(model), alone = await iterate(model, {}, { rewards: Float32Array.of(NaN, 0, NaN) });
-    const sum = Object.fromEntries(Object.entries(gradients).map(([name, numbers]) =>
-      [name, numbers.map((value, i) => (2 * value + alone.gradients[name]![i]!) / 3)]));
+    const whole = await iterate(model),
+      alone = await iterate(model, {}, { rewards: Float32Array.of(NaN, 0, NaN) });
+    const sum = Object.fromEntries(
+      Object.entries(gradients).map(([name, numbers]) => [
+        name,
+        numbers.map((value, i) => (2 * value + alone.gradients[name]![i]!) / 3),
+      ]),
+    );
     expect(largestRelativeError(sum, whole.gradients)).toBeLessThan(1e-4);
     const algorithm = am(model);
-    const none = await algorithm.accumulate(await rollOut(algorithm), filled(Infinity), await normal(shape, 8n), cancellation());
+    const none = await algorithm.accumulate(
+      await rollOut(algorithm),
+      filled(Infinity),
+      await normal(shape, 8n),
+      cancellation(),
+    );
     expect(none).toMatchObject({ dropped: batch, loss: 0, vjps: 0, backwards: 0 });
   });
 
@@ -243,7 +381,13 @@ it('holds no more than the states as steps grow', { timeout: 120_000 }, async ()
   const count = 64;
   const peak = async (steps: number) => {
     const algorithm = am(model, { steps, drawnSteps: steps });
-    const rollout = await algorithm.rollout({ conditioning: labels(1), shape: [count, 1, 8, 8], seed, step, cancellation: cancellation() });
+    const rollout = await algorithm.rollout({
+      conditioning: labels(1),
+      shape: [count, 1, 8, 8],
+      seed,
+      step,
+      cancellation: cancellation(),
+    });
     await algorithm.accumulate(rollout, new Float32Array(count), await normal([count, 1, 8, 8], 8n), cancellation());
     rollout.dispose();
     await takeGradients(model);
@@ -274,8 +418,10 @@ describe('what it refuses', () => {
     const plain = await tinyModel();
     expect(() => am(plain)).toThrow(/Adjoint Matching matches against: load it with an adapter/);
     const model = await adaptedModel();
-    const algorithm = am(model), other = new (binding().Eam)(model, eamOptions);
-    const accumulate = async (rollout: NativeRollout, rewards = values) => algorithm.accumulate(rollout, rewards, await normal(shape, 8n), cancellation());
+    const algorithm = am(model),
+      other = new (binding().Eam)(model, eamOptions);
+    const accumulate = async (rollout: NativeRollout, rewards = values) =>
+      algorithm.accumulate(rollout, rewards, await normal(shape, 8n), cancellation());
     await expect(accumulate(await rollOut(other))).rejects.toThrow(/made by another algorithm/);
     await expect(accumulate(await rollOut(algorithm), new Float32Array(2))).rejects.toThrow(ShapeError);
     await expect(rollOut(algorithm, { shape: [2, 1, 8, 8] })).rejects.toThrow(/conditioning\[0\]/);

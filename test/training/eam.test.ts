@@ -3,11 +3,33 @@ import { describe, expect, it } from 'vitest';
 import { Purpose, RandomStream, streamOf } from '../../lib/training/random.js';
 import { CancelledError, ConfigError, DisposedError, ShapeError } from '../../lib/errors.js';
 import { binding } from '../../lib/runtime/native/index.js';
-import type { EamNativeOptions, NativeAlgorithm, NativeFlowModel, NativeRollout, NativeTensor } from '../../lib/runtime/native/binding.js';
+import type {
+  EamNativeOptions,
+  NativeAlgorithm,
+  NativeFlowModel,
+  NativeRollout,
+  NativeTensor,
+} from '../../lib/runtime/native/binding.js';
 import { OdeSolver } from '../../lib/runtime/ode-solver.js';
-import { adamW, eamOptions, floats, labels, largestRelativeError, normal, randomise, relativeError, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from '../helpers/tiny-model.js';
+import {
+  adamW,
+  eamOptions,
+  floats,
+  labels,
+  largestRelativeError,
+  normal,
+  randomise,
+  relativeError,
+  snapshot,
+  takeGradients,
+  tinyConfig,
+  tinyLora,
+  tinyModel,
+} from '../helpers/tiny-model.js';
 
-const batch = 5, seed = 31n, step = 4;
+const batch = 5,
+  seed = 31n,
+  step = 4;
 const shape = [batch, 1, 8, 8];
 const asked = [0, 1, 2, 0, 3];
 const values = new Float32Array(batch);
@@ -22,13 +44,31 @@ const eam = (model: NativeFlowModel, change: Partial<EamNativeOptions> = {}): Na
   new (binding().Eam)(model, { ...eamOptions, ...change });
 
 const rollOut = (algorithm: NativeAlgorithm, change: object = {}): Promise<NativeRollout> =>
-  algorithm.rollout({ conditioning: labels(...asked), shape, seed, step, cancellation: new (binding().Cancellation)(), ...change });
+  algorithm.rollout({
+    conditioning: labels(...asked),
+    shape,
+    seed,
+    step,
+    cancellation: new (binding().Cancellation)(),
+    ...change,
+  });
 
-async function iterate(model: NativeFlowModel, change: Partial<EamNativeOptions> = {}, rewards = values, grad?: NativeTensor) {
+async function iterate(
+  model: NativeFlowModel,
+  change: Partial<EamNativeOptions> = {},
+  rewards = values,
+  grad?: NativeTensor,
+) {
   const algorithm = eam(model, change);
   const rollout = await rollOut(algorithm);
-  const endpoint = await floats(rollout.endpoint), images = await floats(rollout.images);
-  const metrics = await algorithm.accumulate(rollout, rewards, grad ?? (await normal(shape, 8n)), new (binding().Cancellation)());
+  const endpoint = await floats(rollout.endpoint),
+    images = await floats(rollout.images);
+  const metrics = await algorithm.accumulate(
+    rollout,
+    rewards,
+    grad ?? (await normal(shape, 8n)),
+    new (binding().Cancellation)(),
+  );
   return { metrics, endpoint, images, gradients: await takeGradients(model), state: algorithm.state() };
 }
 
@@ -39,7 +79,14 @@ describe('the rollout', () => {
     const model = await adaptedModel();
     const { endpoint, images, metrics } = await iterate(model);
     const { latents, forwards } = await binding().sample(model, {
-      conditioning: labels(...asked), guidance: 1, solver: 'heun', times: [0, 0.3, 0.6, 0.9], shape, seed, firstSample: 0, weights: 'trained',
+      conditioning: labels(...asked),
+      guidance: 1,
+      solver: 'heun',
+      times: [0, 0.3, 0.6, 0.9],
+      shape,
+      seed,
+      firstSample: 0,
+      weights: 'trained',
       cancellation: new (binding().Cancellation)(),
     });
     // The sampler draws its noise in step 0, the rollout in its own.
@@ -48,13 +95,25 @@ describe('the rollout', () => {
     expect(metrics.forwards).toBe((6 + 1 + eamOptions.renoisings) * batch);
     expect([metrics.vjps, metrics.backwards]).toEqual([0, eamOptions.renoisings * batch]);
 
-    const velocity = await floats(await model.velocity(tensor(endpoint), new Float32Array(batch).fill(0.9), labels(...asked), true));
-    expect(relativeError(images, endpoint.map((y, i) => (y + 0.1 * velocity[i]! + 1) / 2))).toBeLessThan(1e-5);
+    const velocity = await floats(
+      await model.velocity(tensor(endpoint), new Float32Array(batch).fill(0.9), labels(...asked), true),
+    );
+    expect(
+      relativeError(
+        images,
+        endpoint.map((y, i) => (y + 0.1 * velocity[i]! + 1) / 2),
+      ),
+    ).toBeLessThan(1e-5);
   });
 
   it('goes to t = 1 with the plugin reading, and shows the endpoint itself', async () => {
     const { endpoint, images, metrics } = await iterate(await adaptedModel(), { terminal: 'plugin' });
-    expect(relativeError(images, endpoint.map((x) => (x + 1) / 2))).toBeLessThan(1e-6);
+    expect(
+      relativeError(
+        images,
+        endpoint.map((x) => (x + 1) / 2),
+      ),
+    ).toBeLessThan(1e-6);
     expect(metrics.forwards).toBe((5 + 1 + eamOptions.renoisings) * batch);
   });
 
@@ -63,7 +122,9 @@ describe('the rollout', () => {
     const algorithm = eam(model, { guidance: 3 });
     const rollout = await rollOut(algorithm, { unconditional: labels(3) });
     expect(rollout.forwards).toBe((2 * 6 + 1) * batch);
-    expect(relativeError(await floats(rollout.endpoint), await floats((await rollOut(eam(model))).endpoint))).toBeGreaterThan(1e-3);
+    expect(
+      relativeError(await floats(rollout.endpoint), await floats((await rollOut(eam(model))).endpoint)),
+    ).toBeGreaterThan(1e-3);
     await expect(rollOut(algorithm)).rejects.toThrow(/guidance is 3.*needs an unconditional conditioning/);
   });
 
@@ -71,25 +132,60 @@ describe('the rollout', () => {
     const model = await adaptedModel();
     const algorithm = eam(model, { guidance: 3, guidedLoss: true });
     const rollout = await rollOut(algorithm, { unconditional: labels(3) });
-    const guided = async (x: NativeTensor, t: Float32Array, pretrained: boolean) => binding().weightedSum(
-      [await model.velocity(x, t, labels(...asked), pretrained), await model.velocity(x, t, labels(...asked.map(() => 3)), pretrained)], [3, -2]);
+    const guided = async (x: NativeTensor, t: Float32Array, pretrained: boolean) =>
+      binding().weightedSum(
+        [
+          await model.velocity(x, t, labels(...asked), pretrained),
+          await model.velocity(x, t, labels(...asked.map(() => 3)), pretrained),
+        ],
+        [3, -2],
+      );
     const y = tensor(await floats(rollout.endpoint));
     const pretrained = await guided(y, new Float32Array(batch).fill(0.9), true);
     const images = await floats(rollout.images);
-    const metrics = await algorithm.accumulate(rollout, values, await normal(shape, 8n), new (binding().Cancellation)());
+    const metrics = await algorithm.accumulate(
+      rollout,
+      values,
+      await normal(shape, 8n),
+      new (binding().Cancellation)(),
+    );
     const velocity = await floats(pretrained);
-    expect(relativeError(images, (await floats(y)).map((value, i) => (value + 0.1 * velocity[i]! + 1) / 2))).toBeLessThan(1e-5);
+    expect(
+      relativeError(
+        images,
+        (await floats(y)).map((value, i) => (value + 0.1 * velocity[i]! + 1) / 2),
+      ),
+    ).toBeLessThan(1e-5);
 
     const rewardGrad = await binding().weightedSum([await normal(shape, 8n)], [0.5]);
-    const G = await binding().terminalGradient({ x: y, velocity: pretrained, rewardGrad, lambda: eamOptions.lambda, time: 0.9 });
+    const G = await binding().terminalGradient({
+      x: y,
+      velocity: pretrained,
+      rewardGrad,
+      lambda: eamOptions.lambda,
+      time: 0.9,
+    });
     const M = eamOptions.renoisings;
     const losses = new Float32Array(batch);
     for (let m = 0; m < M; m++) {
-      const t = Float32Array.from({ length: batch }, (_, b) =>
-        0.9 * (m + new RandomStream(seed, streamOf(step, b * M + m, Purpose.time)).uniform()) / M);
-      const noise = { seed, stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * M + m, Purpose.renoise)) };
+      const t = Float32Array.from(
+        { length: batch },
+        (_, b) => (0.9 * (m + new RandomStream(seed, streamOf(step, b * M + m, Purpose.time)).uniform())) / M,
+      );
+      const noise = {
+        seed,
+        stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * M + m, Purpose.renoise)),
+      };
       const trained = await guided(await binding().renoise({ x1: y, t, noise, terminalTime: 0.9 }), t, false);
-      const { perSample } = await binding().matchingLoss({ velocity: trained, x1: y, terminalGradient: G, t, C: 1, noise, terminalTime: 0.9 });
+      const { perSample } = await binding().matchingLoss({
+        velocity: trained,
+        x1: y,
+        terminalGradient: G,
+        t,
+        C: 1,
+        noise,
+        terminalTime: 0.9,
+      });
       for (let b = 0; b < batch; b++) losses[b]! += perSample[b]! / M;
     }
     expect(relativeError(metrics.perSample, losses)).toBeLessThan(1e-4);
@@ -106,7 +202,10 @@ describe('the rollout', () => {
     const noise = await binding().philoxNormal(shape, { seed, stream });
     // σ = 3u/(1 + 2u), which is 0.1 at u = 1/28.
     const times = [0, 1, 2, 3].map((i) => 1 - (9 * i) / 28).map((u) => 1 - (3 * u) / (1 + 2 * u));
-    const x = await new OdeSolver({ solver: 'heun', times }).run((at, t) => model.velocity(at, new Float32Array(batch).fill(t), labels(...asked), false), noise);
+    const x = await new OdeSolver({ solver: 'heun', times }).run(
+      (at, t) => model.velocity(at, new Float32Array(batch).fill(t), labels(...asked), false),
+      noise,
+    );
     expect(relativeError(endpoint, await floats(x))).toBeLessThan(1e-5);
     expect(relativeError((await iterate(model)).endpoint, endpoint)).toBeGreaterThan(1e-3);
     expect(() => eam(model, { shift: 0 })).toThrow(/shift is 0, expected a number above 0/);
@@ -116,13 +215,16 @@ describe('the rollout', () => {
     { terminal: 'consistent', rewardThroughDenoiser: false },
     { terminal: 'consistent', rewardThroughDenoiser: true },
     { terminal: 'plugin', rewardThroughDenoiser: false },
-  ] as const)('decodes a second time where memory is short, to the same end ($terminal, $rewardThroughDenoiser)', async (options) => {
-    const model = await adaptedModel();
-    const [whole, sliced] = [await iterate(model, options), await iterate(model, { ...options, decodeSlice: 2 })];
-    expect(relativeError(sliced.images, whole.images)).toBeLessThan(1e-6);
-    expect(largestRelativeError(sliced.gradients, whole.gradients)).toBeLessThan(1e-5);
-    expect(sliced.metrics.forwards - whole.metrics.forwards).toBe(options.rewardThroughDenoiser ? batch : 0);
-  });
+  ] as const)(
+    'decodes a second time where memory is short, to the same end ($terminal, $rewardThroughDenoiser)',
+    async (options) => {
+      const model = await adaptedModel();
+      const [whole, sliced] = [await iterate(model, options), await iterate(model, { ...options, decodeSlice: 2 })];
+      expect(relativeError(sliced.images, whole.images)).toBeLessThan(1e-6);
+      expect(largestRelativeError(sliced.gradients, whole.gradients)).toBeLessThan(1e-5);
+      expect(sliced.metrics.forwards - whole.metrics.forwards).toBe(options.rewardThroughDenoiser ? batch : 0);
+    },
+  );
 
   it('serves one accumulate, and none after dispose', async () => {
     const algorithm = eam(await adaptedModel());
@@ -150,17 +252,36 @@ describe('the loss', () => {
     const M = eamOptions.renoisings;
     const losses = new Float32Array(batch);
     for (let m = 0; m < M; m++) {
-      const t = Float32Array.from({ length: batch }, (_, b) =>
-        last * (m + new RandomStream(seed, streamOf(step, b * M + m, Purpose.time)).uniform()) / M);
-      const noise = { seed, stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * M + m, Purpose.renoise)) };
-      const velocity = await model.velocity(await binding().renoise({ x1: y, t, noise, terminalTime: last }), t, labels(...asked), false);
-      const { perSample } = await binding().matchingLoss({ velocity, x1: y, terminalGradient: G, t, C: 0.8, noise, terminalTime: last });
+      const t = Float32Array.from(
+        { length: batch },
+        (_, b) => (last * (m + new RandomStream(seed, streamOf(step, b * M + m, Purpose.time)).uniform())) / M,
+      );
+      const noise = {
+        seed,
+        stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * M + m, Purpose.renoise)),
+      };
+      const velocity = await model.velocity(
+        await binding().renoise({ x1: y, t, noise, terminalTime: last }),
+        t,
+        labels(...asked),
+        false,
+      );
+      const { perSample } = await binding().matchingLoss({
+        velocity,
+        x1: y,
+        terminalGradient: G,
+        t,
+        C: 0.8,
+        noise,
+        terminalTime: last,
+      });
       for (let b = 0; b < batch; b++) losses[b]! += perSample[b]! / M;
     }
     expect(relativeError(metrics.perSample, losses)).toBeLessThan(1e-4);
     expect(metrics.loss / (losses.reduce((sum, loss) => sum + loss, 0) / batch)).toBeCloseTo(1, 4);
 
-    const norms = (data: number[]) => Array.from({ length: batch }, (_, b) => Math.hypot(...data.slice(64 * b, 64 * (b + 1))));
+    const norms = (data: number[]) =>
+      Array.from({ length: batch }, (_, b) => Math.hypot(...data.slice(64 * b, 64 * (b + 1))));
     const mean = (data: number[]) => data.reduce((sum, value) => sum + value, 0) / data.length;
     expect(metrics.rewardGradientNorm / mean(norms(await floats(rewardGrad)))).toBeCloseTo(1, 4);
     const score = await binding().terminalGradient({ x: y, velocity: pretrained, rewardGrad, lambda: 0, time: 0.9 });
@@ -173,16 +294,34 @@ describe('the loss', () => {
     const y = tensor(endpoint);
     const pretrained = await model.velocity(y, new Float32Array(batch).fill(0.9), labels(...asked), true);
     const rewardGrad = await binding().weightedSum([await normal(shape, 8n)], [0.5]);
-    const G = await binding().terminalGradient({ x: y, velocity: pretrained, rewardGrad, lambda: eamOptions.lambda, time: 0.9 });
+    const G = await binding().terminalGradient({
+      x: y,
+      velocity: pretrained,
+      rewardGrad,
+      lambda: eamOptions.lambda,
+      time: 0.9,
+    });
     const M = eamOptions.renoisings;
     const lossAt = async () => {
       let loss = 0;
       for (let m = 0; m < M; m++) {
-        const t = Float32Array.from({ length: batch }, (_, b) =>
-          0.9 * (m + new RandomStream(seed, streamOf(step, b * M + m, Purpose.time)).uniform()) / M);
-        const noise = { seed, stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * M + m, Purpose.renoise)) };
-        const velocity = await model.velocity(await binding().renoise({ x1: y, t, noise, terminalTime: 0.9 }), t, labels(...asked), false);
-        loss += (await binding().matchingLoss({ velocity, x1: y, terminalGradient: G, t, C: 1, noise, terminalTime: 0.9 })).loss / M;
+        const t = Float32Array.from(
+          { length: batch },
+          (_, b) => (0.9 * (m + new RandomStream(seed, streamOf(step, b * M + m, Purpose.time)).uniform())) / M,
+        );
+        const noise = {
+          seed,
+          stream: BigUint64Array.from({ length: batch }, (_, b) => streamOf(step, b * M + m, Purpose.renoise)),
+        };
+        const velocity = await model.velocity(
+          await binding().renoise({ x1: y, t, noise, terminalTime: 0.9 }),
+          t,
+          labels(...asked),
+          false,
+        );
+        loss +=
+          (await binding().matchingLoss({ velocity, x1: y, terminalGradient: G, t, C: 1, noise, terminalTime: 0.9 }))
+            .loss / M;
       }
       return loss;
     };
@@ -190,8 +329,18 @@ describe('the loss', () => {
     const norm = Math.hypot(...Object.values(gradients).flat());
     const moved = async (distance: number) => {
       const target = model.trainable();
-      await model.load('trainable', Object.fromEntries(Object.entries(trained).map(([name, numbers]) =>
-        [name, tensor(numbers.map((value, i) => value + distance * gradients[name]![i]! / norm), target[name]!.shape)])));
+      await model.load(
+        'trainable',
+        Object.fromEntries(
+          Object.entries(trained).map(([name, numbers]) => [
+            name,
+            tensor(
+              numbers.map((value, i) => value + (distance * gradients[name]![i]!) / norm),
+              target[name]!.shape,
+            ),
+          ]),
+        ),
+      );
       return lossAt();
     };
     const slope = ((await moved(1e-3)) - (await moved(-1e-3))) / 2e-3;
@@ -209,18 +358,24 @@ describe('the loss', () => {
     const upstream = (await floats(await normal(shape, 8n))).map((value, i) => (i < 64 ? value : 0));
     const h = 0.01;
     const moved = Array.from({ length: 128 }, (_, k) =>
-      past.endpoint.slice(0, 64).map((value, i) => (i === k >> 1 ? value + (k % 2 ? -h : h) : value)));
+      past.endpoint.slice(0, 64).map((value, i) => (i === k >> 1 ? value + (k % 2 ? -h : h) : value)),
+    );
     const y = tensor(moved.flat(), [128, 1, 8, 8]);
-    const velocity = await floats(await model.velocity(y, new Float32Array(128).fill(1 - delta), labels(...new Array(128).fill(0)), true));
+    const velocity = await floats(
+      await model.velocity(y, new Float32Array(128).fill(1 - delta), labels(...new Array(128).fill(0)), true),
+    );
     const image = (k: number) => moved[k]!.map((value, i) => (value + delta * velocity[64 * k + i]!) / 2);
     const product = Array.from({ length: 64 }, (_, pixel) => {
       const [ahead, behind] = [image(2 * pixel), image(2 * pixel + 1)];
-      return ahead.reduce((sum, value, i) => sum + upstream[i]! * (value - behind[i]!) / (2 * h), 0);
+      return ahead.reduce((sum, value, i) => sum + (upstream[i]! * (value - behind[i]!)) / (2 * h), 0);
     });
-    const norms = [(await iterate(model, { delta, rewardThroughDenoiser: true }, values, tensor(upstream))).metrics.rewardGradientNorm,
-      (await iterate(model, { delta }, values, tensor(upstream))).metrics.rewardGradientNorm];
-    expect(norms[0]! * batch / Math.hypot(...product)).toBeCloseTo(1, 3);
-    expect(norms[1]! * batch / (Math.hypot(...upstream) / 2)).toBeCloseTo(1, 5);
+    const norms = [
+      (await iterate(model, { delta, rewardThroughDenoiser: true }, values, tensor(upstream))).metrics
+        .rewardGradientNorm,
+      (await iterate(model, { delta }, values, tensor(upstream))).metrics.rewardGradientNorm,
+    ];
+    expect((norms[0]! * batch) / Math.hypot(...product)).toBeCloseTo(1, 3);
+    expect((norms[1]! * batch) / (Math.hypot(...upstream) / 2)).toBeCloseTo(1, 5);
     expect(Math.abs(norms[0]! / norms[1]! - 1)).toBeGreaterThan(1e-2);
   });
 
@@ -230,7 +385,8 @@ describe('the loss', () => {
     const split = await iterate(model, { rewardThroughDenoiser: true, microBatch });
     expect(relativeError(split.metrics.perSample, whole.metrics.perSample)).toBeLessThan(1e-4);
     expect(largestRelativeError(split.gradients, whole.gradients)).toBeLessThan(1e-3);
-    for (const count of ['forwards', 'vjps', 'backwards'] as const) expect(split.metrics[count]).toBe(whole.metrics[count]);
+    for (const count of ['forwards', 'vjps', 'backwards'] as const)
+      expect(split.metrics[count]).toBe(whole.metrics[count]);
   });
 
   it('repeats to the bit, and hardly depends on the number of threads', async () => {
@@ -256,10 +412,14 @@ describe('half precision', () => {
     await half.load('weights', full.weights());
     await half.load('trainable', full.trainable());
     expect(new Set(Object.values(half.trainable()).map(({ dtype }) => dtype))).toEqual(new Set(['float32']));
-    const reference = await iterate(full), result = await iterate(half);
+    const reference = await iterate(full),
+      result = await iterate(half);
     expect(relativeError(result.metrics.perSample, reference.metrics.perSample)).toBeLessThan(0.05);
-    const cosine = (a: number[], b: number[]) => a.reduce((sum, value, i) => sum + value * b[i]!, 0) / (Math.hypot(...a) * Math.hypot(...b));
-    expect(cosine(Object.values(result.gradients).flat(), Object.values(reference.gradients).flat())).toBeGreaterThan(0.99);
+    const cosine = (a: number[], b: number[]) =>
+      a.reduce((sum, value, i) => sum + value * b[i]!, 0) / (Math.hypot(...a) * Math.hypot(...b));
+    expect(cosine(Object.values(result.gradients).flat(), Object.values(reference.gradients).flat())).toBeGreaterThan(
+      0.99,
+    );
   });
 });
 
@@ -278,7 +438,8 @@ describe('what is not finite', () => {
     ['an infinite gradient', (_: Float32Array, grad: number[]) => void (grad[64 + 7] = -Infinity)],
   ])('drops the sample of %s and averages over the others', async (_, spoil) => {
     const model = await adaptedModel();
-    const rewards = new Float32Array(batch), grad = await floats(await normal(shape, 8n));
+    const rewards = new Float32Array(batch),
+      grad = await floats(await normal(shape, 8n));
     const clean = await iterate(model, {}, rewards, tensor(grad));
     spoil(rewards, grad);
     const { metrics, gradients } = await iterate(model, {}, rewards, tensor(grad));
@@ -293,8 +454,12 @@ describe('what is not finite', () => {
   it('leaves no gradient at all when every sample is dropped', async () => {
     const model = await adaptedModel();
     const algorithm = eam(model);
-    const metrics = await algorithm.accumulate(await rollOut(algorithm), new Float32Array(batch).fill(NaN),
-      await normal(shape, 8n), new (binding().Cancellation)());
+    const metrics = await algorithm.accumulate(
+      await rollOut(algorithm),
+      new Float32Array(batch).fill(NaN),
+      await normal(shape, 8n),
+      new (binding().Cancellation)(),
+    );
     expect(metrics).toMatchObject({ loss: 0, dropped: batch, backwards: 0, rewardGradientNorm: 0 });
     await expect(adamW(model).step(0.1, 1)).rejects.toThrow(/no parameter has a gradient/);
   });
@@ -303,10 +468,19 @@ describe('what is not finite', () => {
     const model = await adaptedModel();
     const huge = (await floats(await normal(shape, 8n))).map((value, i) => (i < 64 ? 1e30 * value : value));
     const algorithm = eam(model);
-    const metrics = await algorithm.accumulate(await rollOut(algorithm), values, tensor(huge), new (binding().Cancellation)());
+    const metrics = await algorithm.accumulate(
+      await rollOut(algorithm),
+      values,
+      tensor(huge),
+      new (binding().Cancellation)(),
+    );
     expect(metrics.dropped).toBe(1);
     expect(metrics.perSample[0]).toBeNaN();
-    expect(Object.values(await takeGradients(model)).flat().every(Number.isFinite)).toBe(true);
+    expect(
+      Object.values(await takeGradients(model))
+        .flat()
+        .every(Number.isFinite),
+    ).toBe(true);
   });
 });
 
@@ -333,7 +507,12 @@ describe('clipping at the running quantile', () => {
     const algorithm = eam(model, { rewardGradientQuantile: 0.5 });
     algorithm.load({ rewardGradientNorms: Array.from({ length: 600 }, (_, i) => i / 600) });
     expect(algorithm.state()['rewardGradientNorms']).toHaveLength(512);
-    const { clipped } = await algorithm.accumulate(await rollOut(algorithm), values, await normal(shape, 8n), new (binding().Cancellation)());
+    const { clipped } = await algorithm.accumulate(
+      await rollOut(algorithm),
+      values,
+      await normal(shape, 8n),
+      new (binding().Cancellation)(),
+    );
     expect(clipped).toBe(batch);
     expect(() => algorithm.load({ rewardGradientNorms: [1, NaN] })).toThrow();
     expect(() => algorithm.load({ norms: [1] })).toThrow(ConfigError);
@@ -351,7 +530,9 @@ describe('EAM', () => {
     await expect(rollout).rejects.toThrow(CancelledError);
     expect(performance.now() - started).toBeLessThan(10_000);
     const other = eam(model);
-    await expect(other.accumulate(await rollOut(other), values, await normal(shape, 8n), cancellation)).rejects.toThrow(CancelledError);
+    await expect(other.accumulate(await rollOut(other), values, await normal(shape, 8n), cancellation)).rejects.toThrow(
+      CancelledError,
+    );
   });
 
   it.each([
@@ -375,6 +556,8 @@ describe('EAM', () => {
     const accumulate = async (rewards: Float32Array, grad: NativeTensor) =>
       algorithm.accumulate(await rollOut(algorithm), rewards, grad, new (binding().Cancellation)());
     await expect(accumulate(values, await normal([batch, 1, 8, 7], 1n))).rejects.toThrow(ShapeError);
-    await expect(accumulate(new Float32Array(2), await normal(shape, 1n))).rejects.toThrow(/rewardValues has 2 entries/);
+    await expect(accumulate(new Float32Array(2), await normal(shape, 1n))).rejects.toThrow(
+      /rewardValues has 2 entries/,
+    );
   });
 });

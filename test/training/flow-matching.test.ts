@@ -4,17 +4,38 @@ import { Purpose, RandomStream, streamOf } from '../../lib/training/random.js';
 import { CancelledError, ConfigError, ShapeError } from '../../lib/errors.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import type { NativeFlowModel, NativeTensor } from '../../lib/runtime/native/binding.js';
-import { adamW, floats, labels, largestRelativeError, normal, relativeError, snapshot, takeGradients, tinyModel } from '../helpers/tiny-model.js';
+import {
+  adamW,
+  floats,
+  labels,
+  largestRelativeError,
+  normal,
+  relativeError,
+  snapshot,
+  takeGradients,
+  tinyModel,
+} from '../helpers/tiny-model.js';
 
 const seed = 21n;
 const shape = [4, 1, 8, 8];
 const asked = [0, 1, 2, 0];
-const streams = (step: number, purpose: number) => BigUint64Array.from({ length: 4 }, (_, sample) => streamOf(step, sample, purpose));
+const streams = (step: number, purpose: number) =>
+  BigUint64Array.from({ length: 4 }, (_, sample) => streamOf(step, sample, purpose));
 
-const run = async (model: NativeFlowModel, change: Partial<Parameters<ReturnType<typeof binding>['flowMatching']>[1]> = {}) =>
+const run = async (
+  model: NativeFlowModel,
+  change: Partial<Parameters<ReturnType<typeof binding>['flowMatching']>[1]> = {},
+) =>
   binding().flowMatching(model, {
-    x1: await normal(shape, 5n), conditioning: labels(...asked), unconditional: labels(3), dropout: 0,
-    timeDistribution: 'uniform', seed, step: 6, cancellation: new (binding().Cancellation)(), ...change,
+    x1: await normal(shape, 5n),
+    conditioning: labels(...asked),
+    unconditional: labels(3),
+    dropout: 0,
+    timeDistribution: 'uniform',
+    seed,
+    step: 6,
+    cancellation: new (binding().Cancellation)(),
+    ...change,
   });
 
 /** What one step should use, composed from single kernels. */
@@ -28,7 +49,10 @@ async function composed(model: NativeFlowModel, t: Float32Array, conditioning: N
 describe('flow matching', () => {
   it('regresses onto x₁ − ε at stratified uniform times', async () => {
     const model = await tinyModel();
-    const t = Float32Array.from({ length: 4 }, (_, b) => (b + new RandomStream(seed, streamOf(6, b, Purpose.time)).uniform()) / 4);
+    const t = Float32Array.from(
+      { length: 4 },
+      (_, b) => (b + new RandomStream(seed, streamOf(6, b, Purpose.time)).uniform()) / 4,
+    );
     const expected = await composed(model, t, labels(...asked));
     const { loss, perSample } = await run(model);
     expect(loss / expected.loss).toBeCloseTo(1, 5);
@@ -42,8 +66,14 @@ describe('flow matching', () => {
     const quartile = 0.6744897501960817;
     const bounds = [0, sigmoid(-quartile), 0.5, sigmoid(quartile), 1];
     const { perSample } = await run(model, { timeDistribution: 'logit_normal' });
-    const at = async (fraction: number) => (await composed(model,
-      Float32Array.from({ length: 4 }, (_, b) => bounds[b]! + fraction * (bounds[b + 1]! - bounds[b]!)), labels(...asked))).perSample;
+    const at = async (fraction: number) =>
+      (
+        await composed(
+          model,
+          Float32Array.from({ length: 4 }, (_, b) => bounds[b]! + fraction * (bounds[b + 1]! - bounds[b]!)),
+          labels(...asked),
+        )
+      ).perSample;
     const uniform = (await run(model)).perSample;
     expect(relativeError(perSample, uniform)).toBeGreaterThan(1e-3);
     // Somewhere in its stratum each sample's loss is met.
@@ -63,8 +93,18 @@ describe('flow matching', () => {
     const norm = Math.hypot(...Object.values(gradients).flat());
     const moved = async (step: number) => {
       const target = model.weights();
-      await model.load('weights', Object.fromEntries(Object.entries(weights).map(([name, values]) =>
-        [name, binding().Tensor.from(Float32Array.from(values, (value, i) => value + step * gradients[name]![i]! / norm), target[name]!.shape)])));
+      await model.load(
+        'weights',
+        Object.fromEntries(
+          Object.entries(weights).map(([name, values]) => [
+            name,
+            binding().Tensor.from(
+              Float32Array.from(values, (value, i) => value + (step * gradients[name]![i]!) / norm),
+              target[name]!.shape,
+            ),
+          ]),
+        ),
+      );
       const result = await run(model);
       await takeGradients(model);
       return result.loss;
@@ -83,7 +123,8 @@ describe('flow matching', () => {
     const half = await run(model, { dropout: 0.5 });
     const threshold = Array.from({ length: 4 }, (_, b) => new RandomStream(seed, streamOf(6, b, 5)).uniform() < 0.5);
     expect(Array.from(half.perSample)).toEqual(
-      threshold.map((drop, b) => (drop ? unconditional : conditional).perSample[b]));
+      threshold.map((drop, b) => (drop ? unconditional : conditional).perSample[b]),
+    );
   });
 
   it('depends on seed and step alone, not on the number of threads', async () => {
@@ -113,7 +154,9 @@ describe('flow matching', () => {
     const second = await takeGradients(model);
     await run(model, { step: 0 });
     await run(model, { step: 1 });
-    const sum = Object.fromEntries(Object.entries(first).map(([name, values]) => [name, values.map((value, i) => value + second[name]![i]!)]));
+    const sum = Object.fromEntries(
+      Object.entries(first).map(([name, values]) => [name, values.map((value, i) => value + second[name]![i]!)]),
+    );
     expect(largestRelativeError(await takeGradients(model), sum)).toBeLessThan(1e-4);
   });
 
@@ -131,8 +174,16 @@ describe('flow matching', () => {
 describe('sampling', () => {
   const draw = async (model: NativeFlowModel, change: object = {}) => {
     const { latents, forwards } = await binding().sample(model, {
-      conditioning: labels(...asked), guidance: 1, solver: 'heun', times: [0, 0.25, 0.5, 1], shape, seed, firstSample: 0,
-      weights: 'trained', cancellation: new (binding().Cancellation)(), ...change,
+      conditioning: labels(...asked),
+      guidance: 1,
+      solver: 'heun',
+      times: [0, 0.25, 0.5, 1],
+      shape,
+      seed,
+      firstSample: 0,
+      weights: 'trained',
+      cancellation: new (binding().Cancellation)(),
+      ...change,
     });
     return { latents: await floats(latents), forwards };
   };
@@ -152,7 +203,12 @@ describe('sampling', () => {
     const unconditional = (await draw(model, { ...one, conditioning: labels(3) })).latents;
     const guided = await draw(model, { ...one, guidance: 2.5, unconditional: labels(3) });
     expect(guided.forwards).toBe(8);
-    expect(relativeError(guided.latents, conditional.map((c, i) => unconditional[i]! + 2.5 * (c - unconditional[i]!)))).toBeLessThan(1e-5);
+    expect(
+      relativeError(
+        guided.latents,
+        conditional.map((c, i) => unconditional[i]! + 2.5 * (c - unconditional[i]!)),
+      ),
+    ).toBeLessThan(1e-5);
     await expect(draw(model, { guidance: 2 })).rejects.toThrow(/needs an unconditional conditioning/);
   });
 

@@ -3,33 +3,63 @@ import { describe, expect, it } from 'vitest';
 import { CheckpointError, ConfigError } from '../../lib/errors.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import type { NativeFlowModel } from '../../lib/runtime/native/binding.js';
-import { adamW, floats, labels, largestRelativeError, normal, snapshot, takeGradients, tinyConfig, tinyLora, tinyModel } from '../helpers/tiny-model.js';
+import {
+  adamW,
+  floats,
+  labels,
+  largestRelativeError,
+  normal,
+  snapshot,
+  takeGradients,
+  tinyConfig,
+  tinyLora,
+  tinyModel,
+} from '../helpers/tiny-model.js';
 
 /** The same gradient each time. */
 const accumulate = async (model: NativeFlowModel, step = 0) =>
   binding().flowMatching(model, {
-    x1: await normal([4, 1, 8, 8], 77n), conditioning: labels(0, 1, 2, 0), unconditional: labels(3), dropout: 0,
-    timeDistribution: 'uniform', seed: 4n, step, cancellation: new (binding().Cancellation)(),
+    x1: await normal([4, 1, 8, 8], 77n),
+    conditioning: labels(0, 1, 2, 0),
+    unconditional: labels(3),
+    dropout: 0,
+    timeDistribution: 'uniform',
+    seed: 4n,
+    step,
+    cancellation: new (binding().Cancellation)(),
   });
 
 describe('AdamW', () => {
   it('follows its closed form over two steps, with decay and clipping', async () => {
     const model = await tinyModel();
-    const learningRate = 0.01, maxNorm = 0.5, beta1 = 0.8, beta2 = 0.95, epsilon = 1e-6, weightDecay = 0.1;
+    const learningRate = 0.01,
+      maxNorm = 0.5,
+      beta1 = 0.8,
+      beta2 = 0.95,
+      epsilon = 1e-6,
+      weightDecay = 0.1;
     const optimizer = adamW(model, { beta1, beta2, epsilon, weightDecay });
     const expected = await snapshot(model.weights());
-    const first: Record<string, number[]> = {}, second: Record<string, number[]> = {};
+    const first: Record<string, number[]> = {},
+      second: Record<string, number[]> = {};
     for (const step of [1, 2]) {
       await accumulate(model, step);
       const gradients = await takeGradients(model);
-      const norm = Math.sqrt(Object.values(gradients).flat().reduce((sum, value) => sum + value * value, 0));
+      const norm = Math.sqrt(
+        Object.values(gradients)
+          .flat()
+          .reduce((sum, value) => sum + value * value, 0),
+      );
       expect(norm).toBeGreaterThan(maxNorm);
       for (const [name, gradient] of Object.entries(gradients)) {
-        first[name] = gradient.map((g, i) => beta1 * (first[name]?.[i] ?? 0) + (1 - beta1) * g * maxNorm / norm);
-        second[name] = gradient.map((g, i) => beta2 * (second[name]?.[i] ?? 0) + (1 - beta2) * (g * maxNorm / norm) ** 2);
+        first[name] = gradient.map((g, i) => beta1 * (first[name]?.[i] ?? 0) + ((1 - beta1) * g * maxNorm) / norm);
+        second[name] = gradient.map(
+          (g, i) => beta2 * (second[name]?.[i] ?? 0) + (1 - beta2) * ((g * maxNorm) / norm) ** 2,
+        );
         expected[name] = expected[name]!.map((p, i) => {
-          const m = first[name]![i]! / (1 - beta1 ** step), v = second[name]![i]! / (1 - beta2 ** step);
-          return p * (1 - learningRate * weightDecay) - learningRate * m / (Math.sqrt(v) + epsilon);
+          const m = first[name]![i]! / (1 - beta1 ** step),
+            v = second[name]![i]! / (1 - beta2 ** step);
+          return p * (1 - learningRate * weightDecay) - (learningRate * m) / (Math.sqrt(v) + epsilon);
         });
       }
       await accumulate(model, step);
@@ -45,10 +75,19 @@ describe('AdamW', () => {
     const model = await tinyModel();
     const optimizer = adamW(model);
     const before = await snapshot(model.weights());
-    const broken = binding().Tensor.from(Float32Array.from({ length: 64 }, () => NaN), [1, 1, 8, 8]);
+    const broken = binding().Tensor.from(
+      Float32Array.from({ length: 64 }, () => NaN),
+      [1, 1, 8, 8],
+    );
     await binding().flowMatching(model, {
-      x1: broken, conditioning: labels(0), unconditional: labels(3), dropout: 0, timeDistribution: 'uniform', seed: 4n,
-      step: 0, cancellation: new (binding().Cancellation)(),
+      x1: broken,
+      conditioning: labels(0),
+      unconditional: labels(3),
+      dropout: 0,
+      timeDistribution: 'uniform',
+      seed: 4n,
+      step: 0,
+      cancellation: new (binding().Cancellation)(),
     });
     expect(await optimizer.step(0.1, 1)).toEqual({ gradNorm: NaN, skipped: true });
     expect(optimizer.stepCount).toBe(0);
@@ -65,8 +104,12 @@ describe('AdamW', () => {
       await accumulate(model);
       await optimizer.step(0.05, 1);
       const trained = await snapshot(model.trainable());
-      expected = Object.fromEntries(Object.entries(expected).map(([name, values]) =>
-        [name, values.map((value, i) => decay * value + (1 - decay) * trained[name]![i]!)]));
+      expected = Object.fromEntries(
+        Object.entries(expected).map(([name, values]) => [
+          name,
+          values.map((value, i) => decay * value + (1 - decay) * trained[name]![i]!),
+        ]),
+      );
     }
     const state = await snapshot(optimizer.state());
     const averages = Object.fromEntries(Object.keys(expected).map((name) => [name, state[`ema.${name}`]!]));
@@ -79,22 +122,53 @@ describe('AdamW', () => {
     await accumulate(model);
     await optimizer.step(0.5, 1);
     const trained = await snapshot(model.trainable());
-    const draw = async (average?: typeof optimizer) => floats((await binding().sample(model, {
-      conditioning: labels(0), guidance: 1, solver: 'euler', times: [0, 0.5, 1], shape: [1, 1, 8, 8], seed: 1n, firstSample: 0,
-      weights: 'trained', ...(average && { average }), cancellation: new (binding().Cancellation)(),
-    })).latents);
-    const averaged = await draw(optimizer), plain = await draw();
+    const draw = async (average?: typeof optimizer) =>
+      floats(
+        (
+          await binding().sample(model, {
+            conditioning: labels(0),
+            guidance: 1,
+            solver: 'euler',
+            times: [0, 0.5, 1],
+            shape: [1, 1, 8, 8],
+            seed: 1n,
+            firstSample: 0,
+            weights: 'trained',
+            ...(average && { average }),
+            cancellation: new (binding().Cancellation)(),
+          })
+        ).latents,
+      );
+    const averaged = await draw(optimizer),
+      plain = await draw();
     expect(averaged).not.toEqual(plain);
     expect(await snapshot(model.trainable())).toEqual(trained);
 
     const averages = await snapshot(optimizer.state());
-    await model.load('trainable', Object.fromEntries(Object.entries(model.trainable()).map(([name, tensor]) =>
-      [name, binding().Tensor.from(Float32Array.from(averages[`ema.${name}`]!), tensor.shape)])));
+    await model.load(
+      'trainable',
+      Object.fromEntries(
+        Object.entries(model.trainable()).map(([name, tensor]) => [
+          name,
+          binding().Tensor.from(Float32Array.from(averages[`ema.${name}`]!), tensor.shape),
+        ]),
+      ),
+    );
     expect(await draw()).toEqual(averaged);
-    await expect(binding().sample(model, {
-      conditioning: labels(0), guidance: 1, solver: 'euler', times: [0, 1], shape: [1, 1, 8, 8], seed: 1n, firstSample: 0,
-      weights: 'trained', average: adamW(model), cancellation: new (binding().Cancellation)(),
-    })).rejects.toThrow(/keeps no averaged weights/);
+    await expect(
+      binding().sample(model, {
+        conditioning: labels(0),
+        guidance: 1,
+        solver: 'euler',
+        times: [0, 1],
+        shape: [1, 1, 8, 8],
+        seed: 1n,
+        firstSample: 0,
+        weights: 'trained',
+        average: adamW(model),
+        cancellation: new (binding().Cancellation)(),
+      }),
+    ).rejects.toThrow(/keeps no averaged weights/);
   });
 
   it('goes on from its saved state as if it had never stopped', async () => {
@@ -112,7 +186,11 @@ describe('AdamW', () => {
         await accumulate(model, step);
         await optimizer.step(0.01, 1);
       }
-      return { weights: await snapshot(model.weights()), state: await snapshot(optimizer.state()), count: optimizer.stepCount };
+      return {
+        weights: await snapshot(model.weights()),
+        state: await snapshot(optimizer.state()),
+        count: optimizer.stepCount,
+      };
     };
     expect(await train(true)).toEqual(await train(false));
   });

@@ -33,7 +33,11 @@ const smooth = fromFunction('smooth', ({ data, shape }) => {
 });
 
 const mixed = async (javascript: Reward = smooth): Promise<Reward> =>
-  combine([[await torchScript(script), weights.bright], [javascript, weights.smooth], [strokeWeight({ scale: 4 }), weights['stroke-weight']]]);
+  combine([
+    [await torchScript(script), weights.bright],
+    [javascript, weights.smooth],
+    [strokeWeight({ scale: 4 }), weights['stroke-weight']],
+  ]);
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
@@ -57,7 +61,8 @@ describe('training towards rewards of three kinds', () => {
     expect(mean(rewards.slice(-8))).toBeGreaterThan(mean(rewards.slice(0, 8)) + 0.1);
     for (const { reward, rewards: raw, weightedRewards, nonFiniteRewards } of metrics) {
       expect(Object.keys(raw)).toEqual(Object.keys(weights));
-      for (const [name, weight] of Object.entries(weights)) expect(weightedRewards[name]).toBeCloseTo(weight * raw[name]!, 12);
+      for (const [name, weight] of Object.entries(weights))
+        expect(weightedRewards[name]).toBeCloseTo(weight * raw[name]!, 12);
       expect(Object.values(weightedRewards).reduce((sum, value) => sum + value, 0)).toBeCloseTo(reward, 5);
       expect(nonFiniteRewards).toBeUndefined();
     }
@@ -98,7 +103,9 @@ describe('training towards rewards of three kinds', () => {
     const failing = await tinyRun(model, temporaryFolder(), { reward: await mixed(broken(6)) });
     const error = (await train(failing.trainer, 10).catch((caught: unknown) => caught)) as Error;
     expect(error).toBeInstanceOf(NonFiniteError);
-    expect(error.message).toMatch(/6 of 8 samples of the last one were dropped; of values that are not finite, "broken" gave 6$/);
+    expect(error.message).toMatch(
+      /6 of 8 samples of the last one were dropped; of values that are not finite, "broken" gave 6$/,
+    );
   });
 
   it("drops the samples that one's gradient has no number for", async () => {
@@ -118,7 +125,10 @@ describe('training towards rewards of three kinds', () => {
 
 describe('a configuration', () => {
   const module = join(folder, 'dim.mjs');
-  writeFileSync(module, 'export default ({ data }, prompts, { slope }) => ({ values: prompts.map(() => 0), grad: data.map(() => slope) });');
+  writeFileSync(
+    module,
+    'export default ({ data }, prompts, { slope }) => ({ values: prompts.map(() => 0), grad: data.map(() => slope) });',
+  );
   const config = {
     model: '',
     adapter: tinyAdapter,

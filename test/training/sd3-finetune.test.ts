@@ -46,17 +46,27 @@ const config = (output: string, changes: object = {}) => ({
 });
 
 const metricsOf = (directory: string) =>
-  readFileSync(join(directory, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as StepMetrics & { drift?: number });
-const figures = (directory: string) => metricsOf(directory).map(({ reward, loss, gradNorm, drift }) => ({ reward, loss, gradNorm, drift }));
+  readFileSync(join(directory, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as StepMetrics & { drift?: number });
+const figures = (directory: string) =>
+  metricsOf(directory).map(({ reward, loss, gradNorm, drift }) => ({ reward, loss, gradNorm, drift }));
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 describe('fine-tuning Stable Diffusion 3', () => {
   it('raises the reward, leaves an adapter that draws so, and frees the text encoders before the first step', async () => {
     const [loaded, freed] = [vi.spyOn(TextEncoders, 'load'), vi.spyOn(TextEncoders.prototype, 'dispose')];
     const notes: string[] = [];
-    const observer = { begin: () => expect(freed).toHaveBeenCalledTimes(1), advance() {}, note: (line: string) => void notes.push(line), end() {} };
+    const observer = {
+      begin: () => expect(freed).toHaveBeenCalledTimes(1),
+      advance() {},
+      note: (line: string) => void notes.push(line),
+      end() {},
+    };
     const { directory, evaluation } = await finetune(
-      config('raised', { steps: 20, evaluation: { count: 24, steps: 4, solver: 'euler' } }), { observer },
+      config('raised', { steps: 20, evaluation: { count: 24, steps: 4, solver: 'euler' } }),
+      { observer },
     );
     expect([loaded.mock.calls.length, freed.mock.calls.length]).toEqual([1, 1]);
     expect(notes.filter((line) => line.includes('longer than the'))).toEqual([
@@ -72,20 +82,43 @@ describe('fine-tuning Stable Diffusion 3', () => {
     expect(record.prompts).toEqual(['a red fox in the snow', 'the moon, 35mm', 'word '.repeat(90).trim()]);
 
     const out = join(folder, 'drawn');
-    const common = ['--prompt', 'a red fox', '--width', '16', '--height', '24', '--text-length', '16', '--steps', '3', '--seed', '3'];
-    expect(await eam('sample', '--adapter', directory, ...common, '--out', `${out}-trained.png`)).toMatchObject({ code: 0 });
-    expect(await eam('sample', '--model', tinySd3, ...common, '--out', `${out}-pretrained.png`)).toMatchObject({ code: 0 });
+    const common = [
+      '--prompt',
+      'a red fox',
+      '--width',
+      '16',
+      '--height',
+      '24',
+      '--text-length',
+      '16',
+      '--steps',
+      '3',
+      '--seed',
+      '3',
+    ];
+    expect(await eam('sample', '--adapter', directory, ...common, '--out', `${out}-trained.png`)).toMatchObject({
+      code: 0,
+    });
+    expect(await eam('sample', '--model', tinySd3, ...common, '--out', `${out}-pretrained.png`)).toMatchObject({
+      code: 0,
+    });
     const [trained, pretrained] = ['trained', 'pretrained'].map((name) => decode(readFileSync(`${out}-${name}.png`)));
     expect([trained!.width, trained!.height]).toEqual([16, 24]);
     expect(mean(Array.from(trained!.data))).toBeGreaterThan(mean(Array.from(pretrained!.data)) + 1);
 
     // The run's own size and length of prompts are those of its samples, where no flag says otherwise.
     const prompt = ['--prompt', 'a red fox', '--steps', '3', '--seed', '3'];
-    for (const [adapter, ...flags] of [[directory], [join(directory, 'checkpoints', 'step-20'), '--width', '32', '--text-length', '8']] as const) {
-      expect(await eam('sample', '--adapter', adapter, ...prompt, ...flags, '--out', `${out}-own.png`)).toMatchObject({ code: 0 });
+    for (const [adapter, ...flags] of [
+      [directory],
+      [join(directory, 'checkpoints', 'step-20'), '--width', '32', '--text-length', '8'],
+    ] as const) {
+      expect(await eam('sample', '--adapter', adapter, ...prompt, ...flags, '--out', `${out}-own.png`)).toMatchObject({
+        code: 0,
+      });
       const { data, width, height, text } = decode(readFileSync(`${out}-own.png`));
       if (flags.length === 0) expect(data).toEqual(trained!.data);
-      const settings = flags.length === 0 ? { width: 16, height: 24, textLength: 16 } : { width: 32, height: 32, textLength: 8 };
+      const settings =
+        flags.length === 0 ? { width: 16, height: 24, textLength: 16 } : { width: 32, height: 32, textLength: 8 };
       expect({ width, height, ...(JSON.parse(text!['eam-torch']!) as object) }).toMatchObject(settings);
     }
   });
@@ -93,13 +126,23 @@ describe('fine-tuning Stable Diffusion 3', () => {
   it('goes on where it was stopped, to the same weights, with the prompts that it recorded', async () => {
     const whole = await finetune(config('whole', { steps: 4 }));
     const interrupt = new AbortController();
-    const observer = { begin() {}, advance: (done: number) => { if (done === 2) interrupt.abort(new Error('stop')); }, note() {}, end() {} };
+    const observer = {
+      begin() {},
+      advance: (done: number) => {
+        if (done === 2) interrupt.abort(new Error('stop'));
+      },
+      note() {},
+      end() {},
+    };
     const settings = config('stopped', { steps: 4 });
     await expect(finetune(settings, { observer, signal: interrupt.signal })).rejects.toThrow('stop');
     // From the record alone, as `eam finetune DIRECTORY --resume` does.
     const record = JSON.parse(readFileSync(join(settings.output, 'config.json'), 'utf8')) as object;
     const resumed = await finetune(record, { resume: true });
-    const [a, b] = [await readTensors(join(whole.adapter, 'adapter_model.safetensors')), await readTensors(join(resumed.adapter, 'adapter_model.safetensors'))];
+    const [a, b] = [
+      await readTensors(join(whole.adapter, 'adapter_model.safetensors')),
+      await readTensors(join(resumed.adapter, 'adapter_model.safetensors')),
+    ];
     expect(Object.keys(b)).toEqual(Object.keys(a));
     for (const [name, tensor] of Object.entries(a)) expect(b[name]!.dataSync()).toEqual(tensor.dataSync());
     disposeAll(a);
@@ -116,7 +159,12 @@ describe('fine-tuning Stable Diffusion 3', () => {
   it('in micro-batches and slices of the decoder computes the same', async () => {
     const { algorithm } = config('');
     const plain = await finetune(config('at-once'));
-    const sliced = await finetune(config('sliced', { algorithm: { ...algorithm, microBatch: 3, decodeSlice: 2 }, samples: { ...config('').samples, batch: 2 } }));
+    const sliced = await finetune(
+      config('sliced', {
+        algorithm: { ...algorithm, microBatch: 3, decodeSlice: 2 },
+        samples: { ...config('').samples, batch: 2 },
+      }),
+    );
     const [whole, parts] = [figures(plain.directory), figures(sliced.directory)];
     for (const [step, { reward, loss, gradNorm }] of whole.entries()) {
       expect(Math.abs(parts[step]!.reward / reward - 1)).toBeLessThan(1e-3);
@@ -136,7 +184,11 @@ describe('fine-tuning Stable Diffusion 3', () => {
 
   it('is drawn and evaluated as the model is where nobody says otherwise, and records how', async () => {
     const own = { steps: 28, solver: 'euler', guidance: 4.5 };
-    const settings = config('defaults', { steps: 1, samples: { count: 2, columns: 2 }, evaluation: { count: 2, seed: 4 } });
+    const settings = config('defaults', {
+      steps: 1,
+      samples: { count: 2, columns: 2 },
+      evaluation: { count: 2, seed: 4 },
+    });
     const { directory, evaluation } = await finetune(settings);
     const record = join(directory, 'config.json');
     const resolved = JSON.parse(readFileSync(record, 'utf8')) as Record<string, object>;
@@ -158,21 +210,33 @@ describe('fine-tuning Stable Diffusion 3', () => {
 });
 
 describe('drawing with Stable Diffusion 3', () => {
-  const draw = (options: object) => loadModel(tinySd3, { size: { width: 16, height: 16 }, textLength: 16, embeddingCache: join(folder, 'cache') }).then(async (model) => {
-    const images = await sampleImages(model, { prompts: ['a fox', 'the moon'], seed: 5n, steps: 3, ...options });
-    model.dispose();
-    return images.dataSync() as Float32Array;
-  });
+  const draw = (options: object) =>
+    loadModel(tinySd3, { size: { width: 16, height: 16 }, textLength: 16, embeddingCache: join(folder, 'cache') }).then(
+      async (model) => {
+        const images = await sampleImages(model, { prompts: ['a fox', 'the moon'], seed: 5n, steps: 3, ...options });
+        model.dispose();
+        return images.dataSync() as Float32Array;
+      },
+    );
 
   it('is decided by the seed, whatever the batches', async () => {
-    const [one, again, other, single] = [await draw({}), await draw({}), await draw({ seed: 6n }), await draw({ batch: 1 })];
+    const [one, again, other, single] = [
+      await draw({}),
+      await draw({}),
+      await draw({ seed: 6n }),
+      await draw({ batch: 1 }),
+    ];
     expect(again).toEqual(one);
     expect(other).not.toEqual(one);
     expect(Math.max(...single.map((value, index) => Math.abs(value - one[index]!)))).toBeLessThan(1e-4);
   });
 
   it('follows guidance and negative prompts', async () => {
-    const [guided, free, negative] = [await draw({}), await draw({ guidance: 1 }), await draw({ negativePrompt: 'a red fox' })];
+    const [guided, free, negative] = [
+      await draw({}),
+      await draw({ guidance: 1 }),
+      await draw({ negativePrompt: 'a red fox' }),
+    ];
     expect(guided).not.toEqual(free);
     expect(negative).not.toEqual(guided);
     // Without guidance there is nothing to lead away from.
@@ -182,14 +246,42 @@ describe('drawing with Stable Diffusion 3', () => {
   it('writes a PNG a prompt, which keeps the settings', async () => {
     const out = join(folder, 'each');
     const { code, stderr } = await eam(
-      'sample', '--model', tinySd3, '--prompt', 'Ein Füchslein 🦊', '--prompt', 'the moon', '--negative', 'blurry', '--width', '16', '--text-length', '16',
-      '--steps', '2', '--seed', '9', '--out', out,
+      'sample',
+      '--model',
+      tinySd3,
+      '--prompt',
+      'Ein Füchslein 🦊',
+      '--prompt',
+      'the moon',
+      '--negative',
+      'blurry',
+      '--width',
+      '16',
+      '--text-length',
+      '16',
+      '--steps',
+      '2',
+      '--seed',
+      '9',
+      '--out',
+      out,
     );
     expect([code, stderr]).toEqual([0, expect.stringContaining(join(out, '2-the-moon.png')) as string]);
     const { text, width, height } = decode(readFileSync(join(out, '1-ein-f-chslein.png')));
     expect([width, height]).toEqual([16, 16]);
     expect(JSON.parse(text['eam-torch']!)).toMatchObject({
-      model: tinySd3, adapter: null, prompt: 'Ein Füchslein 🦊', negative: 'blurry', textLength: 16, sample: 0, steps: 2, solver: 'euler', guidance: 4.5, seed: 9, width: 16, height: 16,
+      model: tinySd3,
+      adapter: null,
+      prompt: 'Ein Füchslein 🦊',
+      negative: 'blurry',
+      textLength: 16,
+      sample: 0,
+      steps: 2,
+      solver: 'euler',
+      guidance: 4.5,
+      seed: 9,
+      width: 16,
+      height: 16,
     });
   });
 
@@ -197,8 +289,11 @@ describe('drawing with Stable Diffusion 3', () => {
     [['--width', '18'], 2, /image width: expected a multiple of 4 pixels, such as 20, got 18/],
     [['--width', '200'], 2, /has positions for 96 pixels at most, got 200/],
   ])('refuses %j', async (flags, code, message) => {
-    expect(await eam('sample', '--model', tinySd3, '--prompt', 'a', ...flags, '--out', join(folder, 'x.png'))).toMatchObject({
-      code, stderr: expect.stringMatching(message) as string,
+    expect(
+      await eam('sample', '--model', tinySd3, '--prompt', 'a', ...flags, '--out', join(folder, 'x.png')),
+    ).toMatchObject({
+      code,
+      stderr: expect.stringMatching(message) as string,
     });
   });
 
@@ -209,14 +304,37 @@ describe('drawing with Stable Diffusion 3', () => {
   });
 
   it.each([
-    ['that says no model', { base_model_name_or_path: null }, /does not say which model it was trained on: name the model's directory \(--model\)/],
-    ['of a model elsewhere', { base_model_name_or_path: 'someone/model' }, /was trained on someone\/model, which is not here: name the model's directory \(--model\)/],
+    [
+      'that says no model',
+      { base_model_name_or_path: null },
+      /does not say which model it was trained on: name the model's directory \(--model\)/,
+    ],
+    [
+      'of a model elsewhere',
+      { base_model_name_or_path: 'someone/model' },
+      /was trained on someone\/model, which is not here: name the model's directory \(--model\)/,
+    ],
   ])('does not guess the model of an adapter %s', async (_, change, message) => {
     const copy = new Sd3Copy().set('lora_peft/adapter_config.json', change);
-    expect(await eam('sample', '--adapter', copy.file('lora_peft'), '--prompt', 'a', '--out', join(folder, 'x.png'))).toMatchObject({
-      code: 1, stderr: expect.stringMatching(message) as string,
+    expect(
+      await eam('sample', '--adapter', copy.file('lora_peft'), '--prompt', 'a', '--out', join(folder, 'x.png')),
+    ).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(message) as string,
     });
-    expect(await eam('sample', '--adapter', copy.file('lora_peft/adapter_model.safetensors'), '--prompt', 'a', '--out', join(folder, 'x.png')))
-      .toMatchObject({ code: 1, stderr: expect.stringMatching(/is a file: name the directory that holds it/) as string });
+    expect(
+      await eam(
+        'sample',
+        '--adapter',
+        copy.file('lora_peft/adapter_model.safetensors'),
+        '--prompt',
+        'a',
+        '--out',
+        join(folder, 'x.png'),
+      ),
+    ).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/is a file: name the directory that holds it/) as string,
+    });
   });
 });

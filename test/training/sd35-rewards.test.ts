@@ -15,7 +15,13 @@ import { temporaryFolder } from '../helpers/tiny-run.js';
 const prompts = ['a photo of a red fox in the snow', 'two astronauts playing chess'];
 const rewards = [
   { name: 'hpsv2', directory: rewardDirectory('hpsv2'), weight: 10 },
-  { name: 'aesthetic', directory: rewardDirectory('aesthetic'), tower: rewardDirectory('clipscore'), weight: 100, slice: 3 },
+  {
+    name: 'aesthetic',
+    directory: rewardDirectory('aesthetic'),
+    tower: rewardDirectory('clipscore'),
+    weight: 100,
+    slice: 3,
+  },
 ];
 
 describe('a tiny Stable Diffusion 3.5 under HPSv2.1 and the aesthetic predictor', () => {
@@ -38,13 +44,17 @@ describe('a tiny Stable Diffusion 3.5 under HPSv2.1 and the aesthetic predictor'
     });
     ({ directory, adapter } = result);
     evaluation = result.evaluation!;
-    metrics = readFileSync(join(directory, 'metrics.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as LoggedMetrics);
+    metrics = readFileSync(join(directory, 'metrics.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as LoggedMetrics);
   }, 120_000);
 
   it('earns more of both, on the same noise', () => {
     const { before, after, gain } = evaluation;
     expect(gain).toBeGreaterThan(1);
-    for (const name of ['hpsv2', 'aesthetic']) expect(after.rewards[name]!.mean).toBeGreaterThan(before.rewards[name]!.mean);
+    for (const name of ['hpsv2', 'aesthetic'])
+      expect(after.rewards[name]!.mean).toBeGreaterThan(before.rewards[name]!.mean);
   });
 
   it('is logged with each reward raw and weighted, and with the gradients of the sum that were clipped', () => {
@@ -62,13 +72,35 @@ describe('a tiny Stable Diffusion 3.5 under HPSv2.1 and the aesthetic predictor'
     const file = join(temporaryFolder(), 'prompts.txt');
     writeFileSync(file, prompts.join('\n'));
     const mean = async (...args: string[]) => {
-      const { code, stdout, stderr } = await eam('evaluate', ...args, '--prompts', file, '--samples', '4', '--steps', '6', '--json', '--quiet',
-        '--width', '32', '--height', '32', '--text-length', '64',
-        '--reward', `hpsv2=${rewardDirectory('hpsv2')}`, '--reward', `aesthetic=${rewardDirectory('aesthetic')},tower=${rewardDirectory('clipscore')}`);
+      const { code, stdout, stderr } = await eam(
+        'evaluate',
+        ...args,
+        '--prompts',
+        file,
+        '--samples',
+        '4',
+        '--steps',
+        '6',
+        '--json',
+        '--quiet',
+        '--width',
+        '32',
+        '--height',
+        '32',
+        '--text-length',
+        '64',
+        '--reward',
+        `hpsv2=${rewardDirectory('hpsv2')}`,
+        '--reward',
+        `aesthetic=${rewardDirectory('aesthetic')},tower=${rewardDirectory('clipscore')}`,
+      );
       expect([code, stderr]).toEqual([0, '']);
       const summary = JSON.parse(stdout) as ScoreSummary;
       expect(summary).toMatchObject({ images: 8, prompts: 2, diversity: { features: 'hpsv2', prompts: 2 } });
-      return summary.rewards.reduce((sum, { mean: value, reward }) => sum + (reward === 'hpsv2' ? 10 : 100) * value!, 0);
+      return summary.rewards.reduce(
+        (sum, { mean: value, reward }) => sum + (reward === 'hpsv2' ? 10 : 100) * value!,
+        0,
+      );
     };
     expect(await mean('--model', tinySd3, '--adapter', adapter)).toBeGreaterThan(await mean('--model', tinySd3));
   });

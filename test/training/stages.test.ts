@@ -13,9 +13,23 @@ import { tinyModelDirectory } from '../helpers/tiny-run.js';
 describe('stages of an iteration', () => {
   it.each(['eam', 'am'])('of %s are timed, and add up to less than the whole', async (name) => {
     const settings = { name, steps: 2, decodeSlice: 1 };
-    const { algorithm } = finetuneSchema.parse({ model: 'digits', prompts: ['0'], rewards: [{ name: 'stroke-weight' }], algorithm: settings, optimizer: { learningRate: 1e-3 }, steps: 1 });
+    const { algorithm } = finetuneSchema.parse({
+      model: 'digits',
+      prompts: ['0'],
+      rewards: [{ name: 'stroke-weight' }],
+      algorithm: settings,
+      optimizer: { learningRate: 1e-3 },
+      steps: 1,
+    });
     using model = await loadModel(await tinyModelDirectory(), { adapter: { rank: 2, alpha: 4 } });
-    const trainer = new Trainer({ model, reward: strokeWeight(), prompts: ['0', '1'], algorithm: createAlgorithm(algorithm), optimizer: { learningRate: 1e-3 }, batch: 4 });
+    const trainer = new Trainer({
+      model,
+      reward: strokeWeight(),
+      prompts: ['0', '1'],
+      algorithm: createAlgorithm(algorithm),
+      optimizer: { learningRate: 1e-3 },
+      batch: 4,
+    });
     await binding().timeStages('cpu');
     for await (const { seconds } of trainer.run({ steps: 2 })) {
       const stages = await binding().stageSeconds();
@@ -38,7 +52,9 @@ describe('measurements', () => {
 
   it('refuse sizes, dtypes and devices that are not there', async () => {
     await expect(binding().matrixProductSeconds(0, 1, 'float32', 'cpu')).rejects.toThrow(/sizes and repeats from 1/);
-    await expect(binding().matrixProductSeconds(8, 1, 'float8' as never, 'cpu')).rejects.toThrow(/matrixProductSeconds: `dtype`/);
+    await expect(binding().matrixProductSeconds(8, 1, 'float8' as never, 'cpu')).rejects.toThrow(
+      /matrixProductSeconds: `dtype`/,
+    );
     await expect(binding().matrixProductSeconds(8, 1, 'int64', 'cpu')).rejects.toThrow(/floating-point/);
     await expect(binding().cudaPeakMemory('cpu')).rejects.toThrow(/must be 'cuda' or 'cuda:N'/);
     await expect(binding().timeStages('cuda:97')).rejects.toThrow(/timeStages: `device`/);

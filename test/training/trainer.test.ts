@@ -53,7 +53,10 @@ describe('a run', () => {
     // 8 samples: 2 Euler steps, the score, 2 renoisings; the backward passes are those of the renoisings.
     expect([first!.forwards, first!.vjps, first!.backwards]).toEqual([8 * 5, 0, 8 * 2]);
     expect(last!.total).toMatchObject({ forwards: 6 * 40, vjps: 0, backwards: 6 * 16 });
-    expect(last!.total.seconds).toBeCloseTo(metrics.reduce((sum, { seconds }) => sum + seconds, 0), 6);
+    expect(last!.total.seconds).toBeCloseTo(
+      metrics.reduce((sum, { seconds }) => sum + seconds, 0),
+      6,
+    );
     expect(Object.keys(first!.rewards)).toEqual(['stroke-weight']);
     expect(first!.rewards['stroke-weight']).toBeCloseTo(first!.reward, 6);
     for (const step of metrics) {
@@ -66,7 +69,9 @@ describe('a run', () => {
   });
 
   it('raises the reward', async () => {
-    const { trainer } = await tinyRun(model, temporaryFolder(), { algorithm: eam({ steps: 2, solver: 'euler', delta: 0.3, lambda: 1000 }) });
+    const { trainer } = await tinyRun(model, temporaryFolder(), {
+      algorithm: eam({ steps: 2, solver: 'euler', delta: 0.3, lambda: 1000 }),
+    });
     const rewards = (await train(trainer, 40)).map(({ reward }) => reward);
     const mean = (part: number[]) => part.reduce((sum, value) => sum + value, 0) / part.length;
     expect(mean(rewards.slice(-8))).toBeGreaterThan(mean(rewards.slice(0, 8)) + 0.1);
@@ -83,9 +88,19 @@ describe('a run', () => {
     const { trainer, checkpoints } = await tinyRun(model);
     await train(trainer);
     const directory = join(checkpoints, `step-${steps}`);
-    expect(readdirSync(directory).sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors', 'manifest.json', 'state.json', 'training.safetensors']);
+    expect(readdirSync(directory).sort()).toEqual([
+      'adapter_config.json',
+      'adapter_model.safetensors',
+      'manifest.json',
+      'state.json',
+      'training.safetensors',
+    ]);
     expect(JSON.parse(readFileSync(join(directory, 'adapter_config.json'), 'utf8'))).toMatchObject({
-      peft_type: 'LORA', r: 2, lora_alpha: 4, target_modules: ['attn.qkv', 'mlp.fc2'], base_model_name_or_path: model,
+      peft_type: 'LORA',
+      r: 2,
+      lora_alpha: 4,
+      target_modules: ['attn.qkv', 'mlp.fc2'],
+      base_model_name_or_path: model,
     });
     const names = (await readHeader(join(directory, 'adapter_model.safetensors'))).entries.map(({ name }) => name);
     expect(names).toContain('base_model.model.blocks.0.attn.qkv.lora_A.weight');
@@ -156,10 +171,16 @@ describe('a run that stops', () => {
 
   it('by a reward that throws names the reward, and loses nothing', async () => {
     const cause = new Error('the service is down');
-    const reward = disturbed(3, () => { throw cause; });
+    const reward = disturbed(3, () => {
+      throw cause;
+    });
     const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { reward });
     const error = await train(trainer).catch((caught: unknown) => caught as EamError);
-    expect(error).toMatchObject({ code: 'ERR_EAM_REWARD', message: 'reward "stroke-weight" failed: the service is down', cause });
+    expect(error).toMatchObject({
+      code: 'ERR_EAM_REWARD',
+      message: 'reward "stroke-weight" failed: the service is down',
+      cause,
+    });
     const { trainer: next } = await tinyRun(model, checkpoints);
     await next.resume((await newestWholeCheckpoint(checkpoints))!.directory);
     expect(next.step).toBe(2);
@@ -170,17 +191,25 @@ describe('a run that stops', () => {
 
 describe('rewards that are not finite', () => {
   it('drop their samples, not the run', async () => {
-    const reward = disturbed(2, (values) => { values[1] = NaN; values[5] = -Infinity; });
+    const reward = disturbed(2, (values) => {
+      values[1] = NaN;
+      values[5] = -Infinity;
+    });
     const seen = await train((await tinyRun(model, temporaryFolder(), { reward })).trainer, 3);
     expect(seen.map(({ dropped }) => dropped)).toEqual([0, 2, 0]);
     expect(Number.isFinite(seen[1]!.reward)).toBe(true);
   });
 
   it('stop the run with NonFiniteError when they stay, after a checkpoint', async () => {
-    const reward = fromFunction('broken', (images) => ({ values: new Float32Array(images.shape[0]!).fill(NaN), grad: new Float32Array(images.data.length) }));
+    const reward = fromFunction('broken', (images) => ({
+      values: new Float32Array(images.shape[0]!).fill(NaN),
+      grad: new Float32Array(images.data.length),
+    }));
     const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { reward, nonFinite: { patience: 3 } });
     const seen: number[] = [];
-    const counting = async () => { for await (const { step } of trainer.run({ steps })) seen.push(step); };
+    const counting = async () => {
+      for await (const { step } of trainer.run({ steps })) seen.push(step);
+    };
     await expect(counting()).rejects.toThrow(NonFiniteError);
     expect(seen).toEqual([1, 2, 3]);
     expect(readdirSync(checkpoints)).toEqual(['step-3']);
@@ -195,9 +224,16 @@ describe('a reward that does not keep its promise', () => {
   it.each([
     ['gives no gradient', () => ({ values: new Float32Array(8) }), /returned no gradient/],
     ['gives too few values', () => ({ values: [1], grad: new Float32Array(8 * 64) }), /returned 1 values for 8 images/],
-    ['gives half a gradient', () => ({ values: new Float32Array(8), grad: new Float32Array(9) }), /grad has 9 numbers, expected 512/],
+    [
+      'gives half a gradient',
+      () => ({ values: new Float32Array(8), grad: new Float32Array(9) }),
+      /grad has 9 numbers, expected 512/,
+    ],
   ])('and %s is named', async (_, answer, message) => {
-    const reward = combine([[strokeWeight(), 1], [fromFunction('mine', answer), 2]]);
+    const reward = combine([
+      [strokeWeight(), 1],
+      [fromFunction('mine', answer), 2],
+    ]);
     const { trainer } = await tinyRun(model, temporaryFolder(), { reward });
     const error = (await train(trainer).catch((caught: unknown) => caught)) as EamError;
     expect(error.code).toBe('ERR_EAM_REWARD');
@@ -225,7 +261,9 @@ describe('a checkpoint', () => {
     const damaged = join(checkpoints, `step-${steps}`, 'training.safetensors');
     truncateSync(damaged, 1000);
     const { trainer: next } = await tinyRun(model);
-    await expect(next.resume(join(checkpoints, `step-${steps}`))).rejects.toThrow(/training\.safetensors has 1000 bytes, expected/);
+    await expect(next.resume(join(checkpoints, `step-${steps}`))).rejects.toThrow(
+      /training\.safetensors has 1000 bytes, expected/,
+    );
     expect((await newestWholeCheckpoint(checkpoints))!.step).toBe(2);
   });
 
@@ -252,7 +290,9 @@ describe('a checkpoint', () => {
   it('that cannot be written after an error is reported with that error', async () => {
     const file = join(temporaryFolder(), 'file');
     writeFileSync(file, '');
-    const reward = disturbed(2, () => { throw new Error('the service is down'); });
+    const reward = disturbed(2, () => {
+      throw new Error('the service is down');
+    });
     const { trainer } = await tinyRun(model, join(file, 'checkpoints'), { reward });
     await expect(train(trainer)).rejects.toMatchObject({
       code: 'ERR_EAM_REWARD',
@@ -271,14 +311,23 @@ describe('a checkpoint', () => {
           rollout: (args) => inner.rollout(args),
           accumulate: (...args) => inner.accumulate(...args),
           state: () => inner.state(),
-          load: () => { throw new Error('no way back'); },
+          load: () => {
+            throw new Error('no way back');
+          },
         };
       },
     };
-    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), { algorithm, reward: disturbed(1, () => { throw down; }) });
+    const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), {
+      algorithm,
+      reward: disturbed(1, () => {
+        throw down;
+      }),
+    });
     const message = /step 1 failed and could not be undone \(no way back\)/;
     await expect(train(trainer)).rejects.toMatchObject({
-      code: 'ERR_EAM_REWARD', cause: down, suppressed: [{ message: 'no way back' }, { message: expect.stringMatching(message) }],
+      code: 'ERR_EAM_REWARD',
+      cause: down,
+      suppressed: [{ message: 'no way back' }, { message: expect.stringMatching(message) }],
     });
     expect(readdirSync(checkpoints)).toEqual([]);
     await expect(train(trainer)).rejects.toThrow(message);
@@ -302,12 +351,20 @@ describe('a checkpoint', () => {
 describe('what a trainer is given', () => {
   it('is checked', async () => {
     using plain = await loadModel(model);
-    await expect(tinyRun(model, temporaryFolder(), { model: plain })).rejects.toThrow(/the model has no adapters.*load it with an adapter/);
+    await expect(tinyRun(model, temporaryFolder(), { model: plain })).rejects.toThrow(
+      /the model has no adapters.*load it with an adapter/,
+    );
     await expect(tinyRun(model, temporaryFolder(), { prompts: [] })).rejects.toThrow(ConfigError);
-    await expect(tinyRun(model, temporaryFolder(), { prompts: ['0', 1 as never] })).rejects.toThrow(/prompts\[1\]: expected a string, got 1/);
-    await expect(tinyRun(model, temporaryFolder(), { optimizer: { learningRate: 0 } })).rejects.toThrow(/optimizer\.learningRate: expected a number above 0, got 0/);
+    await expect(tinyRun(model, temporaryFolder(), { prompts: ['0', 1 as never] })).rejects.toThrow(
+      /prompts\[1\]: expected a string, got 1/,
+    );
+    await expect(tinyRun(model, temporaryFolder(), { optimizer: { learningRate: 0 } })).rejects.toThrow(
+      /optimizer\.learningRate: expected a number above 0, got 0/,
+    );
     await expect(tinyRun(model, temporaryFolder(), { batch: 0.5 })).rejects.toThrow(/batch: expected a whole number/);
-    await expect(loadModel(model, { adapter: { ...tinyAdapter, targets: ['attn.qvk'] } })).rejects.toThrow(/'attn\.qvk' fits no layer/);
+    await expect(loadModel(model, { adapter: { ...tinyAdapter, targets: ['attn.qvk'] } })).rejects.toThrow(
+      /'attn\.qvk' fits no layer/,
+    );
     await expect(loadModel(temporaryFolder())).rejects.toThrow(/no model at/);
   });
 

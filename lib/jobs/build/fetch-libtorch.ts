@@ -18,7 +18,9 @@ const cpuIndex = 'https://download.pytorch.org/whl/cpu';
 export function versionToFetch(variant: Variant): string {
   const version = process.env['EAM_TORCH_LIBTORCH_VERSION'] || defaultVersion[variant];
   if (!/^2\.1[1-4]\.\d+$/.test(version)) {
-    throw new ConfigError(`EAM_TORCH_LIBTORCH_VERSION is '${version}'; expected a version from 2.11.0 to 2.14.x, such as ${defaultVersion[variant]}`);
+    throw new ConfigError(
+      `EAM_TORCH_LIBTORCH_VERSION is '${version}'; expected a version from 2.11.0 to 2.14.x, such as ${defaultVersion[variant]}`,
+    );
   }
   return version;
 }
@@ -103,10 +105,27 @@ export async function fetchLibTorch(options: {
     const site = join(staging, 'site');
     const logFile = join(staging, 'pip.log');
     const pip = (args: string[]) =>
-      runCommand(python, ['-m', 'pip', 'install', '--target', site, '--no-deps', '--no-compile', '--no-cache-dir',
-        '--disable-pip-version-check', '--progress-bar', 'off', '--retries', '1', ...args],
+      runCommand(
+        python,
+        [
+          '-m',
+          'pip',
+          'install',
+          '--target',
+          site,
+          '--no-deps',
+          '--no-compile',
+          '--no-cache-dir',
+          '--disable-pip-version-check',
+          '--progress-bar',
+          'off',
+          '--retries',
+          '1',
+          ...args,
+        ],
         // pip unpacks in TMPDIR and then moves: on one file system that is a rename.
-        { logFile, env: { ...process.env, TMPDIR: staging } });
+        { logFile, env: { ...process.env, TMPDIR: staging } },
+      );
     let found = false;
     for (const attempt of pipAttempts(variant, version)) {
       try {
@@ -142,6 +161,8 @@ export async function fetchLibTorch(options: {
     rmSync(staging, { recursive: true, force: true });
   }
   const megabytes = (directorySize(destination) / 1e6).toFixed(0);
-  report(`LibTorch ${version} (${variant}): fetched, ${megabytes} MB, ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  report(
+    `LibTorch ${version} (${variant}): fetched, ${megabytes} MB, ${((performance.now() - started) / 1000).toFixed(1)} s`,
+  );
   return torch;
 }

@@ -8,7 +8,13 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { NativeLoadError } from '../../errors.js';
-import { type LibTorch, type Variant, cacheDirectory, findLibTorch, overrideVariable } from '../../runtime/native/libtorch.js';
+import {
+  type LibTorch,
+  type Variant,
+  cacheDirectory,
+  findLibTorch,
+  overrideVariable,
+} from '../../runtime/native/libtorch.js';
 import { fetchLibTorch } from './fetch-libtorch.js';
 import { withLock } from './lock.js';
 import { BuildError, runCommand } from './run-command.js';
@@ -49,8 +55,13 @@ function filesUnder(directory: string): string[] {
 /** Everything the compilation reads, by content: a fresh clone changes every file's time and no file's text. */
 function sourceHash(): string {
   const hash = createHash('sha256');
-  const files = [join(packageRoot, 'CMakeLists.txt'), ...filesUnder(join(packageRoot, 'cmake')), ...filesUnder(join(packageRoot, 'native'))];
-  for (const file of files.sort()) hash.update(relative(packageRoot, file)).update('\0').update(readFileSync(file)).update('\0');
+  const files = [
+    join(packageRoot, 'CMakeLists.txt'),
+    ...filesUnder(join(packageRoot, 'cmake')),
+    ...filesUnder(join(packageRoot, 'native')),
+  ];
+  for (const file of files.sort())
+    hash.update(relative(packageRoot, file)).update('\0').update(readFileSync(file)).update('\0');
   return hash.digest('hex');
 }
 
@@ -75,7 +86,11 @@ const sameConfiguration = (a: Stamp | undefined, b: Stamp): boolean =>
  * The LibTorch to build against. One that the last build used is kept while it is there: another that turns up in the
  * meantime, such as a CUDA one in the cache, is no reason to compile everything again.
  */
-function chooseLibTorch(variant: Variant, given: string | undefined, previous: Stamp | undefined): LibTorch | undefined {
+function chooseLibTorch(
+  variant: Variant,
+  given: string | undefined,
+  previous: Stamp | undefined,
+): LibTorch | undefined {
   const used = previous?.configuration['libtorch'];
   if (given === undefined && used !== undefined && !process.env[overrideVariable] && !process.env['LIBTORCH']) {
     try {
@@ -108,7 +123,12 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
     const fetching = libtorch === undefined;
     if (!libtorch) {
       requireTools([...tools, 'python']);
-      const folder = await fetchLibTorch({ variant, cache: cacheDirectory(), python: findExecutable(['python3'])!, report });
+      const folder = await fetchLibTorch({
+        variant,
+        cache: cacheDirectory(),
+        python: findExecutable(['python3'])!,
+        report,
+      });
       libtorch = findLibTorch(variant, folder)!;
     }
     const stamp: Stamp = {
@@ -137,7 +157,9 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
     writeFileSync(join(directory, stampName), JSON.stringify({ configuration: stamp.configuration }));
 
     const jobs = options.jobs ?? availableParallelism();
-    report(`Native core (${variant}): compiling with ${jobs} jobs against LibTorch ${libtorch.version} in ${libtorch.directory}`);
+    report(
+      `Native core (${variant}): compiling with ${jobs} jobs against LibTorch ${libtorch.version} in ${libtorch.directory}`,
+    );
     await compile(directory, stamp, variant, jobs, logFile);
     writeFileSync(join(directory, stampName), JSON.stringify(stamp));
     const finished = result(true);
@@ -146,11 +168,24 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
   });
 }
 
-async function compile(directory: string, stamp: Stamp, variant: Variant, jobs: number, logFile: string): Promise<void> {
+async function compile(
+  directory: string,
+  stamp: Stamp,
+  variant: Variant,
+  jobs: number,
+  logFile: string,
+): Promise<void> {
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
   const { libtorch, generator, architectures } = stamp.configuration;
   const common = ['--directory', packageRoot, '--out', directory];
-  const configure = ['configure', ...common, '--generator', generator!, `--CDEAM_VARIANT=${variant}`, `--CDEAM_LIBTORCH=${libtorch}`];
+  const configure = [
+    'configure',
+    ...common,
+    '--generator',
+    generator!,
+    `--CDEAM_VARIANT=${variant}`,
+    `--CDEAM_LIBTORCH=${libtorch}`,
+  ];
   if (architectures) configure.push(`--CDCMAKE_CUDA_ARCHITECTURES=${architectures}`);
   const run = (args: string[]) => runCommand(process.execPath, [cmakeJs, ...args], { logFile, cwd: packageRoot });
   await run(configure);

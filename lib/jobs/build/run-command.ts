@@ -14,7 +14,10 @@ export class BuildError extends EamError {
 /** The last lines of a log, indented for a message. */
 export function tail(logFile: string, lines = 40): string {
   const text = readFileSync(logFile, 'utf8').trimEnd().split('\n');
-  return text.slice(-lines).map((line) => `  | ${line}`).join('\n');
+  return text
+    .slice(-lines)
+    .map((line) => `  | ${line}`)
+    .join('\n');
 }
 
 /**
@@ -47,7 +50,9 @@ export async function runCommand(
   }
   const failure = await new Promise<string | undefined>((resolve) => {
     child.once('error', (error) => resolve(error.message));
-    child.once('close', (code, signal) => resolve(code === 0 ? undefined : signal ? `signal ${signal}` : `exit code ${code}`));
+    child.once('close', (code, signal) =>
+      resolve(code === 0 ? undefined : signal ? `signal ${signal}` : `exit code ${code}`),
+    );
   });
   await new Promise<void>((resolve) => log.end(resolve));
   if (counted) process.stdout.write('\r            \r');

@@ -60,9 +60,15 @@ function compiler(path: string): Tool {
   const found = findExecutable(['g++', 'clang++'], path);
   if (!found) return { ...tool, problem: 'neither g++ nor clang++ is on PATH' };
   const version = firstLine(found, ['--version']).text;
-  const probe = '#include <bit>\n#include <concepts>\n#include <numbers>\n#include <span>\nstatic_assert(__cplusplus > 201703L);\n';
+  const probe =
+    '#include <bit>\n#include <concepts>\n#include <numbers>\n#include <span>\nstatic_assert(__cplusplus > 201703L);\n';
   const compiled = firstLine(found, ['-std=c++20', '-fsyntax-only', '-x', 'c++', '-'], probe);
-  return { ...tool, path: found, version, ...(compiled.ok ? {} : { problem: `${found} cannot compile C++20: ${compiled.text}` }) };
+  return {
+    ...tool,
+    path: found,
+    version,
+    ...(compiled.ok ? {} : { problem: `${found} cannot compile C++20: ${compiled.text}` }),
+  };
 }
 
 function cmake(path: string): Tool {
@@ -120,7 +126,8 @@ export function installCommands(names: ToolName[], path = process.env['PATH'] ??
 
 function installCommand(names: ToolName[], manager: PackageManager): string {
   const wanted = names.flatMap((name) => packages[name][manager]);
-  if (manager === 'brew') return wanted.length > 0 ? `brew install ${wanted.join(' ')}` : 'see https://developer.nvidia.com/cuda-downloads';
+  if (manager === 'brew')
+    return wanted.length > 0 ? `brew install ${wanted.join(' ')}` : 'see https://developer.nvidia.com/cuda-downloads';
   const sudo = process.getuid?.() === 0 ? '' : 'sudo ';
   return `${sudo}${manager} install -y ${wanted.join(' ')}`;
 }
@@ -136,7 +143,12 @@ export function missingToolsMessage(tools: readonly Tool[], path = process.env['
   }
   if (missing.length > 1) {
     lines.push('All at once:');
-    lines.push(...installCommands(missing.map((tool) => tool.name), path).map((command) => `      ${command}`));
+    lines.push(
+      ...installCommands(
+        missing.map((tool) => tool.name),
+        path,
+      ).map((command) => `      ${command}`),
+    );
   }
   if (missing.some((tool) => tool.name === 'python')) {
     lines.push(`python3 is not needed where a LibTorch is already there, or comes by hand:\n  ${howToDownload()}`);

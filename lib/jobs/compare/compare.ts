@@ -5,7 +5,14 @@ import { join } from 'node:path';
 import { renderComparison } from './report.js';
 import type { Baseline, RunResult, SweepEntry } from './results.js';
 import {
-  drawGrid, evaluationsPerStep, finishedRun, makeRun, measureSet, openModel, type Bench, type RunPlan,
+  drawGrid,
+  evaluationsPerStep,
+  finishedRun,
+  makeRun,
+  measureSet,
+  openModel,
+  type Bench,
+  type RunPlan,
 } from './run.js';
 import { meanCurve, speedUp, type MeanCurve, type SpeedUp } from './statistics.js';
 import { renderSummary } from './summary.js';
@@ -89,10 +96,16 @@ export async function compare(config: unknown, options: JobOptions = {}): Promis
   }
 }
 
-async function compareInto(directory: RunDirectory, settings: CompareConfig, options: JobOptions): Promise<CompareResult> {
+async function compareInto(
+  directory: RunDirectory,
+  settings: CompareConfig,
+  options: JobOptions,
+): Promise<CompareResult> {
   const bench: Bench = {
     config: settings,
-    reward: await createRewards(settings.rewards, settings.device, { onNote: (message) => options.observer?.note(message) }),
+    reward: await createRewards(settings.rewards, settings.device, {
+      onNote: (message) => options.observer?.note(message),
+    }),
     judge: settings.evaluation.judge && createJudge(settings.evaluation.judge, settings.device),
     observer: options.observer ?? silent,
     signal: options.signal,
@@ -102,7 +115,8 @@ async function compareInto(directory: RunDirectory, settings: CompareConfig, opt
   try {
     return await new ComparisonJob(bench, directory).run();
   } catch (error) {
-    if (options.signal?.aborted) bench.observer.note(`stopped; finished runs are kept; to go on: eam compare ${directory.path} --resume`);
+    if (options.signal?.aborted)
+      bench.observer.note(`stopped; finished runs are kept; to go on: eam compare ${directory.path} --resume`);
     throw error;
   }
 }
@@ -128,7 +142,11 @@ class ComparisonJob {
     const comparison: Comparison = {
       config: { ...config, output: this.directory.path },
       versions: versions(),
-      machine: { processor: cpus()[0]?.model.trim() ?? 'unknown', threads: await binding().threads(), device: config.device },
+      machine: {
+        processor: cpus()[0]?.model.trim() ?? 'unknown',
+        threads: await binding().threads(),
+        device: config.device,
+      },
       pretrained: baseline,
       sweep,
       contenders,
@@ -141,7 +159,10 @@ class ComparisonJob {
     const { bench } = this;
     bench.observer.note('measuring the pretrained model');
     using model: Model = await openModel(bench, 0);
-    const baseline = { tracking: await measureSet(bench, model, 'tracking'), evaluation: await measureSet(bench, model, 'evaluation') };
+    const baseline = {
+      tracking: await measureSet(bench, model, 'tracking'),
+      evaluation: await measureSet(bench, model, 'evaluation'),
+    };
     return { baseline, grid: await drawGrid(bench, model) };
   }
 
@@ -166,7 +187,9 @@ class ComparisonJob {
       const entries = chooseRate(runs, limits);
       const edge = atEdge(entries);
       const { learningRate } = entries.find(({ chosen }) => chosen)!;
-      this.bench.observer.note(`${contender.name} takes the learning rate ${learningRate}${edge ? `, the ${edge} of the sweep` : ''}`);
+      this.bench.observer.note(
+        `${contender.name} takes the learning rate ${learningRate}${edge ? `, the ${edge} of the sweep` : ''}`,
+      );
       rates.set(contender, learningRate);
       sweep.push(...entries);
     }
@@ -181,7 +204,14 @@ class ComparisonJob {
     for (const seed of seeds) {
       for (const contender of contenders) {
         const learningRate = rates.get(contender)!;
-        const plan = { contender, learningRate, budget: contender.budget ?? budget, seed, points: tracking.points, whole: true };
+        const plan = {
+          contender,
+          learningRate,
+          budget: contender.budget ?? budget,
+          seed,
+          points: tracking.points,
+          whole: true,
+        };
         const title = `${contender.name}, seed ${seed} (run ${++number} of ${seeds.length * contenders.length})`;
         const run = await this.#run(title, plan, baseline, join('runs', `${slugOf(contender.name)}-seed-${seed}`));
         if (run.failure !== undefined) this.bench.observer.note(`${title} ended early: ${run.failure}`);
@@ -227,7 +257,10 @@ class ComparisonJob {
     await directory.write('compare.json', `${JSON.stringify(comparison, null, 2)}\n`);
     const summary = renderSummary(comparison);
     await directory.write('summary.md', summary);
-    const report = await directory.write('report.html', await renderComparison({ title: directory.path, comparison, grids, finished: new Date() }));
+    const report = await directory.write(
+      'report.html',
+      await renderComparison({ title: directory.path, comparison, grids, finished: new Date() }),
+    );
     this.bench.observer.note(`report: ${report}`);
     return { directory: directory.path, report, comparison, summary };
   }

@@ -94,11 +94,16 @@ export const compareSchema = z
     for (const [index, contender] of contenders.entries()) {
       const path = ['contenders', index];
       const twin = contenders.findIndex(({ name }) => slugOf(name) === slugOf(contender.name));
-      if (twin < index) refuse([...path, 'name'], `expected a name unlike contenders[${twin}]'s, whose folder it would share`);
+      if (twin < index)
+        refuse([...path, 'name'], `expected a name unlike contenders[${twin}]'s, whose folder it would share`);
       if (contender.algorithm.lambda !== lambda) {
-        refuse([...path, 'algorithm', 'lambda'], `expected ${lambda}, the reward scale of contenders[0]: others have another optimum`);
+        refuse(
+          [...path, 'algorithm', 'lambda'],
+          `expected ${lambda}, the reward scale of contenders[0]: others have another optimum`,
+        );
       }
-      if (contender.learningRate === undefined && !sweep) refuse([...path, 'learningRate'], 'expected a number, or a "sweep" to find it');
+      if (contender.learningRate === undefined && !sweep)
+        refuse([...path, 'learningRate'], 'expected a number, or a "sweep" to find it');
     }
     if (new Set(seeds).size < seeds.length) refuse(['seeds'], 'expected each seed once');
   });
@@ -126,4 +131,8 @@ export type Contender = CompareConfig['contenders'][number];
 export type Budget = z.output<typeof budgetSchema>;
 
 /** A contender's name as part of a path. */
-export const slugOf = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'contender';
+export const slugOf = (name: string): string =>
+  name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '') || 'contender';

@@ -1,11 +1,27 @@
 import type { Comparison } from './compare.js';
 import { duration } from '../progress.js';
 import {
-  chartSection, configurationSection, escape, finite, htmlTable, pngFigure, promptList, renderPage, tileList, type Tile,
+  chartSection,
+  configurationSection,
+  escape,
+  finite,
+  htmlTable,
+  pngFigure,
+  promptList,
+  renderPage,
+  tileList,
+  type Tile,
 } from '../report/page.js';
 import { partKey, type Band } from './statistics.js';
 import {
-  failureSentences, fixed, speedUpSentences, speedUpTable, summaryTable, sweepTable, sweepWarnings, times,
+  failureSentences,
+  fixed,
+  speedUpSentences,
+  speedUpTable,
+  summaryTable,
+  sweepTable,
+  sweepWarnings,
+  times,
 } from './tables.js';
 
 export interface ComparisonReport {
@@ -110,7 +126,8 @@ ${htmlTable(summaryTable(comparison))}
 function speedUpSection({ speedUps, config }: Comparison): string {
   const tables = speedUps.map((pair) => {
     const { levels, headline, first, other } = pair;
-    if (!levels.length && !headline) return `<p>${escape(`${first} and ${other} have no reward above the pretrained model's in common.`)}</p>`;
+    if (!levels.length && !headline)
+      return `<p>${escape(`${first} and ${other} have no reward above the pretrained model's in common.`)}</p>`;
     return htmlTable(speedUpTable(pair, config.seeds.length), 'notes');
   });
   return `<section aria-labelledby="speed-up">
@@ -132,7 +149,9 @@ ${htmlTable(sweepTable(comparison), 'notes')}
 }
 
 function gridSection({ config }: Comparison, grids: ComparisonReport['grids']): string {
-  const figures = grids.map(({ name, png }) => pngFigure(png, `${name}: a grid of samples`, `<strong>${escape(name)}</strong>`));
+  const figures = grids.map(({ name, png }) =>
+    pngFigure(png, `${name}: a grid of samples`, `<strong>${escape(name)}</strong>`),
+  );
   return `<section aria-labelledby="samples">
 <h2 id="samples">Samples</h2>
 <p>All grids start from the same noise, sample by sample${escape(promptList(config.prompts))}.</p>
@@ -147,11 +166,24 @@ function chartData({ contenders, pretrained }: Comparison): object {
   const band = ({ mean, low, high }: Band) => ({ mean: numbers(mean), low: numbers(low), high: numbers(high) });
   const parts = Object.keys(pretrained.tracking.rewards);
   const charts = [
-    { key: 'reward', title: 'Reward', note: `on the tracking set; the pretrained model has ${fixed(pretrained.tracking.reward.mean, 3)}`, wide: true },
+    {
+      key: 'reward',
+      title: 'Reward',
+      note: `on the tracking set; the pretrained model has ${fixed(pretrained.tracking.reward.mean, 3)}`,
+      wide: true,
+    },
     ...parts.map((name) => ({ key: partKey(name), title: name, note: 'this reward alone, unweighted' })),
-    { key: 'batchReward', title: 'Reward of the training batches', note: "drawn with each algorithm's own sampler, averaged since the measurement before" },
+    {
+      key: 'batchReward',
+      title: 'Reward of the training batches',
+      note: "drawn with each algorithm's own sampler, averaged since the measurement before",
+    },
     { key: 'accuracy', title: 'Judge', note: 'fraction of images in which it sees what was asked', fraction: true },
-    { key: 'drift', title: 'Drift from the pretrained model', note: 'change of the velocity, relative to its own size' },
+    {
+      key: 'drift',
+      title: 'Drift from the pretrained model',
+      note: 'change of the velocity, relative to its own size',
+    },
   ].filter(({ key }) => contenders.some(({ curve }) => curve.measures[key]));
   return {
     charts,

@@ -44,11 +44,39 @@ export async function openModel({ config }: Bench, seed: number): Promise<Model>
 }
 
 /** Everything that decides a run, with defaults filled in. */
-function settingsOf({ config }: Bench, { contender, seed, learningRate, budget, points, whole }: RunPlan): RunResult['settings'] {
-  const { model, device, dtype, adapter, image, checkpointing, textLength, negativePrompt, prompts, rewards, tracking, evaluation } = config;
+function settingsOf(
+  { config }: Bench,
+  { contender, seed, learningRate, budget, points, whole }: RunPlan,
+): RunResult['settings'] {
+  const {
+    model,
+    device,
+    dtype,
+    adapter,
+    image,
+    checkpointing,
+    textLength,
+    negativePrompt,
+    prompts,
+    rewards,
+    tracking,
+    evaluation,
+  } = config;
   const { points: _, ...trackingSet } = tracking;
   const settings = {
-    model, device, dtype, adapter, image, checkpointing, textLength, negativePrompt, prompts, rewards, seed, budget, points,
+    model,
+    device,
+    dtype,
+    adapter,
+    image,
+    checkpointing,
+    textLength,
+    negativePrompt,
+    prompts,
+    rewards,
+    seed,
+    budget,
+    points,
     algorithm: contender.algorithm,
     optimizer: { ...(contender.optimizer ?? config.optimizer), learningRate },
     batch: contender.batch ?? config.batch,
@@ -76,7 +104,9 @@ export async function finishedRun(bench: Bench, plan: RunPlan, directory: string
     throw new ConfigError(`${path} is not valid JSON; remove ${directory} to run it again`, { cause: error });
   }
   const settings = settingsOf(bench, plan);
-  const changed = Object.keys({ ...settings, ...result.settings }).filter((key) => !isDeepStrictEqual(settings[key], result.settings?.[key]));
+  const changed = Object.keys({ ...settings, ...result.settings }).filter(
+    (key) => !isDeepStrictEqual(settings[key], result.settings?.[key]),
+  );
   if (changed.length) {
     throw new ConfigError(
       `${path} is of a run with other settings (${changed.join(', ')}); remove ${directory} to run it again, or take another --output`,
@@ -90,7 +120,13 @@ export async function finishedRun(bench: Bench, plan: RunPlan, directory: string
  * A run whose rewards, gradients or losses stop being finite is a result, too.
  * @throws the signal's reason when aborted: nothing of the run is kept
  */
-export async function makeRun(bench: Bench, plan: RunPlan, baseline: Baseline, steps: number, directory: string): Promise<RunResult> {
+export async function makeRun(
+  bench: Bench,
+  plan: RunPlan,
+  baseline: Baseline,
+  steps: number,
+  directory: string,
+): Promise<RunResult> {
   await mkdir(directory, { recursive: true });
   using model = await openModel(bench, plan.seed);
   return await new ComparedRun(bench, plan, baseline, steps, RunDirectory.existing(directory), model).run();
@@ -100,7 +136,8 @@ export async function makeRun(bench: Bench, plan: RunPlan, baseline: Baseline, s
 export async function evaluationsPerStep(bench: Bench, contender: Contender): Promise<number> {
   using model = await openModel(bench, 0);
   const trainer = createTrainer(bench, { contender, learningRate: 1e-9, seed: 0 }, model);
-  for await (const { forwards, vjps, backwards } of trainer.run({ steps: 1, signal: bench.signal })) return forwards + vjps + backwards;
+  for await (const { forwards, vjps, backwards } of trainer.run({ steps: 1, signal: bench.signal }))
+    return forwards + vjps + backwards;
   throw new Error('a run of one step made none');
 }
 
@@ -130,7 +167,19 @@ export function measureSet(
 ): Promise<Measurement> {
   const { count, steps, solver, guidance, batch, seed } = config[set];
   const { prompts, negativePrompt } = config;
-  const options = { reward, judge, prompts, negativePrompt, count, seed: BigInt(seed), steps, solver, guidance, batch, signal };
+  const options = {
+    reward,
+    judge,
+    prompts,
+    negativePrompt,
+    count,
+    seed: BigInt(seed),
+    steps,
+    solver,
+    guidance,
+    batch,
+    signal,
+  };
   return measure(model, { ...options, average: trainer?.averaging }, trainer ? 'trained' : 'pretrained');
 }
 
@@ -138,7 +187,13 @@ export function measureSet(
 export async function drawGrid({ config, signal }: Bench, model: Model, trainer?: Trainer): Promise<Uint8Array> {
   const { count, columns, steps, solver, guidance, batch, seed } = config.samples;
   const images = await sampleImages(model, {
-    prompts: cyclePrompts(config.prompts, count), seed: BigInt(seed), steps, solver, guidance, batch, signal,
+    prompts: cyclePrompts(config.prompts, count),
+    seed: BigInt(seed),
+    steps,
+    solver,
+    guidance,
+    batch,
+    signal,
     negativePrompt: config.negativePrompt,
     weights: trainer ? 'trained' : 'pretrained',
     average: trainer?.averaging,
@@ -237,7 +292,12 @@ class ComparedRun {
     const { forwards, vjps, backwards, seconds } = total;
     const finite = this.#batchRewards.filter(Number.isFinite);
     this.#points.push({
-      step, forwards, vjps, backwards, evaluations: forwards + vjps + backwards, seconds,
+      step,
+      forwards,
+      vjps,
+      backwards,
+      evaluations: forwards + vjps + backwards,
+      seconds,
       ...measuresOf(measured),
       ...(finite.length && { batchReward: finite.reduce((sum, reward) => sum + reward, 0) / finite.length }),
       drift: await probe.measure(),

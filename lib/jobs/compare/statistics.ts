@@ -46,7 +46,13 @@ export function summarise(values: readonly number[]): Summary | undefined {
   if (count === 0) return undefined;
   const mean = values.reduce((sum, value) => sum + value, 0) / count;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, std: count > 1 ? Math.sqrt(squares / (count - 1)) : 0, low: Math.min(...values), high: Math.max(...values), count };
+  return {
+    mean,
+    std: count > 1 ? Math.sqrt(squares / (count - 1)) : 0,
+    low: Math.min(...values),
+    high: Math.max(...values),
+    count,
+  };
 }
 
 /** Where the line through (x, y) first reaches `level`; undefined where it never does. */
@@ -71,7 +77,8 @@ export function meanCurve(runs: readonly RunResult[]): MeanCurve {
     batchReward: ({ batchReward }) => batchReward,
     accuracy: ({ accuracy }) => accuracy,
     drift: ({ drift }) => drift,
-    ...(parts.length > 1 && Object.fromEntries(parts.map((name) => [partKey(name), ({ rewards }: CurvePoint) => rewards[name]]))),
+    ...(parts.length > 1 &&
+      Object.fromEntries(parts.map((name) => [partKey(name), ({ rewards }: CurvePoint) => rewards[name]]))),
   };
   const measures: MeanCurve['measures'] = {};
   for (const [name, pick] of Object.entries(picks)) {
@@ -148,11 +155,22 @@ export function speedUp(first: readonly RunResult[], other: readonly RunResult[]
   const start = curves[0].measures['reward']!.mean[0]!;
   const best = curves.map((curve) => Math.max(...curve.measures['reward']!.mean)) as [number, number];
   const common = Math.min(...best);
-  const everyone = Math.min(...[...first, ...other].map(({ points }) => Math.max(...points.map(({ reward }) => reward))));
-  const rewards = common > start ? Array.from({ length: levelCount }, (_, at) => start + ((common - start) * (at + 1)) / levelCount) : [];
+  const everyone = Math.min(
+    ...[...first, ...other].map(({ points }) => Math.max(...points.map(({ reward }) => reward))),
+  );
+  const rewards =
+    common > start
+      ? Array.from({ length: levelCount }, (_, at) => start + ((common - start) * (at + 1)) / levelCount)
+      : [];
   const levelAt = (reward: number): SpeedUpLevel => {
     const on = (axis: Axis) => axisSpeedUp(first, other, curves, axis, reward);
-    return { reward, reachedByAll: reward <= everyone, evaluations: on('evaluations'), seconds: on('seconds'), steps: on('steps') };
+    return {
+      reward,
+      reachedByAll: reward <= everyone,
+      evaluations: on('evaluations'),
+      seconds: on('seconds'),
+      steps: on('steps'),
+    };
   };
   return {
     first: first[0]!.contender,
@@ -171,7 +189,11 @@ function axisSpeedUp(
   level: number,
 ): AxisSpeedUp {
   const reached = ({ points }: RunResult) =>
-    firstReached(points.map((point) => costOf(point, axis)), points.map(({ reward }) => reward), level);
+    firstReached(
+      points.map((point) => costOf(point, axis)),
+      points.map(({ reward }) => reward),
+      level,
+    );
   const ratios = first.flatMap((run) => {
     const twin = other.find(({ seed }) => seed === run.seed);
     const costs = [reached(run), twin && reached(twin)];

@@ -1,5 +1,13 @@
 import type { Comparison } from './compare.js';
-import { failureSentences, speedUpSentences, speedUpTable, summaryTable, sweepTable, sweepWarnings, type Table } from './tables.js';
+import {
+  failureSentences,
+  speedUpSentences,
+  speedUpTable,
+  summaryTable,
+  sweepTable,
+  sweepWarnings,
+  type Table,
+} from './tables.js';
 
 /** The comparison as Markdown, for documents and terminals. */
 export function renderSummary(comparison: Comparison): string {
@@ -14,10 +22,20 @@ export function renderSummary(comparison: Comparison): string {
     ...speedUps.flatMap((pair) => [
       `Cost of equal reward: on the mean curves and, in brackets, the lowest and highest over pairs of runs with one seed. Rewards are those of ` +
         `the tracking set (${config.tracking.count} samples); evaluations are forwards + VJPs + backwards.`,
-      pair.levels.length || pair.headline ? markdownTable(speedUpTable(pair, seeds)) : 'No reward above the pretrained model\'s was reached by both means.',
+      pair.levels.length || pair.headline
+        ? markdownTable(speedUpTable(pair, seeds))
+        : "No reward above the pretrained model's was reached by both means.",
     ]),
-    ...(sweep.length ? ['Learning rates tried, one short run each:', markdownTable(sweepTable(comparison)), ...sweepWarnings(comparison)] : []),
-    `Measured on ${machine.processor} with ${machine.threads} threads (${machine.device}), ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(', ')}.`,
+    ...(sweep.length
+      ? [
+          'Learning rates tried, one short run each:',
+          markdownTable(sweepTable(comparison)),
+          ...sweepWarnings(comparison),
+        ]
+      : []),
+    `Measured on ${machine.processor} with ${machine.threads} threads (${machine.device}), ${Object.entries(versions)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(', ')}.`,
   ];
   return `${parts.join('\n\n')}\n`;
 }

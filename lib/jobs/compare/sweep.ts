@@ -32,7 +32,10 @@ export function chooseRate(runs: readonly RunResult[], limits: SweepLimits): Swe
     .reduce<SweepEntry | undefined>((best, entry) => (best && best.reward! >= entry.reward! ? best : entry), undefined);
   if (!best) {
     const reasons = entries.map(({ learningRate, rejected }) => `\n  ${learningRate}: ${rejected}`).join('');
-    throw new EamError('ERR_EAM_SWEEP', `no learning rate of the sweep suits "${runs[0]!.contender}"; try smaller ones in sweep.learningRates:${reasons}`);
+    throw new EamError(
+      'ERR_EAM_SWEEP',
+      `no learning rate of the sweep suits "${runs[0]!.contender}"; try smaller ones in sweep.learningRates:${reasons}`,
+    );
   }
   best.chosen = true;
   return entries;

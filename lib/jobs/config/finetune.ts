@@ -44,7 +44,11 @@ export const finetuneSchema = z.strictObject({
 export async function readFinetuneConfig(config: unknown, source: string) {
   const { samples, evaluation, ...settings } = validate(finetuneSchema, config, source);
   const own = await drawingOf(settings.model);
-  return { ...settings, samples: withDrawing(samples, own), ...(evaluation && { evaluation: withDrawing(evaluation, own) }) };
+  return {
+    ...settings,
+    samples: withDrawing(samples, own),
+    ...(evaluation && { evaluation: withDrawing(evaluation, own) }),
+  };
 }
 
 export type FinetuneConfig = Awaited<ReturnType<typeof readFinetuneConfig>>;

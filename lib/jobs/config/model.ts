@@ -52,7 +52,10 @@ export function loadConfiguredModel(
 }
 
 /** Settings that say how samples are drawn, with the model's own choice where they leave it out. */
-export function withDrawing<Settings extends { [Key in keyof Drawing]?: Drawing[Key] | undefined }>(settings: Settings, own: Drawing): Settings & Drawing {
+export function withDrawing<Settings extends { [Key in keyof Drawing]?: Drawing[Key] | undefined }>(
+  settings: Settings,
+  own: Drawing,
+): Settings & Drawing {
   const { steps = own.steps, solver = own.solver, guidance = own.guidance } = settings;
   return { ...settings, steps, solver, guidance };
 }

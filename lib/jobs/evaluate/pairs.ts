@@ -31,12 +31,17 @@ export async function pairImages(folder: string, promptFile: string): Promise<Pa
   }
   const names = files.filter((name) => extname(name).toLowerCase() === '.png').sort(order.compare);
   if (names.length === 0) {
-    const others = [...new Set(files.map((name) => extname(name).toLowerCase()))].filter((extension) => otherImages.has(extension));
-    throw new ConfigError(`${folder} has no .png files${others.length ? `; it has ${others.join(' and ')}, which are not read: convert them` : ''}`);
+    const others = [...new Set(files.map((name) => extname(name).toLowerCase()))].filter((extension) =>
+      otherImages.has(extension),
+    );
+    throw new ConfigError(
+      `${folder} has no .png files${others.length ? `; it has ${others.join(' and ')}, which are not read: convert them` : ''}`,
+    );
   }
   const lines = readPromptFile(promptFile);
   const named = lines.filter(({ file }) => file !== undefined).length;
-  if (named > 0 && named < lines.length) throw new ConfigError(`${promptFile}: only ${named} of its ${lines.length} lines have a "file"`);
+  if (named > 0 && named < lines.length)
+    throw new ConfigError(`${promptFile}: only ${named} of its ${lines.length} lines have a "file"`);
   if (named === 0 && names.length !== lines.length) {
     throw new ConfigError(
       `${folder} has ${names.length} .png files and ${promptFile} ${lines.length} prompts; expected as many, ` +
@@ -45,7 +50,8 @@ export async function pairImages(folder: string, promptFile: string): Promise<Pa
   }
   return lines.map(({ file = '', prompt }, index) => {
     const name = named ? file : names[index]!;
-    if (named && !names.includes(name)) throw new ConfigError(`${promptFile} names ${JSON.stringify(name)}, which is no .png file in ${folder}`);
+    if (named && !names.includes(name))
+      throw new ConfigError(`${promptFile} names ${JSON.stringify(name)}, which is no .png file in ${folder}`);
     return { file: name, path: join(folder, name), prompt };
   });
 }

@@ -21,6 +21,8 @@ export function readPromptFile(path: string): PromptLine[] {
     if (!json) return { prompt: text };
     const line = lineSchema.safeParse(parseLine(text, place));
     if (line.success) return line.data;
-    throw new ConfigError(`${place}: expected {"prompt": "…"} or {"file": "….png", "prompt": "…"}, got ${text.slice(0, 80)}`);
+    throw new ConfigError(
+      `${place}: expected {"prompt": "…"} or {"file": "….png", "prompt": "…"}, got ${text.slice(0, 80)}`,
+    );
   });
 }

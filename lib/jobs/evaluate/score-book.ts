@@ -22,17 +22,27 @@ export class ScoreBook {
    * @throws ConfigError without a reward
    */
   constructor(rewards: readonly Reward[], prompts: readonly string[]) {
-    if (rewards.length === 0) throw new ConfigError('expected at least one reward, such as --reward pickscore=DIRECTORY');
+    if (rewards.length === 0)
+      throw new ConfigError('expected at least one reward, such as --reward pickscore=DIRECTORY');
     const counts = new Map<string, number>();
     for (const prompt of prompts) counts.set(prompt, (counts.get(prompt) ?? 0) + 1);
     for (const [prompt, count] of counts) if (count > 1) this.#features.set(prompt, []);
-    this.#featured = this.#features.size ? (rewards.find((reward) => 'features' in reward) as PublishedReward | undefined) : undefined;
-    this.#reward = combine(rewards.map((reward) => [reward === this.#featured ? this.#keepingFeatures(this.#featured) : reward, 1] as const));
+    this.#featured = this.#features.size
+      ? (rewards.find((reward) => 'features' in reward) as PublishedReward | undefined)
+      : undefined;
+    this.#reward = combine(
+      rewards.map((reward) => [reward === this.#featured ? this.#keepingFeatures(this.#featured) : reward, 1] as const),
+    );
   }
 
   /** Scores a batch [B, channels, H, W], one label an image. */
   async add(images: Tensor, labels: readonly SampleLabel[]): Promise<SampleScores[]> {
-    const { parts = {} } = await score(this.#reward, images, labels.map(({ prompt }) => prompt), {});
+    const { parts = {} } = await score(
+      this.#reward,
+      images,
+      labels.map(({ prompt }) => prompt),
+      {},
+    );
     const samples = labels.map((label, index) => ({
       ...label,
       scores: Object.fromEntries(
@@ -57,7 +67,9 @@ export class ScoreBook {
         using single = await owned.to({ dtype: 'float32' });
         const data = (await single.data()) as Float32Array;
         const length = data.length / prompts.length;
-        prompts.forEach((prompt, index) => this.#features.get(prompt)?.push(data.slice(index * length, (index + 1) * length)));
+        prompts.forEach((prompt, index) =>
+          this.#features.get(prompt)?.push(data.slice(index * length, (index + 1) * length)),
+        );
         return { values };
       },
     };

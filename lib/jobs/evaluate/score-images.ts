@@ -19,7 +19,11 @@ export interface ScoreImagesOptions {
  * Scores image files in their order, a batch of one size at a time.
  * @throws EamError that names the file which cannot be read or scored
  */
-export async function* scoreImages(book: ScoreBook, pairs: readonly Pair[], options: ScoreImagesOptions): AsyncGenerator<SampleScores[]> {
+export async function* scoreImages(
+  book: ScoreBook,
+  pairs: readonly Pair[],
+  options: ScoreImagesOptions,
+): AsyncGenerator<SampleScores[]> {
   let batch: { pair: Pair; picture: Picture }[] = [];
   for (const pair of pairs) {
     options.signal?.throwIfAborted();
@@ -34,16 +38,27 @@ export async function* scoreImages(book: ScoreBook, pairs: readonly Pair[], opti
   if (batch.length) yield await scoreBatch(book, batch, options.device);
 }
 
-async function scoreBatch(book: ScoreBook, batch: readonly { pair: Pair; picture: Picture }[], device: string): Promise<SampleScores[]> {
+async function scoreBatch(
+  book: ScoreBook,
+  batch: readonly { pair: Pair; picture: Picture }[],
+  device: string,
+): Promise<SampleScores[]> {
   const { width, height, data } = batch[0]!.picture;
   const numbers = new Float32Array(batch.length * data.length);
   batch.forEach(({ picture }, index) => numbers.set(picture.data, index * data.length));
   using images = binding().Tensor.from(numbers, [batch.length, 3, height, width], { device });
   try {
-    return await book.add(images, batch.map(({ pair: { file, prompt } }) => ({ file, prompt })));
+    return await book.add(
+      images,
+      batch.map(({ pair: { file, prompt } }) => ({ file, prompt })),
+    );
   } catch (error) {
     if (!(error instanceof EamError)) throw error;
     const files = batch.map(({ pair }) => pair.path);
-    throw new EamError(error.code, `${files.length > 3 ? [...files.slice(0, 3), '…'].join(', ') : files.join(', ')}: ${error.message}`, { cause: error });
+    throw new EamError(
+      error.code,
+      `${files.length > 3 ? [...files.slice(0, 3), '…'].join(', ') : files.join(', ')}: ${error.message}`,
+      { cause: error },
+    );
   }
 }

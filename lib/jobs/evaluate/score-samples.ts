@@ -24,12 +24,19 @@ export const repeated = ({ prompts, samples }: Pick<ScoreSamplesOptions, 'prompt
   prompts.flatMap((prompt) => Array.from({ length: samples }, () => prompt));
 
 /** Draws and scores `samples` images a prompt. */
-export async function* scoreSamples(book: ScoreBook, model: Model, options: ScoreSamplesOptions): AsyncGenerator<SampleScores[]> {
+export async function* scoreSamples(
+  book: ScoreBook,
+  model: Model,
+  options: ScoreSamplesOptions,
+): AsyncGenerator<SampleScores[]> {
   const { samples, ...sampling } = options;
   let done = 0;
   for await (const { images, prompts } of sampleBatches(model, { ...sampling, prompts: repeated(options) })) {
     try {
-      yield await book.add(images, prompts.map((prompt, index) => ({ prompt, sample: (done + index) % samples })));
+      yield await book.add(
+        images,
+        prompts.map((prompt, index) => ({ prompt, sample: (done + index) % samples })),
+      );
     } finally {
       images.dispose();
     }

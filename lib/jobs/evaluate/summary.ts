@@ -54,7 +54,9 @@ export function summarize(samples: readonly SampleScores[], diversity?: Diversit
 }
 
 function summarizeReward(name: string, samples: readonly SampleScores[]): RewardSummary {
-  const finite = samples.flatMap(({ prompt, scores }) => (scores[name] == null ? [] : [{ prompt, value: scores[name] }]));
+  const finite = samples.flatMap(({ prompt, scores }) =>
+    scores[name] == null ? [] : [{ prompt, value: scores[name] }],
+  );
   const count = finite.length;
   const known = { reward: name, images: count, notFinite: samples.length - count };
   if (count === 0) return { ...known, mean: null, std: null, interval: null };
@@ -95,7 +97,10 @@ export function summaryTable(summary: ScoreSummary): string {
   const table = [['reward', 'images', 'mean', '95 % interval', 'std', ''], ...rows];
   const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
   const lines = table.map((row) =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join('  ').trimEnd(),
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ')
+      .trimEnd(),
   );
   const { diversity } = summary;
   lines.push('', ofIntervals(summary));
@@ -110,7 +115,8 @@ export function summaryTable(summary: ScoreSummary): string {
 
 function ofIntervals({ images, prompts }: ScoreSummary): string {
   if (images === 1) return 'no interval: a single image has no spread';
-  if (prompts === 1) return `intervals: Student's t, from the spread between ${images} images of one prompt; they say nothing of other prompts`;
+  if (prompts === 1)
+    return `intervals: Student's t, from the spread between ${images} images of one prompt; they say nothing of other prompts`;
   return `intervals: Student's t, from the spread between ${prompts} prompts`;
 }
 

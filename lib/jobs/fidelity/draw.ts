@@ -18,7 +18,14 @@ export interface DrawOptions {
 
 /** Latents at time 1, [count, d]: the trained velocity up to `trainedUntil`, the pretrained one from there. */
 export async function drawLatents(model: Model, options: DrawOptions): Promise<Tensor> {
-  const { count, seed, weights, average, signal, sampling: { steps, solver, trainedUntil } } = options;
+  const {
+    count,
+    seed,
+    weights,
+    average,
+    signal,
+    sampling: { steps, solver, trainedUntil },
+  } = options;
   // At least one step on either side.
   const before = trainedUntil === 1 ? steps : Math.min(steps - 1, Math.max(1, Math.round(trainedUntil * steps)));
   const conditioning = await model.encode(Array<string>(count).fill(model.name));

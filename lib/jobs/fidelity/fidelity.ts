@@ -94,13 +94,19 @@ export interface FidelityOptions {
  *
  * @throws ConfigError for settings out of range, a target without a density, or an `algorithm.lambda` besides the problem's
  */
-export async function fidelity({ problem, settings, observer = silent, signal }: FidelityOptions): Promise<FidelityResult> {
+export async function fidelity({
+  problem,
+  settings,
+  observer = silent,
+  signal,
+}: FidelityOptions): Promise<FidelityResult> {
   const checked = validate(fidelitySchema, withLambda(settings, problem.lambda), 'fidelity settings');
   const target = tiltedMixture(problem);
   const { sampling, device } = checked;
   const reward = quadratic(problem.reward);
   const native = binding();
-  const exactSamples = (offset: number) => native.drawMixture(target, sampling.count, BigInt(sampling.seed + offset), device);
+  const exactSamples = (offset: number) =>
+    native.drawMixture(target, sampling.count, BigInt(sampling.seed + offset), device);
 
   const threads = await native.threads();
   await native.setThreads(checked.threads);
@@ -138,7 +144,11 @@ interface Setup {
   signal: AbortSignal | undefined;
 }
 
-async function run({ problem, settings, yardstick, observer, signal }: Setup, seed: number, start: QuickMeasurement): Promise<FidelityRun> {
+async function run(
+  { problem, settings, yardstick, observer, signal }: Setup,
+  seed: number,
+  start: QuickMeasurement,
+): Promise<FidelityRun> {
   const { steps, evaluateEvery, sampling } = settings;
   using model = newModel(problem, settings, seed);
   const trainer = new Trainer({
@@ -151,7 +161,12 @@ async function run({ problem, settings, yardstick, observer, signal }: Setup, se
     seed,
   });
   const draw = (count: number): Promise<Tensor> =>
-    drawLatents(model, { ...drawOptions(settings, seed + 1, signal), count, weights: 'trained', average: trainer.averaging });
+    drawLatents(model, {
+      ...drawOptions(settings, seed + 1, signal),
+      count,
+      weights: 'trained',
+      average: trainer.averaging,
+    });
 
   const { reward, rewardError, mmdSquared } = start;
   let cost: TrainingCost = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };
@@ -181,7 +196,11 @@ async function measurePretrained({ problem, settings, yardstick, signal }: Setup
   );
 }
 
-const drawOptions = ({ sampling }: FidelitySettings, offset: number, signal: AbortSignal | undefined): Pick<DrawOptions, 'seed' | 'sampling' | 'signal'> => ({
+const drawOptions = (
+  { sampling }: FidelitySettings,
+  offset: number,
+  signal: AbortSignal | undefined,
+): Pick<DrawOptions, 'seed' | 'sampling' | 'signal'> => ({
   seed: BigInt(sampling.seed + offset),
   sampling,
   signal,
@@ -192,14 +211,20 @@ async function measured(yardstick: Yardstick, drawn: Promise<Tensor>): Promise<F
   return await yardstick.measure(samples);
 }
 
-function newModel({ means, std, weights }: Problem, { network, device }: FidelitySettings, seed: number): GaussianMixtureModel {
+function newModel(
+  { means, std, weights }: Problem,
+  { network, device }: FidelitySettings,
+  seed: number,
+): GaussianMixtureModel {
   return new GaussianMixtureModel({ means, std, weights, ...network }, { seed: BigInt(seed), device });
 }
 
 function withLambda(settings: z.input<typeof fidelitySchema>, lambda: number): unknown {
   const { algorithm } = settings;
   if (algorithm.lambda !== undefined && algorithm.lambda !== lambda) {
-    throw new ConfigError(`algorithm.lambda: got ${algorithm.lambda}, but the problem's lambda is ${lambda}: change it there`);
+    throw new ConfigError(
+      `algorithm.lambda: got ${algorithm.lambda}, but the problem's lambda is ${lambda}: change it there`,
+    );
   }
   return { ...settings, algorithm: { ...algorithm, lambda } };
 }

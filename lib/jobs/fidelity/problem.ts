@@ -27,7 +27,8 @@ export const problemSchema = z
     };
     means.forEach((mean, mode) => agree(mean, dimensions, 'means[0]', ['means', mode]));
     agree(weights, means.length, 'there are means', ['weights']);
-    for (const part of ['linear', 'quadratic', 'center'] as const) agree(reward[part], dimensions, 'means[0]', ['reward', part]);
+    for (const part of ['linear', 'quadratic', 'center'] as const)
+      agree(reward[part], dimensions, 'means[0]', ['reward', part]);
   })
   .transform(({ means, std, weights, reward, lambda }) => {
     const zeros = means[0]!.map(() => 0);
@@ -67,7 +68,9 @@ export interface Problem {
 
 /** The problems that come with the package. */
 export function shippedProblems(): string[] {
-  return readdirSync(shippedDirectory('problems')).map((file) => file.replace(/\.json$/, '')).sort();
+  return readdirSync(shippedDirectory('problems'))
+    .map((file) => file.replace(/\.json$/, ''))
+    .sort();
 }
 
 /**

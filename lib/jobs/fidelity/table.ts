@@ -25,10 +25,35 @@ export function fidelityTable({ exact, pretrained, floor, runs, summary }: Fidel
   if (runs.length > 1) {
     const { reward, mmdSquared, slicedWasserstein, kl, modeWeights, forwards, vjps, seconds } = summary;
     rows.push(
-      ['mean', number(reward.mean), number(mmdSquared.mean, 5), number(slicedWasserstein.mean), number(kl.mean), list(modeWeights.map(({ mean }) => mean)), `${forwards.mean} + ${vjps.mean}`, number(seconds.mean, 1)],
-      ['± std', number(reward.std), number(mmdSquared.std, 5), number(slicedWasserstein.std), number(kl.std), list(modeWeights.map(({ std }) => std)), '', number(seconds.std, 1)],
+      [
+        'mean',
+        number(reward.mean),
+        number(mmdSquared.mean, 5),
+        number(slicedWasserstein.mean),
+        number(kl.mean),
+        list(modeWeights.map(({ mean }) => mean)),
+        `${forwards.mean} + ${vjps.mean}`,
+        number(seconds.mean, 1),
+      ],
+      [
+        '± std',
+        number(reward.std),
+        number(mmdSquared.std, 5),
+        number(slicedWasserstein.std),
+        number(kl.std),
+        list(modeWeights.map(({ std }) => std)),
+        '',
+        number(seconds.std, 1),
+      ],
     );
   }
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)));
-  return rows.map((cells) => cells.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()).join('\n');
+  return rows
+    .map((cells) =>
+      cells
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }

@@ -13,7 +13,12 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
  * @throws ConfigError where a precision is not above 0: the tilted density then has no integral
  */
 export function tiltedMixture(problem: Problem, strength = problem.lambda): GaussianMixture {
-  const { means, std, weights, reward: { linear, quadratic, center } } = problem;
+  const {
+    means,
+    std,
+    weights,
+    reward: { linear, quadratic, center },
+  } = problem;
   const precision = 1 / std ** 2;
   const precisions = quadratic.map((curvature, j) => {
     const tilted = precision + strength * curvature;

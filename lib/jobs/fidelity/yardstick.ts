@@ -47,7 +47,14 @@ export class Yardstick implements Disposable {
     const native = binding();
     const median = await native.medianDistance(exact);
     const bandwidths = bandwidthFactors.map((factor) => factor * median);
-    return new Yardstick(target, reward, exact, bandwidths, await native.meanKernel(exact, undefined, bandwidths), options);
+    return new Yardstick(
+      target,
+      reward,
+      exact,
+      bandwidths,
+      await native.meanKernel(exact, undefined, bandwidths),
+      options,
+    );
   }
 
   /** @param samples [N, …]; slicedWasserstein needs as many as there are exact ones */

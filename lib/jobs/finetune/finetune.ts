@@ -90,7 +90,9 @@ class FinetuneJob {
     await this.#directory.writeConfig({ ...config, output: this.#directory.path });
     try {
       await this.model.prepare(config.prompts, {
-        negativePrompt: config.negativePrompt, onNote: (line) => this.#observer.note(line), signal: this.options.signal,
+        negativePrompt: config.negativePrompt,
+        onNote: (line) => this.#observer.note(line),
+        signal: this.options.signal,
       });
       if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
       const probe = await DriftProbe.create(this.model, {
@@ -105,7 +107,9 @@ class FinetuneJob {
       }
     } catch (error) {
       if ((await this.#saved(error)) && this.#canGoOn(error)) {
-        this.#observer.note(`stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`);
+        this.#observer.note(
+          `stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`,
+        );
       }
       throw error;
     }
@@ -132,7 +136,10 @@ class FinetuneJob {
   }
 
   async #open(): Promise<void> {
-    const { config, opened: { checkpoint, restarted } } = this;
+    const {
+      config,
+      opened: { checkpoint, restarted },
+    } = this;
     this.#trainer = new Trainer({
       model: this.model,
       reward: this.reward,
@@ -180,11 +187,21 @@ class FinetuneJob {
   async #writeGrid(step: number, weights: 'trained' | 'pretrained'): Promise<void> {
     const { steps, solver, guidance, batch, seed, columns } = this.config.samples;
     const images = await this.#trainer.sample({
-      prompts: this.#gridPrompts, negativePrompt: this.config.negativePrompt, steps, solver, guidance, batch, seed: BigInt(seed),
-      weights, signal: this.options.signal,
+      prompts: this.#gridPrompts,
+      negativePrompt: this.config.negativePrompt,
+      steps,
+      solver,
+      guidance,
+      batch,
+      seed: BigInt(seed),
+      weights,
+      signal: this.options.signal,
     });
     try {
-      await this.#directory.writeSamples(step, await encodeGrid(images, Math.min(columns, images.shape[0]!), { 'eam-torch': `step ${step}` }));
+      await this.#directory.writeSamples(
+        step,
+        await encodeGrid(images, Math.min(columns, images.shape[0]!), { 'eam-torch': `step ${step}` }),
+      );
     } finally {
       images.dispose();
     }

@@ -25,13 +25,18 @@ function solverEvaluations(solver: SolverName, steps: number, endsAtData: boolea
 
 export function evaluationsOf(algorithm: AlgorithmSettings, batch: number): EvaluationRange {
   const perVelocity = algorithm.guidance === 1 ? 1 : 2;
-  const times = ({ forwards, vjps, backwards }: Evaluations): Evaluations => ({ forwards: forwards * batch, vjps: vjps * batch, backwards: backwards * batch });
+  const times = ({ forwards, vjps, backwards }: Evaluations): Evaluations => ({
+    forwards: forwards * batch,
+    vjps: vjps * batch,
+    backwards: backwards * batch,
+  });
   if (algorithm.name === 'eam') {
     const { solver, steps, terminal, renoisings, rewardThroughDenoiser, decodeSlice, guidedLoss } = algorithm;
     const guided = guidedLoss ? perVelocity : 1;
     const denoised = rewardThroughDenoiser && decodeSlice > 0 ? 2 : 1;
     const one = times({
-      forwards: solverEvaluations(solver, steps, terminal === 'plugin') * perVelocity + (denoised + renoisings) * guided,
+      forwards:
+        solverEvaluations(solver, steps, terminal === 'plugin') * perVelocity + (denoised + renoisings) * guided,
       vjps: rewardThroughDenoiser ? guided : 0,
       backwards: renoisings * guided,
     });
@@ -41,6 +46,11 @@ export function evaluationsOf(algorithm: AlgorithmSettings, batch: number): Eval
   // Rounded as the native core does it.
   const final = Math.ceil(finalFraction * steps - 1e-9);
   const drawn = Math.min(drawnSteps, steps - final);
-  const backTo = (first: number) => times({ forwards: steps * perVelocity + steps - first + drawn + final, vjps: steps - first, backwards: drawn + final });
+  const backTo = (first: number) =>
+    times({
+      forwards: steps * perVelocity + steps - first + drawn + final,
+      vjps: steps - first,
+      backwards: drawn + final,
+    });
   return { least: backTo(steps - final - drawn), most: backTo(drawn === 0 ? steps - final : 0) };
 }

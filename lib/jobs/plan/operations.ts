@@ -18,7 +18,11 @@ export interface IterationOperations {
   total: number;
 }
 
-export function operationsOf(algorithm: z.output<typeof algorithmSchema>, batch: number, model: ModelOperations): IterationOperations {
+export function operationsOf(
+  algorithm: z.output<typeof algorithmSchema>,
+  batch: number,
+  model: ModelOperations,
+): IterationOperations {
   const { forwards, vjps, backwards } = evaluationsOf(algorithm, batch).most;
   const { trained, pretrained, decoder } = model;
   const decoding = batch * decoder.forward;

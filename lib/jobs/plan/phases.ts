@@ -37,7 +37,12 @@ export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards:
   };
   const phase = (name: string, parts: Record<string, number>, less: readonly string[]): Phase => {
     const all = Object.fromEntries(Object.entries({ ...always, ...parts }).filter(([, bytes]) => bytes > 0));
-    return { name, bytes: Object.values(all).reduce((sum, bytes) => sum + bytes, 0), parts: all, less: [...less, ...lighterWeights(config)] };
+    return {
+      name,
+      bytes: Object.values(all).reduce((sum, bytes) => sum + bytes, 0),
+      parts: all,
+      less: [...less, ...lighterWeights(config)],
+    };
   };
   const drawn = Math.min(samples.count, samples.batch ?? model.sampleBatch);
   const evaluated = evaluation ? Math.min(evaluation.count, evaluation.batch ?? model.sampleBatch) : 0;
@@ -55,7 +60,10 @@ export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards:
   const decodePart = keepsGraph ? part : decodeSlice;
   const kept = keepsGraph ? model.decodeGradient(batch) : 0;
   const keptDenoiser = throughDenoiser && keepsGraph ? model.vjp(batch) * guidedLoss : 0;
-  const matched = Math.min(part === batch && !microBatch ? Infinity : part, algorithm.name === 'eam' ? batch * algorithm.renoisings : batch);
+  const matched = Math.min(
+    part === batch && !microBatch ? Infinity : part,
+    algorithm.name === 'eam' ? batch * algorithm.renoisings : batch,
+  );
   const unread = weights(model.networks.filter(({ mapped }) => mapped));
   const smaller = ['a smaller image', 'a smaller batch'];
   const microBatched = lowered('algorithm.microBatch', microBatch);
@@ -63,34 +71,65 @@ export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards:
   const encoding = phase(
     'encoding prompts',
     { networks: always.networks - unread, encoders: weights(model.encoders), activations: model.encode },
-    ["text embeddings in the cache: where another machine has encoded these prompts, encoders are not loaded (docs/stable-diffusion.md)"],
+    [
+      'text embeddings in the cache: where another machine has encoded these prompts, encoders are not loaded (docs/stable-diffusion.md)',
+    ],
   );
   return [
     ...(model.prompts.missing ? [encoding] : []),
-    phase('drawing samples', {
-      conditioning: conditioning(draw, drawGuided), latents: latents(draw) * solverStates,
-      activations: Math.max(model.evaluate(draw), model.decode(draw) + images(draw)),
-      // A batch on the device; all of them in the memory that the CPU computes in.
-      images: images(draw) + (device === 'cpu' ? images(samples.count) : 0),
-    }, [draw === drawn ? 'a smaller samples.batch' : 'a smaller evaluation.batch', 'a smaller image']),
-    phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }, [...microBatched, ...smaller]),
-    phase('decoding and scoring', {
-      ...held, images: 2 * images(batch), 'decoder, kept for the gradient': kept, 'denoiser, kept for the gradient': keptDenoiser,
-      activations: keepsGraph ? 0 : model.decode(Math.min(decodePart, batch)),
-    }, [...sliced, ...smaller]),
-    phase("taking the reward's gradient to the latents", {
-      ...held, images: 2 * images(batch), 'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, batch)),
-      'denoiser, kept for the gradient': keptDenoiser || (throughDenoiser ? model.vjp(Math.min(decodePart, batch)) * guidedLoss : 0),
-    }, [...sliced, ...smaller]),
-    phase('training', {
-      ...held, gradients: 4 * model.trainable, 'matched latents and conditioning': latents(matched) * solverStates + conditioning(matched, guidedLoss === 2),
-      activations: Math.max(model.train(matched) * guidedLoss, algorithm.name === 'am' ? model.vjp(matched) : 0),
-    }, [...(config.checkpointing ? [] : ['checkpointing']), ...microBatched, ...smaller]),
+    phase(
+      'drawing samples',
+      {
+        conditioning: conditioning(draw, drawGuided),
+        latents: latents(draw) * solverStates,
+        activations: Math.max(model.evaluate(draw), model.decode(draw) + images(draw)),
+        // A batch on the device; all of them in the memory that the CPU computes in.
+        images: images(draw) + (device === 'cpu' ? images(samples.count) : 0),
+      },
+      [draw === drawn ? 'a smaller samples.batch' : 'a smaller evaluation.batch', 'a smaller image'],
+    ),
+    phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }, [
+      ...microBatched,
+      ...smaller,
+    ]),
+    phase(
+      'decoding and scoring',
+      {
+        ...held,
+        images: 2 * images(batch),
+        'decoder, kept for the gradient': kept,
+        'denoiser, kept for the gradient': keptDenoiser,
+        activations: keepsGraph ? 0 : model.decode(Math.min(decodePart, batch)),
+      },
+      [...sliced, ...smaller],
+    ),
+    phase(
+      "taking the reward's gradient to the latents",
+      {
+        ...held,
+        images: 2 * images(batch),
+        'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, batch)),
+        'denoiser, kept for the gradient':
+          keptDenoiser || (throughDenoiser ? model.vjp(Math.min(decodePart, batch)) * guidedLoss : 0),
+      },
+      [...sliced, ...smaller],
+    ),
+    phase(
+      'training',
+      {
+        ...held,
+        gradients: 4 * model.trainable,
+        'matched latents and conditioning': latents(matched) * solverStates + conditioning(matched, guidedLoss === 2),
+        activations: Math.max(model.train(matched) * guidedLoss, algorithm.name === 'am' ? model.vjp(matched) : 0),
+      },
+      [...(config.checkpointing ? [] : ['checkpointing']), ...microBatched, ...smaller],
+    ),
   ];
 }
 
 /** A number of samples at once, of which 0 stands for all. */
-const lowered = (setting: string, count: number): string[] => (count === 1 ? [] : [count === 0 ? setting : `a smaller ${setting}`]);
+const lowered = (setting: string, count: number): string[] =>
+  count === 1 ? [] : [count === 0 ? setting : `a smaller ${setting}`];
 
 /** What every phase takes less with. */
 function lighterWeights({ dtype, rewards, optimizer }: FinetuneConfig): string[] {

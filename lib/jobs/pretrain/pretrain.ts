@@ -69,7 +69,9 @@ export async function pretrain(config: unknown, options: JobOptions = {}): Promi
   const { type } = validate(kind, config, 'pretrain configuration').model;
   const checked = validate(schemas[type], config, 'pretrain configuration');
   await checkOutput(checked.output, 'directory');
-  return 'labelDropout' in checked ? pretrainDigits({ ...checked, samples: withDrawing(checked.samples, digitsDrawing) }, options) : pretrainClassifier(checked, options);
+  return 'labelDropout' in checked
+    ? pretrainDigits({ ...checked, samples: withDrawing(checked.samples, digitsDrawing) }, options)
+    : pretrainClassifier(checked, options);
 }
 
 async function pretrainDigits(config: PretrainDigitsConfig, options: JobOptions): Promise<PretrainResult> {
@@ -77,13 +79,21 @@ async function pretrainDigits(config: PretrainDigitsConfig, options: JobOptions)
   const model = newDigitsModel(config.model, config.output, { device: config.device, seed });
   const data = await loadData(config);
   const unconditional = await model.unconditional(config.batch);
-  const prompts = cyclePrompts(Array.from({ length: config.model.classes }, (_, digit) => String(digit)), config.samples.count);
+  const prompts = cyclePrompts(
+    Array.from({ length: config.model.classes }, (_, digit) => String(digit)),
+    config.samples.count,
+  );
 
   const drawSamples = async (optimizer: NativeOptimizer): Promise<Uint8Array> => {
     const { steps, solver, guidance } = config.samples;
     const images = await sampleImages(model, {
-      prompts, steps, solver, guidance, seed: BigInt(config.samples.seed),
-      average: config.optimizer.emaDecay > 0 ? optimizer : undefined, signal: options.signal,
+      prompts,
+      steps,
+      solver,
+      guidance,
+      seed: BigInt(config.samples.seed),
+      average: config.optimizer.emaDecay > 0 ? optimizer : undefined,
+      signal: options.signal,
     });
     try {
       return await encodeGrid(images, config.samples.columns);
@@ -104,8 +114,14 @@ async function pretrainDigits(config: PretrainDigitsConfig, options: JobOptions)
       try {
         return await cancellable(options.signal, (cancellation) =>
           binding().flowMatching(model.native, {
-            x1, conditioning, unconditional, dropout: config.labelDropout,
-            timeDistribution: config.timeDistribution, seed, step, cancellation,
+            x1,
+            conditioning,
+            unconditional,
+            dropout: config.labelDropout,
+            timeDistribution: config.timeDistribution,
+            seed,
+            step,
+            cancellation,
           }),
         );
       } finally {
@@ -138,7 +154,11 @@ async function pretrainClassifier(config: PretrainClassifierConfig, options: Job
           // (1 − s) image + s ε: what a flow's latents look like shortly before time 1.
           const t = Float32Array.from(batch.rows, () => 1 - config.data.noise * random.uniform());
           const clean = images;
-          images = await binding().renoise({ x1: clean, t, noise: { seed, stream: streamOf(step, 0, Purpose.renoise) } });
+          images = await binding().renoise({
+            x1: clean,
+            t,
+            noise: { seed, stream: streamOf(step, 0, Purpose.renoise) },
+          });
           clean.dispose();
         }
         const { loss, correct } = await classifier.accumulate(images, batch.labels, config.labelSmoothing);
@@ -191,7 +211,10 @@ async function loadData(config: Config): Promise<LabelledImages> {
   return { ...data, images };
 }
 
-function optimizerOf(owner: ConstructorParameters<ReturnType<typeof binding>['AdamW']>[0], config: Config): NativeOptimizer {
+function optimizerOf(
+  owner: ConstructorParameters<ReturnType<typeof binding>['AdamW']>[0],
+  config: Config,
+): NativeOptimizer {
   const { betas, epsilon, weightDecay, emaDecay } = config.optimizer;
   return new (binding().AdamW)(owner, { beta1: betas[0], beta2: betas[1], epsilon, weightDecay, emaDecay });
 }
@@ -201,7 +224,8 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
     resume: options.resume ?? false,
     record: recordFile,
     // A model that is finished is not begun again in its place.
-    isRecord: (json) => schemas[config.model.type].safeParse(json).success && !existsSync(join(config.output, weightsFile)),
+    isRecord: (json) =>
+      schemas[config.model.type].safeParse(json).success && !existsSync(join(config.output, weightsFile)),
     onRejected: (error) => options.observer?.note(`passed over: ${error.message}`),
   });
   try {
@@ -211,7 +235,12 @@ async function train(config: Config, options: JobOptions, task: Task): Promise<P
   }
 }
 
-async function trainInto({ directory: run, checkpoint, restarted }: OpenedRun, config: Config, options: JobOptions, task: Task): Promise<PretrainResult> {
+async function trainInto(
+  { directory: run, checkpoint, restarted }: OpenedRun,
+  config: Config,
+  options: JobOptions,
+  task: Task,
+): Promise<PretrainResult> {
   const { observer = silent } = options;
   const { optimizer, data } = task;
   const seed = BigInt(config.seed);
@@ -247,8 +276,14 @@ async function trainInto({ directory: run, checkpoint, restarted }: OpenedRun, c
     await writeCheckpoint(run.checkpoints, step, config.checkpoints.keep, async (directory) => {
       const weights = task.weights();
       const state = {
-        step, seed: String(seed), position: step * config.batch, source, badInARow: skippedInARow, last: last ?? null,
-        algorithm: {}, totals: { seconds },
+        step,
+        seed: String(seed),
+        position: step * config.batch,
+        source,
+        badInARow: skippedInARow,
+        last: last ?? null,
+        algorithm: {},
+        totals: { seconds },
       };
       try {
         await writeTrainingState(directory, state, weights, optimizer);
@@ -272,7 +307,9 @@ async function trainInto({ directory: run, checkpoint, restarted }: OpenedRun, c
       last = { step, loss, ...(accuracy !== undefined && { accuracy }), gradNorm, learningRate, seconds };
       await run.appendMetrics(last);
       if (skippedInARow >= patience) {
-        throw new NonFiniteError(`the gradient was not finite in ${skippedInARow} steps in a row, up to step ${step}; try a lower optimizer.learningRate`);
+        throw new NonFiniteError(
+          `the gradient was not finite in ${skippedInARow} steps in a row, up to step ${step}; try a lower optimizer.learningRate`,
+        );
       }
       observer.advance(step, { loss, ...(accuracy !== undefined && { accuracy }) });
       if (task.drawSamples && 'samples' in config && config.samples.every && step % config.samples.every === 0) {
@@ -301,12 +338,19 @@ function drawBatch(config: Config, data: LabelledImages, order: EpochOrder, seed
   return { rows, labels, shifts };
 }
 
-async function finish(config: Config, task: Task, run: RunDirectory, observer: JobObserver, step: number): Promise<PretrainResult> {
+async function finish(
+  config: Config,
+  task: Task,
+  run: RunDirectory,
+  observer: JobObserver,
+  step: number,
+): Promise<PretrainResult> {
   const averaged = averagedWeights(task.optimizer);
   const own = averaged ?? task.weights();
   const stored: Record<string, Tensor> = {};
   try {
-    for (const [name, tensor] of Object.entries(own)) stored[name] = await tensor.to({ dtype: config.storage, device: 'cpu' });
+    for (const [name, tensor] of Object.entries(own))
+      stored[name] = await tensor.to({ dtype: config.storage, device: 'cpu' });
     // What this run was writing when it was killed: the directory is its own.
     await removeUnfinished(run.path, 0);
     await saveTensors(join(run.path, weightsFile), stored, { format: 'pt' });

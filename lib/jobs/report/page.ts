@@ -53,7 +53,11 @@ ${style}
 ${sections.filter(Boolean).join('\n')}
 <footer>
 <p>Finished <time datetime="${finished.toISOString()}">${finished.toISOString().slice(0, 16).replace('T', ' ')} UTC</time> ·
-${escape(Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(' · '))}</p>
+${escape(
+  Object.entries(versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(' · '),
+)}</p>
 </footer>
 </main>
 <script type="application/json" id="metrics">${embed(data)}</script>
@@ -78,14 +82,23 @@ export interface Tile {
 /** The results at a glance. */
 export function tileList(tiles: readonly Tile[]): string {
   if (tiles.length === 0) return '';
-  const cells = tiles.map(({ value, label, note }) => `<li><strong>${escape(value)}</strong><span>${escape(label)}</span><small>${escape(note)}</small></li>`);
+  const cells = tiles.map(
+    ({ value, label, note }) =>
+      `<li><strong>${escape(value)}</strong><span>${escape(label)}</span><small>${escape(note)}</small></li>`,
+  );
   return `<ul class="tiles" aria-label="Results at a glance">${cells.join('\n')}</ul>`;
 }
 
 /** A section with charts, drawn by the page's script, and the choice of what to draw them against. */
-export function chartSection(id: string, title: string, axes: Readonly<Record<string, string>>, introduction = ''): string {
+export function chartSection(
+  id: string,
+  title: string,
+  axes: Readonly<Record<string, string>>,
+  introduction = '',
+): string {
   const choices = Object.entries(axes).map(
-    ([axis, name], index) => `<label><input type="radio" name="axis" value="${axis}"${index ? '' : ' checked'}><span>${escape(name)}</span></label>`,
+    ([axis, name], index) =>
+      `<label><input type="radio" name="axis" value="${axis}"${index ? '' : ' checked'}><span>${escape(name)}</span></label>`,
   );
   return `<section aria-labelledby="${id}">
 <div class="heading">
@@ -102,9 +115,15 @@ ${introduction}
 }
 
 /** A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap. */
-export function htmlTable({ head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] }, kind?: 'change' | 'notes'): string {
+export function htmlTable(
+  { head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] },
+  kind?: 'change' | 'notes',
+): string {
   const headCells = head.map((cell) => (cell ? `<th scope="col">${escape(cell)}</th>` : '<td></td>')).join('');
-  const bodyRows = rows.map(([name, ...cells]) => `<tr><th scope="row">${escape(name!)}</th>${cells.map((cell) => `<td>${escape(cell)}</td>`).join('')}</tr>`);
+  const bodyRows = rows.map(
+    ([name, ...cells]) =>
+      `<tr><th scope="row">${escape(name!)}</th>${cells.map((cell) => `<td>${escape(cell)}</td>`).join('')}</tr>`,
+  );
   return `<div class="${kind ? `scroll ${kind}` : 'scroll'}"><table>
 <thead><tr>${headCells}</tr></thead>
 <tbody>
@@ -123,7 +142,10 @@ export function pngFigure(png: Uint8Array, alternative: string, caption: string)
 
 /** `, prompts “0” “1” … in turn`. */
 export function promptList(prompts: readonly string[]): string {
-  const shown = prompts.slice(0, 12).map((prompt) => `“${prompt}”`).join(' ');
+  const shown = prompts
+    .slice(0, 12)
+    .map((prompt) => `“${prompt}”`)
+    .join(' ');
   return prompts.length ? `, prompts ${shown}${prompts.length > 12 ? ' …' : ''} in turn` : '';
 }
 
@@ -140,7 +162,9 @@ export function configurationSection(config: unknown): string {
 /** Prompts may be thousands, and config.json has them all. */
 function abridged(_key: string, value: unknown): unknown {
   const limit = 100;
-  return Array.isArray(value) && value.length > limit ? [...(value as unknown[]).slice(0, limit), `… and ${value.length - limit} more`] : value;
+  return Array.isArray(value) && value.length > limit
+    ? [...(value as unknown[]).slice(0, limit), `… and ${value.length - limit} more`]
+    : value;
 }
 
 /** A number of a chart: six digits are more than it can show, and JSON has no NaN. */

@@ -1,12 +1,25 @@
 import { evaluationRows, formatGain, type Evaluation } from '../../training/evaluation.js';
 import { duration } from '../progress.js';
 import {
-  chartSection, compact, configurationSection, escape, finite, htmlTable, pngFigure, promptList, renderPage, tileList, type Tile,
+  chartSection,
+  compact,
+  configurationSection,
+  escape,
+  finite,
+  htmlTable,
+  pngFigure,
+  promptList,
+  renderPage,
+  tileList,
+  type Tile,
 } from './page.js';
 import type { StepMetrics } from '../../training/trainer.js';
 
 /** What the report draws of a line of metrics.jsonl. */
-export type ReportedStep = Pick<StepMetrics, 'step' | 'reward' | 'rewardStd' | 'rewards' | 'weightedRewards' | 'loss' | 'gradNorm' | 'total'> & {
+export type ReportedStep = Pick<
+  StepMetrics,
+  'step' | 'reward' | 'rewardStd' | 'rewards' | 'weightedRewards' | 'loss' | 'gradNorm' | 'total'
+> & {
   drift?: number;
 };
 
@@ -22,7 +35,15 @@ export interface ReportOptions {
 }
 
 /** One HTML file that holds everything it shows: charts, styles and pictures included. */
-export function renderReport({ title, config, metrics, evaluation, grids, versions, finished }: ReportOptions): Promise<string> {
+export function renderReport({
+  title,
+  config,
+  metrics,
+  evaluation,
+  grids,
+  versions,
+  finished,
+}: ReportOptions): Promise<string> {
   return renderPage({
     kicker: 'Fine-tuning report',
     title,
@@ -30,7 +51,13 @@ export function renderReport({ title, config, metrics, evaluation, grids, versio
     sections: [
       tiles(metrics, evaluation),
       gridSection(grids, config),
-      metrics.length ? chartSection('training', 'Training', { steps: 'steps', evaluations: 'network evaluations', seconds: 'seconds' }) : '',
+      metrics.length
+        ? chartSection('training', 'Training', {
+            steps: 'steps',
+            evaluations: 'network evaluations',
+            seconds: 'seconds',
+          })
+        : '',
       evaluation ? evaluationSection(evaluation) : '',
       configurationSection(config),
     ],
@@ -67,14 +94,26 @@ function tiles(metrics: ReportOptions['metrics'], evaluation: Evaluation | undef
       });
     }
     if (diversityRatio !== undefined) {
-      items.push({ value: diversityRatio === null ? '–' : `${Math.round(100 * diversityRatio)} %`, label: 'of the diversity kept', note: 'mean distance between samples' });
+      items.push({
+        value: diversityRatio === null ? '–' : `${Math.round(100 * diversityRatio)} %`,
+        label: 'of the diversity kept',
+        note: 'mean distance between samples',
+      });
     }
   }
   const total = metrics.at(-1)?.total;
   if (total) {
     const evaluations = total.forwards + total.vjps + total.backwards;
-    items.push({ value: compact(evaluations), label: 'network evaluations', note: `${compact(total.forwards)} forwards, ${compact(total.backwards)} backwards` });
-    items.push({ value: duration(total.seconds), label: 'of training', note: `${(total.seconds / metrics.length).toFixed(2)} s a step` });
+    items.push({
+      value: compact(evaluations),
+      label: 'network evaluations',
+      note: `${compact(total.forwards)} forwards, ${compact(total.backwards)} backwards`,
+    });
+    items.push({
+      value: duration(total.seconds),
+      label: 'of training',
+      note: `${(total.seconds / metrics.length).toFixed(2)} s a step`,
+    });
   }
   return tileList(items);
 }
@@ -116,11 +155,14 @@ function chartData(metrics: ReportOptions['metrics']): object {
     },
     reward: column(({ reward }) => reward),
     rewardStd: column(({ rewardStd }) => rewardStd),
-    rewards: names.length > 1 ? names.map((name) => ({
-      name,
-      values: column(({ rewards }) => rewards[name]),
-      weighted: column(({ weightedRewards }) => weightedRewards[name]),
-    })) : [],
+    rewards:
+      names.length > 1
+        ? names.map((name) => ({
+            name,
+            values: column(({ rewards }) => rewards[name]),
+            weighted: column(({ weightedRewards }) => weightedRewards[name]),
+          }))
+        : [],
     drift: column(({ drift }) => drift),
     loss: column(({ loss }) => loss),
     gradNorm: column(({ gradNorm }) => gradNorm),

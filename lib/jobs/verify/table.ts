@@ -18,7 +18,9 @@ export const tableHeader = '   error        golden';
 /** A golden's line: the error relative to its scale, whether it passes, its name. */
 export function tableLine(finding: Finding): string {
   if (!('error' in finding)) return `       -  ----  ${finding.name}: not checked: ${finding.notChecked}`;
-  const failure = passes(finding) ? '' : `: off by ${finding.error.toPrecision(3)}, the golden reaches ${finding.scale.toPrecision(3)}`;
+  const failure = passes(finding)
+    ? ''
+    : `: off by ${finding.error.toPrecision(3)}, the golden reaches ${finding.scale.toPrecision(3)}`;
   const verdict = failure ? 'FAIL' : 'pass';
   return `${relativeError(finding).toExponential(1).padStart(8)}  ${verdict}  ${finding.name}${failure}`;
 }

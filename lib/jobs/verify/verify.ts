@@ -21,7 +21,12 @@ export interface VerifyOptions {
 }
 
 /** What rounding alone leaves of a deep network's output. */
-export const tolerances: Readonly<Record<ModelDType, number>> = { float32: 1e-4, float64: 1e-4, float16: 0.02, bfloat16: 0.1 };
+export const tolerances: Readonly<Record<ModelDType, number>> = {
+  float32: 1e-4,
+  float64: 1e-4,
+  float16: 0.02,
+  bfloat16: 0.1,
+};
 
 /**
  * Compares what the native networks compute with the goldens of a directory, which the published implementation computed.
@@ -29,7 +34,14 @@ export const tolerances: Readonly<Record<ModelDType, number>> = { float32: 1e-4,
  *   not known
  */
 export async function* verify(directory: string, options: VerifyOptions = {}): AsyncGenerator<Finding, void, void> {
-  const { reward, tower, device = 'cpu', dtype = 'float32', tolerance = tolerances[dtype], onNote = () => {} } = options;
+  const {
+    reward,
+    tower,
+    device = 'cpu',
+    dtype = 'float32',
+    tolerance = tolerances[dtype],
+    onNote = () => {},
+  } = options;
   // What is not supported is said first: goldens for it would be made in vain.
   const verifier = reward === undefined ? await modelVerifier(directory) : rewardVerifier(reward);
   using goldens = await Goldens.open(directory, tolerance);

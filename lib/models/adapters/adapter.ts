@@ -17,7 +17,8 @@ const layouts: Readonly<Record<AdapterLayoutName, AdapterLayout>> = { peft: peft
 
 async function layoutOf(directory: string): Promise<AdapterLayout> {
   const names = await readdir(directory).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') throw new CheckpointError(`${directory} is a file: name the directory that holds it`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR')
+      throw new CheckpointError(`${directory} is a file: name the directory that holds it`, { cause: error });
     throw new CheckpointError(`${directory} holds no adapter: ${(error as Error).message}`, { cause: error });
   });
   const layout = Object.values(layouts).find(({ files }) => files.some((file) => names.includes(file)));
@@ -36,7 +37,9 @@ export async function readAdapterConfig(directory: string): Promise<AdapterConfi
 
 /** What the user should know of an adapter's settings. */
 export function adapterNote(directory: string, { alphaAssumed, rank }: AdapterConfig): string | undefined {
-  return alphaAssumed ? `${directory} does not record alpha: ${rank}, its rank, is assumed, as diffusers does` : undefined;
+  return alphaAssumed
+    ? `${directory} does not record alpha: ${rank}, its rank, is assumed, as diffusers does`
+    : undefined;
 }
 
 /** @param tensors under the names of the network's trainable tensors */
@@ -82,7 +85,11 @@ export async function readAdapterTensors(
   const path = join(directory, tensorsFile);
   const { modules } = adaptedModules((await readHeader(path)).entries, prefix, config.rank, path);
   const stored = await readTensors(path);
-  return { config, modules, tensors: Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [name.slice(prefix.length), tensor])) };
+  return {
+    config,
+    modules,
+    tensors: Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [name.slice(prefix.length), tensor])),
+  };
 }
 
 /** Copies an adapter's tensors into a network that has one of the same rank, alpha and targets, which the names tell. */
@@ -94,7 +101,9 @@ export async function readAdapter(directory: string, native: NativeFlowModel, ad
     const unknown = modules.filter((module) => !known.has(`${module}.lora_A.weight`));
     if (unknown.length) {
       const more = unknown.length > 8 ? ` and ${unknown.length - 8} more` : '';
-      throw new CheckpointError(`${directory} adapts modules that the model's adapter does not: ${unknown.slice(0, 8).join(', ')}${more}`);
+      throw new CheckpointError(
+        `${directory} adapts modules that the model's adapter does not: ${unknown.slice(0, 8).join(', ')}${more}`,
+      );
     }
     await native.load('trainable', tensors);
   } finally {
@@ -115,7 +124,11 @@ export async function loadAdapterOf(model: AdaptedModel, directory: string): Pro
 }
 
 /** `Model.saveAdapter` of a model with a LoRA adapter. */
-export async function saveAdapterOf(model: AdaptedModel, directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
+export async function saveAdapterOf(
+  model: AdaptedModel,
+  directory: string,
+  tensors?: Readonly<Record<string, Tensor>>,
+): Promise<void> {
   const own = tensors ? undefined : model.native.trainable();
   try {
     await writeAdapter(directory, tensors ?? own!, adapterOf(model), model.source);

@@ -37,8 +37,15 @@ export const diffusersLayout: AdapterLayout = {
 
   async write(directory, tensors, { rank, alpha, targets }, base) {
     // No rank is another's; without the key, diffusers 0.34 to 0.39 stop with a KeyError.
-    const settings = { r: rank, lora_alpha: alpha, rank_pattern: {}, target_modules: targets, base_model_name_or_path: base };
-    const named = (record: object) => Object.fromEntries(Object.entries(record).map(([name, value]) => [prefix + name, value]));
+    const settings = {
+      r: rank,
+      lora_alpha: alpha,
+      rank_pattern: {},
+      target_modules: targets,
+      base_model_name_or_path: base,
+    };
+    const named = (record: object) =>
+      Object.fromEntries(Object.entries(record).map(([name, value]) => [prefix + name, value]));
     const metadata = { format: 'pt', [metadataKey]: JSON.stringify(named(settings)) };
     await saveTensors(join(directory, tensorsFile), named(tensors), metadata);
   },
@@ -61,6 +68,8 @@ function parse(text: string, path: string): object | undefined {
       .map(([key, value]) => [key.slice(prefix.length), value as unknown] as const);
     return settings.length ? Object.fromEntries(settings) : undefined;
   } catch (error) {
-    throw new CheckpointError(`${path}: ${metadataKey} in its metadata is not JSON: ${(error as Error).message}`, { cause: error });
+    throw new CheckpointError(`${path}: ${metadataKey} in its metadata is not JSON: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

@@ -30,11 +30,25 @@ export interface AdapterLayout {
   readonly prefix: string;
   readConfig(directory: string): Promise<AdapterConfig>;
   /** @param tensors under the modules' own names */
-  write(directory: string, tensors: Readonly<Record<string, Tensor>>, adapter: AdapterInfo, base: string | undefined): Promise<void>;
+  write(
+    directory: string,
+    tensors: Readonly<Record<string, Tensor>>,
+    adapter: AdapterInfo,
+    base: string | undefined,
+  ): Promise<void>;
 }
 
 /** Both layouts keep PEFT's settings; these make an adapter that is not W + (alpha/rank) B A with one rank and alpha. */
-const unsupported = ['use_dora', 'use_rslora', 'lora_bias', 'fan_in_fan_out', 'rank_pattern', 'alpha_pattern', 'modules_to_save', 'layer_replication'];
+const unsupported = [
+  'use_dora',
+  'use_rslora',
+  'lora_bias',
+  'fan_in_fan_out',
+  'rank_pattern',
+  'alpha_pattern',
+  'modules_to_save',
+  'layer_replication',
+];
 /** With these, the targets are not all that was adapted. */
 const selections = ['exclude_modules', 'layers_to_transform', 'layers_pattern'];
 
@@ -54,11 +68,16 @@ const isSet = (value: unknown): boolean =>
  * Reads PEFT's settings; `targets` is undefined where only the tensors tell what was adapted.
  * @throws CheckpointError for settings that are not a plain LoRA adapter's
  */
-export function readLoraSettings(json: unknown, path: string): Pick<AdapterConfig, 'rank' | 'alpha' | 'base'> & { targets: string[] | undefined } {
+export function readLoraSettings(
+  json: unknown,
+  path: string,
+): Pick<AdapterConfig, 'rank' | 'alpha' | 'base'> & { targets: string[] | undefined } {
   const parsed = settingsSchema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
-    throw new CheckpointError(`${path} is not the configuration of a LoRA adapter: ${issue.path.join('.')}: ${issue.message}`);
+    throw new CheckpointError(
+      `${path} is not the configuration of a LoRA adapter: ${issue.path.join('.')}: ${issue.message}`,
+    );
   }
   const { r, lora_alpha, target_modules, base_model_name_or_path, ...others } = parsed.data;
   const strange = unsupported.filter((key) => isSet(others[key]));
@@ -68,12 +87,19 @@ export function readLoraSettings(json: unknown, path: string): Pick<AdapterConfi
         'supported is plain LoRA with one rank and one alpha: W + (alpha/rank) B A',
     );
   }
-  const explicit = Array.isArray(target_modules) && target_modules.length > 0 && !selections.some((key) => isSet(others[key]));
-  return { rank: r, alpha: lora_alpha, targets: explicit ? target_modules : undefined, base: base_model_name_or_path ?? undefined };
+  const explicit =
+    Array.isArray(target_modules) && target_modules.length > 0 && !selections.some((key) => isSet(others[key]));
+  return {
+    rank: r,
+    alpha: lora_alpha,
+    targets: explicit ? target_modules : undefined,
+    base: base_model_name_or_path ?? undefined,
+  };
 }
 
 const tensorName = /^(.+)\.lora_([AB])\.weight$/;
-const foreign = /(^|\.)lora_(unet|te|te1|te2|te3|transformer)_|lora_(down|up)|\.lora\.(down|up)|\.alpha$|dora_scale|hada_|lokr_/;
+const foreign =
+  /(^|\.)lora_(unet|te|te1|te2|te3|transformer)_|lora_(down|up)|\.lora\.(down|up)|\.alpha$|dora_scale|hada_|lokr_/;
 
 /**
  * The modules that a file's tensors adapt, under their own names.
@@ -81,7 +107,10 @@ const foreign = /(^|\.)lora_(unet|te|te1|te2|te3|transformer)_|lora_(down|up)|\.
  * @throws CheckpointError that lists what does not fit
  */
 export function adaptedModules(
-  entries: readonly TensorEntry[], prefix: string, rank: number | undefined, path: string,
+  entries: readonly TensorEntry[],
+  prefix: string,
+  rank: number | undefined,
+  path: string,
 ): { modules: string[]; rank: number } {
   const stranger = entries.find(({ name }) => foreign.test(name));
   if (stranger) {
@@ -95,7 +124,9 @@ export function adaptedModules(
   for (const { name, shape } of entries) {
     const match = name.startsWith(prefix) ? tensorName.exec(name.slice(prefix.length)) : undefined;
     if (!match || shape.length !== 2) {
-      problems.push(`${name} [${shape.join(', ')}] is not ${prefix}MODULE.lora_A.weight [rank, in] or lora_B.weight [out, rank]`);
+      problems.push(
+        `${name} [${shape.join(', ')}] is not ${prefix}MODULE.lora_A.weight [rank, in] or lora_B.weight [out, rank]`,
+      );
       continue;
     }
     const [, module, part] = match as unknown as [string, string, 'A' | 'B'];
@@ -104,7 +135,8 @@ export function adaptedModules(
   const expected = rank ?? [...ranks.values()][0]?.A;
   for (const [module, { A, B }] of ranks) {
     if (A === undefined || B === undefined) problems.push(`${module} has lora_${A === undefined ? 'B' : 'A'} only`);
-    else if (A !== expected || B !== expected) problems.push(`${module} has rank ${A === B ? A : `${A} and ${B}`}, expected ${expected}`);
+    else if (A !== expected || B !== expected)
+      problems.push(`${module} has rank ${A === B ? A : `${A} and ${B}`}, expected ${expected}`);
   }
   if (ranks.size === 0) problems.push('it holds no adapter tensors');
   if (problems.length) {

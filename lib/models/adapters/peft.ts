@@ -28,7 +28,9 @@ export const peftLayout: AdapterLayout = {
     }
     const type = (json as { peft_type?: unknown } | null)?.peft_type;
     if (type !== 'LORA') {
-      throw new CheckpointError(`${path} is not the configuration of a LoRA adapter: peft_type is ${JSON.stringify(type)}, expected "LORA"`);
+      throw new CheckpointError(
+        `${path} is not the configuration of a LoRA adapter: peft_type is ${JSON.stringify(type)}, expected "LORA"`,
+      );
     }
     const { targets, ...settings } = readLoraSettings(json, path);
     const modules = async () => {

@@ -99,7 +99,9 @@ class DigitsModel implements Model {
 
   #refuseNegative(prompt: string): void {
     if (prompt === '') return;
-    throw new ConfigError(`negative prompt "${prompt}": the digits model knows none, its guidance leads away from no digit`);
+    throw new ConfigError(
+      `negative prompt "${prompt}": the digits model knows none, its guidance leads away from no digit`,
+    );
   }
 
   private labels(labels: number[]): Tensor[] {
@@ -111,7 +113,9 @@ class DigitsModel implements Model {
 /** What other models have a use for must not be left out in silence. */
 function refuseForeignOptions(imageSize: number, { size, checkpointing, textLength }: LoadModelOptions): void {
   if (size && (size.width !== imageSize || size.height !== imageSize)) {
-    throw new ConfigError(`size: this model draws ${imageSize} × ${imageSize} pixels, not ${size.width} × ${size.height}`);
+    throw new ConfigError(
+      `size: this model draws ${imageSize} × ${imageSize} pixels, not ${size.width} × ${size.height}`,
+    );
   }
   if (checkpointing) throw new ConfigError('checkpointing: the digits model is too small for it');
   if (textLength !== undefined) throw new ConfigError('textLength: the digits model has no text encoder');

@@ -1,6 +1,11 @@
 import { z } from 'zod';
 
-import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../runtime/native/binding.js';
+import type {
+  AutoencoderConfig,
+  ClipTextConfig,
+  Sd3TransformerConfig,
+  T5EncoderConfig,
+} from '../../runtime/native/binding.js';
 
 // The config.json of each component, as diffusers and transformers write it. Defaults are those of their constructors;
 // what a constructor knows and the native networks do not is refused by name; other keys say nothing of the network.
@@ -25,10 +30,14 @@ export const transformerSchema = z
     qk_norm: z.literal('rms_norm').nullable().default(null),
   })
   .superRefine((json, context) => {
-    const refuse = (key: keyof typeof json, message: string) => context.addIssue({ code: 'custom', path: [key], message });
+    const refuse = (key: keyof typeof json, message: string) =>
+      context.addIssue({ code: 'custom', path: [key], message });
     const width = json.num_attention_heads * json.attention_head_dim;
     if (json.caption_projection_dim !== width) {
-      refuse('caption_projection_dim', `expected ${width}, the width of the ${json.num_attention_heads} heads of ${json.attention_head_dim}: text and image attend to each other`);
+      refuse(
+        'caption_projection_dim',
+        `expected ${width}, the width of the ${json.num_attention_heads} heads of ${json.attention_head_dim}: text and image attend to each other`,
+      );
     }
     if (json.dual_attention_layers.some((layer) => layer >= json.num_layers)) {
       refuse('dual_attention_layers', `expected numbers of the ${json.num_layers} layers, from 0`);
@@ -79,10 +88,19 @@ export const autoencoderSchema = z
   .superRefine((json, context) => {
     const blocks = json.block_out_channels.length;
     for (const key of ['down_block_types', 'up_block_types'] as const) {
-      if (json[key].length !== blocks) context.addIssue({ code: 'custom', path: [key], message: `expected ${blocks} of them, as many as block_out_channels` });
+      if (json[key].length !== blocks)
+        context.addIssue({
+          code: 'custom',
+          path: [key],
+          message: `expected ${blocks} of them, as many as block_out_channels`,
+        });
     }
     if (json.block_out_channels.some((channels) => channels % json.norm_num_groups)) {
-      context.addIssue({ code: 'custom', path: ['block_out_channels'], message: `expected multiples of norm_num_groups, ${json.norm_num_groups}` });
+      context.addIssue({
+        code: 'custom',
+        path: ['block_out_channels'],
+        message: `expected multiples of norm_num_groups, ${json.norm_num_groups}`,
+      });
     }
   });
 
@@ -122,7 +140,8 @@ export const clipTextSchema = z
     eos_token_id: z.int().min(0).default(49407),
   })
   .refine((json) => json.hidden_size % json.num_attention_heads === 0, {
-    path: ['num_attention_heads'], message: 'expected a divisor of hidden_size',
+    path: ['num_attention_heads'],
+    message: 'expected a divisor of hidden_size',
   });
 
 export function toClipTextConfig(json: z.output<typeof clipTextSchema>): ClipTextConfig {

@@ -6,9 +6,21 @@ import { z } from 'zod';
 import { readJson } from '../../schema/json.js';
 import { validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
-import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../runtime/native/binding.js';
+import type {
+  AutoencoderConfig,
+  ClipTextConfig,
+  Sd3TransformerConfig,
+  T5EncoderConfig,
+} from '../../runtime/native/binding.js';
 import {
-  autoencoderSchema, clipTextSchema, downsampling, t5Schema, toAutoencoderConfig, toClipTextConfig, toT5Config, toTransformerConfig,
+  autoencoderSchema,
+  clipTextSchema,
+  downsampling,
+  t5Schema,
+  toAutoencoderConfig,
+  toClipTextConfig,
+  toT5Config,
+  toTransformerConfig,
   transformerSchema,
 } from './config.js';
 import { schedulerSchema, toSchedulerConfig, type SchedulerConfig } from './scheduler.js';
@@ -69,7 +81,10 @@ const indexSchema = z.object({ _class_name: z.string() }).catchall(z.unknown());
 
 /** Whether `directory` is in diffusers' layout, of whatever pipeline. */
 export async function isPipelineDirectory(directory: string): Promise<boolean> {
-  return access(join(directory, modelIndex)).then(() => true, () => false);
+  return access(join(directory, modelIndex)).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
@@ -88,7 +103,9 @@ export async function checkSd3Classes(path: string): Promise<void> {
 async function readIndex(indexPath: string): Promise<Readonly<Record<string, unknown>>> {
   const index = validate(indexSchema, await readJson(indexPath), indexPath);
   if (index._class_name === pipelineClass) return index;
-  throw new ConfigError(`${indexPath}: the pipeline ${index._class_name} is not supported; supported: ${pipelineClass}`);
+  throw new ConfigError(
+    `${indexPath}: the pipeline ${index._class_name} is not supported; supported: ${pipelineClass}`,
+  );
 }
 
 /**
@@ -103,21 +120,35 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
     throw new ConfigError(`${indexPath}: tokenizer_3 is left out, and text_encoder_3 is not`);
   }
   const withT5 = !absent.has('text_encoder_3');
-  const config = async <Json, Config>(name: ComponentName, schema: z.ZodType<Json>, convert: (json: Json) => Config): Promise<Component<Config>> => {
+  const config = async <Json, Config>(
+    name: ComponentName,
+    schema: z.ZodType<Json>,
+    convert: (json: Json) => Config,
+  ): Promise<Component<Config>> => {
     const directory = join(path, name);
     const file = join(directory, name === 'scheduler' ? 'scheduler_config.json' : 'config.json');
     return { directory, config: convert(validate(schema, await readJson(file), file)) };
   };
   const orWithout = (error: unknown): never => {
-    const absent = error instanceof ConfigError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
-    throw absent ? new ConfigError(`${error.message}. To do without T5, set text_encoder_3 and tokenizer_3 to [null, null] in ${indexPath}`, { cause: error }) : error;
+    const absent =
+      error instanceof ConfigError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+    throw absent
+      ? new ConfigError(
+          `${error.message}. To do without T5, set text_encoder_3 and tokenizer_3 to [null, null] in ${indexPath}`,
+          { cause: error },
+        )
+      : error;
   };
   // The transformer's sample_size is not the network's own: it is what the pipeline draws.
-  const transformer = await config('transformer', transformerSchema, (json) => ({ network: toTransformerConfig(json), sampleSize: json.sample_size }));
+  const transformer = await config('transformer', transformerSchema, (json) => ({
+    network: toTransformerConfig(json),
+    sampleSize: json.sample_size,
+  }));
   const autoencoder = await config('vae', autoencoderSchema, toAutoencoderConfig);
   const { config: scheduler } = await config('scheduler', schedulerSchema, toSchedulerConfig);
   const clip = async (name: 'text_encoder' | 'text_encoder_2', tokenizer: string) => ({
-    ...(await config(name, clipTextSchema, toClipTextConfig)), tokenizer: join(path, tokenizer),
+    ...(await config(name, clipTextSchema, toClipTextConfig)),
+    tokenizer: join(path, tokenizer),
   });
   const scale = downsampling(autoencoder.config);
   const { network, sampleSize } = transformer.config;
@@ -127,7 +158,12 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
     autoencoder,
     scheduler,
     clip: [await clip('text_encoder', 'tokenizer'), await clip('text_encoder_2', 'tokenizer_2')],
-    t5: withT5 ? { ...(await config('text_encoder_3', t5Schema, toT5Config).catch(orWithout)), tokenizer: join(path, 'tokenizer_3') } : undefined,
+    t5: withT5
+      ? {
+          ...(await config('text_encoder_3', t5Schema, toT5Config).catch(orWithout)),
+          tokenizer: join(path, 'tokenizer_3'),
+        }
+      : undefined,
     imageSize: sampleSize * scale,
     granularity: network.patchSize * scale,
   };
@@ -136,7 +172,11 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
 }
 
 /** Checks the classes that model_index.json names. Returns the components that it leaves out, and may. */
-function checkClasses(index: Readonly<Record<string, unknown>>, path: string, names: readonly ComponentName[]): Set<ComponentName> {
+function checkClasses(
+  index: Readonly<Record<string, unknown>>,
+  path: string,
+  names: readonly ComponentName[],
+): Set<ComponentName> {
   const problems: string[] = [];
   const absent = new Set<ComponentName>();
   for (const name of names) {
@@ -144,27 +184,47 @@ function checkClasses(index: Readonly<Record<string, unknown>>, path: string, na
     const parsed = entrySchema.safeParse(index[name]);
     const found = parsed.success ? parsed.data[1] : undefined;
     if (found === null || index[name] === null) absent.add(name);
-    else if (found === undefined) problems.push(`${name}: expected ["library", "${expected[0]}"], got ${JSON.stringify(index[name]) ?? 'nothing'}`);
-    else if (!expected.includes(found)) problems.push(`${name}: the class ${found} is not supported; supported: ${expected.join(', ')}`);
+    else if (found === undefined)
+      problems.push(`${name}: expected ["library", "${expected[0]}"], got ${JSON.stringify(index[name]) ?? 'nothing'}`);
+    else if (!expected.includes(found))
+      problems.push(`${name}: the class ${found} is not supported; supported: ${expected.join(', ')}`);
   }
   for (const name of absent) {
-    if (name !== 'text_encoder_3' && name !== 'tokenizer_3') problems.push(`${name}: it is left out; only text_encoder_3 may be`);
+    if (name !== 'text_encoder_3' && name !== 'tokenizer_3')
+      problems.push(`${name}: it is left out; only text_encoder_3 may be`);
   }
-  if (problems.length) throw new ConfigError(problems.length === 1 ? `${path}: ${problems[0]}` : [`${path}:`, ...problems].join('\n  '));
+  if (problems.length)
+    throw new ConfigError(problems.length === 1 ? `${path}: ${problems[0]}` : [`${path}:`, ...problems].join('\n  '));
   return absent;
 }
 
 /** The networks must fit each other; that each has weights of its own sizes is seen when it is loaded. */
 function checkSizes({ path, transformer: { config: transformer }, autoencoder, clip, t5 }: Sd3Directory): void {
   const expect = (found: number, expected: number, what: string) => {
-    if (found !== expected) throw new CheckpointError(`${path}: ${what} should be equal, ${found} and ${expected} were found`);
+    if (found !== expected)
+      throw new CheckpointError(`${path}: ${what} should be equal, ${found} and ${expected} were found`);
   };
-  expect(autoencoder.config.latentChannels, transformer.inChannels, "the autoencoder's latent_channels and the transformer's in_channels");
+  expect(
+    autoencoder.config.latentChannels,
+    transformer.inChannels,
+    "the autoencoder's latent_channels and the transformer's in_channels",
+  );
   const pooled = clip[0].config.projection + clip[1].config.projection;
-  expect(pooled, transformer.pooledProjectionDim, "the sum of the CLIP encoders' projection_dim and the transformer's pooled_projection_dim");
-  if (t5) expect(t5.config.width, transformer.jointAttentionDim, "the T5 encoder's d_model and the transformer's joint_attention_dim");
+  expect(
+    pooled,
+    transformer.pooledProjectionDim,
+    "the sum of the CLIP encoders' projection_dim and the transformer's pooled_projection_dim",
+  );
+  if (t5)
+    expect(
+      t5.config.width,
+      transformer.jointAttentionDim,
+      "the T5 encoder's d_model and the transformer's joint_attention_dim",
+    );
   const joined = clip[0].config.width + clip[1].config.width;
   if (joined > transformer.jointAttentionDim) {
-    throw new CheckpointError(`${path}: the CLIP encoders' hidden_size, ${joined} in all, is more than the transformer's joint_attention_dim, ${transformer.jointAttentionDim}`);
+    throw new CheckpointError(
+      `${path}: the CLIP encoders' hidden_size, ${joined} in all, is more than the transformer's joint_attention_dim, ${transformer.jointAttentionDim}`,
+    );
   }
 }

@@ -42,8 +42,13 @@ export class EmbeddingCache {
     const tensors = await unlessDamaged(binding().readTensors(this.path(prompt), header.entries));
     if (!tensors) return undefined;
     try {
-      const [states, pooled] = [(await tensors['states']!.data()) as Elements, (await tensors['pooled']!.data()) as Elements];
-      return sha256(states, pooled) === header.metadata['sha256'] ? { states, pooled, truncated: truncatedOf(header) } : undefined;
+      const [states, pooled] = [
+        (await tensors['states']!.data()) as Elements,
+        (await tensors['pooled']!.data()) as Elements,
+      ];
+      return sha256(states, pooled) === header.metadata['sha256']
+        ? { states, pooled, truncated: truncatedOf(header) }
+        : undefined;
     } finally {
       disposeAll(tensors);
     }
@@ -60,7 +65,10 @@ export class EmbeddingCache {
       if (!this.#swept) await removeUnfinished(this.directory, abandoned);
       this.#swept = true;
       await saveTensors(this.path(prompt), tensors, {
-        prompt, sha256: sha256(states, pooled), truncatedClip: String(truncated.clip), truncatedT5: String(truncated.t5),
+        prompt,
+        sha256: sha256(states, pooled),
+        truncatedClip: String(truncated.clip),
+        truncatedT5: String(truncated.t5),
       });
     } catch (error) {
       if (error instanceof CheckpointError) throw error;
@@ -72,8 +80,14 @@ export class EmbeddingCache {
 
   private async header(prompt: string): Promise<SafetensorsHeader | undefined> {
     const header = await unlessDamaged(readHeader(this.path(prompt)));
-    const fits = header?.entries.length === 2 && header.entries.every(({ name, dtype, shape }) =>
-      (name === 'states' || name === 'pooled') && dtype === this.dtype && String(shape) === String(this.shapes[name]));
+    const fits =
+      header?.entries.length === 2 &&
+      header.entries.every(
+        ({ name, dtype, shape }) =>
+          (name === 'states' || name === 'pooled') &&
+          dtype === this.dtype &&
+          String(shape) === String(this.shapes[name]),
+      );
     return fits && header.metadata['prompt'] === prompt ? header : undefined;
   }
 

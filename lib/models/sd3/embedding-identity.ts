@@ -45,18 +45,27 @@ async function filesIn(folder: string, weights: readonly string[]): Promise<Stor
     for (const name of (await readdir(folder)).sort()) {
       const path = join(folder, name);
       const status = await stat(path);
-      const read = weights.includes(path) ? hashWeights : status.isFile() && status.size <= smallFile ? hashWhole : undefined;
+      const read = weights.includes(path)
+        ? hashWeights
+        : status.isFile() && status.size <= smallFile
+          ? hashWhole
+          : undefined;
       files.push([name, status.size, status.mtimeMs, (await read?.(path)) ?? '']);
     }
   } catch (error) {
     if (error instanceof CheckpointError) throw error;
-    throw new CheckpointError(`${folder} cannot be read, which encodes prompts: ${(error as Error).message}; download it again`, { cause: error });
+    throw new CheckpointError(
+      `${folder} cannot be read, which encodes prompts: ${(error as Error).message}; download it again`,
+      { cause: error },
+    );
   }
   return files;
 }
 
 async function hashWhole(path: string): Promise<string> {
-  return createHash('sha256').update(await readFile(path)).digest('hex');
+  return createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
 }
 
 /** The header, and the middle of every tensor. */

@@ -46,7 +46,10 @@ export class Embeddings {
   ) {}
 
   /** Sees to it that the embeddings of these prompts and of the negative one are there. @throws the signal's reason */
-  prepare(prompts: readonly string[], { negativePrompt, onNote = () => undefined, signal }: PrepareOptions = {}): Promise<void> {
+  prepare(
+    prompts: readonly string[],
+    { negativePrompt, onNote = () => undefined, signal }: PrepareOptions = {},
+  ): Promise<void> {
     return this.#enqueue(async () => {
       const distinct = [...new Set(prompts)];
       const missing = await this.missing(negativePrompt === undefined ? distinct : [...distinct, negativePrompt]);
@@ -86,13 +89,18 @@ export class Embeddings {
     ];
   }
 
-  async #compute(prompts: readonly string[], onNote: (message: string) => void, signal: AbortSignal | undefined): Promise<void> {
+  async #compute(
+    prompts: readonly string[],
+    onNote: (message: string) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     signal?.throwIfAborted();
     using encoders = await TextEncoders.load(this.directory, this.options);
     for (let first = 0; first < prompts.length; first += encoderBatch) {
       signal?.throwIfAborted();
       const batch = prompts.slice(first, first + encoderBatch);
-      for (const [number, embedding] of (await encoders.encode(batch)).entries()) await this.#keep(batch[number]!, embedding, onNote);
+      for (const [number, embedding] of (await encoders.encode(batch)).entries())
+        await this.#keep(batch[number]!, embedding, onNote);
     }
   }
 
@@ -152,15 +160,24 @@ export class Embeddings {
     this.#bytes -= bytesOf(embedding);
   }
 
-  async #tellTruncated(prompts: readonly string[], negativePrompt: string | undefined, onNote: (message: string) => void): Promise<void> {
+  async #tellTruncated(
+    prompts: readonly string[],
+    negativePrompt: string | undefined,
+    onNote: (message: string) => void,
+  ): Promise<void> {
     const { clipLength } = await this.#open();
     const truncatedOf = (prompt: string) => this.#memory.get(prompt)?.truncated ?? this.#stored.get(prompt);
     const cut = prompts.map(truncatedOf);
     const tell = (encoder: 'clip' | 't5', limit: number, name: string) => {
       const count = cut.filter((truncated) => truncated?.[encoder]).length;
-      if (count) onNote(`${count} of ${prompts.length} prompts are longer than the ${limit} tokens that ${name} reads: the rest of them is left out there`);
+      if (count)
+        onNote(
+          `${count} of ${prompts.length} prompts are longer than the ${limit} tokens that ${name} reads: the rest of them is left out there`,
+        );
       if (negativePrompt !== undefined && truncatedOf(negativePrompt)?.[encoder]) {
-        onNote(`the negative prompt is longer than the ${limit} tokens that ${name} reads: the rest of it is left out there`);
+        onNote(
+          `the negative prompt is longer than the ${limit} tokens that ${name} reads: the rest of it is left out there`,
+        );
       }
     };
     tell('clip', clipLength, 'CLIP');

@@ -24,8 +24,16 @@ import { locateWeights } from './weights.js';
 export async function sd3Footprint(path: string, options: FootprintOptions): Promise<ModelFootprint> {
   const { device, dtype, adapter, size, checkpointing, textLength = defaultTextLength, negativePrompt = '' } = options;
   const directory = await readSd3Directory(path);
-  const { transformer: { config }, autoencoder, clip, t5 } = directory;
-  const [channels, height, width] = latentShapeOf(directory, size ?? { width: directory.imageSize, height: directory.imageSize }) as [number, number, number];
+  const {
+    transformer: { config },
+    autoencoder,
+    clip,
+    t5,
+  } = directory;
+  const [channels, height, width] = latentShapeOf(
+    directory,
+    size ?? { width: directory.imageSize, height: directory.imageSize },
+  ) as [number, number, number];
   const length = await clipLength(clip[0].tokenizer);
   const targets = adapter.targets ?? defaultTargets;
   const tokens = { image: (height * width) / config.patchSize ** 2, text: length + textLength };
@@ -38,13 +46,26 @@ export async function sd3Footprint(path: string, options: FootprintOptions): Pro
   // T5's activations leave float16's range.
   const t5Type = dtype === 'float16' ? 'bfloat16' : dtype;
   // On the CPU weights stay where their files are mapped, if they need not be converted.
-  const isMapped = async (component: string, type: DType) => (await storedTypes(component)).every((stored) => stored === type) && device === 'cpu';
+  const isMapped = async (component: string, type: DType) =>
+    (await storedTypes(component)).every((stored) => stored === type) && device === 'cpu';
   const prompts = [...new Set([...options.prompts, negativePrompt])];
-  const missing = (await new Embeddings(directory, { dtype, device, textLength }, textEmbeddingsDirectory()).missing(prompts)).length;
+  const missing = (
+    await new Embeddings(directory, { dtype, device, textLength }, textEmbeddingsDirectory()).missing(prompts)
+  ).length;
   const atOnce = Math.min(missing, encoderBatch);
   const networks = [
-    { name: 'transformer', parameters: parametersOf(transformerShapes(config)), dtype, mapped: await isMapped(directory.transformer.directory, dtype) },
-    { name: 'autoencoder', parameters: parametersOf(autoencoderShapes(autoencoder.config)), dtype: 'float32', mapped: await isMapped(autoencoder.directory, 'float32') },
+    {
+      name: 'transformer',
+      parameters: parametersOf(transformerShapes(config)),
+      dtype,
+      mapped: await isMapped(directory.transformer.directory, dtype),
+    },
+    {
+      name: 'autoencoder',
+      parameters: parametersOf(autoencoderShapes(autoencoder.config)),
+      dtype: 'float32',
+      mapped: await isMapped(autoencoder.directory, 'float32'),
+    },
   ] as const;
   if (missing) {
     for (const { directory: component } of [...clip, ...(t5 ? [t5] : [])]) await storedTypes(component);
@@ -53,17 +74,27 @@ export async function sd3Footprint(path: string, options: FootprintOptions): Pro
     networks,
     prompts: { count: prompts.length, missing },
     encoders: [
-      ...clip.map((encoder, index) => ({ name: index === 0 ? 'text encoder (CLIP-L)' : 'text encoder (CLIP-G)', parameters: parametersOf(clipTextShapes(encoder.config)), dtype })),
+      ...clip.map((encoder, index) => ({
+        name: index === 0 ? 'text encoder (CLIP-L)' : 'text encoder (CLIP-G)',
+        parameters: parametersOf(clipTextShapes(encoder.config)),
+        dtype,
+      })),
       ...(t5 ? [{ name: 'text encoder (T5)', parameters: parametersOf(t5Shapes(t5.config)), dtype: t5Type }] : []),
     ],
     trainable: adapterParameters(config, targets, adapter.rank),
     latent: channels * height * width,
     image: autoencoder.config.outChannels * pixels,
     conditioning: bytes * (tokens.text * config.jointAttentionDim + config.pooledProjectionDim),
-    encode: atOnce * Math.max(
-      ...clip.map(({ config: { width: w, intermediate } }) => bytes * length * (8 * w + 2 * intermediate)),
-      t5 ? elementBytes[t5Type] * textLength * (4 * t5.config.width + 4 * t5.config.heads * t5.config.keyWidth + 3 * t5.config.intermediate) : 0,
-    ),
+    encode:
+      atOnce *
+      Math.max(
+        ...clip.map(({ config: { width: w, intermediate } }) => bytes * length * (8 * w + 2 * intermediate)),
+        t5
+          ? elementBytes[t5Type] *
+              textLength *
+              (4 * t5.config.width + 4 * t5.config.heads * t5.config.keyWidth + 3 * t5.config.intermediate)
+          : 0,
+      ),
     sampleBatch: sampleBatchOf(pixels),
     operations: {
       trained: transformerOperations(config, tokens, { ...adapter, targets }, checkpointing),
@@ -128,7 +159,13 @@ class TransformerMemory {
     const last = index === this.config.layers - 1;
     const dual = isDual(this.config, index);
     const prefix = `transformer_blocks.${index}.`;
-    const adapted = new Set(trained ? adaptedLayers(this.config, this.targets).flatMap(({ name }) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : [])) : []);
+    const adapted = new Set(
+      trained
+        ? adaptedLayers(this.config, this.targets).flatMap(({ name }) =>
+            name.startsWith(prefix) ? [name.slice(prefix.length)] : [],
+          )
+        : [],
+    );
     const any = (...names: string[]) => names.some((name) => adapted.has(name));
     // Inputs of the norms before attention and feed-forward layers.
     let numbers = 2 * image + (last ? 1 : 2) * text;
@@ -154,7 +191,10 @@ class DecoderMemory {
   /** Numbers of each level's activations, and of what comes into it, the coarsest first. */
   readonly #levels: readonly { inputs: number; outputs: number }[];
 
-  constructor(private readonly config: AutoencoderConfig, area: number) {
+  constructor(
+    private readonly config: AutoencoderConfig,
+    area: number,
+  ) {
     const channels = [...config.blockOutChannels].reverse();
     this.#levels = channels.map((outputs, level) => {
       const places = area * 4 ** level;

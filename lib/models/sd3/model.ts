@@ -3,7 +3,16 @@ import type { NativeAutoencoder, NativeFlowModel } from '../../runtime/native/bi
 import { binding } from '../../runtime/native/index.js';
 import type { Tensor } from '../../runtime/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
-import type { AdapterInfo, Drawing, ImageSize, LoadModelOptions, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
+import type {
+  AdapterInfo,
+  Drawing,
+  ImageSize,
+  LoadModelOptions,
+  Model,
+  ModelDType,
+  PrepareOptions,
+  SamplingDefaults,
+} from '../model.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings } from './embeddings.js';
@@ -12,8 +21,14 @@ import { withWeights } from './weights.js';
 
 /** The projections of the joint attention: what the published fine-tunings adapt. */
 export const defaultTargets = [
-  'attn.to_q', 'attn.to_k', 'attn.to_v', 'attn.to_out.0',
-  'attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj', 'attn.to_add_out',
+  'attn.to_q',
+  'attn.to_k',
+  'attn.to_v',
+  'attn.to_out.0',
+  'attn.add_q_proj',
+  'attn.add_k_proj',
+  'attn.add_v_proj',
+  'attn.to_add_out',
 ];
 
 /** diffusers' own, of T5's tokens a prompt. */
@@ -92,21 +107,33 @@ class Sd3Model implements Model {
 export const sampleBatchOf = (pixels: number): number => Math.min(128, Math.max(1, Math.floor(sampledPixels / pixels)));
 
 /** Channels, height and width of an image's latents. @throws ConfigError for a size that the network cannot draw */
-export function latentShapeOf({ granularity, transformer: { config }, path }: Sd3Directory, { width, height }: ImageSize): number[] {
+export function latentShapeOf(
+  { granularity, transformer: { config }, path }: Sd3Directory,
+  { width, height }: ImageSize,
+): number[] {
   const limit = config.posEmbedMaxSize * granularity;
-  for (const [name, pixels] of [['width', width], ['height', height]] as const) {
+  for (const [name, pixels] of [
+    ['width', width],
+    ['height', height],
+  ] as const) {
     if (!Number.isSafeInteger(pixels) || pixels < granularity || pixels % granularity) {
       const near = Math.max(granularity, Math.round(pixels / granularity) * granularity);
-      throw new ConfigError(`image ${name}: expected a multiple of ${granularity} pixels, such as ${near}, got ${pixels}`);
+      throw new ConfigError(
+        `image ${name}: expected a multiple of ${granularity} pixels, such as ${near}, got ${pixels}`,
+      );
     }
-    if (pixels > limit) throw new ConfigError(`image ${name}: ${path} has positions for ${limit} pixels at most, got ${pixels}`);
+    if (pixels > limit)
+      throw new ConfigError(`image ${name}: ${path} has positions for ${limit} pixels at most, got ${pixels}`);
   }
   const scale = granularity / config.patchSize;
   return [config.inChannels, height / scale, width / scale];
 }
 
 /** The directory's autoencoder, in float32: images are decoded once a sample, and rounded for no other reason. */
-export async function loadSd3Autoencoder({ autoencoder: { directory, config } }: Sd3Directory, device: string): Promise<NativeAutoencoder> {
+export async function loadSd3Autoencoder(
+  { autoencoder: { directory, config } }: Sd3Directory,
+  device: string,
+): Promise<NativeAutoencoder> {
   return withWeights(directory, (tensors) => binding().loadAutoencoder(config, tensors, 'float32', device));
 }
 
@@ -115,18 +142,26 @@ export async function loadSd3Autoencoder({ autoencoder: { directory, config } }:
  * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that do not fit
  */
 export async function loadSd3Model(path: string, source: string, options: LoadModelOptions): Promise<Model> {
-  const { device = 'cpu', dtype = 'float32', seed = 0n, checkpointing = false, textLength = defaultTextLength } = options;
+  const {
+    device = 'cpu',
+    dtype = 'float32',
+    seed = 0n,
+    checkpointing = false,
+    textLength = defaultTextLength,
+  } = options;
   const directory = await readSd3Directory(path);
   const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
   latentShapeOf(directory, size);
-  if (!Number.isSafeInteger(textLength) || textLength < 1) throw new ConfigError(`textLength: expected a whole number from 1, got ${textLength}`);
+  if (!Number.isSafeInteger(textLength) || textLength < 1)
+    throw new ConfigError(`textLength: expected a whole number from 1, got ${textLength}`);
   const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
   const autoencoder = await loadSd3Autoencoder(directory, device);
   try {
     const { directory: folder, config } = directory.transformer;
     const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
     const native = await withWeights(folder, (tensors) =>
-      binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing }));
+      binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing }),
+    );
     const cache = options.embeddingCache ?? textEmbeddingsDirectory();
     const embeddings = new Embeddings(directory, { dtype, device, textLength }, cache);
     return new Sd3Model(native, directory, embeddings, size, source, device, dtype, adapter);

@@ -12,11 +12,15 @@ const any = (...flags: boolean[]): boolean => flags.includes(true);
  * With checkpointing the way back computes the blocks again.
  */
 export function transformerOperations(
-  config: Sd3TransformerConfig, tokens: { image: number; text: number }, adapter: AdapterOptions & { targets: readonly string[] } | undefined, checkpointing: boolean,
+  config: Sd3TransformerConfig,
+  tokens: { image: number; text: number },
+  adapter: (AdapterOptions & { targets: readonly string[] }) | undefined,
+  checkpointing: boolean,
 ): WayOperations {
   const width = widthOf(config);
   const shapes = new Map(linearLayers(config).map((layer) => [layer.name, layer]));
-  let forward = 0, backward = 0;
+  let forward = 0,
+    backward = 0;
 
   // Each part is told whether a gradient goes to its input, and says whether one comes from its output.
   const product = (operations: number, wanted: boolean): boolean => {
@@ -40,9 +44,11 @@ export function transformerOperations(
     if (wanted) backward += 8 * count ** 2 * width;
     return wanted;
   };
-  const two = (first: string, second: string, count: number, wanted: boolean): boolean => linear(second, count, linear(first, count, wanted));
+  const two = (first: string, second: string, count: number, wanted: boolean): boolean =>
+    linear(second, count, linear(first, count, wanted));
 
-  const embedder = (name: string) => two(`time_text_embed.${name}.linear_1`, `time_text_embed.${name}.linear_2`, 1, false);
+  const embedder = (name: string) =>
+    two(`time_text_embed.${name}.linear_1`, `time_text_embed.${name}.linear_2`, 1, false);
   const condition = any(embedder('timestep_embedder'), embedder('text_embedder'));
   let text = linear('context_embedder', tokens.text, false);
   let image = product(2 * tokens.image * config.inChannels * config.patchSize ** 2 * width, adapter === undefined);
@@ -51,13 +57,18 @@ export function transformerOperations(
     const before = { forward, backward };
     const prefix = `transformer_blocks.${index}.`;
     const last = index === config.layers - 1;
-    const all = (names: readonly string[], count: number, wanted: boolean): boolean => any(...names.map((name) => linear(prefix + name, count, wanted)));
-    const modulated = linear(`${prefix}norm1.linear`, 1, condition), textModulated = linear(`${prefix}norm1_context.linear`, 1, condition);
+    const all = (names: readonly string[], count: number, wanted: boolean): boolean =>
+      any(...names.map((name) => linear(prefix + name, count, wanted)));
+    const modulated = linear(`${prefix}norm1.linear`, 1, condition),
+      textModulated = linear(`${prefix}norm1_context.linear`, 1, condition);
     const normed = any(image, modulated);
-    const mixed = attention(tokens.image + tokens.text, any(
-      all(['attn.to_q', 'attn.to_k', 'attn.to_v'], tokens.image, normed),
-      all(['attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj'], tokens.text, any(text, textModulated)),
-    ));
+    const mixed = attention(
+      tokens.image + tokens.text,
+      any(
+        all(['attn.to_q', 'attn.to_k', 'attn.to_v'], tokens.image, normed),
+        all(['attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj'], tokens.text, any(text, textModulated)),
+      ),
+    );
     image = any(image, modulated, linear(`${prefix}attn.to_out.0`, tokens.image, mixed));
     if (isDual(config, index)) {
       const own = attention(tokens.image, all(['attn2.to_q', 'attn2.to_k', 'attn2.to_v'], tokens.image, normed));
@@ -77,20 +88,28 @@ export function transformerOperations(
 /** Of the autoencoder's decoder, for latents of `area` places, to which its way back goes. */
 export function decoderOperations(config: AutoencoderConfig, area: number): WayOperations {
   const channels = [...config.blockOutChannels].reverse();
-  const deepest = channels[0]!, finest = channels.at(-1)!;
-  const convolution = (inputs: number, outputs: number, kernel: number, places: number) => 2 * places * inputs * outputs * kernel ** 2;
+  const deepest = channels[0]!,
+    finest = channels.at(-1)!;
+  const convolution = (inputs: number, outputs: number, kernel: number, places: number) =>
+    2 * places * inputs * outputs * kernel ** 2;
   const resnet = (inputs: number, outputs: number, places: number) =>
-    convolution(inputs, outputs, 3, places) + convolution(outputs, outputs, 3, places) + (inputs === outputs ? 0 : convolution(inputs, outputs, 1, places));
+    convolution(inputs, outputs, 3, places) +
+    convolution(outputs, outputs, 3, places) +
+    (inputs === outputs ? 0 : convolution(inputs, outputs, 1, places));
   const pairs = config.midBlockAttention ? area ** 2 * deepest : 0;
-  const middle = 2 * resnet(deepest, deepest, area) + (config.midBlockAttention ? 4 * convolution(deepest, deepest, 1, area) : 0);
+  const middle =
+    2 * resnet(deepest, deepest, area) + (config.midBlockAttention ? 4 * convolution(deepest, deepest, 1, area) : 0);
   const levels = channels.reduce((sum, outputs, level) => {
     const places = area * 4 ** level;
-    const blocks = resnet(channels[Math.max(0, level - 1)]!, outputs, places) + config.layersPerBlock * resnet(outputs, outputs, places);
+    const blocks =
+      resnet(channels[Math.max(0, level - 1)]!, outputs, places) +
+      config.layersPerBlock * resnet(outputs, outputs, places);
     return sum + blocks + (level < channels.length - 1 ? convolution(outputs, outputs, 3, 4 * places) : 0);
   }, 0);
   const ends =
     (config.usePostQuantConv ? convolution(config.latentChannels, config.latentChannels, 1, area) : 0) +
-    convolution(config.latentChannels, deepest, 3, area) + convolution(finest, config.outChannels, 3, area * 4 ** (channels.length - 1));
+    convolution(config.latentChannels, deepest, 3, area) +
+    convolution(finest, config.outChannels, 3, area * 4 ** (channels.length - 1));
   const layers = ends + middle + levels;
   return { forward: layers + 4 * pairs, backward: layers + 8 * pairs };
 }

@@ -1,4 +1,9 @@
-import type { AutoencoderConfig, ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../runtime/native/binding.js';
+import type {
+  AutoencoderConfig,
+  ClipTextConfig,
+  Sd3TransformerConfig,
+  T5EncoderConfig,
+} from '../../runtime/native/binding.js';
 import { linearLayers, widthOf } from './layers.js';
 
 // The tensors that each network stores, under their published names, from its configuration alone.
@@ -55,7 +60,8 @@ export function autoencoderShapes(config: AutoencoderConfig): Shapes {
     resnets(`${name}.mid_block`, 2, deepest, deepest);
     if (config.midBlockAttention) {
       layer(`${name}.mid_block.attentions.0.group_norm`, deepest);
-      for (const part of ['to_q', 'to_k', 'to_v', 'to_out.0']) layer(`${name}.mid_block.attentions.0.${part}`, deepest, deepest);
+      for (const part of ['to_q', 'to_k', 'to_v', 'to_out.0'])
+        layer(`${name}.mid_block.attentions.0.${part}`, deepest, deepest);
     }
     layer(`${name}.conv_norm_out`, channels.at(-1)!);
     layer(`${name}.conv_out`, outside, channels.at(-1)!, 3, 3);
@@ -80,7 +86,8 @@ export function clipTextShapes(config: ClipTextConfig): Shapes {
     shapes[`text_model.${name}.bias`] = [shape[0]!];
   };
   for (let i = 0; i < config.layers; i++) {
-    for (const part of ['q_proj', 'k_proj', 'v_proj', 'out_proj']) layer(`encoder.layers.${i}.self_attn.${part}`, width, width);
+    for (const part of ['q_proj', 'k_proj', 'v_proj', 'out_proj'])
+      layer(`encoder.layers.${i}.self_attn.${part}`, width, width);
     for (const norm of ['layer_norm1', 'layer_norm2']) layer(`encoder.layers.${i}.${norm}`, width);
     layer(`encoder.layers.${i}.mlp.fc1`, intermediate, width);
     layer(`encoder.layers.${i}.mlp.fc2`, width, intermediate);
@@ -89,15 +96,26 @@ export function clipTextShapes(config: ClipTextConfig): Shapes {
   return shapes;
 }
 
-export function t5Shapes({ vocabulary, width, keyWidth, heads, intermediate, layers, feedForward, relativeBuckets }: T5EncoderConfig): Shapes {
+export function t5Shapes({
+  vocabulary,
+  width,
+  keyWidth,
+  heads,
+  intermediate,
+  layers,
+  feedForward,
+  relativeBuckets,
+}: T5EncoderConfig): Shapes {
   const inner = heads * keyWidth;
   const shapes: Shapes = { 'shared.weight': [vocabulary, width], 'encoder.final_layer_norm.weight': [width] };
   for (let i = 0; i < layers; i++) {
-    const attention = `encoder.block.${i}.layer.0`, dense = `encoder.block.${i}.layer.1`;
+    const attention = `encoder.block.${i}.layer.0`,
+      dense = `encoder.block.${i}.layer.1`;
     for (const part of ['q', 'k', 'v']) shapes[`${attention}.SelfAttention.${part}.weight`] = [inner, width];
     shapes[`${attention}.SelfAttention.o.weight`] = [width, inner];
     if (i === 0) shapes[`${attention}.SelfAttention.relative_attention_bias.weight`] = [relativeBuckets, heads];
-    for (const part of feedForward === 'gated-gelu' ? ['wi_0', 'wi_1'] : ['wi']) shapes[`${dense}.DenseReluDense.${part}.weight`] = [intermediate, width];
+    for (const part of feedForward === 'gated-gelu' ? ['wi_0', 'wi_1'] : ['wi'])
+      shapes[`${dense}.DenseReluDense.${part}.weight`] = [intermediate, width];
     shapes[`${dense}.DenseReluDense.wo.weight`] = [width, intermediate];
     for (const layer of [attention, dense]) shapes[`${layer}.layer_norm.weight`] = [width];
   }

@@ -88,7 +88,11 @@ export class TextEncoders implements Disposable {
     const { jointAttentionDim: width, pooledProjectionDim } = this.directory.transformer.config;
     const clipLength = this.tokenizers.clip[0].length;
     const length = clipLength + textLength;
-    const rows = prompts.map(() => ({ states: zeros(dtype, length * width), pooled: zeros(dtype, pooledProjectionDim), truncated: { clip: false, t5: false } }));
+    const rows = prompts.map(() => ({
+      states: zeros(dtype, length * width),
+      pooled: zeros(dtype, pooledProjectionDim),
+      truncated: { clip: false, t5: false },
+    }));
     let column = 0;
     let pooledColumn = 0;
     for (const [index, encoder] of this.clip.entries()) {
@@ -97,7 +101,11 @@ export class TextEncoders implements Disposable {
       const { width: hiddenWidth, projection } = this.directory.clip[index]!.config;
       for (const [number, row] of rows.entries()) {
         copyRows(hidden, number * clipLength, clipLength, hiddenWidth, row.states, { row: 0, column, width });
-        copyRows(pooled!, number, 1, projection, row.pooled, { row: 0, column: pooledColumn, width: pooledProjectionDim });
+        copyRows(pooled!, number, 1, projection, row.pooled, {
+          row: 0,
+          column: pooledColumn,
+          width: pooledProjectionDim,
+        });
         row.truncated.clip ||= truncated[number]!;
       }
       column += hiddenWidth;
@@ -124,7 +132,10 @@ export class TextEncoders implements Disposable {
   }
 
   /** An encoder's output, on the CPU and in the dtype asked for. */
-  private async run(encoder: NativeTextEncoder, rows: readonly Int32Array[]): Promise<{ hidden: Elements; pooled: Elements | undefined }> {
+  private async run(
+    encoder: NativeTextEncoder,
+    rows: readonly Int32Array[],
+  ): Promise<{ hidden: Elements; pooled: Elements | undefined }> {
     const ids = tokenTensor(rows, this.options.device);
     try {
       const { hidden, pooled } = await encoder.encode(ids);
@@ -148,7 +159,11 @@ export class TextEncoders implements Disposable {
 /** Rows of token ids as an int64 tensor [B, L]. */
 export function tokenTensor(rows: readonly Int32Array[], device: string): NativeTensor {
   const length = rows[0]?.length ?? 0;
-  return binding().Tensor.from(BigInt64Array.from(rows.flatMap((row) => Array.from(row, BigInt))), [rows.length, length], { device });
+  return binding().Tensor.from(
+    BigInt64Array.from(rows.flatMap((row) => Array.from(row, BigInt))),
+    [rows.length, length],
+    { device },
+  );
 }
 
 /** A row a prompt, and which of them were cut. */
@@ -159,7 +174,12 @@ function tokenize(tokenizer: TextTokenizer, prompts: readonly string[]): { ids: 
 
 /** Copies `count` rows of `from`, `fromWidth` long, to a place in rows that are `to.width` long. */
 function copyRows(
-  from: Elements, first: number, count: number, fromWidth: number, target: Elements, to: { row: number; column: number; width: number },
+  from: Elements,
+  first: number,
+  count: number,
+  fromWidth: number,
+  target: Elements,
+  to: { row: number; column: number; width: number },
 ): void {
   for (let row = 0; row < count; ++row) {
     const begin = (first + row) * fromWidth;

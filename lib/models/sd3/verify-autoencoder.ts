@@ -7,14 +7,20 @@ import type { Sd3Directory } from './directory.js';
 
 /** diffusers' autoencoder gives images in [−1, 1], twice as steep as ours, and a mean that is neither scaled nor shifted. */
 export async function* verifyAutoencoder(
-  { autoencoder: { config } }: Sd3Directory, autoencoder: NativeAutoencoder, goldens: Goldens, { device }: VerifySettings,
+  { autoencoder: { config } }: Sd3Directory,
+  autoencoder: NativeAutoencoder,
+  goldens: Goldens,
+  { device }: VerifySettings,
 ): Findings {
   const toImages = (x: Tensor) => affine(x, { scale: 0.5, offset: 0.5 });
   const fromImages = (images: Tensor) => affine(images, { scale: 2, offset: -1 });
   if (goldens.has('vae.latents')) {
     const latents = await goldens.get('vae.latents').to({ device });
     if (goldens.has('vae.upstream')) {
-      const { images, grad } = await autoencoder.decodeGradient(latents, await goldens.get('vae.upstream').to({ device }));
+      const { images, grad } = await autoencoder.decodeGradient(
+        latents,
+        await goldens.get('vae.upstream').to({ device }),
+      );
       if (goldens.has('vae.image')) yield goldens.compare('vae.image', await fromImages(images));
       if (goldens.has('vae.grad_latents')) yield goldens.compare('vae.grad_latents', await affine(grad, { scale: 2 }));
     } else if (goldens.has('vae.image')) {
@@ -23,6 +29,9 @@ export async function* verifyAutoencoder(
   }
   if (goldens.has('vae.encode_input', 'vae.encode_mean')) {
     const latents = await autoencoder.encode(await toImages(await goldens.get('vae.encode_input').to({ device })));
-    yield goldens.compare('vae.encode_mean', await affine(latents, { scale: 1 / config.scalingFactor, offset: config.shiftFactor }));
+    yield goldens.compare(
+      'vae.encode_mean',
+      await affine(latents, { scale: 1 / config.scalingFactor, offset: config.shiftFactor }),
+    );
   }
 }

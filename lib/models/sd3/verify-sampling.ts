@@ -8,11 +8,15 @@ import type { Sd3Directory } from './directory.js';
 import { schedulerTimes } from './scheduler.js';
 
 /** The prompts that are drawn, by their place among the goldens', and the one that guidance leads away from. */
-const drawn = [0, 2], avoided = 1;
+const drawn = [0, 2],
+  avoided = 1;
 
 /** Guided sampling by Euler's steps, each from our own last one. */
 export async function* verifySampling(
-  model: NativeFlowModel, { scheduler }: Sd3Directory, goldens: Goldens, { device }: VerifySettings,
+  model: NativeFlowModel,
+  { scheduler }: Sd3Directory,
+  goldens: Goldens,
+  { device }: VerifySettings,
 ): Findings {
   const steps = goldens.under('sampling.latents.step').length;
   const names = goldens.under('sampling.').map((name) => `sampling.${name}`);
@@ -24,7 +28,8 @@ export async function* verifySampling(
   }
   const start = goldens.get('sampling.initial_latents');
   const batch = start.shape[0]!;
-  const pick = async (name: string, rows: readonly number[]) => (await pickRows(goldens.get(name), rows)).to({ device });
+  const pick = async (name: string, rows: readonly number[]) =>
+    (await pickRows(goldens.get(name), rows)).to({ device });
   const rows = Array.from({ length: batch }, (_, sample) => drawn[sample % drawn.length]!);
   const conditioning = [await pick('prompt_embeds', rows), await pick('pooled_prompt_embeds', rows)];
   const away = rows.map(() => avoided);
@@ -38,7 +43,8 @@ export async function* verifySampling(
     yield goldens.compare(`sampling.latents.step${step}`, await state.x.to({ dtype: 'float32' }));
   }
   // diffusers' images are in [−1, 1].
-  if (goldens.has('sampling.image')) yield goldens.compare('sampling.image', await affine(await model.images(state.x), { scale: 2, offset: -1 }));
+  if (goldens.has('sampling.image'))
+    yield goldens.compare('sampling.image', await affine(await model.images(state.x), { scale: 2, offset: -1 }));
 }
 
 /** Why sampling cannot be repeated, if it cannot. */
@@ -46,7 +52,8 @@ function lackOf(goldens: Goldens, guidance: number): string | undefined {
   const inputs = ['sampling.initial_latents', 'prompt_embeds', 'pooled_prompt_embeds'];
   const missing = inputs.filter((name) => !goldens.has(name));
   if (missing.length) return `the file lacks ${missing.join(' and ')}`;
-  if (goldens.get('prompt_embeds').shape[0]! <= Math.max(...drawn, avoided)) return 'the file has embeddings of fewer than three prompts';
+  if (goldens.get('prompt_embeds').shape[0]! <= Math.max(...drawn, avoided))
+    return 'the file has embeddings of fewer than three prompts';
   return Number.isFinite(guidance) ? undefined : "the file's metadata has no guidance";
 }
 
@@ -56,6 +63,7 @@ async function pickRows(tensor: Tensor, indices: readonly number[]): Promise<Ten
   const [, ...shape] = tensor.shape;
   const length = shape.reduce((product, size) => product * size, 1);
   const picked = new Float32Array(indices.length * length);
-  for (const [row, index] of indices.entries()) picked.set(data.subarray(index * length, (index + 1) * length), row * length);
+  for (const [row, index] of indices.entries())
+    picked.set(data.subarray(index * length, (index + 1) * length), row * length);
   return binding().Tensor.from(picked, [indices.length, ...shape]);
 }

@@ -9,8 +9,14 @@ import { defaultTextLength } from './model.js';
 import { loadTokenizers, TextEncoders, zeros } from './text.js';
 
 /** Token ids, and what the transformer reads of the prompts in the goldens' metadata. */
-export async function* verifyText(directory: Sd3Directory, goldens: Goldens, { dtype, device }: VerifySettings): Findings {
-  const names = [...goldens.under('ids.').map((name) => `ids.${name}`), 'prompt_embeds', 'pooled_prompt_embeds'].filter((name) => goldens.has(name));
+export async function* verifyText(
+  directory: Sd3Directory,
+  goldens: Goldens,
+  { dtype, device }: VerifySettings,
+): Findings {
+  const names = [...goldens.under('ids.').map((name) => `ids.${name}`), 'prompt_embeds', 'pooled_prompt_embeds'].filter(
+    (name) => goldens.has(name),
+  );
   const prompts = parsePrompts(goldens);
   if (!prompts) {
     for (const name of names) yield { name, notChecked: "the file's metadata has no list of prompts" };
@@ -25,7 +31,10 @@ export async function* verifyText(directory: Sd3Directory, goldens: Goldens, { d
       continue;
     }
     const rows = tokenizer.encode(prompts).ids;
-    const ids = binding().Tensor.from(Int32Array.from(rows.flatMap((row) => [...row])), [rows.length, tokenizer.length]);
+    const ids = binding().Tensor.from(Int32Array.from(rows.flatMap((row) => [...row])), [
+      rows.length,
+      tokenizer.length,
+    ]);
     // One wrong id is a wrong text, however near the numbers.
     yield goldens.compare(name, ids, { tolerance: 0 });
   }
@@ -35,13 +44,17 @@ export async function* verifyText(directory: Sd3Directory, goldens: Goldens, { d
   const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
   const stack = (key: 'states' | 'pooled', width: number) => {
     const rows = embeddings.map((embedding) => embedding[key]);
-    const all = zeros(dtype, rows.reduce((sum, row) => sum + row.length, 0));
+    const all = zeros(
+      dtype,
+      rows.reduce((sum, row) => sum + row.length, 0),
+    );
     for (const [index, row] of rows.entries()) all.set(row, index * row.length);
     const length = rows[0]!.length / width;
     return binding().Tensor.from(all, [rows.length, ...(key === 'states' ? [length] : []), width], { dtype });
   };
   if (goldens.has('prompt_embeds')) yield goldens.compare('prompt_embeds', stack('states', jointAttentionDim));
-  if (goldens.has('pooled_prompt_embeds')) yield goldens.compare('pooled_prompt_embeds', stack('pooled', pooledProjectionDim));
+  if (goldens.has('pooled_prompt_embeds'))
+    yield goldens.compare('pooled_prompt_embeds', stack('pooled', pooledProjectionDim));
 }
 
 function parsePrompts({ metadata, path }: Goldens): string[] | undefined {
@@ -56,7 +69,8 @@ function parsePrompts({ metadata, path }: Goldens): string[] | undefined {
 /** Tokens that T5 read, from whatever tells; without T5, as many zeros stood in for its states. */
 function t5Length(goldens: Goldens): number {
   if (goldens.has('ids.t5')) return goldens.get('ids.t5').shape[1]!;
-  if (goldens.has('prompt_embeds', 'ids.clip_l')) return goldens.get('prompt_embeds').shape[1]! - goldens.get('ids.clip_l').shape[1]!;
+  if (goldens.has('prompt_embeds', 'ids.clip_l'))
+    return goldens.get('prompt_embeds').shape[1]! - goldens.get('ids.clip_l').shape[1]!;
   const stated = Number(goldens.metadata['t5_max_length']);
   return Number.isSafeInteger(stated) && stated > 0 ? stated : defaultTextLength;
 }

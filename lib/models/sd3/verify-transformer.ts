@@ -16,24 +16,29 @@ import { withWeights } from './weights.js';
 const adapterDirectories = ['lora_peft', 'lora_diffusers'];
 
 export async function loadTransformer(
-  { transformer: { config, directory } }: Sd3Directory, { dtype, device }: VerifySettings,
+  { transformer: { config, directory } }: Sd3Directory,
+  { dtype, device }: VerifySettings,
   { autoencoder, adapter }: { autoencoder?: NativeAutoencoder; adapter?: string },
 ): Promise<NativeFlowModel> {
   const stored = adapter === undefined ? undefined : await readAdapterConfig(adapter);
   const lora = stored && { rank: stored.rank, alpha: stored.alpha, targets: [...stored.targets], seed: 0n };
   const model = await withWeights(directory, (tensors) =>
-    binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing: false }));
+    binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing: false }),
+  );
   if (adapter !== undefined) await readAdapter(adapter, model, stored!);
   return model;
 }
 
 /** Names between `transformer.` and `.sample`: sets of inputs and what comes of them. */
-const labelsOf = (goldens: Goldens): string[] => goldens.under('transformer.').flatMap((name) => /^(.+)\.sample$/.exec(name)?.[1] ?? []);
+const labelsOf = (goldens: Goldens): string[] =>
+  goldens.under('transformer.').flatMap((name) => /^(.+)\.sample$/.exec(name)?.[1] ?? []);
 
 /** A set of inputs, as the native network takes them: its velocity is the negative of what diffusers' network gives. */
 async function inputsOf(label: string, goldens: Goldens, { device }: VerifySettings) {
   const on = (name: string) => goldens.get(`transformer.${label}.${name}`).to({ dtype: 'float32', device });
-  const timesteps = (await (await goldens.get(`transformer.${label}.timestep`).to({ dtype: 'float64' })).data()) as Float64Array;
+  const timesteps = (await (
+    await goldens.get(`transformer.${label}.timestep`).to({ dtype: 'float64' })
+  ).data()) as Float64Array;
   return {
     x: await on('hidden_states'),
     t: Float32Array.from(timesteps, (timestep) => 1 - timestep / 1000),
@@ -55,20 +60,28 @@ function weightOf(key: string, layers: number): string | undefined {
 
 /** Outputs, and gradients with respect to latents and weights. */
 export async function* verifyTransformer(
-  model: NativeFlowModel, { transformer }: Sd3Directory, goldens: Goldens, settings: VerifySettings,
+  model: NativeFlowModel,
+  { transformer }: Sd3Directory,
+  goldens: Goldens,
+  settings: VerifySettings,
 ): Findings {
   for (const label of labelsOf(goldens)) {
     const { x, t, conditioning, upstream } = await inputsOf(label, goldens, settings);
     if (!upstream) {
-      yield goldens.compare(`transformer.${label}.sample`, await negative(await model.velocity(x, t, conditioning, false)));
+      yield goldens.compare(
+        `transformer.${label}.sample`,
+        await negative(await model.velocity(x, t, conditioning, false)),
+      );
       continue;
     }
     const keys = goldens.under(`transformer.${label}.`).filter((key) => weightOf(key, transformer.config.layers));
     const names = keys.map((key) => weightOf(key, transformer.config.layers)!);
     const gradients = await model.gradients(x, t, conditioning, upstream, names);
     yield goldens.compare(`transformer.${label}.sample`, await negative(gradients.velocity));
-    if (goldens.has(`transformer.${label}.grad_hidden_states`)) yield goldens.compare(`transformer.${label}.grad_hidden_states`, gradients.x);
-    for (const [index, key] of keys.entries()) yield goldens.compare(`transformer.${label}.${key}`, gradients.tensors[names[index]!]!);
+    if (goldens.has(`transformer.${label}.grad_hidden_states`))
+      yield goldens.compare(`transformer.${label}.grad_hidden_states`, gradients.x);
+    for (const [index, key] of keys.entries())
+      yield goldens.compare(`transformer.${label}.${key}`, gradients.tensors[names[index]!]!);
   }
 }
 
@@ -76,10 +89,15 @@ export async function* verifyTransformer(
 export async function* verifyAdapters(directory: Sd3Directory, goldens: Goldens, settings: VerifySettings): Findings {
   if (!goldens.has('lora.sample')) return;
   const shapeOf = (name: string) => (goldens.has(name) ? String(goldens.get(name).shape) : undefined);
-  const label = ['square', ...labelsOf(goldens)].find((candidate) => shapeOf(`transformer.${candidate}.hidden_states`) === shapeOf('lora.sample'));
+  const label = ['square', ...labelsOf(goldens)].find(
+    (candidate) => shapeOf(`transformer.${candidate}.hidden_states`) === shapeOf('lora.sample'),
+  );
   const found = [];
   for (const name of adapterDirectories) if (await exists(join(directory.path, name))) found.push(name);
-  const missing = label === undefined ? 'there are no inputs of its shape' : `the directory has neither ${adapterDirectories.join(' nor ')}`;
+  const missing =
+    label === undefined
+      ? 'there are no inputs of its shape'
+      : `the directory has neither ${adapterDirectories.join(' nor ')}`;
   if (label === undefined || found.length === 0) {
     for (const name of goldens.under('lora.')) yield { name: `lora.${name}`, notChecked: missing };
     return;
@@ -92,14 +110,27 @@ export async function* verifyAdapters(directory: Sd3Directory, goldens: Goldens,
     const model = await loadTransformer(directory, settings, { adapter });
     const keys = upstream ? goldens.under('lora.grad.') : [];
     if (!upstream) {
-      yield goldens.compare('lora.sample', await negative(await model.velocity(x, t, conditioning, false)), { label: name });
+      yield goldens.compare('lora.sample', await negative(await model.velocity(x, t, conditioning, false)), {
+        label: name,
+      });
       continue;
     }
-    const gradients = await model.gradients(x, t, conditioning, upstream, keys.map((key) => `${key}.weight`));
+    const gradients = await model.gradients(
+      x,
+      t,
+      conditioning,
+      upstream,
+      keys.map((key) => `${key}.weight`),
+    );
     yield goldens.compare('lora.sample', await negative(gradients.velocity), { label: name });
     disposeAll([gradients.x]);
-    for (const key of keys) yield goldens.compare(`lora.grad.${key}`, gradients.tensors[`${key}.weight`]!, { label: name });
+    for (const key of keys)
+      yield goldens.compare(`lora.grad.${key}`, gradients.tensors[`${key}.weight`]!, { label: name });
   }
 }
 
-const exists = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

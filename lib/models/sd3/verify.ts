@@ -17,7 +17,9 @@ export const verifySd3: Verifier = async function* (path, goldens, settings) {
   const { config, directory: folder } = directory.autoencoder;
   // Computed in float32 whatever the network's dtype, as for training.
   const dtype = settings.dtype === 'float64' ? 'float64' : 'float32';
-  const autoencoder = await withWeights(folder, (tensors) => binding().loadAutoencoder(config, tensors, dtype, settings.device));
+  const autoencoder = await withWeights(folder, (tensors) =>
+    binding().loadAutoencoder(config, tensors, dtype, settings.device),
+  );
   try {
     yield* verifyAutoencoder(directory, autoencoder, goldens, settings);
     const model = await loadTransformer(directory, settings, { autoencoder });
@@ -36,6 +38,9 @@ async function* verifyScheduler({ scheduler }: Sd3Directory, goldens: Goldens): 
     yield goldens.compare(`scheduler.sigmas.${steps}`, vector(levels(steps)));
   }
   for (const steps of goldens.under('scheduler.timesteps.')) {
-    yield goldens.compare(`scheduler.timesteps.${steps}`, vector(schedulerTimesteps(scheduler, levels(steps).subarray(0, -1))));
+    yield goldens.compare(
+      `scheduler.timesteps.${steps}`,
+      vector(schedulerTimesteps(scheduler, levels(steps).subarray(0, -1))),
+    );
   }
 }

@@ -56,7 +56,8 @@ async function shardsOf(directory: string, index: string, names: readonly string
   const { weight_map: map } = validate(indexSchema, await readJson(path), path);
   const shards = [...new Set(Object.values(map))];
   const foreign = shards.find((shard) => shard !== basename(shard));
-  if (foreign !== undefined) throw new CheckpointError(`${path} names the shard "${foreign}", which is not in its own directory`);
+  if (foreign !== undefined)
+    throw new CheckpointError(`${path} names the shard "${foreign}", which is not in its own directory`);
   const missing = shards.filter((shard) => !names.includes(shard));
   if (missing.length) {
     throw new CheckpointError(
@@ -71,13 +72,18 @@ async function shardsOf(directory: string, index: string, names: readonly string
  * Builds a network from one component's weights, which are let go of after.
  * @throws CheckpointError as {@link loadWeights} does, and for tensors that are missing, misshapen or too many
  */
-export async function withWeights<Result>(directory: string, build: (tensors: Record<string, NativeTensor>) => Promise<Result>): Promise<Result> {
+export async function withWeights<Result>(
+  directory: string,
+  build: (tensors: Record<string, NativeTensor>) => Promise<Result>,
+): Promise<Result> {
   const tensors = await loadWeights(directory);
   try {
     return await build(tensors);
   } catch (error) {
     // A network knows its tensors' names, and not where they came from: of two CLIP encoders, which one it is.
-    throw error instanceof CheckpointError ? new CheckpointError(`${directory}: ${error.message}`, { cause: error }) : error;
+    throw error instanceof CheckpointError
+      ? new CheckpointError(`${directory}: ${error.message}`, { cause: error })
+      : error;
   } finally {
     disposeAll(tensors);
   }

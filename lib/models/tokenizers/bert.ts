@@ -29,24 +29,46 @@ export async function loadBertTokenizer(path: string, length: number): Promise<B
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
   const missing = required.filter((token) => !Object.hasOwn(vocab, token));
   if (missing.length) {
-    throw new ConfigError(`${path} is no vocabulary of BERT: of its ${tokens.length} lines none is ${missing.join(', ')}`);
+    throw new ConfigError(
+      `${path} is no vocabulary of BERT: of its ${tokens.length} lines none is ${missing.join(', ')}`,
+    );
   }
   const [pad, cls, sep] = ['[PAD]', '[CLS]', '[SEP]'].map((token) => vocab[token]!) as [number, number, number];
   const special = (content: string, id: number) => ({
-    id, content, special: true, normalized: false, single_word: false, lstrip: false, rstrip: false,
+    id,
+    content,
+    special: true,
+    normalized: false,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
   });
   const added = ['[DEC]', '[ENC]'];
   const tokenizer = createTokenizer(
     {
       added_tokens: [
-        ...[...required, '[MASK]'].filter((token) => Object.hasOwn(vocab, token)).map((token) => special(token, vocab[token]!)),
+        ...[...required, '[MASK]']
+          .filter((token) => Object.hasOwn(vocab, token))
+          .map((token) => special(token, vocab[token]!)),
         ...added.map((token, index) => special(token, tokens.length + index)),
       ],
-      normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true },
+      normalizer: {
+        type: 'BertNormalizer',
+        clean_text: true,
+        handle_chinese_chars: true,
+        strip_accents: null,
+        lowercase: true,
+      },
       pre_tokenizer: { type: 'BertPreTokenizer' },
       post_processor: null,
       decoder: null,
-      model: { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab },
+      model: {
+        type: 'WordPiece',
+        unk_token: '[UNK]',
+        continuing_subword_prefix: '##',
+        max_input_chars_per_word: 100,
+        vocab,
+      },
     },
     {},
     path,

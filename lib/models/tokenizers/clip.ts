@@ -6,7 +6,16 @@ import { z } from 'zod';
 import { readJson } from '../../schema/json.js';
 import { validate } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
-import { createTokenizer, exists, idOf, PaddingTokenizer, readTokenizerConfig, type Encoder, type TextTokenizer, type TokenizerConfig } from './tokenizer.js';
+import {
+  createTokenizer,
+  exists,
+  idOf,
+  PaddingTokenizer,
+  readTokenizerConfig,
+  type Encoder,
+  type TextTokenizer,
+  type TokenizerConfig,
+} from './tokenizer.js';
 
 /** Tokens a text that CLIP was trained on. */
 const defaultLength = 77;
@@ -23,7 +32,8 @@ export async function clipLength(directory: string): Promise<number> {
   return lengthOf(await readTokenizerConfig(directory));
 }
 
-const lengthOf = ({ model_max_length: length }: TokenizerConfig, longest = defaultLength): number => Math.min(length ?? longest, longest);
+const lengthOf = ({ model_max_length: length }: TokenizerConfig, longest = defaultLength): number =>
+  Math.min(length ?? longest, longest);
 
 /** Of {@link loadClipTokenizer}. */
 export interface ClipTokenizerOptions {
@@ -40,7 +50,10 @@ export interface ClipTokenizerOptions {
  * of begin mark, text, end mark and padding.
  * @throws CheckpointError for a directory without them, or with damaged ones
  */
-export async function loadClipTokenizer(directory: string, { padding, positions, length }: ClipTokenizerOptions = {}): Promise<TextTokenizer> {
+export async function loadClipTokenizer(
+  directory: string,
+  { padding, positions, length }: ClipTokenizerOptions = {},
+): Promise<TextTokenizer> {
   const config = await readTokenizerConfig(directory);
   const begin = config.bos_token ?? '<|startoftext|>';
   const end = config.eos_token ?? '<|endoftext|>';
@@ -52,11 +65,18 @@ export async function loadClipTokenizer(directory: string, { padding, positions,
   // padded with.
   for (const content of new Set([begin, end, unknown, padded])) {
     const id = json.model.vocab[content];
-    if (id === undefined) throw new CheckpointError(`${directory}: the vocabulary lacks the token "${content}" that its configuration names`);
+    if (id === undefined)
+      throw new CheckpointError(
+        `${directory}: the vocabulary lacks the token "${content}" that its configuration names`,
+      );
     if (!known.has(content)) json.added_tokens.push({ id, content, special: true, normalized: false });
   }
   const tokenizer = createTokenizer(json, config, directory);
-  const marks = { begin: [idOf(tokenizer, begin, directory)], end: idOf(tokenizer, end, directory), padding: padding ?? idOf(tokenizer, padded, directory) };
+  const marks = {
+    begin: [idOf(tokenizer, begin, directory)],
+    end: idOf(tokenizer, end, directory),
+    padding: padding ?? idOf(tokenizer, padded, directory),
+  };
   // JavaScript's lower case of a word's last Σ is ς; CLIP knows σ everywhere.
   const sigma: Encoder = {
     encode: (text, options) => tokenizer.encode(text.replaceAll('Σ', 'σ'), options),
@@ -66,12 +86,18 @@ export async function loadClipTokenizer(directory: string, { padding, positions,
 }
 
 async function readTokenizer(directory: string, unknown: string): Promise<z.output<typeof tokenizerSchema>> {
-  const [whole, vocabulary, merges] = ['tokenizer.json', 'vocab.json', 'merges.txt'].map((name) => join(directory, name)) as [string, string, string];
+  const [whole, vocabulary, merges] = ['tokenizer.json', 'vocab.json', 'merges.txt'].map((name) =>
+    join(directory, name),
+  ) as [string, string, string];
   if (await exists(whole)) return validate(tokenizerSchema, await readJson(whole), whole);
   if (!(await exists(vocabulary)) || !(await exists(merges))) {
     throw new CheckpointError(`${directory} holds no tokenizer: expected vocab.json and merges.txt, or tokenizer.json`);
   }
-  return assemble(validate(vocabularySchema, await readJson(vocabulary), vocabulary), parseMerges(await readFile(merges, 'utf8'), merges), unknown);
+  return assemble(
+    validate(vocabularySchema, await readJson(vocabulary), vocabulary),
+    parseMerges(await readFile(merges, 'utf8'), merges),
+    unknown,
+  );
 }
 
 function parseMerges(text: string, path: string): [string, string][] {
@@ -81,19 +107,28 @@ function parseMerges(text: string, path: string): [string, string][] {
     .filter(({ line, number }) => line !== '' && !(number === 1 && line.startsWith('#version')))
     .map(({ line, number }) => {
       const parts = line.split(' ');
-      if (parts.length !== 2) throw new CheckpointError(`${path}, line ${number}: expected two tokens and a space between them`);
+      if (parts.length !== 2)
+        throw new CheckpointError(`${path}, line ${number}: expected two tokens and a space between them`);
       return parts as [string, string];
     });
 }
 
 /** The tokenizer.json that transformers makes of a CLIP vocabulary. */
-function assemble(vocab: Record<string, number>, merges: [string, string][], unknown: string): z.output<typeof tokenizerSchema> {
+function assemble(
+  vocab: Record<string, number>,
+  merges: [string, string][],
+  unknown: string,
+): z.output<typeof tokenizerSchema> {
   return {
     version: '1.0',
     added_tokens: [],
     normalizer: {
       type: 'Sequence',
-      normalizers: [{ type: 'NFC' }, { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' }, { type: 'Lowercase' }],
+      normalizers: [
+        { type: 'NFC' },
+        { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
+        { type: 'Lowercase' },
+      ],
     },
     pre_tokenizer: {
       type: 'Sequence',
@@ -110,8 +145,15 @@ function assemble(vocab: Record<string, number>, merges: [string, string][], unk
     post_processor: null,
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
-      type: 'BPE', dropout: null, unk_token: unknown, continuing_subword_prefix: '', end_of_word_suffix: '</w>',
-      fuse_unk: false, byte_fallback: false, vocab, merges,
+      type: 'BPE',
+      dropout: null,
+      unk_token: unknown,
+      continuing_subword_prefix: '',
+      end_of_word_suffix: '</w>',
+      fuse_unk: false,
+      byte_fallback: false,
+      vocab,
+      merges,
     },
   };
 }

@@ -2,7 +2,14 @@ import { join } from 'node:path';
 
 import { readJson } from '../../schema/json.js';
 import { CheckpointError } from '../../errors.js';
-import { createTokenizer, exists, idOf, PaddingTokenizer, readTokenizerConfig, type TextTokenizer } from './tokenizer.js';
+import {
+  createTokenizer,
+  exists,
+  idOf,
+  PaddingTokenizer,
+  readTokenizerConfig,
+  type TextTokenizer,
+} from './tokenizer.js';
 
 /**
  * T5's unigram model (SentencePiece, arXiv 1808.06226) from a directory with tokenizer.json: rows of text, end mark and

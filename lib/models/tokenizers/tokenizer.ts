@@ -22,16 +22,26 @@ export interface TextTokenizer {
   encode(texts: readonly string[]): TokenIds;
 }
 
-const tokenSchema = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]).nullish();
+const tokenSchema = z
+  .union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)])
+  .nullish();
 
-const specialSchema = z.object({ bos_token: tokenSchema, eos_token: tokenSchema, unk_token: tokenSchema, pad_token: tokenSchema });
+const specialSchema = z.object({
+  bos_token: tokenSchema,
+  eos_token: tokenSchema,
+  unk_token: tokenSchema,
+  pad_token: tokenSchema,
+});
 export type SpecialTokens = z.output<typeof specialSchema>;
 
 const configSchema = specialSchema.extend({ model_max_length: z.number().min(2).nullish() });
 export type TokenizerConfig = z.output<typeof configSchema>;
 
 export async function exists(path: string): Promise<boolean> {
-  return access(path).then(() => true, () => false);
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** What tokenizer_config.json says, and where it says nothing special_tokens_map.json; a directory may have neither. */
@@ -45,7 +55,10 @@ export async function readTokenizerConfig(directory: string): Promise<TokenizerC
   const token = (name: keyof SpecialTokens) => config[name] ?? map[name];
   return {
     model_max_length: config.model_max_length,
-    bos_token: token('bos_token'), eos_token: token('eos_token'), unk_token: token('unk_token'), pad_token: token('pad_token'),
+    bos_token: token('bos_token'),
+    eos_token: token('eos_token'),
+    unk_token: token('unk_token'),
+    pad_token: token('pad_token'),
   };
 }
 
@@ -60,14 +73,17 @@ export function createTokenizer(json: unknown, config: TokenizerConfig, path: st
   try {
     return new Tokenizer(json as object, config);
   } catch (error) {
-    throw new CheckpointError(`${path} is not a tokenizer that is known here: ${(error as Error).message}`, { cause: error });
+    throw new CheckpointError(`${path} is not a tokenizer that is known here: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 
 /** @throws CheckpointError where the vocabulary lacks the token */
 export function idOf(tokenizer: Encoder, token: string, directory: string): number {
   const id = tokenizer.token_to_id(token);
-  if (id === undefined) throw new CheckpointError(`${directory}: the vocabulary lacks the token "${token}" that its configuration names`);
+  if (id === undefined)
+    throw new CheckpointError(`${directory}: the vocabulary lacks the token "${token}" that its configuration names`);
   return id;
 }
 

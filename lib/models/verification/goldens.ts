@@ -60,7 +60,11 @@ export class Goldens implements Disposable {
    * @param options `label`: what tells several comparisons with one golden apart; `tolerance`: another than the rest's
    * @throws CheckpointError for another shape than the golden's
    */
-  async compare(name: string, computed: Tensor, options: { label?: string; tolerance?: number } = {}): Promise<GoldenComparison> {
+  async compare(
+    name: string,
+    computed: Tensor,
+    options: { label?: string; tolerance?: number } = {},
+  ): Promise<GoldenComparison> {
     const { label, tolerance = this.tolerance } = options;
     try {
       const golden = this.get(name);

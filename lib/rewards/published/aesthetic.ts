@@ -21,7 +21,8 @@ export const aestheticFiles = {
 };
 
 /** Whether a tensor of the tower's file is of what looks at images. */
-export const isOfImageTower = (name: string): boolean => name.startsWith('vision_model.') || name.startsWith('visual_projection.');
+export const isOfImageTower = (name: string): boolean =>
+  name.startsWith('vision_model.') || name.startsWith('visual_projection.');
 
 /**
  * LAION's aesthetic predictor (christophschuhmann/improved-aesthetic-predictor): linear layers, without activations, on
@@ -33,7 +34,9 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
     'aesthetic',
     async ({ dtype, device, bytes }) => {
       const tower = options.tower ?? directory;
-      const { path, tensors: layers } = await new PublishedDirectory(directory, aestheticFiles.expected).tensors(aestheticFiles.head);
+      const { path, tensors: layers } = await new PublishedDirectory(directory, aestheticFiles.expected).tensors(
+        aestheticFiles.head,
+      );
       const clip = await readTower(directory, options.tower).catch((error: unknown) => {
         disposeAll(layers);
         throw error;
@@ -50,8 +53,14 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
       }
       const native = await consume(`${path}, ${tower}`, { ...tensors, ...layers }, () =>
         binding().loadClipReward({
-          vision: clip.vision, text: undefined, preprocess: { ...clip.preprocess, bytes },
-          kind: { name: 'linear-stack', tensors: layers }, layout: 'transformers', tensors, dtype, device,
+          vision: clip.vision,
+          text: undefined,
+          preprocess: { ...clip.preprocess, bytes },
+          kind: { name: 'linear-stack', tensors: layers },
+          layout: 'transformers',
+          tensors,
+          dtype,
+          device,
         }),
       );
       return { native };
@@ -71,6 +80,7 @@ export async function towerDirectory(directory: string, tower: string | undefine
     'the setting "tower" with the directory of the CLIPModel whose image features the predictor reads, ' +
       'openai/clip-vit-large-patch14 (--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY)',
   );
-  if (tower === undefined && !files.has('config.json')) throw await files.refusal('no "tower" is given, and no CLIPModel lies here');
+  if (tower === undefined && !files.has('config.json'))
+    throw await files.refusal('no "tower" is given, and no CLIPModel lies here');
   return tower ?? directory;
 }

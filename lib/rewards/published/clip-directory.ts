@@ -120,7 +120,9 @@ async function readConfig(directory: PublishedDirectory): Promise<z.output<typeo
     throw await directory.refusal(`config.json is of model_type ${found}, not "clip"`);
   }
   if (Array.isArray(architectures) && !architectures.includes('CLIPModel')) {
-    throw await directory.refusal(`config.json is of ${architectures.join(', ')}, not CLIPModel: both towers are needed`);
+    throw await directory.refusal(
+      `config.json is of ${architectures.join(', ')}, not CLIPModel: both towers are needed`,
+    );
   }
   // The first published files have the towers' settings a second time, and transformers lets these win.
   for (const tower of ['text_config', 'vision_config']) {
@@ -129,12 +131,19 @@ async function readConfig(directory: PublishedDirectory): Promise<z.output<typeo
   return validate(schema, withoutNulls(config), directory.file('config.json'));
 }
 
-async function readPreprocessor(directory: PublishedDirectory, imageSize: number): Promise<Omit<PreprocessConfig, 'bytes'>> {
+async function readPreprocessor(
+  directory: PublishedDirectory,
+  imageSize: number,
+): Promise<Omit<PreprocessConfig, 'bytes'>> {
   const path = directory.file('preprocessor_config.json');
   const config = validate(preprocessorSchema, withoutNulls(await directory.json('preprocessor_config.json')), path);
-  const sides = [config.size, config.crop_size].flatMap((value) => (typeof value === 'number' ? [value] : Object.values(value)));
+  const sides = [config.size, config.crop_size].flatMap((value) =>
+    typeof value === 'number' ? [value] : Object.values(value),
+  );
   if (sides.some((side) => side !== imageSize)) {
-    throw new ConfigError(`${path}: size and crop_size are ${sides.join(', ')}, expected vision_config's image_size, ${imageSize}`);
+    throw new ConfigError(
+      `${path}: size and crop_size are ${sides.join(', ')}, expected vision_config's image_size, ${imageSize}`,
+    );
   }
   return { fit: 'crop', size: imageSize, mean: config.image_mean, std: config.image_std };
 }
@@ -154,6 +163,8 @@ async function checkFamily(path: string): Promise<void> {
 function withoutNulls(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(
-    Object.entries(value).filter(([, entry]) => entry !== null).map(([key, entry]) => [key, withoutNulls(entry)]),
+    Object.entries(value)
+      .filter(([, entry]) => entry !== null)
+      .map(([key, entry]) => [key, withoutNulls(entry)]),
   );
 }

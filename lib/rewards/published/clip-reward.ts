@@ -23,7 +23,14 @@ export function clipReward(
       const native = await consume(directory, tensors, async () => {
         checkEnd(text.eosToken, tokenizer);
         return binding().loadClipReward({
-          vision, text, preprocess: { ...preprocess, bytes }, kind, layout: 'transformers', tensors, dtype, device,
+          vision,
+          text,
+          preprocess: { ...preprocess, bytes },
+          kind,
+          layout: 'transformers',
+          tensors,
+          dtype,
+          device,
         });
       });
       return { native, tokenizer };
@@ -35,5 +42,7 @@ export function clipReward(
 /** Where the text tower looks for a text's end, the tokenizer has to put it. */
 function checkEnd(end: number | undefined, tokenizer: TextTokenizer): void {
   if (end === undefined || tokenizer.encode(['']).ids[0]!.includes(end)) return;
-  throw new ConfigError(`config.json, text_config.eos_token_id is ${end}, a token that the tokenizer ends no text with; expected its end token's id`);
+  throw new ConfigError(
+    `config.json, text_config.eos_token_id is ${end}, a token that the tokenizer ends no text with; expected its end token's id`,
+  );
 }

@@ -30,7 +30,9 @@ export class PublishedDirectory {
     try {
       found = (await readdir(this.path)).sort();
     } catch (error) {
-      return new CheckpointError(`cannot read ${this.path}: ${(error as Error).message}; expected ${this.expected}`, { cause: error });
+      return new CheckpointError(`cannot read ${this.path}: ${(error as Error).message}; expected ${this.expected}`, {
+        cause: error,
+      });
     }
     const pipeline = found.includes('model_index.json') ? ' (a diffusion pipeline)' : '';
     const listed = found.length > 20 ? [...found.slice(0, 20), '…'] : found;
@@ -57,7 +59,10 @@ export class PublishedDirectory {
    * .pth. Prefixes that hold the whole dictionary are taken off.
    * @throws CheckpointError if there is none of them, or it is damaged
    */
-  async tensors(names: readonly string[], prefix = ''): Promise<{ path: string; tensors: Record<string, NativeTensor> }> {
+  async tensors(
+    names: readonly string[],
+    prefix = '',
+  ): Promise<{ path: string; tensors: Record<string, NativeTensor> }> {
     const path = await this.locate(names);
     const read = extname(path) === '.safetensors' ? await loadTensors(path) : await binding().readTorchFile(path);
     return { path, tensors: withoutPrefix(read, prefix) };
@@ -72,7 +77,10 @@ function withoutPrefix(tensors: Record<string, NativeTensor>, prefix: string): R
 }
 
 /** The tensors whose names are wanted; the others are disposed of. */
-export function only(tensors: Record<string, NativeTensor>, wanted: (name: string) => boolean): Record<string, NativeTensor> {
+export function only(
+  tensors: Record<string, NativeTensor>,
+  wanted: (name: string) => boolean,
+): Record<string, NativeTensor> {
   const kept: Record<string, NativeTensor> = {};
   for (const [name, tensor] of Object.entries(tensors)) {
     if (wanted(name)) kept[name] = tensor;
@@ -117,7 +125,11 @@ export function headsOf(width: number, headWidth: number, source: string): numbe
  * Gives the tensors to what loads a network of them; it keeps what it needs.
  * @param source where they are from, for messages: a job may have several rewards
  */
-export async function consume<Network>(source: string, tensors: Record<string, NativeTensor>, load: () => Promise<Network>): Promise<Network> {
+export async function consume<Network>(
+  source: string,
+  tensors: Record<string, NativeTensor>,
+  load: () => Promise<Network>,
+): Promise<Network> {
   try {
     return await load();
   } catch (error) {

@@ -43,11 +43,21 @@ export function hpsv2(directory: string, options: HpsOptions = {}): PublishedRew
       const files = new PublishedDirectory(directory, hpsFiles.expected);
       const { path, tensors } = await files.tensors(hpsFiles.weights, 'state_dict.');
       const { vision, text } = sizes(tensors, path, await readHeads(files));
-      const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, { padding: openClipPadding, positions: text.positions });
+      const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, {
+        padding: openClipPadding,
+        positions: text.positions,
+      });
       const preprocess = { fit: 'pad', size: vision.imageSize, ...clipNormalisation, bytes } as const;
       const native = await consume(path, tensors, () =>
         binding().loadClipReward({
-          vision, text, preprocess, kind: { name: 'cosine' }, layout: 'open_clip', tensors, dtype, device,
+          vision,
+          text,
+          preprocess,
+          kind: { name: 'cosine' },
+          layout: 'open_clip',
+          tensors,
+          dtype,
+          device,
         }),
       );
       return { native, tokenizer };
@@ -66,7 +76,12 @@ async function readHeads(files: PublishedDirectory): Promise<Heads | undefined> 
   if (!files.has(name)) return undefined;
   const json = (await files.json(name)) as { model_cfg?: unknown } | null;
   const { vision_cfg, text_cfg, quick_gelu } = validate(modelSchema, json?.model_cfg ?? json, files.file(name));
-  return { source: files.file(name), headWidth: vision_cfg.head_width, textHeads: text_cfg.heads, quickGelu: quick_gelu };
+  return {
+    source: files.file(name),
+    headWidth: vision_cfg.head_width,
+    textHeads: text_cfg.heads,
+    quickGelu: quick_gelu,
+  };
 }
 
 function sizes(

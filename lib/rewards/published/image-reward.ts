@@ -51,7 +51,10 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
     async ({ dtype, device, bytes }) => {
       const files = new PublishedDirectory(directory, imageRewardFiles.expected);
       const config = validate(schema, await files.json('med_config.json'), files.file('med_config.json'));
-      const vocabulary = new PublishedDirectory(options.tokenizer ?? directory, "ImageReward's vocab.txt, that of bert-base-uncased");
+      const vocabulary = new PublishedDirectory(
+        options.tokenizer ?? directory,
+        "ImageReward's vocab.txt, that of bert-base-uncased",
+      );
       if (!vocabulary.has('vocab.txt')) throw await vocabulary.refusal('there is no vocab.txt');
       const tokenizer = await loadBertTokenizer(vocabulary.file('vocab.txt'), promptLength);
       if (tokenizer.size !== config.vocab_size) {
@@ -77,7 +80,11 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
             encoderWidth: vision.width,
           },
           preprocess: { fit: 'crop', size: vision.imageSize, ...clipNormalisation, bytes },
-          mean, std, tensors, dtype, device,
+          mean,
+          std,
+          tensors,
+          dtype,
+          device,
         }),
       );
       return { native, tokenizer };
@@ -94,7 +101,9 @@ function visionSizes(tensors: Record<string, NativeTensor>, path: string, heads:
     patchSize,
     intermediate: of('blocks.0.mlp.fc1.weight', 0),
     layers: layersOf(tensors, 'blip.visual_encoder.blocks.'),
-    heads: heads ?? headsOf(width, 64, `${path}; for another model than BLIP-large, med_config.json's "vision" says num_heads`),
+    heads:
+      heads ??
+      headsOf(width, 64, `${path}; for another model than BLIP-large, med_config.json's "vision" says num_heads`),
     layerNormEpsilon: 1e-6,
     imageSize: sideOf(of('pos_embed', 1) - 1, patchSize, path),
   };

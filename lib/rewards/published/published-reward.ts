@@ -39,12 +39,15 @@ export interface PublishedReward extends ArrayReward, Disposable {
   /** Different prompts so far that are longer than the window and were cut. */
   readonly truncatedPrompts: number;
   /** What the text encoder is given, [B, L]; undefined where the reward reads no prompts. */
-  tokens(prompts: readonly string[]): Promise<{
-    /** [B, L] int64. */
-    ids: Tensor;
-    /** [B, L], 1 for a token of the prompt and 0 for padding; where the encoder reads one. */
-    mask?: Tensor;
-  } | undefined>;
+  tokens(prompts: readonly string[]): Promise<
+    | {
+        /** [B, L] int64. */
+        ids: Tensor;
+        /** [B, L], 1 for a token of the prompt and 0 for padding; where the encoder reads one. */
+        mask?: Tensor;
+      }
+    | undefined
+  >;
   /** What the image tower is given: resized, cropped or padded, normalised, [B, 3, size, size]. */
   preprocess(images: Tensor): Promise<Tensor>;
   /** The image tower's L2-normalised feature alone, [B, F], in which a set's diversity is measured; `slice` images at a time. */
@@ -70,10 +73,18 @@ export function publishedReward(
   let prompts: PromptTokens | undefined;
   const loaded = () =>
     (loading ??= load({ dtype, device, bytes: asReference }).then(({ native, tokenizer }) => {
-      prompts = tokenizer && new PromptTokens(tokenizer, (text) => onNote?.(`${name}: cut a prompt that is longer than its window: ${text}`));
+      prompts =
+        tokenizer &&
+        new PromptTokens(tokenizer, (text) =>
+          onNote?.(`${name}: cut a prompt that is longer than its window: ${text}`),
+        );
       return { native, prompts };
     }));
-  const dispose = () => void loading?.then(({ native }) => native.dispose(), () => undefined);
+  const dispose = () =>
+    void loading?.then(
+      ({ native }) => native.dispose(),
+      () => undefined,
+    );
   return {
     name,
     get truncatedPrompts() {
@@ -112,7 +123,9 @@ export function publishedReward(
 function checkImages(name: string, images: Tensor, prompts: number): void {
   const { shape } = images;
   if (shape.length === 4 && shape[1] === 3 && shape[0] === prompts) return;
-  throw new ShapeError(`${name}: images has shape [${shape.join(', ')}], expected [${prompts}, 3, height, width], in red, green and blue`);
+  throw new ShapeError(
+    `${name}: images has shape [${shape.join(', ')}], expected [${prompts}, 3, height, width], in red, green and blue`,
+  );
 }
 
 function checkPrompts(name: string, prompts: readonly unknown[]): void {

@@ -10,7 +10,10 @@ import { clipNormalisation } from './clip-directory.js';
 import type { PublishedReward, PublishedRewardOptions } from './published-reward.js';
 
 /** A reward from its directory; `tower` as the verifier was told. */
-export type CreateReward = (directory: string, options: PublishedRewardOptions & { tower?: string | undefined }) => PublishedReward;
+export type CreateReward = (
+  directory: string,
+  options: PublishedRewardOptions & { tower?: string | undefined },
+) => PublishedReward;
 
 /**
  * Checks a published reward against goldens: `LABEL.images` and what is computed from them, `LABEL.pixel_values`,
@@ -24,13 +27,16 @@ export function verifierOf(create: CreateReward): Verifier {
     await reward.load();
     const prompts = promptsOf(goldens);
     yield* compareTokens(reward, goldens, prompts);
-    const labels = goldens.names.filter((name) => name.endsWith('.images')).map((name) => name.slice(0, -'.images'.length));
+    const labels = goldens.names
+      .filter((name) => name.endsWith('.images'))
+      .map((name) => name.slice(0, -'.images'.length));
     for (const label of labels) yield* compareImages(reward, goldens, label, prompts, settings);
     if (goldens.has('pil.input_uint8', 'pil.pixel_values')) {
       using asReference = create(directory, { device, dtype, tower, asReference: true });
       yield await comparePil(asReference, goldens, device);
     }
-    if (reward.truncatedPrompts) onNote(`${reward.truncatedPrompts} of ${prompts.length} prompts are longer than the window, and were cut`);
+    if (reward.truncatedPrompts)
+      onNote(`${reward.truncatedPrompts} of ${prompts.length} prompts are longer than the window, and were cut`);
   };
 }
 
@@ -40,12 +46,18 @@ function promptsOf(goldens: Goldens): string[] {
   try {
     list = JSON.parse(prompts);
   } catch (error) {
-    throw new CheckpointError(`${goldens.path}: "prompts" in its metadata is no JSON: ${(error as Error).message}`, { cause: error });
+    throw new CheckpointError(`${goldens.path}: "prompts" in its metadata is no JSON: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
   return validate(z.array(z.string()), list, `${goldens.path}, prompts`);
 }
 
-async function* compareTokens(reward: PublishedReward, goldens: Goldens, prompts: readonly string[]): AsyncGenerator<Finding> {
+async function* compareTokens(
+  reward: PublishedReward,
+  goldens: Goldens,
+  prompts: readonly string[],
+): AsyncGenerator<Finding> {
   const tokens = goldens.has('ids') || goldens.has('mask') ? await reward.tokens(prompts) : undefined;
   for (const [name, computed] of Object.entries(tokens ?? {})) {
     if (!goldens.has(name)) computed.dispose();
@@ -60,7 +72,10 @@ async function cutTo(rows: Tensor, length = 0): Promise<Tensor> {
   if (found <= length) return rows;
   const data = (await rows.data()) as BigInt64Array;
   rows.dispose();
-  const cut = BigInt64Array.from({ length: count * length }, (_, index) => data[Math.floor(index / length) * found + (index % length)]!);
+  const cut = BigInt64Array.from(
+    { length: count * length },
+    (_, index) => data[Math.floor(index / length) * found + (index % length)]!,
+  );
   return binding().Tensor.from(cut, [count, length]);
 }
 
@@ -73,11 +88,13 @@ async function* compareImages(
 ): AsyncGenerator<Finding> {
   using images = await goldens.get(`${label}.images`).to({ device });
   const count = images.shape[0]!;
-  if (goldens.has(`${label}.pixel_values`)) yield await goldens.compare(`${label}.pixel_values`, await reward.preprocess(images));
+  if (goldens.has(`${label}.pixel_values`))
+    yield await goldens.compare(`${label}.pixel_values`, await reward.preprocess(images));
   const gradient = goldens.has(`${label}.grad_images`);
   if (!gradient && !goldens.has(`${label}.scores`)) return;
   const { values, grad } = await reward.score(images, prompts.slice(0, count), { gradient });
-  if (goldens.has(`${label}.scores`)) yield await goldens.compare(`${label}.scores`, binding().Tensor.from(values, [count]));
+  if (goldens.has(`${label}.scores`))
+    yield await goldens.compare(`${label}.scores`, binding().Tensor.from(values, [count]));
   if (grad) yield await goldens.compare(`${label}.grad_images`, grad);
 }
 

@@ -56,7 +56,9 @@ function wantedVariants(): readonly Variant[] {
 function prebuiltDirectories(wanted: readonly Variant[]): string[] {
   const folder = join(packageDirectory, 'prebuilds', `${process.platform}-${process.arch}`);
   const names = existsSync(folder) ? readdirSync(folder).sort().reverse() : [];
-  return wanted.flatMap((variant) => names.filter((name) => name.endsWith(`-${variant}`)).map((name) => join(folder, name)));
+  return wanted.flatMap((variant) =>
+    names.filter((name) => name.endsWith(`-${variant}`)).map((name) => join(folder, name)),
+  );
 }
 
 function inspectAddon(directory: string): Addon | RejectedAddon {
@@ -80,7 +82,9 @@ export function findAddons(): (Addon | RejectedAddon)[] {
   const override = process.env['EAM_TORCH_BUILD_DIR'];
   if (override) return [inspectAddon(resolve(override))];
   const wanted = wantedVariants();
-  return [...wanted.map((variant) => join(packageDirectory, 'build', variant)), ...prebuiltDirectories(wanted)].map(inspectAddon);
+  return [...wanted.map((variant) => join(packageDirectory, 'build', variant)), ...prebuiltDirectories(wanted)].map(
+    inspectAddon,
+  );
 }
 
 const older = (a: string, b: string): boolean => {
@@ -100,8 +104,11 @@ export function prebuiltProblem({ directory, prebuilt }: Addon): string | undefi
   }
   for (const [name, expected] of Object.entries(prebuilt.sha256)) {
     try {
-      const found = createHash('sha256').update(readFileSync(join(directory, name))).digest('hex');
-      if (found !== expected) return `${name} is damaged: its SHA-256 is ${found}, and ${expected} was published. Install the package again`;
+      const found = createHash('sha256')
+        .update(readFileSync(join(directory, name)))
+        .digest('hex');
+      if (found !== expected)
+        return `${name} is damaged: its SHA-256 is ${found}, and ${expected} was published. Install the package again`;
     } catch (error) {
       return `${name} cannot be read (${(error as Error).message})`;
     }

@@ -3,7 +3,17 @@
 // throw. Errors are instances of the classes given to `initialize`.
 
 import type { ErrorClasses } from '../../errors.js';
-import type { Coefficients, FlowMatchingLossOptions, LeanAdjointStepOptions, MatchingLoss, MatchingLossOptions, MemorylessStepOptions, PhiloxNormalOptions, RenoiseOptions, TerminalGradientOptions } from '../kernels.js';
+import type {
+  Coefficients,
+  FlowMatchingLossOptions,
+  LeanAdjointStepOptions,
+  MatchingLoss,
+  MatchingLossOptions,
+  MemorylessStepOptions,
+  PhiloxNormalOptions,
+  RenoiseOptions,
+  TerminalGradientOptions,
+} from '../kernels.js';
 import type { DType, Tensor, TensorConstructor, TypedArray } from '../tensor.js';
 
 export type { DType, TypedArray };
@@ -45,7 +55,11 @@ export interface NativeFlowModel {
   velocity(x: NativeTensor, t: Float32Array, conditioning: NativeTensor[], pretrained: boolean): Promise<NativeTensor>;
   /** `velocity` at `t`, and ∂(Σ upstream · velocity) with respect to x and to the trainable tensors of these names. */
   gradients(
-    x: NativeTensor, t: Float32Array, conditioning: NativeTensor[], upstream: NativeTensor, names: readonly string[],
+    x: NativeTensor,
+    t: Float32Array,
+    conditioning: NativeTensor[],
+    upstream: NativeTensor,
+    names: readonly string[],
   ): Promise<{
     /** v(x, t), [B, …]. */
     velocity: NativeTensor;
@@ -61,7 +75,10 @@ export interface NativeFlowModel {
 /** AdamW over what a network trains. */
 export interface NativeOptimizer {
   /** Clips at maxNorm, updates, averages, clears gradients. Skipped (and counted) where the norm is not finite. */
-  step(learningRate: number, maxNorm: number): Promise<{
+  step(
+    learningRate: number,
+    maxNorm: number,
+  ): Promise<{
     /** Before it was clipped. */
     gradNorm: number;
     /** Whether it was not finite, and nothing was changed. */
@@ -225,7 +242,11 @@ export interface NativeClassifier {
     wantGrad: boolean,
   ): Promise<{ values: Float32Array; grad?: NativeTensor; predicted: Int32Array; features: NativeTensor }>;
   /** One cross-entropy forward and backward, labels smoothed in [0, 1); gradients are added to the weights'. */
-  accumulate(images: NativeTensor, labels: Int32Array, labelSmoothing: number): Promise<{ loss: number; correct: number }>;
+  accumulate(
+    images: NativeTensor,
+    labels: Int32Array,
+    labelSmoothing: number,
+  ): Promise<{ loss: number; correct: number }>;
 }
 
 /** A reward computed by a TorchScript module. */
@@ -338,8 +359,11 @@ export interface NativeImageReward {
    * pass. `ids` (int64 [B, L]) and `mask` where the reward reads prompts. `slice`: images that are scored at a time; 0: all.
    */
   score(
-    images: NativeTensor, ids: NativeTensor | undefined, mask: NativeTensor | undefined,
-    wanted: { grad: boolean; features: boolean }, slice: number,
+    images: NativeTensor,
+    ids: NativeTensor | undefined,
+    mask: NativeTensor | undefined,
+    wanted: { grad: boolean; features: boolean },
+    slice: number,
   ): Promise<{ values: Float32Array; grad?: NativeTensor; features?: NativeTensor }>;
   /** What the image tower sees: resized, cropped or padded, normalised, [B, 3, size, size]. */
   preprocess(images: NativeTensor): Promise<NativeTensor>;
@@ -428,7 +452,13 @@ export interface Binding {
   /** Σ w_k x_k: combines reward gradients. */
   weightedSum(tensors: NativeTensor[], weights: number[]): Promise<NativeTensor>;
   /** Rows of a data set, scale·row + offset, each shifted by (down, right) pixels; `offset` comes into view. */
-  gatherImages(images: NativeTensor, indices: Int32Array, shifts: Int32Array | undefined, scale: number, offset: number): Promise<NativeTensor>;
+  gatherImages(
+    images: NativeTensor,
+    indices: Int32Array,
+    shifts: Int32Array | undefined,
+    scale: number,
+    offset: number,
+  ): Promise<NativeTensor>;
   /** Mean intensity of each image and its gradient: the stroke-weight reward. */
   meanIntensity(images: NativeTensor, wantGrad: boolean): Promise<{ values: Float32Array; grad?: NativeTensor }>;
   /** Mean Euclidean distance over all pairs of rows. */
@@ -436,11 +466,26 @@ export interface Binding {
   /** Mean of 1 − cosine over all pairs of rows. */
   meanPairwiseCosineDistance(features: NativeTensor): Promise<number>;
   /** [B, C, H, W] in [0, 1] to rows of bytes, clamped and rounded, one image grid of `columns` columns. */
-  imageGrid(images: NativeTensor, columns: number, padding: number): Promise<{ width: number; height: number; channels: number; data: Uint8Array }>;
+  imageGrid(
+    images: NativeTensor,
+    columns: number,
+    padding: number,
+  ): Promise<{ width: number; height: number; channels: number; data: Uint8Array }>;
 
-  DigitsModel: new (config: DigitsModelConfig, seed: bigint, lora: LoraConfig | undefined, dtype: DType, device: string) => NativeFlowModel;
+  DigitsModel: new (
+    config: DigitsModelConfig,
+    seed: bigint,
+    lora: LoraConfig | undefined,
+    dtype: DType,
+    device: string,
+  ) => NativeFlowModel;
   /** A float32 or float64 closed form and a float32 control network; latents are [B, d], images [B, d, 1, 1]. */
-  GaussianMixtureModel: new (config: GaussianMixtureConfig, seed: bigint, dtype: DType, device: string) => NativeFlowModel;
+  GaussianMixtureModel: new (
+    config: GaussianMixtureConfig,
+    seed: bigint,
+    dtype: DType,
+    device: string,
+  ) => NativeFlowModel;
   DigitClassifier: new (config: DigitClassifierConfig, seed: bigint, device: string) => NativeClassifier;
 
   /** Runs code from the file. ConfigError says why it is no TorchScript module of that signature. */
@@ -449,23 +494,54 @@ export interface Binding {
   // Published networks. `tensors` are those of their files, under their names: whatever is missing, misshapen or left
   // over is a CheckpointError that lists it. `dtype` undefined: as stored.
   loadSd3Model(args: {
-    config: Sd3TransformerConfig; tensors: Record<string, NativeTensor>; autoencoder: NativeAutoencoder | undefined;
-    lora: LoraConfig | undefined; dtype: DType | undefined; device: string;
+    config: Sd3TransformerConfig;
+    tensors: Record<string, NativeTensor>;
+    autoencoder: NativeAutoencoder | undefined;
+    lora: LoraConfig | undefined;
+    dtype: DType | undefined;
+    device: string;
     /** Keep one block's activations at a time and compute them again on the way back. */
     checkpointing: boolean;
   }): Promise<NativeFlowModel>;
-  loadAutoencoder(config: AutoencoderConfig, tensors: Record<string, NativeTensor>, dtype: DType | undefined, device: string): Promise<NativeAutoencoder>;
-  loadClipText(config: ClipTextConfig, tensors: Record<string, NativeTensor>, dtype: DType | undefined, device: string): Promise<NativeTextEncoder>;
-  loadT5Encoder(config: T5EncoderConfig, tensors: Record<string, NativeTensor>, dtype: DType | undefined, device: string): Promise<NativeTextEncoder>;
+  loadAutoencoder(
+    config: AutoencoderConfig,
+    tensors: Record<string, NativeTensor>,
+    dtype: DType | undefined,
+    device: string,
+  ): Promise<NativeAutoencoder>;
+  loadClipText(
+    config: ClipTextConfig,
+    tensors: Record<string, NativeTensor>,
+    dtype: DType | undefined,
+    device: string,
+  ): Promise<NativeTextEncoder>;
+  loadT5Encoder(
+    config: T5EncoderConfig,
+    tensors: Record<string, NativeTensor>,
+    dtype: DType | undefined,
+    device: string,
+  ): Promise<NativeTextEncoder>;
   /** `layout`: whose names the tensors have. */
   loadClipReward(args: {
-    vision: ClipVisionConfig; text: ClipTextConfig | undefined; preprocess: PreprocessConfig; kind: ClipScoreKind;
-    layout: 'transformers' | 'open_clip'; tensors: Record<string, NativeTensor>; dtype: DType | undefined; device: string;
+    vision: ClipVisionConfig;
+    text: ClipTextConfig | undefined;
+    preprocess: PreprocessConfig;
+    kind: ClipScoreKind;
+    layout: 'transformers' | 'open_clip';
+    tensors: Record<string, NativeTensor>;
+    dtype: DType | undefined;
+    device: string;
   }): Promise<NativeImageReward>;
   /** BLIP's image tower, a BERT that attends to it, and ImageReward's head; (head(CLS) − mean) / std. */
   loadBlipReward(args: {
-    vision: Omit<ClipVisionConfig, 'projection' | 'activation'>; text: BertConfig; preprocess: PreprocessConfig;
-    mean: number; std: number; tensors: Record<string, NativeTensor>; dtype: DType | undefined; device: string;
+    vision: Omit<ClipVisionConfig, 'projection' | 'activation'>;
+    text: BertConfig;
+    preprocess: PreprocessConfig;
+    mean: number;
+    std: number;
+    tensors: Record<string, NativeTensor>;
+    dtype: DType | undefined;
+    device: string;
   }): Promise<NativeImageReward>;
   /**
    * The dictionary of tensors in a file of torch.save (zip format), through LibTorch's restricted unpickler: nothing in
@@ -483,17 +559,37 @@ export interface Binding {
   AdjointMatching: new (model: NativeFlowModel, options: AdjointMatchingNativeOptions) => NativeAlgorithm;
 
   /** Flow matching: t, noise and dropped labels are drawn from (seed, step, sample) streams. */
-  flowMatching(model: NativeFlowModel, args: {
-    x1: NativeTensor; conditioning: NativeTensor[]; unconditional: NativeTensor[]; dropout: number;
-    timeDistribution: 'uniform' | 'logit_normal'; seed: bigint; step: number; cancellation: NativeCancellation;
-  }): Promise<{ loss: number; perSample: Float32Array }>;
+  flowMatching(
+    model: NativeFlowModel,
+    args: {
+      x1: NativeTensor;
+      conditioning: NativeTensor[];
+      unconditional: NativeTensor[];
+      dropout: number;
+      timeDistribution: 'uniform' | 'logit_normal';
+      seed: bigint;
+      step: number;
+      cancellation: NativeCancellation;
+    },
+  ): Promise<{ loss: number; perSample: Float32Array }>;
 
   /** Deterministic sampling of latents at time 1. With an optimizer, its averaged weights are used. */
-  sample(model: NativeFlowModel, args: {
-    conditioning: NativeTensor[]; unconditional?: NativeTensor[]; guidance: number; solver: string; times: number[];
-    shape: number[]; seed: bigint; firstSample: number; weights: 'trained' | 'pretrained'; average?: NativeOptimizer;
-    cancellation: NativeCancellation;
-  }): Promise<{ latents: NativeTensor; forwards: number }>;
+  sample(
+    model: NativeFlowModel,
+    args: {
+      conditioning: NativeTensor[];
+      unconditional?: NativeTensor[];
+      guidance: number;
+      solver: string;
+      times: number[];
+      shape: number[];
+      seed: bigint;
+      firstSample: number;
+      weights: 'trained' | 'pretrained';
+      average?: NativeOptimizer;
+      cancellation: NativeCancellation;
+    },
+  ): Promise<{ latents: NativeTensor; forwards: number }>;
 
   // Samples are [N, …], d numbers each; documented in native/ops/{quadratic,gaussian_mixture,distances}.h.
   /** Σ linear·x − ½ Σ quadratic·(x − center)² of each sample, and the gradient of the sum. */

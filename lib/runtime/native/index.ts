@@ -1,4 +1,13 @@
-import { CancelledError, CheckpointError, ConfigError, DisposedError, EamError, NonFiniteError, OutOfMemoryError, ShapeError } from '../../errors.js';
+import {
+  CancelledError,
+  CheckpointError,
+  ConfigError,
+  DisposedError,
+  EamError,
+  NonFiniteError,
+  OutOfMemoryError,
+  ShapeError,
+} from '../../errors.js';
 import type { Binding } from './binding.js';
 import { load } from './loader.js';
 

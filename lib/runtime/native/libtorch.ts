@@ -54,7 +54,9 @@ export function howToDownload(version?: string): string {
 
 /** Where fetched LibTorchs live, and what else is kept between runs: `$XDG_CACHE_HOME/eam-torch`, by default `~/.cache/eam-torch`. */
 export function cacheDirectory(): string {
-  const base = process.env['XDG_CACHE_HOME'] || (process.platform === 'darwin' ? join(homedir(), 'Library', 'Caches') : join(homedir(), '.cache'));
+  const base =
+    process.env['XDG_CACHE_HOME'] ||
+    (process.platform === 'darwin' ? join(homedir(), 'Library', 'Caches') : join(homedir(), '.cache'));
   return join(base, 'eam-torch');
 }
 
@@ -79,7 +81,8 @@ function read(file: string): string | undefined {
 // A wheel writes its version into version.py, an archive from pytorch.org into build-version.
 function versionIn(directory: string): string | undefined {
   const python = read(join(directory, 'version.py'));
-  const text = python === undefined ? read(join(directory, 'build-version')) : /__version__\s*=\s*['"]([^'"]+)/.exec(python)?.[1];
+  const text =
+    python === undefined ? read(join(directory, 'build-version')) : /__version__\s*=\s*['"]([^'"]+)/.exec(python)?.[1];
   return /\d+\.\d+\.\d+\S*/.exec(text ?? '')?.[0];
 }
 
@@ -95,7 +98,12 @@ function inspectDirectory(source: string, given: string): LibTorchCandidate {
   const variant = existsSync(mainLibrary(directory, 'cuda')) ? 'cuda' : 'cpu';
   const version = versionIn(directory);
   if (version === undefined) {
-    return { source, directory, variant, rejected: 'its version is unknown: neither version.py nor build-version gives one' };
+    return {
+      source,
+      directory,
+      variant,
+      rejected: 'its version is unknown: neither version.py nor build-version gives one',
+    };
   }
   return { source, directory, version, variant };
 }
@@ -110,9 +118,17 @@ print(os.path.dirname(spec.origin) if spec and spec.origin else '')
 
 function inspectPython(source: string, command: string): LibTorchCandidate {
   // Found, not imported: importing torch takes seconds.
-  const result = spawnSync(command, ['-c', pythonScript], { encoding: 'utf8', timeout: 20_000, stdio: ['ignore', 'pipe', 'ignore'] });
-  const rejection = (reason: string): LibTorchCandidate => ({ source, rejected: source === command ? reason : `${command}: ${reason}` });
-  if (result.error) return rejection((result.error as NodeJS.ErrnoException).code === 'ENOENT' ? 'not found' : result.error.message);
+  const result = spawnSync(command, ['-c', pythonScript], {
+    encoding: 'utf8',
+    timeout: 20_000,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const rejection = (reason: string): LibTorchCandidate => ({
+    source,
+    rejected: source === command ? reason : `${command}: ${reason}`,
+  });
+  if (result.error)
+    return rejection((result.error as NodeJS.ErrnoException).code === 'ENOENT' ? 'not found' : result.error.message);
   if (result.status !== 0) return rejection(`failed with status ${result.status}`);
   const directory = result.stdout.trim();
   if (directory === '') return rejection('has no torch');
@@ -180,8 +196,10 @@ function suitsBuild(candidate: LibTorch, variant: Variant): LibTorchCandidate {
   if (major !== 2 || minor! < oldestMinor || minor! > newestMinor) {
     return reject(candidate, `LibTorch 2.${oldestMinor} to 2.${newestMinor} is needed`);
   }
-  if (variant === 'cuda' && candidate.variant !== 'cuda') return reject(candidate, 'a CPU build; the cuda variant needs a CUDA one');
-  if (!existsSync(join(candidate.directory, 'include', 'ATen', 'ATen.h'))) return reject(candidate, 'no headers (include/ATen/ATen.h) in it');
+  if (variant === 'cuda' && candidate.variant !== 'cuda')
+    return reject(candidate, 'a CPU build; the cuda variant needs a CUDA one');
+  if (!existsSync(join(candidate.directory, 'include', 'ATen', 'ATen.h')))
+    return reject(candidate, 'no headers (include/ATen/ATen.h) in it');
   return candidate;
 }
 

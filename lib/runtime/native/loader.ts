@@ -3,7 +3,17 @@
 import { NativeLoadError } from '../../errors.js';
 import { type Addon, findAddons, type RejectedAddon } from './addons.js';
 import type { Binding } from './binding.js';
-import { describeCandidate, howToDownload, isOverride, type LibTorch, type LibTorchCandidate, libtorchCandidates, minorOf, overrideVariable, reject } from './libtorch.js';
+import {
+  describeCandidate,
+  howToDownload,
+  isOverride,
+  type LibTorch,
+  type LibTorchCandidate,
+  libtorchCandidates,
+  minorOf,
+  overrideVariable,
+  reject,
+} from './libtorch.js';
 import { open } from './open.js';
 import { trial } from './trial.js';
 
@@ -54,8 +64,12 @@ class Candidates {
 /** `2.13 (cpu) or 2.14 (cpu, cuda)` */
 function servedVersions(addons: readonly Addon[]): string {
   const byMinor = new Map<string, Set<string>>();
-  for (const { libtorch, variant } of addons) byMinor.set(minorOf(libtorch), (byMinor.get(minorOf(libtorch)) ?? new Set()).add(variant));
-  return [...byMinor].sort(([a], [b]) => (a < b ? -1 : 1)).map(([minor, served]) => `${minor} (${[...served].sort().join(', ')})`).join(' or ');
+  for (const { libtorch, variant } of addons)
+    byMinor.set(minorOf(libtorch), (byMinor.get(minorOf(libtorch)) ?? new Set()).add(variant));
+  return [...byMinor]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([minor, served]) => `${minor} (${[...served].sort().join(', ')})`)
+    .join(' or ');
 }
 
 const isUsable = (addon: Addon | RejectedAddon): addon is Addon => !('rejected' in addon);
@@ -64,20 +78,36 @@ function failure({ addons, tried }: Attempt): NativeLoadError {
   const usable = addons.filter(isUsable);
   const lines = ['eam-torch could not load its native core.', '', 'Native addon:'];
   for (const addon of addons) {
-    lines.push(isUsable(addon) ? `  - ${addon.directory} (${addon.variant}, needs LibTorch ${minorOf(addon.libtorch)}.x)` : `  - ${addon.directory}: ${addon.rejected}`);
+    lines.push(
+      isUsable(addon)
+        ? `  - ${addon.directory} (${addon.variant}, needs LibTorch ${minorOf(addon.libtorch)}.x)`
+        : `  - ${addon.directory}: ${addon.rejected}`,
+    );
   }
   if (tried.length > 0) lines.push('', 'LibTorch:', ...tried.map(describeCandidate));
   const fixes: [command: string, what: string][] = [];
-  if (tried.some(isOverride)) fixes.push([`unset ${overrideVariable}`, 'it is set, so nothing else is taken in its place']);
+  if (tried.some(isOverride))
+    fixes.push([`unset ${overrideVariable}`, 'it is set, so nothing else is taken in its place']);
   if (usable.length > 0) {
-    fixes.push([`export ${overrideVariable}=/path/to/libtorch`, `the folder with lib/ of a LibTorch ${servedVersions(usable)}`]);
+    fixes.push([
+      `export ${overrideVariable}=/path/to/libtorch`,
+      `the folder with lib/ of a LibTorch ${servedVersions(usable)}`,
+    ]);
     fixes.push(['npx eam libtorch', "fetches one with python3's pip, where it is found; needs no compiler"]);
   }
   fixes.push(['npx eam build', 'finds or fetches a LibTorch and builds the addon for it']);
   const width = Math.max(...fixes.map(([command]) => command.length));
-  lines.push('', 'To fix it, do one of these:', ...fixes.map(([command, what]) => `  ${command.padEnd(width)}  # ${what}`));
+  lines.push(
+    '',
+    'To fix it, do one of these:',
+    ...fixes.map(([command, what]) => `  ${command.padEnd(width)}  # ${what}`),
+  );
   // The newest first, since that is what the page gives.
-  const cpu = usable.filter(({ variant }) => variant === 'cpu').map(({ libtorch }) => libtorch.replace(/\+.*/, '')).sort().at(-1);
+  const cpu = usable
+    .filter(({ variant }) => variant === 'cpu')
+    .map(({ libtorch }) => libtorch.replace(/\+.*/, ''))
+    .sort()
+    .at(-1);
   if (usable.length > 0) lines.push('', `Without Python:\n  ${howToDownload(cpu)}`);
   lines.push('', '`npx eam doctor` prints all of this for a bug report.');
   return new NativeLoadError(lines.join('\n'));
@@ -101,9 +131,13 @@ function* upToOverride(candidates: Iterable<LibTorchCandidate>): Generator<LibTo
  * What goes with what, best first. Who built an addon wants it, with whichever LibTorch it fits; among those that came
  * with the package, the LibTorch that is preferred decides.
  */
-function* pairs(addons: readonly (Addon | RejectedAddon)[], candidates: Iterable<LibTorchCandidate>): Generator<[Addon, LibTorchCandidate]> {
+function* pairs(
+  addons: readonly (Addon | RejectedAddon)[],
+  candidates: Iterable<LibTorchCandidate>,
+): Generator<[Addon, LibTorchCandidate]> {
   const usable = addons.filter(isUsable);
-  for (const addon of usable.filter((each) => !each.prebuilt)) for (const candidate of upToOverride(candidates)) yield [addon, candidate];
+  for (const addon of usable.filter((each) => !each.prebuilt))
+    for (const candidate of upToOverride(candidates)) yield [addon, candidate];
   const prebuilt = usable.filter((each) => each.prebuilt);
   if (prebuilt.length === 0) return;
   for (const candidate of upToOverride(candidates)) for (const addon of prebuilt) yield [addon, candidate];
@@ -116,7 +150,10 @@ function attempt(): Attempt {
     addons,
     tried: [...reasons].map(([candidate, { said, needed }]) => {
       if (candidate.rejected !== undefined || candidate === loaded?.libtorch) return candidate;
-      const unfit = needed.length === 1 ? mismatch(candidate, needed[0]!) : `version ${candidate.version}, ${candidate.variant}, and the addons here are for ${servedVersions(needed)}`;
+      const unfit =
+        needed.length === 1
+          ? mismatch(candidate, needed[0]!)
+          : `version ${candidate.version}, ${candidate.variant}, and the addons here are for ${servedVersions(needed)}`;
       return reject(candidate, [...said, ...(said.size === 0 && unfit !== undefined ? [unfit] : [])].join('; '));
     }),
     ...(loaded ? { loaded } : {}),
@@ -158,7 +195,10 @@ export function inspect(): Inspection {
     if (!loaded) return { addons, candidates: tried, error: failure(made).message };
     const { addon, libtorch } = loaded;
     const others = [...libtorchCandidates()]
-      .filter((candidate) => !tried.some((other) => other.source === candidate.source && other.directory === candidate.directory))
+      .filter(
+        (candidate) =>
+          !tried.some((other) => other.source === candidate.source && other.directory === candidate.directory),
+      )
       .map((candidate) => {
         const unfit = candidate.rejected === undefined ? mismatch(candidate, addon) : undefined;
         return candidate.rejected === undefined && unfit !== undefined ? reject(candidate, unfit) : candidate;

@@ -44,10 +44,14 @@ function readDynamic(path: string): Dynamic {
 
     const section = read(found.offset, found.size);
     const entries = Array.from({ length: Math.floor(section.length / 16) }, (_, index) => ({
-      tag: section.readBigUInt64LE(index * 16), value: Number(section.readBigUInt64LE(index * 16 + 8)),
+      tag: section.readBigUInt64LE(index * 16),
+      value: Number(section.readBigUInt64LE(index * 16 + 8)),
     }));
     const strings = entries.find(({ tag }) => tag === tags.stringTable)?.value;
-    const holder = segments.find(({ type, address, size }) => type === loadSegment && strings !== undefined && strings >= address && strings < address + size);
+    const holder = segments.find(
+      ({ type, address, size }) =>
+        type === loadSegment && strings !== undefined && strings >= address && strings < address + size,
+    );
     if (strings === undefined || !holder) return none;
     const text = ({ value }: { value: number }): string => {
       const bytes = read(strings - holder.address + holder.offset + value, longestString);

@@ -54,7 +54,11 @@ function mixture(loader: LibraryLoader, directory: string, libraries: readonly N
  * Opens all of a LibTorch by absolute path, each library after what it needs, so that no search path decides what is
  * opened. Where that fails nothing of it stays in the process, so that the next candidate does not mix with it.
  */
-function openLibTorch(loader: LibraryLoader, directory: string, addon: { variant: Variant; libtorch: string }): string | undefined {
+function openLibTorch(
+  loader: LibraryLoader,
+  directory: string,
+  addon: { variant: Variant; libtorch: string },
+): string | undefined {
   const main = mainLibrary(directory, addon.variant);
   let libraries: NeededLibrary[];
   try {
@@ -67,7 +71,9 @@ function openLibTorch(loader: LibraryLoader, directory: string, addon: { variant
 
   // What is in the process already serves, such as an OpenMP that LD_PRELOAD brought or Node's own libstdc++: two of a
   // kind would be worse.
-  const paths = libraries.flatMap(({ name, path }) => (path !== undefined && (isLibTorchs(name) || loader.locate(name) === undefined) ? [path] : []));
+  const paths = libraries.flatMap(({ name, path }) =>
+    path !== undefined && (isLibTorchs(name) || loader.locate(name) === undefined) ? [path] : [],
+  );
   const problem = loader.open(...paths);
   if (problem !== undefined) return problem;
 

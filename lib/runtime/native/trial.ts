@@ -26,10 +26,18 @@ function describePair(addon: Addon, libtorch: LibTorch): string {
   const needed = neededLibraries(main).flatMap(({ path }) => (path === undefined ? [] : [path]));
   const files = [...addonFiles.map((name) => join(addon.directory, name)), ...needed, main];
   const { LD_LIBRARY_PATH: searched, LD_PRELOAD: preloaded } = process.env;
-  return JSON.stringify({ package: packageVersion, node: process.version, libtorch: libtorch.version, searched, preloaded, files: files.map(identity) });
+  return JSON.stringify({
+    package: packageVersion,
+    node: process.version,
+    libtorch: libtorch.version,
+    searched,
+    preloaded,
+    files: files.map(identity),
+  });
 }
 
-const recordPath = (pair: string): string => join(cacheDirectory(), 'loaded', `${createHash('sha256').update(pair).digest('hex')}.json`);
+const recordPath = (pair: string): string =>
+  join(cacheDirectory(), 'loaded', `${createHash('sha256').update(pair).digest('hex')}.json`);
 
 function isRemembered(pair: string): boolean {
   try {
@@ -60,7 +68,8 @@ function remember(pair: string): void {
  * A program that bundles Node, or another runtime, would run itself and not our script, which a clone has only once its
  * TypeScript is compiled.
  */
-const canTry = (): boolean => (/^node/i.test(basename(process.execPath)) || process.versions['electron'] !== undefined) && existsSync(script);
+const canTry = (): boolean =>
+  (/^node/i.test(basename(process.execPath)) || process.versions['electron'] !== undefined) && existsSync(script);
 
 /**
  * What keeps the addon from being loaded with this LibTorch; undefined where nothing does, or where no process can be
@@ -83,7 +92,13 @@ export function trial(addon: Addon, libtorch: LibTorch): OpenFailure | undefined
   const child = spawnSync(
     process.execPath,
     [script, addon.directory, addon.variant, addon.libtorch, libtorch.directory],
-    { encoding: 'utf8', timeout: milliseconds, killSignal: 'SIGKILL', env: { ...environment, ELECTRON_RUN_AS_NODE: '1' }, stdio: ['ignore', 'pipe', 'pipe'] },
+    {
+      encoding: 'utf8',
+      timeout: milliseconds,
+      killSignal: 'SIGKILL',
+      env: { ...environment, ELECTRON_RUN_AS_NODE: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
   );
   const timedOut = (child.error as NodeJS.ErrnoException | undefined)?.code === 'ETIMEDOUT';
   if (child.error && !timedOut) return undefined; // no process to be had: the load itself has to show
@@ -101,8 +116,18 @@ export function trial(addon: Addon, libtorch: LibTorch): OpenFailure | undefined
   }
   if (child.status === 0 && last.reason !== undefined) return last as OpenFailure;
 
-  const during = last.loaded === undefined ? `loading ${last.culprit === 'libtorch' ? 'LibTorch' : 'it'}` : 'leaving after it was loaded';
-  const how = timedOut ? `had not finished after ${milliseconds / 1000} s` : child.signal ? `was ended by ${child.signal}` : `ended with exit code ${child.status}`;
+  const during =
+    last.loaded === undefined
+      ? `loading ${last.culprit === 'libtorch' ? 'LibTorch' : 'it'}`
+      : 'leaving after it was loaded';
+  const how = timedOut
+    ? `had not finished after ${milliseconds / 1000} s`
+    : child.signal
+      ? `was ended by ${child.signal}`
+      : `ended with exit code ${child.status}`;
   const said = child.stderr.trim().split('\n').slice(-3).join(' | ');
-  return { culprit: last.culprit ?? 'addon', reason: `a process that tried it ${how} while ${during}${said ? `: ${said}` : ''}` };
+  return {
+    culprit: last.culprit ?? 'addon',
+    reason: `a process that tried it ${how} while ${during}${said ? `: ${said}` : ''}`,
+  };
 }

@@ -4,11 +4,11 @@
 #include <limits>
 #include <memory>
 
-#include "addon/runtime/addon.h"
-#include "addon/convert/convert.h"
-#include "addon/runtime/instance.h"
 #include "addon/bindings/models.h"
 #include "addon/bindings/optimizer.h"
+#include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
+#include "addon/runtime/instance.h"
 #include "algorithms/adjoint_matching.h"
 #include "algorithms/eam.h"
 #include "algorithms/flow_matching.h"
@@ -23,12 +23,10 @@ constexpr napi_type_tag rollout_tag = {0x2a95d0f36be14c78, 0xe87b13c64fa0925d};
 class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
  public:
   static void define(Napi::Env env) {
-    instance(env).constructor<RolloutObject>() =
-        Napi::Persistent(DefineClass(env, "Rollout",
-                                     {InstanceAccessor<&RolloutObject::images>("images"),
-                                      InstanceAccessor<&RolloutObject::endpoint>("endpoint"),
-                                      InstanceAccessor<&RolloutObject::forwards>("forwards"),
-                                      InstanceMethod<&RolloutObject::dispose>("dispose")}));
+    instance(env).constructor<RolloutObject>() = Napi::Persistent(DefineClass(
+        env, "Rollout",
+        {InstanceAccessor<&RolloutObject::images>("images"), InstanceAccessor<&RolloutObject::endpoint>("endpoint"),
+         InstanceAccessor<&RolloutObject::forwards>("forwards"), InstanceMethod<&RolloutObject::dispose>("dispose")}));
   }
 
   static Napi::Object wrap(Napi::Env env, std::shared_ptr<Rollout> rollout) {
@@ -113,24 +111,24 @@ uint64_t to_step(const Options& options) {
 }
 
 EamOptions to_eam_options(Napi::Value value) {
-  const Options options(value, "Eam",
-                        {"C", "lambda", "delta", "terminal", "solver", "steps", "renoisings", "weighting", "cap",
-                         "rewardThroughDenoiser", "guidance", "microBatch", "rewardGradientQuantile", "shift",
-                         "decodeSlice", "guidedLoss"});
+  const Options options(
+      value, "Eam",
+      {"C", "lambda", "delta", "terminal", "solver", "steps", "renoisings", "weighting", "cap", "rewardThroughDenoiser",
+       "guidance", "microBatch", "rewardGradientQuantile", "shift", "decodeSlice", "guidedLoss"});
   EamOptions result;
   result.C = options.number("C");
   result.lambda = options.number("lambda");
   result.delta = options.number("delta");
-  result.terminal = options.choice("terminal", result.terminal,
-                                   {{"consistent", Terminal::consistent}, {"plugin", Terminal::plugin}});
+  result.terminal =
+      options.choice("terminal", result.terminal, {{"consistent", Terminal::consistent}, {"plugin", Terminal::plugin}});
   result.solver = solver_kind(options.string("solver"));
   result.steps = to_int(options, "steps");
   result.shift = options.number("shift");
   result.guided_loss = options.boolean("guidedLoss");
   result.renoisings = to_int(options, "renoisings");
-  result.weighting = options.choice(
-      "weighting", result.weighting,
-      {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
+  result.weighting =
+      options.choice("weighting", result.weighting,
+                     {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
   result.cap = options.number("cap");
   result.reward_through_denoiser = options.boolean("rewardThroughDenoiser");
   result.guidance = options.number("guidance");
@@ -161,12 +159,11 @@ AdjointMatchingOptions to_adjoint_matching_options(Napi::Value value) {
 class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
  public:
   static void define(Napi::Env env) {
-    instance(env).constructor<AlgorithmObject>() =
-        Napi::Persistent(DefineClass(env, "Algorithm",
-                                     {InstanceMethod<&AlgorithmObject::rollout>("rollout"),
-                                      InstanceMethod<&AlgorithmObject::accumulate>("accumulate"),
-                                      InstanceMethod<&AlgorithmObject::state>("state"),
-                                      InstanceMethod<&AlgorithmObject::load>("load")}));
+    instance(env).constructor<AlgorithmObject>() = Napi::Persistent(DefineClass(
+        env, "Algorithm",
+        {InstanceMethod<&AlgorithmObject::rollout>("rollout"),
+         InstanceMethod<&AlgorithmObject::accumulate>("accumulate"), InstanceMethod<&AlgorithmObject::state>("state"),
+         InstanceMethod<&AlgorithmObject::load>("load")}));
   }
 
   // new NAME(model, options): a function that returns the object, so that every algorithm shares one class.
@@ -192,15 +189,18 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
       const Options options(info[0], "rollout",
                             {"conditioning", "unconditional", "shape", "seed", "step", "cancellation"});
       const Cancellation cancellation = options.cancellation();
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [model = model_, algorithm = used(), conditioning = options.tensors("conditioning"),
-           unconditional = to_unconditional(options), shape = options.shape("shape"), seed = options.uint64("seed"),
-           step = to_step(options), cancellation]() -> std::shared_ptr<Rollout> {
-            return algorithm->rollout(conditioning, unconditional, shape, seed, step, cancellation);
-          },
-          [](Napi::Env env, std::shared_ptr<Rollout> rollout) { return RolloutObject::wrap(env, std::move(rollout)); },
-          cancellation);
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [model = model_, algorithm = used(), conditioning = options.tensors("conditioning"),
+               unconditional = to_unconditional(options), shape = options.shape("shape"), seed = options.uint64("seed"),
+               step = to_step(options), cancellation]() -> std::shared_ptr<Rollout> {
+                return algorithm->rollout(conditioning, unconditional, shape, seed, step, cancellation);
+              },
+              [](Napi::Env env, std::shared_ptr<Rollout> rollout) {
+                return RolloutObject::wrap(env, std::move(rollout));
+              },
+              cancellation);
     });
   }
 
@@ -213,20 +213,21 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
       }
       const auto values = info[1].As<Napi::Float32Array>();
       const Cancellation cancellation = to_cancellation(info[3], "accumulate: `cancellation`");
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "accumulate: `rollout`"),
-           values = std::vector<float>(values.Data(), values.Data() + values.ElementLength()),
-           grad = to_tensor(info[2], "accumulate: `rewardGrad`"), cancellation] {
-            StepMetrics metrics = algorithm->accumulate(*rollout, values, grad, cancellation);
-            return std::pair(std::move(metrics), algorithm->reward_gradient_norms().values());
-          },
-          [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()))](
-              Napi::Env env, std::pair<StepMetrics, std::vector<double>> result) {
-            reward_gradient_norms_ = std::move(result.second);
-            return from_metrics(env, result.first);
-          },
-          cancellation);
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "accumulate: `rollout`"),
+               values = std::vector<float>(values.Data(), values.Data() + values.ElementLength()),
+               grad = to_tensor(info[2], "accumulate: `rewardGrad`"), cancellation] {
+                StepMetrics metrics = algorithm->accumulate(*rollout, values, grad, cancellation);
+                return std::pair(std::move(metrics), algorithm->reward_gradient_norms().values());
+              },
+              [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()))](
+                  Napi::Env env, std::pair<StepMetrics, std::vector<double>> result) {
+                reward_gradient_norms_ = std::move(result.second);
+                return from_metrics(env, result.first);
+              },
+              cancellation);
     });
   }
 
@@ -247,10 +248,13 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
       RunningQuantile checked(1);
       checked.load(options.numbers("rewardGradientNorms"));
       reward_gradient_norms_ = checked.values();
-      instance(info.Env()).executor.submit(
-          info.Env(),
-          [model = model_, algorithm = used(), values = checked.values()] { algorithm->reward_gradient_norms().load(values); },
-          [](Napi::Env env) { return env.Undefined(); });
+      instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [model = model_, algorithm = used(), values = checked.values()] {
+                algorithm->reward_gradient_norms().load(values);
+              },
+              [](Napi::Env env) { return env.Undefined(); });
     });
   }
 
@@ -268,28 +272,29 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
 // flowMatching(model, { x1, conditioning, unconditional, dropout, timeDistribution, seed, step, cancellation })
 Napi::Value flow_matching_step(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const Options options(info[1], "flowMatching",
-                          {"x1", "conditioning", "unconditional", "dropout", "timeDistribution", "seed", "step",
-                           "cancellation"});
+    const Options options(
+        info[1], "flowMatching",
+        {"x1", "conditioning", "unconditional", "dropout", "timeDistribution", "seed", "step", "cancellation"});
     const FlowMatchingOptions matching = {
         options.number("dropout"),
         options.choice("timeDistribution", TimeDistribution::uniform,
                        {{"uniform", TimeDistribution::uniform}, {"logit_normal", TimeDistribution::logit_normal}})};
     const Cancellation cancellation = options.cancellation();
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [model = to_flow_model(info[0], "flowMatching: `model`"), x1 = options.tensor("x1"),
-         conditioning = options.tensors("conditioning"), unconditional = options.tensors("unconditional"), matching,
-         seed = options.uint64("seed"), step = to_step(options), cancellation] {
-          return flow_matching(*model, x1, conditioning, unconditional, matching, seed, step, cancellation);
-        },
-        [](Napi::Env env, FlowMatchingLoss loss) {
-          Napi::Object object = Napi::Object::New(env);
-          object.Set("loss", loss.loss);
-          object.Set("perSample", from_floats(env, loss.per_sample));
-          return object;
-        },
-        cancellation);
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [model = to_flow_model(info[0], "flowMatching: `model`"), x1 = options.tensor("x1"),
+             conditioning = options.tensors("conditioning"), unconditional = options.tensors("unconditional"), matching,
+             seed = options.uint64("seed"), step = to_step(options), cancellation] {
+              return flow_matching(*model, x1, conditioning, unconditional, matching, seed, step, cancellation);
+            },
+            [](Napi::Env env, FlowMatchingLoss loss) {
+              Napi::Object object = Napi::Object::New(env);
+              object.Set("loss", loss.loss);
+              object.Set("perSample", from_floats(env, loss.per_sample));
+              return object;
+            },
+            cancellation);
   });
 }
 
@@ -310,22 +315,23 @@ Napi::Value sample_latents(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Optimizer> average =
         options.has("average") ? to_optimizer(options.get("average"), options.where("average")) : nullptr;
     const Cancellation cancellation = options.cancellation();
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [model = to_flow_model(info[0], "sample: `model`"), conditioning = options.tensors("conditioning"),
-         unconditional = to_unconditional(options), shape = options.shape("shape"), sampler,
-         origin = NoiseOrigin{options.uint64("seed"), 0, first}, average, cancellation] {
-          std::optional<AveragedWeights> averaged;
-          if (average) averaged.emplace(*average);
-          return sample(*model, conditioning, unconditional, shape, sampler, origin, cancellation);
-        },
-        [](Napi::Env env, Samples samples) {
-          Napi::Object object = Napi::Object::New(env);
-          object.Set("latents", wrap_tensor(env, std::move(samples.latents)));
-          object.Set("forwards", static_cast<double>(samples.forwards));
-          return object;
-        },
-        cancellation);
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [model = to_flow_model(info[0], "sample: `model`"), conditioning = options.tensors("conditioning"),
+             unconditional = to_unconditional(options), shape = options.shape("shape"), sampler,
+             origin = NoiseOrigin{options.uint64("seed"), 0, first}, average, cancellation] {
+              std::optional<AveragedWeights> averaged;
+              if (average) averaged.emplace(*average);
+              return sample(*model, conditioning, unconditional, shape, sampler, origin, cancellation);
+            },
+            [](Napi::Env env, Samples samples) {
+              Napi::Object object = Napi::Object::New(env);
+              object.Set("latents", wrap_tensor(env, std::move(samples.latents)));
+              object.Set("forwards", static_cast<double>(samples.forwards));
+              return object;
+            },
+            cancellation);
   });
 }
 

@@ -3,10 +3,10 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "addon/runtime/addon.h"
-#include "addon/convert/convert.h"
-#include "addon/runtime/instance.h"
 #include "addon/bindings/network_object.h"
+#include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
+#include "addon/runtime/instance.h"
 #include "nn/t5/t5_encoder.h"
 
 namespace eam::addon {
@@ -22,27 +22,29 @@ class TextEncoderObject : public Napi::ObjectWrap<TextEncoderObject> {
         encoder_(constructed<nn::TextEncoder>(info, "TextEncoder", "loadClipText or loadT5Encoder")) {}
 
   static void define(Napi::Env env) {
-    instance(env).constructor<TextEncoderObject>() = Napi::Persistent(
-        DefineClass(env, "TextEncoder", {InstanceMethod<&TextEncoderObject::encode>("encode"),
-                                         InstanceMethod<&TextEncoderObject::dispose>("dispose")}));
+    instance(env).constructor<TextEncoderObject>() =
+        Napi::Persistent(DefineClass(env, "TextEncoder",
+                                     {InstanceMethod<&TextEncoderObject::encode>("encode"),
+                                      InstanceMethod<&TextEncoderObject::dispose>("dispose")}));
   }
 
  private:
   // encode(ids)
   Napi::Value encode(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [encoder = alive(encoder_, "encode: the text encoder"), ids = to_tensor(info[0], "encode: `ids`")] {
-            at::NoGradGuard no_grad;
-            return named("encode", [&] { return encoder->forward(ids); });
-          },
-          [](Napi::Env env, nn::TextEncoder::Encoded encoded) {
-            Napi::Object result = Napi::Object::New(env);
-            result.Set("hidden", wrap_tensor(env, std::move(encoded.hidden)));
-            if (encoded.pooled.defined()) result.Set("pooled", wrap_tensor(env, std::move(encoded.pooled)));
-            return result;
-          });
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [encoder = alive(encoder_, "encode: the text encoder"), ids = to_tensor(info[0], "encode: `ids`")] {
+                at::NoGradGuard no_grad;
+                return named("encode", [&] { return encoder->forward(ids); });
+              },
+              [](Napi::Env env, nn::TextEncoder::Encoded encoded) {
+                Napi::Object result = Napi::Object::New(env);
+                result.Set("hidden", wrap_tensor(env, std::move(encoded.hidden)));
+                if (encoded.pooled.defined()) result.Set("pooled", wrap_tensor(env, std::move(encoded.pooled)));
+                return result;
+              });
     });
   }
 
@@ -61,11 +63,12 @@ class AutoencoderObject : public Napi::ObjectWrap<AutoencoderObject> {
   }
 
   static void define(Napi::Env env) {
-    instance(env).constructor<AutoencoderObject>() = Napi::Persistent(
-        DefineClass(env, "Autoencoder", {InstanceMethod<&AutoencoderObject::decode>("decode"),
-                                         InstanceMethod<&AutoencoderObject::decode_gradient>("decodeGradient"),
-                                         InstanceMethod<&AutoencoderObject::encode>("encode"),
-                                         InstanceMethod<&AutoencoderObject::dispose>("dispose")}));
+    instance(env).constructor<AutoencoderObject>() =
+        Napi::Persistent(DefineClass(env, "Autoencoder",
+                                     {InstanceMethod<&AutoencoderObject::decode>("decode"),
+                                      InstanceMethod<&AutoencoderObject::decode_gradient>("decodeGradient"),
+                                      InstanceMethod<&AutoencoderObject::encode>("encode"),
+                                      InstanceMethod<&AutoencoderObject::dispose>("dispose")}));
   }
 
   const std::shared_ptr<nn::Autoencoder>& get(const std::string& what) const { return alive(autoencoder_, what); }
@@ -74,45 +77,48 @@ class AutoencoderObject : public Napi::ObjectWrap<AutoencoderObject> {
   // decode(latents)
   Napi::Value decode(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [autoencoder = get("decode: the autoencoder"), latents = to_tensor(info[0], "decode: `latents`")] {
-            at::NoGradGuard no_grad;
-            return named("decode", [&] { return autoencoder->decode(latents); });
-          },
-          [](Napi::Env env, at::Tensor images) { return wrap_tensor(env, std::move(images)); });
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [autoencoder = get("decode: the autoencoder"), latents = to_tensor(info[0], "decode: `latents`")] {
+                at::NoGradGuard no_grad;
+                return named("decode", [&] { return autoencoder->decode(latents); });
+              },
+              [](Napi::Env env, at::Tensor images) { return wrap_tensor(env, std::move(images)); });
     });
   }
 
   // decodeGradient(latents, upstream)
   Napi::Value decode_gradient(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [autoencoder = get("decodeGradient: the autoencoder"),
-           latents = to_tensor(info[0], "decodeGradient: `latents`"),
-           upstream = to_tensor(info[1], "decodeGradient: `upstream`")] {
-            return named("decodeGradient", [&] { return autoencoder->decode_gradient(latents, upstream); });
-          },
-          [](Napi::Env env, nn::Autoencoder::Decoded decoded) {
-            Napi::Object result = Napi::Object::New(env);
-            result.Set("images", wrap_tensor(env, std::move(decoded.images)));
-            result.Set("grad", wrap_tensor(env, std::move(decoded.grad)));
-            return result;
-          });
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [autoencoder = get("decodeGradient: the autoencoder"),
+               latents = to_tensor(info[0], "decodeGradient: `latents`"),
+               upstream = to_tensor(info[1], "decodeGradient: `upstream`")] {
+                return named("decodeGradient", [&] { return autoencoder->decode_gradient(latents, upstream); });
+              },
+              [](Napi::Env env, nn::Autoencoder::Decoded decoded) {
+                Napi::Object result = Napi::Object::New(env);
+                result.Set("images", wrap_tensor(env, std::move(decoded.images)));
+                result.Set("grad", wrap_tensor(env, std::move(decoded.grad)));
+                return result;
+              });
     });
   }
 
   // encode(images)
   Napi::Value encode(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [autoencoder = get("encode: the autoencoder"), images = to_tensor(info[0], "encode: `images`")] {
-            at::NoGradGuard no_grad;
-            return named("encode", [&] { return autoencoder->encode(images); });
-          },
-          [](Napi::Env env, at::Tensor latents) { return wrap_tensor(env, std::move(latents)); });
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [autoencoder = get("encode: the autoencoder"), images = to_tensor(info[0], "encode: `images`")] {
+                at::NoGradGuard no_grad;
+                return named("encode", [&] { return autoencoder->encode(images); });
+              },
+              [](Napi::Env env, at::Tensor latents) { return wrap_tensor(env, std::move(latents)); });
     });
   }
 
@@ -138,10 +144,10 @@ void read_tower(const Options& options, nn::ClipTowerConfig& config) {
 }
 
 nn::AutoencoderConfig to_autoencoder_config(Napi::Value value, const std::string& where) {
-  const Options options(value, where,
-                        {"inChannels", "outChannels", "latentChannels", "blockOutChannels", "layersPerBlock",
-                         "normGroups", "midBlockAttention", "useQuantConv", "usePostQuantConv", "scalingFactor",
-                         "shiftFactor"});
+  const Options options(
+      value, where,
+      {"inChannels", "outChannels", "latentChannels", "blockOutChannels", "layersPerBlock", "normGroups",
+       "midBlockAttention", "useQuantConv", "usePostQuantConv", "scalingFactor", "shiftFactor"});
   return {.in_channels = options.integer("inChannels"),
           .out_channels = options.integer("outChannels"),
           .latent_channels = options.integer("latentChannels"),
@@ -178,17 +184,17 @@ Napi::Value load(const Napi::CallbackInfo& info, const char* function, const cha
                  Config (*to_config)(Napi::Value, const std::string&)) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     const std::string name = function;
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [function, what, config = to_config(info[0], name),
-         tensors = to_lasting_tensors(info[1], name + ": `tensors`"),
-         dtype = to_stored_dtype(info[2], name + ": `dtype`"),
-         device = device_of(to_string(info[3], name + ": `device`"), name + ": `device`")]() mutable {
-          return std::shared_ptr<Interface>(named(function, [&] {
-            return load_network<Network>(what, std::move(tensors), dtype, device, config);
-          }));
-        },
-        [](Napi::Env env, std::shared_ptr<Interface> network) { return wrap<Object>(env, std::move(network)); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [function, what, config = to_config(info[0], name),
+             tensors = to_lasting_tensors(info[1], name + ": `tensors`"),
+             dtype = to_stored_dtype(info[2], name + ": `dtype`"),
+             device = device_of(to_string(info[3], name + ": `device`"), name + ": `device`")]() mutable {
+              return std::shared_ptr<Interface>(named(
+                  function, [&] { return load_network<Network>(what, std::move(tensors), dtype, device, config); }));
+            },
+            [](Napi::Env env, std::shared_ptr<Interface> network) { return wrap<Object>(env, std::move(network)); });
   });
 }
 

@@ -6,9 +6,9 @@
 #include <optional>
 #include <string>
 
-#include "nn/sd3/autoencoder.h"
 #include "nn/clip/clip_text.h"
 #include "nn/clip/clip_vision.h"
+#include "nn/sd3/autoencoder.h"
 
 // What the networks of published models have in common at the boundary.
 namespace eam::addon {

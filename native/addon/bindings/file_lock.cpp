@@ -5,8 +5,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "addon/runtime/addon.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 
 // What Node's file system lacks.

@@ -1,17 +1,18 @@
-// The formulas of docs/mathematics.md for other trainers: one options object in, a tensor or a loss out, as a promise or
-// at once.
-#include "addon/runtime/addon.h"
+// The formulas of docs/mathematics.md for other trainers: one options object in, a tensor or a loss out, as a promise
+// or at once.
+#include "addon/bindings/tensor.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "addon/runtime/one_thread.h"
-#include "addon/bindings/tensor.h"
 #include "ops/ops.h"
 
 namespace eam::addon {
 namespace {
 
 int64_t batch_of(const at::Tensor& tensor, const std::string& where) {
-  if (tensor.dim() == 0) throw Error(ErrorKind::shape, where + " must have a batch dimension, got a tensor of shape []");
+  if (tensor.dim() == 0)
+    throw Error(ErrorKind::shape, where + " must have a batch dimension, got a tensor of shape []");
   return tensor.size(0);
 }
 
@@ -155,107 +156,118 @@ Napi::Value philox_words(const Napi::CallbackInfo& info) {
 auto philox_normal(const Napi::CallbackInfo& info, const char* name, Mode mode) {
   Arguments arguments(info[1], name, mode, {"seed", "stream", "dtype", "device", "out"});
   return tensor_kernel(arguments,
-      [shape = to_shape(info[0], std::string(name) + ": `shape`"),
-       seed = arguments.uint64("seed"), streams = to_streams(arguments.get("stream"), arguments.where("stream")),
-       dtype = floating_dtype_of(arguments.string("dtype", "float32"), arguments.where("dtype")),
-       device = arguments.device("device")](const at::Tensor& out) {
-        try {
-          return ops::philox_normal(shape, {seed, streams}, dtype, device, out);
-        } catch (const c10::Error& error) {
-          // The one kernel whose size comes from no tensor.
-          if (auto shortage = host_shortage(error, "`shape` " + shape_text(shape))) throw Error(ErrorKind::out_of_memory, *shortage);
-          throw;
-        }
-      });
+                       [shape = to_shape(info[0], std::string(name) + ": `shape`"), seed = arguments.uint64("seed"),
+                        streams = to_streams(arguments.get("stream"), arguments.where("stream")),
+                        dtype = floating_dtype_of(arguments.string("dtype", "float32"), arguments.where("dtype")),
+                        device = arguments.device("device")](const at::Tensor& out) {
+                         try {
+                           return ops::philox_normal(shape, {seed, streams}, dtype, device, out);
+                         } catch (const c10::Error& error) {
+                           // The one kernel whose size comes from no tensor.
+                           if (auto shortage = host_shortage(error, "`shape` " + shape_text(shape)))
+                             throw Error(ErrorKind::out_of_memory, *shortage);
+                           throw;
+                         }
+                       });
 }
 
 auto renoise(const Napi::CallbackInfo& info, const char* name, Mode mode) {
   Arguments arguments(info[0], name, mode, {"x1", "t", "noise", "terminalTime", "out"});
   at::Tensor x1 = arguments.tensor("x1");
-  return tensor_kernel(arguments,
-      [x1, t = arguments.per_sample("t", batch_of(x1, arguments.where("x1"))), noise = arguments.noise("noise"),
-       terminal_time = arguments.number("terminalTime", 1)](const at::Tensor& out) {
-        return ops::renoise(x1, t, noise, terminal_time, out);
-      });
+  return tensor_kernel(arguments, [x1, t = arguments.per_sample("t", batch_of(x1, arguments.where("x1"))),
+                                   noise = arguments.noise("noise"),
+                                   terminal_time = arguments.number("terminalTime", 1)](const at::Tensor& out) {
+    return ops::renoise(x1, t, noise, terminal_time, out);
+  });
 }
 
 auto terminal_gradient(const Napi::CallbackInfo& info, const char* name, Mode mode) {
   Arguments arguments(info[0], name, mode, {"x", "velocity", "rewardGrad", "lambda", "time", "out"});
-  return tensor_kernel(arguments,
-      [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"), reward_grad = arguments.tensor("rewardGrad"),
-       lambda = arguments.number("lambda"), time = arguments.number("time")](const at::Tensor& out) {
-        return ops::terminal_gradient(x, velocity, reward_grad, lambda, time, out);
-      });
+  return tensor_kernel(arguments, [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"),
+                                   reward_grad = arguments.tensor("rewardGrad"), lambda = arguments.number("lambda"),
+                                   time = arguments.number("time")](const at::Tensor& out) {
+    return ops::terminal_gradient(x, velocity, reward_grad, lambda, time, out);
+  });
 }
 
 auto matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(info[0], name, mode, {"velocity", "x", "x1", "terminalGradient", "t", "C", "noise", "weighting",
-                                            "cap", "terminalTime", "grad"});
+  Arguments arguments(
+      info[0], name, mode,
+      {"velocity", "x", "x1", "terminalGradient", "t", "C", "noise", "weighting", "cap", "terminalTime", "grad"});
   at::Tensor velocity = arguments.tensor("velocity");
   std::vector<double> t = arguments.per_sample("t", batch_of(velocity, arguments.where("velocity")));
   ops::Matching matching;
   matching.C = arguments.number("C");
-  matching.weighting = arguments.choice("weighting", matching.weighting,
+  matching.weighting = arguments.choice(
+      "weighting", matching.weighting,
       {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
   matching.cap = arguments.number("cap", matching.cap);
   matching.terminal_time = arguments.number("terminalTime", matching.terminal_time);
   if (arguments.has("x") == arguments.has("noise")) {
-    throw Error(ErrorKind::config, arguments.where("x") + " and `noise`: give one of them, x_t or the noise it was made with");
+    throw Error(ErrorKind::config,
+                arguments.where("x") + " and `noise`: give one of them, x_t or the noise it was made with");
   }
   std::optional<at::Tensor> x;
   std::optional<ops::Noise> noise;
   if (arguments.has("x")) x = arguments.tensor("x");
   if (arguments.has("noise")) noise = arguments.noise("noise");
-  return loss_kernel(arguments,
-      [velocity, t = std::move(t), matching, x, noise, x1 = arguments.tensor("x1"),
-       gradient = arguments.tensor("terminalGradient")](const at::Tensor& grad) {
-        return x ? ops::matching_loss(velocity, *x, x1, gradient, t, matching, grad)
-                 : ops::matching_loss(velocity, x1, gradient, t, *noise, matching, grad);
-      });
+  return loss_kernel(arguments, [velocity, t = std::move(t), matching, x, noise, x1 = arguments.tensor("x1"),
+                                 gradient = arguments.tensor("terminalGradient")](const at::Tensor& grad) {
+    return x ? ops::matching_loss(velocity, *x, x1, gradient, t, matching, grad)
+             : ops::matching_loss(velocity, x1, gradient, t, *noise, matching, grad);
+  });
 }
 
 auto flow_matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) {
   Arguments arguments(info[0], name, mode, {"velocity", "x1", "noise", "grad"});
-  return loss_kernel(arguments,
-      [velocity = arguments.tensor("velocity"), x1 = arguments.tensor("x1"),
-       noise = arguments.noise("noise")](const at::Tensor& grad) {
-        return ops::flow_matching_loss(velocity, x1, noise, grad);
-      });
+  return loss_kernel(arguments, [velocity = arguments.tensor("velocity"), x1 = arguments.tensor("x1"),
+                                 noise = arguments.noise("noise")](const at::Tensor& grad) {
+    return ops::flow_matching_loss(velocity, x1, noise, grad);
+  });
 }
 
 auto memoryless_step(const Napi::CallbackInfo& info, const char* name, Mode mode) {
   Arguments arguments(info[0], name, mode, {"x", "velocity", "t", "h", "noise", "out"});
   return tensor_kernel(arguments,
-      [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"), t = arguments.number("t"),
-       h = arguments.number("h"), noise = arguments.noise("noise")](const at::Tensor& out) {
-        return ops::memoryless_step(x, velocity, t, h, noise, out);
-      });
+                       [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"), t = arguments.number("t"),
+                        h = arguments.number("h"), noise = arguments.noise("noise")](const at::Tensor& out) {
+                         return ops::memoryless_step(x, velocity, t, h, noise, out);
+                       });
 }
 
 auto lean_adjoint_step(const Napi::CallbackInfo& info, const char* name, Mode mode) {
   Arguments arguments(info[0], name, mode, {"adjoint", "vjp", "t", "h", "out"});
-  return tensor_kernel(arguments,
-      [adjoint = arguments.tensor("adjoint"), vjp = arguments.tensor("vjp"), t = arguments.number("t"),
-       h = arguments.number("h")](const at::Tensor& out) { return ops::lean_adjoint_step(adjoint, vjp, t, h, out); });
+  return tensor_kernel(arguments, [adjoint = arguments.tensor("adjoint"), vjp = arguments.tensor("vjp"),
+                                   t = arguments.number("t"), h = arguments.number("h")](const at::Tensor& out) {
+    return ops::lean_adjoint_step(adjoint, vjp, t, h, out);
+  });
 }
 
 // `prepare(info, name, mode)` as NAME and NAMESync. Names are literals: errors on the executor's thread use them.
 template <class Prepare>
 void add_kernel(Napi::Env env, Napi::Object exports, const char* name, const char* sync_name, Prepare prepare) {
-  exports.Set(name, Napi::Function::New(env, [name, prepare](const Napi::CallbackInfo& info) {
-    return guarded_promise(info.Env(), [&]() -> Napi::Value {
-      auto [work, convert] = prepare(info, name, Mode::async);
-      return instance(info.Env()).executor.submit(info.Env(),
-          [name, work = std::move(work)] { return named(name, work); }, std::move(convert));
-    });
-  }, name));
-  exports.Set(sync_name, Napi::Function::New(env, [sync_name, prepare](const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-      auto [work, convert] = prepare(info, sync_name, Mode::sync);
-      OneThread one_thread;
-      return convert(info.Env(), named(sync_name, work));
-    });
-  }, sync_name));
+  exports.Set(name, Napi::Function::New(
+                        env,
+                        [name, prepare](const Napi::CallbackInfo& info) {
+                          return guarded_promise(info.Env(), [&]() -> Napi::Value {
+                            auto [work, convert] = prepare(info, name, Mode::async);
+                            return instance(info.Env())
+                                .executor.submit(
+                                    info.Env(), [name, work = std::move(work)] { return named(name, work); },
+                                    std::move(convert));
+                          });
+                        },
+                        name));
+  exports.Set(sync_name, Napi::Function::New(
+                             env,
+                             [sync_name, prepare](const Napi::CallbackInfo& info) {
+                               return guarded(info.Env(), [&]() -> Napi::Value {
+                                 auto [work, convert] = prepare(info, sync_name, Mode::sync);
+                                 OneThread one_thread;
+                                 return convert(info.Env(), named(sync_name, work));
+                               });
+                             },
+                             sync_name));
 }
 
 }  // namespace

@@ -11,8 +11,8 @@
 #include <string_view>
 #include <utility>
 
-#include "addon/runtime/addon.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "nn/layers/linear_map.h"
 #include "ops/stage.h"
@@ -26,7 +26,9 @@ void wait_for(at::Device device) {
   if (!device.is_cpu()) at::accelerator::synchronizeDevice(device.index());
 }
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // Of the executor on whose thread it is.
 struct StageClock {
@@ -53,43 +55,48 @@ void end_stage(const at::RecordFunction& function, at::ObserverContext* start) {
   stage_clock.seconds[name] += now() - static_cast<StageStart*>(start)->time;
 }
 
-at::Device to_device(Napi::Value value, const std::string& where) { return device_of(to_string(value, where), where); }
+at::Device to_device(Napi::Value value, const std::string& where) {
+  return device_of(to_string(value, where), where);
+}
 
 // timeStages(device): from here to the end of the executor's thread.
 Napi::Value time_stages(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [device = to_device(info[0], "timeStages: `device`")] {
-          if (!stage_clock.running) {
-            at::addThreadLocalCallback(
-                at::RecordFunctionCallback(begin_stage, end_stage).scopes({at::RecordScope::USER_SCOPE}));
-          }
-          stage_clock = {true, device, {}};
-        },
-        [](Napi::Env env) { return env.Undefined(); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [device = to_device(info[0], "timeStages: `device`")] {
+              if (!stage_clock.running) {
+                at::addThreadLocalCallback(
+                    at::RecordFunctionCallback(begin_stage, end_stage).scopes({at::RecordScope::USER_SCOPE}));
+              }
+              stage_clock = {true, device, {}};
+            },
+            [](Napi::Env env) { return env.Undefined(); });
   });
 }
 
 // stageSeconds()
 Napi::Value stage_seconds(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(), [] { return std::exchange(stage_clock.seconds, {}); },
-        [](Napi::Env env, const std::map<std::string, double>& seconds) {
-          Napi::Object object = Napi::Object::New(env);
-          for (const auto& [name, value] : seconds) object.Set(name, value);
-          return object;
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(), [] { return std::exchange(stage_clock.seconds, {}); },
+            [](Napi::Env env, const std::map<std::string, double>& seconds) {
+              Napi::Object object = Napi::Object::New(env);
+              for (const auto& [name, value] : seconds) object.Set(name, value);
+              return object;
+            });
   });
 }
 
 // synchronize(device)
 Napi::Value synchronize(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(), [device = to_device(info[0], "synchronize: `device`")] { wait_for(device); },
-        [](Napi::Env env) { return env.Undefined(); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(), [device = to_device(info[0], "synchronize: `device`")] { wait_for(device); },
+            [](Napi::Env env) { return env.Undefined(); });
   });
 }
 
@@ -99,17 +106,18 @@ Napi::Value cuda_peak_memory(const Napi::CallbackInfo& info) {
     const std::string where = "cudaPeakMemory: `device`";
     const at::Device device = to_device(info[0], where);
     if (!device.is_cuda()) throw Error(ErrorKind::config, where + " must be 'cuda' or 'cuda:N', got 'cpu'");
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [device] {
-          at::globalContext().lazyInitDevice(at::kCUDA);
-          at::DeviceAllocator* allocator = at::getDeviceAllocator(at::kCUDA);
-          const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-          const int64_t peak = allocator->getDeviceStats(device.index()).allocated_bytes[all].peak;
-          allocator->resetPeakStats(device.index());
-          return static_cast<double>(peak);
-        },
-        [](Napi::Env env, double bytes) { return Napi::Number::New(env, bytes); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [device] {
+              at::globalContext().lazyInitDevice(at::kCUDA);
+              at::DeviceAllocator* allocator = at::getDeviceAllocator(at::kCUDA);
+              const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+              const int64_t peak = allocator->getDeviceStats(device.index()).allocated_bytes[all].peak;
+              allocator->resetPeakStats(device.index());
+              return static_cast<double>(peak);
+            },
+            [](Napi::Env env, double bytes) { return Napi::Number::New(env, bytes); });
   });
 }
 
@@ -122,20 +130,22 @@ Napi::Value matrix_product_seconds(const Napi::CallbackInfo& info) {
     const at::ScalarType dtype = dtype_of(to_string(info[2], where), where);
     const at::Device device = to_device(info[3], "matrixProductSeconds: `device`");
     if (!at::isFloatingType(dtype)) throw Error(ErrorKind::config, where + " must be a floating-point dtype");
-    if (size < 1 || repeats < 1) throw Error(ErrorKind::config, "matrixProductSeconds: expected sizes and repeats from 1");
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [=] {
-          // As the networks' layers take them.
-          const at::Tensor a = at::randn({size, size}, at::device(device)).to(dtype), b = a.clone();
-          nn::linear_map(a, b);  // warms up
-          wait_for(device);
-          const double begin = now();
-          for (int64_t i = 0; i < repeats; ++i) nn::linear_map(a, b);
-          wait_for(device);
-          return (now() - begin) / static_cast<double>(repeats);
-        },
-        [](Napi::Env env, double seconds) { return Napi::Number::New(env, seconds); });
+    if (size < 1 || repeats < 1)
+      throw Error(ErrorKind::config, "matrixProductSeconds: expected sizes and repeats from 1");
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [=] {
+              // As the networks' layers take them.
+              const at::Tensor a = at::randn({size, size}, at::device(device)).to(dtype), b = a.clone();
+              nn::linear_map(a, b);  // warms up
+              wait_for(device);
+              const double begin = now();
+              for (int64_t i = 0; i < repeats; ++i) nn::linear_map(a, b);
+              wait_for(device);
+              return (now() - begin) / static_cast<double>(repeats);
+            },
+            [](Napi::Env env, double seconds) { return Napi::Number::New(env, seconds); });
   });
 }
 

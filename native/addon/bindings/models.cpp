@@ -5,8 +5,8 @@
 
 #include <optional>
 
-#include "addon/runtime/addon.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "algorithms/velocity_gradients.h"
 #include "nn/digits/digits_model.h"
@@ -26,8 +26,8 @@ bool has_tag(Napi::Value value, const napi_type_tag& tag) {
 // shares one class.
 Napi::Value digits_model(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const Options options(info[0], "DigitsModel", {"imageSize", "channels", "patchSize", "width", "depth", "heads",
-                                                   "mlpRatio", "classes"});
+    const Options options(info[0], "DigitsModel",
+                          {"imageSize", "channels", "patchSize", "width", "depth", "heads", "mlpRatio", "classes"});
     const nn::DigitsModelConfig config = {options.integer("imageSize"), options.integer("channels"),
                                           options.integer("patchSize"), options.integer("width"),
                                           options.integer("depth"),     options.integer("heads"),
@@ -67,15 +67,12 @@ NamedTensors to_trainable(Napi::Value value, const std::string& where) {
 }
 
 void FlowModelObject::define(Napi::Env env) {
-  instance(env).constructor<FlowModelObject>() = Napi::Persistent(
-      DefineClass(env, "FlowModel",
-                  {InstanceAccessor<&FlowModelObject::trainable_names>("trainableNames"),
-                   InstanceMethod<&FlowModelObject::weights>("weights"),
-                   InstanceMethod<&FlowModelObject::trainable>("trainable"),
-                   InstanceMethod<&FlowModelObject::load>("load"),
-                   InstanceMethod<&FlowModelObject::velocity>("velocity"),
-                   InstanceMethod<&FlowModelObject::gradients>("gradients"),
-                   InstanceMethod<&FlowModelObject::images>("images")}));
+  instance(env).constructor<FlowModelObject>() = Napi::Persistent(DefineClass(
+      env, "FlowModel",
+      {InstanceAccessor<&FlowModelObject::trainable_names>("trainableNames"),
+       InstanceMethod<&FlowModelObject::weights>("weights"), InstanceMethod<&FlowModelObject::trainable>("trainable"),
+       InstanceMethod<&FlowModelObject::load>("load"), InstanceMethod<&FlowModelObject::velocity>("velocity"),
+       InstanceMethod<&FlowModelObject::gradients>("gradients"), InstanceMethod<&FlowModelObject::images>("images")}));
 }
 
 Napi::Object FlowModelObject::wrap(Napi::Env env, std::shared_ptr<FlowModel> model) {
@@ -115,13 +112,14 @@ Napi::Value FlowModelObject::load(const Napi::CallbackInfo& info) {
     if (kind != "weights" && kind != "trainable") {
       throw Error(ErrorKind::config, "load: `kind` must be 'weights' or 'trainable', got '" + kind + "'");
     }
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [model = model_, kind, tensors = to_named_tensors(info[1], "load: `tensors`")] {
-          copy_named(kind == "weights" ? model->weights() : model->trainable(), tensors,
-                     kind == "weights" ? "the model's weights" : "the model's trainable tensors");
-        },
-        [](Napi::Env env) { return env.Undefined(); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [model = model_, kind, tensors = to_named_tensors(info[1], "load: `tensors`")] {
+              copy_named(kind == "weights" ? model->weights() : model->trainable(), tensors,
+                         kind == "weights" ? "the model's weights" : "the model's trainable tensors");
+            },
+            [](Napi::Env env) { return env.Undefined(); });
   });
 }
 
@@ -130,16 +128,17 @@ Napi::Value FlowModelObject::velocity(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     const at::Tensor x = to_tensor(info[0], "velocity: `x`");
     const std::vector<double> t = to_per_sample(info[1], x.dim() > 0 ? x.size(0) : 0, "velocity: `t`");
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [model = model_, x, t, conditioning = to_tensors(info[2], "velocity: `conditioning`"),
-         pretrained = to_boolean(info[3], "velocity: `pretrained`")] {
-          at::NoGradGuard no_grad;
-          const at::Tensor times = at::tensor(t, at::kDouble).to(x.device(), at::kFloat);
-          return pretrained ? model->pretrained_velocity(x, times, conditioning)
-                            : model->velocity(x, times, conditioning);
-        },
-        [](Napi::Env env, at::Tensor velocity) { return wrap_tensor(env, std::move(velocity)); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [model = model_, x, t, conditioning = to_tensors(info[2], "velocity: `conditioning`"),
+             pretrained = to_boolean(info[3], "velocity: `pretrained`")] {
+              at::NoGradGuard no_grad;
+              const at::Tensor times = at::tensor(t, at::kDouble).to(x.device(), at::kFloat);
+              return pretrained ? model->pretrained_velocity(x, times, conditioning)
+                                : model->velocity(x, times, conditioning);
+            },
+            [](Napi::Env env, at::Tensor velocity) { return wrap_tensor(env, std::move(velocity)); });
   });
 }
 
@@ -148,58 +147,61 @@ Napi::Value FlowModelObject::gradients(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     const at::Tensor x = to_tensor(info[0], "gradients: `x`");
     const std::vector<double> t = to_per_sample(info[1], x.dim() > 0 ? x.size(0) : 0, "gradients: `t`");
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [model = model_, x, t, conditioning = to_tensors(info[2], "gradients: `conditioning`"),
-         upstream = to_tensor(info[3], "gradients: `upstream`"), names = to_strings(info[4], "gradients: `names`")] {
-          const at::Tensor times = at::tensor(t, at::kDouble).to(x.device(), at::kFloat);
-          return named("gradients", [&] { return velocity_gradients(*model, x, times, conditioning, upstream, names); });
-        },
-        [](Napi::Env env, VelocityGradients found) {
-          Napi::Object result = Napi::Object::New(env);
-          result.Set("velocity", wrap_tensor(env, std::move(found.velocity)));
-          result.Set("x", wrap_tensor(env, std::move(found.x)));
-          result.Set("tensors", from_named_tensors(env, found.tensors));
-          return result;
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [model = model_, x, t, conditioning = to_tensors(info[2], "gradients: `conditioning`"),
+             upstream = to_tensor(info[3], "gradients: `upstream`"),
+             names = to_strings(info[4], "gradients: `names`")] {
+              const at::Tensor times = at::tensor(t, at::kDouble).to(x.device(), at::kFloat);
+              return named("gradients",
+                           [&] { return velocity_gradients(*model, x, times, conditioning, upstream, names); });
+            },
+            [](Napi::Env env, VelocityGradients found) {
+              Napi::Object result = Napi::Object::New(env);
+              result.Set("velocity", wrap_tensor(env, std::move(found.velocity)));
+              result.Set("x", wrap_tensor(env, std::move(found.x)));
+              result.Set("tensors", from_named_tensors(env, found.tensors));
+              return result;
+            });
   });
 }
 
 // images(latents)
 Napi::Value FlowModelObject::images(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [model = model_, latents = to_tensor(info[0], "images: `latents`")] {
-          at::NoGradGuard no_grad;
-          return model->images(latents);
-        },
-        [](Napi::Env env, at::Tensor images) { return wrap_tensor(env, std::move(images)); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [model = model_, latents = to_tensor(info[0], "images: `latents`")] {
+              at::NoGradGuard no_grad;
+              return model->images(latents);
+            },
+            [](Napi::Env env, at::Tensor images) { return wrap_tensor(env, std::move(images)); });
   });
 }
 
 void ClassifierObject::define(Napi::Env env, Napi::Object exports) {
-  exports.Set("DigitClassifier",
-              DefineClass(env, "DigitClassifier",
-                          {InstanceMethod<&ClassifierObject::weights>("weights"),
-                           InstanceMethod<&ClassifierObject::load>("load"),
-                           InstanceMethod<&ClassifierObject::log_probability>("logProbability"),
-                           InstanceMethod<&ClassifierObject::accumulate>("accumulate")}));
+  exports.Set("DigitClassifier", DefineClass(env, "DigitClassifier",
+                                             {InstanceMethod<&ClassifierObject::weights>("weights"),
+                                              InstanceMethod<&ClassifierObject::load>("load"),
+                                              InstanceMethod<&ClassifierObject::log_probability>("logProbability"),
+                                              InstanceMethod<&ClassifierObject::accumulate>("accumulate")}));
 }
 
 // new DigitClassifier(config, seed, device)
 ClassifierObject::ClassifierObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ClassifierObject>(info) {
   guarded(info.Env(), [&] {
     const Options options(info[0], "DigitClassifier", {"imageSize", "channels", "widths", "features", "classes"});
-    const nn::DigitClassifierConfig config = {
-        options.integer("imageSize"), options.integer("channels"),
-        to_integers(options.get("widths"), options.where("widths")), options.integer("features"),
-        options.integer("classes")};
+    const nn::DigitClassifierConfig config = {options.integer("imageSize"), options.integer("channels"),
+                                              to_integers(options.get("widths"), options.where("widths")),
+                                              options.integer("features"), options.integer("classes")};
     const uint64_t seed = to_uint64(info[1], "DigitClassifier: `seed`");
     const std::string where = "DigitClassifier: `device`";
     const at::Device device = device_of(to_string(info[2], where), where);
-    classifier_ = instance(info.Env()).executor.call(
-        info.Env(), [&] { return std::make_shared<nn::DigitClassifier>(config, seed, device); });
+    classifier_ = instance(info.Env()).executor.call(info.Env(), [&] {
+      return std::make_shared<nn::DigitClassifier>(config, seed, device);
+    });
   });
   info.This().As<Napi::Object>().TypeTag(&classifier_tag);
 }
@@ -211,54 +213,57 @@ Napi::Value ClassifierObject::weights(const Napi::CallbackInfo& info) {
 // load(tensors)
 Napi::Value ClassifierObject::load(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [classifier = classifier_, tensors = to_named_tensors(info[0], "load: `tensors`")] {
-          copy_named(classifier->weights(), tensors, "the classifier's weights");
-        },
-        [](Napi::Env env) { return env.Undefined(); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [classifier = classifier_, tensors = to_named_tensors(info[0], "load: `tensors`")] {
+              copy_named(classifier->weights(), tensors, "the classifier's weights");
+            },
+            [](Napi::Env env) { return env.Undefined(); });
   });
 }
 
 // logProbability(images, labels, wantGrad)
 Napi::Value ClassifierObject::log_probability(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [classifier = classifier_, images = to_tensor(info[0], "logProbability: `images`"),
-         labels = to_integers(info[1], "logProbability: `labels`"),
-         want_grad = to_boolean(info[2], "logProbability: `wantGrad`")] {
-          return classifier->log_probability(images, labels, want_grad);
-        },
-        [](Napi::Env env, nn::DigitClassifier::Reading reading) {
-          Napi::Object result = Napi::Object::New(env);
-          result.Set("values", from_floats(env, reading.values));
-          if (reading.grad.defined()) result.Set("grad", wrap_tensor(env, std::move(reading.grad)));
-          Napi::Int32Array predicted = Napi::Int32Array::New(env, reading.predicted.size());
-          std::copy(reading.predicted.begin(), reading.predicted.end(), predicted.Data());
-          result.Set("predicted", predicted);
-          result.Set("features", wrap_tensor(env, std::move(reading.features)));
-          return result;
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [classifier = classifier_, images = to_tensor(info[0], "logProbability: `images`"),
+             labels = to_integers(info[1], "logProbability: `labels`"),
+             want_grad = to_boolean(info[2], "logProbability: `wantGrad`")] {
+              return classifier->log_probability(images, labels, want_grad);
+            },
+            [](Napi::Env env, nn::DigitClassifier::Reading reading) {
+              Napi::Object result = Napi::Object::New(env);
+              result.Set("values", from_floats(env, reading.values));
+              if (reading.grad.defined()) result.Set("grad", wrap_tensor(env, std::move(reading.grad)));
+              Napi::Int32Array predicted = Napi::Int32Array::New(env, reading.predicted.size());
+              std::copy(reading.predicted.begin(), reading.predicted.end(), predicted.Data());
+              result.Set("predicted", predicted);
+              result.Set("features", wrap_tensor(env, std::move(reading.features)));
+              return result;
+            });
   });
 }
 
 // accumulate(images, labels, labelSmoothing)
 Napi::Value ClassifierObject::accumulate(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [classifier = classifier_, images = to_tensor(info[0], "accumulate: `images`"),
-         labels = to_integers(info[1], "accumulate: `labels`"),
-         smoothing = to_number(info[2], "accumulate: `labelSmoothing`")] {
-          return classifier->accumulate(images, labels, smoothing);
-        },
-        [](Napi::Env env, nn::DigitClassifier::Step step) {
-          Napi::Object result = Napi::Object::New(env);
-          result.Set("loss", step.loss);
-          result.Set("correct", static_cast<double>(step.correct));
-          return result;
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [classifier = classifier_, images = to_tensor(info[0], "accumulate: `images`"),
+             labels = to_integers(info[1], "accumulate: `labels`"),
+             smoothing = to_number(info[2], "accumulate: `labelSmoothing`")] {
+              return classifier->accumulate(images, labels, smoothing);
+            },
+            [](Napi::Env env, nn::DigitClassifier::Step step) {
+              Napi::Object result = Napi::Object::New(env);
+              result.Set("loss", step.loss);
+              result.Set("correct", static_cast<double>(step.correct));
+              return result;
+            });
   });
 }
 

@@ -1,8 +1,8 @@
 // The solvers' state machine, driven by lib/runtime/ode-solver.ts with velocities written in JavaScript.
 #include "algorithms/ode_solver.h"
 
-#include "addon/runtime/addon.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "addon/runtime/one_thread.h"
 
@@ -23,7 +23,8 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
   Napi::Value start(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     return guarded_promise(env, [&] {
-      return instance(env).executor.submit(env,
+      return instance(env).executor.submit(
+          env,
           [solver = solver_, x0 = to_tensor(info[0], "OdeSolver: `x0`")] {
             solver->start(x0.clone());
             return state(*solver);
@@ -36,8 +37,8 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
   Napi::Value advance(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     return guarded_promise(env, [&] {
-      return instance(env).executor.submit(env,
-          [solver = solver_, point = point_of(info, to_tensor)] { return advanced(*solver, point); }, from_state);
+      return instance(env).executor.submit(
+          env, [solver = solver_, point = point_of(info, to_tensor)] { return advanced(*solver, point); }, from_state);
     });
   }
 
@@ -113,12 +114,14 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
 }  // namespace
 
 void define_ode_solver(Napi::Env env, Napi::Object exports) {
-  exports.Set("OdeSolver", OdeSolverObject::DefineClass(env, "OdeSolver", {
-      OdeSolverObject::InstanceMethod("start", &OdeSolverObject::start),
-      OdeSolverObject::InstanceMethod("advance", &OdeSolverObject::advance),
-      OdeSolverObject::InstanceMethod("startSync", &OdeSolverObject::start_sync),
-      OdeSolverObject::InstanceMethod("advanceSync", &OdeSolverObject::advance_sync),
-  }));
+  exports.Set("OdeSolver", OdeSolverObject::DefineClass(
+                               env, "OdeSolver",
+                               {
+                                   OdeSolverObject::InstanceMethod("start", &OdeSolverObject::start),
+                                   OdeSolverObject::InstanceMethod("advance", &OdeSolverObject::advance),
+                                   OdeSolverObject::InstanceMethod("startSync", &OdeSolverObject::start_sync),
+                                   OdeSolverObject::InstanceMethod("advanceSync", &OdeSolverObject::advance_sync),
+                               }));
 }
 
 }  // namespace eam::addon

@@ -1,9 +1,9 @@
 #include "addon/bindings/optimizer.h"
 
-#include "addon/runtime/addon.h"
-#include "addon/convert/convert.h"
-#include "addon/runtime/instance.h"
 #include "addon/bindings/models.h"
+#include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
+#include "addon/runtime/instance.h"
 
 namespace eam::addon {
 namespace {
@@ -34,8 +34,9 @@ OptimizerObject::OptimizerObject(const Napi::CallbackInfo& info) : Napi::ObjectW
     const OptimizerOptions settings = {options.number("beta1"), options.number("beta2"), options.number("epsilon"),
                                        options.number("weightDecay"), options.number("emaDecay")};
     const NamedTensors trainable = to_trainable(info[0], "AdamW: `owner`");
-    optimizer_ = instance(info.Env()).executor.call(
-        info.Env(), [&] { return std::make_shared<Optimizer>(trainable, settings); });
+    optimizer_ = instance(info.Env()).executor.call(info.Env(), [&] {
+      return std::make_shared<Optimizer>(trainable, settings);
+    });
   });
   info.This().As<Napi::Object>().TypeTag(&tag);
 }
@@ -46,22 +47,23 @@ Napi::Value OptimizerObject::step(const Napi::CallbackInfo& info) {
     if (!info[1].IsNumber()) {  // Infinity is a value here: no clipping
       throw Error(ErrorKind::config, "step: `maxNorm` must be a number, got " + describe(info[1]));
     }
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [optimizer = optimizer_, learning_rate = to_number(info[0], "step: `learningRate`"),
-         max_norm = info[1].As<Napi::Number>().DoubleValue()] {
-          const Optimizer::Step step = optimizer->step(learning_rate, max_norm);
-          return std::pair(step, optimizer->step_count());
-        },
-        // The reference keeps this object until the step is done.
-        [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()))](
-            Napi::Env env, std::pair<Optimizer::Step, int64_t> result) {
-          step_count_ = result.second;
-          Napi::Object object = Napi::Object::New(env);
-          object.Set("gradNorm", result.first.grad_norm);
-          object.Set("skipped", result.first.skipped);
-          return object;
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [optimizer = optimizer_, learning_rate = to_number(info[0], "step: `learningRate`"),
+             max_norm = info[1].As<Napi::Number>().DoubleValue()] {
+              const Optimizer::Step step = optimizer->step(learning_rate, max_norm);
+              return std::pair(step, optimizer->step_count());
+            },
+            // The reference keeps this object until the step is done.
+            [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()))](
+                Napi::Env env, std::pair<Optimizer::Step, int64_t> result) {
+              step_count_ = result.second;
+              Napi::Object object = Napi::Object::New(env);
+              object.Set("gradNorm", result.first.grad_norm);
+              object.Set("skipped", result.first.skipped);
+              return object;
+            });
   });
 }
 
@@ -77,19 +79,22 @@ Napi::Value OptimizerObject::step_count(const Napi::CallbackInfo& info) {
 Napi::Value OptimizerObject::load(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     const int64_t count = to_integer(info[1], "load: `stepCount`");
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [optimizer = optimizer_, tensors = to_named_tensors(info[0], "load: `tensors`"), count] {
-          optimizer->load(tensors, count);
-        },
-        [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>())),
-         count](Napi::Env env) {
-          step_count_ = count;
-          return env.Undefined();
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [optimizer = optimizer_, tensors = to_named_tensors(info[0], "load: `tensors`"), count] {
+              optimizer->load(tensors, count);
+            },
+            [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>())),
+             count](Napi::Env env) {
+              step_count_ = count;
+              return env.Undefined();
+            });
   });
 }
 
-void define_optimizer(Napi::Env env, Napi::Object exports) { OptimizerObject::define(env, exports); }
+void define_optimizer(Napi::Env env, Napi::Object exports) {
+  OptimizerObject::define(env, exports);
+}
 
 }  // namespace eam::addon

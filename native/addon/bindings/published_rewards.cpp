@@ -2,11 +2,11 @@
 
 #include <memory>
 
-#include "addon/runtime/addon.h"
-#include "addon/convert/convert.h"
 #include "addon/bindings/encoders.h"
-#include "addon/runtime/instance.h"
 #include "addon/bindings/network_object.h"
+#include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
+#include "addon/runtime/instance.h"
 #include "io/torch_file.h"
 #include "nn/rewards/blip_reward.h"
 #include "nn/rewards/clip_reward.h"
@@ -27,11 +27,12 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
         reward_(constructed<nn::ImageReward>(info, "ImageReward", "loadClipReward or loadBlipReward")) {}
 
   static void define(Napi::Env env) {
-    instance(env).constructor<ImageRewardObject>() = Napi::Persistent(
-        DefineClass(env, "ImageReward", {InstanceMethod<&ImageRewardObject::score>("score"),
-                                         InstanceMethod<&ImageRewardObject::preprocess>("preprocess"),
-                                         InstanceMethod<&ImageRewardObject::features>("features"),
-                                         InstanceMethod<&ImageRewardObject::dispose>("dispose")}));
+    instance(env).constructor<ImageRewardObject>() =
+        Napi::Persistent(DefineClass(env, "ImageReward",
+                                     {InstanceMethod<&ImageRewardObject::score>("score"),
+                                      InstanceMethod<&ImageRewardObject::preprocess>("preprocess"),
+                                      InstanceMethod<&ImageRewardObject::features>("features"),
+                                      InstanceMethod<&ImageRewardObject::dispose>("dispose")}));
   }
 
  private:
@@ -41,20 +42,21 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
       const auto tensor_or_none = [&](size_t index, const char* where) {
         return info[index].IsUndefined() ? at::Tensor() : to_tensor(info[index], where);
       };
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [reward = alive(reward_, "score: the reward"), images = to_tensor(info[0], "score: `images`"),
-           ids = tensor_or_none(1, "score: `ids`"), mask = tensor_or_none(2, "score: `mask`"),
-           wanted = to_wanted(info[3]), slice = to_integer(info[4], "score: `slice`")] {
-            return named("score", [&] { return reward->score(images, ids, mask, wanted, slice); });
-          },
-          [](Napi::Env env, nn::ImageReward::Score score) {
-            Napi::Object result = Napi::Object::New(env);
-            result.Set("values", from_floats(env, score.values));
-            if (score.grad.defined()) result.Set("grad", wrap_tensor(env, std::move(score.grad)));
-            if (score.features.defined()) result.Set("features", wrap_tensor(env, std::move(score.features)));
-            return result;
-          });
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [reward = alive(reward_, "score: the reward"), images = to_tensor(info[0], "score: `images`"),
+               ids = tensor_or_none(1, "score: `ids`"), mask = tensor_or_none(2, "score: `mask`"),
+               wanted = to_wanted(info[3]), slice = to_integer(info[4], "score: `slice`")] {
+                return named("score", [&] { return reward->score(images, ids, mask, wanted, slice); });
+              },
+              [](Napi::Env env, nn::ImageReward::Score score) {
+                Napi::Object result = Napi::Object::New(env);
+                result.Set("values", from_floats(env, score.values));
+                if (score.grad.defined()) result.Set("grad", wrap_tensor(env, std::move(score.grad)));
+                if (score.features.defined()) result.Set("features", wrap_tensor(env, std::move(score.features)));
+                return result;
+              });
     });
   }
 
@@ -68,10 +70,11 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
   // features(images, slice)
   Napi::Value features(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&] {
-      return map_images(info, "features", [slice = to_integer(info[1], "features: `slice`")](
-                                              const nn::ImageReward& reward, const at::Tensor& images) {
-        return reward.features(images, slice);
-      });
+      return map_images(
+          info, "features",
+          [slice = to_integer(info[1], "features: `slice`")](const nn::ImageReward& reward, const at::Tensor& images) {
+            return reward.features(images, slice);
+          });
     });
   }
 
@@ -79,13 +82,13 @@ class ImageRewardObject : public Napi::ObjectWrap<ImageRewardObject> {
   template <class Map>
   Napi::Value map_images(const Napi::CallbackInfo& info, const char* function, Map map) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [reward = alive(reward_, std::string(function) + ": the reward"),
-           images = to_tensor(info[0], std::string(function) + ": `images`"), function, map] {
-            return named(function, [&] { return map(*reward, images); });
-          },
-          [](Napi::Env env, at::Tensor result) { return wrap_tensor(env, std::move(result)); });
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [reward = alive(reward_, std::string(function) + ": the reward"),
+               images = to_tensor(info[0], std::string(function) + ": `images`"), function,
+               map] { return named(function, [&] { return map(*reward, images); }); },
+              [](Napi::Env env, at::Tensor result) { return wrap_tensor(env, std::move(result)); });
     });
   }
 
@@ -117,9 +120,9 @@ nn::BlipVisionConfig to_blip_vision_config(Napi::Value value, const std::string&
 }
 
 nn::BertConfig to_bert_config(Napi::Value value, const std::string& where) {
-  const Options options(value, where,
-                        {"vocabulary", "width", "intermediate", "layers", "heads", "positions", "layerNormEpsilon",
-                         "encoderWidth"});
+  const Options options(
+      value, where,
+      {"vocabulary", "width", "intermediate", "layers", "heads", "positions", "layerNormEpsilon", "encoderWidth"});
   return {.vocabulary = options.integer("vocabulary"),
           .width = options.integer("width"),
           .intermediate = options.integer("intermediate"),
@@ -145,10 +148,7 @@ struct Placement {
 template <class Load>
 Napi::Value submit(Napi::Env env, const char* function, Load load) {
   return instance(env).executor.submit(
-      env,
-      [function, load = std::move(load)] {
-        return std::shared_ptr<nn::ImageReward>(named(function, load));
-      },
+      env, [function, load = std::move(load)] { return std::shared_ptr<nn::ImageReward>(named(function, load)); },
       [](Napi::Env env, std::shared_ptr<nn::ImageReward> reward) {
         return wrap<ImageRewardObject>(env, std::move(reward));
       });
@@ -166,10 +166,9 @@ Napi::Value load_clip_reward(const Napi::CallbackInfo& info) {
     config.vision = to_clip_vision_config(options.get("vision"), options.where("vision"));
     if (options.has("text")) config.text = to_clip_text_config(options.get("text"), options.where("text"));
     config.preprocess = to_preprocess_config(options.get("preprocess"), options.where("preprocess"));
-    config.kind = kind.choice("name", Kind::cosine,
-                              {{"scaled-cosine", Kind::scaled_cosine},
-                               {"cosine", Kind::cosine},
-                               {"linear-stack", Kind::linear_stack}});
+    config.kind = kind.choice(
+        "name", Kind::cosine,
+        {{"scaled-cosine", Kind::scaled_cosine}, {"cosine", Kind::cosine}, {"linear-stack", Kind::linear_stack}});
     config.layout = options.choice("layout", Layout::transformers,
                                    {{"transformers", Layout::transformers}, {"open_clip", Layout::open_clip}});
     NamedTensors head;
@@ -200,10 +199,10 @@ Napi::Value load_blip_reward(const Napi::CallbackInfo& info) {
 // readTorchFile(path)
 Napi::Value read_torch_file(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [path = to_string(info[0], "readTorchFile: `path`")] { return io::read_torch_file(path); },
-        [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(), [path = to_string(info[0], "readTorchFile: `path`")] { return io::read_torch_file(path); },
+            [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
   });
 }
 

@@ -1,20 +1,20 @@
 #include <memory>
 
-#include "addon/runtime/addon.h"
-#include "addon/convert/convert.h"
 #include "addon/bindings/encoders.h"
-#include "addon/runtime/instance.h"
 #include "addon/bindings/models.h"
+#include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
+#include "addon/runtime/instance.h"
 #include "nn/sd3/sd3_model.h"
 
 namespace eam::addon {
 namespace {
 
 nn::Sd3TransformerConfig to_config(Napi::Value value) {
-  const Options options(value, "loadSd3Model: `config`",
-                        {"patchSize", "inChannels", "outChannels", "layers", "heads", "headDim", "jointAttentionDim",
-                         "captionProjectionDim", "pooledProjectionDim", "posEmbedMaxSize", "dualAttentionLayers",
-                         "qkNorm"});
+  const Options options(
+      value, "loadSd3Model: `config`",
+      {"patchSize", "inChannels", "outChannels", "layers", "heads", "headDim", "jointAttentionDim",
+       "captionProjectionDim", "pooledProjectionDim", "posEmbedMaxSize", "dualAttentionLayers", "qkNorm"});
   nn::Sd3TransformerConfig config;
   config.patch_size = options.integer("patchSize");
   config.in_channels = options.integer("inChannels");
@@ -26,8 +26,7 @@ nn::Sd3TransformerConfig to_config(Napi::Value value) {
   config.caption_projection_dim = options.integer("captionProjectionDim");
   config.pooled_projection_dim = options.integer("pooledProjectionDim");
   config.pos_embed_max_size = options.integer("posEmbedMaxSize");
-  config.dual_attention_layers =
-      to_integers(options.get("dualAttentionLayers"), options.where("dualAttentionLayers"));
+  config.dual_attention_layers = to_integers(options.get("dualAttentionLayers"), options.where("dualAttentionLayers"));
   config.qk_norm = options.boolean("qkNorm");
   return config;
 }
@@ -41,18 +40,21 @@ Napi::Value load_sd3_model(const Napi::CallbackInfo& info) {
     if (options.has("autoencoder")) {
       autoencoder = to_autoencoder(options.get("autoencoder"), options.where("autoencoder"));
     }
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [config = to_config(options.get("config")),
-         tensors = to_named_tensors(options.get("tensors"), options.where("tensors")),
-         autoencoder, lora = to_lora(options.get("lora"), "loadSd3Model: `lora`"),
-         dtype = to_stored_dtype(options.get("dtype"), options.where("dtype")),
-         device = device_of(options.string("device"), options.where("device")),
-         checkpointing = options.boolean("checkpointing")]() mutable -> std::shared_ptr<FlowModel> {
-          return std::make_shared<nn::Sd3Model>(config, std::move(tensors), autoencoder, lora, dtype, device,
-                                                checkpointing);
-        },
-        [](Napi::Env env, std::shared_ptr<FlowModel> model) { return FlowModelObject::wrap(env, std::move(model)); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [config = to_config(options.get("config")),
+             tensors = to_named_tensors(options.get("tensors"), options.where("tensors")), autoencoder,
+             lora = to_lora(options.get("lora"), "loadSd3Model: `lora`"),
+             dtype = to_stored_dtype(options.get("dtype"), options.where("dtype")),
+             device = device_of(options.string("device"), options.where("device")),
+             checkpointing = options.boolean("checkpointing")]() mutable -> std::shared_ptr<FlowModel> {
+              return std::make_shared<nn::Sd3Model>(config, std::move(tensors), autoencoder, lora, dtype, device,
+                                                    checkpointing);
+            },
+            [](Napi::Env env, std::shared_ptr<FlowModel> model) {
+              return FlowModelObject::wrap(env, std::move(model));
+            });
   });
 }
 

@@ -6,9 +6,9 @@
 
 #include "addon/convert/convert.h"
 #include "addon/convert/dlpack.h"
+#include "addon/convert/typed_arrays.h"
 #include "addon/runtime/instance.h"
 #include "addon/runtime/one_thread.h"
-#include "addon/convert/typed_arrays.h"
 
 namespace eam::addon {
 namespace {
@@ -19,25 +19,29 @@ constexpr napi_type_tag tag = {0x51c7a6d9b0e84f3a, 0xa2f94d7718c3e065};
 
 void TensorObject::define(Napi::Env env, Napi::Object exports) {
   Napi::Object symbols = env.Global().Get("Symbol").As<Napi::Object>();
-  Napi::Symbol inspect_symbol = symbols.Get("for").As<Napi::Function>()
-      .Call(symbols, {Napi::String::New(env, "nodejs.util.inspect.custom")}).As<Napi::Symbol>();
-  Napi::Function constructor = DefineClass(env, "Tensor", {
-      StaticMethod("from", &TensorObject::from),
-      StaticMethod("fromPointer", &TensorObject::from_pointer),
-      StaticMethod("fromDLPack", &TensorObject::from_dlpack),
-      InstanceAccessor("shape", &TensorObject::shape, nullptr, napi_enumerable),
-      InstanceAccessor("dtype", &TensorObject::dtype, nullptr, napi_enumerable),
-      InstanceAccessor("device", &TensorObject::device, nullptr, napi_enumerable),
-      InstanceAccessor("disposed", &TensorObject::disposed, nullptr, napi_enumerable),
-      InstanceAccessor("dataPointer", &TensorObject::data_pointer, nullptr),
-      InstanceMethod("data", &TensorObject::data),
-      InstanceMethod("dataSync", &TensorObject::data_sync),
-      InstanceMethod("toDLPack", &TensorObject::to_dlpack),
-      InstanceMethod("to", &TensorObject::to),
-      InstanceMethod("dispose", &TensorObject::dispose),
-      InstanceMethod(symbols.Get("dispose").As<Napi::Symbol>(), &TensorObject::dispose),
-      InstanceMethod(inspect_symbol, &TensorObject::inspect),
-  });
+  Napi::Symbol inspect_symbol = symbols.Get("for")
+                                    .As<Napi::Function>()
+                                    .Call(symbols, {Napi::String::New(env, "nodejs.util.inspect.custom")})
+                                    .As<Napi::Symbol>();
+  Napi::Function constructor =
+      DefineClass(env, "Tensor",
+                  {
+                      StaticMethod("from", &TensorObject::from),
+                      StaticMethod("fromPointer", &TensorObject::from_pointer),
+                      StaticMethod("fromDLPack", &TensorObject::from_dlpack),
+                      InstanceAccessor("shape", &TensorObject::shape, nullptr, napi_enumerable),
+                      InstanceAccessor("dtype", &TensorObject::dtype, nullptr, napi_enumerable),
+                      InstanceAccessor("device", &TensorObject::device, nullptr, napi_enumerable),
+                      InstanceAccessor("disposed", &TensorObject::disposed, nullptr, napi_enumerable),
+                      InstanceAccessor("dataPointer", &TensorObject::data_pointer, nullptr),
+                      InstanceMethod("data", &TensorObject::data),
+                      InstanceMethod("dataSync", &TensorObject::data_sync),
+                      InstanceMethod("toDLPack", &TensorObject::to_dlpack),
+                      InstanceMethod("to", &TensorObject::to),
+                      InstanceMethod("dispose", &TensorObject::dispose),
+                      InstanceMethod(symbols.Get("dispose").As<Napi::Symbol>(), &TensorObject::dispose),
+                      InstanceMethod(inspect_symbol, &TensorObject::inspect),
+                  });
   instance(env).constructor<TensorObject>() = Napi::Persistent(constructor);
   exports.Set("Tensor", constructor);
 }
@@ -50,7 +54,8 @@ TensorObject::TensorObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Te
     }
     tensor_ = std::move(*info[0].As<Napi::External<at::Tensor>>().Data());
     info.This().As<Napi::Object>().TypeTag(&tag);
-    // Borrowed memory (a typed array's, a mapped file's) and memory that a network owns are not this object's to report.
+    // Borrowed memory (a typed array's, a mapped file's) and memory that a network owns are not this object's to
+    // report.
     if (!borrows_memory(*tensor_) && tensor_->has_storage() && tensor_->storage().use_count() == 1) {
       reported_ = static_cast<int64_t>(tensor_->storage().nbytes());
       Napi::MemoryManagement::AdjustExternalMemory(info.Env(), reported_);
@@ -59,7 +64,9 @@ TensorObject::TensorObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Te
   });
 }
 
-void TensorObject::Finalize(Napi::Env env) { release(env); }
+void TensorObject::Finalize(Napi::Env env) {
+  release(env);
+}
 
 void TensorObject::release(Napi::Env env) {
   tensor_.reset();
@@ -73,8 +80,9 @@ const at::Tensor& TensorObject::get(const std::string& where) const {
     Napi::Value array = instance(Env()).keeper->value(borrowed_);
     // In elements: ByteLength() does not know a Float16Array's.
     if (static_cast<int64_t>(array.As<Napi::TypedArray>().ElementLength()) != tensor_->numel()) {
-      throw Error(ErrorKind::disposed, where + " shares memory with a typed array that has been transferred away; "
-                                               "hand a copy to Tensor.from");
+      throw Error(ErrorKind::disposed, where +
+                                           " shares memory with a typed array that has been transferred away; "
+                                           "hand a copy to Tensor.from");
     }
   }
   return *tensor_;
@@ -88,8 +96,9 @@ at::Tensor TensorObject::lasting(const std::string& where) const {
 const at::Tensor& TensorObject::get_writable(const std::string& where) const {
   const at::Tensor& tensor = get(where);
   if (!writable_) {
-    throw Error(ErrorKind::config, where + " cannot be written to: its memory belongs to a network, a file, a read-only "
-                                           "capsule or another tensor; use one from Tensor.from or a kernel's result");
+    throw Error(ErrorKind::config, where +
+                                       " cannot be written to: its memory belongs to a network, a file, a read-only "
+                                       "capsule or another tensor; use one from Tensor.from or a kernel's result");
   }
   return tensor;
 }
@@ -102,8 +111,9 @@ TensorObject::WriteMark TensorObject::mark_write() {
 
 void TensorObject::check_written(const std::string& where) const {
   if (being_written()) {
-    throw Error(ErrorKind::config, where + " is the `out` or `grad` of an asynchronous call that has not finished; "
-                                           "await that call first");
+    throw Error(ErrorKind::config, where +
+                                       " is the `out` or `grad` of an asynchronous call that has not finished; "
+                                       "await that call first");
   }
 }
 
@@ -148,8 +158,10 @@ Napi::Value TensorObject::from(const Napi::CallbackInfo& info) {
       Napi::TypedArray array = data.As<Napi::TypedArray>();
       std::optional<at::ScalarType> own = own_dtype(array, dtype);
       if (!own) {
-        throw Error(ErrorKind::config, "Tensor.from: `data` must be a Float32Array, Float64Array, Float16Array, "
-                                       "Int32Array, BigInt64Array, Uint16Array, Uint8Array or number[], got " + describe(data));
+        throw Error(ErrorKind::config,
+                    "Tensor.from: `data` must be a Float32Array, Float64Array, Float16Array, "
+                    "Int32Array, BigInt64Array, Uint16Array, Uint8Array or number[], got " +
+                        describe(data));
       }
       auto [bytes, shared, fixed] = bytes_of(array);
       if (dtype.value_or(*own) == *own && device.is_cpu() && fixed && elements > 0) {
@@ -187,8 +199,10 @@ Napi::Value TensorObject::from_pointer(const Napi::CallbackInfo& info) {
     std::optional<uint64_t> stream = to_stream(options.get("stream"), device, options.where("stream"));
     Napi::Value owner = options.get("owner");
     if (!owner.IsNull() && !owner.IsObject()) {
-      throw Error(ErrorKind::config, options.where("owner") + " must be the object that keeps the memory alive, or null "
-                                     "for memory that is never freed, got " + describe(owner));
+      throw Error(ErrorKind::config, options.where("owner") +
+                                         " must be the object that keeps the memory alive, or null "
+                                         "for memory that is never freed, got " +
+                                         describe(owner));
     }
     std::shared_ptr<void> hold;
     if (owner.IsObject()) {
@@ -196,9 +210,8 @@ Napi::Value TensorObject::from_pointer(const Napi::CallbackInfo& info) {
       hold = {nullptr, [keeper, id = keeper->keep(owner.As<Napi::Object>())](void*) { keeper->release(id); }};
     }
     auto make = [&] {
-      at::Tensor over = named("Tensor.fromPointer", [&] {
-        return ops::from_memory(data, shape, dtype, device, std::move(hold), stream);
-      });
+      at::Tensor over = named("Tensor.fromPointer",
+                              [&] { return ops::from_memory(data, shape, dtype, device, std::move(hold), stream); });
       run_after(device, stream);
       return over;
     };
@@ -246,8 +259,9 @@ Napi::Value TensorObject::data_pointer(const Napi::CallbackInfo& info) {
   return guarded(env, [&] {
     const at::Tensor& tensor = receiver(info).get("Tensor: dataPointer");
     if (!tensor.is_contiguous()) {
-      throw Error(ErrorKind::config, "Tensor: dataPointer is for row-major tensors, and this one came from DLPack with "
-                                     "other strides; copy it with `to` another dtype or through `data()`");
+      throw Error(ErrorKind::config,
+                  "Tensor: dataPointer is for row-major tensors, and this one came from DLPack with "
+                  "other strides; copy it with `to` another dtype or through `data()`");
     }
     return Napi::BigInt::New(env, static_cast<uint64_t>(reinterpret_cast<uintptr_t>(tensor.const_data_ptr())));
   });
@@ -264,9 +278,8 @@ Napi::Value TensorObject::dtype(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value TensorObject::device(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] {
-    return Napi::String::New(info.Env(), receiver(info).get("device").device().str());
-  });
+  return guarded(info.Env(),
+                 [&] { return Napi::String::New(info.Env(), receiver(info).get("device").device().str()); });
 }
 
 Napi::Value TensorObject::disposed(const Napi::CallbackInfo& info) {
@@ -280,15 +293,15 @@ Napi::Value TensorObject::data(const Napi::CallbackInfo& info) {
     if (borrowed_ != 0) {
       std::shared_ptr<Keeper> keeper = instance(env).keeper;
       if (being_written()) {  // the array comes when its numbers have
-        return instance(env).executor.submit(env, [] {},
-            [tensor, keeper, id = borrowed_](Napi::Env) { return keeper->value(id); });
+        return instance(env).executor.submit(
+            env, [] {}, [tensor, keeper, id = borrowed_](Napi::Env) { return keeper->value(id); });
       }
       auto deferred = Napi::Promise::Deferred::New(env);
       deferred.Resolve(keeper->value(borrowed_));
       return deferred.Promise();
     }
-    return instance(env).executor.submit(env, [tensor = std::move(tensor)] { return host_of(tensor, 2); },
-        to_typed_array);
+    return instance(env).executor.submit(
+        env, [tensor = std::move(tensor)] { return host_of(tensor, 2); }, to_typed_array);
   });
 }
 
@@ -317,8 +330,8 @@ Napi::Value TensorObject::to(const Napi::CallbackInfo& info) {
     if (options.has("dtype")) wanted = wanted.dtype(dtype_of(options.string("dtype"), options.where("dtype")));
     if (options.has("device")) wanted = wanted.device(device_of(options.string("device"), options.where("device")));
     bool copy = borrowed_ != 0;  // what leaves here must not depend on a typed array that only this Tensor watches
-    return instance(env).executor.submit(env,
-        [tensor = std::move(tensor), wanted, copy] { return tensor.to(wanted, /*non_blocking=*/false, copy); },
+    return instance(env).executor.submit(
+        env, [tensor = std::move(tensor), wanted, copy] { return tensor.to(wanted, /*non_blocking=*/false, copy); },
         [](Napi::Env env, at::Tensor result) { return wrap_tensor(env, std::move(result)); });
   });
 }
@@ -338,8 +351,7 @@ Napi::Value TensorObject::inspect(const Napi::CallbackInfo& info) {
 Napi::Object wrap_tensor(Napi::Env env, at::Tensor tensor) {
   if (tensor.requires_grad()) tensor = tensor.detach();
   Napi::EscapableHandleScope scope(env);
-  Napi::Object object =
-      instance(env).constructor<TensorObject>().New({Napi::External<at::Tensor>::New(env, &tensor)});
+  Napi::Object object = instance(env).constructor<TensorObject>().New({Napi::External<at::Tensor>::New(env, &tensor)});
   return scope.Escape(object).As<Napi::Object>();
 }
 
@@ -348,7 +360,9 @@ bool borrows_memory(const at::Tensor& tensor) {
          tensor.storage().data_ptr().get_deleter() != c10::GetCPUAllocator()->raw_deleter();
 }
 
-bool is_tensor(Napi::Value value) { return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag); }
+bool is_tensor(Napi::Value value) {
+  return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag);
+}
 
 TensorObject& to_tensor_object(Napi::Value value, const std::string& where) {
   if (!is_tensor(value)) throw Error(ErrorKind::shape, where + " must be a Tensor, got " + describe(value));
@@ -357,8 +371,9 @@ TensorObject& to_tensor_object(Napi::Value value, const std::string& where) {
 
 void check_on_cpu(at::Device device, const std::string& where) {
   if (device.is_cpu()) return;
-  throw Error(ErrorKind::config, where + " is on '" + device.str() + "', and synchronous calls compute on the CPU; use "
-                                         "the function of the same name without Sync");
+  throw Error(ErrorKind::config, where + " is on '" + device.str() +
+                                     "', and synchronous calls compute on the CPU; use "
+                                     "the function of the same name without Sync");
 }
 
 at::Tensor to_readable(Napi::Value value, const std::string& where) {

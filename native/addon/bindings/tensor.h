@@ -81,8 +81,8 @@ bool borrows_memory(const at::Tensor& tensor);
 // The at::Tensor of a Tensor argument. Error(shape) when the value is no Tensor, Error(disposed) as `get`.
 at::Tensor to_tensor(Napi::Value value, const std::string& where);
 
-// The same for a call that computes on the JavaScript thread at once: Error(config) also for a tensor that is not on the
-// CPU or not written yet.
+// The same for a call that computes on the JavaScript thread at once: Error(config) also for a tensor that is not on
+// the CPU or not written yet.
 at::Tensor to_readable(Napi::Value value, const std::string& where);
 void check_on_cpu(at::Device device, const std::string& where);
 

@@ -1,7 +1,7 @@
 #include "io/tensor_file.h"
 
-#include "addon/runtime/addon.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 
 namespace eam::addon {
@@ -27,20 +27,25 @@ using Load = NamedTensors (*)(const std::string& path, const std::vector<io::Ten
 
 Napi::Value load(const Napi::CallbackInfo& info, const std::string& function, Load load_tensors) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [path = to_string(info[0], function + ": `path`"), entries = to_entries(info[1], function), load_tensors] {
-          return load_tensors(path, entries);
-        },
-        [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [path = to_string(info[0], function + ": `path`"), entries = to_entries(info[1], function), load_tensors] {
+              return load_tensors(path, entries);
+            },
+            [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
   });
 }
 
 // mapTensors(path, entries)
-Napi::Value map_tensors(const Napi::CallbackInfo& info) { return load(info, "mapTensors", io::map_tensors); }
+Napi::Value map_tensors(const Napi::CallbackInfo& info) {
+  return load(info, "mapTensors", io::map_tensors);
+}
 
 // readTensors(path, entries)
-Napi::Value read_tensors(const Napi::CallbackInfo& info) { return load(info, "readTensors", io::read_tensors); }
+Napi::Value read_tensors(const Napi::CallbackInfo& info) {
+  return load(info, "readTensors", io::read_tensors);
+}
 
 // writeTensors(path, header, tensors)
 Napi::Value write_tensors(const Napi::CallbackInfo& info) {
@@ -49,12 +54,13 @@ Napi::Value write_tensors(const Napi::CallbackInfo& info) {
       throw Error(ErrorKind::config, "writeTensors: `header` must be a Uint8Array, got " + describe(info[1]));
     }
     const auto header = info[1].As<Napi::Uint8Array>();
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [path = to_string(info[0], "writeTensors: `path`"),
-         header = std::vector<uint8_t>(header.Data(), header.Data() + header.ElementLength()),
-         tensors = to_tensors(info[2], "writeTensors: `tensors`")] { io::write_tensors(path, header, tensors); },
-        [](Napi::Env env) { return env.Undefined(); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [path = to_string(info[0], "writeTensors: `path`"),
+             header = std::vector<uint8_t>(header.Data(), header.Data() + header.ElementLength()),
+             tensors = to_tensors(info[2], "writeTensors: `tensors`")] { io::write_tensors(path, header, tensors); },
+            [](Napi::Env env) { return env.Undefined(); });
   });
 }
 

@@ -1,8 +1,8 @@
 #include <ATen/Context.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
-#include "addon/runtime/addon.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "nn/layers/lora.h"
 #include "ops/comparison.h"
@@ -14,31 +14,33 @@ namespace {
 // largestDifference(value, reference)
 Napi::Value largest_difference(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [value = to_tensor(info[0], "largestDifference: `value`"),
-         reference = to_tensor(info[1], "largestDifference: `reference`")] {
-          return named("largestDifference", [&] { return ops::largest_difference(value, reference); });
-        },
-        [](Napi::Env env, const ops::Difference& difference) {
-          Napi::Object object = Napi::Object::New(env);
-          object.Set("largest", difference.largest);
-          object.Set("scale", difference.scale);
-          return object;
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [value = to_tensor(info[0], "largestDifference: `value`"),
+             reference = to_tensor(info[1], "largestDifference: `reference`")] {
+              return named("largestDifference", [&] { return ops::largest_difference(value, reference); });
+            },
+            [](Napi::Env env, const ops::Difference& difference) {
+              Napi::Object object = Napi::Object::New(env);
+              object.Set("largest", difference.largest);
+              object.Set("scale", difference.scale);
+              return object;
+            });
   });
 }
 
 // mergeLora(weight, loraA, loraB, scale)
 Napi::Value merge_lora(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [weight = to_tensor(info[0], "mergeLora: `weight`"), lora_A = to_tensor(info[1], "mergeLora: `loraA`"),
-         lora_B = to_tensor(info[2], "mergeLora: `loraB`"), scale = to_number(info[3], "mergeLora: `scale`")] {
-          return named("mergeLora", [&] { return nn::merged(weight, lora_A, lora_B, scale); });
-        },
-        [](Napi::Env env, at::Tensor merged) { return wrap_tensor(env, std::move(merged)); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [weight = to_tensor(info[0], "mergeLora: `weight`"), lora_A = to_tensor(info[1], "mergeLora: `loraA`"),
+             lora_B = to_tensor(info[2], "mergeLora: `loraB`"), scale = to_number(info[3], "mergeLora: `scale`")] {
+              return named("mergeLora", [&] { return nn::merged(weight, lora_A, lora_B, scale); });
+            },
+            [](Napi::Env env, at::Tensor merged) { return wrap_tensor(env, std::move(merged)); });
   });
 }
 
@@ -48,18 +50,19 @@ Napi::Value cuda_memory(const Napi::CallbackInfo& info) {
     const std::string where = "cudaMemory: `device`";
     const at::Device device = device_of(to_string(info[0], where), where);
     if (!device.is_cuda()) throw Error(ErrorKind::config, where + " must be 'cuda' or 'cuda:N', got 'cpu'");
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [device] {
-          at::globalContext().lazyInitDevice(at::kCUDA);
-          return at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(device.index());
-        },
-        [](Napi::Env env, const std::pair<size_t, size_t>& bytes) {
-          Napi::Object object = Napi::Object::New(env);
-          object.Set("free", static_cast<double>(bytes.first));
-          object.Set("total", static_cast<double>(bytes.second));
-          return object;
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [device] {
+              at::globalContext().lazyInitDevice(at::kCUDA);
+              return at::getDeviceAllocator(at::kCUDA)->getMemoryInfo(device.index());
+            },
+            [](Napi::Env env, const std::pair<size_t, size_t>& bytes) {
+              Napi::Object object = Napi::Object::New(env);
+              object.Set("free", static_cast<double>(bytes.first));
+              object.Set("total", static_cast<double>(bytes.second));
+              return object;
+            });
   });
 }
 

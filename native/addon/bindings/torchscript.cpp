@@ -2,8 +2,8 @@
 
 #include <memory>
 
-#include "addon/runtime/addon.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "nn/rewards/torchscript_reward.h"
 
@@ -24,9 +24,10 @@ class TorchScriptObject : public Napi::ObjectWrap<TorchScriptObject> {
   }
 
   static void define(Napi::Env env) {
-    instance(env).constructor<TorchScriptObject>() = Napi::Persistent(
-        DefineClass(env, "TorchScript", {InstanceAccessor<&TorchScriptObject::required_tensors>("requiredTensors"),
-                                         InstanceMethod<&TorchScriptObject::score>("score")}));
+    instance(env).constructor<TorchScriptObject>() =
+        Napi::Persistent(DefineClass(env, "TorchScript",
+                                     {InstanceAccessor<&TorchScriptObject::required_tensors>("requiredTensors"),
+                                      InstanceMethod<&TorchScriptObject::score>("score")}));
   }
 
   static Napi::Object wrap(Napi::Env env, std::shared_ptr<nn::TorchScriptReward> reward) {
@@ -42,19 +43,20 @@ class TorchScriptObject : public Napi::ObjectWrap<TorchScriptObject> {
   // score(images, prompts, tensors, wantGrad)
   Napi::Value score(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
-      return instance(info.Env()).executor.submit(
-          info.Env(),
-          [reward = reward_, images = to_tensor(info[0], "score: `images`"),
-           prompts = to_strings(info[1], "score: `prompts`"), tensors = to_tensors(info[2], "score: `tensors`"),
-           want_grad = to_boolean(info[3], "score: `wantGrad`")] {
-            return reward->score(images, prompts, tensors, want_grad);
-          },
-          [](Napi::Env env, nn::TorchScriptReward::Score score) {
-            Napi::Object result = Napi::Object::New(env);
-            result.Set("values", from_floats(env, score.values));
-            if (score.grad.defined()) result.Set("grad", wrap_tensor(env, std::move(score.grad)));
-            return result;
-          });
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [reward = reward_, images = to_tensor(info[0], "score: `images`"),
+               prompts = to_strings(info[1], "score: `prompts`"), tensors = to_tensors(info[2], "score: `tensors`"),
+               want_grad = to_boolean(info[3], "score: `wantGrad`")] {
+                return reward->score(images, prompts, tensors, want_grad);
+              },
+              [](Napi::Env env, nn::TorchScriptReward::Score score) {
+                Napi::Object result = Napi::Object::New(env);
+                result.Set("values", from_floats(env, score.values));
+                if (score.grad.defined()) result.Set("grad", wrap_tensor(env, std::move(score.grad)));
+                return result;
+              });
     });
   }
 
@@ -65,14 +67,16 @@ class TorchScriptObject : public Napi::ObjectWrap<TorchScriptObject> {
 Napi::Value load_torchscript(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     const std::string where = "loadTorchScript: `device`";
-    return instance(info.Env()).executor.submit(
-        info.Env(),
-        [path = to_string(info[0], "loadTorchScript: `path`"), device = device_of(to_string(info[1], where), where)] {
-          return std::make_shared<nn::TorchScriptReward>(path, device);
-        },
-        [](Napi::Env env, std::shared_ptr<nn::TorchScriptReward> reward) {
-          return TorchScriptObject::wrap(env, std::move(reward));
-        });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(),
+            [path = to_string(info[0], "loadTorchScript: `path`"),
+             device = device_of(to_string(info[1], where), where)] {
+              return std::make_shared<nn::TorchScriptReward>(path, device);
+            },
+            [](Napi::Env env, std::shared_ptr<nn::TorchScriptReward> reward) {
+              return TorchScriptObject::wrap(env, std::move(reward));
+            });
   });
 }
 

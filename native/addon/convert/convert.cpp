@@ -19,9 +19,8 @@ struct NamedDtype {
 };
 
 constexpr NamedDtype dtypes[] = {
-    {"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16},
-    {"float16", at::kHalf},  {"int32", at::kInt},      {"int64", at::kLong},
-    {"uint8", at::kByte},
+    {"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16}, {"float16", at::kHalf},
+    {"int32", at::kInt},     {"int64", at::kLong},     {"uint8", at::kByte},
 };
 
 template <class Allows>
@@ -54,15 +53,24 @@ bool is_options(Napi::Value value) {
 
 std::string describe(Napi::Value value) {
   switch (value.Type()) {
-    case napi_undefined: return "undefined";
-    case napi_null: return "null";
-    case napi_boolean: return value.As<Napi::Boolean>().Value() ? "true" : "false";
-    case napi_number: return value.ToString().Utf8Value();
-    case napi_bigint: return value.ToString().Utf8Value() + "n";
-    case napi_string: return std::string("'").append(value.As<Napi::String>().Utf8Value()).append("'");
-    case napi_symbol: return "a symbol";
-    case napi_function: return "a function";
-    default: break;
+    case napi_undefined:
+      return "undefined";
+    case napi_null:
+      return "null";
+    case napi_boolean:
+      return value.As<Napi::Boolean>().Value() ? "true" : "false";
+    case napi_number:
+      return value.ToString().Utf8Value();
+    case napi_bigint:
+      return value.ToString().Utf8Value() + "n";
+    case napi_string:
+      return std::string("'").append(value.As<Napi::String>().Utf8Value()).append("'");
+    case napi_symbol:
+      return "a symbol";
+    case napi_function:
+      return "a function";
+    default:
+      break;
   }
   if (is_tensor(value)) {
     const auto& held = TensorObject::Unwrap(value.As<Napi::Object>())->held();
@@ -92,7 +100,9 @@ std::string_view dtype_name(at::ScalarType dtype) {
   return c10::toString(dtype);
 }
 
-int cuda_device_count() { return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0; }
+int cuda_device_count() {
+  return at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+}
 
 at::Device device_of(const std::string& name, const std::string& where) {
   if (name == "cpu") return at::kCPU;
@@ -106,15 +116,18 @@ at::Device device_of(const std::string& name, const std::string& where) {
     index = std::stoi(name.substr(5));
   }
 #ifndef EAM_WITH_CUDA
-  throw Error(ErrorKind::config, where + " is '" + name + "', but the native addon that is loaded is the cpu build. "
-                                 "Run `npx eam build --variant cuda` on a machine with CUDA, or use 'cpu'");
+  throw Error(ErrorKind::config, where + " is '" + name +
+                                     "', but the native addon that is loaded is the cpu build. "
+                                     "Run `npx eam build --variant cuda` on a machine with CUDA, or use 'cpu'");
 #endif
   int count = cuda_device_count();
   if (index >= count) {
-    throw Error(ErrorKind::config, where + " is '" + name + "', but " +
-                (count == 0 ? std::string("no CUDA device is usable (is there a GPU and a driver? `nvidia-smi` tells)")
-                            : "the machine has " + std::to_string(count) + " CUDA device(s), cuda:0 to cuda:" +
-                                  std::to_string(count - 1)));
+    throw Error(
+        ErrorKind::config,
+        where + " is '" + name + "', but " +
+            (count == 0 ? std::string("no CUDA device is usable (is there a GPU and a driver? `nvidia-smi` tells)")
+                        : "the machine has " + std::to_string(count) +
+                              " CUDA device(s), cuda:0 to cuda:" + std::to_string(count - 1)));
   }
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
@@ -159,10 +172,14 @@ uint64_t to_uint64(Napi::Value value, const std::string& where) {
 std::vector<double> to_numbers(Napi::Value value, const std::string& where) {
   if (value.IsTypedArray()) {
     switch (value.As<Napi::TypedArray>().TypedArrayType()) {
-      case napi_float32_array: return doubles_of<Napi::Float32Array>(value);
-      case napi_float64_array: return doubles_of<Napi::Float64Array>(value);
-      case napi_int32_array: return doubles_of<Napi::Int32Array>(value);
-      default: break;
+      case napi_float32_array:
+        return doubles_of<Napi::Float32Array>(value);
+      case napi_float64_array:
+        return doubles_of<Napi::Float64Array>(value);
+      case napi_int32_array:
+        return doubles_of<Napi::Int32Array>(value);
+      default:
+        break;
     }
   }
   if (!value.IsArray()) wrong(where, "a Float32Array, Float64Array or number[]", value);
@@ -208,8 +225,8 @@ std::vector<int64_t> to_shape(Napi::Value value, const std::string& where) {
   int64_t left = std::numeric_limits<int64_t>::max() / 8;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] < 0) {
-      throw Error(ErrorKind::shape, where + "[" + std::to_string(i) + "] is " + std::to_string(shape[i]) +
-                                        "; sizes are not negative");
+      throw Error(ErrorKind::shape,
+                  where + "[" + std::to_string(i) + "] is " + std::to_string(shape[i]) + "; sizes are not negative");
     }
     if (shape[i] > left) throw Error(ErrorKind::shape, where + " " + shape_text(shape) + " has too many elements");
     if (shape[i] > 0) left /= shape[i];

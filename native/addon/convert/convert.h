@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "addon/runtime/errors.h"
 #include "addon/bindings/tensor.h"
+#include "addon/runtime/errors.h"
 #include "ops/cancellation.h"
 #include "ops/ops.h"
 
@@ -30,36 +30,41 @@ auto named(const char* function, const Work& work) {
   } catch (const Error& error) {
     throw Error(error.kind(), std::string(function) + ": " + error.what());
   } catch (const c10::Error& error) {
-    if (auto shortage = host_shortage(error)) throw Error(ErrorKind::out_of_memory, std::string(function) + ": " + *shortage);
+    if (auto shortage = host_shortage(error))
+      throw Error(ErrorKind::out_of_memory, std::string(function) + ": " + *shortage);
     throw;
   }
 }
 
-std::string describe(Napi::Value value);  // "undefined", "a string", "number[3]", "Float32Array[3]", "Tensor float32 [2, 3]"
+std::string describe(
+    Napi::Value value);  // "undefined", "a string", "number[3]", "Float32Array[3]", "Tensor float32 [2, 3]"
 
 at::ScalarType dtype_of(std::string_view name, const std::string& where);
 at::ScalarType floating_dtype_of(std::string_view name, const std::string& where);  // of networks and of noise
 std::string_view dtype_name(at::ScalarType dtype);
 at::Device device_of(const std::string& name, const std::string& where);  // 'cpu', 'cuda', 'cuda:N'; must exist
 int cuda_device_count();
-std::string shape_text(at::IntArrayRef shape);                            // "[2, 3]"
+std::string shape_text(at::IntArrayRef shape);  // "[2, 3]"
 
 double to_number(Napi::Value value, const std::string& where);  // finite
 int64_t to_integer(Napi::Value value, const std::string& where);
 bool to_boolean(Napi::Value value, const std::string& where);
 std::string to_string(Napi::Value value, const std::string& where);
 uint64_t to_uint64(Napi::Value value, const std::string& where);  // a bigint in [0, 2^64)
-std::vector<double> to_numbers(Napi::Value value, const std::string& where);  // number[], Float32Array, Float64Array, Int32Array
-std::vector<double> to_per_sample(Napi::Value value, int64_t batch, const std::string& where);  // the same, one entry a sample
+std::vector<double> to_numbers(Napi::Value value,
+                               const std::string& where);  // number[], Float32Array, Float64Array, Int32Array
+std::vector<double> to_per_sample(Napi::Value value, int64_t batch,
+                                  const std::string& where);                    // the same, one entry a sample
 std::vector<int64_t> to_integers(Napi::Value value, const std::string& where);  // number[] or Int32Array
 std::vector<int64_t> to_shape(Napi::Value value, const std::string& where);     // no negative entry, the product fits
 std::vector<std::string> to_strings(Napi::Value value, const std::string& where);
 std::vector<uint64_t> to_streams(Napi::Value value, const std::string& where);  // bigint, bigint[] or BigUint64Array
 std::vector<at::Tensor> to_tensors(Napi::Value value, const std::string& where);
 std::vector<std::pair<std::string, at::Tensor>> to_named_tensors(Napi::Value value, const std::string& where);
-std::vector<std::pair<std::string, at::Tensor>> to_lasting_tensors(Napi::Value value, const std::string& where);  // for a network to keep
-ops::PhiloxNoise to_philox(Napi::Value value, const std::string& where);  // { seed, stream }
-ops::Noise to_noise(Napi::Value value, const std::string& where);         // a Tensor or { seed, stream }
+std::vector<std::pair<std::string, at::Tensor>> to_lasting_tensors(Napi::Value value,
+                                                                   const std::string& where);  // for a network to keep
+ops::PhiloxNoise to_philox(Napi::Value value, const std::string& where);                       // { seed, stream }
+ops::Noise to_noise(Napi::Value value, const std::string& where);           // a Tensor or { seed, stream }
 Cancellation to_cancellation(Napi::Value value, const std::string& where);  // undefined: one that is never set
 
 Napi::Float32Array from_floats(Napi::Env env, const std::vector<float>& values);  // copies

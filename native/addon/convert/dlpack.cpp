@@ -2,8 +2,8 @@
 
 #include <ATen/DLConvertor.h>
 
-#include "addon/runtime/addon.h"
 #include "addon/convert/convert.h"
+#include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "ops/stream_order.h"
 
@@ -36,8 +36,9 @@ class CapsuleObject : public Napi::ObjectWrap<CapsuleObject> {
   // Error(disposed) the second time.
   void* take(const std::string& where) {
     if (!managed_) {
-      throw Error(ErrorKind::disposed, where + " has been used or disposed; a capsule can be taken once, make another "
-                                               "with toDLPack()");
+      throw Error(ErrorKind::disposed, where +
+                                           " has been used or disposed; a capsule can be taken once, make another "
+                                           "with toDLPack()");
     }
     return std::exchange(managed_, nullptr);
   }
@@ -66,8 +67,8 @@ class CapsuleObject : public Napi::ObjectWrap<CapsuleObject> {
 
   Napi::Value version(const Napi::CallbackInfo& info) {
     if (!receiver(info).versioned_) return info.Env().Undefined();
-    return Napi::String::New(info.Env(), std::to_string(DLPACK_MAJOR_VERSION) + "." +
-                                             std::to_string(DLPACK_MINOR_VERSION));
+    return Napi::String::New(info.Env(),
+                             std::to_string(DLPACK_MAJOR_VERSION) + "." + std::to_string(DLPACK_MINOR_VERSION));
   }
 
  private:
@@ -104,8 +105,9 @@ std::optional<uint64_t> to_stream(Napi::Value value, at::Device device, const st
   if (value.IsBigInt() && value.As<Napi::BigInt>().Int64Value(&lossless) == -1 && lossless) return std::nullopt;
   uint64_t stream = to_uint64(value, where);
   if (stream == 0) {
-    throw Error(ErrorKind::config, where + " must not be 0n, which could mean either default stream; 1n is the legacy "
-                                           "one, 2n the thread's");
+    throw Error(ErrorKind::config, where +
+                                       " must not be 0n, which could mean either default stream; 1n is the legacy "
+                                       "one, 2n the thread's");
   }
   return stream;
 }
@@ -135,13 +137,16 @@ Napi::Object wrap_dlpack(Napi::Env env, const at::Tensor& tensor, bool versioned
     managed = made;
   } else {
     if (read_only) {
-      throw Error(ErrorKind::config, "toDLPack: a tensor over memory that must not be changed needs the versioned "
-                                     "protocol, which can say so; leave out `versioned: false`, or copy the tensor");
+      throw Error(ErrorKind::config,
+                  "toDLPack: a tensor over memory that must not be changed needs the versioned "
+                  "protocol, which can say so; leave out `versioned: false`, or copy the tensor");
     }
     managed = at::toDLPack(tensor);
   }
-  return scope.Escape(instance(env).constructor<CapsuleObject>().New(
-      {Napi::External<void>::New(env, managed), Napi::Boolean::New(env, versioned)})).As<Napi::Object>();
+  return scope
+      .Escape(instance(env).constructor<CapsuleObject>().New(
+          {Napi::External<void>::New(env, managed), Napi::Boolean::New(env, versioned)}))
+      .As<Napi::Object>();
 }
 
 ops::Imported take_dlpack(Napi::Value value) {
@@ -167,13 +172,15 @@ ops::Imported take_dlpack(Napi::Value value) {
 
 void define_dlpack(Napi::Env env, Napi::Object) {
   Napi::Object symbols = env.Global().Get("Symbol").As<Napi::Object>();
-  Napi::Function constructor = CapsuleObject::DefineClass(env, "DLPackCapsule", {
-      CapsuleObject::InstanceAccessor("version", &CapsuleObject::version, nullptr, napi_enumerable),
-      CapsuleObject::InstanceAccessor("consumed", &CapsuleObject::consumed, nullptr, napi_enumerable),
-      CapsuleObject::InstanceMethod("release", &CapsuleObject::release),
-      CapsuleObject::InstanceMethod("dispose", &CapsuleObject::dispose),
-      CapsuleObject::InstanceMethod(symbols.Get("dispose").As<Napi::Symbol>(), &CapsuleObject::dispose),
-  });
+  Napi::Function constructor = CapsuleObject::DefineClass(
+      env, "DLPackCapsule",
+      {
+          CapsuleObject::InstanceAccessor("version", &CapsuleObject::version, nullptr, napi_enumerable),
+          CapsuleObject::InstanceAccessor("consumed", &CapsuleObject::consumed, nullptr, napi_enumerable),
+          CapsuleObject::InstanceMethod("release", &CapsuleObject::release),
+          CapsuleObject::InstanceMethod("dispose", &CapsuleObject::dispose),
+          CapsuleObject::InstanceMethod(symbols.Get("dispose").As<Napi::Symbol>(), &CapsuleObject::dispose),
+      });
   instance(env).constructor<CapsuleObject>() = Napi::Persistent(constructor);
 }
 

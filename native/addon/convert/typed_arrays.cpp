@@ -12,8 +12,8 @@
 #include <memory>
 #include <string>
 
-#include "addon/convert/convert.h"
 #include "addon/bindings/tensor.h"
+#include "addon/convert/convert.h"
 
 namespace eam::addon {
 namespace {
@@ -24,14 +24,22 @@ constexpr size_t smallest_shared = 4096;
 template <class Visit>
 void visit_dtype(at::ScalarType dtype, Visit&& visit) {
   switch (dtype) {
-    case at::kFloat: return visit(float());
-    case at::kDouble: return visit(double());
-    case at::kBFloat16: return visit(c10::BFloat16());
-    case at::kHalf: return visit(c10::Half());
-    case at::kInt: return visit(int32_t());
-    case at::kLong: return visit(int64_t());
-    case at::kByte: return visit(uint8_t());
-    default: throw Error(ErrorKind::config, "unsupported dtype " + std::string(c10::toString(dtype)));
+    case at::kFloat:
+      return visit(float());
+    case at::kDouble:
+      return visit(double());
+    case at::kBFloat16:
+      return visit(c10::BFloat16());
+    case at::kHalf:
+      return visit(c10::Half());
+    case at::kInt:
+      return visit(int32_t());
+    case at::kLong:
+      return visit(int64_t());
+    case at::kByte:
+      return visit(uint8_t());
+    default:
+      throw Error(ErrorKind::config, "unsupported dtype " + std::string(c10::toString(dtype)));
   }
 }
 
@@ -51,9 +59,10 @@ To cast(From value, size_t index) {
   if constexpr (std::is_integral_v<To> && !std::is_same_v<To, From>) {
     double number = static_cast<double>(value);
     if (!(number >= static_cast<double>(std::numeric_limits<To>::lowest()) &&
-          number < std::ldexp(1.0, std::numeric_limits<To>::digits)) || number != std::trunc(number)) {
-      throw Error(ErrorKind::config, "Tensor.from: `data`[" + std::to_string(index) + "] is " +
-                                         number_text(number) + "; the tensor's dtype holds the integers from " +
+          number < std::ldexp(1.0, std::numeric_limits<To>::digits)) ||
+        number != std::trunc(number)) {
+      throw Error(ErrorKind::config, "Tensor.from: `data`[" + std::to_string(index) + "] is " + number_text(number) +
+                                         "; the tensor's dtype holds the integers from " +
                                          std::to_string(std::numeric_limits<To>::lowest()) + " to " +
                                          std::to_string(std::numeric_limits<To>::max()));
     }
@@ -72,12 +81,18 @@ void convert_from(at::Tensor& destination, const From* source) {
 
 Napi::Value typed_array(Napi::Env env, at::ScalarType dtype, size_t length, Napi::ArrayBuffer buffer) {
   switch (dtype) {
-    case at::kFloat: return Napi::Float32Array::New(env, length, buffer, 0);
-    case at::kDouble: return Napi::Float64Array::New(env, length, buffer, 0);
-    case at::kInt: return Napi::Int32Array::New(env, length, buffer, 0);
-    case at::kLong: return Napi::BigInt64Array::New(env, length, buffer, 0);
-    case at::kByte: return Napi::Uint8Array::New(env, length, buffer, 0);
-    default: return Napi::Uint16Array::New(env, length, buffer, 0);
+    case at::kFloat:
+      return Napi::Float32Array::New(env, length, buffer, 0);
+    case at::kDouble:
+      return Napi::Float64Array::New(env, length, buffer, 0);
+    case at::kInt:
+      return Napi::Int32Array::New(env, length, buffer, 0);
+    case at::kLong:
+      return Napi::BigInt64Array::New(env, length, buffer, 0);
+    case at::kByte:
+      return Napi::Uint8Array::New(env, length, buffer, 0);
+    default:
+      return Napi::Uint16Array::New(env, length, buffer, 0);
   }
 }
 
@@ -113,18 +128,25 @@ void convert_into(at::Tensor& destination, Napi::Array source) {
 
 std::optional<at::ScalarType> own_dtype(const Napi::TypedArray& array, std::optional<at::ScalarType> wanted) {
   switch (array.TypedArrayType()) {
-    case napi_float32_array: return at::kFloat;
-    case napi_float64_array: return at::kDouble;
-    case napi_int32_array: return at::kInt;
-    case napi_bigint64_array: return at::kLong;
+    case napi_float32_array:
+      return at::kFloat;
+    case napi_float64_array:
+      return at::kDouble;
+    case napi_int32_array:
+      return at::kInt;
+    case napi_bigint64_array:
+      return at::kLong;
     case napi_uint8_array:
-    case napi_uint8_clamped_array: return at::kByte;
-    case napi_float16_array: return at::kHalf;
+    case napi_uint8_clamped_array:
+      return at::kByte;
+    case napi_float16_array:
+      return at::kHalf;
     case napi_uint16_array:
       if (wanted == at::kHalf || wanted == at::kBFloat16) return wanted;
       throw Error(ErrorKind::config,
                   "Tensor.from: a Uint16Array holds the bits of float16 or bfloat16 numbers; say which in `dtype`");
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 

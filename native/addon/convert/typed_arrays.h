@@ -20,8 +20,8 @@ struct Bytes {
 };
 Bytes bytes_of(const Napi::TypedArray& array);
 
-// Fills a contiguous host tensor with as many numbers of dtype `own`, converted on this thread where its dtype is another;
-// Error(config) for a number that an integer dtype cannot hold.
+// Fills a contiguous host tensor with as many numbers of dtype `own`, converted on this thread where its dtype is
+// another; Error(config) for a number that an integer dtype cannot hold.
 void convert_into(at::Tensor& destination, const uint8_t* source, at::ScalarType own);
 void convert_into(at::Tensor& destination, Napi::Array source);
 

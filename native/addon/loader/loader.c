@@ -39,8 +39,8 @@ static int texts_of(napi_env env, napi_callback_info info, size_t* count, char**
   return 1;
 }
 
-// open(...paths): opens them in order; undefined, or the dynamic linker's message about one, and then none of them stays
-// open on this call's account. The others stay for the life of the process: threads of their own may run in them.
+// open(...paths): opens them in order; undefined, or the dynamic linker's message about one, and then none of them
+// stays open on this call's account. The others stay for the life of the process: threads of their own may run in them.
 static napi_value open_libraries(napi_env env, napi_callback_info info) {
   char* paths[most_libraries];
   void* handles[most_libraries];
@@ -105,8 +105,8 @@ static napi_value libtorch_version(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// setDefault(name, value): sets the process's environment variable where it is not set. A worker's process.env is a copy
-// that native code does not see.
+// setDefault(name, value): sets the process's environment variable where it is not set. A worker's process.env is a
+// copy that native code does not see.
 static napi_value set_default(napi_env env, napi_callback_info info) {
   char* texts[2];
   size_t count = 2;

@@ -1,6 +1,7 @@
 // A binary asks for the newest version of each C library symbol that the machine which linked it knows, and so refuses
-// systems on which LibTorch itself runs (glibc 2.28). The linker redirects (--wrap) the few such symbols in use to these
-// functions, which ask for the versions that every x86-64 glibc has. test/prebuilds.test.ts measures what remains.
+// systems on which LibTorch itself runs (glibc 2.28). The linker redirects (--wrap) the few such symbols in use to
+// these functions, which ask for the versions that every x86-64 glibc has. test/prebuilds.test.ts measures what
+// remains.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -10,38 +11,60 @@
   __asm__(".symver old_" #name "," #name "@" version)
 
 OLD(double, log, (double), "GLIBC_2.2.5");
-double __wrap_log(double x) { return old_log(x); }
+double __wrap_log(double x) {
+  return old_log(x);
+}
 
 OLD(double, pow, (double, double), "GLIBC_2.2.5");
-double __wrap_pow(double x, double y) { return old_pow(x, y); }
+double __wrap_pow(double x, double y) {
+  return old_pow(x, y);
+}
 
 OLD(double, exp, (double), "GLIBC_2.2.5");
-double __wrap_exp(double x) { return old_exp(x); }
+double __wrap_exp(double x) {
+  return old_exp(x);
+}
 
 OLD(int, pthread_once, (pthread_once_t*, void (*)(void)), "GLIBC_2.2.5");
-int __wrap_pthread_once(pthread_once_t* control, void (*routine)(void)) { return old_pthread_once(control, routine); }
+int __wrap_pthread_once(pthread_once_t* control, void (*routine)(void)) {
+  return old_pthread_once(control, routine);
+}
 
 OLD(int, pthread_setname_np, (pthread_t, const char*), "GLIBC_2.12");
-int __wrap_pthread_setname_np(pthread_t thread, const char* name) { return old_pthread_setname_np(thread, name); }
+int __wrap_pthread_setname_np(pthread_t thread, const char* name) {
+  return old_pthread_setname_np(thread, name);
+}
 
 OLD(void*, dlopen, (const char*, int), "GLIBC_2.2.5");
-void* __wrap_dlopen(const char* path, int mode) { return old_dlopen(path, mode); }
+void* __wrap_dlopen(const char* path, int mode) {
+  return old_dlopen(path, mode);
+}
 
 OLD(char*, dlerror, (void), "GLIBC_2.2.5");
-char* __wrap_dlerror(void) { return old_dlerror(); }
+char* __wrap_dlerror(void) {
+  return old_dlerror();
+}
 
 OLD(void*, dlsym, (void*, const char*), "GLIBC_2.2.5");
-void* __wrap_dlsym(void* handle, const char* name) { return old_dlsym(handle, name); }
+void* __wrap_dlsym(void* handle, const char* name) {
+  return old_dlsym(handle, name);
+}
 
 OLD(int, dlinfo, (void*, int, void*), "GLIBC_2.3.3");
-int __wrap_dlinfo(void* handle, int request, void* result) { return old_dlinfo(handle, request, result); }
+int __wrap_dlinfo(void* handle, int request, void* result) {
+  return old_dlinfo(handle, request, result);
+}
 
 OLD(int, dlclose, (void*), "GLIBC_2.2.5");
-int __wrap_dlclose(void* handle) { return old_dlclose(handle); }
+int __wrap_dlclose(void* handle) {
+  return old_dlclose(handle);
+}
 
 // What fstat was before it became a function of its own; 1 is x86-64's version of `struct stat`.
 OLD(int, __fxstat, (int, int, struct stat*), "GLIBC_2.2.5");
-int __wrap_fstat(int descriptor, struct stat* status) { return old___fxstat(1, descriptor, status); }
+int __wrap_fstat(int descriptor, struct stat* status) {
+  return old___fxstat(1, descriptor, status);
+}
 
 // std::condition_variable::wait(std::unique_lock<std::mutex>&), of libstdc++ 6 and of libstdc++ 12.
 OLD(void, _ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE, (void*, void*), "GLIBCXX_3.4.11");

@@ -7,12 +7,12 @@
 #include <cstdint>
 #include <string>
 
+#include "addon/bindings/tensor.h"
 #include "addon/convert/convert.h"
 #include "addon/runtime/instance.h"
-#include "addon/bindings/tensor.h"
 
-// LibTorch's own, of its C interface (torch/csrc/inductor/aoti_torch/c/shim.h): major, minor and patch, a byte each from
-// the top. The header's TORCH_VERSION is that of the LibTorch that compiled us.
+// LibTorch's own, of its C interface (torch/csrc/inductor/aoti_torch/c/shim.h): major, minor and patch, a byte each
+// from the top. The header's TORCH_VERSION is that of the LibTorch that compiled us.
 extern "C" uint64_t aoti_torch_abi_version();
 
 namespace eam::addon {
@@ -29,15 +29,17 @@ void initialize(const Napi::CallbackInfo& info) {
   Napi::Object classes = info[0].As<Napi::Object>();
   ErrorClasses& errors = instance(info.Env()).errors;
   auto persist = [&](const char* name) { return Napi::Persistent(classes.Get(name).As<Napi::Function>()); };
-  errors = {persist("base"), persist("shape"), persist("config"), persist("checkpoint"), persist("outOfMemory"),
-            persist("nonFinite"), persist("disposed"), persist("cancelled")};
+  errors = {persist("base"),        persist("shape"),     persist("config"),   persist("checkpoint"),
+            persist("outOfMemory"), persist("nonFinite"), persist("disposed"), persist("cancelled")};
 }
 
 // threads(): how many threads an operator uses.
 Napi::Value threads(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&] {
-    return instance(info.Env()).executor.submit(info.Env(), [] { return at::get_num_threads(); },
-        [](Napi::Env env, int count) { return Napi::Number::New(env, count); });
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(), [] { return at::get_num_threads(); },
+            [](Napi::Env env, int count) { return Napi::Number::New(env, count); });
   });
 }
 
@@ -49,8 +51,8 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
     if (count < 1 || count > 4096) {
       throw Error(ErrorKind::config, "setThreads: `count` must be in [1, 4096], got " + std::to_string(count));
     }
-    return instance(env).executor.submit(env, [count] { at::set_num_threads(static_cast<int>(count)); },
-        [](Napi::Env env) { return env.Undefined(); });
+    return instance(env).executor.submit(
+        env, [count] { at::set_num_threads(static_cast<int>(count)); }, [](Napi::Env env) { return env.Undefined(); });
   });
 }
 
@@ -65,14 +67,16 @@ Napi::Value cuda_device_count_js(const Napi::CallbackInfo& info) {
 void stop_before_exit(Napi::Env env) {
   Napi::Object process = env.Global().Get("process").As<Napi::Object>();
   auto stop = [](const Napi::CallbackInfo& info) { instance(info.Env()).executor.stop(); };
-  process.Get("prependOnceListener").As<Napi::Function>().Call(process,
-      {Napi::String::New(env, "exit"), Napi::Function::New(env, stop, "stopEamTorch")});
+  process.Get("prependOnceListener")
+      .As<Napi::Function>()
+      .Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, stop, "stopEamTorch")});
 }
 
 Napi::Object start(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Instance(env));
   stop_before_exit(env);
-  // Float32 is float32: LibTorch would let cuDNN's convolutions, which autoencoders are made of, round to ten bits (TF32).
+  // Float32 is float32: LibTorch would let cuDNN's convolutions, which autoencoders are made of, round to ten bits
+  // (TF32).
   at::globalContext().setAllowTF32CuDNN(false);
   exports.Set("variant", EAM_VARIANT);
   exports.Set("libtorchVersion", libtorch_version());
@@ -104,5 +108,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
 }  // namespace
 }  // namespace eam::addon
 
-static Napi::Object eam_torch_start(Napi::Env env, Napi::Object exports) { return eam::addon::start(env, exports); }
+static Napi::Object eam_torch_start(Napi::Env env, Napi::Object exports) {
+  return eam::addon::start(env, exports);
+}
 NODE_API_MODULE(eam_torch, eam_torch_start)

@@ -13,13 +13,18 @@ CancellationObject::CancellationObject(const Napi::CallbackInfo& info) : Napi::O
   info.This().As<Napi::Object>().TypeTag(&tag);
 }
 
-bool CancellationObject::is(Napi::Value value) { return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag); }
+bool CancellationObject::is(Napi::Value value) {
+  return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag);
+}
 
-void CancellationObject::cancel(const Napi::CallbackInfo&) { cancellation_.cancel(); }
+void CancellationObject::cancel(const Napi::CallbackInfo&) {
+  cancellation_.cancel();
+}
 
 void define_cancellation(Napi::Env env, Napi::Object exports) {
-  exports.Set("Cancellation", CancellationObject::DefineClass(env, "Cancellation",
-      {CancellationObject::InstanceMethod("cancel", &CancellationObject::cancel)}));
+  exports.Set("Cancellation",
+              CancellationObject::DefineClass(
+                  env, "Cancellation", {CancellationObject::InstanceMethod("cancel", &CancellationObject::cancel)}));
 }
 
 }  // namespace eam::addon

@@ -15,13 +15,20 @@ namespace {
 
 Napi::FunctionReference& constructor_of(ErrorClasses& classes, ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::shape: return classes.shape;
-    case ErrorKind::config: return classes.config;
-    case ErrorKind::checkpoint: return classes.checkpoint;
-    case ErrorKind::out_of_memory: return classes.out_of_memory;
-    case ErrorKind::non_finite: return classes.non_finite;
-    case ErrorKind::disposed: return classes.disposed;
-    case ErrorKind::cancelled: return classes.cancelled;
+    case ErrorKind::shape:
+      return classes.shape;
+    case ErrorKind::config:
+      return classes.config;
+    case ErrorKind::checkpoint:
+      return classes.checkpoint;
+    case ErrorKind::out_of_memory:
+      return classes.out_of_memory;
+    case ErrorKind::non_finite:
+      return classes.non_finite;
+    case ErrorKind::disposed:
+      return classes.disposed;
+    case ErrorKind::cancelled:
+      return classes.cancelled;
   }
   return classes.base;
 }
@@ -59,7 +66,8 @@ std::optional<std::string> host_shortage(const c10::Error& error, const std::str
   if (found == std::string::npos) return message;
   uint64_t bytes = std::strtoull(line.c_str() + found + before.size(), nullptr, 10);
   char size[80];
-  std::snprintf(size, sizeof(size), ": %" PRIu64 " bytes (%.1f GiB) in one piece", bytes, static_cast<double>(bytes) / (1ull << 30));
+  std::snprintf(size, sizeof(size), ": %" PRIu64 " bytes (%.1f GiB) in one piece", bytes,
+                static_cast<double>(bytes) / (1ull << 30));
   return message + size;
 }
 

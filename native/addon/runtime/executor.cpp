@@ -24,7 +24,9 @@ Executor::Executor(Napi::Env env) : channel_(Channel::New(env, "eam-torch", 0, 1
   napi_add_env_cleanup_hook(env, [](void* self) { static_cast<Executor*>(self)->stop(); }, this);
 }
 
-Executor::~Executor() { stop(); }
+Executor::~Executor() {
+  stop();
+}
 
 void Executor::stop() noexcept {
   {

@@ -73,8 +73,8 @@ class Executor {
    public:
     explicit Job(Cancellation cancellation) : cancellation_(std::move(cancellation)) {}
     virtual ~Job() = default;
-    virtual void run() noexcept = 0;          // executor thread
-    virtual void settle(Napi::Env env) = 0;   // JavaScript thread; throws only where the environment is ending
+    virtual void run() noexcept = 0;         // executor thread
+    virtual void settle(Napi::Env env) = 0;  // JavaScript thread; throws only where the environment is ending
     void cancel() const noexcept { cancellation_.cancel(); }
 
    protected:

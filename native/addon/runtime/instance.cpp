@@ -2,8 +2,7 @@
 
 namespace eam::addon {
 
-Instance::Instance(Napi::Env env)
-    : executor(env), keeper(std::make_shared<Keeper>([this] { executor.wake(); })) {
+Instance::Instance(Napi::Env env) : executor(env), keeper(std::make_shared<Keeper>([this] { executor.wake(); })) {
   executor.on_wake([this](Napi::Env) { keeper->drain(); });
 }
 

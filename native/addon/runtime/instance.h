@@ -31,6 +31,8 @@ struct Instance {
   std::unordered_map<std::type_index, Napi::FunctionReference> constructors_;
 };
 
-inline Instance& instance(Napi::Env env) { return *env.GetInstanceData<Instance>(); }
+inline Instance& instance(Napi::Env env) {
+  return *env.GetInstanceData<Instance>();
+}
 
 }  // namespace eam::addon

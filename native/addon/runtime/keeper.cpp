@@ -9,7 +9,9 @@ Keeper::Id Keeper::keep(Napi::Object value) {
   return id;
 }
 
-Napi::Value Keeper::value(Id id) const { return kept_.at(id).Value(); }
+Napi::Value Keeper::value(Id id) const {
+  return kept_.at(id).Value();
+}
 
 void Keeper::release(Id id) noexcept {
   std::lock_guard lock(mutex_);

@@ -21,11 +21,11 @@ class Keeper {
   // `wake` must cause `drain` on the JavaScript thread; it is called from any thread.
   explicit Keeper(std::function<void()> wake) : wake_(std::move(wake)) {}
 
-  Id keep(Napi::Object value);      // JavaScript thread
-  Napi::Value value(Id id) const;   // JavaScript thread
-  void release(Id id) noexcept;     // any thread
-  void drain();                     // JavaScript thread
-  void close() noexcept;            // JavaScript thread, as the environment ends: drops everything
+  Id keep(Napi::Object value);     // JavaScript thread
+  Napi::Value value(Id id) const;  // JavaScript thread
+  void release(Id id) noexcept;    // any thread
+  void drain();                    // JavaScript thread
+  void close() noexcept;           // JavaScript thread, as the environment ends: drops everything
 
  private:
   std::mutex mutex_;

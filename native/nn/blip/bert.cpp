@@ -51,9 +51,9 @@ Bert::Attention Bert::attention(StoredWeights& weights, const std::string& name,
 
 at::Tensor Bert::run(const Attention& attention, const at::Tensor& x, const at::Tensor& read,
                      const at::Tensor& bias) const {
-  const at::Tensor mixed = attend(attention.query.forward(x, false), attention.key.forward(read, false),
-                                  attention.value.forward(read, false), config_.heads,
-                                  {.bias = bias, .causal = false, .scale = {}});
+  const at::Tensor mixed =
+      attend(attention.query.forward(x, false), attention.key.forward(read, false),
+             attention.value.forward(read, false), config_.heads, {.bias = bias, .causal = false, .scale = {}});
   return attention.norm.forward(attention.out.forward(mixed, false) + x);
 }
 

@@ -34,20 +34,18 @@ BlipVision::BlipVision(StoredWeights& weights, const std::string& prefix, const 
     : config_(validated(config)),
       class_(weights.take(prefix + ".cls_token", {1, 1, config.width})),
       positions_(weights.take(prefix + ".pos_embed", {1, tokens(config), config.width})),
-      patches_(weights.take(prefix + ".patch_embed.proj.weight",
-                            {config.width, 3, config.patch_size, config.patch_size})),
+      patches_(
+          weights.take(prefix + ".patch_embed.proj.weight", {config.width, 3, config.patch_size, config.patch_size})),
       patch_bias_(weights.take(prefix + ".patch_embed.proj.bias", {config.width})),
       norm_(weights, prefix + ".norm", config.width, config.layer_norm_epsilon) {
   const int64_t width = config.width, inner = config.intermediate;
   const double epsilon = config.layer_norm_epsilon;
   for (int64_t i = 0; i < config.layers; ++i) {
     const std::string name = prefix + ".blocks." + std::to_string(i) + ".";
-    blocks_.push_back({LayerNorm(weights, name + "norm1", width, epsilon),
-                       Linear(weights, name + "attn.qkv", width, 3 * width),
-                       Linear(weights, name + "attn.proj", width, width),
-                       LayerNorm(weights, name + "norm2", width, epsilon),
-                       Linear(weights, name + "mlp.fc1", width, inner),
-                       Linear(weights, name + "mlp.fc2", inner, width)});
+    blocks_.push_back(
+        {LayerNorm(weights, name + "norm1", width, epsilon), Linear(weights, name + "attn.qkv", width, 3 * width),
+         Linear(weights, name + "attn.proj", width, width), LayerNorm(weights, name + "norm2", width, epsilon),
+         Linear(weights, name + "mlp.fc1", width, inner), Linear(weights, name + "mlp.fc2", inner, width)});
   }
 }
 

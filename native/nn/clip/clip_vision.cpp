@@ -53,8 +53,7 @@ at::Tensor ClipVision::forward(const at::Tensor& pixels) const {
   }
   const at::Tensor embedded =
       at::conv2d(pixels.to(patches_.scalar_type()), patches_, {}, {patch, patch}).flatten(2).transpose(1, 2);
-  const at::Tensor sequence =
-      at::cat({class_.expand({pixels.size(0), 1, config_.width}), embedded}, 1) + positions_;
+  const at::Tensor sequence = at::cat({class_.expand({pixels.size(0), 1, config_.width}), embedded}, 1) + positions_;
   const at::Tensor last = tower_.forward(pre_norm_.forward(sequence)).last;
   return projection_.forward(post_norm_.forward(last.select(1, 0)), false);
 }

@@ -22,10 +22,10 @@ class DigitClassifier {
   DigitClassifier(const DigitClassifierConfig& config, uint64_t seed, at::Device device);
 
   struct Reading {
-    std::vector<float> values;        // log p(label | image), [B]
-    at::Tensor grad;                  // ∂(Σ values)/∂images where wanted
-    std::vector<int32_t> predicted;   // the likeliest class of each image
-    at::Tensor features;              // [B, features], the activations before the last layer
+    std::vector<float> values;       // log p(label | image), [B]
+    at::Tensor grad;                 // ∂(Σ values)/∂images where wanted
+    std::vector<int32_t> predicted;  // the likeliest class of each image
+    at::Tensor features;             // [B, features], the activations before the last layer
   };
   Reading log_probability(const at::Tensor& images, const std::vector<int64_t>& labels, bool want_grad) const;
 

@@ -31,7 +31,9 @@ DigitsModelConfig validated(const DigitsModelConfig& config) {
   return config;
 }
 
-double xavier(int64_t in, int64_t out) { return std::sqrt(2.0 / static_cast<double>(in + out)); }
+double xavier(int64_t in, int64_t out) {
+  return std::sqrt(2.0 / static_cast<double>(in + out));
+}
 
 // Sine and cosine of the column, then of the row, of each patch: [n², width]. Frequencies run from 2 to 0.2 radians a
 // patch: the usual base of 10⁴ leaves most channels constant over a grid of a few patches, and attention then takes
@@ -70,8 +72,8 @@ DigitsModel::DigitsModel(const DigitsModelConfig& config, uint64_t seed, const s
       label_embed_(parameters_.normal("label_embed.weight", {config.classes + 1, config.width}, label_deviation)),
       // adaLN-Zero: each block starts as the identity and the network's output as zero.
       final_modulation_(parameters_, "final.modulation", config.width, 2 * config.width, 0),
-      final_linear_(parameters_, "final.linear", config.width,
-                    config.channels * config.patch_size * config.patch_size, 0) {
+      final_linear_(parameters_, "final.linear", config.width, config.channels * config.patch_size * config.patch_size,
+                    0) {
   const int64_t width = config.width;
   const auto hidden = static_cast<int64_t>(std::llround(config.mlp_ratio * static_cast<double>(width)));
   blocks_.reserve(config.depth);
@@ -111,11 +113,17 @@ at::Tensor DigitsModel::pretrained_velocity(const at::Tensor& x, const at::Tenso
   return run(x, t, conditioning, false);
 }
 
-at::Tensor DigitsModel::images(const at::Tensor& latents) { return latents.mul(0.5).add(0.5); }
+at::Tensor DigitsModel::images(const at::Tensor& latents) {
+  return latents.mul(0.5).add(0.5);
+}
 
-NamedTensors DigitsModel::trainable() { return adapted_ ? adapters_.named() : parameters_.named(); }
+NamedTensors DigitsModel::trainable() {
+  return adapted_ ? adapters_.named() : parameters_.named();
+}
 
-NamedTensors DigitsModel::weights() { return parameters_.named(); }
+NamedTensors DigitsModel::weights() {
+  return parameters_.named();
+}
 
 void DigitsModel::check(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) const {
   const int64_t size = config_.image_size;
@@ -138,8 +146,8 @@ void DigitsModel::check(const at::Tensor& x, const at::Tensor& t, const Conditio
   // An index outside the table would abort a CUDA context, which no later call survives.
   const int64_t lowest = labels.min().item<int64_t>(), highest = labels.max().item<int64_t>();
   if (lowest < 0 || highest > config_.classes) {
-    shape_error("conditioning[0] has a label ", lowest < 0 ? lowest : highest, ", expected 0 to ",
-                config_.classes - 1, ", or ", config_.classes, " for no label");
+    shape_error("conditioning[0] has a label ", lowest < 0 ? lowest : highest, ", expected 0 to ", config_.classes - 1,
+                ", or ", config_.classes, " for no label");
   }
   if (x.device() != device_) shape_error("x is on ", x.device(), ", the model is on ", device_);
   if (labels.device() != device_) shape_error("conditioning[0] is on ", labels.device(), ", the model is on ", device_);
@@ -147,10 +155,8 @@ void DigitsModel::check(const at::Tensor& x, const at::Tensor& t, const Conditio
 
 at::Tensor DigitsModel::attention(const Block& block, const at::Tensor& x, bool adapted) const {
   const int64_t batch = x.size(0), tokens = x.size(1), width = x.size(2), heads = config_.heads;
-  const auto qkv = block.qkv.forward(x, adapted)
-                       .view({batch, tokens, 3, heads, width / heads})
-                       .permute({2, 0, 3, 1, 4})
-                       .unbind(0);
+  const auto qkv =
+      block.qkv.forward(x, adapted).view({batch, tokens, 3, heads, width / heads}).permute({2, 0, 3, 1, 4}).unbind(0);
   const at::Tensor mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
   return block.projection.forward(mixed.transpose(1, 2).reshape({batch, tokens, width}), adapted);
 }

@@ -78,8 +78,8 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 std::vector<at::Tensor> checkpoint(const Segment& segment, const std::vector<at::Tensor>& inputs,
                                    const std::vector<at::Tensor>& parameters) {
   const auto trains = [](const at::Tensor& tensor) { return tensor.requires_grad(); };
-  if (!at::GradMode::is_enabled() ||
-      (std::none_of(inputs.begin(), inputs.end(), trains) && std::none_of(parameters.begin(), parameters.end(), trains))) {
+  if (!at::GradMode::is_enabled() || (std::none_of(inputs.begin(), inputs.end(), trains) &&
+                                      std::none_of(parameters.begin(), parameters.end(), trains))) {
     return segment(inputs);
   }
   variable_list tensors = inputs;

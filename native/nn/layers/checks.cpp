@@ -11,8 +11,8 @@ void check_positive(const char* name, int64_t value) {
 
 void check_multiple(const char* name, int64_t value, const char* of, int64_t unit) {
   if (value % unit == 0) return;
-  throw Error(ErrorKind::config, std::string(name) + " is " + std::to_string(value) + ", expected a multiple of " +
-                                     of + " " + std::to_string(unit));
+  throw Error(ErrorKind::config, std::string(name) + " is " + std::to_string(value) + ", expected a multiple of " + of +
+                                     " " + std::to_string(unit));
 }
 
 void check_epsilon(const char* name, double value) {

@@ -48,8 +48,9 @@ const std::optional<c10::TypedOperatorHandle<Product>>& onednn_product() {
 bool suits_onednn(const at::Tensor& x, const at::Tensor& weight) {
   constexpr int64_t kWorthwhile = int64_t{1} << 21;  // multiplications; below, the call costs more than it saves
   return x.is_cpu() && weight.is_cpu() && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
-         x.dim() >= 2 && weight.dim() == 2 && x.size(-1) == weight.size(1) && x.numel() * weight.size(0) >= kWorthwhile &&
-         mkl_falls_short() && at::globalContext().userEnabledMkldnn() && onednn_product();
+         x.dim() >= 2 && weight.dim() == 2 && x.size(-1) == weight.size(1) &&
+         x.numel() * weight.size(0) >= kWorthwhile && mkl_falls_short() && at::globalContext().userEnabledMkldnn() &&
+         onednn_product();
 }
 
 // Of two dimensions.
@@ -80,8 +81,8 @@ struct LinearMap : torch::autograd::Function<LinearMap> {
 at::Tensor linear_map(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   if (!suits_onednn(x, weight)) return at::linear(x, weight, bias);
   const bool has_bias = bias.defined();
-  const bool differentiated = at::GradMode::is_enabled() &&
-                              (x.requires_grad() || weight.requires_grad() || (has_bias && bias.requires_grad()));
+  const bool differentiated =
+      at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad() || (has_bias && bias.requires_grad()));
   const at::Tensor rows = x.flatten(0, -2);
   const std::optional<at::Tensor> b = has_bias ? std::optional(bias) : std::nullopt;
   std::vector<int64_t> sizes = x.sizes().vec();

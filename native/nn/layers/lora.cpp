@@ -43,8 +43,8 @@ at::Tensor Linear::forward(const at::Tensor& x, bool adapted) const {
 namespace {
 
 bool is_suffix(const std::string& name, const std::string& target) {
-  return name == target || (name.size() > target.size() && name.ends_with(target) &&
-                            name[name.size() - target.size() - 1] == '.');
+  return name == target ||
+         (name.size() > target.size() && name.ends_with(target) && name[name.size() - target.size() - 1] == '.');
 }
 
 // The first number in a name is that of a block, whose layers are alike: "transformer_blocks.N.attn.to_out.0".
@@ -82,7 +82,8 @@ void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraC
     bool found = false;
     for (const Linear* layer : layers) found = found || is_suffix(layer->name(), target);
     if (found) continue;
-    throw Error(ErrorKind::config, "adapter.targets: '" + target + "' fits no layer. A target is the end of a layer's " +
+    throw Error(ErrorKind::config, "adapter.targets: '" + target +
+                                       "' fits no layer. A target is the end of a layer's " +
                                        "name; the layers are, for block N:" + patterns_of(layers));
   }
   for (Linear* layer : layers) {

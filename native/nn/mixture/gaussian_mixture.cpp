@@ -45,7 +45,9 @@ const GaussianMixtureConfig& validated(const GaussianMixtureConfig& config, at::
   return config;
 }
 
-double he(int64_t in) { return std::sqrt(2.0 / static_cast<double>(in)); }
+double he(int64_t in) {
+  return std::sqrt(2.0 / static_cast<double>(in));
+}
 
 }  // namespace
 
@@ -105,8 +107,8 @@ at::Tensor GaussianMixtureModel::pretrained_velocity(const at::Tensor& x, const 
   const at::Tensor time = t.to(device_, dtype_).unsqueeze(1), rest = 1 - time;
   const at::Tensor inverse = at::reciprocal(at::addcmul(time.square().mul(variance_), rest, rest));  // 1/s²
   // log w_i − ‖x − t μ_i‖²/(2 s²), without the terms that all modes share.
-  const at::Tensor logits = at::addcmul(
-      log_weights_, time * inverse, at::sub(at::matmul(y, means_.t()), time * half_norms_));
+  const at::Tensor logits =
+      at::addcmul(log_weights_, time * inverse, at::sub(at::matmul(y, means_.t()), time * half_norms_));
   const at::Tensor mean = at::matmul(at::softmax(logits, 1), means_);
   return at::addcmul((rest * inverse) * mean, at::sub(time * variance_, rest) * inverse, y).to(x.scalar_type());
 }

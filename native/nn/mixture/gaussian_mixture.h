@@ -46,10 +46,10 @@ class GaussianMixtureModel final : public FlowModel {
   const at::ScalarType dtype_;
   const at::Device device_;
   const double variance_;
-  at::Tensor means_;                       // [modes, d]
-  at::Tensor half_norms_;                  // ½‖μ_i‖², [1, modes]
-  at::Tensor log_weights_;                 // [1, modes]
-  at::Tensor frequencies_, phases_;        // of the time features, [1, features]
+  at::Tensor means_;                 // [modes, d]
+  at::Tensor half_norms_;            // ½‖μ_i‖², [1, modes]
+  at::Tensor log_weights_;           // [1, modes]
+  at::Tensor frequencies_, phases_;  // of the time features, [1, features]
   Parameters parameters_;
   std::vector<Linear> layers_;
 };

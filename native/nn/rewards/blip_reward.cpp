@@ -22,10 +22,17 @@ ImagePreprocess preprocess_of(const BlipRewardConfig& config) {
 
 // What BLIP's pretraining (arXiv 2201.12086) has beside the two encoders: projections for contrasting features, the
 // matching head, the text decoder, the pooler, and the momentum copies with their queues.
-constexpr const char* unused[] = {
-    "blip.vision_proj",          "blip.text_proj",      "blip.itm_head.",        "blip.text_decoder.",
-    "blip.text_encoder.pooler.", "blip.text_encoder_m", "blip.visual_encoder_m", "blip.image_queue",
-    "blip.text_queue",           "blip.queue_ptr",      "blip.temp"};
+constexpr const char* unused[] = {"blip.vision_proj",
+                                  "blip.text_proj",
+                                  "blip.itm_head.",
+                                  "blip.text_decoder.",
+                                  "blip.text_encoder.pooler.",
+                                  "blip.text_encoder_m",
+                                  "blip.visual_encoder_m",
+                                  "blip.image_queue",
+                                  "blip.text_queue",
+                                  "blip.queue_ptr",
+                                  "blip.temp"};
 
 }  // namespace
 

@@ -5,8 +5,8 @@
 
 #include "nn/blip/bert.h"
 #include "nn/blip/blip_vision.h"
-#include "nn/rewards/image_reward.h"
 #include "nn/layers/linear_stack.h"
+#include "nn/rewards/image_reward.h"
 
 namespace eam::nn {
 

@@ -2,8 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include "nn/layers/checks.h"
 #include "nn/clip/open_clip_names.h"
+#include "nn/layers/checks.h"
 #include "ops/error.h"
 
 namespace eam::nn {

@@ -5,8 +5,8 @@
 
 #include "nn/clip/clip_text.h"
 #include "nn/clip/clip_vision.h"
-#include "nn/rewards/image_reward.h"
 #include "nn/layers/linear_stack.h"
+#include "nn/rewards/image_reward.h"
 
 namespace eam::nn {
 

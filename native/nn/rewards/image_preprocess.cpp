@@ -63,9 +63,13 @@ Side side_of(const ImagePreprocessConfig& config, int64_t length, int64_t shorte
 }
 
 // Half rounds up, as in PIL's sums. In double precision those of its weights, which have 22 bits, are exact.
-at::Tensor to_bytes(const at::Tensor& x) { return (x + 0.5).floor().clamp(0, 255); }
+at::Tensor to_bytes(const at::Tensor& x) {
+  return (x + 0.5).floor().clamp(0, 255);
+}
 
-at::Tensor with_bits_of_pil(const at::Tensor& weights) { return (weights * (1 << 22)).round() / (1 << 22); }
+at::Tensor with_bits_of_pil(const at::Tensor& weights) {
+  return (weights * (1 << 22)).round() / (1 << 22);
+}
 
 }  // namespace
 

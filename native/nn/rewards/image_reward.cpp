@@ -19,11 +19,15 @@ void in_slices(int64_t batch, int64_t slice, Work work) {
   for (int64_t first = 0; first < batch; first += step) work(first, std::min(step, batch - first));
 }
 
-at::Tensor joined(const std::vector<at::Tensor>& parts) { return parts.size() == 1 ? parts[0] : at::cat(parts); }
+at::Tensor joined(const std::vector<at::Tensor>& parts) {
+  return parts.size() == 1 ? parts[0] : at::cat(parts);
+}
 
 }  // namespace
 
-at::Tensor unit_length(const at::Tensor& x) { return x / x.norm(2, {-1}, /*keepdim=*/true); }
+at::Tensor unit_length(const at::Tensor& x) {
+  return x / x.norm(2, {-1}, /*keepdim=*/true);
+}
 
 at::Tensor ImageReward::pixels_of(const at::Tensor& images) const {
   return preprocess_.forward(images.to(precision()));

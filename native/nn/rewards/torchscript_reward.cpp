@@ -45,9 +45,13 @@ std::string signature_of(const torch::jit::Module& module) {
   return "forward(" + text + ") -> " + results;
 }
 
-[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::config, message); }
+[[noreturn]] void refuse(const std::string& message) {
+  throw Error(ErrorKind::config, message);
+}
 
-std::string line_from(const std::string& text, size_t begin) { return text.substr(begin, text.find('\n', begin) - begin); }
+std::string line_from(const std::string& text, size_t begin) {
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
 
 std::string first_line(const std::string& text) {
   const size_t begin = text.find_first_not_of(" \n");
@@ -104,8 +108,9 @@ torch::jit::Module load(const std::string& path, at::Device device) {
     } catch (const c10::Error& error) {
       const std::string why = error.what_without_backtrace();
       if (why.find("constants.pkl") == std::string::npos) throw;
-      refuse("it is an archive of torch.save, which holds weights or Python objects; save the program with "
-             "torch.jit.script(module).save(…) or torch.jit.trace(module, images).save(…)");
+      refuse(
+          "it is an archive of torch.save, which holds weights or Python objects; save the program with "
+          "torch.jit.script(module).save(…) or torch.jit.trace(module, images).save(…)");
     }
   });
 }
@@ -196,14 +201,17 @@ TorchScriptReward::Score TorchScriptReward::score(const at::Tensor& images, cons
         break;
     }
   }
-  const at::Tensor output = explained("forward failed", [&] { return script_->module.forward(std::move(inputs)).toTensor(); });
+  const at::Tensor output =
+      explained("forward failed", [&] { return script_->module.forward(std::move(inputs)).toTensor(); });
 
   const int64_t batch = images.size(0);
   std::ostringstream message;
   if (!output.defined() || !(output.sizes() == at::IntArrayRef{batch} || output.sizes() == at::IntArrayRef{batch, 1})) {
     message << "forward returned ";
-    if (output.defined()) message << "shape " << output.sizes();
-    else message << "no tensor";
+    if (output.defined())
+      message << "shape " << output.sizes();
+    else
+      message << "no tensor";
     message << " for " << batch << " images, expected [" << batch << "] or [" << batch << ", 1], one value an image";
   } else if (!output.is_floating_point()) {
     message << "forward returned " << output.scalar_type() << ", expected a floating-point type";
@@ -213,8 +221,9 @@ TorchScriptReward::Score TorchScriptReward::score(const at::Tensor& images, cons
   const at::Tensor values = output.reshape({batch}).to(at::kFloat);
   Score result;
   if (want_grad) {
-    constexpr const char* detached = "what forward returns does not depend on the images through differentiable operations, "
-                                     "so there is no gradient to train with";
+    constexpr const char* detached =
+        "what forward returns does not depend on the images through differentiable operations, "
+        "so there is no gradient to train with";
     if (!values.requires_grad()) refuse(detached);
     result.grad = explained("the gradient failed", [&] {
       return torch::autograd::grad({values.sum()}, {leaf}, {}, std::nullopt, false, /*allow_unused=*/true)[0];

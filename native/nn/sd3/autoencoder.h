@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "nn/sd3/autoencoder_blocks.h"
 #include "nn/layers/stored_weights.h"
+#include "nn/sd3/autoencoder_blocks.h"
 
 namespace eam::nn {
 

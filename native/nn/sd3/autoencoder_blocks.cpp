@@ -12,8 +12,8 @@ constexpr double group_norm_epsilon = 1e-6;  // of every norm, whatever the conf
 
 }  // namespace
 
-Conv2d::Conv2d(StoredWeights& weights, const std::string& name, int64_t in, int64_t out, int64_t kernel,
-               int64_t stride, int64_t padding)
+Conv2d::Conv2d(StoredWeights& weights, const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride,
+               int64_t padding)
     : weight_(weights.take(name + ".weight", {out, in, kernel, kernel})),
       bias_(weights.take(name + ".bias", {out})),
       stride_(stride),
@@ -50,20 +50,18 @@ MidBlock::MidBlock(StoredWeights& weights, const std::string& name, int64_t chan
       after_(weights, name + ".resnets.1", channels, channels, groups) {
   if (!attention) return;
   const std::string inner = name + ".attentions.0.";
-  attention_.emplace(Attention{GroupNorm(weights, inner + "group_norm", channels, groups),
-                               Linear(weights, inner + "to_q", channels, channels),
-                               Linear(weights, inner + "to_k", channels, channels),
-                               Linear(weights, inner + "to_v", channels, channels),
-                               Linear(weights, inner + "to_out.0", channels, channels)});
+  attention_.emplace(Attention{
+      GroupNorm(weights, inner + "group_norm", channels, groups), Linear(weights, inner + "to_q", channels, channels),
+      Linear(weights, inner + "to_k", channels, channels), Linear(weights, inner + "to_v", channels, channels),
+      Linear(weights, inner + "to_out.0", channels, channels)});
 }
 
 at::Tensor MidBlock::forward(const at::Tensor& x) const {
   at::Tensor h = before_.forward(x);
   if (attention_) {
     const at::Tensor places = attention_->norm.forward(h).flatten(2).transpose(1, 2);
-    const at::Tensor mixed =
-        attend(attention_->query.forward(places, false), attention_->key.forward(places, false),
-               attention_->value.forward(places, false), /*heads=*/1);
+    const at::Tensor mixed = attend(attention_->query.forward(places, false), attention_->key.forward(places, false),
+                                    attention_->value.forward(places, false), /*heads=*/1);
     h = h + attention_->out.forward(mixed, false).transpose(1, 2).reshape(h.sizes());
   }
   return after_.forward(h);

@@ -45,7 +45,9 @@ AttentionInputs AttentionProjections::forward(const at::Tensor& tokens, bool ada
           value_.forward(tokens, adapted)};
 }
 
-void AttentionProjections::list(std::vector<Linear*>& layers) { layers.insert(layers.end(), {&query_, &key_, &value_}); }
+void AttentionProjections::list(std::vector<Linear*>& layers) {
+  layers.insert(layers.end(), {&query_, &key_, &value_});
+}
 
 FeedForward::FeedForward(StoredWeights& weights, const std::string& prefix, int64_t width)
     : in_(weights, prefix + "net.0.proj", width, 4 * width), out_(weights, prefix + "net.2", 4 * width, width) {}
@@ -54,7 +56,9 @@ at::Tensor FeedForward::forward(const at::Tensor& tokens, bool adapted) const {
   return out_.forward(at::gelu(in_.forward(tokens, adapted), "tanh"), adapted);
 }
 
-void FeedForward::list(std::vector<Linear*>& layers) { layers.insert(layers.end(), {&in_, &out_}); }
+void FeedForward::list(std::vector<Linear*>& layers) {
+  layers.insert(layers.end(), {&in_, &out_});
+}
 
 Sd3Block::Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t heads, int64_t head_dim, bool qk_norm,
                    bool dual, bool last)
@@ -94,7 +98,8 @@ std::vector<at::Tensor> Sd3Block::forward(const at::Tensor& image, const at::Ten
   const at::Tensor mixed =
       attend(at::cat({i.query, t.query}, 1), at::cat({i.key, t.key}, 1), at::cat({i.value, t.value}, 1), heads_);
 
-  // Contiguous, a linear layer is one product with its bias; else LibTorch may take one a sample and add the bias after.
+  // Contiguous, a linear layer is one product with its bias; else LibTorch may take one a sample and add the bias
+  // after.
   const at::Tensor image_mixed = mixed.narrow(1, 0, patches).contiguous();
   at::Tensor h = at::addcmul(image, m[2], image_out_.forward(image_mixed, adapted));
   if (dual_) {

@@ -25,9 +25,13 @@ int64_t patch_values(const Sd3TransformerConfig& config) {
   return config.in_channels * config.patch_size * config.patch_size;
 }
 
-int64_t width_of(const Sd3TransformerConfig& config) { return config.heads * config.head_dim; }
+int64_t width_of(const Sd3TransformerConfig& config) {
+  return config.heads * config.head_dim;
+}
 
-std::string block_prefix(size_t index) { return "transformer_blocks." + std::to_string(index) + "."; }
+std::string block_prefix(size_t index) {
+  return "transformer_blocks." + std::to_string(index) + ".";
+}
 
 }  // namespace
 
@@ -149,8 +153,8 @@ std::vector<at::Tensor> Sd3Transformer::run(const Block& block, const std::vecto
   return checkpoint(segment, streams, adapted || !adapted_ ? block.trainable : std::vector<at::Tensor>{});
 }
 
-at::Tensor Sd3Transformer::forward(const at::Tensor& latents, const at::Tensor& timesteps,
-                                   const at::Tensor& embeddings, const at::Tensor& pooled, bool adapted) const {
+at::Tensor Sd3Transformer::forward(const at::Tensor& latents, const at::Tensor& timesteps, const at::Tensor& embeddings,
+                                   const at::Tensor& pooled, bool adapted) const {
   const at::Tensor condition = this->condition(timesteps, pooled, adapted);
   at::Tensor image = patches(latents), context = context_in_.forward(embeddings, adapted);
   for (const Block& block : blocks_) {

@@ -8,8 +8,8 @@
 
 #include "nn/layers/lora.h"
 #include "nn/layers/parameters.h"
-#include "nn/sd3/sd3_block.h"
 #include "nn/layers/stored_weights.h"
+#include "nn/sd3/sd3_block.h"
 
 namespace eam::nn {
 
