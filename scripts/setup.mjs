@@ -108,7 +108,7 @@ function compileTypeScript() {
 }
 
 async function buildNative() {
-  const { buildNative } = await import(pathToFileURL(join(root, 'dist', 'build', 'native-build.js')).href);
+  const { buildNative } = await import(pathToFileURL(join(root, 'dist', 'jobs', 'build', 'native-build.js')).href);
   await buildNative({ variant: 'cpu', report: say });
 }
 

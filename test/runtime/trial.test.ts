@@ -48,7 +48,7 @@ const libtorchOnly = { EAM_TORCH_LIBTORCH: libtorch.directory };
 
 /** Loads in a process of its own and says what it took, how many trials it made, or its error's message. */
 async function load(env: Record<string, string>, packageDirectory = root) {
-  const loader = JSON.stringify(pathToFileURL(join(packageDirectory, 'dist', 'native', 'loader.js')).href);
+  const loader = JSON.stringify(pathToFileURL(join(packageDirectory, 'dist', 'runtime', 'native', 'loader.js')).href);
   const ended = await runNode(
     `import child from 'node:child_process';
      import { syncBuiltinESMExports } from 'node:module';
