@@ -1,6 +1,6 @@
-# For those who come with node-gyp: `npx node-gyp rebuild` in a clone is `npm run setup`, whose native build CMakeLists.txt
-# describes. Not published, and package.json says "gypfile": false, so that npm runs nothing on install; what prebuildify
-# drives is scripts/prebuild/binding.gyp.
+# For those who come with node-gyp: `npx node-gyp rebuild` in a clone is `npm run setup`, whose native build
+# CMakeLists.txt describes. Not published, and package.json says "gypfile": false, so that npm runs nothing on install;
+# what prebuildify drives is scripts/prebuild/binding.gyp.
 {
   'targets': [{
     'target_name': 'eam_torch',

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import { defineConfig } from 'vitest/config';
@@ -7,12 +8,16 @@ export default defineConfig({
   resolve: { alias: [{ find: /^eam-torch$/, replacement: fileURLToPath(new URL('lib/index.ts', import.meta.url)) }] },
   test: {
     include: ['test/**/*.test.ts'],
-    // One process a file, one at a time: an addon that aborts takes down its own file only, and LibTorch's threads
-    // are not shared with another test's while time is measured.
+    // One process a file: an addon that aborts takes down its own file only. Most files wait for processes that they
+    // start, each with a network's worth of memory: a few at a time.
     pool: 'forks',
-    fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    maxWorkers: Math.min(4, availableParallelism()),
+    // What hangs is ended; nothing is judged by how long it takes.
+    testTimeout: 1_200_000,
+    hookTimeout: 1_200_000,
     env: { OMP_WAIT_POLICY: 'passive' },
+    coverage: { include: ['lib/**/*.ts'], exclude: ['**/*.generated.ts'], reporter: ['text-summary', 'html'] },
+    // A row's label is shown whole in the title of its test.
+    chaiConfig: { truncateThreshold: 200 },
   },
 });

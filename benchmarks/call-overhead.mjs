@@ -1,5 +1,6 @@
-// What one call costs from TypeScript to its result, at sizes where the arithmetic hardly counts: microseconds, the median
-// and the 20th and 80th percentile over many calls, each kind measured in turns so that a busy moment falls on all of them.
+// What one call costs from TypeScript to its result, at sizes where the arithmetic hardly counts: microseconds, the
+// median and the 20th and 80th percentile over many calls, each kind measured in turns so that a busy moment falls on
+// all of them.
 //
 //   node benchmarks/call-overhead.mjs [elements, default 2000] [rounds, default 200] > overhead.csv
 

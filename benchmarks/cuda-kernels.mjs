@@ -1,6 +1,7 @@
 // Which CUDA kernels there are, and what the compiler may make of them: read from what ptxas and cuobjdump print.
 
-const dtypes = ['fLi0', 'fLi2', 'fLi3', 'dLi1', 'fLin1', 'dLin1']; // what all tensors are; n1: any mix, read at run time
+// What all tensors are; n1: any mix, read at run time.
+const dtypes = ['fLi0', 'fLi2', 'fLi3', 'dLi1', 'fLin1', 'dLin1'];
 const templates = (name) => dtypes.map((parameters) => `${name}<${parameters}>`);
 
 /** By source: a kernel that is not found was not looked at, whatever the reason. */
@@ -9,8 +10,10 @@ export const kernels = {
   'optimizer.cu': ['adamw_kernel', 'ema_kernel', 'squares_kernel', 'sum_rows'],
 };
 
-/** Bytes a thread, stored and loaded. Kernels of one dtype, the common ones, spill nothing. Those of any mix spill up to three
- *  registers on some architectures, where ptxas prefers more threads. */
+/**
+ * Bytes a thread, stored and loaded. Kernels of one dtype, the common ones, spill nothing. Those of any mix spill up to
+ * three registers on some architectures, where ptxas prefers more threads.
+ */
 const mostSpilled = (kernel) => (kernel.endsWith('n1>') ? 24 : 0);
 
 /** Accesses of 16 bytes that a kernel's code has at least: eight elements of each tensor, of up to eight terms. */
@@ -30,14 +33,17 @@ function leastVectors(kernel) {
 
 /** `affine_kernel<fLi0>` of its mangled name. */
 function nameOf(mangled) {
-  const [, name, parameters] = /\d([a-z_]+_kernel|sum_rows)(?:I(\w+?)EE)?/.exec(mangled) ?? [, mangled];
+  const [, name, parameters] = /\d([a-z_]+_kernel|sum_rows)(?:I(\w+?)EE)?/.exec(mangled) ?? ['', mangled];
   return parameters ? `${name}<${parameters}>` : name;
 }
 
 /** Registers, stack and spills by kernel, of `ptxas -v`. */
 export function readResources(text) {
-  const entry =
-    /Compiling entry function '(\w+)'[\s\S]*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads[\s\S]*?Used (\d+) registers/g;
+  const entry = new RegExp(
+    String.raw`Compiling entry function '(\w+)'[\s\S]*?(\d+) bytes stack frame, (\d+) bytes spill stores, ` +
+      String.raw`(\d+) bytes spill loads[\s\S]*?Used (\d+) registers`,
+    'g',
+  );
   return new Map(
     [...text.matchAll(entry)].map(([, mangled, stack, spillStores, spillLoads, registers]) => [
       nameOf(mangled),
@@ -60,7 +66,10 @@ export function readVectors(text) {
   );
 }
 
-/** Everything that is wrong with the kernels of a source; `vectors` is undefined where no cuobjdump is there to read them. */
+/**
+ * Everything that is wrong with the kernels of a source; `vectors` is undefined where no cuobjdump is there to read
+ * them.
+ */
 export function problemsOf(source, resources, vectors) {
   const expected = kernels[source];
   if (!expected) return [`${source} is not in the list of kernels (benchmarks/cuda-kernels.mjs)`];
@@ -75,7 +84,8 @@ export function problemsOf(source, resources, vectors) {
     if (vectors && !wide) problems.push(`${kernel} is not in what cuobjdump printed`);
     else if (wide && (wide.loads < least.loads || wide.stores < least.stores)) {
       problems.push(
-        `${kernel} has ${wide.loads} loads and ${wide.stores} stores of 16 bytes, expected at least ${least.loads} and ${least.stores}`,
+        `${kernel} has ${wide.loads} loads and ${wide.stores} stores of 16 bytes, expected at least ` +
+          `${least.loads} and ${least.stores}`,
       );
     }
   }

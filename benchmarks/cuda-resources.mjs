@@ -1,6 +1,6 @@
-// Registers, stack and spills of every CUDA kernel, from ptxas, and its loads and stores of 16 bytes, from cuobjdump; needs
-// nvcc and no GPU. Exits with 1 where a kernel is missing, spills that must not, or takes its vectors apart.
-//   node benchmarks/cuda-resources.mjs [ARCHITECTURE …, default 80 90 100 120]
+// Registers, stack and spills of every CUDA kernel, from ptxas, and its loads and stores of 16 bytes, from cuobjdump;
+// needs nvcc and no GPU. Exits with 1 where a kernel is missing, spills that must not, or takes its vectors apart. node
+// benchmarks/cuda-resources.mjs [ARCHITECTURE …, default 80 90 100 120]
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';

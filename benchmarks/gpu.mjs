@@ -1,15 +1,17 @@
 // Everything that wants a GPU, in one command, with a verdict:
 //   npm run gpu [-- --output FOLDER] [--programs FOLDER] [--without sanitizer,sd3]
 //
-// Compiles the CUDA variant, then: the kernels against the CPU (check_ops), tensors of more than 2^32 elements and the second
-// pass of grid-stride loops (check_cuda_sizes), CUDA graphs (check_cuda_graph), the first and the last under compute-sanitizer,
-// the bandwidth of every kernel against a device copy's (bench_cuda) and an iteration on Stable Diffusion 3.5 Medium's shape
-// (sd3.mjs). Writes <date>-<GPU>-cuda.csv and -cuda-sd3.csv into results/ beside this file, or into --output. Exits with 1 where
-// numbers differ, a sanitizer finds something or a kernel misses the bar; what cannot be run here is left out, and said to be.
-// --programs takes check programs that are compiled already. Without Node: docs/performance.md, "CUDA".
+// Compiles the CUDA variant, then: the kernels against the CPU (check_ops), tensors of more than 2^32 elements and the
+// second pass of grid-stride loops (check_cuda_sizes), CUDA graphs (check_cuda_graph), the first and the last under
+// compute-sanitizer, the bandwidth of every kernel against a device copy's (bench_cuda) and an iteration on Stable
+// Diffusion 3.5 Medium's shape (sd3.mjs). Writes <date>-<GPU>-cuda.csv and -cuda-sd3.csv into results/ beside this
+// file, or into --output. Exits with 1 where numbers differ, a sanitizer finds something or a kernel misses the bar,
+// with 3 where that is not so and a program crashed; what cannot be run here is left out, and said to be. --programs
+// takes check programs that are compiled already. Without Node: docs/performance.md, "CUDA".
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -73,7 +75,18 @@ const record = (name, state, note = '') => {
   say(`${name}: ${state}${note && `, ${note}`}`);
 };
 
-/** Runs a program with its output shown; a program that skips its checks has not passed them. */
+/** The signal that ended a program, itself or as the exit code of a shell or a sanitizer; undefined where none did. */
+function signalOf({ status, signal }) {
+  if (signal) return signal;
+  const number = status > 128 ? status - 128 : undefined;
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0];
+}
+
+/**
+ * Runs a program with its output shown. A program that skips its checks has not passed them. What the checks said
+ * counts before how the process ended: one that crashes after its verdict has CRASHED where the verdict is good, and
+ * FAILED where it is not; one that crashes without a verdict has CRASHED.
+ */
 function check(name, command, args, env = {}) {
   say(`${name} ...`);
   const { status, stdout, error, signal } = spawnSync(command, args, {
@@ -83,7 +96,14 @@ function check(name, command, args, env = {}) {
     maxBuffer: 2 ** 28,
   });
   if (stdout) console.log(stdout.trimEnd());
-  if (status !== 0) record(name, 'FAILED', error?.message ?? `exit code ${status ?? signal}`);
+  const crash = signalOf({ status, signal });
+  const mismatch = /^.*\bMISMATCH\b.*$|^\d+ mismatches$|^failed: .*$/m.exec(stdout ?? '')?.[0].trim();
+  if (error) record(name, 'FAILED', error.message);
+  else if (mismatch) record(name, 'FAILED', crash ? `${mismatch}; it crashed after that (${crash})` : mismatch);
+  else if (crash && /^all checks passed$/m.test(stdout))
+    record(name, 'CRASHED', `all its checks passed; it crashed at its end (${crash})`);
+  else if (crash) record(name, 'CRASHED', `${crash}, before its checks were done`);
+  else if (status !== 0) record(name, 'FAILED', `exit code ${status}`);
   else if (/skipped/.test(stdout)) record(name, 'FAILED', 'it found no device');
   else record(name, 'ok', /left out/.test(stdout) ? 'some sizes left out for want of memory' : '');
 }
@@ -95,7 +115,8 @@ function sanitize(directory) {
       const name = `${program} under ${tool}`;
       if (leftOut.has('sanitizer')) record(name, 'left out', 'by --without');
       else if (!sanitizer) record(name, 'left out', 'compute-sanitizer is neither on PATH nor in CUDA_HOME/bin');
-      // An allocator that caches would hide what is read past the end of a tensor. LibTorch asks CUDA things that it refuses.
+      // An allocator that caches would hide what is read past the end of a tensor. LibTorch asks CUDA things that it
+      // refuses.
       else
         check(
           name,
@@ -125,21 +146,30 @@ function outputFile(where, suffix) {
 /** The program judges itself, by the bar that it prints. */
 function measure(directory, where) {
   say('bandwidth against a device copy ...');
-  const { status, stdout, error, signal } = spawnSync(join(directory, 'bench_cuda'), {
+  const { status, stdout, stderr, error, signal } = spawnSync(join(directory, 'bench_cuda'), {
     encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
+  if (stderr) process.stderr.write(stderr);
+  const crash = signalOf({ status, signal });
+  const missed = /^\d+ kernels are below .*$/m.test(stderr ?? '');
+  const judged = missed || /^every kernel reaches .*$/m.test(stderr ?? '');
   let rows = [];
   try {
     rows = parseRows(stdout ?? '');
   } catch (problem) {
+    if (crash) return record('bandwidth', 'CRASHED', `${crash}, before its verdict`);
     return record('bandwidth', 'FAILED', error?.message ?? `exit code ${status ?? signal}, ${problem.message}`);
   }
   const file = outputFile(where, 'cuda');
   writeFileSync(file, toCsv(rows, where));
   const shares = rows.filter(({ variant }) => variant === 'of the copy').map(({ p50 }) => p50);
-  const least = `the least of ${shares.length} kernels moves ${(100 * Math.min(...shares)).toFixed(1)} % of a copy's bandwidth; ${file}`;
-  record('bandwidth', status === 0 && shares.length > 0 ? 'ok' : 'FAILED', least);
+  const least =
+    `the least of ${shares.length} kernels moves ${(100 * Math.min(...shares)).toFixed(1)} % of a copy's ` +
+    `bandwidth; ${file}`;
+  if (crash && !missed)
+    return record('bandwidth', 'CRASHED', `${crash}, ${judged ? 'at its end' : 'before its verdict'}; ${least}`);
+  return record('bandwidth', status === 0 && shares.length > 0 ? 'ok' : 'FAILED', least);
 }
 
 function measureIteration(directory, libtorch, where) {
@@ -161,7 +191,9 @@ function measureIteration(directory, libtorch, where) {
     { stdio: 'inherit', env },
   );
   if (status === 3) return record(name, 'left out', 'the GPU has too little memory free');
-  return status === 0 ? record(name, 'ok', file) : record(name, 'FAILED', `exit code ${status ?? signal}`);
+  const crash = signalOf({ status, signal });
+  if (crash) return record(name, 'CRASHED', crash);
+  return status === 0 ? record(name, 'ok', file) : record(name, 'FAILED', `exit code ${status}`);
 }
 
 requireGpu();
@@ -181,12 +213,13 @@ measureIteration(directory, libtorch, where);
 const width = Math.max(...results.map(({ name }) => name.length));
 console.log(`\n${where.machine}, revision ${where.revision}, LibTorch ${where.libtorch}`);
 for (const { name, state, note } of results) console.log(`${name.padEnd(width)}  ${state}${note && `: ${note}`}`);
-const failed = results.filter(({ state }) => state === 'FAILED'),
-  missing = results.filter(({ state }) => state === 'left out');
-const rest = missing.length ? `; ${missing.length} left out` : '';
-console.log(
-  failed.length
-    ? `\nverdict: FAILED (${failed.map(({ name }) => name).join(', ')})${rest}`
-    : `\nverdict: passed${rest}`,
-);
-process.exitCode = failed.length ? 1 : 0;
+const named = (wanted) => results.filter(({ state }) => state === wanted).map(({ name }) => name);
+const [failed, crashed, missing] = ['FAILED', 'CRASHED', 'left out'].map(named);
+const verdict = [
+  ...(failed.length ? [`FAILED (${failed.join(', ')})`] : []),
+  ...(crashed.length ? [`CRASHED (${crashed.join(', ')})`] : []),
+  ...(failed.length || crashed.length ? [] : ['passed']),
+  ...(missing.length ? [`${missing.length} left out`] : []),
+];
+console.log(`\nverdict: ${verdict.join('; ')}`);
+process.exitCode = failed.length ? 1 : crashed.length ? 3 : 0;

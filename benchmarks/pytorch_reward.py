@@ -46,11 +46,14 @@ class Reward:
     def tower(self, prefix, x, heads, causal):
         w, (batch, length, width), layer = self.w, x.shape, 0
         while (block := f"{prefix}transformer.resblocks.{layer}.") + "ln_1.weight" in w:
-            qkv = F.linear(self.norm(block + "ln_1", x), w[block + "attn.in_proj_weight"], w[block + "attn.in_proj_bias"])
+            normed = self.norm(block + "ln_1", x)
+            qkv = F.linear(normed, w[block + "attn.in_proj_weight"], w[block + "attn.in_proj_bias"])
             q, k, v = qkv.view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(1, 2).reshape(batch, length, width)
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+            mixed = mixed.transpose(1, 2).reshape(batch, length, width)
             x = x + F.linear(mixed, w[block + "attn.out_proj.weight"], w[block + "attn.out_proj.bias"])
-            inner = F.gelu(F.linear(self.norm(block + "ln_2", x), w[block + "mlp.c_fc.weight"], w[block + "mlp.c_fc.bias"]))
+            normed = self.norm(block + "ln_2", x)
+            inner = F.gelu(F.linear(normed, w[block + "mlp.c_fc.weight"], w[block + "mlp.c_fc.bias"]))
             x = x + F.linear(inner, w[block + "mlp.c_proj.weight"], w[block + "mlp.c_proj.bias"])
             layer += 1
         return x

@@ -9,7 +9,7 @@ export interface Sd3Sizes {
 }
 
 type Library = typeof import('../lib/models/sd3/config.js') &
-  typeof import('../lib/models/sd3/shapes.js') &
+  Pick<typeof import('../lib/runtime/native/index.js'), 'binding'> &
   Pick<typeof import('../lib/files/safetensors.js'), 'buildHeader'>;
 
 export const sizes: Record<'full' | 'half' | 'tiny', Sd3Sizes>;

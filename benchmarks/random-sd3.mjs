@@ -1,5 +1,6 @@
-// Directories in the published layout of Stable Diffusion 3, of any sizes, with random weights: what benchmarks measure and
-// tests load. `library` has the package's own readers of configurations and writers of headers, from dist/ or lib/.
+// Directories in the published layout of Stable Diffusion 3, of any sizes, with random weights: what benchmarks measure
+// and tests load. `library` has the package's own readers of configurations, writers of headers and networks, which are
+// asked for the shapes of their tensors, from dist/ or lib/.
 
 import { closeSync, cpSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,8 +25,8 @@ const transformer = { patch_size: 2, in_channels: 16, out_channels: 16, attentio
 const upTo = (count) => Array.from({ length: count }, (_, index) => index);
 
 /**
- * Stable Diffusion 3.5 Medium as published, of half its width and depth, and tiny. Of the text encoders the width alone: they
- * have two layers, as few as there may be, and T5 is left out.
+ * Stable Diffusion 3.5 Medium as published, of half its width and depth, and tiny. Of the text encoders the width
+ * alone: they have two layers, as few as there may be, and T5 is left out.
  */
 export const sizes = {
   full: {
@@ -161,6 +162,7 @@ function writeRandomWeights(path, shapes, dtype, { buildHeader }) {
 export function writeRandomSd3(directory, model, library, dtype = 'float32') {
   const clipTokenizer = join(fixtures, 'rewards-tiny/clipscore');
   const vocabulary = Object.keys(JSON.parse(readFileSync(join(clipTokenizer, 'vocab.json'), 'utf8'))).length;
+  const shapesOf = (kind, config) => library.binding().networkLayout(kind, config).tensors;
   const part = (name, config, shapes, file) => {
     mkdirSync(join(directory, name), { recursive: true });
     writeFileSync(join(directory, name, 'config.json'), JSON.stringify(config));
@@ -171,13 +173,13 @@ export function writeRandomSd3(directory, model, library, dtype = 'float32') {
   part(
     'transformer',
     transformerConfig,
-    library.transformerShapes(library.toTransformerConfig(library.transformerSchema.parse(transformerConfig))),
+    shapesOf('sd3', library.toTransformerConfig(library.transformerSchema.parse(transformerConfig))),
     'diffusion_pytorch_model.safetensors',
   );
   part(
     'vae',
     vaeConfig,
-    library.autoencoderShapes(library.toAutoencoderConfig(library.autoencoderSchema.parse(vaeConfig))),
+    shapesOf('autoencoder-kl', library.toAutoencoderConfig(library.autoencoderSchema.parse(vaeConfig))),
     'diffusion_pytorch_model.safetensors',
   );
   for (const [name, tokenizer, own] of [
@@ -188,7 +190,7 @@ export function writeRandomSd3(directory, model, library, dtype = 'float32') {
     part(
       name,
       config,
-      library.clipTextShapes(library.toClipTextConfig(library.clipTextSchema.parse(config))),
+      shapesOf('clip-text', library.toClipTextConfig(library.clipTextSchema.parse(config))),
       'model.safetensors',
     );
     mkdirSync(join(directory, tokenizer));
@@ -199,7 +201,7 @@ export function writeRandomSd3(directory, model, library, dtype = 'float32') {
     part(
       'text_encoder_3',
       model.t5,
-      library.t5Shapes(library.toT5Config(library.t5Schema.parse(model.t5))),
+      shapesOf('t5-encoder', library.toT5Config(library.t5Schema.parse(model.t5))),
       'model.safetensors',
     );
     cpSync(join(fixtures, 'sd35-tiny/tokenizer_3'), join(directory, 'tokenizer_3'), { recursive: true });

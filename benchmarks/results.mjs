@@ -99,7 +99,9 @@ export function amount(value, unit) {
 
 const faster = (ours, against) => (ours.unit.endsWith('/s') ? ours.p50 / against.p50 : against.p50 / ours.p50);
 
-/** Groups of rows that were measured in turns: one line each, our median with its spread, the others' and the ratios. */
+/**
+ * Groups of rows that were measured in turns: one line each, our median with its spread, the others' and the ratios.
+ */
 export function toMarkdown(rows) {
   const groups = new Map();
   for (const row of rows) {

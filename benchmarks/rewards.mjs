@@ -1,12 +1,12 @@
-// Images a second that a published reward of full size scores, and scores with its gradient: HPSv2.1's ViT-H/14, both towers,
-// with random weights, beside the same model in plain PyTorch, in turns, with the same threads.
+// Images a second that a published reward of full size scores, and scores with its gradient: HPSv2.1's ViT-H/14, both
+// towers, with random weights, beside the same model in plain PyTorch, in turns, with the same threads.
 //
 //   node benchmarks/rewards.mjs [--size full|small] [--batch 2] [--side 512] [--rounds 5] [--threads N] [--device cpu]
 //     [--dtype float32] [--output FILE.csv]
 //
-// Writes the weights, 4 GB for the full size, into a temporary folder that both programs map. Before anything is timed the
-// scores and gradients of the two must agree. EAM_BENCH_PYTHON names the Python that has torch; without one ours is measured
-// alone. --size small takes seconds, shows that everything runs and says nothing about speed.
+// Writes the weights, 4 GB for the full size, into a temporary folder that both programs map. Before anything is timed
+// the scores and gradients of the two must agree. EAM_BENCH_PYTHON names the Python that has torch; without one ours is
+// measured alone. --size small takes seconds, shows that everything runs and says nothing about speed.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -187,7 +187,7 @@ try {
     ['forward and backward', true],
   ];
   const times = {};
-  for (const [kind, gradient] of kinds) {
+  for (const [, gradient] of kinds) {
     const { values, grad } = await ours(reward, images, prompts, gradient);
     if (!baseline) continue;
     const answer = await baseline.ask(gradient ? 'check backward' : 'check forward');
@@ -203,7 +203,8 @@ try {
   for (let round = 0; round < rounds; ++round) {
     for (const [kind, gradient] of kinds) {
       say(`round ${round + 1} of ${rounds}: ${kind}`);
-      const row = (times[kind] ??= { ours: [], pytorch: [] });
+      times[kind] ??= { ours: [], pytorch: [] };
+      const row = times[kind];
       row.ours.push((await ours(reward, images, prompts, gradient)).seconds);
       if (baseline) row.pytorch.push((await baseline.ask(gradient ? 'time backward' : 'time forward')).seconds);
     }

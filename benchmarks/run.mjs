@@ -1,15 +1,16 @@
 // Every benchmark in one run:
-//   npm run bench [-- --quick] [--only kernels,calls,iteration,trainer,compile] [--output FILE.csv]
+//   npm run bench [-- --quick] [--only kernels,calls,iteration,trainer,compile,setup,quickstart] [--output FILE.csv]
 //
-// Writes results/<date>-<machine>.csv beside this file and prints the same as Markdown. --quick takes seconds, shows that
-// everything runs and says nothing about speed. docs/performance.md explains the columns and the bars.
+// Writes results/<date>-<machine>.csv beside this file and prints the same as Markdown. --quick takes seconds, shows
+// that everything runs and says nothing about speed. docs/performance.md explains the columns and the bars.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { quickstartRows } from './quickstart.mjs';
 import { describeMachine, parseRows, rowOf, toCsv, toMarkdown } from './results.mjs';
 
 const here = import.meta.dirname;
@@ -20,6 +21,7 @@ const wanted = (
   flags.only ?? (flags.quick ? 'kernels,calls,iteration,trainer' : 'kernels,calls,iteration,trainer,compile')
 ).split(',');
 const say = (line) => console.error(`bench: ${line}`);
+const { withLock } = await import('../dist/jobs/build/lock.js').catch(() => ({}));
 const { inspect } = await import('../dist/runtime/native/loader.js').catch(() => {
   say('dist/ is missing; run `npm run setup` first');
   process.exit(1);
@@ -51,10 +53,12 @@ const jsonLines = (text) =>
     .map((line) => JSON.parse(line));
 
 /** The bench programs, compiled into the addon's build folder, whose objects they link. */
-function build(...names) {
+async function build(...names) {
   const options = { encoding: 'utf8', stdio: 'pipe', maxBuffer: 2 ** 28 };
-  execFileSync('cmake', ['-DEAM_BUILD_CHECKS=ON', loaded.addon.directory], options);
-  execFileSync('cmake', ['--build', loaded.addon.directory, '--target', ...names], options);
+  await withLock(`${loaded.addon.directory}.lock`, say, async () => {
+    execFileSync('cmake', ['-DEAM_BUILD_CHECKS=ON', loaded.addon.directory], options);
+    execFileSync('cmake', ['--build', loaded.addon.directory, '--target', ...names], options);
+  });
   return names.map((name) => join(loaded.addon.directory, name));
 }
 
@@ -263,10 +267,63 @@ function compileRows(python, threads) {
   return rows;
 }
 
+/** Runs a command; the seconds that it and its children took, on the clock and of the processors (user and system). */
+function timed(command, args, env = {}) {
+  const started = performance.now();
+  const result = spawnSync('sh', ['-c', '"$@" >&2 && times', 'timed', command, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+    maxBuffer: 2 ** 28,
+  });
+  if (result.status !== 0) throw new Error(`${command} ${args.join(' ')}: ${result.stderr}`);
+  // The second line of `times` is what the children took: 1m2.345s 0m6.789s.
+  const parts = result.stdout.trim().split('\n').at(-1).split(/\s+/);
+  const processor = parts.map((part) => /(\d+)m([\d.]+)s/.exec(part)).reduce((sum, [, m, s]) => sum + 60 * m + +s, 0);
+  return { wall: (performance.now() - started) / 1000, processor };
+}
+
+/** The native build from nothing, without a compiler's cache, and the one after a file of native/nn has changed. */
+function setupRows() {
+  const folder = mkdtempSync(join(tmpdir(), 'eam-bench-build-'));
+  const changed = join(here, '..', 'native', 'nn', 'sd3', 'sd3_block.cpp');
+  const module = new URL('../dist/jobs/build/native-build.js', import.meta.url);
+  const cold = `import { buildNative } from ${JSON.stringify(module)};
+    await buildNative(${JSON.stringify({ variant: 'cpu', output: folder, libtorch: loaded.libtorch.directory }).replace(
+      /}$/,
+      ', report: console.log })',
+    )};`;
+  try {
+    const uncached = { CCACHE_DISABLE: '1' };
+    const builds = [['native CPU build', timed(process.execPath, ['--input-type=module', '-e', cold], uncached)]];
+    const now = new Date();
+    utimesSync(changed, now, now);
+    builds.push(['a changed file of native/nn to a new addon', timed('cmake', ['--build', folder], uncached)]);
+    return builds.flatMap(([name, seconds]) =>
+      ['processor', 'wall'].map((variant) =>
+        rowOf({ section: 'setup', name, variant, dtype: '', elements: 0, threads: threadCounts.at(-1), unit: 's' }, [
+          seconds[variant],
+        ]),
+      ),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 const python = wanted.some((section) => ['iteration', 'compile'].includes(section)) ? findPython() : undefined;
-say('compiling the bench programs');
-const [kernels, iteration] = build('bench_kernels', 'bench_iteration');
 const rows = [];
+if (wanted.includes('setup')) {
+  say('the native build, from nothing');
+  rows.push(...setupRows());
+}
+if (wanted.includes('quickstart')) {
+  say("the quickstart's job");
+  rows.push(...quickstartRows());
+}
+const programs = wanted.some((section) => ['kernels', 'iteration'].includes(section));
+if (programs) say('compiling the bench programs');
+const [kernels, iteration] = programs ? await build('bench_kernels', 'bench_iteration') : [];
 if (wanted.includes('kernels')) {
   say('kernels');
   rows.push(...parseRows(run(kernels, flags.quick ? ['--quick'] : [])));

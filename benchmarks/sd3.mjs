@@ -1,14 +1,15 @@
-// Iterations of EAM on a Stable Diffusion 3 of random weights: the seconds of each stage, the peak of memory, the evaluations, and
-// the share of the rate at which this machine multiplies large matrices. Beside them what `eam plan` says.
+// Iterations of EAM on a Stable Diffusion 3 of random weights: the seconds of each stage, the peak of memory, the
+// evaluations, and the share of the rate at which this machine multiplies large matrices. Beside them what `eam plan`
+// says.
 //
 //   node benchmarks/sd3.mjs [--size full|half|tiny] [--device cuda] [--dtype bfloat16] [--pixels 512] [--batch 16]
 //     [--iterations 3] [--threads N] [--reward pickscore=DIR] [--model DIR] [--output FILE.csv] [--quick]
 //
-// Without options: 3.5 Medium's published shape in bfloat16 where there is a GPU (5 GB on disk for a while), half its width and
-// depth in float32 where there is none. The settings are those of configs/sd35-medium.json. Text encoders are not what is
-// measured: the random ones have two layers, and zeros stand in for T5. --model measures a directory of yours. --quick takes
-// seconds, shows that everything runs and says nothing about speed. Exits with 3, and says what is needed, where the GPU has too
-// little memory free.
+// Without options: 3.5 Medium's published shape in bfloat16 where there is a GPU (5 GB on disk for a while), half its
+// width and depth in float32 where there is none. The settings are those of configs/sd35-medium.json. Text encoders are
+// not what is measured: the random ones have two layers, and zeros stand in for T5. --model measures a directory of
+// yours. --quick takes seconds, shows that everything runs and says nothing about speed. Exits with 3, and says what is
+// needed, where the GPU has too little memory free.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -19,7 +20,7 @@ process.env.OMP_WAIT_POLICY = 'passive';
 
 const { loadModel, plan, Trainer } = await import('eam-torch');
 const { createAlgorithm } = await import('../dist/training/algorithms.js');
-const { finetuneSchema } = await import('../dist/jobs/config/finetune.js');
+const { finetuneSchema } = await import('../dist/jobs/settings/finetune.js');
 const { binding } = await import('../dist/runtime/native/index.js');
 const { refuseSmall } = await import('../dist/jobs/plan/plan.js');
 const { createRewards, parseReward } = await import('../dist/rewards/registry.js');
@@ -27,8 +28,8 @@ const { sizes, writeRandomSd3 } = await import('./random-sd3.mjs');
 const { amount, describeMachine, rowOf, table, toCsv } = await import('./results.mjs');
 const library = {
   ...(await import('../dist/models/sd3/config.js')),
-  ...(await import('../dist/models/sd3/shapes.js')),
   ...(await import('../dist/files/safetensors.js')),
+  binding,
 };
 
 const { values: flags } = parseArgs({
@@ -80,7 +81,9 @@ async function forgetPeak() {
 
 const peakMemory = async (baseline) => (gpu ? native.cudaPeakMemory(device) : processMemory('VmHWM') - baseline);
 
-/** Operations a second of a product of large matrices: the best of three, as what else the machine does takes some away. */
+/**
+ * Operations a second of a product of large matrices: the best of three, as what else the machine does takes some away.
+ */
 async function productRate(type) {
   const [side, repeats] = flags.quick ? [256, 1] : gpu ? [8192, 20] : [2048, 2];
   const rates = [];
@@ -150,13 +153,17 @@ async function measure(config, embeddingCache) {
     const { seconds, forwards, vjps, backwards } = metrics;
     const warmingUp = metrics.step === 1;
     say(
-      `iteration ${metrics.step} of ${iterations + 1}: ${seconds.toFixed(2)} s${warmingUp ? ', not counted: it warms up' : ''}`,
+      `iteration ${metrics.step} of ${iterations + 1}: ${seconds.toFixed(2)} ` +
+        `s${warmingUp ? ', not counted: it warms up' : ''}`,
     );
     if (!warmingUp) {
       const rest = Object.values(stages).reduce((sum, part) => sum - part, seconds);
       measured.push({ seconds, stages: { ...stages, rest }, peak, forwards, vjps, backwards });
     }
-    for (const type of new Set(Object.values(stageTypes))) (rates[type] ??= []).push(await productRate(type));
+    for (const type of new Set(Object.values(stageTypes))) {
+      rates[type] ??= [];
+      rates[type].push(await productRate(type));
+    }
     await forgetPeak();
   }
   return { measured, rates };
@@ -261,7 +268,8 @@ function markdown(rows) {
       ]);
     else for (const row of group) others.push([name, row.variant === 'rate' ? row.dtype : row.variant, text(row)]);
   }
-  return `${table(['stage', 'time (p20 to p80)', 'operations', 'of the product rate'], stages)}\n\n${table(['what', '', ''], others)}\n`;
+  const head = ['stage', 'time (p20 to p80)', 'operations', 'of the product rate'];
+  return `${table(head, stages)}\n\n${table(['what', '', ''], others)}\n`;
 }
 
 // Gigabytes, which an interrupt must not leave behind.

@@ -21,7 +21,8 @@ if(NOT TARGET NodeApi::NodeApi)
     INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${NodeApi_WRAPPER_DIR};${NodeApi_HEADERS_DIR}"
     INTERFACE_INCLUDE_DIRECTORIES "${NodeApi_WRAPPER_DIR};${NodeApi_HEADERS_DIR}"
     # _ALL: a C++ exception of any type (c10::Error too) becomes a JavaScript error instead of ending the process.
-    # SWALLOW: in a worker that is being terminated no JavaScript error can be thrown any more, which is no reason to abort.
+    # SWALLOW: in a worker that is being terminated no JavaScript error can be thrown any more, which is no reason to
+    # abort.
     INTERFACE_COMPILE_DEFINITIONS
       "NAPI_VERSION=9;NODE_ADDON_API_CPP_EXCEPTIONS_ALL;NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS")
 endif()

@@ -1,6 +1,6 @@
-// The problem that two of the examples solve: eight Gaussians on a circle, a reward that grows to the right, and the exact
-// answer. p*(x) ∝ p(x) e^{λ r(x)} with r(x) = x₀ is again a mixture: each mode moves right by λσ², and its weight is
-// multiplied by e^{λ μ₀}.
+// The problem that two of the examples solve: eight Gaussians on a circle, a reward that grows to the right, and the
+// exact answer. p*(x) ∝ p(x) e^{λ r(x)} with r(x) = x₀ is again a mixture: each mode moves right by λσ², and its weight
+// is multiplied by e^{λ μ₀}.
 
 import { philoxNormalSync, type Tensor } from 'eam-torch';
 
@@ -40,7 +40,9 @@ export interface Quality {
   reward: number;
   /** How much of the samples lies within three standard deviations of a mode. Of the mixture itself: 0.989. */
   inside: number;
-  /** Half the sum of |weight − exact weight| over the modes, in [0, 1]: how much of the samples is in the wrong mode. */
+  /**
+   * Half the sum of |weight − exact weight| over the modes, in [0, 1]: how much of the samples is in the wrong mode.
+   */
   misplaced: number;
 }
 
@@ -78,7 +80,8 @@ function exactWeights(tilt: number): number[] {
 }
 
 export const inWords = ({ reward, inside, misplaced }: Quality): string =>
-  `E[r] ${reward.toFixed(3)}, ${(100 * inside).toFixed(1)} % within 3 σ of a mode, ${(100 * misplaced).toFixed(1)} % in the wrong one`;
+  `E[r] ${reward.toFixed(3)}, ${(100 * inside).toFixed(1)} % within 3 σ of a mode, ` +
+  `${(100 * misplaced).toFixed(1)} % in the wrong one`;
 
 /** `steps` equal steps from 0 to `end`. */
 export const timesUpTo = (end: number, steps: number): number[] =>

@@ -1,5 +1,5 @@
-// A small velocity network v(x, t) in plain TypeScript, with the chain rule written out. Its buffers never move, so that
-// tensors over them (Tensor.from shares their memory) are made once.
+// A small velocity network v(x, t) in plain TypeScript, with the chain rule written out. Its buffers never move, so
+// that tensors over them (Tensor.from shares their memory) are made once.
 
 const features = 8; // x, y, t, 1 − t, and two frequencies of t
 

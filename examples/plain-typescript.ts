@@ -2,7 +2,8 @@
 // `flowMatchingLoss`, then tilted towards a reward by Efficient Adjoint Matching with `matchingLoss`. Every call is
 // synchronous, and the kernels read and write the network's own buffers.
 //
-//   node examples/plain-typescript.ts        (in a clone after `npm run setup`; Node 22.18 or newer, with an older one: npx tsx)
+//   node examples/plain-typescript.ts        (in a clone after `npm run setup`; Node 22.18 or newer, with an older one:
+//   npx tsx)
 //
 // Node runs no TypeScript under node_modules. With eam-torch installed, copy this folder out of it, into a project with
 // "type": "module":

@@ -1,5 +1,5 @@
-// Under Node, @tensorflow/tfjs-core leaves gradients to the large @tensorflow/tfjs, which registers all of them. These are
-// the four that a small network needs; with @tensorflow/tfjs this file is not.
+// Under Node, @tensorflow/tfjs-core leaves gradients to the large @tensorflow/tfjs, which registers all of them. These
+// are the four that a small network needs; with @tensorflow/tfjs this file is not.
 
 import * as tf from '@tensorflow/tfjs-core';
 

@@ -1,7 +1,8 @@
 // The same flow as in plain-typescript.ts with TensorFlow.js as the network: tf.customGrad makes the kernels' losses
 // differentiable, and everything behind them is TensorFlow.js's own: variables, backpropagation, optimizer.
 //
-//   node examples/tensorflow.ts        (in a clone after `npm run setup`; Node 22.18 or newer, with an older one: npx tsx)
+//   node examples/tensorflow.ts        (in a clone after `npm run setup`; Node 22.18 or newer, with an older one: npx
+//   tsx)
 //
 // Node runs no TypeScript under node_modules. With eam-torch installed, copy this folder out of it, into a project with
 // "type": "module":

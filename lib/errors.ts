@@ -33,7 +33,10 @@ export class ConfigError extends EamError {
   }
 }
 
-/** A file of weights, of a checkpoint or of a run that is missing, incomplete, damaged, of another model, or cannot be written. */
+/**
+ * A file of weights, of a checkpoint or of a run that is missing, incomplete, damaged, of another model, or cannot be
+ * written.
+ */
 export class CheckpointError extends EamError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_EAM_CHECKPOINT', message, options);
@@ -62,8 +65,9 @@ export class DisposedError extends EamError {
 }
 
 /**
- * Keeps on `error` what failed on the way out because of it, as `error.suppressed`, which Node prints with the error:
- * a second failure must not hide the first, nor be lost. What cannot carry it, such as a string, is followed by a warning.
+ * Keeps a failure that followed from `error` as `error.suppressed`, which Node prints with the error: a second failure
+ * must not hide the first, nor be lost. What cannot carry it, such as a string, is followed by a
+ * warning.
  */
 export function suppress(error: unknown, failure: unknown): void {
   if (!(error instanceof Error) || !Object.isExtensible(error)) {
@@ -79,7 +83,10 @@ export function suppressedBy(error: unknown): readonly unknown[] {
   return Array.isArray(suppressed) ? suppressed : [];
 }
 
-/** What the addon constructs its errors from. A cancelled job rejects with `cancelled`, turned by the caller into the signal's reason. */
+/**
+ * What the addon constructs its errors from. A cancelled job rejects with `cancelled`, turned by the caller into the
+ * signal's reason.
+ */
 export interface ErrorClasses {
   base: typeof EamError;
   shape: typeof ShapeError;

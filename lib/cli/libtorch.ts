@@ -1,26 +1,13 @@
-// `eam libtorch`: a LibTorch for the addons that come prebuilt, where there is none.
+import { Command } from '@commander-js/extra-typings';
 
-import { fetchLibTorch, versionToFetch } from '../jobs/build/fetch-libtorch.js';
-import { BuildError } from '../jobs/build/run-command.js';
-import { inspectTools, installCommands } from '../jobs/build/tools.js';
-import { cacheDirectory, howToDownload, type Variant } from '../runtime/native/libtorch.js';
+import { variantOption } from './options.js';
 
-export async function runLibTorch({ variant }: { variant: Variant }): Promise<void> {
-  const [python] = inspectTools(['python']);
-  if (python!.problem !== undefined) {
-    const install = installCommands(['python'])
-      .map((command) => `  ${command}`)
-      .join('\n');
-    const byHand = howToDownload(variant === 'cpu' ? versionToFetch(variant) : undefined);
-    throw new BuildError(
-      `python3's pip fetches LibTorch, and ${python!.problem}. Install it,\n${install}\nor do without Python:\n  ${byHand}`,
-    );
-  }
-  const directory = await fetchLibTorch({
-    variant,
-    cache: cacheDirectory(),
-    python: python!.path!,
-    report: (line) => void process.stderr.write(`${line}\n`),
-  });
-  process.stdout.write(`${directory}\n`);
-}
+export const libtorchCommand = () =>
+  new Command('libtorch')
+    .description("Fetch a LibTorch into the cache, with python3's pip, and print its folder; compile nothing.")
+    .addOption(variantOption('Fetch a build for the CPU or for CUDA.'))
+    .action(async ({ variant }) => {
+      const { fetchIntoCache } = await import('../jobs/build/fetch-into-cache.js');
+      const directory = await fetchIntoCache(variant, (line) => void process.stderr.write(`${line}\n`));
+      process.stdout.write(`${directory}\n`);
+    });

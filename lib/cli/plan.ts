@@ -1,46 +1,39 @@
-import { ConfigError } from '../errors.js';
-import { deviceMemory, type DeviceMemory } from '../jobs/plan/device-memory.js';
-import { needed, plan, refuseSmall } from '../jobs/plan/plan.js';
-import { bytesText, planTable } from '../jobs/plan/table.js';
-import { readJob } from './job.js';
+import { Command } from '@commander-js/extra-typings';
 
-interface PlanFlags {
-  set: string[];
-  device?: string;
-  memory?: number;
-  json?: boolean;
-}
+import { atLeastZero, deviceOverride, jsonOption, setOption } from './options.js';
 
-/** Prints what a fine-tuning takes. @throws OutOfMemoryError where the device is too small for it */
-export async function runPlan(
-  path: string,
-  { set, device, memory, json }: PlanFlags,
-  signal: AbortSignal,
-): Promise<void> {
-  const settings = device === undefined ? set : [...set, `device=${JSON.stringify(device)}`];
-  const { config } = await readJob(path, 'config.json', { set: settings, quiet: true }, signal);
-  const planned = await plan(config);
-  const bytes = needed(planned);
-  const found =
-    memory === undefined ? await memoryOf(planned.device) : { free: memory * 2 ** 30, total: memory * 2 ** 30 };
-  if (json) {
-    const fits = found ? bytes <= found.free : null;
-    process.stdout.write(`${JSON.stringify({ ...planned, needed: bytes, ...found, fits }, null, 2)}\n`);
-  } else {
-    const place = found
-      ? `${bytesText(found.free)} of ${bytesText(found.total)} are free`
-      : 'it is not in this machine, --memory says how much it has';
-    process.stdout.write(
-      `${planTable(planned)}\n${planned.memory ? `\nNeeded on ${planned.device}: ${bytesText(bytes)}; ${place}\n` : ''}`,
-    );
-  }
-  if (found) refuseSmall(planned, found);
-}
-
-/** Undefined for a device that is not there: it can be planned for all the same. */
-async function memoryOf(device: string): Promise<DeviceMemory | undefined> {
-  return deviceMemory(device).catch((error: unknown) => {
-    if (error instanceof ConfigError) return undefined;
-    throw error;
-  });
-}
+export const planCommand = () =>
+  new Command('plan')
+    .description(
+      'Print the memory and the network evaluations that a fine-tuning takes, without loading it; ' +
+        'fail where the device or a disk is too small.',
+    )
+    .argument('<config>', "The configuration of `eam finetune`, or a run's directory.")
+    .addOption(setOption('batch=8'))
+    .addOption(deviceOverride("the configuration's"))
+    .option('--like <model>', 'Plan for this published model before it is downloaded.')
+    .option(
+      '--memory <GiB>',
+      'Plan for this much free memory, in GiB. By default it is what the device has free.',
+      atLeastZero,
+    )
+    .addOption(jsonOption())
+    .action(async (path, { set, device, like, memory, json }) => {
+      const { readConfig } = await import('./read-job.js');
+      const { memoryIfThere, needed, plan, refuseSmall } = await import('../jobs/plan/plan.js');
+      const { refuseFull } = await import('../jobs/plan/disk.js');
+      const { planTable, roomText } = await import('../jobs/plan/table.js');
+      const settings = device === undefined ? set : [...set, `device=${JSON.stringify(device)}`];
+      const planned = await plan(await readConfig(path, settings), { like });
+      const given = memory === undefined ? undefined : { free: memory * 2 ** 30, total: memory * 2 ** 30 };
+      const asked = given ?? (await memoryIfThere(planned.device));
+      const found = 'unknown' in asked ? undefined : asked;
+      if (json) {
+        const fits = found ? needed(planned) <= found.free : null;
+        process.stdout.write(`${JSON.stringify({ ...planned, needed: needed(planned), ...found, fits }, null, 2)}\n`);
+      } else {
+        process.stdout.write(`${planTable(planned)}\n${planned.memory ? `\n${roomText(planned, asked)}\n` : ''}`);
+      }
+      if (found) refuseSmall(planned, found);
+      refuseFull(planned.disk);
+    });

@@ -1,7 +1,9 @@
-import { pretrain } from '../jobs/pretrain/pretrain.js';
-import { readJob, type JobFlags } from './job.js';
+import { jobCommand } from './job-command.js';
 
-export async function runPretrain(path: string, flags: JobFlags, signal: AbortSignal): Promise<void> {
-  const { config, options } = await readJob(path, 'recipe.json', flags, signal);
-  await pretrain(config, options);
-}
+export const pretrainCommand = (signal: AbortSignal) =>
+  jobCommand('pretrain', 'Train a model or a classifier from scratch.').action(async (path, flags) => {
+    const { readJob } = await import('./read-job.js');
+    const { pretrain } = await import('../jobs/pretrain/pretrain.js');
+    const { config, options } = await readJob(path, 'recipe.json', flags, signal);
+    await pretrain(config, options);
+  });

@@ -1,47 +1,41 @@
-import { EamError } from '../errors.js';
-import type { ModelDType } from '../models/model.js';
-import { summarize, summaryLine, tableHeader, tableLine } from '../jobs/verify/table.js';
-import { passes, relativeError, type Finding } from '../models/verification/verification.js';
-import { tolerances, verify } from '../jobs/verify/verify.js';
+import { Command, Option } from '@commander-js/extra-typings';
 
-interface VerifyFlags {
-  reward?: string;
-  tower?: string;
-  device: string;
-  dtype: ModelDType;
-  json?: boolean;
-}
+import { verifiableExample } from '../rewards/examples.js';
+import { deviceOption, jsonOption } from './options.js';
 
-/** Prints the table. @throws EamError where a golden differs, or none was compared */
-export async function runVerify(
-  directory: string,
-  { json, ...options }: VerifyFlags,
-  signal: AbortSignal,
-): Promise<void> {
-  const findings: Finding[] = [];
-  const print = (line: string) => void (json || process.stdout.write(`${line}\n`));
-  const onNote = (message: string) => void process.stderr.write(`${message}\n`);
-  const tolerance = tolerances[options.dtype];
-  print(tableHeader);
-  for await (const finding of verify(directory, { ...options, tolerance, onNote })) {
-    signal.throwIfAborted();
-    findings.push(finding);
-    print(tableLine(finding));
-  }
-  const summary = summarize(findings);
-  print(summaryLine(summary, tolerance));
-  if (json) {
-    const goldens = findings.map((finding) =>
-      'error' in finding ? { ...finding, relative: relativeError(finding), passes: passes(finding) } : finding,
-    );
-    process.stdout.write(`${JSON.stringify({ directory, ...options, tolerance, ...summary, goldens }, null, 2)}\n`);
-  }
-  if (summary.passed + summary.failed === 0)
-    throw new EamError('ERR_EAM_VERIFY', `${directory}: no golden could be compared`);
-  if (summary.failed) {
-    throw new EamError(
-      'ERR_EAM_VERIFY',
-      `${directory}: ${summary.failed} of ${summary.passed + summary.failed} goldens differ by more than ${tolerance} of their scale`,
-    );
-  }
-}
+export const verifyCommand = (signal: AbortSignal) =>
+  new Command('verify')
+    .description('Compare what the native networks compute with the goldens in a directory; fail where one differs.')
+    .argument('<directory>', 'A published model with a goldens.safetensors beside its parts.')
+    .option('--reward <name>', `The directory is that of this reward, such as ${verifiableExample}.`)
+    .option('--tower <directory>', 'Take the features that the reward reads from the model in this directory.')
+    .addOption(deviceOption('cpu'))
+    .addOption(
+      new Option('--dtype <dtype>', 'Compute in this type.')
+        .choices(['float32', 'float64', 'bfloat16', 'float16'] as const)
+        .default('float32' as const),
+    )
+    .addOption(jsonOption())
+    .action(async (directory, { json, ...flags }) => {
+      const { chooseDevice } = await import('../runtime/device.js');
+      const { tolerances, verify } = await import('../jobs/verify/verify.js');
+      const { findingsJson, refuseFailed, summarize, summaryLine, tableHeader, tableLine } = await import(
+        '../jobs/verify/table.js'
+      );
+      const options = { ...flags, device: chooseDevice(flags.device).device };
+      const findings = [];
+      const print = (line: string) => void (json || process.stdout.write(`${line}\n`));
+      const onNote = (message: string) => void process.stderr.write(`${message}\n`);
+      const tolerance = tolerances[options.dtype];
+      print(tableHeader);
+      for await (const finding of verify(directory, { ...options, tolerance, onNote })) {
+        signal.throwIfAborted();
+        findings.push(finding);
+        print(tableLine(finding));
+      }
+      const summary = summarize(findings);
+      print(summaryLine(summary, tolerance));
+      const result = { directory, ...options, tolerance, ...summary, goldens: findingsJson(findings) };
+      if (json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
+      refuseFailed(directory, summary, tolerance);
+    });

@@ -146,7 +146,8 @@ export async function verifyCheckpoint(directory: string, required: readonly str
   }
   const parsed = manifestSchema.safeParse(json);
   if (!parsed.success) return fail(`${manifestName} is not a manifest of format 1: ${parsed.error.issues[0]!.message}`);
-  // Nothing vouches for the manifest itself, so it has to be what was written to the letter: no key twice, no byte less.
+  // Nothing vouches for the manifest itself, so it has to be what was written to the letter: no key twice, no byte
+  // less.
   if (text !== manifestText(json)) fail(`${manifestName} was changed since it was written`);
   for (const [name, expected] of Object.entries(parsed.data.files)) {
     const path = join(directory, name);

@@ -8,8 +8,8 @@ import { binding } from '../runtime/native/index.js';
 export const lockName = 'lock';
 
 /**
- * A run's directory, kept from other processes. The operating system lets go of it when the process ends, however it ends:
- * a file that a killed one left behind is no lock.
+ * A run's directory, kept from other processes. The operating system lets go of it when the process ends, however it
+ * ends: a file that a killed one left behind is no lock.
  */
 export class RunLock {
   private constructor(
@@ -43,7 +43,9 @@ export class RunLock {
   }
 }
 
-/** A full or a read-only disk takes the name off the lock, or leaves the file behind: neither is a lock less or more. */
+/**
+ * A full or a read-only disk takes the name off the lock, or leaves the file behind: neither is a lock less or more.
+ */
 function unlessRefused<Value>(work: () => Value): Value | undefined {
   try {
     return work();

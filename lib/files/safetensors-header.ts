@@ -54,7 +54,8 @@ export function parseHeader(header: Uint8Array, fileBytes: number, path: string)
   for (const { name, begin, end } of entries) {
     if (begin > end || end > dataBytes) {
       fail(
-        `tensor ${quoted(name)} lies at bytes ${begin} to ${end}, outside the ${dataBytes} bytes of data: the file is cut short or damaged`,
+        `tensor ${quoted(name)} lies at bytes ${begin} to ${end}, outside the ${dataBytes} bytes of data: the ` +
+          'file is cut short or damaged',
       );
     }
   }
@@ -121,7 +122,8 @@ class HeaderReader {
     const needed = byteCount(shape, bytes);
     if (needed === undefined || (begin <= end && end - begin !== needed)) {
       this.fail(
-        `${where} of shape [${shape.join(', ')}] and dtype ${stored} needs ${needed ?? 'too many'} bytes, its place has ${end - begin}`,
+        `${where} of shape [${shape.join(', ')}] and dtype ${stored} needs ${needed ?? 'too many'} bytes, its ` +
+          `place has ${end - begin}`,
       );
     }
     return { name, dtype, shape, begin, end };

@@ -41,7 +41,8 @@ async function readHeaderOf(file: FileHandle, path: string): Promise<Safetensors
   const headerBytes = prefix.readBigUInt64LE();
   if (headerBytes > BigInt(status.size - 8)) {
     throw new CheckpointError(
-      `${path} announces a header of ${headerBytes} bytes in a file of ${status.size}: cut short, or not a safetensors file`,
+      `${path} announces a header of ${headerBytes} bytes in a file of ${status.size}: cut short, or not a ` +
+        'safetensors file',
     );
   }
   if (headerBytes > BigInt(maxHeaderBytes)) {
@@ -98,8 +99,8 @@ export function buildHeader(
 }
 
 /**
- * Writes tensors to a safetensors file, synced to disk; where that fails, `path` is what it was. Several processes may write
- * the same file at once: it is then that of one of them.
+ * Writes tensors to a safetensors file, synced to disk; where that fails, `path` is what it was. Several processes may
+ * write the same file at once: it is then that of one of them.
  */
 export async function saveTensors(
   path: string,

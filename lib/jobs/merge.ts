@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 import { CheckpointError } from '../errors.js';
 import type { AdapterConfig } from '../models/adapters/layout.js';
 import { readAdapterTensors } from '../models/adapters/adapter.js';
-import { baseModel, locateModel, type StoredModel } from '../models/stored-model.js';
+import type { StoredModel } from '../models/model-kind.js';
+import { baseModel, locateModel } from '../models/registry.js';
 import { binding } from '../runtime/native/index.js';
 import { refuseTaken, writeNewDirectory } from '../files/new-directory.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
@@ -21,11 +22,12 @@ export interface MergeResult {
 
 /**
  * Writes a copy of a model with an adapter folded into its weights, W + (alpha/rank) B A, in the weights' own dtype: it
- * loads as the model does, and draws what the model draws with the adapter. Weights that stay the same are hard links where
- * the file system has them.
+ * loads as the model does, and draws what the model draws with the adapter. Weights that stay the same are hard links
+ * where the file system has them.
  *
  * @param model `'digits'` or a model directory; default: the one that the adapter says it was trained on
- * @throws CheckpointError for an adapter of other layers than the model's, and an output that exists or cannot be written
+ * @throws CheckpointError for an adapter of other layers than the model's, and an output that exists or cannot be
+ * written
  */
 export async function mergeAdapter({
   model,

@@ -1,5 +1,7 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 
+import { duration } from './text.js';
+
 /** What a job tells about itself while it runs. */
 export interface JobObserver {
   /** The job has `total` steps, `done` of them behind it. `unit`: what they are called, 'step' by default. */
@@ -25,12 +27,12 @@ export function observe(stream: Output = process.stderr): JobObserver {
   return stream.isTTY ? new BarObserver(stream) : new LineObserver(stream);
 }
 
+const figure = (value: number) =>
+  Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(1) : value.toPrecision(4);
+
 const format = (figures: Readonly<Record<string, number>>) =>
   Object.entries(figures)
-    .map(
-      ([name, value]) =>
-        `${name} ${Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(1) : value.toPrecision(4)}`,
-    )
+    .map(([name, value]) => `${name} ${figure(value)}`)
     .join('  ');
 
 /** Speed and time left, from the steps seen since the job began or was resumed. */
@@ -58,15 +60,6 @@ class Pace {
       : `${((done - this.#first) / seconds).toFixed(2)} ${this.#unit}s/s`;
     return `${speed}  ${duration(left)} left`;
   }
-}
-
-/** `75` to `1m15s`. */
-export function duration(seconds: number): string {
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole}s`;
-  const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return `${minutes}m${String(whole % 60).padStart(2, '0')}s`;
-  return `${Math.floor(minutes / 60)}h${String(minutes % 60).padStart(2, '0')}m`;
 }
 
 class BarObserver implements JobObserver {

@@ -7,7 +7,7 @@ import { readJson } from '../schema/json.js';
 import { CheckpointError, EamError } from '../errors.js';
 import { lockName, RunLock } from '../files/lock.js';
 
-/** Of {@link RunDirectory.open}. */
+/** Options of {@link RunDirectory.open}. */
 export interface OpenOptions {
   resume: boolean;
   /** The file that a run writes first. */
@@ -27,7 +27,10 @@ export interface OpenedRun {
   restarted: boolean;
 }
 
-/** What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html; and, while it does, lock. */
+/**
+ * What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html; and, while it
+ * does, lock.
+ */
 export class RunDirectory {
   #lock: RunLock | undefined;
   /** Whether it was not there before. */
@@ -36,8 +39,8 @@ export class RunDirectory {
   private constructor(readonly path: string) {}
 
   /**
-   * The directory that a job writes to, locked: a new one; or, to resume, the one at `path` with its newest whole checkpoint,
-   * or none of a run that was killed before it wrote one and has to begin again.
+   * The directory that a job writes to, locked: a new one; or, to resume, the one at `path` with its newest whole
+   * checkpoint, or none of a run that was killed before it wrote one and has to begin again.
    * @throws CheckpointError where another process writes to it, or there is nothing to resume
    */
   static async open(path: string, { resume, record, isRecord, onRejected }: OpenOptions): Promise<OpenedRun> {
@@ -56,8 +59,8 @@ export class RunDirectory {
   }
 
   /**
-   * A directory for a new run, locked. Where `path` already holds something, `path-2`, `path-3` … is taken instead: a run
-   * never writes over another.
+   * A directory for a new run, locked. Where `path` already holds something, `path-2`, `path-3` … is taken instead: a
+   * run never writes over another.
    */
   static async create(path: string): Promise<RunDirectory> {
     for (let number = 1; ; number++) {
@@ -129,14 +132,18 @@ export class RunDirectory {
     return { directory, checkpoint };
   }
 
-  /** Keeps other processes from writing here until `unlock`, or until this one ends. @throws CheckpointError where one does */
+  /**
+   * Keeps other processes from writing here until `unlock`, or until this one ends. @throws CheckpointError where one
+   * does
+   */
   lock(): void {
     // Whoever looks for a run says that there is none.
     if (!existsSync(this.path)) return;
     this.#lock = RunLock.take(this.path);
     if (this.#lock) return;
     throw new CheckpointError(
-      `${this.path} is being written to by ${RunLock.holder(this.path)}: wait until that has ended, or name another output`,
+      `${this.path} is being written to by ${RunLock.holder(this.path)}: wait until that has ended, or name ` +
+        'another output',
     );
   }
 
@@ -177,7 +184,7 @@ export class RunDirectory {
   async readMetrics<Metrics extends { step: number }>(): Promise<Metrics[]> {
     const text = await readFile(this.metricsFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return '';
-      // Taken for empty, it would be written anew.
+      // A file that cannot be read is not an empty one: going on would write over its metrics.
       throw new CheckpointError(`cannot read ${this.metricsFile}: ${error.message}`, { cause: error });
     });
     return text.split('\n').flatMap((line) => {
@@ -225,3 +232,12 @@ export class RunDirectory {
 
 /** But for the lock, which whoever looks may hold. */
 const isEmpty = (names: readonly string[]): boolean => names.every((name) => name === lockName);
+
+/**
+ * An adapter's own directory, or the newest whole checkpoint of a run's.
+ * @throws CheckpointError where a run's checkpoints are all damaged
+ */
+export async function adapterDirectory(path: string, onRejected: (error: CheckpointError) => void): Promise<string> {
+  if ((await listCheckpoints(join(path, 'checkpoints'))).length === 0) return path;
+  return (await RunDirectory.withCheckpoint(path, onRejected)).checkpoint.directory;
+}

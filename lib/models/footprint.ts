@@ -52,8 +52,8 @@ export interface ModelOperations {
 }
 
 /**
- * What a model takes, from its configuration and its files' headers; bytes, if not said otherwise. What grows with the batch is a function of
- * how many samples are in one evaluation, and is what comes on top of the networks themselves.
+ * What a model takes, from its configuration and its files' headers; bytes, if not said otherwise. What grows with the
+ * batch is a function of how many samples are in one evaluation, and is what comes on top of the networks themselves.
  */
 export interface ModelFootprint {
   /** In memory all the time. */

@@ -29,7 +29,7 @@ export class GaussianMixtureModel implements Model {
     config: GaussianMixtureConfig,
     { seed = 0n, dtype = 'float32', device = 'cpu' }: { seed?: bigint; dtype?: ModelDType; device?: string } = {},
   ) {
-    this.#native = new (binding().GaussianMixtureModel)(config, seed, dtype, device);
+    this.#native = binding().newNetwork('gaussian-mixture', { config, seed, dtype, device });
     this.latentShape = [config.means[0]!.length];
     this.dtype = dtype;
     this.device = device;

@@ -20,8 +20,8 @@ export interface LoadModelOptions {
   /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. Never another than the one that is asked for. */
   device?: string | undefined;
   /**
-   * What the network computes in; default `'float32'`. Latents, rewards and the adapter's own weights stay float32 where it
-   * is half.
+   * What the network computes in; default `'float32'`. Latents, rewards and the adapter's own weights stay float32
+   * where it is half.
    */
   dtype?: ModelDType | undefined;
   /** Without it the model has no adapter, and can be sampled from but not fine-tuned. */
@@ -30,7 +30,7 @@ export interface LoadModelOptions {
   seed?: bigint | undefined;
   /** Of the images, in pixels; without it, the size that the model was made for. */
   size?: ImageSize | undefined;
-  /** Keep one block's activations at a time and compute them again on the way back: less memory, a forward more. */
+  /** Keep one block's activations at a time and compute them again in the backward pass, for less memory. */
   checkpointing?: boolean | undefined;
   /** Tokens a prompt that a T5 text encoder reads; default 256. */
   textLength?: number | undefined;

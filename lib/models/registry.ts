@@ -1,57 +1,34 @@
+import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
+import { CheckpointError, ConfigError } from '../errors.js';
+import { readHeader } from '../files/safetensors.js';
 import { shippedDirectory } from '../runtime/package.js';
 import { readJson } from '../schema/json.js';
 import { validate } from '../schema/validate.js';
-import { CheckpointError, ConfigError } from '../errors.js';
-import { digitsConfigSchema, digitsDrawing, loadDigitsModel } from './digits/model.js';
+import type { FootprintOptions, ModelFootprint } from './footprint.js';
+import { modelKinds } from './kinds.js';
+import type { ModelKind, ModelPlace, StoredModel } from './model-kind.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
-import { isPipelineDirectory } from './sd3/directory.js';
-import { loadSd3Model, sd3Drawing } from './sd3/model.js';
+import { shippedModels } from './shipped.js';
+import type { Verifier } from './verification/verification.js';
 
-interface Loader<Config> {
-  /** What the directory's config.json holds besides `"type"`. */
-  schema: z.ZodType<Config>;
-  drawing: Drawing;
-  load(config: Config, directory: string, source: string, options: LoadModelOptions): Promise<Model>;
-}
-
-const loader = <Config>(value: Loader<Config>): Loader<unknown> => value as Loader<unknown>;
-
-/** From the `"type"` of a model directory's config.json to what loads it. A new model is one entry. */
-const loaders: Readonly<Record<string, Loader<unknown>>> = {
-  digits: loader({ schema: digitsConfigSchema, drawing: digitsDrawing, load: loadDigitsModel }),
-};
-
-/** The configuration of one network by diffusers, or by transformers; the name of its class. */
-const partSchema = z.union([
-  z.object({ _class_name: z.string() }).transform((json) => json._class_name),
-  z.object({ architectures: z.tuple([z.string()]) }).transform((json) => json.architectures[0]),
-]);
-
-/** Models that come with the package. */
-export const shippedModels = ['digits'];
+/** The file by which a directory in diffusers' layout is recognised. */
+const modelIndex = 'model_index.json';
 
 /**
  * Loads a model.
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
- *   the kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a model_index.json
+ *   the kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a
+ *   model_index.json
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
-  const directory = modelDirectory(source);
-  if (await isPipelineDirectory(directory)) return loadSd3Model(directory, directory, options);
-  const { type, config, path } = await readModelConfig(source);
-  const { schema, load } = loaders[type]!;
-  return load(validate(schema, config, path), directory, shippedModels.includes(source) ? source : directory, options);
-}
-
-/** Where a model's files are. */
-export function modelDirectory(source: string): string {
-  return shippedModels.includes(source) ? shippedDirectory(source) : resolve(source);
+  const { kind, place } = await findModel(source);
+  return kind.load(place, options);
 }
 
 /**
@@ -59,33 +36,135 @@ export function modelDirectory(source: string): string {
  * @throws CheckpointError where there is no model, ConfigError for an unknown type
  */
 export async function drawingOf(source: string): Promise<Drawing> {
-  if (await isPipelineDirectory(modelDirectory(source))) return sd3Drawing;
-  return loaders[(await readModelConfig(source)).type]!.drawing;
+  return (await findModel(source)).kind.drawing;
 }
 
 /**
- * The config.json of a model directory that is not in diffusers' layout, and the loader that it names.
- * @throws CheckpointError where there is no model, ConfigError for an unknown type
+ * What a model takes, from its configuration and its files' headers; undefined for one too small to plan for, such as
+ * the digits.
+ * @throws ConfigError for a directory or options that are not supported, CheckpointError where there is no model, or
+ * weights that it needs are missing or cut short
  */
-export async function readModelConfig(source: string): Promise<{ type: string; config: unknown; path: string }> {
-  const path = join(modelDirectory(source), 'config.json');
-  let config: unknown;
-  try {
-    config = await readJson(path);
-  } catch (error) {
+export async function modelFootprint(source: string, options: FootprintOptions): Promise<ModelFootprint | undefined> {
+  const { kind, place } = await findModel(source);
+  if (kind.footprint) return kind.footprint(place.directory, options);
+  for (const file of (await kind.locate(place.directory)).weights) await readHeader(file);
+  return undefined;
+}
+
+/** Published models that can be planned for before any of their files is there. */
+export const publishedModels: readonly string[] = modelKinds.flatMap(({ published }) => published?.names ?? []);
+
+/**
+ * How a published model is sampled, and what it takes, from what is known of it. @throws ConfigError for another name
+ */
+export function publishedModel(name: string): {
+  drawing: Drawing;
+  footprint: (options: FootprintOptions) => ModelFootprint;
+} {
+  for (const { published, drawing } of modelKinds) {
+    if (published?.names.includes(name)) return { drawing, footprint: (options) => published.footprint(name, options) };
+  }
+  const names = publishedModels.map((each) => `"${each}"`).join(', ');
+  throw new ConfigError(`like: expected one of ${names}, got "${name}"`);
+}
+
+/**
+ * @throws ConfigError for a kind, or a network of it, that adapters are not made for here, CheckpointError for a
+ * directory without weights, or with a shard missing
+ */
+export async function locateModel(source: string): Promise<StoredModel> {
+  const { kind, place } = await findModel(source);
+  return kind.locate(place.directory);
+}
+
+/**
+ * @throws ConfigError for a directory of another class, or with a network of another, or that is none of a published
+ * model
+ */
+export async function modelVerifier(directory: string): Promise<Verifier> {
+  const { kind } = await findModel(directory);
+  if (!kind.verification) {
+    const supported = modelKinds.filter(({ verification }) => verification).map(nameOf);
+    throw new ConfigError(
+      `${directory}: nothing can be compared with a model of the kind ${nameOf(kind)}; ` +
+        `supported: ${supported.join(', ')}`,
+    );
+  }
+  await kind.verification.check(directory);
+  return kind.verification.verify;
+}
+
+/**
+ * The model that an adapter was trained on.
+ * @param adapter its directory, for messages
+ * @param base what it says
+ * @throws CheckpointError where it says nothing, or a model that is not here
+ */
+export async function baseModel(adapter: string, base: string | undefined): Promise<string> {
+  const hint = "name the model's directory (--model)";
+  if (base === undefined) throw new CheckpointError(`${adapter} does not say which model it was trained on: ${hint}`);
+  const isHere = shippedModels.includes(base) || (await exists(resolve(base)));
+  if (!isHere) throw new CheckpointError(`${adapter} was trained on ${base}, which is not here: ${hint}`);
+  return base;
+}
+
+const nameOf = ({ recognises }: ModelKind): string =>
+  'pipeline' in recognises ? recognises.pipeline : recognises.type;
+
+/** @throws CheckpointError where there is no model, ConfigError for one of an unknown kind */
+async function findModel(source: string): Promise<{ kind: ModelKind; place: ModelPlace }> {
+  const shipped = shippedModels.includes(source);
+  const directory = shipped ? shippedDirectory(source) : resolve(source);
+  const own = { directory, source: shipped ? source : directory };
+  const index = join(directory, modelIndex);
+  return (await exists(index)) ? findPipeline(index, own) : findTyped(source, own);
+}
+
+async function findPipeline(path: string, own: Pick<ModelPlace, 'directory' | 'source'>) {
+  const kinds = new Map(
+    modelKinds.flatMap((kind) => ('pipeline' in kind.recognises ? [[kind.recognises.pipeline, kind] as const] : [])),
+  );
+  const supported = [...kinds.keys()].join(', ');
+  const json = await readJson(path);
+  const { data } = z.object({ _class_name: z.string() }).safeParse(json);
+  if (!data) throw new ConfigError(`${path} names no class; supported: ${supported}`);
+  const kind = kinds.get(data._class_name);
+  if (kind) return { kind, place: { ...own, path, json } };
+  throw new ConfigError(`${path}: the pipeline ${data._class_name} is not supported; supported: ${supported}`);
+}
+
+/** The configuration of one network by diffusers, or by transformers; the name of its class. */
+const partSchema = z.union([
+  z.object({ _class_name: z.string() }).transform((json) => json._class_name),
+  z.object({ architectures: z.tuple([z.string()]) }).transform((json) => json.architectures[0]),
+]);
+
+async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'source'>) {
+  const path = join(own.directory, 'config.json');
+  const json = await readJson(path).catch((error: unknown) => {
     if (!(error instanceof ConfigError)) throw error;
     throw new CheckpointError(
       `no model at "${source}": ${error.message}. Expected ${shippedModels.map((name) => `"${name}"`).join(', ')} ` +
-        "or a directory with config.json and weights, or model_index.json and diffusers' components",
+        `or a directory with config.json and weights, or ${modelIndex} and diffusers' components`,
       { cause: error },
     );
-  }
-  const part = partSchema.safeParse(config);
+  });
+  const part = partSchema.safeParse(json);
   if (part.success) {
     throw new ConfigError(
-      `${path} is of ${part.data}, one part of a model: name the directory around it, which holds model_index.json`,
+      `${path} is of ${part.data}, one part of a model: name the directory around it, which holds ${modelIndex}`,
     );
   }
-  const { type } = validate(z.object({ type: z.enum(Object.keys(loaders)) }), config, path);
-  return { type, config, path };
+  const kinds = new Map(
+    modelKinds.flatMap((kind) => ('type' in kind.recognises ? [[kind.recognises.type, kind] as const] : [])),
+  );
+  const { type } = validate(z.object({ type: z.enum([...kinds.keys()]) }), json, path);
+  return { kind: kinds.get(type)!, place: { ...own, path, json } };
 }
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -1,23 +1,24 @@
 import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
-import { score, type ArrayReward, type ArrayScore, type Reward } from './reward.js';
+import { checked, score, type ArrayReward, type ArrayScore, type CheckedScore, type Reward } from './reward.js';
+import { expected } from '../schema/validate.js';
 
 /**
  * A weighted sum of rewards. Its score carries the unweighted values of each as `parts`, and `weights`.
  * @throws ConfigError if there are none or a weight is not finite
  */
 export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): ArrayReward {
-  if (parts.length === 0) throw new ConfigError('combine: expected at least one [reward, weight], got none');
+  if (parts.length === 0) throw new ConfigError(expected('combine', 'at least one [reward, weight]', 'none'));
   for (const [reward, weight] of parts) {
     if (!Number.isFinite(weight))
-      throw new ConfigError(`combine: the weight of "${reward.name}" is ${weight}, expected a finite number`);
+      throw new ConfigError(expected(`combine: the weight of "${reward.name}"`, 'a finite number', weight));
   }
   const names = uniqueNames(parts.map(([reward]) => reward.name));
   const weights = Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight]));
   return {
     name: names.join(' + '),
-    async score(images, prompts, options = {}): Promise<ArrayScore> {
-      const scores: ArrayScore[] = [];
+    async score(images, prompts, options = {}): Promise<CheckedScore> {
+      const scores: CheckedScore[] = [];
       try {
         for (const [reward] of parts) scores.push(await score(reward, images, prompts, options));
         const values = Float32Array.from(prompts, (_, image) =>
@@ -35,7 +36,7 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
             parts.map(([, weight]) => weight),
           );
         }
-        return result;
+        return checked(result, images);
       } finally {
         for (const part of scores) part.grad?.dispose();
       }

@@ -1,5 +1,6 @@
 import { binding } from '../runtime/native/index.js';
-import { InvalidScore, toFloat32, type ArrayReward } from './reward.js';
+import { checked, InvalidScore, toFloat32, valuesFrom, type ArrayReward } from './reward.js';
+import { expected } from '../schema/validate.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */
 export interface ImageArray {
@@ -33,17 +34,16 @@ export function fromFunction(
       const data = (await shared.data()) as Float32Array;
       const count = data.length;
       const result: Partial<FunctionScore> | undefined | null = await score({ data, shape: images.shape }, prompts);
-      const values = toFloat32(result?.values, 'values');
-      if (!gradient || !result?.grad) return { values };
+      const values = valuesFrom(result?.values, prompts.length);
+      if (!gradient || !result?.grad) return checked({ values }, images);
       const grad = toFloat32(result.grad, 'grad');
       if (grad.length !== count) {
-        throw new InvalidScore(
-          `grad has ${grad.length} numbers, expected ${count}, one for each of the images' numbers`,
-        );
+        throw new InvalidScore(expected('grad', `${count} numbers, one for each of the images'`, grad.length));
       }
       // A function may use one array for all its calls; a tensor would share it.
       const own = grad === result.grad ? grad.slice() : grad;
-      return { values, grad: binding().Tensor.from(own, images.shape, { dtype: images.dtype, device: images.device }) };
+      const { shape, dtype, device } = images;
+      return checked({ values, grad: binding().Tensor.from(own, shape, { dtype, device }) }, images);
     },
   };
 }

@@ -2,8 +2,11 @@ import { existsSync } from 'node:fs';
 import { parse, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { z } from 'zod';
+
 import { ConfigError } from '../errors.js';
 import { fromFunction, type FunctionScore, type ImageArray } from './from-function.js';
+import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
 import type { Reward } from './reward.js';
 
 /** What a module's default export may be, beside a Reward. `options` come from the configuration. */
@@ -38,8 +41,11 @@ export async function moduleReward(file: string, options: Readonly<Record<string
       .sort();
     throw refuse(
       reward === undefined
-        ? `it has no default export${names.length ? `, only ${names.join(', ')}` : ''}; expected a reward: export default function (images, prompts) { … }`
-        : `its default export is ${typeof reward === 'object' ? 'an object without name and score' : `a ${typeof reward}`}, expected a function or a Reward`,
+        ? `it has no default export${names.length ? `, only ${names.join(', ')}` : ''}; expected a reward: export ` +
+            'default function (images, prompts) { … }'
+        : 'its default export is ' +
+            `${typeof reward === 'object' ? 'an object without name and score' : `a ${typeof reward}`}, expected a ` +
+            'function or a Reward',
     );
   }
   if (Object.keys(options).length) {
@@ -54,3 +60,21 @@ function isReward(value: unknown): value is Reward {
   const { name, score } = (value ?? {}) as Partial<Reward>;
   return typeof name === 'string' && typeof score === 'function';
 }
+
+export const moduleKind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('module'),
+    /** What its value is multiplied by in the sum. */
+    weight,
+    /** A JavaScript module that exports the reward. */
+    file: fileSchema,
+    /** What its function is called with. */
+    options: z.record(z.string(), z.unknown()).default({}),
+  }),
+  create: ({ file, options }) => moduleReward(file, options),
+  async locate({ name, file }) {
+    await checkFile(name, file);
+    return undefined;
+  },
+});

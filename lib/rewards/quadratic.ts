@@ -19,7 +19,10 @@ export const quadraticOptionsSchema = z
     return { linear: linear ?? zeros, quadratic: quadratic ?? zeros, center: center ?? zeros };
   });
 
-/** Of {@link quadratic}: each list has one number for each of a sample's d numbers; `linear`, `quadratic` or both are given. */
+/**
+ * Options of {@link quadratic}: each list has one number for each of a sample's d numbers; `linear`, `quadratic` or
+ * both are given.
+ */
 export interface QuadraticOptions {
   /** ∇r at the center; default: zeros. */
   linear?: number[] | undefined;

@@ -1,153 +1,59 @@
 import { z } from 'zod';
 
-import { validate } from '../schema/validate.js';
 import { ConfigError } from '../errors.js';
 import type { ModelDType } from '../models/model.js';
+import type { Verifier } from '../models/verification/verification.js';
+import { validate } from '../schema/validate.js';
 import { combine } from './combine.js';
-import { digitClassifier, digitJudge } from './digit-classifier.js';
-import { moduleReward } from './module.js';
-import { aesthetic } from './published/aesthetic.js';
-import { clipScore } from './published/clip-score.js';
-import { hpsv2 } from './published/hps.js';
-import { imageReward } from './published/image-reward.js';
-import { pickScore } from './published/pick-score.js';
-import type { PublishedReward, PublishedRewardOptions } from './published/published-reward.js';
+import { judgeKinds, rewardKinds } from './kinds.js';
+import type { JudgeKind, RewardKind, RewardSettings, WeightsFile } from './reward-kind.js';
 import type { ArrayReward, Judge, Reward } from './reward.js';
-import { strokeWeight, strokeWeightOptionsSchema } from './stroke-weight.js';
-import { torchScript } from './torchscript.js';
 
-const weight = z.number().default(1);
-const directory = z.string().min(1).optional();
-const file = z.string().min(1);
-
-/** Of every reward that is read from the files its authors published. */
-const published = {
-  /** What its value is multiplied by in the sum. */
-  weight,
-  /** Where its published files are. */
-  directory: file,
-  /** What its towers compute in. */
-  dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']).optional(),
-  /** Images that are scored at a time; 0: all of a batch. */
-  slice: z.int().min(0).optional(),
+type Schemas<Kinds extends readonly { schema: z.ZodType }[]> = {
+  -readonly [Index in keyof Kinds]: Kinds[Index]['schema'];
 };
+const schemasOf = <Kinds extends readonly { schema: z.ZodType }[]>(kinds: Kinds): Schemas<Kinds> =>
+  kinds.map(({ schema }) => schema) as unknown as Schemas<Kinds>;
 
-/** What a configuration's `rewards` may hold; a new reward is one more entry here and in `createReward`. */
-export const rewardSchema = z.discriminatedUnion('name', [
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('digit-classifier'),
-    /** What its value is multiplied by in the sum. */
-    weight,
-    /** The classifier's folder; left out: the one that comes with the package. */
-    directory,
-  }),
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('stroke-weight'),
-    /** What its value is multiplied by in the sum. */
-    weight,
-    ...strokeWeightOptionsSchema.shape,
-  }),
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('torchscript'),
-    /** What its value is multiplied by in the sum. */
-    weight,
-    /** A module that torch.jit.save wrote. */
-    file,
-  }),
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('pickscore'),
-    ...published,
-  }),
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('clipscore'),
-    ...published,
-  }),
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('hpsv2'),
-    ...published,
-    /** The folder of its text encoder's vocabulary; left out: `directory`. */
-    tokenizer: directory,
-  }),
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('imagereward'),
-    ...published,
-    /** The folder of its text encoder's vocabulary; left out: `directory`. */
-    tokenizer: directory,
-  }),
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('aesthetic'),
-    ...published,
-    /** The folder of the CLIP model whose features it reads; left out: `directory`. */
-    tower: directory,
-  }),
-  z.strictObject({
-    /** Which reward. */
-    name: z.literal('module'),
-    /** What its value is multiplied by in the sum. */
-    weight,
-    /** A JavaScript module that exports the reward. */
-    file,
-    /** What its function is called with. */
-    options: z.record(z.string(), z.unknown()).default({}),
-  }),
-]);
-
+/** What a configuration's `rewards` may hold. */
+export const rewardSchema = z.discriminatedUnion('name', schemasOf(rewardKinds));
 export type RewardConfig = z.output<typeof rewardSchema>;
 
-/** How published rewards are made, whatever the configuration says of them. */
-export type RewardSettings = Pick<PublishedRewardOptions, 'asReference' | 'onNote'>;
+/** What a configuration's `evaluation.judge` may hold. */
+export const judgeSchema = z.discriminatedUnion('name', schemasOf(judgeKinds));
+export type JudgeConfig = z.output<typeof judgeSchema>;
 
-async function createReward(config: RewardConfig, device: string, settings: RewardSettings): Promise<Reward> {
-  switch (config.name) {
-    case 'digit-classifier':
-      return digitClassifier({ directory: config.directory, device });
-    case 'stroke-weight':
-      return strokeWeight({ scale: config.scale });
-    case 'torchscript':
-      return torchScript(config.file, { device });
-    case 'module':
-      return moduleReward(config.file, config.options);
-    case 'pickscore':
-      return loaded(pickScore(config.directory, { ...config, ...settings, device }));
-    case 'clipscore':
-      return loaded(clipScore(config.directory, { ...config, ...settings, device }));
-    case 'hpsv2':
-      return loaded(hpsv2(config.directory, { ...config, ...settings, device }));
-    case 'imagereward':
-      return loaded(imageReward(config.directory, { ...config, ...settings, device }));
-    case 'aesthetic':
-      return loaded(aesthetic(config.directory, { ...config, ...settings, device }));
-  }
-}
+const nameOf = ({ schema }: { schema: (typeof rewardKinds)[number]['schema'] }): string => schema.shape.name.value;
+
+/** The kind of a reward, which its own configuration goes with. */
+const kindOf = (config: RewardConfig): RewardKind<z.ZodType<RewardConfig>> =>
+  rewardKinds.find((kind) => nameOf(kind) === config.name) as unknown as RewardKind<z.ZodType<RewardConfig>>;
+
+const judgeKindOf = (config: JudgeConfig): JudgeKind<z.ZodType<JudgeConfig>> =>
+  judgeKinds.find(({ schema }) => schema.shape.name.value === config.name)!;
 
 /** What a reward computes in, of those that a configuration can tell. */
 export function dtypeOf(config: RewardConfig): ModelDType | undefined {
-  const schema = rewardSchema.options.find(({ shape }) => shape.name.value === config.name)!;
+  const { schema } = rewardKinds.find((kind) => nameOf(kind) === config.name)!;
   return 'dtype' in schema.shape ? ((config as { dtype?: ModelDType }).dtype ?? 'float32') : undefined;
 }
 
-/** A job is told of a directory that does not fit before it starts. */
-async function loaded(reward: PublishedReward): Promise<PublishedReward> {
-  await reward.load();
-  return reward;
-}
-
-/** The rewards that a configuration's `rewards` describe, with their weights. @throws EamError for one whose files do not fit */
+/**
+ * The rewards that a configuration's `rewards` describe, with their weights. @throws EamError for one whose files do
+ * not fit
+ */
 export function createRewardList(
   configs: readonly RewardConfig[],
   device: string,
   settings: RewardSettings = {},
 ): Promise<[Reward, number][]> {
   return Promise.all(
-    configs.map(async (config) => [await createReward(config, device, settings), config.weight] as [Reward, number]),
+    configs.map(
+      async (config): Promise<[Reward, number]> => [
+        await kindOf(config).create(config, device, settings),
+        config.weight,
+      ],
+    ),
   );
 }
 
@@ -160,6 +66,25 @@ export async function createRewards(
   return combine(await createRewardList(configs, device, settings));
 }
 
+/** About how many numbers are loaded of a published reward's files; undefined for one that is none. */
+export const publishedParameters = (config: RewardConfig): number | undefined => kindOf(config).parameters;
+
+/** The files that a reward's weights are loaded from: see {@link RewardKind.locate}. */
+export const locateReward = (config: RewardConfig): Promise<WeightsFile[] | undefined> => kindOf(config).locate(config);
+
+/** What compares a directory of this reward with its goldens. @throws ConfigError for a reward without one */
+export function rewardVerifier(name: string): Verifier {
+  const verifiable = rewardKinds.filter(({ verify }) => verify);
+  const verify = verifiable.find((kind) => nameOf(kind) === name)?.verify;
+  if (verify) return verify;
+  throw new ConfigError(`no reward "${name}" can be verified; those that can be: ${verifiable.map(nameOf).join(', ')}`);
+}
+
+export const createJudge = (config: JudgeConfig, device: string): Judge => judgeKindOf(config).create(config, device);
+
+/** The files that a judge's weights are loaded from. */
+export const locateJudge = (config: JudgeConfig): WeightsFile[] => judgeKindOf(config).locate(config);
+
 /**
  * A reward as a command line names it: `pickscore=DIRECTORY`, with further settings after commas, or JSON.
  * @throws ConfigError for one that a configuration could not hold either
@@ -171,8 +96,8 @@ export function parseReward(text: string): RewardConfig {
     string[],
     ...string[][],
   ];
-  const schema = rewardSchema.options.find(({ shape }) => shape.name.value === name);
-  const key = schema && 'file' in schema.shape ? 'file' : 'directory';
+  const kind = rewardKinds.find((each) => nameOf(each) === name);
+  const key = kind && 'file' in kind.schema.shape ? 'file' : 'directory';
   const values = settings.map(([setting = '', value = '']) => [
     setting,
     value !== '' && Number.isFinite(Number(value)) ? Number(value) : value,
@@ -190,19 +115,4 @@ function parseJson(text: string, source: string): unknown {
   } catch (error) {
     throw new ConfigError(`${source}: ${(error as Error).message}`, { cause: error });
   }
-}
-
-export const judgeSchema = z.discriminatedUnion('name', [
-  z.strictObject({
-    /** Which judge. */
-    name: z.literal('digit-judge'),
-    /** The classifier's folder; left out: the one that comes with the package. */
-    directory,
-  }),
-]);
-
-export type JudgeConfig = z.output<typeof judgeSchema>;
-
-export function createJudge(config: JudgeConfig, device: string): Judge {
-  return digitJudge({ directory: config.directory, device });
 }

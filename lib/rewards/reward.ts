@@ -1,6 +1,6 @@
 import { EamError } from '../errors.js';
-import { binding } from '../runtime/native/index.js';
-import type { Tensor } from '../runtime/tensor.js';
+import { Tensor } from '../runtime/tensor.js';
+import { expected } from '../schema/validate.js';
 
 /** One number an image, in any form; a Tensor is [B] or [B, 1]. */
 export type RewardValues = Float32Array | Float64Array | readonly number[] | Tensor;
@@ -61,6 +61,40 @@ export interface Judge {
   }>;
 }
 
+declare const isChecked: unique symbol;
+
+/**
+ * A score that fits the images which it was asked for: one value an image, and `grad`, where there is one, has the
+ * images' shape, dtype and device. {@link score} and {@link checked} make them, and nothing checks or converts one
+ * again.
+ */
+export type CheckedScore = ArrayScore & { readonly [isChecked]: true };
+
+/** What each checked score was asked for, and what it was when it was checked: a reward may write to it. */
+const checks = new WeakMap<object, { images: Tensor; values: Float32Array; grad: Tensor | undefined }>();
+
+/** Vouches for a score of this package's own making; {@link CheckedScore} says for what. */
+export function checked(made: ArrayScore, images: Tensor): CheckedScore {
+  checks.set(made, { images, values: made.values, grad: made.grad });
+  return made as CheckedScore;
+}
+
+function isCheckedFor(
+  result: RewardScore,
+  images: Tensor,
+  wanted: { count: number; gradient: boolean },
+): result is CheckedScore {
+  const known = checks.get(result);
+  return (
+    known?.images === images &&
+    known.values === result.values &&
+    known.values.length === wanted.count &&
+    known.grad === result.grad &&
+    (known.grad !== undefined) === wanted.gradient &&
+    !known.grad?.disposed
+  );
+}
+
 /** What a reward returned is not a score; the message says why. */
 export class InvalidScore extends EamError {
   constructor(message: string) {
@@ -78,17 +112,22 @@ export async function score(
   images: Tensor,
   prompts: readonly string[],
   options: ScoreOptions,
-): Promise<ArrayScore> {
+): Promise<CheckedScore> {
+  const { gradient = false } = options;
   // Shares the images' memory: a reward that disposes of its images, or writes to their data, disturbs no other.
   using shared = await images.to({});
   let result: RewardScore | undefined;
   try {
     result = await reward.score(shared, prompts, options);
-    if (!isObject(result)) throw new InvalidScore(`it returned ${describe(result)}, expected { values, grad }`);
+    if (!isObject(result)) throw new InvalidScore(expected('what it returned', '{ values, grad }', describe(result)));
     const { parts, weights } = result;
-    const values = await valuesOf(result.values, prompts.length);
-    const grad = options.gradient ? await gradientOf(result.grad, images) : undefined;
-    return { values, ...(grad && { grad }), ...(parts && { parts }), ...(weights && { weights }) };
+    const { values, grad } = isCheckedFor(result, shared, { count: prompts.length, gradient })
+      ? result
+      : {
+          values: await valuesOf(result.values, prompts.length),
+          grad: gradient ? await gradientOf(result.grad, images) : undefined,
+        };
+    return checked({ values, ...(grad && { grad }), ...(parts && { parts }), ...(weights && { weights }) }, images);
   } catch (error) {
     dispose(result?.grad);
     const invalid = error instanceof InvalidScore;
@@ -98,25 +137,30 @@ export async function score(
     throw new EamError('ERR_EAM_REWARD', `reward "${reward.name}" failed: ${problem}`, invalid ? {} : { cause: error });
   } finally {
     dispose(result?.values);
-    if (!options.gradient) dispose(result?.grad);
+    if (!gradient) dispose(result?.grad);
   }
 }
 
 async function valuesOf(values: unknown, count: number): Promise<Float32Array> {
-  if (!isTensor(values)) {
-    const numbers = toFloat32(values, 'values');
-    if (numbers.length !== count) throw new InvalidScore(`it returned ${numbers.length} values for ${count} images`);
-    return numbers;
+  if (!(values instanceof Tensor)) {
+    return valuesFrom(values, count);
   }
   if (values.disposed) throw new InvalidScore('values is a Tensor that has been disposed of');
   const { shape } = values;
   if (shape[0] !== count || shape.length > 2 || (shape.length === 2 && shape[1] !== 1)) {
     throw new InvalidScore(
-      `values has shape [${shape.join(', ')}], expected [${count}] or [${count}, 1], one value an image`,
+      expected('values', `shape [${count}] or [${count}, 1], one value an image`, `[${shape.join(', ')}]`),
     );
   }
   using converted = await values.to({ dtype: 'float32' });
   return (await converted.data()) as Float32Array;
+}
+
+/** One value an image, as float32. */
+export function valuesFrom(values: unknown, count: number): Float32Array {
+  const numbers = toFloat32(values, 'values');
+  if (numbers.length !== count) throw new InvalidScore(`it returned ${numbers.length} values for ${count} images`);
+  return numbers;
 }
 
 /** Numbers as float32; rejects what would become NaN in silence. */
@@ -124,29 +168,29 @@ export function toFloat32(numbers: unknown, name: string): Float32Array {
   if (numbers instanceof Float32Array) return numbers;
   if (numbers instanceof Float64Array || numbers instanceof Int32Array) return Float32Array.from(numbers);
   if (!Array.isArray(numbers)) {
-    throw new InvalidScore(`${name} is ${describe(numbers)}, expected numbers in a typed array or an array`);
+    throw new InvalidScore(expected(name, 'numbers in a typed array or an array', describe(numbers)));
   }
   const wrong = numbers.findIndex((value) => typeof value !== 'number');
-  if (wrong >= 0) throw new InvalidScore(`${name}[${wrong}] is ${describe(numbers[wrong])}, expected a number`);
+  if (wrong >= 0) throw new InvalidScore(expected(`${name}[${wrong}]`, 'a number', describe(numbers[wrong])));
   return Float32Array.from(numbers as number[]);
 }
 
 async function gradientOf(grad: unknown, images: Tensor): Promise<Tensor> {
   const wrong = (problem: string) => new InvalidScore(`${problem}; training needs ∂(Σ values)/∂images`);
   if (grad === undefined || grad === null) throw wrong('it returned no gradient');
-  if (!isTensor(grad)) {
+  if (!(grad instanceof Tensor)) {
     const hint =
-      ArrayBuffer.isView(grad) || Array.isArray(grad) ? ': Tensor.from(grad, images.shape), or fromFunction' : '';
-    throw wrong(`grad is ${describe(grad)}, expected a Tensor${hint}`);
+      ArrayBuffer.isView(grad) || Array.isArray(grad) ? ' (Tensor.from(grad, images.shape), or fromFunction)' : '';
+    throw wrong(expected('grad', `a Tensor${hint}`, describe(grad)));
   }
   if (grad.disposed)
     throw wrong('grad has been disposed of; return a new Tensor each time, it is disposed of after use');
   const { shape, dtype, device } = images;
   if (grad.shape.join() !== shape.join()) {
-    throw wrong(`grad has shape [${grad.shape.join(', ')}], expected the images', [${shape.join(', ')}]`);
+    throw wrong(expected('grad', `the images' shape, [${shape.join(', ')}]`, `[${grad.shape.join(', ')}]`));
   }
-  if (grad.device !== device) throw wrong(`grad is on ${grad.device}, expected the images' device, ${device}`);
-  if (grad.dtype.startsWith('int')) throw wrong(`grad is ${grad.dtype}, expected a floating-point type`);
+  if (grad.device !== device) throw wrong(expected('grad', `the images' device, ${device}`, grad.device));
+  if (grad.dtype.startsWith('int')) throw wrong(expected('grad', 'a floating-point type', grad.dtype));
   const converted = await grad.to({ dtype });
   grad.dispose();
   return converted;
@@ -154,12 +198,9 @@ async function gradientOf(grad: unknown, images: Tensor): Promise<Tensor> {
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
-// Not by importing Tensor, which would load the native core where only a configuration is read.
-const isTensor = (value: unknown): value is Tensor => isObject(value) && value instanceof binding().Tensor;
-
-/** Of a Tensor; anything else is left alone. */
+/** Disposes of a Tensor; anything else is left alone. */
 export function dispose(value: unknown): void {
-  if (isTensor(value)) value.dispose();
+  if (value instanceof Tensor) value.dispose();
 }
 
 /** What was found, for a message. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { validate } from '../schema/validate.js';
 import { binding } from '../runtime/native/index.js';
+import { rewardKind, weight } from './reward-kind.js';
 import type { ArrayReward } from './reward.js';
 
 export const strokeWeightOptionsSchema = z.strictObject({
@@ -9,7 +10,7 @@ export const strokeWeightOptionsSchema = z.strictObject({
   scale: z.number().default(10),
 });
 
-/** Of {@link strokeWeight}. */
+/** Options of {@link strokeWeight}. */
 export interface StrokeWeightOptions {
   /** Multiplies the mean intensity, a number in [0, 1]; negative rewards thin strokes. @defaultValue 10 */
   scale?: number | undefined;
@@ -32,3 +33,15 @@ export function strokeWeight(options: StrokeWeightOptions = {}): ArrayReward {
     },
   };
 }
+
+export const strokeWeightKind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('stroke-weight'),
+    /** What its value is multiplied by in the sum. */
+    weight,
+    ...strokeWeightOptionsSchema.shape,
+  }),
+  create: ({ scale }) => strokeWeight({ scale }),
+  locate: async () => [],
+});

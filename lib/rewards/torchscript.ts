@@ -1,12 +1,16 @@
 import { open } from 'node:fs/promises';
 import { parse, resolve } from 'node:path';
 
+import { z } from 'zod';
+
 import { ConfigError, EamError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/tensor.js';
+import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
 import { describe, dispose, InvalidScore, type ArrayReward } from './reward.js';
+import { expected } from '../schema/validate.js';
 
-/** Of {@link torchScript}. */
+/** Options of {@link torchScript}. */
 export interface TorchScriptOptions {
   /** What it is called in logs; default: the file's name without its extension. */
   name?: string | undefined;
@@ -20,9 +24,9 @@ export interface TorchScriptOptions {
 }
 
 /**
- * A reward computed by a scripted or traced PyTorch module, whose gradient autograd takes. Its forward takes the images,
- * [B, channels, H, W] float32 in [0, 1], not clamped, and returns one floating-point value an image, [B] or [B, 1]. An
- * argument of type `List[str]` is given the prompts; arguments of type `Tensor` what `encodePrompts` returns.
+ * A reward computed by a scripted or traced PyTorch module, whose gradient autograd takes. Its forward takes the
+ * images, [B, channels, H, W] float32 in [0, 1], not clamped, and returns one floating-point value an image, [B] or [B,
+ * 1]. An argument of type `List[str]` is given the prompts; arguments of type `Tensor` what `encodePrompts` returns.
  * The module is in evaluation mode and its parameters are frozen.
  *
  * **A TorchScript file is a program: load only what you trust.**
@@ -44,7 +48,7 @@ export async function torchScript(file: string, options: TorchScriptOptions = {}
     async score(images, prompts, { gradient = false } = {}) {
       const inputs = encodePrompts ? await encodePrompts(prompts) : [];
       if (!Array.isArray(inputs)) {
-        throw new InvalidScore(`encodePrompts returned ${describe(inputs)}, expected an array of Tensors`);
+        throw new InvalidScore(expected('what encodePrompts returned', 'an array of Tensors', describe(inputs)));
       }
       try {
         return await module.score(images, prompts, inputs, gradient);
@@ -69,7 +73,7 @@ async function load(path: string, device: string) {
   // LibTorch has readers of other formats, which are not for files of unknown origin.
   const found = formatOf(start);
   if (found)
-    throw refuse(`it is ${found}, expected a module saved by torch.jit.script(…).save or torch.jit.trace(…).save`);
+    throw refuse(`expected a module saved by torch.jit.script(…).save or torch.jit.trace(…).save, got ${found}`);
   try {
     return await binding().loadTorchScript(path, device);
   } catch (error) {
@@ -92,10 +96,23 @@ async function firstBytes(path: string, count: number): Promise<Uint8Array> {
 function formatOf(start: Uint8Array): string | undefined {
   const text = Buffer.from(start).toString('latin1');
   if (text.startsWith('PK\x03\x04')) return undefined;
-  if (start.length === 0) return 'empty';
-  if (/^\x80[\x02-\x05]/.test(text)) return 'a Python pickle, which is never opened';
+  if (start.length === 0) return 'an empty file';
+  if (start[0] === 0x80 && start[1]! >= 2 && start[1]! <= 5) return 'a Python pickle, which is never opened';
   if (text.slice(8, 9) === '{' && start[6] === 0 && start[7] === 0)
     return 'a safetensors file, which holds weights only';
   if (text.slice(4, 8) === 'PTMF') return 'a module for mobile devices';
   return 'no archive';
 }
+
+export const torchScriptKind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('torchscript'),
+    /** What its value is multiplied by in the sum. */
+    weight,
+    /** A module that torch.jit.save wrote. */
+    file: fileSchema,
+  }),
+  create: ({ file }, device) => torchScript(file, { device }),
+  locate: async ({ name, file }) => [{ path: await checkFile(name, file) }],
+});

@@ -1,9 +1,9 @@
 import { ConfigError } from '../errors.js';
 import { binding } from './native/index.js';
+import type { SolverName } from './native/choices.generated.js';
 import type { Tensor } from './tensor.js';
 
-/** A deterministic solver of an ordinary differential equation; {@link OdeSolverOptions} says what each costs. */
-export type SolverName = 'euler' | 'heun' | 'midpoint' | 'dpmpp2m';
+export type { SolverName };
 
 /** dx/dt at (x, t), in the shape of x. */
 export type Velocity = (x: Tensor, t: number) => Tensor | Promise<Tensor>;
@@ -11,8 +11,8 @@ export type Velocity = (x: Tensor, t: number) => Tensor | Promise<Tensor>;
 /** How the solver goes. */
 export interface OdeSolverOptions {
   /**
-   * `euler`: one velocity a step. `heun`: two, one on a step that ends at t = 1. `midpoint`: two, the second at t + h/2.
-   * `dpmpp2m`: DPM-Solver++(2M), one.
+   * `euler`: one velocity a step. `heun`: two, one on a step that ends at t = 1. `midpoint`: two, the second at t +
+   * h/2. `dpmpp2m`: DPM-Solver++(2M), one.
    */
   solver: SolverName;
   /** Strictly increasing, in [0, 1], at least two. */
@@ -22,7 +22,7 @@ export interface OdeSolverOptions {
 /** {@link Velocity} that answers at once. */
 export type VelocitySync = (x: Tensor, t: number) => Tensor;
 
-/** Of one {@link OdeSolver.run}. */
+/** Options of one {@link OdeSolver.run}. */
 export interface OdeRunOptions {
   /** A second velocity for classifier-free guidance: the solver follows u + guidance·(v − u). */
   unconditional?: Velocity | undefined;
@@ -32,7 +32,7 @@ export interface OdeRunOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Of one {@link OdeSolver.runSync}. */
+/** Options of one {@link OdeSolver.runSync}. */
 export interface OdeRunSyncOptions {
   /** See {@link OdeRunOptions}. */
   unconditional?: VelocitySync | undefined;
@@ -56,7 +56,8 @@ export class OdeSolver {
   /**
    * x at the last time. Runs share nothing, so one solver can serve several at once.
    * @param x0 [B, …], x at the first time
-   * @throws what `velocity` throws; the signal's reason; {@link ShapeError} where a velocity does not have the shape of x
+   * @throws what `velocity` throws; the signal's reason; {@link ShapeError} where a velocity does not have the shape of
+   * x
    */
   async run(velocity: Velocity, x0: Tensor, { unconditional, guidance, signal }: OdeRunOptions = {}): Promise<Tensor> {
     checkGuidance(guidance, unconditional);
@@ -75,8 +76,8 @@ export class OdeSolver {
   }
 
   /**
-   * What {@link OdeSolver.run} gives, at once: the solver's own arithmetic runs on the calling thread and one core. For small
-   * tensors on the CPU, with velocities that answer at once.
+   * What {@link OdeSolver.run} gives, at once: the solver's own arithmetic runs on the calling thread and one core. For
+   * small tensors on the CPU, with velocities that answer at once.
    */
   runSync(velocity: VelocitySync, x0: Tensor, { unconditional, guidance }: OdeRunSyncOptions = {}): Tensor {
     checkGuidance(guidance, unconditional);

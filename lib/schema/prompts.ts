@@ -30,9 +30,10 @@ export const promptsOrFileSchema = z.preprocess((value, context) => {
 }, promptsSchema);
 
 /**
- * Reads prompts: of a .jsonl, .ndjson or .json file the "prompt" of the object in each line, of any other each line, without
- * the spaces around it. Blank lines are passed over.
- * @throws ConfigError for a file that is missing, empty or not UTF-8, or a line that is no such object; it names the line
+ * Reads prompts: of a .jsonl, .ndjson or .json file the "prompt" of the object in each line, of any other each line,
+ * without the spaces around it. Blank lines are passed over.
+ * @throws ConfigError for a file that is missing, empty or not UTF-8, or a line that is no such object; it names the
+ * line
  */
 export function readPrompts(path: string): string[] {
   return readPromptLines(path).map(({ text, json, place }) => (json ? promptOf(text, place) : text));

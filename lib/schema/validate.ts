@@ -12,11 +12,27 @@ import { ConfigError } from '../errors.js';
 export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, source: string): z.output<Schema> {
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
-  const lines = result.error.issues.flatMap((issue) => describeIssue(issue, schema, value));
+  const lines = tightest(result.error.issues).flatMap((issue) => describeIssue(issue, schema, value));
   throw new ConfigError(lines.length === 1 ? `${source}: ${lines[0]}` : [`${source}:`, ...lines].join('\n  '));
 }
 
+/**
+ * Words a bad value that no schema checks as {@link validate} does: `where: expected what, got found`.
+ * @param found the value, or what is to be said of it
+ */
+export const expected = (where: string, what: string, found: string | number): string =>
+  `${where}: expected ${what}, got ${found}`;
+
 type Issue = z.core.$ZodIssue;
+
+/** A number past what is safe as an integer is past the narrower bound, too: one line says so. */
+function tightest(issues: readonly Issue[]): Issue[] {
+  const within = (one: Issue, other: Issue) =>
+    one.path.join() === other.path.join() &&
+    ((one.code === 'too_big' && other.code === 'too_big' && one.maximum > other.maximum) ||
+      (one.code === 'too_small' && other.code === 'too_small' && one.minimum < other.minimum));
+  return issues.filter((issue) => !issues.some((other) => within(issue, other)));
+}
 
 function describeIssue(issue: Issue, schema: z.ZodType, root: unknown): string[] {
   if (issue.code === 'unrecognized_keys') {
@@ -28,7 +44,8 @@ function describeIssue(issue: Issue, schema: z.ZodType, root: unknown): string[]
     });
   }
   const value = valueAt(root, issue.path);
-  return [`${pathOf(issue.path)}: ${expectation(issue)}, ${found(value)}`];
+  const finite = issue.code === 'invalid_type' && issue.expected === 'number' && typeof value === 'number';
+  return [`${pathOf(issue.path)}: ${finite ? 'expected a finite number' : expectation(issue)}, ${found(value)}`];
 }
 
 function expectation(issue: Issue): string {
@@ -40,7 +57,10 @@ function expectation(issue: Issue): string {
     case 'too_big':
       return `expected ${bound(issue.origin, issue.maximum, issue.inclusive ? 'at most' : 'below')}`;
     case 'invalid_value':
-      return `expected ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map((v) => JSON.stringify(v)).join(', ')}`;
+      return (
+        'expected ' +
+        `${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map((v) => JSON.stringify(v)).join(', ')}`
+      );
     case 'invalid_union': {
       const options = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
       if (options.length) return `expected one of ${options.map((v) => JSON.stringify(v)).join(', ')}`;
@@ -54,6 +74,7 @@ function expectation(issue: Issue): string {
 const article = (type: string): string => {
   if (type === 'int') return 'a whole number';
   if (type === 'null') return type;
+  if (type === 'tuple') return 'an array';
   return `${/^[aeio]/.test(type) ? 'an' : 'a'} ${type}`;
 };
 
@@ -67,7 +88,8 @@ function bound(origin: string, limit: number | bigint, relation: string): string
 
 function found(value: unknown): string {
   if (value === undefined) return 'but it is missing';
-  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return `got ${value}`;
+  if (typeof value === 'bigint') return `got ${value}n`;
+  if (typeof value === 'number' || typeof value === 'boolean') return `got ${value}`;
   const text = JSON.stringify(value) ?? typeof value;
   return `got ${text.length > 80 ? `${text.slice(0, 77)}...` : text}`;
 }

@@ -1,4 +1,4 @@
-import { streamOf, Purpose } from './random.js';
+import { streamOf, Purpose } from '../runtime/random.js';
 import type { Model } from '../models/model.js';
 import { binding } from '../runtime/native/index.js';
 import { disposeAll } from '../files/safetensors.js';
@@ -15,7 +15,7 @@ export interface DriftOptions {
  * How far training has moved a model: the root mean square of v_θ − v_pre over that of v_pre, at renoised samples of
  * the pretrained model. Points, noise and v_pre are drawn once, so that measurements compare.
  */
-export class DriftProbe {
+export class DriftProbe implements Disposable {
   private constructor(
     private readonly model: Model,
     private readonly x: Tensor,
@@ -52,7 +52,7 @@ export class DriftProbe {
     return new DriftProbe(model, x, t, conditioning, pretrained, zero, scale);
   }
 
-  /** Of the weights being trained, not of their average. */
+  /** Measures the drift of the weights being trained, not of their average. */
   async measure(): Promise<number> {
     const velocity = await this.model.native.velocity(this.x, this.t, this.conditioning, false);
     try {
@@ -62,12 +62,12 @@ export class DriftProbe {
     }
   }
 
-  dispose(): void {
+  [Symbol.dispose](): void {
     disposeAll([this.x, ...this.conditioning, this.pretrained, this.zero]);
   }
 }
 
-/** Of a − b: flow matching regresses onto x1 − ε, which with ε = 0 is the mean squared difference. */
+/** The root mean square of a − b: flow matching's loss with ε = 0 is the mean squared difference of v and x1. */
 async function rms(a: Tensor, b: Tensor, zero: Tensor): Promise<number> {
   const { loss, grad } = await binding().flowMatchingLoss({ velocity: a, x1: b, noise: zero });
   grad.dispose();

@@ -1,4 +1,4 @@
-import { Purpose, RandomStream, streamOf, type PhiloxWords } from './random.js';
+import { Purpose, RandomStream, streamOf, type PhiloxWords } from '../runtime/random.js';
 
 /**
  * An endless order over `count` items, each once an epoch, shuffled from (seed, epoch). Any position can be asked

@@ -8,7 +8,7 @@ import { cyclePrompts, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
 import type { Tensor } from '../runtime/tensor.js';
 
-/** Of {@link evaluate}. */
+/** Options of {@link evaluate}. */
 export interface EvaluationOptions {
   /** What images are scored by. */
   reward: Reward;
@@ -24,7 +24,7 @@ export interface EvaluationOptions {
   seed: bigint;
   /** Steps of the solver; default, as for all that follows: the model's choice. */
   steps?: number | undefined;
-  /** Of the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
+  /** Solves the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
   solver?: SolverName | undefined;
   /** Classifier-free guidance w: v = v_uncond + w (v_cond − v_uncond); 1: none. */
   guidance?: number | undefined;
@@ -54,7 +54,7 @@ export interface Measurement {
 export interface Evaluation {
   /** Images of each model. */
   count: number;
-  /** Of the noise, in decimal digits. */
+  /** The seed of the noise, in decimal digits. */
   seed: string;
   /** The pretrained model. */
   before: Measurement;
@@ -90,11 +90,6 @@ export function gainOf(before: Spread, after: Spread): number | null {
   return ratio(after.mean - before.mean, before.std);
 }
 
-/** A gain as the command line and the report show it. */
-export function formatGain(gain: number | null): string {
-  return gain === null ? '–' : `${gain >= 0 ? '+' : '−'}${Math.abs(gain).toFixed(2)} σ`;
-}
-
 /** One half of an evaluation: fresh samples of the model with or without its adapter. */
 export async function measure(
   model: Model,
@@ -126,7 +121,10 @@ export async function measure(
       try {
         const scored = await score(reward, images, batch.prompts, {});
         values.push(...scored.values);
-        for (const [name, part] of Object.entries(scored.parts ?? {})) (parts[name] ??= []).push(...part);
+        for (const [name, part] of Object.entries(scored.parts ?? {})) {
+          parts[name] ??= [];
+          parts[name].push(...part);
+        }
         if (judge) {
           const judged = await judge.judge(images, batch.prompts);
           matches.push(...judged.matches);
@@ -170,60 +168,4 @@ async function concatenate(tensors: readonly Tensor[]): Promise<Tensor> {
     offset += part.length;
   }
   return binding().Tensor.from(data, [rows, ...first.shape.slice(1)], { device: first.device });
-}
-
-/** One row of the table that the command line and the report show. */
-export interface EvaluationRow {
-  name: string;
-  before: string;
-  after: string;
-  change: string;
-}
-
-export function evaluationRows({ before, after, gain, diversityRatio }: Evaluation): EvaluationRow[] {
-  const spread = ({ mean, std }: Spread) => `${mean.toFixed(3)} ± ${std.toFixed(3)}`;
-  const rows = [
-    { name: 'reward', before: spread(before.reward), after: spread(after.reward), change: formatGain(gain) },
-  ];
-  const names = Object.keys(before.rewards);
-  if (names.length > 1) {
-    for (const name of names) {
-      const [old, now] = [before.rewards[name]!, after.rewards[name]!];
-      rows.push({ name, before: spread(old), after: spread(now), change: formatGain(gainOf(old, now)) });
-    }
-  }
-  if (before.accuracy !== undefined && after.accuracy !== undefined) {
-    const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-    const points = 100 * (after.accuracy - before.accuracy);
-    rows.push({
-      name: 'judge sees the prompt',
-      before: percent(before.accuracy),
-      after: percent(after.accuracy),
-      change: `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(1)} points`,
-    });
-  }
-  if (diversityRatio !== undefined) {
-    rows.push({
-      name: 'diversity',
-      before: before.diversity!.toFixed(3),
-      after: after.diversity!.toFixed(3),
-      change: diversityRatio === null ? '–' : `× ${diversityRatio.toFixed(2)}`,
-    });
-  }
-  return rows;
-}
-
-export function evaluationTable(evaluation: Evaluation): string {
-  const rows = [{ name: '', before: 'before', after: 'after', change: 'change' }, ...evaluationRows(evaluation)];
-  const width = (key: keyof EvaluationRow) => Math.max(...rows.map((row) => row[key].length));
-  return rows
-    .map((row) =>
-      [
-        row.name.padEnd(width('name')),
-        row.before.padStart(width('before')),
-        row.after.padStart(width('after')),
-        row.change.padStart(width('change')),
-      ].join('  '),
-    )
-    .join('\n');
 }

@@ -15,7 +15,7 @@ import type { Tensor } from '../runtime/tensor.js';
 /** What would go wrong only in here: the rest is checked where it is used. */
 const settingsSchema = z.object({ prompts: promptsSchema, steps: z.int().min(1), batch: z.int().min(1) });
 
-/** Of {@link sampleImages} and {@link sampleBatches}. */
+/** Options of {@link sampleImages} and {@link sampleBatches}. */
 export interface SampleOptions {
   /** One an image; at least one. */
   prompts: readonly string[];
@@ -23,7 +23,7 @@ export interface SampleOptions {
   seed: bigint;
   /** Steps of the solver, through the model's own times; default, as for all that follows: the model's choice. */
   steps?: number | undefined;
-  /** Of the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
+  /** Solves the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
   solver?: SolverName | undefined;
   /** Classifier-free guidance; 1: none. */
   guidance?: number | undefined;
@@ -53,8 +53,8 @@ export interface SampleBatch {
 
 /**
  * Draws one image a prompt, a batch at a time.
- * @throws ConfigError for options out of range and prompts that the model cannot follow; NonFiniteError where no image so
- *   far is finite; the signal's reason
+ * @throws ConfigError for options out of range and prompts that the model cannot follow; NonFiniteError where no image
+ * so far is finite; the signal's reason
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
   const { prompts, seed, weights = 'trained', average, negativePrompt, onNote } = options;
@@ -120,14 +120,18 @@ function whyNonFinite({ source, dtype, adapter }: Model, weights: 'trained' | 'p
     ...(adapter && weights === 'trained'
       ? ['an adapter that is damaged, or has diverged in training: draw without it']
       : []),
-    `weights in ${source} that are damaged: compare the files' checksums with the published ones, or download them again`,
+    `weights in ${source} that are damaged: compare the files' checksums with the published ones, or download ` +
+      'them again',
   ];
-  return `${count === 1 ? 'the image' : `all ${count} images`} drawn so far hold${count === 1 ? 's' : ''} numbers that are not finite. Likely causes:\n  ${causes.join('\n  ')}`;
+  return (
+    `${count === 1 ? 'the image' : `all ${count} images`} drawn so far hold${count === 1 ? 's' : ''} numbers that ` +
+    `are not finite. Likely causes:\n  ${causes.join('\n  ')}`
+  );
 }
 
 /**
- * Draws one image a prompt: [N, channels, H, W] float32 in [0, 1], not clamped, on the CPU. The device holds one batch at a
- * time; whoever wants to go on there takes {@link sampleBatches}.
+ * Draws one image a prompt: [N, channels, H, W] float32 in [0, 1], not clamped, on the CPU. The device holds one batch
+ * at a time; whoever wants to go on there takes {@link sampleBatches}.
  */
 export async function sampleImages(model: Model, options: SampleOptions): Promise<Tensor> {
   const rows = options.prompts.length;

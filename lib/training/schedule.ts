@@ -1,6 +1,8 @@
 import type { OptimizerSettings } from './settings.js';
 
-/** The learning rate of step `step` (0 the first) of `steps`: a linear warm-up, then constant or a cosine to its floor. */
+/**
+ * The learning rate of step `step` (0 the first) of `steps`: a linear warm-up, then constant or a cosine to its floor.
+ */
 export function learningRateAt(settings: OptimizerSettings, step: number, steps: number): number {
   const { learningRate, warmup, schedule, floor } = settings;
   if (step < warmup) return (learningRate * (step + 1)) / warmup;

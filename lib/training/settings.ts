@@ -1,16 +1,12 @@
 import { z } from 'zod';
 
-import { solverNames } from './algorithms.js';
+import { solverNames } from '../runtime/native/choices.generated.js';
+import { adamWOptionsSchema, type AdamWOptions } from '../runtime/native/options.generated.js';
+import type { Filled } from '../schema/filled.js';
 
 /** What every job's configuration may hold. */
 
-/** Options after their defaults were filled in: none is left out. */
-export type Filled<Options> = { [Name in keyof Options]-?: Exclude<Options[Name], undefined> };
-
-export const device = z
-  .string()
-  .regex(/^(cpu|cuda(:\d+)?)$/, 'expected "cpu", "cuda" or "cuda:N"')
-  .default('cpu');
+export const device = z.string().regex(/^(auto|cpu|cuda(:\d+)?)$/, 'expected "auto", "cpu", "cuda" or "cuda:N"');
 
 export const dtype = z.enum(['float32', 'float64', 'bfloat16', 'float16']).default('float32');
 
@@ -21,41 +17,25 @@ export const seed = z.int().min(0).default(0);
 export const optimizerSchema = z.strictObject({
   /** At its highest. */
   learningRate: z.number().gt(0),
-  /** β₁ and β₂ of the two moments. */
-  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.99]),
-  /** Added to the root of the second moment. */
-  epsilon: z.number().gt(0).default(1e-8),
-  /** Decoupled from the gradient. */
-  weightDecay: z.number().min(0).default(0),
+  ...adamWOptionsSchema.shape,
   /** The gradient's norm is clipped to it. */
   clip: z.number().gt(0).default(1),
-  /** Weights are averaged with this decay; 0: not averaged. */
-  emaDecay: z.number().min(0).lt(1).default(0),
   /** Steps in which the learning rate rises from 0. */
   warmup: z.int().min(0).default(0),
-  /** Of the learning rate, after the warm-up. */
+  /** The learning rate's course after the warm-up. */
   schedule: z.enum(['constant', 'cosine']).default('constant'),
   /** Where a cosine ends, as a fraction of learningRate. */
   floor: z.number().min(0).max(1).default(0),
 });
 
 /**
- * AdamW (arXiv 1711.05101), m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², p ← (1 − ηd) p − η m̂/(√v̂ + ε), with a learning
- * rate η that rises and falls, gradient clipping and weight averaging.
+ * These options are those of AdamW with a learning rate that rises and falls, gradient clipping and weight averaging.
  */
-export interface OptimizerOptions {
-  /** η > 0 at its highest. */
+export interface OptimizerOptions extends AdamWOptions {
+  /** η is the learning rate at its highest, above 0. */
   learningRate: number;
-  /** β₁ and β₂, each in [0, 1). @defaultValue [0.9, 0.99] */
-  betas?: [number, number] | undefined;
-  /** ε > 0. @defaultValue 1e-8 */
-  epsilon?: number | undefined;
-  /** d ≥ 0, decoupled from the gradient. @defaultValue 0 */
-  weightDecay?: number | undefined;
   /** The norm of all gradients together is clipped to it, > 0. @defaultValue 1 */
   clip?: number | undefined;
-  /** Weights are averaged with this decay in [0, 1), w̄ ← decay w̄ + (1 − decay) w; 0: not averaged. @defaultValue 0 */
-  emaDecay?: number | undefined;
   /** Steps in which the learning rate rises from 0, ≥ 0. @defaultValue 0 */
   warmup?: number | undefined;
   /** After the warm-up: `'constant'`, or half a `'cosine'` down to `floor`. @defaultValue 'constant' */
@@ -67,6 +47,9 @@ export interface OptimizerOptions {
 /** {@link OptimizerOptions} with every default filled in. */
 export type OptimizerSettings = Filled<OptimizerOptions>;
 
+/** What the native optimizer is made with. */
+export const adamWOptions = (settings: OptimizerSettings): AdamWOptions => adamWOptionsSchema.strip().parse(settings);
+
 export const checkpointsSchema = z.strictObject({
   /** Steps between checkpoints; one is always written at the end. */
   every: z.int().min(1).default(100),
@@ -76,9 +59,9 @@ export const checkpointsSchema = z.strictObject({
 
 /** How samples are drawn; what is left out is the model's own choice, as of `eam sample`. */
 export const drawingSettings = {
-  /** Of the solver. */
+  /** Steps of the solver. */
   steps: z.int().min(1).optional(),
-  /** Of the ODE from noise to data. */
+  /** Solves the ODE from noise to data. */
   solver: z.enum(solverNames).optional(),
   /** Classifier-free guidance; 1: none. */
   guidance: z.number().min(0).optional(),
@@ -95,6 +78,6 @@ export const samplesSchema = z.strictObject({
   count: z.int().min(1).max(1024).default(40),
   /** Images in a row of it. */
   columns: z.int().min(1).default(10),
-  /** Of their noise. */
+  /** Their noise is drawn with this seed. */
   seed: seed.default(1),
 });

@@ -85,7 +85,8 @@ export async function readTrainingState(
   // Another batch would draw some prompts or images twice and leave others out.
   if (state.position !== state.step * batch) {
     throw new CheckpointError(
-      `${directory} was written by a run with batch ${state.position / state.step}, this run's is ${batch}; go on with the same`,
+      `${directory} was written by a run with batch ${state.position / state.step}, this run's is ${batch}; go ` +
+        'on with the same',
     );
   }
   if (state.source !== source) {

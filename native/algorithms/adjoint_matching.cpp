@@ -1,11 +1,13 @@
 #include "algorithms/adjoint_matching.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "algorithms/batch.h"
@@ -22,18 +24,11 @@ int final_steps(const AdjointMatchingOptions& options) {
   return static_cast<int>(std::ceil(options.final_fraction * options.steps - 1e-9));
 }
 
-AdjointMatchingOptions validated(const AdjointMatchingOptions& options) {
-  check_option(std::isfinite(options.lambda), "lambda", options.lambda, "a finite number");
-  check_option(options.steps >= 1, "steps", options.steps, "at least 1");
-  check_option(options.drawn_steps >= 0, "drawnSteps", options.drawn_steps, "at least 0");
-  check_option(options.final_fraction >= 0 && options.final_fraction <= 1, "finalFraction", options.final_fraction,
-               "a number from 0 to 1");
-  check_option(options.cap > 0, "cap", options.cap, "a number above 0");
-  check_option(std::isfinite(options.guidance), "guidance", options.guidance, "a finite number");
-  check_option(options.decode_slice >= 0, "decodeSlice", options.decode_slice, "at least 1, or 0 to decode once");
-  check_option(options.micro_batch >= 0, "microBatch", options.micro_batch, "at least 1, or 0 for all samples at once");
+const AdjointMatchingOptions& validated(const AdjointMatchingOptions& options) {
+  checked(options, "AdjointMatching");
   if (options.drawn_steps == 0 && final_steps(options) == 0) {
-    throw Error(ErrorKind::config, "drawnSteps and finalFraction are both 0, so no step would enter the loss");
+    throw bad_value("AdjointMatching: drawnSteps",
+                    "at least 1 where finalFraction is 0, since no step would enter the loss", 0);
   }
   return options;
 }
@@ -65,7 +60,7 @@ struct AdjointMatching::Trajectory final : Rollout {
 };
 
 AdjointMatching::AdjointMatching(FlowModel& model, const AdjointMatchingOptions& options)
-    : RewardAlgorithm("Adjoint Matching", model, options.reward_gradient_quantile), options_(validated(options)) {}
+    : RewardAlgorithm("Adjoint Matching", model, validated(options)), options_(options) {}
 
 std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioning,
                                                   const std::optional<Conditioning>& unconditional,
@@ -157,7 +152,7 @@ void AdjointMatching::match_part(const Trajectory& trajectory, const std::vector
   const Conditioning conditioning = select(trajectory.origin().conditioning, samples);
   const auto count = static_cast<int64_t>(samples.size());
   const double h = 1.0 / options_.steps;
-  const auto cap = static_cast<float>(options_.cap);
+  const auto cap = static_cast<float>(options_.cap.value_or(std::numeric_limits<double>::infinity()));
   for (int k = options_.steps - 1; k >= chosen.front(); --k) {
     cancellation.check();
     const double t = k * h;

@@ -1,40 +1,32 @@
 #include "algorithms/batch.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
 
-#include <sstream>
 #include <string>
 
 #include "ops/error.h"
 
 namespace eam {
 
-void check_option(bool valid, const char* name, double value, const char* expected) {
-  if (valid) return;
-  std::ostringstream message;
-  message << name << " is " << value << ", expected " << expected;
-  throw Error(ErrorKind::config, message.str());
-}
-
 void check_sampling(at::IntArrayRef shape, const Conditioning& conditioning,
                     const std::optional<Conditioning>& unconditional, double guidance) {
   if (shape.size() < 2 || shape[0] < 1) {
-    std::ostringstream message;
-    message << "shape is " << shape << ", expected [B, …] with at least one sample";
-    throw Error(ErrorKind::shape, message.str());
+    throw bad_shape("shape", "[B, …] with at least one sample", shape);
   }
-  if (conditioning.empty()) throw Error(ErrorKind::shape, "conditioning is empty, expected at least one tensor");
+  if (conditioning.empty()) throw bad_shape("conditioning", "at least one tensor", "none");
   if (guidance != 1 && !unconditional) {
-    throw Error(ErrorKind::config, "guidance is " + std::to_string(guidance) +
-                                       ", which needs an unconditional conditioning; give one or set guidance to 1");
+    throw bad_value("guidance", "1 without an unconditional conditioning", guidance);
   }
 }
 
 void check_stream_count(at::IntArrayRef shape, int64_t each, const char* of_what) {
   if (shape.empty() || shape[0] <= kMaxSamples / each) return;
-  throw Error(ErrorKind::config, "a batch of " + std::to_string(shape[0]) + " with " + std::to_string(each) + " " +
-                                     of_what + " a sample, expected at most " + std::to_string(kMaxSamples) +
-                                     " in all");
+  throw bad_value(of_what, words("at most ", kMaxSamples, " in all samples"),
+                  words(each, " a sample for a batch of ", shape[0]));
 }
 
 Conditioning slice(const Conditioning& conditioning, int64_t begin, int64_t end) {
@@ -58,10 +50,8 @@ Conditioning expand(const Conditioning& conditioning, int64_t batch, const std::
   for (size_t i = 0; i < conditioning.size(); ++i) {
     const at::Tensor& tensor = conditioning[i];
     if (tensor.dim() == 0 || (tensor.size(0) != batch && tensor.size(0) != 1)) {
-      std::ostringstream message;
-      message << name << "[" << i << "] has shape " << tensor.sizes() << ", expected " << batch
-              << " samples (or one for all) in its first dimension";
-      throw Error(ErrorKind::shape, message.str());
+      throw bad_shape(words(name, "[", i, "]"), words(batch, " samples (or one for all) in its first dimension"),
+                      words("shape ", tensor.sizes()));
     }
     std::vector<int64_t> shape = tensor.sizes().vec();
     shape[0] = batch;
@@ -72,8 +62,7 @@ Conditioning expand(const Conditioning& conditioning, int64_t batch, const std::
 
 ops::PhiloxNoise streams(uint64_t seed, uint64_t step, int64_t first, int64_t count, Purpose purpose) {
   if (first < 0 || first > kMaxSamples - count) {
-    throw Error(ErrorKind::config, "samples " + std::to_string(first) + " to " + std::to_string(first + count - 1) +
-                                       " are asked for, expected numbers from 0 to " + std::to_string(kMaxSamples - 1));
+    throw bad_value("samples", words("numbers from 0 to ", kMaxSamples - 1), words(first, " to ", first + count - 1));
   }
   ops::PhiloxNoise noise{seed, std::vector<uint64_t>(count)};
   for (int64_t i = 0; i < count; ++i) noise.streams[i] = stream_of(step, first + i, purpose);

@@ -14,9 +14,6 @@
 // What the algorithms do with the samples of a batch.
 namespace eam {
 
-// Error(config): "C is 0.4, expected a number above 0.5".
-void check_option(bool valid, const char* name, double value, const char* expected);
-
 // Error(shape) for a shape without samples or no conditioning, Error(config) for guidance that has no unconditional
 // conditioning.
 void check_sampling(at::IntArrayRef shape, const Conditioning& conditioning,

@@ -1,12 +1,18 @@
 #include "algorithms/eam.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/lerp.h>
+#include <ATen/ops/tensor.h>
 
 #include <cmath>
 #include <limits>
 
 #include "algorithms/batch.h"
+#include "algorithms/ode_solver.h"
 #include "algorithms/regression.h"
 #include "algorithms/sampler.h"
 #include "ops/error.h"
@@ -16,21 +22,14 @@ namespace eam {
 
 namespace {
 
-EamOptions validated(const EamOptions& options) {
-  check_option(options.C > 0.5 && std::isfinite(options.C), "C", options.C, "a number above 0.5");
-  check_option(std::isfinite(options.lambda), "lambda", options.lambda, "a finite number");
-  check_option(options.delta > 0 && options.delta < 1, "delta", options.delta, "a number between 0 and 1");
-  check_option(options.steps >= 1, "steps", options.steps, "at least 1");
-  check_option(options.shift > 0 && std::isfinite(options.shift), "shift", options.shift, "a number above 0");
-  check_option(options.renoisings >= 1, "renoisings", options.renoisings, "at least 1");
-  check_option(options.cap > 0, "cap", options.cap, "a number above 0");
-  check_option(std::isfinite(options.guidance), "guidance", options.guidance, "a finite number");
-  check_option(options.decode_slice >= 0, "decodeSlice", options.decode_slice, "at least 1, or 0 to decode once");
-  check_option(options.micro_batch >= 0, "microBatch", options.micro_batch, "at least 1, or 0 for all samples at once");
+const EamOptions& validated(const EamOptions& options) {
+  checked(options, "Eam");
   if (options.reward_through_denoiser && options.terminal == Terminal::plugin) {
-    throw Error(ErrorKind::config,
-                "rewardThroughDenoiser needs terminal 'consistent': with 'plugin' the reward reads "
-                "the endpoint itself, not a denoised estimate");
+    throw bad_value(
+        "Eam: rewardThroughDenoiser",
+        "false, or the terminal \"consistent\": with \"plugin\" the reward reads the endpoint itself, not a "
+        "denoised estimate",
+        "true");
   }
   return options;
 }
@@ -56,7 +55,7 @@ struct Eam::Terminals {
 };
 
 Eam::Eam(FlowModel& model, const EamOptions& options)
-    : RewardAlgorithm("EAM", model, options.reward_gradient_quantile), options_(validated(options)) {}
+    : RewardAlgorithm("EAM", model, validated(options)), options_(options) {}
 
 at::Tensor Eam::velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
                          const Conditioning& unconditional) {
@@ -77,7 +76,7 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   check_stream_count(shape, options_.renoisings, "renoisings");
   SamplerOptions sampler;
   sampler.solver = options_.solver;
-  sampler.times = shifted_times(options_.steps, terminal_time(), options_.shift);
+  sampler.times = shifted_times(options_.steps, terminal_time(), options_.shift.value_or(1));
   sampler.guidance = options_.guidance;
   sampler.micro_batch = options_.micro_batch;
   const Samples samples = [&] {

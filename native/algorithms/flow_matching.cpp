@@ -1,6 +1,11 @@
 #include "algorithms/flow_matching.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/special_ndtri.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <string>
@@ -43,14 +48,11 @@ Conditioning drop(const Conditioning& conditioning, const Conditioning& uncondit
 FlowMatchingLoss flow_matching(FlowModel& model, const at::Tensor& x1, const Conditioning& conditioning,
                                const Conditioning& unconditional, const FlowMatchingOptions& options, uint64_t seed,
                                uint64_t step, const Cancellation& cancellation) {
-  if (!(options.dropout >= 0 && options.dropout <= 1)) {
-    throw Error(ErrorKind::config, "dropout is " + std::to_string(options.dropout) + ", expected 0 to 1");
-  }
-  if (x1.dim() < 2 || x1.size(0) < 1) throw Error(ErrorKind::shape, "x1 has no samples, expected [B, …]");
+  checked(options, "flowMatching");
+  if (x1.dim() < 2 || x1.size(0) < 1) throw bad_shape("x1", "samples [B, …]", words("shape ", x1.sizes()));
   if (options.dropout > 0 && unconditional.size() != conditioning.size()) {
-    throw Error(ErrorKind::shape, "unconditional has " + std::to_string(unconditional.size()) +
-                                      " tensors, expected one for each of the " + std::to_string(conditioning.size()) +
-                                      " of conditioning");
+    throw bad_shape("unconditional", words("one tensor for each of the ", conditioning.size(), " of conditioning"),
+                    unconditional.size());
   }
   const int64_t batch = x1.size(0);
   const auto noise_for = [&](Purpose purpose) { return streams(seed, step, 0, batch, purpose); };

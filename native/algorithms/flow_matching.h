@@ -3,17 +3,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "algorithms/flow_matching_options.h"
 #include "ops/cancellation.h"
 #include "ops/flow_model.h"
 
 namespace eam {
-
-enum class TimeDistribution { uniform, logit_normal };
-
-struct FlowMatchingOptions {
-  double dropout = 0;  // probability that a sample is trained without its conditioning, for guidance
-  TimeDistribution times = TimeDistribution::uniform;
-};
 
 struct FlowMatchingLoss {
   double loss;                    // mean of per_sample

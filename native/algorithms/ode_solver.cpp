@@ -1,7 +1,7 @@
 #include "algorithms/ode_solver.h"
 
 #include <cmath>
-#include <sstream>
+#include <string>
 #include <utility>
 
 #include "ops/error.h"
@@ -9,11 +9,6 @@
 namespace eam {
 
 namespace {
-
-constexpr std::pair<std::string_view, SolverKind> solvers[] = {{"euler", SolverKind::euler},
-                                                               {"heun", SolverKind::heun},
-                                                               {"midpoint", SolverKind::midpoint},
-                                                               {"dpmpp2m", SolverKind::dpmpp2m}};
 
 std::vector<ops::Term> scaled(std::vector<ops::Term> terms, double factor) {
   for (ops::Term& term : terms) term.coefficients[0] *= factor;
@@ -29,18 +24,8 @@ at::Tensor sum(const at::Tensor& x, double coefficient, std::initializer_list<st
 
 }  // namespace
 
-SolverKind solver_kind(std::string_view name) {
-  std::string names;
-  for (const auto& [known, kind] : solvers) {
-    if (name == known) return kind;
-    names += names.empty() ? "" : ", ";
-    names += known;
-  }
-  throw Error(ErrorKind::config, "solver is '" + std::string(name) + "', expected one of " + names);
-}
-
 std::vector<double> shifted_times(int steps, double last, double shift) {
-  if (steps < 1) throw Error(ErrorKind::config, "steps is " + std::to_string(steps) + ", expected at least 1");
+  if (steps < 1) throw bad_value("steps", "at least 1", steps);
   std::vector<double> times(steps + 1);
   const double end = (1 - last) / (shift - (shift - 1) * (1 - last));  // u at the last time
   for (int i = 0; i <= steps; ++i) {
@@ -57,11 +42,9 @@ OdeSolver::OdeSolver(SolverKind kind, std::vector<double> times)
   bool increasing = times_.size() >= 2 && times_.front() >= 0 && times_.back() <= 1;
   for (size_t i = 1; increasing && i < times_.size(); ++i) increasing = times_[i] > times_[i - 1];
   if (increasing) return;
-  std::ostringstream message;
-  message << "times is [";
-  for (size_t i = 0; i < times_.size(); ++i) message << (i ? ", " : "") << times_[i];
-  message << "], expected at least two times, strictly increasing, in [0, 1]";
-  throw Error(ErrorKind::config, message.str());
+  std::string list;
+  for (const double time : times_) list += words(list.empty() ? "" : ", ", time);
+  throw bad_value("times", "at least two times, strictly increasing, in [0, 1]", "[" + list + "]");
 }
 
 void OdeSolver::start(at::Tensor x0) {
@@ -89,7 +72,8 @@ double OdeSolver::t() const {
 }
 
 bool OdeSolver::has_second_stage() const {
-  return kind_ == SolverKind::midpoint || (kind_ == SolverKind::heun && times_[index_ + 1] < 1);
+  const SolverCost cost = cost_of(kind_);
+  return cost.per_step - (times_[index_ + 1] < 1 ? 0 : cost.fewer_at_data) == 2;
 }
 
 void OdeSolver::finish_step(at::Tensor x) {
@@ -138,18 +122,6 @@ void OdeSolver::multistep(const Terms& velocity, double t, double next) {
   at::Tensor x = ops::affine(terms);
   data_ = std::move(data);
   finish_step(std::move(x));
-}
-
-int OdeSolver::evaluations() const {
-  const int steps = static_cast<int>(times_.size()) - 1;
-  switch (kind_) {
-    case SolverKind::heun:
-      return times_.back() < 1 ? 2 * steps : 2 * steps - 1;
-    case SolverKind::midpoint:
-      return 2 * steps;
-    default:
-      return steps;
-  }
 }
 
 }  // namespace eam

@@ -3,15 +3,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
-#include <string_view>
 #include <vector>
 
+#include "algorithms/solver_options.h"
 #include "ops/ops.h"
 
 namespace eam {
-
-enum class SolverKind { euler, heun, midpoint, dpmpp2m };
-SolverKind solver_kind(std::string_view name);  // Error(config) lists the names
 
 // steps + 1 times from 0 to `last`. With shift s (arXiv 2403.03206, eq. 23) σ = 1 − t is s u/(1 + (s − 1) u) of equally
 // spaced u: above 1 more steps are taken near noise; 1: equally spaced times.
@@ -41,7 +38,6 @@ class OdeSolver {
   // unconditional: classifier-free guidance u + g (c − u), combined inside the same pass over memory.
   void advance(const at::Tensor& velocity, const std::optional<at::Tensor>& unconditional = std::nullopt,
                double guidance = 1);
-  int evaluations() const;  // velocities asked for by a whole run, guidance not counted
 
  private:
   using Terms = std::vector<ops::Term>;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include "ops/error.h"
 #include "ops/named_tensors.h"
@@ -14,30 +13,11 @@
 
 namespace eam {
 
-namespace {
-
-void check(bool valid, const char* name, double value, const char* expected) {
-  if (valid) return;
-  std::ostringstream message;
-  message << name << " is " << value << ", expected " << expected;
-  throw Error(ErrorKind::config, message.str());
-}
-
-}  // namespace
-
 Optimizer::Optimizer(NamedTensors parameters, const OptimizerOptions& options)
-    : options_(options), parameters_(std::move(parameters)) {
-  check(options.beta1 >= 0 && options.beta1 < 1, "beta1", options.beta1, "0 or more and below 1");
-  check(options.beta2 >= 0 && options.beta2 < 1, "beta2", options.beta2, "0 or more and below 1");
-  check(options.epsilon > 0, "epsilon", options.epsilon, "a number above 0");
-  check(options.weight_decay >= 0, "weightDecay", options.weight_decay, "0 or more");
-  check(options.ema_decay >= 0 && options.ema_decay < 1, "emaDecay", options.ema_decay, "0 or more and below 1");
+    : options_(checked(options, "AdamW")), parameters_(std::move(parameters)) {
   for (const auto& [name, parameter] : parameters_) {
     if (parameter.scalar_type() != at::kFloat) {
-      std::ostringstream message;
-      message << name << " is " << parameter.scalar_type()
-              << ", expected float32: train adapters, or load the model as float32";
-      throw Error(ErrorKind::config, message.str());
+      throw bad_value(name, "float32 (train adapters, or load the model as float32)", parameter.scalar_type());
     }
     first_moments_.push_back(at::zeros_like(parameter).detach());
     second_moments_.push_back(at::zeros_like(parameter).detach());
@@ -46,8 +26,10 @@ Optimizer::Optimizer(NamedTensors parameters, const OptimizerOptions& options)
 }
 
 Optimizer::Step Optimizer::step(double learning_rate, double max_norm) {
-  check(learning_rate >= 0 && std::isfinite(learning_rate), "learningRate", learning_rate, "a finite number from 0");
-  check(max_norm > 0, "maxNorm", max_norm, "a number above 0, or Infinity");
+  if (!(learning_rate >= 0 && std::isfinite(learning_rate))) {
+    throw bad_value("step: learningRate", "a finite number of at least 0", learning_rate);
+  }
+  if (!(max_norm > 0)) throw bad_value("step: maxNorm", "a number above 0, or Infinity", max_norm);
   at::NoGradGuard no_grad;
   const ops::Stage stage("eam::stage::update");
 
@@ -72,8 +54,8 @@ Optimizer::Step Optimizer::step(double learning_rate, double max_norm) {
   }
   ++step_count_;
   ops::adamw(parameters, gradients, first, second,
-             {learning_rate, options_.beta1, options_.beta2, options_.epsilon, options_.weight_decay, step_count_,
-              norm > max_norm ? max_norm / norm : 1.0});
+             {learning_rate, options_.betas.first, options_.betas.second, options_.epsilon, options_.weight_decay,
+              step_count_, norm > max_norm ? max_norm / norm : 1.0});
   if (averages()) {
     std::vector<at::Tensor> all;
     for (const auto& [name, parameter] : parameters_) all.push_back(parameter.detach());
@@ -96,8 +78,7 @@ NamedTensors Optimizer::state() const {
 
 void Optimizer::load(const NamedTensors& source, int64_t step_count) {
   if (step_count < 0) {
-    throw Error(ErrorKind::checkpoint,
-                "the optimizer's step count is " + std::to_string(step_count) + ", expected 0 or more");
+    throw bad_value("the optimizer's step count", "at least 0", step_count, ErrorKind::checkpoint);
   }
   copy_named(state(), source, "the optimizer's state");
   step_count_ = step_count;

@@ -3,15 +3,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "algorithms/optimizer_options.h"
 #include "ops/flow_model.h"
 
 namespace eam {
-
-struct OptimizerOptions {
-  double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8;
-  double weight_decay = 0;  // decoupled
-  double ema_decay = 0;     // of the averaged weights; 0: none are kept
-};
 
 // AdamW (arXiv 1711.05101) with clipping at a global norm, and an exponential moving average of the parameters whose
 // decay after n updates is min(ema_decay, (1 + n)/(10 + n)): a short run does not average its start in.

@@ -1,11 +1,11 @@
 #include "algorithms/reward_algorithm.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <string>
 
 #include "algorithms/batch.h"
@@ -38,12 +38,12 @@ at::Tensor Rollout::spend(const at::Tensor& reward_grad) {
   return at::cat(gradients);
 }
 
-RewardAlgorithm::RewardAlgorithm(const char* name, FlowModel& model, double reward_gradient_quantile)
-    : model_(model), reward_gradient_norms_(reward_gradient_quantile) {
+RewardAlgorithm::RewardAlgorithm(const char* name, FlowModel& model, const RewardOptions& options)
+    : model_(model), reward_gradient_norms_(options.reward_gradient_quantile) {
   if (!model.pretrained_is_frozen()) {
-    throw Error(ErrorKind::config, std::string("the model has no adapters, so training it would change the pretrained "
-                                               "model that ") +
-                                       name + " matches against: load it with an adapter");
+    throw Error(ErrorKind::config,
+                words("the model has no adapters, so training it would change the pretrained model that ", name,
+                      " matches against: load it with an adapter"));
   }
 }
 
@@ -79,17 +79,16 @@ StepMetrics RewardAlgorithm::accumulate(Rollout& rollout, const std::vector<floa
                                         const at::Tensor& reward_grad, const Cancellation& cancellation) {
   if (!made(rollout)) throw Error(ErrorKind::config, "the rollout was made by another algorithm");
   const int64_t batch = rollout.endpoint().size(0);
-  std::ostringstream message;
+  const at::Tensor& images = rollout.images();
   if (static_cast<int64_t>(reward_values.size()) != batch) {
-    message << "rewardValues has " << reward_values.size() << " entries, expected one for each of the " << batch
-            << " images";
-  } else if (reward_grad.sizes() != rollout.images().sizes()) {
-    message << "rewardGrad has shape " << reward_grad.sizes() << ", expected that of the images, "
-            << rollout.images().sizes();
-  } else if (reward_grad.device() != rollout.images().device()) {
-    message << "rewardGrad is on " << reward_grad.device() << ", the images are on " << rollout.images().device();
+    throw bad_shape("rewardValues", words("one entry for each of the ", batch, " images"), reward_values.size());
   }
-  if (!message.str().empty()) throw Error(ErrorKind::shape, message.str());
+  if (reward_grad.sizes() != images.sizes()) {
+    throw bad_shape("rewardGrad", words("the images' shape, ", images.sizes()), reward_grad.sizes());
+  }
+  if (reward_grad.device() != images.device()) {
+    throw bad_shape("rewardGrad", words("the images' device, ", images.device()), reward_grad.device());
+  }
 
   cancellation.check();
   StepMetrics metrics;

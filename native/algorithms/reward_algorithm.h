@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "algorithms/reward_options.h"
 #include "algorithms/running_quantile.h"
 #include "ops/cancellation.h"
 #include "ops/flow_model.h"
@@ -52,8 +53,8 @@ struct StepMetrics {
   int64_t dropped = 0;            // samples left out because reward, gradient or loss were not finite
   int64_t clipped = 0;            // samples whose reward gradient was clipped at the running quantile
   int64_t capped = 0;             // terms of the loss that reached their cap and gave no gradient
-  // Of the whole iteration, rollout included, one a sample: network evaluations, vector-Jacobian products through
-  // the pretrained network, and backward passes through the trained one.
+  // Network evaluations of the whole iteration, rollout included, one a sample; vector-Jacobian products through the
+  // pretrained network; and backward passes through the trained one.
   int64_t forwards = 0, vjps = 0, backwards = 0;
   double reward_gradient_norm = 0;  // at the endpoint, mean over the kept samples, before λ and clipping
   double score_norm = 0;            // of ∇log p_pre, mean over the kept samples; 0 where the algorithm needs none
@@ -82,7 +83,7 @@ class RewardAlgorithm {
 
  protected:
   // Error(config) for a model whose pretrained velocity is not kept apart. name: for that error.
-  RewardAlgorithm(const char* name, FlowModel& model, double reward_gradient_quantile);
+  RewardAlgorithm(const char* name, FlowModel& model, const RewardOptions& options);
 
   // The samples whose reward and its gradient are finite.
   struct Kept {

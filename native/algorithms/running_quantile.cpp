@@ -9,12 +9,7 @@
 
 namespace eam {
 
-RunningQuantile::RunningQuantile(double quantile, size_t window) : quantile_(quantile), window_(window) {
-  if (!(quantile > 0 && quantile <= 1)) {
-    throw Error(ErrorKind::config,
-                "rewardGradientQuantile is " + std::to_string(quantile) + ", expected above 0 and at most 1");
-  }
-}
+RunningQuantile::RunningQuantile(double quantile, size_t window) : quantile_(quantile), window_(window) {}
 
 void RunningQuantile::add(double value) {
   if (values_.size() == window_) values_.erase(values_.begin());
@@ -35,7 +30,7 @@ double RunningQuantile::threshold() const {
 void RunningQuantile::load(std::vector<double> values) {
   for (const double value : values) {
     if (!std::isfinite(value)) {
-      throw Error(ErrorKind::checkpoint, "the running quantile's state has a value that is not finite");
+      throw bad_value("the running quantile's state", "finite values", value, ErrorKind::checkpoint);
     }
   }
   const size_t excess = values.size() > window_ ? values.size() - window_ : 0;

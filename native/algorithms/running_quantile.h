@@ -5,7 +5,7 @@
 
 namespace eam {
 
-// A quantile of the last `window` values.
+// A quantile, above 0 and at most 1, of the last `window` values.
 class RunningQuantile {
  public:
   explicit RunningQuantile(double quantile, size_t window = 512);

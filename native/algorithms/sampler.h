@@ -2,21 +2,12 @@
 
 #include <cstdint>
 #include <optional>
-#include <vector>
 
-#include "algorithms/ode_solver.h"
+#include "algorithms/sampler_options.h"
 #include "ops/cancellation.h"
 #include "ops/flow_model.h"
 
 namespace eam {
-
-struct SamplerOptions {
-  SolverKind solver = SolverKind::heun;
-  std::vector<double> times;  // strictly increasing in [0, 1]; the result is at the last one
-  double guidance = 1;        // g of u + g (c − u); without an unconditional conditioning it must be 1
-  bool pretrained = false;    // the adapters off
-  int64_t micro_batch = 0;    // samples a network evaluation; 0: all at once
-};
 
 // The noise that sample b starts from has the stream (step, first_sample + b, initial_noise) of `seed`: a sample does
 // not depend on the batch it was drawn in.

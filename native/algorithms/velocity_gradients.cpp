@@ -20,13 +20,13 @@ VelocityGradients velocity_gradients(FlowModel& model, const at::Tensor& x, cons
   for (const std::string& name : names) {
     const auto found = offered.find(name);
     if (found == offered.end()) {
-      throw Error(ErrorKind::config, "names: '" + name + "' is not among the model's " +
-                                         std::to_string(offered.size()) + " trainable tensors (`trainableNames`)");
+      throw bad_value("names", words("those of the model's ", offered.size(), " trainable tensors (trainableNames)"),
+                      in_quotes(name));
     }
     wanted.push_back(found->second);
   }
   const at::Tensor velocity = model.velocity(wanted[0], t, conditioning);
-  ops::check_like(upstream, "upstream", velocity, "the velocity");
+  ops::check_like({upstream, "upstream"}, velocity, "the velocity");
   std::vector<at::Tensor> found = torch::autograd::grad({velocity}, wanted, {upstream.to(velocity.scalar_type())},
                                                         std::nullopt, false, /*allow_unused=*/true);
   for (size_t i = 0; i < found.size(); ++i) {

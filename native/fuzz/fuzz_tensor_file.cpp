@@ -1,5 +1,6 @@
-// Feeds native/io/tensor_file entries and files that no parser has checked: map_tensors and read_tensors must refuse
-// with Error(checkpoint) or give exactly the file's bytes. Meant to be built with EAM_SANITIZE=address,undefined.
+// Feeds native/io/tensor_file.cpp entries and files that no parser has checked: map_tensors and read_tensors must
+// refuse with Error(checkpoint) or give exactly the file's bytes. Meant to be built with
+// EAM_SANITIZE=address,undefined.
 //
 //     fuzz_tensor_file SECONDS SEED
 //
@@ -188,16 +189,17 @@ class Fuzzer {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 3) {
-    std::fprintf(stderr, "usage: fuzz_tensor_file SECONDS SEED\n");
+  if (count != 3 && count != 4) {
+    std::fprintf(stderr, "usage: fuzz_tensor_file SECONDS SEED [EXECUTIONS]\n");
     return 2;
   }
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(std::atof(arguments[1]));
+  const uint64_t limit = count == 4 ? std::strtoull(arguments[3], nullptr, 10) : UINT64_MAX;
   const uint64_t seed = std::strtoull(arguments[2], nullptr, 10);
   uint64_t executions = 0, accepted = 0;
   try {
     Fuzzer fuzzer(seed);
-    for (; std::chrono::steady_clock::now() < end; ++executions) accepted += fuzzer.execute();
+    for (; executions < limit && std::chrono::steady_clock::now() < end; ++executions) accepted += fuzzer.execute();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "execution %llu of seed %llu: %s\n", static_cast<unsigned long long>(executions),
                  static_cast<unsigned long long>(seed), error.what());

@@ -5,8 +5,9 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <stdexcept>
 #include <vector>
+
+#include "io/refuse.h"
 
 namespace eam::io {
 
@@ -40,10 +41,6 @@ constexpr int max_depth = 64;
 constexpr std::array<std::string_view, 10> storage_types = {
     "FloatStorage", "HalfStorage",  "BFloat16Storage", "DoubleStorage", "LongStorage",
     "IntStorage",   "ShortStorage", "CharStorage",     "ByteStorage",   "BoolStorage"};
-
-[[noreturn]] void refuse(const std::string& what) {
-  throw std::runtime_error(what);
-}
 
 [[noreturn]] void malformed(const std::string& what) {
   refuse("its pickle is malformed: " + what);

@@ -1,6 +1,7 @@
 #include "io/torch_file.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <caffe2/serialize/inline_container.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include <sstream>
 
 #include "io/pickle_filter.h"
+#include "io/refuse.h"
 #include "ops/error.h"
 
 namespace eam::io {
@@ -23,10 +25,6 @@ namespace eam::io {
 namespace {
 
 using caffe2::serialize::PyTorchStreamReader;
-
-[[noreturn]] void refuse(const std::string& what) {
-  throw std::runtime_error(what);
-}
 
 // How many bytes a zip archive has; what else the file is by its first ones. Without std::filesystem, which the oldest
 // C++ library that the addon runs with does not have.
@@ -141,7 +139,7 @@ c10::IValue unpickle(const std::string& pickle, Archive& archive) {
   size_t at = 0;
   const auto read = [&](char* buffer, size_t size) {
     const size_t count = std::min(size, pickle.size() - at);
-    std::memcpy(buffer, pickle.data() + at, count);
+    std::memcpy(buffer, pickle.data() + at, count);  // NOLINT(bugprone-not-null-terminated-result): bytes, no string
     at += count;
     return count;
   };
@@ -184,8 +182,8 @@ NamedTensors read(const std::string& path) {
   return tensors;
 }
 
-// Of LibTorch's "[enforce fail at FILE:180] . PytorchStreamReader failed reading zip archive: …" and "CONDITION
-// INTERNAL ASSERT FAILED at "FILE":554, please report a bug to PyTorch. Expected …" what a reader can use.
+// Keeps what a reader can use of LibTorch's "[enforce fail at FILE:180] . PytorchStreamReader failed reading zip
+// archive: …" and "CONDITION INTERNAL ASSERT FAILED at "FILE":554, please report a bug to PyTorch. Expected …".
 std::string first_line(std::string text) {
   for (const std::string_view before : {"] . ", "please report a bug to PyTorch. "}) {
     const size_t at = text.find(before);

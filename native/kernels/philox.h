@@ -118,7 +118,7 @@ EAM_HD double minus_log_uniform_double(uint32_t word) {
   return k * 6.93147180369123816490e-01 + (tail - f);  // the two constants: ln 2
 }
 
-// The same as for float, with fdlibm's sine and cosine.
+// cos and sin of 2πu as for float, with fdlibm's polynomials.
 EAM_HD void cos_sin_turn(uint32_t word, double* cosine, double* sine) {
   uint32_t quadrant = (word + 0x20000000u) >> 30;
   int32_t rest = static_cast<int32_t>(word - (quadrant << 30));

@@ -61,7 +61,7 @@ EAM_HD TargetCoefficients target_coefficients(double t, double C, double termina
   return {c.target_x, c.target_x1 / s, c.target_x1 * kappa_at_terminal / s};
 }
 
-// The same after x_t has been put in: v̂ = endpoint·Y + gradient·G + noise·ε. The endpoint's coefficient is
+// The target after x_t has been put in: v̂ = endpoint·Y + gradient·G + noise·ε. The endpoint's coefficient is
 // t/t* (2Ct−1)/Q + (1−t)/(t*Q) = 1/t*.
 struct NoiseTargetCoefficients {
   double endpoint;

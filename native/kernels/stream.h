@@ -6,7 +6,7 @@
 // pays for nothing.
 namespace eam::kernels {
 
-// Of the cache that is farthest from the processor.
+// The size of the cache that is farthest from the processor.
 int64_t cache_bytes();
 
 // Copies past the caches, fastest to multiples of 64 bytes. Other threads may see it only after finish_streams().

@@ -107,23 +107,39 @@ namespace baseline {
 }  // namespace baseline
 
 #ifdef EAM_X86_VECTORS
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,f16c"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2,f16c")
+#endif
 namespace avx2 {
 #define EAM_VECTOR_BYTES 32
 #include "kernels/fused_loops.inc"
 #undef EAM_VECTOR_BYTES
 }  // namespace avx2
+#ifdef __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl")
+#endif
 namespace avx512 {
 #define EAM_VECTOR_BYTES 64
 #include "kernels/fused_loops.inc"
 #undef EAM_VECTOR_BYTES
 }  // namespace avx512
+#ifdef __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 #endif
 
 template <class Storage>

@@ -1,4 +1,6 @@
-#include <ATen/ATen.h>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include <cmath>
 
@@ -15,18 +17,16 @@ namespace {
 
 // The step [t, t + h] of a stochastic rollout.
 void check_step(double t, double h) {
-  if (!(t >= 0 && t < 1)) throw Error(ErrorKind::config, "t: found " + describe(t) + ", expected a time in [0, 1)");
+  if (!(t >= 0 && t < 1)) throw bad_value("t", "a time in [0, 1)", t);
   if (!(h > 0 && static_cast<float>(t + h) <= 1))
-    throw Error(ErrorKind::config, "h: found " + describe(h) + " at t = " + describe(t) +
-                                       ", expected a positive step that ends at most at time 1");
+    throw bad_value("h", "a positive step that ends at most at time 1", words(h, " at t = ", t));
 }
 
 }  // namespace
 
 Coefficients coefficients(double t, double C) {
-  if (!(t >= 0 && t <= 1)) throw Error(ErrorKind::config, "t: found " + describe(t) + ", expected a time in [0, 1]");
-  if (!(C > 0.5) || !std::isfinite(C))
-    throw Error(ErrorKind::config, "C: found " + describe(C) + ", expected a finite number above 0.5");
+  if (!(t >= 0 && t <= 1)) throw bad_value("t", "a time in [0, 1]", t);
+  if (!(C > 0.5) || !std::isfinite(C)) throw bad_value("C", "a finite number above 0.5", C);
   return kernels::coefficients(t, C);
 }
 
@@ -40,15 +40,15 @@ at::Tensor philox_normal(at::IntArrayRef shape, const PhiloxNoise& noise, at::Sc
   kernel_dtype(dtype, "dtype");
   check_device(device);
   for (int64_t size : shape)
-    if (size < 1) throw Error(ErrorKind::shape, "shape: found " + describe(shape) + ", expected positive sizes");
-  if (shape.empty()) throw Error(ErrorKind::shape, "shape: found [], expected at least one dimension");
+    if (size < 1) throw bad_shape("shape", "positive sizes", shape);
+  if (shape.empty()) throw bad_shape("shape", "at least one dimension", "[]");
   // A combination of nothing but noise; the tensor only carries shape and device. One stream numbers the whole tensor:
   // that is one sample, however long the first dimension is.
   std::vector<int64_t> samples = shape.vec();
   if (noise.streams.size() == 1) samples = {1, c10::multiply_integers(shape)};
   at::Tensor like = at::empty({1}, at::TensorOptions().dtype(dtype).device(device)).expand(samples);
   Noise generator{std::nullopt, noise};
-  return evaluate(PreparedCombination(like, "shape", {}, &generator, {1.0}), shape, dtype, like.device(), out);
+  return evaluate(PreparedCombination({like, "shape"}, {}, &generator, {1.0}), shape, dtype, like.device(), out);
 }
 
 std::vector<double> philox_uniform(const PhiloxNoise& noise) {
@@ -59,32 +59,33 @@ std::vector<double> philox_uniform(const PhiloxNoise& noise) {
 }
 
 at::Tensor affine(const std::vector<Term>& terms, const Noise* noise, const std::vector<double>& noise_coefficients) {
-  std::vector<NamedTerm> named;
-  for (size_t k = 0; k < terms.size(); ++k) named.push_back({"terms[" + std::to_string(k) + "]", terms[k]});
-  return affine_named(named, noise, noise_coefficients);
+  if (terms.empty()) throw bad_shape("terms", "at least one", "none");
+  std::vector<CheckedTerm> checked;
+  for (size_t k = 0; k < terms.size(); ++k) {
+    checked.push_back({{terms[k].tensor, words("terms[", k, "]")}, terms[k].coefficients});
+  }
+  return affine_checked(checked, noise, noise_coefficients);
 }
 
 at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noise& noise, double terminal_time,
                    const at::Tensor& out) {
-  check_floating(x1, "x1");
+  const Floating checked(x1, "x1");
   std::vector<double> endpoint, noise_coefficients;
-  for (double time : checked_times(t, x1.size(0), terminal_time)) {
+  for (double time : checked_times(t, checked.samples(), terminal_time)) {
     kernels::ForwardCoefficients c = kernels::forward_coefficients(time, terminal_time);
     endpoint.push_back(c.endpoint);
     noise_coefficients.push_back(c.noise);
   }
-  return affine_named({{"x1", {x1, endpoint}}}, &noise, noise_coefficients, out);
+  return affine_checked({{checked, endpoint}}, &noise, noise_coefficients, out);
 }
 
 at::Tensor terminal_gradient(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& reward_grad,
                              double lambda, double time, const at::Tensor& out) {
   check_finite(lambda, "lambda");
-  if (!(time >= 0 && time < 1))
-    throw Error(ErrorKind::config,
-                "time: found " + describe(time) + ", expected a time in [0, 1): the score divides by 1 − time");
+  if (!(time >= 0 && time < 1)) throw bad_value("time", "a time in [0, 1), since the score divides by 1 − time", time);
   kernels::TerminalGradientCoefficients c = kernels::score_coefficients(time);
-  return affine_named(
-      {{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}, {"rewardGrad", {reward_grad, {lambda}}}}, nullptr, {},
+  return affine_checked(
+      {{{x, "x"}, {c.x}}, {{velocity, "velocity"}, {c.velocity}}, {{reward_grad, "rewardGrad"}, {lambda}}}, nullptr, {},
       out);
 }
 
@@ -92,14 +93,14 @@ at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, doub
                            const at::Tensor& out) {
   check_step(t, h);
   kernels::MemorylessStepCoefficients c = kernels::memoryless_step_coefficients(t, h);
-  return affine_named({{"x", {x, {c.x}}}, {"velocity", {velocity, {c.velocity}}}}, &noise, {c.noise}, out);
+  return affine_checked({{{x, "x"}, {c.x}}, {{velocity, "velocity"}, {c.velocity}}}, &noise, {c.noise}, out);
 }
 
 at::Tensor lean_adjoint_step(const at::Tensor& adjoint, const at::Tensor& vjp, double t, double h,
                              const at::Tensor& out) {
   check_step(t, h);
   kernels::LeanAdjointStepCoefficients c = kernels::lean_adjoint_step_coefficients(t, h);
-  return affine_named({{"adjoint", {adjoint, {c.adjoint}}}, {"vjp", {vjp, {c.vjp}}}}, nullptr, {}, out);
+  return affine_checked({{{adjoint, "adjoint"}, {c.adjoint}}, {{vjp, "vjp"}, {c.vjp}}}, nullptr, {}, out);
 }
 
 }  // namespace eam::ops

@@ -7,18 +7,34 @@
 
 #include "kernels/storage.h"
 
-// The checks that every operator makes, with messages that name the argument, what was found and what was expected.
+// The checks that every operator makes.
 namespace eam::ops {
-
-std::string describe(at::IntArrayRef shape);  // [2, 3]
-std::string describe(double value);           // as many digits as it takes to tell 1 from 1.0000001
 
 // A floating tensor of at least one dimension and one element, on CPU or CUDA.
 void check_floating(const at::Tensor& tensor, const std::string& name);
 
+// A tensor that check_floating has passed, with the name of the argument that it is. A function that takes one does not
+// check it again.
+class Floating {
+ public:
+  // Error as check_floating throws it.
+  Floating(at::Tensor tensor, std::string name);
+
+  const at::Tensor& tensor() const { return tensor_; }
+  const at::Tensor* operator->() const { return &tensor_; }
+  const std::string& name() const { return name_; }
+  kernels::DType dtype() const { return dtype_; }
+  int64_t samples() const { return tensor_.size(0); }
+  int64_t elements() const { return tensor_.numel() / tensor_.size(0); }  // of a sample
+
+ private:
+  at::Tensor tensor_;
+  std::string name_;
+  kernels::DType dtype_;
+};
+
 // Shape and device of `tensor` are those of `reference`.
-void check_like(const at::Tensor& tensor, const std::string& name, const at::Tensor& reference,
-                const std::string& reference_name);
+void check_like(const Floating& tensor, const at::Tensor& reference, const std::string& reference_name);
 
 // `out`, where it is defined, can take a result of this shape, dtype and device.
 void check_output(const at::Tensor& out, const std::string& name, at::IntArrayRef shape, at::ScalarType dtype,

@@ -1,8 +1,9 @@
 #include "ops/combination.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
-#include <bit>
+#include <cstring>
 
 #include "ops/checks.h"
 #include "ops/cuda_launch.h"
@@ -17,47 +18,46 @@ namespace {
 void append_row(std::vector<uint64_t>& table, const std::vector<double>& values, int64_t samples,
                 const std::string& name) {
   if (values.size() != 1 && static_cast<int64_t>(values.size()) != samples)
-    throw Error(ErrorKind::shape, name + ": found " + std::to_string(values.size()) + " coefficients, expected 1 or " +
-                                      std::to_string(samples) + ", one a sample");
+    throw bad_shape(name, words("1 coefficient or ", samples, ", one a sample"), values.size());
   for (double value : values) check_finite(value, name + " coefficient");
-  for (int64_t b = 0; b < samples; ++b)
-    table.push_back(std::bit_cast<uint64_t>(values[values.size() == 1 ? 0 : static_cast<size_t>(b)]));
+  for (int64_t b = 0; b < samples; ++b) {
+    // The number's bits; std::bit_cast came with g++ 11.
+    uint64_t bits;
+    std::memcpy(&bits, &values[values.size() == 1 ? 0 : static_cast<size_t>(b)], sizeof bits);
+    table.push_back(bits);
+  }
 }
 
 }  // namespace
 
 void check_streams(const PhiloxNoise& noise, int64_t samples, const std::string& name) {
   if (noise.streams.size() != 1 && static_cast<int64_t>(noise.streams.size()) != samples)
-    throw Error(ErrorKind::shape, name + ": found " + std::to_string(noise.streams.size()) +
-                                      " streams, expected 1 or " + std::to_string(samples) + ", one a sample");
+    throw bad_shape(name, words("1 stream or ", samples, ", one a sample"), noise.streams.size());
 }
 
-PreparedCombination::PreparedCombination(const at::Tensor& reference, const std::string& reference_name,
-                                         const std::vector<NamedTerm>& terms, const Noise* noise,
-                                         const std::vector<double>& noise_coefficients,
+PreparedCombination::PreparedCombination(const Floating& reference, const std::vector<CheckedTerm>& terms,
+                                         const Noise* noise, const std::vector<double>& noise_coefficients,
                                          const std::vector<std::vector<double>>& extra) {
-  check_floating(reference, reference_name);
-  std::vector<NamedTerm> all = terms;
+  std::vector<CheckedTerm> all = terms;
   bool philox = noise && !noise->tensor;
-  if (noise && noise->tensor) all.push_back({"noise", {*noise->tensor, noise_coefficients}});
+  if (noise && noise->tensor) all.push_back({{*noise->tensor, "noise"}, noise_coefficients});
   if (all.size() > static_cast<size_t>(kernels::kMaxTerms))
-    throw Error(ErrorKind::shape, "terms: found " + std::to_string(all.size()) + ", expected at most " +
-                                      std::to_string(kernels::kMaxTerms));
+    throw bad_shape("terms", words("at most ", kernels::kMaxTerms), all.size());
 
-  arguments_.samples = reference.size(0);
-  arguments_.elements = reference.numel() / reference.size(0);
+  arguments_.samples = reference.samples();
+  arguments_.elements = reference.elements();
   arguments_.terms = static_cast<int>(all.size());
 
   int64_t samples = arguments_.samples;
   std::vector<uint64_t> table;
   for (size_t k = 0; k < all.size(); ++k) {
-    const auto& [name, term] = all[k];
-    check_like(term.tensor, name, reference, reference_name);
-    tensors_.push_back(term.tensor.detach().contiguous());
-    names_.push_back(name);
+    const auto& [term, coefficients] = all[k];
+    check_like(term, reference.tensor(), reference.name());
+    tensors_.push_back(term->detach().contiguous());
+    names_.push_back(term.name());
     arguments_.data[k] = tensors_.back().const_data_ptr();
-    arguments_.dtype[k] = kernel_dtype(term.tensor.scalar_type(), name);
-    append_row(table, term.coefficients, samples, name);
+    arguments_.dtype[k] = term.dtype();
+    append_row(table, coefficients, samples, term.name());
   }
   if (philox) append_row(table, noise_coefficients, samples, "noise");
   for (const std::vector<double>& row : extra) append_row(table, row, samples, "weights");
@@ -66,7 +66,7 @@ PreparedCombination::PreparedCombination(const at::Tensor& reference, const std:
     table.insert(table.end(), noise->philox.streams.begin(), noise->philox.streams.end());
   }
 
-  table_ = device_table(table.data(), table.size() * sizeof(uint64_t), reference.device());
+  table_ = device_table(table.data(), table.size() * sizeof(uint64_t), reference->device());
   const double* row = static_cast<const double*>(table_.const_data_ptr());
   arguments_.coefficients = row;
   row += samples * arguments_.terms;
@@ -108,12 +108,11 @@ at::Tensor evaluate(const PreparedCombination& combination, at::IntArrayRef shap
   return out;
 }
 
-at::Tensor affine_named(const std::vector<NamedTerm>& terms, const Noise* noise,
-                        const std::vector<double>& noise_coefficients, const at::Tensor& out) {
-  if (terms.empty()) throw Error(ErrorKind::shape, "terms: found none, expected at least one");
-  const at::Tensor& first = terms.front().term.tensor;
-  PreparedCombination combination(first, terms.front().name, terms, noise, noise_coefficients);
-  return evaluate(combination, first.sizes(), first.scalar_type(), first.device(), out);
+at::Tensor affine_checked(const std::vector<CheckedTerm>& terms, const Noise* noise,
+                          const std::vector<double>& noise_coefficients, const at::Tensor& out) {
+  const Floating& first = terms.front().tensor;
+  PreparedCombination combination(first, terms, noise, noise_coefficients);
+  return evaluate(combination, first->sizes(), first->scalar_type(), first->device(), out);
 }
 
 }  // namespace eam::ops

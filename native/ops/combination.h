@@ -6,22 +6,22 @@
 #include <vector>
 
 #include "kernels/affine.h"
+#include "ops/checks.h"
 #include "ops/ops.h"
 
 namespace eam::ops {
 
-// A term and the name its errors use.
-struct NamedTerm {
-  std::string name;
-  Term term;
+// A term whose tensor is checked.
+struct CheckedTerm {
+  Floating tensor;
+  std::vector<double> coefficients;
 };
 
 // Terms and noise, checked, and the memory that the kernels' arguments point into.
 class PreparedCombination {
  public:
   // reference: what every term must be like. extra: rows of [B] that travel with the coefficients.
-  PreparedCombination(const at::Tensor& reference, const std::string& reference_name,
-                      const std::vector<NamedTerm>& terms, const Noise* noise,
+  PreparedCombination(const Floating& reference, const std::vector<CheckedTerm>& terms, const Noise* noise,
                       const std::vector<double>& noise_coefficients,
                       const std::vector<std::vector<double>>& extra = {});
 
@@ -44,8 +44,8 @@ void check_streams(const PhiloxNoise& noise, int64_t samples, const std::string&
 at::Tensor evaluate(const PreparedCombination& combination, at::IntArrayRef shape, at::ScalarType dtype,
                     at::Device device, const at::Tensor& out = {});
 
-// What affine does, with names for the errors; the result is like the first term.
-at::Tensor affine_named(const std::vector<NamedTerm>& terms, const Noise* noise = nullptr,
-                        const std::vector<double>& noise_coefficients = {}, const at::Tensor& out = {});
+// What affine does; the result is like the first term, and there is at least one.
+at::Tensor affine_checked(const std::vector<CheckedTerm>& terms, const Noise* noise = nullptr,
+                          const std::vector<double>& noise_coefficients = {}, const at::Tensor& out = {});
 
 }  // namespace eam::ops

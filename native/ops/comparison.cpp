@@ -1,6 +1,6 @@
 #include "ops/comparison.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include "ops/checks.h"
 #include "ops/error.h"
@@ -9,8 +9,8 @@ namespace eam::ops {
 
 Difference largest_difference(const at::Tensor& value, const at::Tensor& reference) {
   if (value.sizes() != reference.sizes() || value.numel() == 0) {
-    throw Error(ErrorKind::shape, "value has shape " + describe(value.sizes()) + " and reference " +
-                                      describe(reference.sizes()) + ", expected one shape with at least one element");
+    throw bad_shape("value", words("the reference's shape ", reference.sizes(), " with at least one element"),
+                    value.sizes());
   }
   const at::Tensor expected = reference.to(value.device(), at::kDouble);
   // The maximum of numbers of which one is NaN is NaN.

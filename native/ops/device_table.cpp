@@ -1,6 +1,7 @@
 #include "ops/device_table.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 namespace eam::ops {
 

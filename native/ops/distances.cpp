@@ -1,6 +1,12 @@
 #include "ops/distances.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cdist.h>
+#include <ATen/ops/digamma.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/pdist.h>
+#include <ATen/ops/scalar_tensor.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,23 +24,18 @@ namespace {
 constexpr int64_t pairs_at_once = int64_t{1} << 17;  // a block of them stays in the cache
 constexpr int64_t median_samples = 2000;
 
-[[noreturn]] void shape_error(const std::string& message) {
-  throw Error(ErrorKind::shape, message);
-}
-
 at::Tensor rows(const at::Tensor& samples, const char* name, int64_t at_least = 1) {
   check_floating(samples, name);
   if (samples.dim() < 2 || samples.size(0) < at_least) {
-    shape_error(std::string(name) + " has shape " + describe(samples.sizes()) + ", expected [N, …] with N at least " +
-                std::to_string(at_least));
+    throw bad_shape(name, words("shape [N, …] with N at least ", at_least), samples.sizes());
   }
   return samples.flatten(1).to(at::kFloat);
 }
 
 void check_same_width(const at::Tensor& x, const at::Tensor& y) {
   if (x.size(1) == y.size(1) && x.device() == y.device()) return;
-  shape_error("y has " + std::to_string(y.size(1)) + " numbers a sample on " + y.device().str() + ", expected as x, " +
-              std::to_string(x.size(1)) + " on " + x.device().str());
+  throw bad_shape("y", words(x.size(1), " numbers a sample on ", x.device(), " as x has"),
+                  words(y.size(1), " on ", y.device()));
 }
 
 // Distances from a block of rows of x to all of y, by subtraction: the matrix product would lose near neighbours.
@@ -48,13 +49,13 @@ void visit_distances(const at::Tensor& x, const at::Tensor& y, Visit visit) {
 }
 
 double kernel_sum(const at::Tensor& x, const at::Tensor& y, const std::vector<double>& bandwidths) {
-  if (bandwidths.empty()) throw Error(ErrorKind::config, "bandwidths is empty, expected at least one");
+  if (bandwidths.empty()) throw bad_value("bandwidths", "at least one", "none");
   for (const double bandwidth : bandwidths) {
     if (bandwidth > 0 && std::isfinite(bandwidth)) continue;
-    throw Error(ErrorKind::config, "bandwidths has " + describe(bandwidth) + ", expected numbers above 0");
+    throw bad_value("bandwidths", "numbers above 0", bandwidth);
   }
   double sum = 0;
-  visit_distances(x, y, [&](at::Tensor distances) {
+  visit_distances(x, y, [&](const at::Tensor& distances) {
     const at::Tensor squares = distances.square_();
     for (const double bandwidth : bandwidths) {
       sum += at::exp(squares * (-0.5 / (bandwidth * bandwidth))).sum(at::kDouble).item<double>();
@@ -91,10 +92,10 @@ double sliced_wasserstein(const at::Tensor& x, const at::Tensor& y, int64_t proj
   const at::Tensor a = rows(x, "x"), b = rows(y, "y");
   check_same_width(a, b);
   if (a.size(0) != b.size(0)) {
-    shape_error("y has " + std::to_string(b.size(0)) + " samples, expected as many as x, " + std::to_string(a.size(0)));
+    throw bad_shape("y", words("as many samples as x, ", a.size(0)), b.size(0));
   }
   if (projections < 1) {
-    throw Error(ErrorKind::config, "projections is " + std::to_string(projections) + ", expected at least 1");
+    throw bad_value("projections", "at least 1", projections);
   }
   at::Tensor directions = philox_normal({projections, a.size(1)}, {seed, {0}}, at::kFloat, a.device());
   directions = directions / directions.norm(2, {1}, true);
@@ -108,8 +109,7 @@ double entropy(const at::Tensor& samples, int64_t k) {
   const at::Tensor x = rows(samples, "samples", 2);
   const int64_t count = x.size(0), dimensions = x.size(1);
   if (k < 1 || k >= count) {
-    throw Error(ErrorKind::config,
-                "k is " + std::to_string(k) + ", expected 1 to " + std::to_string(count - 1) + ", below the samples");
+    throw bad_value("k", words("1 to ", count - 1, ", below the samples"), k);
   }
   double logs = 0;
   visit_distances(x, x, [&](const at::Tensor& distances) {

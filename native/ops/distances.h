@@ -15,8 +15,8 @@ double median_distance(const at::Tensor& samples);
 // The mean over all pairs of k(x, y) = mean over h of exp(−‖x − y‖²/(2h²)).
 double mean_kernel(const at::Tensor& x, const at::Tensor& y, const std::vector<double>& bandwidths);
 
-// The same over the pairs of different samples of one set. With it the unbiased estimate of MMD² (Gretton et al., 2012)
-// is mean_kernel(x) + mean_kernel(y) − 2 mean_kernel(x, y).
+// The mean kernel over the pairs of different samples of one set. With it the unbiased estimate of MMD² (Gretton et
+// al., 2012) is mean_kernel(x) + mean_kernel(y) − 2 mean_kernel(x, y).
 double mean_kernel(const at::Tensor& samples, const std::vector<double>& bandwidths);
 
 // Sliced Wasserstein-2 distance between two sets of as many samples: the root of the mean, over `projections` random

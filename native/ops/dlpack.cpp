@@ -1,6 +1,8 @@
 #include "ops/dlpack.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include <cstdint>
 #include <string>
@@ -18,10 +20,6 @@ namespace eam::ops {
 
 namespace {
 
-[[noreturn]] void refuse(const std::string& what) {
-  throw Error(ErrorKind::config, what);
-}
-
 at::ScalarType dtype_of(DLDataType dtype) {
   if (dtype.lanes == 1) {
     if (dtype.code == kDLFloat && dtype.bits == 16) return at::kHalf;
@@ -32,17 +30,16 @@ at::ScalarType dtype_of(DLDataType dtype) {
     if (dtype.code == kDLInt && dtype.bits == 64) return at::kLong;
     if (dtype.code == kDLUInt && dtype.bits == 8) return at::kByte;
   }
-  refuse("the capsule: found dtype code " + std::to_string(dtype.code) + " of " + std::to_string(dtype.bits) +
-         " bits and " + std::to_string(dtype.lanes) +
-         " lanes, expected float16, float32, float64, bfloat16, int32, int64 or uint8");
+  throw bad_value("the capsule", "dtype float16, float32, float64, bfloat16, int32, int64 or uint8",
+                  words("dtype code ", int{dtype.code}, " of ", int{dtype.bits}, " bits and ", dtype.lanes, " lanes"));
 }
 
 at::Device device_of(DLDevice device) {
   if (device.device_type == kDLCPU || device.device_type == kDLCUDAHost) return at::kCPU;
   if (device.device_type == kDLCUDA && device.device_id >= 0 && device.device_id < 128)
     return {at::kCUDA, static_cast<c10::DeviceIndex>(device.device_id)};
-  refuse("the capsule: found DLPack device type " + std::to_string(device.device_type) + ", number " +
-         std::to_string(device.device_id) + ", expected kDLCPU, kDLCUDAHost or kDLCUDA");
+  throw bad_value("the capsule", "DLPack device type kDLCPU, kDLCUDAHost or kDLCUDA",
+                  words("device type ", static_cast<int>(device.device_type), ", number ", device.device_id));
 }
 
 // CUDA only: an address that is no memory of the device would end in an error that poisons the whole process.
@@ -54,7 +51,8 @@ void check_memory(const void* data, at::Device device) {
   if (status != cudaSuccess) (void)cudaGetLastError();  // told here: the next launch must not find it again
   bool on_device = attributes.type == cudaMemoryTypeManaged ||
                    (attributes.type == cudaMemoryTypeDevice && attributes.device == device.index());
-  if (status != cudaSuccess || !on_device) refuse("the memory: it is not on '" + device.str() + "'");
+  if (status != cudaSuccess || !on_device)
+    throw bad_value("the memory", words("an address on ", in_quotes(device.str())), "one elsewhere");
 #else
   (void)data, (void)device;
 #endif
@@ -66,20 +64,21 @@ at::Tensor over(void* data, at::IntArrayRef shape, std::optional<at::IntArrayRef
   int64_t left = INT64_MAX / 8;  // an element has at most 8 bytes, and LibTorch counts bytes in int64
   bool empty = false;
   for (int64_t size : shape) {
-    if (size < 0) refuse("the sizes: found " + describe(shape) + ", expected none below 0");
+    if (size < 0) throw bad_value("the sizes", "none below 0", shape);
     empty = empty || size == 0;
-    if (size > left) refuse("the sizes: found " + describe(shape) + ", which are too many elements");
+    if (size > left) throw bad_value("the sizes", "fewer elements", shape);
     if (size > 0) left /= size;
   }
   if (strides) {
     for (int64_t stride : *strides)
-      if (stride < 0) refuse("the strides: found " + describe(*strides) + ", expected none below 0");
+      if (stride < 0) throw bad_value("the strides", "none below 0", *strides);
   }
   if (empty) return at::empty(shape, at::TensorOptions(dtype).device(device));
-  if (!data) refuse("the memory: found a null pointer");
+  if (!data) throw bad_value("the memory", "an address", "a null pointer");
   if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(dtype) != 0)
-    refuse("the memory: found an address that is no multiple of " + std::to_string(c10::elementSize(dtype)) +
-           ", the dtype's size");
+    throw bad_value("the memory",
+                    words("an address that is a multiple of ", c10::elementSize(dtype), ", the dtype's size"),
+                    "another");
   check_memory(data, device);
   auto blob = at::for_blob(data, shape);
   if (strides) blob.strides(*strides);
@@ -98,9 +97,8 @@ at::Tensor over(void* data, at::IntArrayRef shape, std::optional<at::IntArrayRef
 }
 
 at::Tensor view_of(const DLTensor& tensor, std::shared_ptr<void> owner) {
-  if (tensor.ndim < 0 || tensor.ndim > 64)
-    refuse("the capsule: found " + std::to_string(tensor.ndim) + " dimensions, expected 0 to 64");
-  if (tensor.ndim > 0 && !tensor.shape) refuse("the capsule: found no sizes for its dimensions");
+  if (tensor.ndim < 0 || tensor.ndim > 64) throw bad_value("the capsule", "0 to 64 dimensions", tensor.ndim);
+  if (tensor.ndim > 0 && !tensor.shape) throw bad_value("the capsule", "sizes for its dimensions", "none");
   at::ScalarType dtype = dtype_of(tensor.dtype);
   at::Device device = device_of(tensor.device);
   at::IntArrayRef shape(tensor.shape, static_cast<size_t>(tensor.ndim));
@@ -126,8 +124,8 @@ Imported from_dlpack(DLManagedTensor* managed) {
 Imported from_dlpack(DLManagedTensorVersioned* managed) {
   std::shared_ptr<void> owner = owner_of(managed);
   if (managed->version.major != DLPACK_MAJOR_VERSION)
-    refuse("the capsule: found DLPack version " + std::to_string(managed->version.major) + "." +
-           std::to_string(managed->version.minor) + ", expected " + std::to_string(DLPACK_MAJOR_VERSION) + ".x");
+    throw bad_value("the capsule", words("DLPack version ", DLPACK_MAJOR_VERSION, ".x"),
+                    words(managed->version.major, ".", managed->version.minor));
   bool read_only = (managed->flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0;
   return {view_of(managed->dl_tensor, std::move(owner)), read_only};
 }

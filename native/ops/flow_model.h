@@ -22,7 +22,7 @@ class FlowModel {
   // E[Ẋ_t | X_t = x], with the adapters (if any) on; recorded by autograd unless a no-grad guard is held.
   virtual at::Tensor velocity(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) = 0;
 
-  // The same with the adapters off: the frozen model that fine-tuning starts from.
+  // The velocity with the adapters off: that of the frozen model that fine-tuning starts from.
   virtual at::Tensor pretrained_velocity(const at::Tensor& x, const at::Tensor& t,
                                          const Conditioning& conditioning) = 0;
 

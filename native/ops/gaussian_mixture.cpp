@@ -1,6 +1,13 @@
 #include "ops/gaussian_mixture.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/addcmul.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/searchsorted.h>
+#include <ATen/ops/tensor.h>
 
 #include <cmath>
 #include <numbers>
@@ -26,25 +33,24 @@ struct Tensors {
 };
 
 Tensors tensors(const GaussianMixture& mixture, at::Device device) {
-  const auto refuse = [](const std::string& message) { throw Error(ErrorKind::config, message); };
   const size_t modes = mixture.means.size();
-  if (modes == 0 || mixture.means[0].empty()) refuse("means is empty, expected at least one mode and one dimension");
+  if (modes == 0 || mixture.means[0].empty()) throw bad_value("means", "at least one mode and one dimension", "none");
   if (mixture.variances.size() != modes || mixture.weights.size() != modes) {
-    refuse("variances has " + std::to_string(mixture.variances.size()) + " entries and weights " +
-           std::to_string(mixture.weights.size()) + ", expected one for each of the " + std::to_string(modes) +
-           " means");
+    throw bad_value("variances and weights", words("one for each of the ", modes, " means"),
+                    words(mixture.variances.size(), " and ", mixture.weights.size()));
   }
   std::vector<double> means, variances;
   for (size_t i = 0; i < modes; ++i) {
     if (mixture.means[i].size() != mixture.means[0].size() || mixture.variances[i].size() != mixture.means[0].size()) {
-      refuse("means[" + std::to_string(i) + "] and variances[" + std::to_string(i) + "] must have " +
-             std::to_string(mixture.means[0].size()) + " numbers, as many as means[0]");
+      throw bad_value(words("means[", i, "] and variances[", i, "]"),
+                      words(mixture.means[0].size(), " numbers, as many as means[0]"),
+                      words(mixture.means[i].size(), " and ", mixture.variances[i].size()));
     }
     for (const double variance : mixture.variances[i]) {
-      if (!(variance > 0)) refuse("variances has " + describe(variance) + ", expected numbers above 0");
+      if (!(variance > 0)) throw bad_value("variances", "numbers above 0", variance);
     }
     if (!(mixture.weights[i] > 0)) {
-      refuse("weights has " + describe(mixture.weights[i]) + ", expected numbers above 0");
+      throw bad_value("weights", "numbers above 0", mixture.weights[i]);
     }
     means.insert(means.end(), mixture.means[i].begin(), mixture.means[i].end());
     variances.insert(variances.end(), mixture.variances[i].begin(), mixture.variances[i].end());
@@ -61,8 +67,8 @@ at::Tensor component_log_densities(const Tensors& mixture, const at::Tensor& sam
   check_floating(samples, "samples");
   const at::Tensor x = samples.flatten(1).to(at::kDouble);
   if (samples.dim() < 2 || x.size(1) != mixture.means.size(1)) {
-    throw Error(ErrorKind::shape, "samples has shape " + describe(samples.sizes()) + ", expected [N, …] with " +
-                                      std::to_string(mixture.means.size(1)) + " numbers a sample");
+    throw bad_shape("samples", words("shape [N, …] with ", mixture.means.size(1), " numbers a sample"),
+                    samples.sizes());
   }
   const at::Tensor precisions = mixture.variances.reciprocal();
   const at::Tensor constant =
@@ -75,8 +81,7 @@ at::Tensor component_log_densities(const Tensors& mixture, const at::Tensor& sam
 at::Tensor draw(const GaussianMixture& mixture, int64_t count, uint64_t seed, at::Device device) {
   const Tensors parts = tensors(mixture, at::kCPU);
   if (count < 1 || count > kMaxSamples) {
-    throw Error(ErrorKind::config,
-                "count is " + std::to_string(count) + ", expected 1 to " + std::to_string(kMaxSamples));
+    throw bad_value("count", words("1 to ", kMaxSamples), count);
   }
   PhiloxNoise normals{seed, std::vector<uint64_t>(count)}, uniforms = normals;
   for (int64_t i = 0; i < count; ++i) {

@@ -1,11 +1,15 @@
 #include "ops/images.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/nan_to_num.h>
+#include <ATen/ops/pdist.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
-#include <sstream>
 
 #include "kernels/affine.h"
 
@@ -13,24 +17,17 @@ namespace eam::ops {
 
 namespace {
 
-template <typename... Parts>
-[[noreturn]] void shape_error(const Parts&... parts) {
-  std::ostringstream message;
-  (message << ... << parts);
-  throw Error(ErrorKind::shape, message.str());
-}
-
 void check_images(const at::Tensor& images) {
   if (images.dim() != 4 || !images.is_floating_point()) {
-    shape_error("images is ", images.scalar_type(), " ", images.sizes(),
-                ", expected floating-point images [B, channels, H, W]");
+    throw bad_shape("images", "floating-point images [B, channels, H, W]",
+                    words(images.scalar_type(), " ", images.sizes()));
   }
 }
 
 void check_features(const at::Tensor& features) {
   if (features.dim() == 2 && features.size(0) >= 2 && features.is_floating_point()) return;
-  shape_error("features is ", features.scalar_type(), " ", features.sizes(),
-              ", expected floating-point [B, F] with at least two rows");
+  throw bad_shape("features", "floating-point [B, F] with at least two rows",
+                  words(features.scalar_type(), " ", features.sizes()));
 }
 
 }  // namespace
@@ -40,11 +37,10 @@ at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& i
   check_images(images);
   const int64_t count = images.size(0), rows = static_cast<int64_t>(indices.size());
   for (const int64_t index : indices) {
-    if (index < 0 || index >= count) shape_error("indices has ", index, ", expected 0 to ", count - 1);
+    if (index < 0 || index >= count) throw bad_shape("indices", words("numbers from 0 to ", count - 1), index);
   }
   if (!shifts.empty() && shifts.size() != 2 * indices.size()) {
-    shape_error("shifts has ", shifts.size(), " entries, expected two (down, right) for each of the ", rows,
-                " indices");
+    throw bad_shape("shifts", words("two entries (down, right) for each of the ", rows, " indices"), shifts.size());
   }
   const at::Tensor index = at::tensor(at::ArrayRef<int64_t>(indices), at::kLong).to(images.device());
   at::Tensor chosen = images.index_select(0, index).mul_(scale).add_(offset);
@@ -93,9 +89,9 @@ double mean_pairwise_cosine_distance(const at::Tensor& features) {
 
 ImageGrid image_grid(const at::Tensor& images, int64_t columns, int64_t padding) {
   check_images(images);
-  if (columns < 1) shape_error("columns is ", columns, ", expected at least 1");
-  if (padding < 0) shape_error("padding is ", padding, ", expected 0 or more");
-  if (images.size(0) < 1) shape_error("images is empty, expected at least one");
+  if (columns < 1) throw bad_shape("columns", "at least 1", columns);
+  if (padding < 0) throw bad_shape("padding", "at least 0", padding);
+  if (images.size(0) < 1) throw bad_shape("images", "at least one", "none");
   const int64_t count = images.size(0), channels = images.size(1), height = images.size(2), width = images.size(3);
   const int64_t rows = (count + columns - 1) / columns;
   at::Tensor grid =
@@ -115,14 +111,14 @@ ImageGrid image_grid(const at::Tensor& images, int64_t columns, int64_t padding)
 
 at::Tensor weighted_sum(const std::vector<at::Tensor>& tensors, const std::vector<double>& weights) {
   if (tensors.empty() || tensors.size() != weights.size()) {
-    shape_error("tensors has ", tensors.size(), " entries and weights ", weights.size(),
-                ", expected as many of both and at least one");
+    throw bad_shape("tensors and weights", "as many of both and at least one",
+                    words(tensors.size(), " and ", weights.size()));
   }
   std::vector<Term> terms;
   for (size_t k = 0; k < tensors.size(); ++k) {
     if (tensors[k].sizes() != tensors[0].sizes()) {
-      shape_error("tensors[", k, "] has shape ", tensors[k].sizes(), ", expected that of tensors[0], ",
-                  tensors[0].sizes());
+      throw bad_shape(words("tensors[", k, "]"), words("the shape of tensors[0], ", tensors[0].sizes()),
+                      tensors[k].sizes());
     }
     if (terms.size() == static_cast<size_t>(kernels::kMaxTerms)) terms = {{affine(terms), {1.0}}};
     terms.push_back({tensors[k], {weights[k]}});

@@ -1,4 +1,6 @@
-#include <ATen/ATen.h>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include <cmath>
 
@@ -43,34 +45,32 @@ std::vector<double> squared_errors(const kernels::Regression& regression, at::De
   return sums;
 }
 
-Loss regress_named(const at::Tensor& velocity, const std::vector<NamedTerm>& target, const Noise* noise,
-                   const std::vector<double>& noise_coefficients, const std::vector<double>& weights,
-                   const at::Tensor& grad = {}) {
-  check_floating(velocity, "velocity");
-  int64_t samples = velocity.size(0);
-  int64_t elements = velocity.numel() / samples;
+Loss regress(const Floating& velocity, const std::vector<CheckedTerm>& target, const Noise* noise,
+             const std::vector<double>& noise_coefficients, const std::vector<double>& weights,
+             const at::Tensor& grad = {}) {
+  int64_t samples = velocity.samples();
+  int64_t elements = velocity.elements();
   std::vector<double> grad_scale;
   for (double weight : weights) {
-    if (!(weight >= 0))
-      throw Error(ErrorKind::config, "weights: found " + describe(weight) + ", expected numbers of at least 0");
+    if (!(weight >= 0)) throw bad_value("weights", "numbers of at least 0", weight);
     grad_scale.push_back(2 * weight / (static_cast<double>(elements) * static_cast<double>(samples)));
   }
-  PreparedCombination combination(velocity, "velocity", target, noise, noise_coefficients, {grad_scale});
+  PreparedCombination combination(velocity, target, noise, noise_coefficients, {grad_scale});
 
-  at::Tensor contiguous = velocity.detach().contiguous();
-  check_output(grad, "grad", velocity.sizes(), velocity.scalar_type(), velocity.device());
-  check_overlap(grad, "grad", contiguous, "velocity");
+  at::Tensor contiguous = velocity->detach().contiguous();
+  check_output(grad, "grad", velocity->sizes(), velocity->scalar_type(), velocity->device());
+  check_overlap(grad, "grad", contiguous, velocity.name());
   combination.check_overlap(grad, "grad");
   Loss result{0, std::vector<float>(static_cast<size_t>(samples)),
-              grad.defined() ? grad : at::empty(velocity.sizes(), contiguous.options())};
+              grad.defined() ? grad : at::empty(velocity->sizes(), contiguous.options())};
   kernels::Regression regression;
   regression.target = combination.arguments();
   regression.velocity = contiguous.const_data_ptr();
-  regression.velocity_dtype = kernel_dtype(velocity.scalar_type(), "velocity");
+  regression.velocity_dtype = velocity.dtype();
   regression.grad_scale = combination.extra(0);
   regression.grad = result.grad.mutable_data_ptr();
 
-  std::vector<double> sums = squared_errors(regression, velocity.device());
+  std::vector<double> sums = squared_errors(regression, velocity->device());
   for (size_t b = 0; b < sums.size(); ++b) {
     double loss = weights[weights.size() == 1 ? 0 : b] * sums[b] / static_cast<double>(elements);
     result.per_sample[b] = static_cast<float>(loss);
@@ -80,14 +80,10 @@ Loss regress_named(const at::Tensor& velocity, const std::vector<NamedTerm>& tar
 }
 
 // Times that were checked, and each one's weight.
-std::vector<double> checked(const at::Tensor& velocity, const std::vector<double>& t, const Matching& matching,
+std::vector<double> checked(const Floating& velocity, const std::vector<double>& t, const Matching& matching,
                             std::vector<double>& weights) {
-  check_floating(velocity, "velocity");
-  if (!(matching.C > 0.5) || !std::isfinite(matching.C))
-    throw Error(ErrorKind::config, "C: found " + describe(matching.C) + ", expected a finite number above 0.5");
-  if (!(matching.cap > 0) || !std::isfinite(matching.cap))
-    throw Error(ErrorKind::config, "cap: found " + describe(matching.cap) + ", expected a finite number above 0");
-  std::vector<double> times = checked_times(t, velocity.size(0), matching.terminal_time);
+  eam::checked(matching, "");
+  std::vector<double> times = checked_times(t, velocity.samples(), matching.terminal_time);
   for (double time : times)
     weights.push_back(matching.weighting == Weighting::velocity ? 1.0
                                                                 : kernels::adjoint_matching_weight(time, matching.cap));
@@ -98,41 +94,46 @@ std::vector<double> checked(const at::Tensor& velocity, const std::vector<double
 
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
                    const std::vector<double>& t, const Noise& noise, const Matching& matching, const at::Tensor& grad) {
+  const Floating trained(velocity, "velocity");
   std::vector<double> endpoint, gradient, noise_coefficients, weights;
-  for (double time : checked(velocity, t, matching, weights)) {
+  for (double time : checked(trained, t, matching, weights)) {
     kernels::NoiseTargetCoefficients c = kernels::noise_target_coefficients(time, matching.C, matching.terminal_time);
     endpoint.push_back(c.endpoint);
     gradient.push_back(c.gradient);
     noise_coefficients.push_back(c.noise);
   }
-  return regress_named(velocity, {{"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}}, &noise,
-                       noise_coefficients, weights, grad);
+  return regress(trained, {{{x1, "x1"}, endpoint}, {{terminal_gradient, "terminalGradient"}, gradient}}, &noise,
+                 noise_coefficients, weights, grad);
 }
 
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x, const at::Tensor& x1,
                    const at::Tensor& terminal_gradient, const std::vector<double>& t, const Matching& matching,
                    const at::Tensor& grad) {
+  const Floating trained(velocity, "velocity");
   std::vector<double> position, endpoint, gradient, weights;
-  for (double time : checked(velocity, t, matching, weights)) {
+  for (double time : checked(trained, t, matching, weights)) {
     kernels::TargetCoefficients c = kernels::target_coefficients(time, matching.C, matching.terminal_time);
     position.push_back(c.x);
     endpoint.push_back(c.endpoint);
     gradient.push_back(c.gradient);
   }
-  return regress_named(
-      velocity, {{"x", {x, position}}, {"x1", {x1, endpoint}}, {"terminalGradient", {terminal_gradient, gradient}}},
-      nullptr, {}, weights, grad);
+  return regress(trained,
+                 {{{x, "x"}, position}, {{x1, "x1"}, endpoint}, {{terminal_gradient, "terminalGradient"}, gradient}},
+                 nullptr, {}, weights, grad);
 }
 
 Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise, const at::Tensor& grad) {
-  return regress_named(velocity, {{"x1", {x1, {1.0}}}}, &noise, {-1.0}, {1.0}, grad);
+  return regress({velocity, "velocity"}, {{{x1, "x1"}, {1.0}}}, &noise, {-1.0}, {1.0}, grad);
 }
 
 Loss regress_velocity(const at::Tensor& velocity, const std::vector<Term>& target, const Noise* noise,
                       const std::vector<double>& noise_coefficients, const std::vector<double>& weights) {
-  std::vector<NamedTerm> named;
-  for (size_t k = 0; k < target.size(); ++k) named.push_back({"target[" + std::to_string(k) + "]", target[k]});
-  return regress_named(velocity, named, noise, noise_coefficients, weights);
+  const Floating trained(velocity, "velocity");
+  std::vector<CheckedTerm> terms;
+  for (size_t k = 0; k < target.size(); ++k) {
+    terms.push_back({{target[k].tensor, words("target[", k, "]")}, target[k].coefficients});
+  }
+  return regress(trained, terms, noise, noise_coefficients, weights);
 }
 
 }  // namespace eam::ops

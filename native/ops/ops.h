@@ -9,6 +9,7 @@
 
 #include "kernels/schedule.h"
 #include "ops/error.h"
+#include "ops/kernel_options.h"
 
 // The formulas of docs/mathematics.md on tensors: shapes, dtypes and devices are checked here (Error with
 // ErrorKind::shape or ::config, the message names the argument), then dispatched to native/kernels.
@@ -65,15 +66,6 @@ at::Tensor renoise(const at::Tensor& x1, const std::vector<double>& t, const Noi
 at::Tensor terminal_gradient(const at::Tensor& x, const at::Tensor& velocity, const at::Tensor& reward_grad,
                              double lambda, double time, const at::Tensor& out = {});
 
-enum class Weighting { velocity, adjoint_matching };
-
-struct Matching {
-  double C = 1;
-  Weighting weighting = Weighting::velocity;
-  double cap = 20;  // of the adjoint_matching weight min(2t/(1−t), cap)
-  double terminal_time = 1;
-};
-
 struct Loss {
   double loss;                    // mean over samples of per_sample
   std::vector<float> per_sample;  // w mean_i (v − v̂)²
@@ -88,7 +80,7 @@ Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::T
                    const std::vector<double>& t, const Noise& noise, const Matching& matching,
                    const at::Tensor& grad = {});
 
-// The same from x_t as renoise made it: reading it again costs less than drawing the noise again, on a CPU.
+// The EAM loss from x_t as renoise made it: on a CPU, reading it again costs less than drawing the noise again.
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x, const at::Tensor& x1,
                    const at::Tensor& terminal_gradient, const std::vector<double>& t, const Matching& matching,
                    const at::Tensor& grad = {});

@@ -1,6 +1,8 @@
 #include "kernels/optimizer.h"
 
-#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include <cmath>
 
@@ -26,18 +28,15 @@ void check_lists(const TensorLists& all) {
   for (size_t l = 0; l < all.lists.size(); ++l) {
     const std::vector<at::Tensor>& list = *all.lists[l];
     if (list.size() != reference.size())
-      throw Error(ErrorKind::shape, std::string(all.names[l]) + ": found " + std::to_string(list.size()) +
-                                        " tensors, expected " + std::to_string(reference.size()) + " as " +
-                                        all.names[0] + " has");
+      throw bad_shape(all.names[l], words(reference.size(), " tensors as ", all.names[0], " has"), list.size());
     for (size_t i = 0; i < list.size(); ++i) {
-      std::string name = std::string(all.names[l]) + "[" + std::to_string(i) + "]";
+      const std::string name = words(all.names[l], "[", i, "]");
       check_updatable(list[i], name);
       if (!list[i].sizes().equals(reference[i].sizes()))
-        throw Error(ErrorKind::shape, name + ": found shape " + describe(list[i].sizes()) + ", expected " +
-                                          describe(reference[i].sizes()));
+        throw bad_shape(name, words("shape ", reference[i].sizes()), list[i].sizes());
       if (list[i].device() != reference[0].device())
-        throw Error(ErrorKind::shape, name + ": found on device '" + list[i].device().str() + "', expected '" +
-                                          reference[0].device().str() + "'");
+        throw bad_shape(name, words("device ", in_quotes(reference[0].device().str())),
+                        in_quotes(list[i].device().str()));
     }
   }
 }
@@ -134,19 +133,14 @@ void adamw(const std::vector<at::Tensor>& parameters, const std::vector<at::Tens
   TensorLists all{{&parameters, &gradients, &first_moments, &second_moments},
                   {"parameters", "gradients", "first moments", "second moments"}};
   check_lists(all);
-  if (options.step < 1)
-    throw Error(ErrorKind::config, "step: found " + std::to_string(options.step) + ", expected 1 for the first update");
+  if (options.step < 1) throw bad_value("step", "1 for the first update", options.step);
   for (auto [value, name] : {std::pair{options.beta1, "beta1"}, {options.beta2, "beta2"}})
-    if (!(value >= 0 && value < 1))
-      throw Error(ErrorKind::config,
-                  std::string(name) + ": found " + describe(value) + ", expected a number in [0, 1)");
+    if (!(value >= 0 && value < 1)) throw bad_value(name, "a number in [0, 1)", value);
   for (auto [value, name] : {std::pair{options.learning_rate, "learningRate"},
                              {options.epsilon, "epsilon"},
                              {options.weight_decay, "weightDecay"},
                              {options.grad_scale, "gradScale"}})
-    if (!(value >= 0) || !std::isfinite(value))
-      throw Error(ErrorKind::config,
-                  std::string(name) + ": found " + describe(value) + ", expected a finite number of at least 0");
+    if (!(value >= 0) || !std::isfinite(value)) throw bad_value(name, "a finite number of at least 0", value);
   if (chunk_count(parameters) == 0) return;
 
   double correction1 = 1 - std::pow(options.beta1, static_cast<double>(options.step));
@@ -177,8 +171,7 @@ void adamw(const std::vector<at::Tensor>& parameters, const std::vector<at::Tens
 void ema(const std::vector<at::Tensor>& averages, const std::vector<at::Tensor>& parameters, double decay) {
   TensorLists all{{&averages, &parameters}, {"averages", "parameters"}};
   check_lists(all);
-  if (!(decay >= 0 && decay <= 1))
-    throw Error(ErrorKind::config, "decay: found " + describe(decay) + ", expected a number in [0, 1]");
+  if (!(decay >= 0 && decay <= 1)) throw bad_value("decay", "a number in [0, 1]", decay);
   if (chunk_count(averages) == 0) return;
 #ifdef EAM_WITH_CUDA
   if (on_cuda(averages)) {

@@ -1,6 +1,7 @@
 #include "ops/quadratic.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/tensor.h>
 
 #include <string>
 
@@ -14,9 +15,7 @@ QuadraticValues quadratic(const at::Tensor& x, const Quadratic& form, bool want_
   const at::Tensor rows = x.flatten(1);
   const auto coefficients = [&](const std::vector<double>& values, const char* name) {
     if (static_cast<int64_t>(values.size()) != rows.size(1)) {
-      throw Error(ErrorKind::shape, std::string(name) + " has " + std::to_string(values.size()) +
-                                        " numbers, expected one for each of a sample's " +
-                                        std::to_string(rows.size(1)));
+      throw bad_shape(name, words("one number for each of a sample's ", rows.size(1)), values.size());
     }
     return at::tensor(values, at::kDouble).to(x.device());
   };

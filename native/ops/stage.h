@@ -9,7 +9,7 @@ namespace eam::ops {
 constexpr std::string_view kStagePrefix = "eam::stage::";
 
 // While it lives, an iteration is in this stage: seen by LibTorch's profiler, and timed where somebody asked for it
-// (addon/measurements.cpp). `name` begins with the prefix. Stages do not nest.
+// (addon/bindings/measurements.cpp). `name` begins with the prefix. Stages do not nest.
 class Stage {
  public:
   explicit Stage(const char* name) : record_(at::RecordScope::USER_SCOPE) {

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdio>
 #include <functional>
@@ -60,6 +61,7 @@ inline int run_checks(const std::function<void()>& checks) {
     return 1;
   }
   std::printf("\n%s\n", failures ? (std::to_string(failures) + " mismatches").c_str() : "all checks passed");
+  std::fflush(stdout);  // what a crash at the end of the process would lose in a pipe
   return failures ? 1 : 0;
 }
 

@@ -1,6 +1,7 @@
 // Checks Adjoint Matching without Node, on velocities whose adjoints are known: those of the reference vectors, read as
 // plain numbers from the standard input (test/training/adjoint-matching.test.ts writes them), and a linear field whose
 // Jacobian is not symmetric. Exits with 1 on a mismatch.
+
 #include <ATen/ATen.h>
 
 #include <cmath>

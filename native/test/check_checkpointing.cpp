@@ -1,7 +1,15 @@
 // Checks activation checkpointing without Node, on a segment of two inputs and two outputs: gradients are those without
 // it, nested or not, accumulated or asked for, and the segment runs no more often than it must. Exits with 1 on a
 // mismatch.
-#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/sin.h>
+#include <ATen/ops/tanh.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cstdio>

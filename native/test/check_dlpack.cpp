@@ -1,6 +1,8 @@
 // Counts how often a DLPack struct's deleter is called: exactly once, whether the struct becomes a tensor or is
 // refused, and only when the last tensor over its memory is gone. Exits with 1 otherwise.
-#include <ATen/ATen.h>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/ones.h>
 
 #include <cstdint>
 #include <cstdio>

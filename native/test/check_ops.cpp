@@ -1,7 +1,19 @@
 // Checks the operators without Node: the generator and the closed forms against plain versions of them, and, in a
 // CUDA build on a machine with a device, every operator and dtype on CUDA against the CPU. Exits with 1 on a mismatch.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/clamp_min.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +27,7 @@
 #include "kernels/philox.h"
 #include "kernels/philox_words.h"
 #include "kernels/tile.h"
+#include "ops/gelu.h"
 #include "ops/ops.h"
 #include "test/check.h"
 
@@ -194,7 +207,7 @@ void check_philox() {
     report(std::string("normals ") + c10::toString(p.dtype) + " against float64",
            error_of(normal({4097}, 5, p.dtype), normal({4097}, 5)), p.bound);
 
-  // The same numbers from one stream cut anywhere and from a stream a sample.
+  // One stream cut anywhere and a stream a sample give the same numbers.
   at::Tensor rows = philox_normal({3, 1029}, {7, {11, 12, 13}}, at::kFloat, at::kCPU);
   for (int64_t b = 0; b < 3; ++b)
     report("stream of sample " + std::to_string(b),
@@ -291,7 +304,7 @@ void check_formulas() {
 }
 
 #ifdef EAM_WITH_CUDA
-// The same values one element off LibTorch's alignment.
+// Copies the values one element off LibTorch's alignment.
 at::Tensor shifted(const at::Tensor& tensor, bool shift) {
   if (!shift) return tensor;
   at::Tensor base = at::empty({tensor.numel() + 1}, tensor.options());
@@ -391,6 +404,30 @@ void check_cuda_optimizer() {
 }
 #endif
 
+// Against LibTorch's in float64, to its limits and past them; the derivative of a part that lies apart in memory, too.
+void check_gelu() {
+  const at::Tensor middle = at::arange(-20, 20, 1e-3, at::kFloat);
+  const at::Tensor far = at::tensor({-1e30, -1e4, -90.0, 90.0, 1e4, 1e30}, at::kFloat);
+  const at::Tensor values = at::stack({at::cat({middle, far}), at::cat({middle.flip(0), far})}, 1);
+  for (const bool whole : {true, false}) {
+    at::Tensor x = (whole ? values : values.select(1, 0)).detach().clone(at::MemoryFormat::Preserve).requires_grad_();
+    at::Tensor exact = x.detach().to(at::kDouble).requires_grad_();
+    const at::Tensor found = gelu_tanh(x), expected = at::gelu(exact, "tanh");
+    const at::Tensor upstream = normal(x.sizes(), 31);
+    const at::Tensor slope = torch::autograd::grad({found}, {x}, {upstream.to(at::kFloat)})[0];
+    // Of numbers so large LibTorch's derivative is not one.
+    const at::Tensor true_slope = at::where(exact.detach().abs() > 1e4, exact.detach().gt(0).to(at::kDouble) * upstream,
+                                            torch::autograd::grad({expected}, {exact}, {upstream})[0]);
+    const at::Tensor scale = at::clamp_min(expected.detach().abs(), 1);
+    report("gelu_tanh", ((found.detach() - expected.detach()) / scale).abs().max().item<double>(), 1e-6);
+    report("gelu_tanh, its derivative", error_of(slope, true_slope), 2e-6);
+    const at::NoGradGuard no_grad;
+    report("gelu_tanh, not differentiated", error_of(gelu_tanh(x), found.detach()), 0);
+  }
+  const float nan = std::nanf("");
+  report("gelu_tanh of NaN", gelu_tanh(at::tensor({nan})).isnan().item<bool>() ? 0 : 1, 0);
+}
+
 void check_cuda() {
 #ifdef EAM_WITH_CUDA
   if (!has_cuda()) {
@@ -414,6 +451,7 @@ int main() {
     check_philox();
     check_storage();
     check_formulas();
+    check_gelu();
     check_cuda();
   });
 }

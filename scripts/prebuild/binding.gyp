@@ -1,5 +1,5 @@
-# What prebuildify drives: the one native build, which CMakeLists.txt describes. Not in the repository's root, whose build
-# folder node-gyp would empty first. prebuild.mjs says in EAM_PREBUILD what to build.
+# What prebuildify drives: the one native build, which CMakeLists.txt describes. Not in the repository's root, whose
+# build folder node-gyp would empty first. prebuild.mjs says in EAM_PREBUILD what to build.
 {
   'targets': [{
     'target_name': 'eam_torch',

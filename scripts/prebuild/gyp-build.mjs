@@ -9,7 +9,7 @@ import { buildNative } from '../../dist/jobs/build/native-build.js';
 const [productDirectory] = process.argv.slice(2);
 const { variant, libtorch, output, artifacts } = JSON.parse(process.env.EAM_PREBUILD);
 try {
-  const { directory } = await buildNative({ variant, libtorch, output, report: console.log });
+  const { directory } = await buildNative({ variant, libtorch, output, portable: true, report: console.log });
   // prebuildify takes the one .node file of the first folder and, with --artifacts, everything in the second.
   mkdirSync(productDirectory, { recursive: true });
   copyFileSync(join(directory, 'eam_torch.node'), join(productDirectory, 'eam_torch.node'));

@@ -123,7 +123,8 @@ async function prebuild(name) {
   renameSync(built, destination);
   rmSync(join(root, 'build', 'prebuild', `${name}.staging`), { recursive: true, force: true });
   console.log(
-    `${destination}: ${JSON.stringify(description.prebuilt.bytes)} bytes, ${JSON.stringify(description.prebuilt.floors)}`,
+    `${destination}: ${JSON.stringify(description.prebuilt.bytes)} bytes, ` +
+      `${JSON.stringify(description.prebuilt.floors)}`,
   );
 }
 

@@ -32,7 +32,8 @@ function problemsIn(directory, name, revision) {
     description = JSON.parse(readFileSync(join(directory, 'eam_torch.json'), 'utf8'));
   } catch (error) {
     return [
-      `${name}: ${error.code === 'ENOENT' ? 'it was not built' : `its eam_torch.json cannot be read: ${error.message}`}`,
+      `${name}: ` +
+        `${error.code === 'ENOENT' ? 'it was not built' : `its eam_torch.json cannot be read: ${error.message}`}`,
     ];
   }
   const problems = [];

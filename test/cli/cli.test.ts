@@ -15,6 +15,9 @@ import type { JobObserver } from '../../lib/jobs/progress.js';
 import { eam } from '../helpers/command-line.js';
 import { tensorHashes, temporaryFolder, tinyAdapter, tinyModelDirectory } from '../helpers/tiny-run.js';
 
+/** What a command that computes says first, where no configuration names a device. */
+const device = 'device: cpu (auto: there is no NVIDIA driver here)\n';
+
 afterEach(() => vi.restoreAllMocks());
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -84,20 +87,20 @@ describe('eam', () => {
   });
 
   it.each([
-    [['frobnicate'], /unknown command 'frobnicate'/],
-    [['finetune'], /missing required argument 'config'/],
-    [['finetune', 'x.json', '--sett', 'a=1'], /unknown option '--sett'/],
-    [
-      ['sample', '--prompt', '3', '--out', 'x.png', '--count', '0'],
-      /option '--count <n>' argument '0' is invalid\. Expected a whole number from 1\./,
-    ],
-    [
-      ['sample', '--prompt', '3', '--out', 'x.png', '--solver', 'rk4'],
-      /Allowed choices are euler, heun, midpoint, dpmpp2m/,
-    ],
-    [['sample', '--out', 'x.png'], /expected at least one --prompt/],
-    [['finetune', 'no-such.json'], /cannot read no-such\.json/],
-  ])('%j is bad usage', async (args, message) => {
+    { args: ['frobnicate'], message: /unknown command 'frobnicate'/ },
+    { args: ['finetune'], message: /missing required argument 'config'/ },
+    { args: ['finetune', 'x.json', '--sett', 'a=1'], message: /unknown option '--sett'/ },
+    {
+      args: ['sample', '--prompt', '3', '--out', 'x.png', '--count', '0'],
+      message: /option '--count <n>' argument '0' is invalid\. Expected a whole number from 1\./,
+    },
+    {
+      args: ['sample', '--prompt', '3', '--out', 'x.png', '--solver', 'rk4'],
+      message: /Allowed choices are euler, heun, midpoint, dpmpp2m/,
+    },
+    { args: ['sample', '--out', 'x.png'], message: /expected at least one --prompt/ },
+    { args: ['finetune', 'no-such.json'], message: /cannot read no-such\.json/ },
+  ])('$args is bad usage', async ({ args, message }) => {
     const { code, stderr } = await eam(...args);
     expect(stderr).toMatch(message);
     expect(code).toBe(2);
@@ -175,7 +178,7 @@ describe('eam finetune', () => {
       '--out',
       out,
     );
-    expect(sampled).toMatchObject({ code: 0, stderr: `${out}\n` });
+    expect(sampled).toMatchObject({ code: 0, stderr: `${device}${out}\n` });
     const settings = JSON.parse(decode(readFileSync(out)).text['eam-torch']!);
     expect(settings).toMatchObject({
       model,
@@ -216,7 +219,7 @@ describe('eam finetune', () => {
     expect(readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n')).toHaveLength(2);
 
     const refused = await eam('finetune', config, '--resume', '--output', model);
-    expect([refused.code, refused.stderr]).toEqual([1, `error: ${model} has no checkpoint\n`]);
+    expect([refused.code, refused.stderr]).toEqual([1, `${device}error: ${model} has no checkpoint\n`]);
   });
 
   it('names what is wrong with the checkpoints of a run that is evaluated or sampled from', async () => {
@@ -240,7 +243,7 @@ describe('eam finetune', () => {
     const passed = await eam(...sample);
     expect([passed.code, passed.stderr]).toEqual([
       0,
-      expect.stringMatching(/^passed over: .*step-2 cannot be used: state\.json has 2 bytes/),
+      expect.stringMatching(/^passed over: .*step-2 cannot be used: state\.json has 2 bytes/m),
     ]);
     writeFileSync(join(run, 'checkpoints', 'step-1', 'state.json'), '{}');
     for (const args of [sample, ['evaluate', run]]) {
@@ -276,15 +279,20 @@ describe('eam finetune', () => {
   });
 
   it.each([
-    ['before its first step, where it would fail again', 'create', new Error('drift cannot be measured'), false],
-    ['after a step', 'measure', new Error('the disk of the log is full'), true],
-    [
-      'after a step, having diverged, where it would diverge again',
-      'measure',
-      new NonFiniteError('nothing is finite'),
-      false,
-    ],
-  ] as const)('that failed %s is told to resume where that can help', async (_, method, reason, helps) => {
+    {
+      what: 'before its first step, where it would fail again',
+      method: 'create',
+      reason: new Error('drift cannot be measured'),
+      helps: false,
+    },
+    { what: 'after a step', method: 'measure', reason: new Error('the disk of the log is full'), helps: true },
+    {
+      what: 'after a step, having diverged, where it would diverge again',
+      method: 'measure',
+      reason: new NonFiniteError('nothing is finite'),
+      helps: false,
+    },
+  ] as const)('that failed $what is told to resume where that can help', async ({ method, reason, helps }) => {
     const config = configFile();
     const notes: string[] = [];
     const observer: JobObserver = { begin() {}, advance() {}, note: (line) => void notes.push(line), end() {} };
@@ -354,7 +362,7 @@ describe('a finetune that is stopped', () => {
     expect((await ended(start(config, '--quiet'))).code).toBe(0);
     expected = tensorHashes(join(outputOf(config), 'checkpoints'), steps);
     metrics = losses(outputOf(config));
-  }, 120_000);
+  });
 
   it('by Ctrl-C writes a checkpoint, ends with 130, and resumes to the same weights', async () => {
     const config = stoppable();
@@ -372,7 +380,7 @@ describe('a finetune that is stopped', () => {
     expect((await ended(start(config, '--resume'))).code).toBe(0);
     expect(tensorHashes(join(run, 'checkpoints'), steps)).toEqual(expected);
     expect(losses(run)).toEqual(metrics);
-  }, 120_000);
+  });
 
   it.each(['during the first grid', 'while drift is prepared'])(
     '%s has written a checkpoint of step 0, and resumes',
@@ -394,7 +402,10 @@ describe('a finetune that is stopped', () => {
       };
       const create = DriftProbe.create.bind(DriftProbe);
       if (moment !== 'during the first grid') {
-        vi.spyOn(DriftProbe, 'create').mockImplementation((...args) => (interrupt.abort(reason), create(...args)));
+        vi.spyOn(DriftProbe, 'create').mockImplementation((...args) => {
+          interrupt.abort(reason);
+          return create(...args);
+        });
       }
       await expect(finetune(settings, { signal: interrupt.signal, observer })).rejects.toBe(reason);
       vi.restoreAllMocks();
@@ -470,7 +481,7 @@ describe('eam pretrain', () => {
     const { code, stderr } = await eam('pretrain', halved, '--resume');
     expect([code, stderr]).toEqual([
       0,
-      expect.stringMatching(/passed over: .*step-3 cannot be used[^]*resumed .* at step 1/),
+      expect.stringMatching(/passed over: .*step-3 cannot be used[\s\S]*resumed .* at step 1/),
     ]);
     expect(readFileSync(join(outputOf(halved), 'model.safetensors'))).toEqual(
       readFileSync(join(outputOf(whole), 'model.safetensors')),
@@ -508,7 +519,7 @@ describe('eam pretrain', () => {
     rmSync(join(run, 'checkpoints'), { recursive: true });
     const refused = await eam('pretrain', run, '--resume');
     expect([refused.code, refused.stderr]).toEqual([1, `error: ${run} has no checkpoint\n`]);
-  }, 120_000);
+  });
 
   it('trains a classifier and prints its accuracy', async () => {
     const path = recipe({

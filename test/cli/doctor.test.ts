@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { Diagnosis } from '../../lib/cli/doctor.js';
+import type { Diagnosis } from '../../lib/jobs/build/diagnosis.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const built = join(root, 'build', 'cpu');

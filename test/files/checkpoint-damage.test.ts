@@ -79,7 +79,7 @@ async function expectRefused(root: string, file: string): Promise<void> {
 const filesOf = (root: string): string[] => readdirSync(join(root, `step-${steps}`)).sort();
 
 describe('a checkpoint', () => {
-  it("holds all that a run is: the adapter in PEFT's layout, the optimizer, averages, counters, streams, quantiles", async () => {
+  it("holds the adapter in PEFT's layout, the optimizer, averages, counters, streams and quantiles", async () => {
     const directory = join(whole, `step-${steps}`);
     expect(filesOf(whole)).toEqual([
       'adapter_config.json',

@@ -44,33 +44,41 @@ describe('a checkpoint', () => {
   });
 
   it.each([
-    [
-      'a file cut in half',
-      (directory: string) => truncateSync(join(directory, 'weights.bin'), 7),
-      /weights\.bin has 7 bytes, expected 17/,
-    ],
-    [
-      'a changed byte',
-      (directory: string) => writeFileSync(join(directory, 'weights.bin'), 'weights of step 6'),
-      /weights\.bin does not match its checksum/,
-    ],
-    ['a missing file', (directory: string) => rm(join(directory, 'weights.bin')), /weights\.bin is missing/],
-    ['no manifest', (directory: string) => rm(join(directory, 'manifest.json')), /manifest\.json cannot be read/],
-    [
-      'half a manifest',
-      (directory: string) => truncateSync(join(directory, 'manifest.json'), 20),
-      /manifest\.json is not JSON/,
-    ],
-    [
-      'a manifest that points outside',
-      (directory: string) =>
+    {
+      what: 'a file cut in half',
+      damage: (directory: string) => truncateSync(join(directory, 'weights.bin'), 7),
+      message: /weights\.bin has 7 bytes, expected 17/,
+    },
+    {
+      what: 'a changed byte',
+      damage: (directory: string) => writeFileSync(join(directory, 'weights.bin'), 'weights of step 6'),
+      message: /weights\.bin does not match its checksum/,
+    },
+    {
+      what: 'a missing file',
+      damage: (directory: string) => rm(join(directory, 'weights.bin')),
+      message: /weights\.bin is missing/,
+    },
+    {
+      what: 'no manifest',
+      damage: (directory: string) => rm(join(directory, 'manifest.json')),
+      message: /manifest\.json cannot be read/,
+    },
+    {
+      what: 'half a manifest',
+      damage: (directory: string) => truncateSync(join(directory, 'manifest.json'), 20),
+      message: /manifest\.json is not JSON/,
+    },
+    {
+      what: 'a manifest that points outside',
+      damage: (directory: string) =>
         writeFileSync(
           join(directory, 'manifest.json'),
           JSON.stringify({ format: 1, step: 5, files: { '../x': { bytes: 1, sha256: 'a'.repeat(64) } } }),
         ),
-      /not a manifest/,
-    ],
-  ])('with %s is refused, and the one before it is used', async (_, damage, message) => {
+      message: /not a manifest/,
+    },
+  ])('with $what is refused, and the one before it is used', async ({ damage, message }) => {
     const older = await write(4);
     const { directory } = await write(5);
     await damage(directory);

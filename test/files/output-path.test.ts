@@ -37,43 +37,62 @@ function configOf(settings: object): string {
 
 describe('an output of the wrong kind', () => {
   const contenders = ['A', 'B'].map((name) => ({ name, algorithm: { name: 'eam' }, learningRate: 1 }));
-  it.each<[string, () => string[], RegExp]>([
-    [
-      'sample',
-      () => ['--model', nowhere, '--prompt', '3', '--out', file],
-      /file is a file, and a directory is to be written there: name another folder, or for one PNG .* ends in \.png/,
-    ],
-    [
-      'sample',
-      () => ['--model', nowhere, '--prompt', '3', '--out', directory],
-      /directory\.png is a directory, and a file is to be written there: name another path, or remove it/,
-    ],
-    [
-      'sample',
-      () => ['--model', nowhere, '--prompt', '3', '--out', join(file, 'below', 'a.png')],
-      /a\.png cannot be written: .*file is a file, not a directory/,
-    ],
-    [
-      'evaluate',
-      () => ['--images', directory, '--prompts', file, '--reward', `pickscore=${nowhere}`, '--out', directory],
-      /is a directory, and a file/,
-    ],
-    ['finetune', () => [configOf({ optimizer: { learningRate: 1 }, output: file })], /file is a file, and a directory/],
-    [
-      'finetune',
-      () => [configOf({ optimizer: { learningRate: 1 } }), '--output', join(file, 'run'), '--resume'],
-      /run cannot be written: .*file is a file, not a directory/,
-    ],
-    [
-      'compare',
-      () => [configOf({ algorithm: undefined, steps: undefined, contenders, budget: { steps: 1 }, output: file })],
-      /file is a file, and a directory/,
-    ],
-    ['pretrain', () => ['configs/pretrain-digits.json', '--output', file], /file is a file, and a directory/],
-    ['export', () => [lora, join(file, 'lora')], /lora cannot be written: .*file is a file/],
-    ['merge', () => ['--model', 'digits', '--adapter', lora, '--out', file], /file is a file, and a directory/],
-    ['convert', () => [nowhere, `${directory}.safetensors`, '--force'], /is a directory, and a file/],
-  ])('of eam %s is told before anything is read (%#)', async (command, args, message) => {
+  it.each<{ command: string; args: () => string[]; message: RegExp }>([
+    {
+      command: 'sample',
+      args: () => ['--model', nowhere, '--prompt', '3', '--out', file],
+      message:
+        /file is a file, and a directory is to be written there: name another folder, or for one PNG .* ends in \.png/,
+    },
+    {
+      command: 'sample',
+      args: () => ['--model', nowhere, '--prompt', '3', '--out', directory],
+      message: /directory\.png is a directory, and a file is to be written there: name another path, or remove it/,
+    },
+    {
+      command: 'sample',
+      args: () => ['--model', nowhere, '--prompt', '3', '--out', join(file, 'below', 'a.png')],
+      message: /a\.png cannot be written: .*file is a file, not a directory/,
+    },
+    {
+      command: 'evaluate',
+      args: () => ['--images', directory, '--prompts', file, '--reward', `pickscore=${nowhere}`, '--out', directory],
+      message: /is a directory, and a file/,
+    },
+    {
+      command: 'finetune',
+      args: () => [configOf({ optimizer: { learningRate: 1 }, output: file })],
+      message: /file is a file, and a directory/,
+    },
+    {
+      command: 'finetune',
+      args: () => [configOf({ optimizer: { learningRate: 1 } }), '--output', join(file, 'run'), '--resume'],
+      message: /run cannot be written: .*file is a file, not a directory/,
+    },
+    {
+      command: 'compare',
+      args: () => [
+        configOf({ algorithm: undefined, steps: undefined, contenders, budget: { steps: 1 }, output: file }),
+      ],
+      message: /file is a file, and a directory/,
+    },
+    {
+      command: 'pretrain',
+      args: () => ['configs/pretrain-digits.json', '--output', file],
+      message: /file is a file, and a directory/,
+    },
+    { command: 'export', args: () => [lora, join(file, 'lora')], message: /lora cannot be written: .*file is a file/ },
+    {
+      command: 'merge',
+      args: () => ['--model', 'digits', '--adapter', lora, '--out', file],
+      message: /file is a file, and a directory/,
+    },
+    {
+      command: 'convert',
+      args: () => [nowhere, `${directory}.safetensors`, '--force'],
+      message: /is a directory, and a file/,
+    },
+  ])('of eam $command is told before anything is read (%#)', async ({ command, args, message }) => {
     mkdirSync(`${directory}.safetensors`, { recursive: true });
     writeFileSync(join(directory, 'a.png'), '');
     expect(await eam(command, ...args())).toMatchObject({ code: 2, stderr: expect.stringMatching(message) as string });

@@ -63,30 +63,30 @@ describe('readPng', () => {
   });
 
   it.each([
-    ['nothing', new Uint8Array(0), /is no PNG: it is empty/],
-    ['another format', Uint8Array.of(0xff, 0xd8, 0xff, 0xe0), /is no PNG/],
-    ['a signature alone', png(4, 4, 3, new Uint8Array(48)).subarray(0, 20), /cut short/],
-    [
-      'half a file',
-      patterned.subarray(0, 400),
-      new RegExp(
+    { what: 'nothing', bytes: new Uint8Array(0), message: /is no PNG: it is empty/ },
+    { what: 'another format', bytes: Uint8Array.of(0xff, 0xd8, 0xff, 0xe0), message: /is no PNG/ },
+    { what: 'a signature alone', bytes: png(4, 4, 3, new Uint8Array(48)).subarray(0, 20), message: /cut short/ },
+    {
+      what: 'half a file',
+      bytes: patterned.subarray(0, 400),
+      message: new RegExp(
         `is cut short: it has 400 bytes, and what it announces ends at byte ${patterned.length - 12} or later$`,
       ),
-    ],
-    [
-      'a file without its last chunk',
-      patterned.subarray(0, -12),
-      new RegExp(
+    },
+    {
+      what: 'a file without its last chunk',
+      bytes: patterned.subarray(0, -12),
+      message: new RegExp(
         `it has ${patterned.length - 12} bytes, and what it announces ends at byte ${patterned.length} or later$`,
       ),
-    ],
-    ['a file without its last byte', patterned.slice(0, -1), /cut short: it has/],
-    [
-      'pixels that do not decompress',
-      damaged(patterned),
-      /is damaged: Error while decompressing the data: invalid \w+/,
-    ],
-  ])('refuses %s and names the file', async (_, bytes, message) => {
+    },
+    { what: 'a file without its last byte', bytes: patterned.slice(0, -1), message: /cut short: it has/ },
+    {
+      what: 'pixels that do not decompress',
+      bytes: damaged(patterned),
+      message: /is damaged: Error while decompressing the data: invalid \w+/,
+    },
+  ])('refuses $what and names the file', async ({ bytes, message }) => {
     const path = write(bytes);
     const error = await readPng(path).then(
       () => undefined,

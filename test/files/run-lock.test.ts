@@ -16,7 +16,9 @@ import { temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 let model: string;
-beforeAll(async () => void (model = await tinyModelDirectory()));
+beforeAll(async () => {
+  model = await tinyModelDirectory();
+});
 
 function configFile(change: object = {}): { config: string; run: string } {
   const folder = temporaryFolder();
@@ -53,7 +55,9 @@ describe('a run', () => {
     expect(await resume()).toEqual({
       code: 1,
       stdout: '',
-      stderr: `error: ${run} is being written to by process ${child.pid} on ${hostname()}: wait until that has ended, or name another output\n`,
+      stderr:
+        `error: ${run} is being written to by process ${child.pid} on ${hostname()}: wait until that has ended, or ` +
+        'name another output\n',
     });
     expect(existsSync(join(run, 'report.html'))).toBe(false);
     child.kill('SIGKILL');
@@ -85,9 +89,9 @@ describe('a run', () => {
   });
 
   it.each([
-    ['pretrain', 'configs/pretrain-digits.json'],
-    ['compare', 'configs/compare-digits.json'],
-  ])('of eam %s is not resumed while another is going on', async (command, config) => {
+    { command: 'pretrain', config: 'configs/pretrain-digits.json' },
+    { command: 'compare', config: 'configs/compare-digits.json' },
+  ])('of eam $command is not resumed while another is going on', async ({ command, config }) => {
     const directory = await RunDirectory.create(join(temporaryFolder(), 'run'));
     const { code, stderr } = await eam(command, config, '--output', directory.path, '--resume', '--quiet');
     expect([code, stderr]).toEqual([

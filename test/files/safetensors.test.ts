@@ -20,7 +20,7 @@ import { CheckpointError } from '../../lib/errors.js';
 import type { DType } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { loadTensors, readHeader, readTensors, removeUnfinished, saveTensors } from '../../lib/files/safetensors.js';
-import { compiled, runNode } from '../helpers/child.js';
+import { compiled, runNode, startTogether } from '../helpers/child.js';
 
 const root = mkdtempSync(join(tmpdir(), 'eam-safetensors-'));
 afterAll(() => rm(root, { recursive: true }));
@@ -41,8 +41,8 @@ const example = () => ({
 
 describe('a safetensors file', () => {
   it('brings back names, types, shapes, bits and metadata', async () => {
-    const path = fresh(),
-      tensors = example();
+    const path = fresh();
+    const tensors = example();
     await saveTensors(path, tensors, { made: 'here' });
     const loaded = await loadTensors(path);
     expect(Object.keys(loaded).sort()).toEqual(Object.keys(tensors).sort());
@@ -94,8 +94,8 @@ describe('a safetensors file', () => {
   });
 
   it('read into memory is the same as mapped, and stays whole when the file is cut short', async () => {
-    const path = fresh(),
-      tensors = example();
+    const path = fresh();
+    const tensors = example();
     await saveTensors(path, tensors);
     const read = await readTensors(path);
     truncateSync(path, 8);
@@ -141,41 +141,49 @@ describe.each(['mapTensors', 'readTensors'] as const)('%s', (load) => {
   };
 
   it.each([
-    ['an end behind the file', entry({ shape: [4], end: 16 }), /'x' is at bytes 0 to 16 of the data, which has 8/],
-    ['a start before the data', entry({ begin: -8, end: 0 }), /'x' is at bytes -8 to 0/],
-    ['an end before its start', entry({ begin: 8, end: 0 }), /'x' is at bytes 8 to 0/],
-    ['bytes that do not fit the shape', entry({ shape: [1] }), /'x' has 8 bytes, expected 4 for Float \[1\]/],
-    ['a shape whose size overflows', entry({ shape: [2 ** 31, 2 ** 31, 2 ** 31] }), /shape/],
-    ['an offset that is no number', entry({ begin: NaN }), /begin/],
-    ['an offset past 2^53', entry({ end: 2 ** 53 }), /end/],
-    ['an unknown dtype', entry({ dtype: 'bool' }), /dtype/],
-  ])('refuses %s', async (_, bad, message) => {
+    {
+      what: 'an end behind the file',
+      bad: entry({ shape: [4], end: 16 }),
+      message: /'x' is at bytes 0 to 16 of the data, which has 8/,
+    },
+    { what: 'a start before the data', bad: entry({ begin: -8, end: 0 }), message: /'x' is at bytes -8 to 0/ },
+    { what: 'an end before its start', bad: entry({ begin: 8, end: 0 }), message: /'x' is at bytes 8 to 0/ },
+    {
+      what: 'bytes that do not fit the shape',
+      bad: entry({ shape: [1] }),
+      message: /'x' has 8 bytes, expected 4 for Float \[1\]/,
+    },
+    { what: 'a shape whose size overflows', bad: entry({ shape: [2 ** 31, 2 ** 31, 2 ** 31] }), message: /shape/ },
+    { what: 'an offset that is no number', bad: entry({ begin: NaN }), message: /begin/ },
+    { what: 'an offset past 2^53', bad: entry({ end: 2 ** 53 }), message: /end/ },
+    { what: 'an unknown dtype', bad: entry({ dtype: 'bool' }), message: /dtype/ },
+  ])('refuses $what', async ({ bad, message }) => {
     const mapped = binding()[load](await written(), [bad]);
     await expect(mapped).rejects.toThrow(message);
   });
 
   it.each([
-    ['a missing file', () => fresh(), /opening failed: No such file/],
-    ['a folder', () => root, /is not a regular file/],
-    [
-      'an empty file',
-      () => {
+    { what: 'a missing file', path: () => fresh(), message: /opening failed: No such file/ },
+    { what: 'a folder', path: () => root, message: /is not a regular file/ },
+    {
+      what: 'an empty file',
+      path: () => {
         const path = fresh();
         writeFileSync(path, '');
         return path;
       },
-      /has 0 bytes, too few/,
-    ],
-    [
-      'a header longer than the file',
-      () => {
+      message: /has 0 bytes, too few/,
+    },
+    {
+      what: 'a header longer than the file',
+      path: () => {
         const path = fresh();
         writeFileSync(path, Buffer.alloc(16, 0xff));
         return path;
       },
-      /but the file has 16/,
-    ],
-  ])('refuses %s', async (_, path, message) => {
+      message: /but the file has 16/,
+    },
+  ])('refuses $what', async ({ path, message }) => {
     const mapped = binding()[load](path(), [entry()]);
     await expect(mapped).rejects.toThrow(CheckpointError);
     await expect(mapped).rejects.toThrow(message);
@@ -203,8 +211,10 @@ describe('writing', () => {
       const { saveTensors } = await import(${compiled('files/safetensors.js')});
       const own = { x: Tensor.from(new Float32Array(1 << 14).fill(process.pid), [1 << 14]) };
       // Both start together, and stay together: each file is waited for.
-      while (Date.now() < ${Date.now() + 2000});
-      for (let file = 0; file < 60; ++file) await saveTensors(join(${JSON.stringify(folder)}, file + '.safetensors'), own);
+      ${startTogether(2)}
+      for (let file = 0; file < 60; ++file) {
+        await saveTensors(join(${JSON.stringify(folder)}, file + '.safetensors'), own);
+      }
     `;
     const ended = await Promise.all([runNode(script), runNode(script)]);
     expect(ended).toEqual(Array.from({ length: 2 }, () => ({ code: 0, signal: null, stdout: '', stderr: '' })));

@@ -119,11 +119,11 @@ describe('what is no dictionary of tensors', () => {
   });
 
   it.each([
-    ['module.pt', 'torch.nn.modules.linear.Linear'],
-    ['legacy.pt', 'before PyTorch 1.6'],
-    ['protocol4.pt', 'protocol 4, expected 2'],
-    ['negated.pt', 'offset, a shape and strides'],
-  ])('%s', async (name, why) => {
+    { name: 'module.pt', why: 'torch.nn.modules.linear.Linear' },
+    { name: 'legacy.pt', why: 'before PyTorch 1.6' },
+    { name: 'protocol4.pt', why: 'protocol 4, expected 2' },
+    { name: 'negated.pt', why: 'offset, a shape and strides' },
+  ])('$name', async ({ name, why }) => {
     expect(await refusal(fixture(name))).toContain(why);
   });
 
@@ -152,7 +152,10 @@ describe('what is no dictionary of tensors', () => {
   it('files with bytes changed, which read as something or not at all', async () => {
     const whole = readFileSync(fixture('nested.pt'));
     let state = 1;
-    const draw = (limit: number) => (state = (state * 48271) % 0x7fffffff) % limit;
+    const draw = (limit: number) => {
+      state = (state * 48271) % 0x7fffffff;
+      return state % limit;
+    };
     let refused = 0;
     for (let i = 0; i < 600; ++i) {
       const changed = Buffer.from(whole);
@@ -204,18 +207,18 @@ describe('pickles that PyTorch never wrote', () => {
   });
 
   it.each([
-    ['posix\nsystem', 'posix.system'],
-    ['builtins\neval', 'builtins.eval'],
-    ['__torch__\nM', '__torch__.M'],
-    ['torch.jit._pickle\nrestore_type_tag', 'restore_type_tag'],
-    ['torch._utils\n_rebuild_qtensor', '_rebuild_qtensor'],
-    ['torch._utils\n_rebuild_sparse_tensor', '_rebuild_sparse_tensor'],
-    ['torch._tensor\n_rebuild_from_type_v2', '_rebuild_from_type_v2'],
-    ['torch.distributed.rpc\nrref', 'torch.distributed.rpc.rref'],
-    ['torch\ndevice', 'torch.device'],
-    ['torch\nQInt8Storage', 'torch.QInt8Storage'],
-    ['__main__\nTensorID', '__main__.TensorID'],
-  ])('name %j', async (global, name) => {
+    { global: 'posix\nsystem', name: 'posix.system' },
+    { global: 'builtins\neval', name: 'builtins.eval' },
+    { global: '__torch__\nM', name: '__torch__.M' },
+    { global: 'torch.jit._pickle\nrestore_type_tag', name: 'restore_type_tag' },
+    { global: 'torch._utils\n_rebuild_qtensor', name: '_rebuild_qtensor' },
+    { global: 'torch._utils\n_rebuild_sparse_tensor', name: '_rebuild_sparse_tensor' },
+    { global: 'torch._tensor\n_rebuild_from_type_v2', name: '_rebuild_from_type_v2' },
+    { global: 'torch.distributed.rpc\nrref', name: 'torch.distributed.rpc.rref' },
+    { global: 'torch\ndevice', name: 'torch.device' },
+    { global: 'torch\nQInt8Storage', name: 'torch.QInt8Storage' },
+    { global: '__main__\nTensorID', name: '__main__.TensorID' },
+  ])('name $global', async ({ global, name }) => {
     expect(
       await refusal(pickle(dict(text('a'), pair, text('b'), `c${global}\n${tuple(text('touch pwned'))}R`))),
     ).toContain(name);
@@ -223,79 +226,91 @@ describe('pickles that PyTorch never wrote', () => {
 
   const huge = '\x8a\x08\0\0\0\0\0\0\0\x40';
   // LibTorch says some of it itself.
-  it.each<[string, string, string | RegExp]>([
-    [
-      'a shape beyond its storage',
-      tensor([number(3)], [number(1)]),
-      /do not hold it|storage only has|invalid storage offset|overflowed/,
-    ],
-    [
-      'an offset beyond it',
-      tensor([number(1)], [number(1)], { offset: 2 }),
-      /do not hold it|storage only has|invalid storage offset|overflowed/,
-    ],
-    [
-      'a negative offset',
-      tensor([number(1)], [number(1)], { offset: -1 }),
-      /do not hold it|storage only has|invalid storage offset|overflowed/,
-    ],
-    [
-      'a storage that claims more than its record',
-      tensor([number(9)], [number(1)], { from: storage(1000) }),
-      /do not hold it|storage only has|invalid storage offset|overflowed/,
-    ],
-    [
-      'sizes whose product overflows',
-      tensor([huge, huge], [number(1), number(1)]),
-      /do not hold it|storage only has|invalid storage offset|overflowed/,
-    ],
-    [
-      'strides that overflow',
-      tensor([number(3)], [huge]),
-      /do not hold it|storage only has|invalid storage offset|overflowed/,
-    ],
-    ['a negative size', tensor([number(-1)], [number(1)]), 'negative'],
-    ['a negative stride', tensor([number(2)], [number(-1)]), 'negative'],
-    ['an element a million times', tensor([number(1000), number(1000)], [number(0), number(0)]), 'repeats elements'],
-    ['no storage', tensor([number(0)], [number(1)], { from: number(0) }), 'not made of a storage'],
-    ['a record that is missing', tensor([number(2)], [number(1)], { from: storage(2, '7') }), 'no record data/7'],
-    [
-      'a type by number',
-      tensor([number(2)], [number(1)], { from: storage(2, '0', number(200)) }),
-      'not named by its type',
-    ],
-    ['too few parts', `${rebuild}${tuple(storage())}R`, 'offset, a shape and strides'],
-    ['more strides than sizes', tensor([number(2)], [number(1), number(1)]), ''],
-  ])('hold a tensor with %s', async (_, body, why) => {
+  it.each<{ what: string; body: string; why: string | RegExp }>([
+    {
+      what: 'a shape beyond its storage',
+      body: tensor([number(3)], [number(1)]),
+      why: /do not hold it|storage only has|invalid storage offset|overflowed/,
+    },
+    {
+      what: 'an offset beyond it',
+      body: tensor([number(1)], [number(1)], { offset: 2 }),
+      why: /do not hold it|storage only has|invalid storage offset|overflowed/,
+    },
+    {
+      what: 'a negative offset',
+      body: tensor([number(1)], [number(1)], { offset: -1 }),
+      why: /do not hold it|storage only has|invalid storage offset|overflowed/,
+    },
+    {
+      what: 'a storage that claims more than its record',
+      body: tensor([number(9)], [number(1)], { from: storage(1000) }),
+      why: /do not hold it|storage only has|invalid storage offset|overflowed/,
+    },
+    {
+      what: 'sizes whose product overflows',
+      body: tensor([huge, huge], [number(1), number(1)]),
+      why: /do not hold it|storage only has|invalid storage offset|overflowed/,
+    },
+    {
+      what: 'strides that overflow',
+      body: tensor([number(3)], [huge]),
+      why: /do not hold it|storage only has|invalid storage offset|overflowed/,
+    },
+    { what: 'a negative size', body: tensor([number(-1)], [number(1)]), why: 'negative' },
+    { what: 'a negative stride', body: tensor([number(2)], [number(-1)]), why: 'negative' },
+    {
+      what: 'an element a million times',
+      body: tensor([number(1000), number(1000)], [number(0), number(0)]),
+      why: 'repeats elements',
+    },
+    { what: 'no storage', body: tensor([number(0)], [number(1)], { from: number(0) }), why: 'not made of a storage' },
+    {
+      what: 'a record that is missing',
+      body: tensor([number(2)], [number(1)], { from: storage(2, '7') }),
+      why: 'no record data/7',
+    },
+    {
+      what: 'a type by number',
+      body: tensor([number(2)], [number(1)], { from: storage(2, '0', number(200)) }),
+      why: 'not named by its type',
+    },
+    { what: 'too few parts', body: `${rebuild}${tuple(storage())}R`, why: 'offset, a shape and strides' },
+    { what: 'more strides than sizes', body: tensor([number(2)], [number(1), number(1)]), why: '' },
+  ])('hold a tensor with $what', async ({ body, why }) => {
     expect(await refusal(pickle(dict(text('a'), body)))).toMatch(why);
   });
 
-  it.each<[string, string, string]>([
-    ['a dictionary in itself', `}q\0${text('a')}h\0s`, 'in two places'],
-    ['deep nesting', `${`}${text('a')}`.repeat(1000)}}${'s'.repeat(1000)}`, 'nested more than 64'],
-    ['tuples in tuples', `)${'\x85'.repeat(100_000)}`, 'nested more than 64'],
-    ['a memory of four billion values', `}r${u32(0xfffffff0)}`, 'out of order'],
-    ['a memory never made', 'h\x05', 'did not remember'],
-    ['a key without a value', `}(${text('a')}u`, 'no value'],
-    ['an item before its container', `}(${text('a')}Ns`, 'malformed'],
-    ['a container never opened', '}u', 'did not open'],
-    ['a call of a number', `}${text('a')}K\x01)Rs`, 'no function'],
-    ['a call without arguments', 'R', 'malformed'],
-    ['a text longer than the file', `}X${u32(0xffffffff)}`, 'ends within'],
-    ['a whole number of a hundred bytes', `}${text('a')}\x8a\x64${'1'.repeat(100)}s`, '64 bits'],
-    ['a key that is a dictionary', '}}Ns', 'neither a string nor a whole number'],
-    ['attributes of a tensor', `${pair}}b`, 'attributes'],
-    ['an object', `}${text('a')}${rebuild})\x81s`, 'instruction 129'],
-    ['an extension', '\x82\x01', 'instruction 130'],
-    ['an instance', '(iposix\nsystem\n', 'instruction 105'],
-    ['a global by stack', `${text('posix')}${text('system')}\x93`, 'instruction 147'],
-    ['several values', '}}', 'several values'],
-    ['a list', ']', 'no dictionary'],
-    ['one tensor', pair, 'one tensor'],
-    ['no tensor', `}${text('a')}K\x01s`, 'no tensor'],
-    ['an OrderedDict out of a list', `ccollections\nOrderedDict\n${tuple(']')}R`, 'Python 2'],
-    ['one name twice', dict(text('a.b'), pair, text('a'), dict(text('b'), pair)), "two tensors called 'a.b'"],
-  ])('hold %s', async (_, body, why) => {
+  it.each<{ what: string; body: string; why: string }>([
+    { what: 'a dictionary in itself', body: `}q\0${text('a')}h\0s`, why: 'in two places' },
+    { what: 'deep nesting', body: `${`}${text('a')}`.repeat(1000)}}${'s'.repeat(1000)}`, why: 'nested more than 64' },
+    { what: 'tuples in tuples', body: `)${'\x85'.repeat(100_000)}`, why: 'nested more than 64' },
+    { what: 'a memory of four billion values', body: `}r${u32(0xfffffff0)}`, why: 'out of order' },
+    { what: 'a memory never made', body: 'h\x05', why: 'did not remember' },
+    { what: 'a key without a value', body: `}(${text('a')}u`, why: 'no value' },
+    { what: 'an item before its container', body: `}(${text('a')}Ns`, why: 'malformed' },
+    { what: 'a container never opened', body: '}u', why: 'did not open' },
+    { what: 'a call of a number', body: `}${text('a')}K\x01)Rs`, why: 'no function' },
+    { what: 'a call without arguments', body: 'R', why: 'malformed' },
+    { what: 'a text longer than the file', body: `}X${u32(0xffffffff)}`, why: 'ends within' },
+    { what: 'a whole number of a hundred bytes', body: `}${text('a')}\x8a\x64${'1'.repeat(100)}s`, why: '64 bits' },
+    { what: 'a key that is a dictionary', body: '}}Ns', why: 'neither a string nor a whole number' },
+    { what: 'attributes of a tensor', body: `${pair}}b`, why: 'attributes' },
+    { what: 'an object', body: `}${text('a')}${rebuild})\x81s`, why: 'instruction 129' },
+    { what: 'an extension', body: '\x82\x01', why: 'instruction 130' },
+    { what: 'an instance', body: '(iposix\nsystem\n', why: 'instruction 105' },
+    { what: 'a global by stack', body: `${text('posix')}${text('system')}\x93`, why: 'instruction 147' },
+    { what: 'several values', body: '}}', why: 'several values' },
+    { what: 'a list', body: ']', why: 'no dictionary' },
+    { what: 'one tensor', body: pair, why: 'one tensor' },
+    { what: 'no tensor', body: `}${text('a')}K\x01s`, why: 'no tensor' },
+    { what: 'an OrderedDict out of a list', body: `ccollections\nOrderedDict\n${tuple(']')}R`, why: 'Python 2' },
+    {
+      what: 'one name twice',
+      body: dict(text('a.b'), pair, text('a'), dict(text('b'), pair)),
+      why: "two tensors called 'a.b'",
+    },
+  ])('hold $what', async ({ body, why }) => {
     expect(await refusal(pickle(body))).toContain(why);
   });
 

@@ -1,10 +1,11 @@
 // Feeds mutated safetensors files to the path that real ones take: the header parser and, where it accepts them and for
-// some that it refuses, the file itself, native bounds checks, every byte of every tensor, and a network's weights. Each
-// must be refused with a CheckpointError, or give exactly the file's bytes.
+// some that it refuses, the file itself, native bounds checks, every byte of every tensor, and a network's weights.
+// Each must be refused with a CheckpointError, or give exactly the file's bytes.
 //
-//     node test/fuzz/safetensors.mjs --seconds 60 --seed 1 [--keep FOLDER]
+//     node test/fuzz/safetensors.mjs --seconds 60 | --executions 10000 [--seed 1] [--keep FOLDER]
 //
-// Prints the number of executions. The first one that is wrong, or that kills the process, leaves its file in the folder.
+// Prints the number of executions. The first one that is wrong, or that kills the process, leaves its file in the
+// folder.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +13,8 @@ import { parseArgs } from 'node:util';
 
 const { values: flags } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '60' },
+    seconds: { type: 'string' },
+    executions: { type: 'string' },
     seed: { type: 'string', default: '1' },
     keep: { type: 'string' },
   },
@@ -22,6 +24,7 @@ const { CheckpointError, EamError } = await import(new URL('errors.js', dist));
 const { binding } = await import(new URL('runtime/native/index.js', dist));
 const { parseHeader } = await import(new URL('files/safetensors-header.js', dist));
 const { loadTensors, readTensors, saveTensors } = await import(new URL('files/safetensors.js', dist));
+const { openWeights } = await import(new URL('files/weights.js', dist));
 
 /** mulberry32: the same seed gives the same files. */
 let state = Number(BigInt.asUintN(32, BigInt(flags.seed)));
@@ -185,7 +188,8 @@ function serialise({ entries, data }) {
   const fields = (list) =>
     Array.isArray(list) ? `{${list.map(([key, item]) => `${key}:${space()}${value(item)}`).join(',')}}` : list;
   const spaced = chance(4);
-  const text = `{${entries.map(([name, list]) => `${name}:${spaced ? space() : ''}${fields(list)}`).join(',')}}${' '.repeat(below(8))}`;
+  const body = entries.map(([name, list]) => `${name}:${spaced ? space() : ''}${fields(list)}`).join(',');
+  const text = `{${body}}${' '.repeat(below(8))}`;
   const header = Buffer.from(text);
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(header.length));
@@ -253,13 +257,8 @@ const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const folder = flags.keep ?? mkdtempSync(join(memory, 'eam-fuzz-'));
 mkdirSync(folder, { recursive: true });
 const path = join(folder, 'case.safetensors');
-const network = new (binding().DigitsModel)(
-  { imageSize: 8, channels: 1, patchSize: 4, width: 8, depth: 1, heads: 1, mlpRatio: 1, classes: 2 },
-  1n,
-  undefined,
-  'float32',
-  'cpu',
-);
+const config = { imageSize: 8, channels: 1, patchSize: 4, width: 8, depth: 1, heads: 1, mlpRatio: 1, classes: 2 };
+const network = binding().newNetwork('digits', { config, seed: 1n, device: 'cpu' });
 await saveTensors(path, network.weights());
 const networkFile = readFileSync(path);
 
@@ -292,6 +291,32 @@ async function check(file, load) {
     });
   }
   for (const tensor of Object.values(tensors)) tensor.dispose();
+  return true;
+}
+
+/** The same file on its way to a network, which is all that shows more of it than names and shapes. */
+async function checkWeights(file) {
+  let weights;
+  try {
+    weights = await openWeights([{ path }]);
+  } catch (error) {
+    if (error instanceof CheckpointError) return false;
+    throw new Error(`not a CheckpointError: ${error?.stack}`);
+  }
+  const expected = expectedTensors(file);
+  const found = weights.tensors();
+  if (found.length !== expected.size) throw new Error('another number of weights');
+  for (const { name, shape } of found) {
+    if (expected.get(name)?.shape.join() !== shape.join()) throw new Error(`${name} has shape ${shape}`);
+  }
+  if (expected.has('blocks.0.attn.qkv.weight')) {
+    await binding()
+      .loadNetwork('digits', { config, weights, device: 'cpu' })
+      .catch((error) => {
+        if (!(error instanceof CheckpointError)) throw error;
+      });
+  }
+  weights.dispose();
   return true;
 }
 
@@ -330,8 +355,19 @@ async function direct() {
   if (chance(2)) for (const entry of entries) entry.end = entry.begin + 4 * below(9);
   counts.direct++;
   try {
-    for (const tensor of Object.values(await binding()[pick(['mapTensors', 'readTensors'])](path, entries))) {
-      if (tensor.shape) await tensor.data();
+    if (chance(3)) {
+      const part = {
+        within: pick(['', 'a', 7]),
+        only: pick([undefined, [], ['a', 'b'], 'a']),
+        under: pick(['', 'x.']),
+      };
+      const weights = await binding().openWeights([{ path, entries, ...part }]);
+      weights.tensors();
+      weights.dispose();
+    } else {
+      for (const tensor of Object.values(await binding()[pick(['mapTensors', 'readTensors'])](path, entries))) {
+        if (tensor.shape) await tensor.data();
+      }
     }
   } catch (error) {
     if (!(error instanceof EamError) || error.code === 'ERR_EAM_NATIVE')
@@ -351,9 +387,10 @@ function parses(file) {
   }
 }
 
-const end = performance.now() + 1000 * Number(flags.seconds);
+const limit = Number(flags.executions ?? Infinity);
+const end = performance.now() + 1000 * Number(flags.seconds ?? (flags.executions ? Infinity : 60));
 try {
-  for (; performance.now() < end; counts.executions++) {
+  for (; counts.executions < limit && performance.now() < end; counts.executions++) {
     let file;
     if (chance(40)) {
       file = Buffer.from(networkFile);
@@ -371,6 +408,7 @@ try {
     for (const load of [loadTensors, readTensors]) {
       if ((await check(file, load)) !== accepted) throw new Error(`${load.name} and parseHeader differ`);
     }
+    if ((await checkWeights(file)) !== accepted) throw new Error('openWeights and parseHeader differ');
     if (chance(4)) await direct();
   }
 } catch (error) {
@@ -379,6 +417,7 @@ try {
 }
 if (flags.keep === undefined) rmSync(folder, { recursive: true });
 console.log(
-  `TypeScript: ${counts.executions} headers, ${counts.accepted} accepted, ${counts.refused} refused; ${counts.files} files mapped ` +
-    `and read, ${counts.networks} tried as weights; ${counts.direct} with entries of any kind; seed ${flags.seed}`,
+  `TypeScript: ${counts.executions} headers, ${counts.accepted} accepted, ${counts.refused} refused; ` +
+    `${counts.files} files mapped and read, ${counts.networks} tried as weights; ${counts.direct} with entries ` +
+    `of any kind; seed ${flags.seed}`,
 );

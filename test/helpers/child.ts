@@ -1,6 +1,8 @@
 // Node processes of their own, for tests about how a process ends. They import the compiled package from dist/, or the
 // one that EAM_TEST_PACKAGE names; EAM_TEST_NODE names another Node to run them.
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -12,6 +14,17 @@ export function compiled(name: string): string {
   return JSON.stringify(pathToFileURL(join(dist, name)).href);
 }
 
+/** Of `count` processes that are given the text: none goes on before all have come to it. */
+export function startTogether(count: number): string {
+  const folder = mkdtempSync(join(tmpdir(), 'eam-together-'));
+  process.once('exit', () => rmSync(folder, { recursive: true }));
+  return `{
+    const { readdirSync, writeFileSync } = await import('node:fs');
+    writeFileSync(${JSON.stringify(folder)} + '/' + process.pid, '');
+    while (readdirSync(${JSON.stringify(folder)}).length < ${count});
+  }`;
+}
+
 export interface Ended {
   code: number | null;
   signal: NodeJS.Signals | null;
@@ -20,12 +33,12 @@ export interface Ended {
 }
 
 /**
- * Runs an ES module given as text. Killed, with signal SIGKILL, after `timeout` milliseconds; sent SIGINT once it printed
- * `interrupt`.
+ * Runs an ES module given as text. Killed, with signal SIGKILL, after `timeout` milliseconds; sent SIGINT once it
+ * printed `interrupt`.
  */
 export function runNode(
   script: string,
-  { env = process.env, timeout = 60_000, args = [] as string[], interrupt = undefined as string | undefined } = {},
+  { env = process.env, timeout = 900_000, args = [] as string[], interrupt = undefined as string | undefined } = {},
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(node, [...args, '--input-type=module', '--eval', script], {

@@ -43,8 +43,12 @@ const run = async ()${types ? ': Promise<void>' : ''} => {
     velocity: tensor([0, 0, 0, 0, 0, 0]), x1: tensor(x1), terminalGradient: tensor(g),
     t: new Float32Array(batch).fill(0.5), C: 1, noise: { seed: 7n, stream: 0n },
   });
-  const slopes = Array.from(await grad.data()${types ? ' as Float32Array' : ''}, (value, i) => value / -(x1[i]${types ? '!' : ''} + g[i]${types ? '!' : ''}));
-  console.log(JSON.stringify({ perSample: Array.from(perSample, (value) => Number(value.toFixed(3))), slopes: new Set(slopes.map((slope) => slope.toFixed(4))).size }));
+  const data = await grad.data()${types ? ' as Float32Array' : ''};
+  const slopes = Array.from(data, (value, i) => value / -(x1[i]${types ? '!' : ''} + g[i]${types ? '!' : ''}));
+  console.log(JSON.stringify({
+    perSample: Array.from(perSample, (value) => Number(value.toFixed(3))),
+    slopes: new Set(slopes.map((slope) => slope.toFixed(4))).size,
+  }));
 };
 void run();
 `;
@@ -64,9 +68,11 @@ const strict = {
   noUnusedLocals: true,
   target: 'es2022',
 };
-const typescript = `import { eam, matchingLoss, ShapeError, Tensor, type MatchingLossOptions, type Reward, Trainer } from 'eam-torch';
+const typescript = `import { eam, matchingLoss, ShapeError, Tensor, Trainer } from 'eam-torch';
+import type { MatchingLossOptions, Reward } from 'eam-torch';
 export const weighting: MatchingLossOptions['weighting'] = 'velocity';
-export const parts: [typeof eam, typeof Trainer, typeof ShapeError, Reward['name']] = [eam, Trainer, ShapeError, 'mine'];
+export const parts: [typeof eam, typeof Trainer, typeof ShapeError] = [eam, Trainer, ShapeError];
+export const name: Reward['name'] = 'mine';
 // @ts-expect-error: t has one entry a sample
 export const wrong: MatchingLossOptions['t'] = 'half';
 ${body(true)}`;
@@ -107,7 +113,7 @@ export function runIn(folder: string, command: string, args: string[], env: Node
     cwd: folder,
     encoding: 'utf8',
     env: { ...process.env, ...env },
-    timeout: 300_000,
+    timeout: 1_200_000,
     maxBuffer: 2 ** 28,
   });
   if (error) throw error;

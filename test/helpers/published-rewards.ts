@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import type {
-  ClipScoreKind,
+  ClipRewardConfig,
   ClipTextConfig,
   ClipVisionConfig,
   DType,
+  ImagePreprocessConfig,
   NativeImageReward,
   NativeTensor,
-  PreprocessConfig,
 } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { loadTensors } from '../../lib/files/safetensors.js';
@@ -22,14 +22,15 @@ const json = (path: string) => JSON.parse(readFileSync(rewardFile(path), 'utf8')
 
 export interface LoadOptions {
   dtype?: DType;
-  preprocess?: Partial<PreprocessConfig>;
+  preprocess?: Partial<ImagePreprocessConfig>;
   /** What the file's tensors become before they are loaded. */
   edit?: (tensors: Tensors) => void;
   vision?: Partial<ClipVisionConfig>;
-  kind?: ClipScoreKind;
+  /** Of a linear stack, in place of its file's. */
+  head?: Tensors;
 }
 
-const preprocess = (options: LoadOptions, fit: 'crop' | 'pad', size: number): PreprocessConfig => ({
+const preprocess = (options: LoadOptions, fit: 'crop' | 'pad', size: number): ImagePreprocessConfig => ({
   fit,
   size,
   bytes: false,
@@ -65,15 +66,24 @@ function clipConfigs(directory: string): { vision: ClipVisionConfig; text: ClipT
   };
 }
 
-async function loadClip(directory: string, kind: ClipScoreKind, options: LoadOptions): Promise<NativeImageReward> {
+async function loadClip(
+  directory: string,
+  kind: ClipRewardConfig['kind'],
+  options: LoadOptions,
+  head: Tensors = {},
+): Promise<NativeImageReward> {
   const { vision, text } = clipConfigs(directory);
-  return binding().loadClipReward({
-    vision: { ...vision, ...options.vision },
-    text: kind.name === 'linear-stack' ? undefined : text,
-    preprocess: preprocess(options, 'crop', vision.imageSize),
-    kind: options.kind ?? kind,
-    layout: 'transformers',
-    tensors: edited(await loadTensors(rewardFile(`${directory}/model.safetensors`)), options),
+  const tensors = edited(await loadTensors(rewardFile(`${directory}/model.safetensors`)), options);
+  const ofHead = Object.entries(options.head ?? head).map(([name, tensor]) => [`head.${name}`, tensor] as const);
+  return binding().loadNetwork('clip-reward', {
+    config: {
+      vision: { ...vision, ...options.vision },
+      text: kind === 'linear-stack' ? undefined : text,
+      preprocess: preprocess(options, 'crop', vision.imageSize),
+      kind,
+      layout: 'transformers',
+    },
+    weights: { ...tensors, ...Object.fromEntries(ofHead) },
     dtype: options.dtype,
     device: 'cpu',
   });
@@ -93,25 +103,26 @@ async function loadHpsv2(options: LoadOptions): Promise<NativeImageReward> {
   const tensors = Object.fromEntries(
     Object.entries(file).map(([name, tensor]) => [name.replace('state_dict.', ''), tensor]),
   );
-  return binding().loadClipReward({
-    vision: {
-      ...tower(vision),
-      heads: vision.width / vision.head_width,
-      imageSize: vision.image_size,
-      patchSize: vision.patch_size,
-      ...options.vision,
+  return binding().loadNetwork('clip-reward', {
+    config: {
+      vision: {
+        ...tower(vision),
+        heads: vision.width / vision.head_width,
+        imageSize: vision.image_size,
+        patchSize: vision.patch_size,
+        ...options.vision,
+      },
+      text: {
+        ...tower(text),
+        heads: text.heads,
+        vocabulary: text.vocab_size,
+        positions: text.context_length,
+      },
+      preprocess: preprocess(options, 'pad', vision.image_size),
+      kind: 'cosine',
+      layout: 'open_clip',
     },
-    text: {
-      ...tower(text),
-      heads: text.heads,
-      vocabulary: text.vocab_size,
-      positions: text.context_length,
-      eosToken: undefined,
-    },
-    preprocess: preprocess(options, 'pad', vision.image_size),
-    kind: { name: 'cosine' },
-    layout: 'open_clip',
-    tensors: edited(tensors, options),
+    weights: edited(tensors, options),
     dtype: options.dtype,
     device: 'cpu',
   });
@@ -120,47 +131,47 @@ async function loadHpsv2(options: LoadOptions): Promise<NativeImageReward> {
 async function loadImageReward(options: LoadOptions): Promise<NativeImageReward> {
   const config = json('imagereward/med_config.json');
   const { vision } = config;
-  return binding().loadBlipReward({
-    vision: {
-      imageSize: vision.image_size,
-      patchSize: vision.patch_size,
-      width: config.encoder_width,
-      intermediate: 4 * config.encoder_width,
-      layers: vision.depth,
-      heads: vision.num_heads,
-      layerNormEpsilon: 1e-6,
+  return binding().loadNetwork('blip-reward', {
+    config: {
+      vision: {
+        imageSize: vision.image_size,
+        patchSize: vision.patch_size,
+        width: config.encoder_width,
+        intermediate: 4 * config.encoder_width,
+        layers: vision.depth,
+        heads: vision.num_heads,
+        layerNormEpsilon: 1e-6,
+      },
+      text: {
+        vocabulary: config.vocab_size,
+        width: config.hidden_size,
+        intermediate: config.intermediate_size,
+        layers: config.num_hidden_layers,
+        heads: config.num_attention_heads,
+        positions: config.max_position_embeddings,
+        layerNormEpsilon: config.layer_norm_eps,
+        encoderWidth: config.encoder_width,
+      },
+      preprocess: preprocess(options, 'crop', vision.image_size),
+      mean: 0.16717362830052426,
+      std: 1.0333394966054072,
     },
-    text: {
-      vocabulary: config.vocab_size,
-      width: config.hidden_size,
-      intermediate: config.intermediate_size,
-      layers: config.num_hidden_layers,
-      heads: config.num_attention_heads,
-      positions: config.max_position_embeddings,
-      layerNormEpsilon: config.layer_norm_eps,
-      encoderWidth: config.encoder_width,
-    },
-    preprocess: preprocess(options, 'crop', vision.image_size),
-    mean: 0.16717362830052426,
-    std: 1.0333394966054072,
-    tensors: edited(await binding().readTorchFile(rewardFile('imagereward/ImageReward.pt')), options),
+    weights: edited(await binding().readTorchFile(rewardFile('imagereward/ImageReward.pt')), options),
     dtype: options.dtype,
     device: 'cpu',
   });
 }
 
-const linearStack = async (): Promise<ClipScoreKind> => ({
-  name: 'linear-stack',
-  tensors: await binding().readTorchFile(rewardFile('aesthetic/sac+logos+ava1-l14-linearMSE.pth')),
-});
+const linearStack = (): Promise<Tensors> =>
+  binding().readTorchFile(rewardFile('aesthetic/sac+logos+ava1-l14-linearMSE.pth'));
 
 /** By the names of their directories. */
 export const tinyRewards = {
-  pickscore: (options: LoadOptions = {}) => loadClip('pickscore', { name: 'scaled-cosine' }, options),
-  clipscore: (options: LoadOptions = {}) => loadClip('clipscore', { name: 'cosine' }, options),
+  pickscore: (options: LoadOptions = {}) => loadClip('pickscore', 'scaled-cosine', options),
+  clipscore: (options: LoadOptions = {}) => loadClip('clipscore', 'cosine', options),
   hpsv2: (options: LoadOptions = {}) => loadHpsv2(options),
   imagereward: (options: LoadOptions = {}) => loadImageReward(options),
-  aesthetic: async (options: LoadOptions = {}) => loadClip('clipscore', await linearStack(), options),
+  aesthetic: async (options: LoadOptions = {}) => loadClip('clipscore', 'linear-stack', options, await linearStack()),
 };
 export type TinyReward = keyof typeof tinyRewards;
 export const tinyRewardNames = Object.keys(tinyRewards) as TinyReward[];

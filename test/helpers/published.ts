@@ -31,8 +31,8 @@ export function waves(shape: readonly number[], phase: number, scale: number, of
 }
 
 /**
- * Weights of any network, given the shapes by name. The phase is the sum of the name's character codes; norms are around
- * one, matrices and kernels scaled so that activations keep their size.
+ * Weights of any network, given the shapes by name. The phase is the sum of the name's character codes; norms are
+ * around one, matrices and kernels scaled so that activations keep their size.
  */
 export function wavyWeights(shapes: Readonly<Record<string, readonly number[]>>): Record<string, Tensor> {
   return Object.fromEntries(

@@ -8,6 +8,7 @@ import { binding } from '../../lib/runtime/native/index.js';
 import type {
   LoraConfig,
   NativeFlowModel,
+  NetworkParts,
   NativeTensor,
   Sd3TransformerConfig,
 } from '../../lib/runtime/native/binding.js';
@@ -71,8 +72,8 @@ export async function otherTransformer(name: 'three-heads' | 'dual-last'): Promi
   const path = join(fixtures, 'sd3-shapes', `${name}.safetensors`);
   const stored: unknown = JSON.parse((await readHeader(path)).metadata['config']!);
   const all = await loadTensors(path);
-  const tensors: Tensors = {},
-    golden: Tensors = {};
+  const tensors: Tensors = {};
+  const golden: Tensors = {};
   for (const [key, tensor] of Object.entries(all)) {
     if (key.startsWith('golden.')) golden[key.slice('golden.'.length)] = tensor;
     else tensors[key] = tensor;
@@ -100,22 +101,12 @@ export async function otherTransformer(name: 'three-heads' | 'dual-last'): Promi
   };
 }
 
-type LoadOptions = Parameters<ReturnType<typeof binding>['loadSd3Model']>[0];
+type LoadOptions = Omit<NetworkParts<'sd3'>, 'config'>;
 
 export const loadSd3 = (
   { config, tensors }: Pick<Transformer, 'config' | 'tensors'>,
   options: Partial<LoadOptions> = {},
-): Promise<NativeFlowModel> =>
-  binding().loadSd3Model({
-    config,
-    tensors,
-    autoencoder: undefined,
-    lora: undefined,
-    dtype: undefined,
-    device: 'cpu',
-    checkpointing: false,
-    ...options,
-  });
+): Promise<NativeFlowModel> => binding().loadNetwork('sd3', { config, weights: tensors, device: 'cpu', ...options });
 
 /** Of the adapter in lora_peft. */
 export const sd35Lora: LoraConfig = {
@@ -129,62 +120,12 @@ export const sd35Lora: LoraConfig = {
 
 /** The published names and shapes of a configuration's tensors, all of them random. */
 export async function randomTensors(config: Sd3TransformerConfig): Promise<Tensors> {
-  const width = config.heads * config.headDim;
-  const values = config.inChannels * config.patchSize ** 2;
   const tensors: Tensors = {};
   let stream = 500n;
-  const add = async (name: string, shape: number[], scale: number): Promise<void> => {
+  for (const [name, shape] of Object.entries(binding().networkLayout('sd3', config).tensors)) {
+    const inputs = shape.slice(1).reduce((product, length) => product * length, 1);
+    const scale = name === 'pos_embed.pos_embed' ? 0.5 : name.endsWith('.bias') ? 0.1 : 1 / Math.sqrt(inputs);
     tensors[name] = await binding().weightedSum([await normal(shape, stream++)], [scale]);
-  };
-  const linear = async (name: string, outputs: number, inputs: number): Promise<void> => {
-    await add(`${name}.weight`, [outputs, inputs], 1 / Math.sqrt(inputs));
-    await add(`${name}.bias`, [outputs], 0.1);
-  };
-  await add('pos_embed.pos_embed', [1, config.posEmbedMaxSize ** 2, width], 0.5);
-  await add(
-    'pos_embed.proj.weight',
-    [width, config.inChannels, config.patchSize, config.patchSize],
-    1 / Math.sqrt(values),
-  );
-  await add('pos_embed.proj.bias', [width], 0.1);
-  await linear('time_text_embed.timestep_embedder.linear_1', width, 256);
-  await linear('time_text_embed.timestep_embedder.linear_2', width, width);
-  await linear('time_text_embed.text_embedder.linear_1', width, config.pooledProjectionDim);
-  await linear('time_text_embed.text_embedder.linear_2', width, width);
-  await linear('context_embedder', width, config.jointAttentionDim);
-  for (let layer = 0; layer < config.layers; layer++) {
-    const block = `transformer_blocks.${layer}`;
-    const last = layer === config.layers - 1,
-      dual = config.dualAttentionLayers.includes(layer);
-    await linear(`${block}.norm1.linear`, (dual ? 9 : 6) * width, width);
-    await linear(`${block}.norm1_context.linear`, (last ? 2 : 6) * width, width);
-    for (const name of [
-      'to_q',
-      'to_k',
-      'to_v',
-      'to_out.0',
-      'add_q_proj',
-      'add_k_proj',
-      'add_v_proj',
-      ...(last ? [] : ['to_add_out']),
-    ]) {
-      await linear(`${block}.attn.${name}`, width, width);
-    }
-    for (const name of dual ? ['to_q', 'to_k', 'to_v', 'to_out.0'] : [])
-      await linear(`${block}.attn2.${name}`, width, width);
-    if (config.qkNorm) {
-      const norms = [
-        ...['norm_q', 'norm_k', 'norm_added_q', 'norm_added_k'].map((name) => `attn.${name}`),
-        ...(dual ? ['attn2.norm_q', 'attn2.norm_k'] : []),
-      ];
-      for (const name of norms) await add(`${block}.${name}.weight`, [config.headDim], 1);
-    }
-    for (const name of last ? ['ff'] : ['ff', 'ff_context']) {
-      await linear(`${block}.${name}.net.0.proj`, 4 * width, width);
-      await linear(`${block}.${name}.net.2`, width, 4 * width);
-    }
   }
-  await linear('norm_out.linear', 2 * width, width);
-  await linear('proj_out', values, width);
   return tensors;
 }

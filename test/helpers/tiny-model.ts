@@ -2,12 +2,13 @@
 import { binding } from '../../lib/runtime/native/index.js';
 import type {
   DigitsModelConfig,
-  EamNativeOptions,
+  DType,
   LoraConfig,
   NativeFlowModel,
   NativeOptimizer,
   NativeTensor,
 } from '../../lib/runtime/native/binding.js';
+import type { AdamWOptions, EamOptions } from '../../lib/runtime/native/options.generated.js';
 
 export const tinyConfig: DigitsModelConfig = {
   imageSize: 8,
@@ -36,8 +37,14 @@ export async function randomise(model: NativeFlowModel, kind: 'weights' | 'train
   await model.load(kind, values);
 }
 
+/** A network with fresh weights. */
+export const freshModel = (
+  parts: { config?: DigitsModelConfig; seed?: bigint; lora?: LoraConfig | undefined; dtype?: DType } = {},
+): NativeFlowModel =>
+  binding().newNetwork('digits', { config: tinyConfig, seed: 1n, dtype: 'float32', device: 'cpu', ...parts });
+
 export async function tinyModel(lora?: LoraConfig, config = tinyConfig): Promise<NativeFlowModel> {
-  const model = new (binding().DigitsModel)(config, 1n, lora, 'float32', 'cpu');
+  const model = freshModel({ config, lora });
   await randomise(model, 'weights', 0.3);
   return model;
 }
@@ -58,11 +65,8 @@ export async function snapshot(tensors: Record<string, NativeTensor>): Promise<R
   return Object.fromEntries(entries);
 }
 
-export const adamW = (
-  model: NativeFlowModel,
-  options: Partial<{ beta1: number; beta2: number; epsilon: number; weightDecay: number; emaDecay: number }> = {},
-): NativeOptimizer =>
-  new (binding().AdamW)(model, { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, emaDecay: 0, ...options });
+export const adamW = (model: NativeFlowModel, options: AdamWOptions = {}): NativeOptimizer =>
+  new (binding().AdamW)(model, options);
 
 /** The gradients accumulated so far, read back through the first moments of a step of size zero; they are cleared. */
 export async function takeGradients(model: NativeFlowModel): Promise<Record<string, number[]>> {
@@ -75,29 +79,12 @@ export async function takeGradients(model: NativeFlowModel): Promise<Record<stri
   return gradients;
 }
 
-export const eamOptions: EamNativeOptions = {
-  C: 1,
-  lambda: 2,
-  delta: 0.1,
-  terminal: 'consistent',
-  solver: 'heun',
-  steps: 3,
-  renoisings: 3,
-  weighting: 'velocity',
-  cap: 20,
-  rewardThroughDenoiser: false,
-  guidance: 1,
-  shift: 1,
-  microBatch: 0,
-  decodeSlice: 0,
-  guidedLoss: false,
-  rewardGradientQuantile: 1,
-};
+export const eamOptions = { lambda: 2, steps: 3, renoisings: 3 } satisfies EamOptions;
 
 /** Largest difference between two arrays, over the largest magnitude in the second. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0,
-    magnitude = 0;
+  let difference = 0;
+  let magnitude = 0;
   for (let i = 0; i < expected.length; i++) {
     difference = Math.max(difference, Math.abs(actual[i]! - expected[i]!));
     magnitude = Math.max(magnitude, Math.abs(expected[i]!));

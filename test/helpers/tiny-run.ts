@@ -9,7 +9,8 @@ import { loadModel } from '../../lib/models/registry.js';
 import type { Reward } from '../../lib/rewards/reward.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
 import { saveTensors } from '../../lib/files/safetensors.js';
-import { Trainer, type TrainerOptions } from '../../lib/training/trainer.js';
+import { Trainer } from '../../lib/training/trainer.js';
+import type { TrainerOptions } from '../../lib/training/trainer-options.js';
 import { tinyConfig, tinyModel } from './tiny-model.js';
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'eam-test-'));

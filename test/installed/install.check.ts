@@ -18,7 +18,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { fetchLibTorch } from '../../lib/jobs/build/fetch-libtorch.js';
 import { findExecutable } from '../../lib/jobs/build/tools.js';
-import type { Diagnosis } from '../../lib/cli/doctor.js';
+import type { Diagnosis } from '../../lib/jobs/build/diagnosis.js';
 import type { AddonDescription } from '../../lib/runtime/native/addons.js';
 import { cacheDirectory } from '../../lib/runtime/native/libtorch.js';
 import {
@@ -117,7 +117,8 @@ beforeAll(() => {
   cache = join(folder, 'npm cache');
   packed = pack(folder);
   console.log(
-    `tarball: ${(packed.bytes / 1e6).toFixed(2)} MB, unpacked ${(packed.unpackedBytes / 1e6).toFixed(2)} MB, ${packed.files.length} files; ${names.join(', ')}`,
+    `tarball: ${(packed.bytes / 1e6).toFixed(2)} MB, unpacked ${(packed.unpackedBytes / 1e6).toFixed(2)} MB, ` +
+      `${packed.files.length} files; ${names.join(', ')}`,
   );
   app = install('my app', ['--ignore-scripts=false']);
   for (const version of nodes) {
@@ -220,7 +221,13 @@ describe('the life of a process', () => {
       import { renoise, Tensor } from 'eam-torch';
       const x1 = Tensor.from([1, 2], [1, 2]);
       const noise = { seed: 1n, stream: 1n };
-      const settle = async () => { for (let i = 0; i < 5; ++i) { globalThis.gc(); await new Promise((resolve) => setTimeout(resolve, 10)); } return process.memoryUsage(); };
+      const settle = async () => {
+        for (let i = 0; i < 5; ++i) {
+          globalThis.gc();
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        return process.memoryUsage();
+      };
       const calls = async (count) => {
         for (let i = 0; i < count; ++i) {
           const x = await renoise({ x1, t: [0.5], noise });
@@ -234,7 +241,8 @@ describe('the life of a process', () => {
       const microseconds = (performance.now() - started) / 1000; // of one
       const after = await settle();
       const grown = (key) => (after[key] - before[key]) / 2 ** 20;
-      console.log(JSON.stringify({ microseconds, rss: grown('rss'), external: grown('external'), heapUsed: grown('heapUsed') }));
+      const [rss, external, heapUsed] = ['rss', 'external', 'heapUsed'].map(grown);
+      console.log(JSON.stringify({ microseconds, rss, external, heapUsed }));
     `,
     );
     const ran = spawnSync(process.execPath, ['--expose-gc', 'million.mjs'], {
@@ -249,7 +257,8 @@ describe('the life of a process', () => {
     expect({ status: ran.status, stderr: ran.stderr }).toEqual({ status: 0, stderr: '' });
     const grown = JSON.parse(ran.stdout) as { microseconds: number; rss: number; external: number; heapUsed: number };
     console.log(
-      `a million calls: ${grown.microseconds.toFixed(1)} µs each; grown by ${grown.rss.toFixed(1)} MiB resident, ${grown.external.toFixed(2)} external, ${grown.heapUsed.toFixed(2)} heap`,
+      `a million calls: ${grown.microseconds.toFixed(1)} µs each; grown by ${grown.rss.toFixed(1)} MiB resident, ` +
+        `${grown.external.toFixed(2)} external, ${grown.heapUsed.toFixed(2)} heap`,
     );
     expect(grown.rss).toBeLessThan(24);
     expect(Math.abs(grown.external)).toBeLessThan(2);

@@ -4,12 +4,15 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { compare, type Comparison } from '../../lib/jobs/compare/compare.js';
+import { compare } from '../../lib/jobs/compare/compare.js';
+import type { Comparison } from '../../lib/jobs/compare/comparison.js';
 import type { CurvePoint, RunResult } from '../../lib/jobs/compare/results.js';
-import { firstReached, meanCurve, speedUp, summarise } from '../../lib/jobs/compare/statistics.js';
+import { firstReached, meanCurve } from '../../lib/jobs/compare/curves.js';
+import { speedUp } from '../../lib/jobs/compare/speed-up.js';
+import { summarise } from '../../lib/jobs/compare/statistics.js';
 import { chooseRate, atEdge } from '../../lib/jobs/compare/sweep.js';
 import { renderSummary } from '../../lib/jobs/compare/summary.js';
-import { speedUpSentences } from '../../lib/jobs/compare/tables.js';
+import { speedUpSentences } from '../../lib/jobs/compare/sentences.js';
 import { compareSchema } from '../../lib/jobs/compare/config.js';
 import { readJson } from '../../lib/schema/json.js';
 import { validate } from '../../lib/schema/validate.js';
@@ -43,13 +46,13 @@ function runOf(
   return { contender, seed, learningRate: 1e-3, settings: {}, points, ...change };
 }
 
-describe('the first time a level is reached', () => {
-  it('is interpolated, and the first of several', () => {
+describe('firstReached', () => {
+  it('interpolates between measurements and takes the first crossing', () => {
     expect(firstReached([0, 10, 20, 30], [0, 2, 1, 4], 1)).toBeCloseTo(5);
     expect(firstReached([0, 10, 20, 30], [0, 2, 1, 4], 3)).toBeCloseTo(20 + 20 / 3);
   });
 
-  it('may be the start, a measurement, or never', () => {
+  it('finds a level at the start, at a measurement, or never', () => {
     expect(firstReached([0, 10], [1, 2], 0.5)).toBe(0);
     expect(firstReached([0, 10], [1, 2], 2)).toBe(10);
     expect(firstReached([0, 10], [1, 2], 2.01)).toBeUndefined();
@@ -58,13 +61,13 @@ describe('the first time a level is reached', () => {
 });
 
 describe('statistics over seeds', () => {
-  it('have the sample standard deviation', () => {
+  it('take the sample standard deviation', () => {
     expect(summarise([1, 2, 3])).toEqual({ mean: 2, std: 1, low: 1, high: 3, count: 3 });
     expect(summarise([4])).toEqual({ mean: 4, std: 0, low: 4, high: 4, count: 1 });
     expect(summarise([])).toBeUndefined();
   });
 
-  it('are a mean and a band at each measurement, as far as the shortest run goes', () => {
+  it('give a mean and a band at each measurement, as far as the shortest run goes', () => {
     const curve = meanCurve([
       runOf('A', 1, [0, 1, 2], { evaluations: 10, seconds: 1 }),
       runOf('A', 2, [0, 3, 8, 9], { evaluations: 10, seconds: 3 }),
@@ -121,7 +124,10 @@ describe('speed-up at equal reward', () => {
     expect(pair.headline!.evaluations.ratio).toBeLessThan(1);
     const [sentence] = speedUpSentences(pair, 2);
     expect(sentence).toMatch(
-      /^To 2\.000, the highest reward that every run of both reached, B needs 4\.5× more network evaluations \(seed by seed 3\.0× to 6\.0×\)/,
+      new RegExp(
+        String.raw`^To 2\.000, the highest reward that every run of both reached, B needs 4\.5× more network ` +
+          String.raw`evaluations \(seed by seed 3\.0× to 6\.0×\)`,
+      ),
     );
     expect(sentence).toMatch(/than A\.$/);
   });
@@ -132,7 +138,8 @@ describe('speed-up at equal reward', () => {
     expect(never.headline).toBeUndefined();
     expect(never.levels).toEqual([]);
     expect(speedUpSentences(never, 2)).toEqual([
-      "No reward above the pretrained model's was reached by every run of A and C: there is no speed-up to state for all seeds.",
+      "No reward above the pretrained model's was reached by every run of A and C: there is no speed-up to state " +
+        'for all seeds.',
       "Within its budget A's mean came to 3.000; C's never went beyond 0.000.",
     ]);
     const half = speedUp(fast, [runOf('D', 1, [0, 4, 4]), runOf('D', 2, [0, -1, -1])]);
@@ -400,31 +407,38 @@ describe('a comparison that is misconfigured', () => {
   ];
 
   it.each([
-    [
-      { contenders: contenders({ algorithm: { name: 'eam', lambda: 2 } }) },
-      'config.json: contenders[1].algorithm.lambda: expected 1, the reward scale of contenders[0]: others have another optimum, got 2',
-    ],
-    [
-      { contenders: contenders({ name: 'a!' }) },
-      'config.json: contenders[1].name: expected a name unlike contenders[0]\'s, whose folder it would share, got "a!"',
-    ],
-    [
-      { contenders: contenders({ algorithm: { name: 'eam', C: 0 } }) },
-      'contenders[1].algorithm.C: expected a number above 0.5, got 0',
-    ],
-    [{ contenders: contenders({}).slice(1) }, 'contenders: expected an array of at least 2 items'],
-    [
-      { contenders: contenders({ budget: { steps: 2, evaluations: 3 } }) },
-      'contenders[1].budget: expected either "steps" or "evaluations", got {"steps":2,"evaluations":3}',
-    ],
-    [{ budget: {} }, 'budget: expected either "steps" or "evaluations", got {}'],
-    [{ sweep: undefined }, 'contenders[0].learningRate: expected a number, or a "sweep" to find it, but it is missing'],
-    [{ seeds: [1, 2, 1] }, 'seeds: expected each seed once, got [1,2,1]'],
-    [{ seeds: 0 }, 'seeds: expected an array, got 0'],
-    [{ seeds: [0.5] }, 'seeds[0]: expected a whole number, got 0.5'],
-    [{ tracking: { conut: 3 } }, 'tracking.conut: unknown key; did you mean "count"?'],
-    [{ optimizer: { learningRate: 1 } }, 'optimizer.learningRate: unknown key'],
-  ])('%j is told by its path', (change, message) => {
+    {
+      change: { contenders: contenders({ algorithm: { name: 'eam', lambda: 2 } }) },
+      message:
+        'config.json: contenders[1].algorithm.lambda: expected 1, the reward scale of contenders[0]: others have ' +
+        'another optimum, got 2',
+    },
+    {
+      change: { contenders: contenders({ name: 'a!' }) },
+      message:
+        "config.json: contenders[1].name: expected a name unlike contenders[0]'s, whose folder it would share, " +
+        'got "a!"',
+    },
+    {
+      change: { contenders: contenders({ algorithm: { name: 'eam', C: 0 } }) },
+      message: 'contenders[1].algorithm.C: expected a number above 0.5, got 0',
+    },
+    { change: { contenders: contenders({}).slice(1) }, message: 'contenders: expected an array of at least 2 items' },
+    {
+      change: { contenders: contenders({ budget: { steps: 2, evaluations: 3 } }) },
+      message: 'contenders[1].budget: expected either "steps" or "evaluations", got {"steps":2,"evaluations":3}',
+    },
+    { change: { budget: {} }, message: 'budget: expected either "steps" or "evaluations", got {}' },
+    {
+      change: { sweep: undefined },
+      message: 'contenders[0].learningRate: expected a number, or a "sweep" to find it, but it is missing',
+    },
+    { change: { seeds: [1, 2, 1] }, message: 'seeds: expected each seed once, got [1,2,1]' },
+    { change: { seeds: 0 }, message: 'seeds: expected an array, got 0' },
+    { change: { seeds: [0.5] }, message: 'seeds[0]: expected a whole number, got 0.5' },
+    { change: { tracking: { conut: 3 } }, message: 'tracking.conut: unknown key; did you mean "count"?' },
+    { change: { optimizer: { learningRate: 1 } }, message: 'optimizer.learningRate: unknown key' },
+  ])('refuses $change by its path', ({ change, message }) => {
     expect(messageOf(change)).toContain(message);
   });
 });
@@ -445,7 +459,8 @@ describe('the shipped comparison', () => {
       guidance: 1,
       renoisings: 4,
     });
-    for (const { algorithm } of config.contenders) expect(algorithm.guidance).toBe(1); // with it there is no common optimum
+    // With guidance there is no common optimum.
+    for (const { algorithm } of config.contenders) expect(algorithm.guidance).toBe(1);
     expect(config.sweep!.learningRates.length).toBeGreaterThan(2);
     expect(config.seeds).not.toContain(config.sweep!.seed);
   });

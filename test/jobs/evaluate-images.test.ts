@@ -115,17 +115,29 @@ describe('eam evaluate --images', () => {
   });
 
   it.each([
-    ['as many prompts as images', ['one'], /has 2 \.png files and .* 1 prompts; expected as many/],
-    ['a file that is there', ['{"file":"x.png","prompt":"p"}'], /names "x\.png", which is no \.png file in/],
-    [
-      'a file in each line, or in none',
-      ['{"file":"a.png","prompt":"p"}', '{"prompt":"p"}'],
-      /only 1 of its 2 lines have a "file"/,
-    ],
-    ['JSON', ['{"file":"a.png","prompt":"p"}', 'p'], /expected a JSON object a line; .*prompts\.jsonl, line 2/],
-    ['prompts', ['{"file":"a.png"}'], /line 1: expected \{"prompt"/],
-    ['some prompts', [''], /prompts\.txt holds none/],
-  ])('expects %s', async (_, content, message) => {
+    {
+      what: 'as many prompts as images',
+      content: ['one'],
+      message: /has 2 \.png files and .* 1 prompts; expected as many/,
+    },
+    {
+      what: 'a file that is there',
+      content: ['{"file":"x.png","prompt":"p"}'],
+      message: /names "x\.png", which is no \.png file in/,
+    },
+    {
+      what: 'a file in each line, or in none',
+      content: ['{"file":"a.png","prompt":"p"}', '{"prompt":"p"}'],
+      message: /only 1 of its 2 lines have a "file"/,
+    },
+    {
+      what: 'JSON',
+      content: ['{"file":"a.png","prompt":"p"}', 'p'],
+      message: /expected a JSON object a line; .*prompts\.jsonl, line 2/,
+    },
+    { what: 'prompts', content: ['{"file":"a.png"}'], message: /line 1: expected \{"prompt"/ },
+    { what: 'some prompts', content: [''], message: /prompts\.txt holds none/ },
+  ])('expects $what', async ({ content, message }) => {
     const result = await eam(
       'evaluate',
       '--images',
@@ -187,7 +199,11 @@ describe('eam evaluate --images', () => {
       promptsOf('p', 'q', 'r'),
     );
     expect(stderr).toMatch(
-      /^weights are left aside: each reward is scored by itself\nimage 1\/3 .*image 3\/3 {2}\S+ images\/s {2}0s left\n$/s,
+      new RegExp(
+        String.raw`^weights are left aside: each reward is scored by itself\nimage 1/3 .*image 3/3 {2}\S+ ` +
+          String.raw`images/s {2}0s left\n$`,
+        's',
+      ),
     );
     expect(lines(out)).toMatchObject([0, 10, 10].map((value) => ({ scores: { 'stroke-weight': value } })));
   });
@@ -196,42 +212,42 @@ describe('eam evaluate --images', () => {
     const folder = folderOf({ 'a.png': 0 });
     for (const name of ['empty', 'photos']) mkdirSync(join(folder, name));
     for (const name of ['a.JPG', 'b.webp', 'notes.txt']) writeFileSync(join(folder, 'photos', name), '');
-    const cases: [string[], RegExp][] = [
-      [[], /expected one of a run's directory, --images, and --model or --adapter; got none/],
-      [['somewhere', '--images', folder], /got a run and --images/],
-      [['--images', folder, '--reward', 'stroke-weight'], /expected --prompts/],
-      [['--images', folder, '--prompts', promptsOf('p')], /expected at least one reward/],
-      [
-        ['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
-        /has no \.png files\n/,
-      ],
-      [
-        ['--images', join(folder, 'photos'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
-        /has no \.png files; it has \.jpg and \.webp, which are not read: convert them/,
-      ],
-      [
-        ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'],
-        /--reward pikscore=x: name: expected one of/,
-      ],
-      [
-        ['run', '--reward', 'stroke-weight'],
-        /--reward: not for a run, which is evaluated on its own prompts and rewards/,
-      ],
-      [['run', '--guidance', '4', '--text-length', '9'], /--text-length, --guidance: not for a run/],
-      [
-        ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--samples', '3'],
-        /--samples: not for a folder of images/,
-      ],
-      [
-        ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--out', folder],
-        /is a directory, and a file is to be written there/,
-      ],
-      [
-        ['--model', 'digits', '--prompts', promptsOf('3'), '--reward', 'stroke-weight', '--as-reference'],
-        /samples are not files/,
-      ],
+    const cases: { args: string[]; message: RegExp }[] = [
+      { args: [], message: /expected one of a run's directory, --images, and --model or --adapter; got none/ },
+      { args: ['somewhere', '--images', folder], message: /got a run and --images/ },
+      { args: ['--images', folder, '--reward', 'stroke-weight'], message: /expected --prompts/ },
+      { args: ['--images', folder, '--prompts', promptsOf('p')], message: /expected at least one reward/ },
+      {
+        args: ['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
+        message: /has no \.png files\n/,
+      },
+      {
+        args: ['--images', join(folder, 'photos'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
+        message: /has no \.png files; it has \.jpg and \.webp, which are not read: convert them/,
+      },
+      {
+        args: ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'],
+        message: /--reward pikscore=x: name: expected one of/,
+      },
+      {
+        args: ['run', '--reward', 'stroke-weight'],
+        message: /--reward: not for a run, which is evaluated on its own prompts and rewards/,
+      },
+      { args: ['run', '--guidance', '4', '--text-length', '9'], message: /--text-length, --guidance: not for a run/ },
+      {
+        args: ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--samples', '3'],
+        message: /--samples: not for a folder of images/,
+      },
+      {
+        args: ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--out', folder],
+        message: /is a directory, and a file is to be written there/,
+      },
+      {
+        args: ['--model', 'digits', '--prompts', promptsOf('3'), '--reward', 'stroke-weight', '--as-reference'],
+        message: /samples are not files/,
+      },
     ];
-    for (const [args, message] of cases) {
+    for (const { args, message } of cases) {
       const { code, stderr } = await eam('evaluate', ...args, '--quiet');
       expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
     }
@@ -290,15 +306,15 @@ describe('eam evaluate --model', () => {
 describe('the summary', () => {
   // From tables of Student's t at 97.5 %.
   it.each([
-    [1, 12.7062],
-    [2, 4.30265],
-    [3, 3.18245],
-    [4, 2.77645],
-    [9, 2.26216],
-    [30, 2.04227],
-    [199, 1.97196],
-    [1e9, 1.95996],
-  ])('reaches as far to either side as %i degrees of freedom ask for', (degrees, quantile) => {
+    { degrees: 1, quantile: 12.7062 },
+    { degrees: 2, quantile: 4.30265 },
+    { degrees: 3, quantile: 3.18245 },
+    { degrees: 4, quantile: 2.77645 },
+    { degrees: 9, quantile: 2.26216 },
+    { degrees: 30, quantile: 2.04227 },
+    { degrees: 199, quantile: 1.97196 },
+    { degrees: 1e9, quantile: 1.95996 },
+  ])('reaches as far to either side as $degrees degrees of freedom ask for', ({ degrees, quantile }) => {
     expect(reachOf95(degrees) / quantile).toBeCloseTo(1, degrees === 3 ? 2 : 3);
   });
 
@@ -329,7 +345,8 @@ describe('the summary', () => {
       summarize(values.map((value) => ({ prompt: 'a', scores: { r: value } })));
     expect(of(2).rewards).toEqual([{ reward: 'r', images: 1, notFinite: 0, mean: 2, std: null, interval: null }]);
     expect(summaryTable(of(2))).toBe(
-      'reward  images    mean  95 % interval  std\nr            1  2.0000              –    –\n\nno interval: a single image has no spread',
+      'reward  images    mean  95 % interval  std\nr            1  2.0000              –    –\n\nno interval: a ' +
+        'single image has no spread',
     );
     expect(of(2, null).rewards).toEqual([{ reward: 'r', images: 1, notFinite: 1, mean: 2, std: null, interval: null }]);
     expect(of(null, null).rewards).toEqual([

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
-import { main } from '../../lib/cli/program.js';
 import type { FidelityResult } from '../../lib/jobs/fidelity/fidelity.js';
 import { problemSchema, readProblem, type Problem } from '../../lib/jobs/fidelity/problem.js';
 import { expectedReward, tiltedMixture } from '../../lib/jobs/fidelity/tilted-mixture.js';
@@ -16,6 +15,7 @@ import { binding } from '../../lib/runtime/native/index.js';
 import { quadratic } from '../../lib/rewards/quadratic.js';
 import { score } from '../../lib/rewards/reward.js';
 import { Tensor } from '../../lib/runtime/tensor.js';
+import { eam } from '../helpers/command-line.js';
 import { expectClose, numbersOf, tensorOf } from '../helpers/numbers.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';
 
@@ -80,16 +80,16 @@ function visitGrid(dimensions: number, step: number, limit: number, visit: (x: n
 
 describe('the tilted mixture', () => {
   it.each([
-    ['1 dimension', inOneDimension, 0.02, 8],
-    ['2 dimensions, unequal weights, one convex direction', lopsided, 0.05, 8],
-    ['3 dimensions', inThreeDimensions, 0.2, 6],
-  ])('is p exp(λ r) normalised, and has its E[r], by quadrature: %s', (_, tilted, step, limit) => {
+    { what: '1 dimension', tilted: inOneDimension, step: 0.02, limit: 8 },
+    { what: '2 dimensions, unequal weights, one convex direction', tilted: lopsided, step: 0.05, limit: 8 },
+    { what: '3 dimensions', tilted: inThreeDimensions, step: 0.2, limit: 6 },
+  ])('agrees with p exp(λ r) and its E[r] by quadrature: $what', ({ tilted, step, limit }) => {
     const target = tiltedMixture(tilted);
     const data = untilted(tilted);
-    let mass = 0,
-      rewarded = 0,
-      difference = 0,
-      compared = 0;
+    let mass = 0;
+    let rewarded = 0;
+    let difference = 0;
+    let compared = 0;
     visitGrid(tilted.means[0]!.length, step, limit, (x) => {
       const weight = mixtureDensity(data, x) * Math.exp(tilted.lambda * rewardOf(tilted, x));
       mass += weight;
@@ -107,7 +107,7 @@ describe('the tilted mixture', () => {
     expect(target.weights.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(1, 12);
   });
 
-  it('is the pretrained one at λ = 0', () => {
+  it('equals the pretrained mixture at λ = 0', () => {
     const same = tiltedMixture({ ...lopsided, lambda: 0 });
     expectClose(same.means.flat(), lopsided.means.flat(), 1e-12);
     expectClose(same.weights.slice(), lopsided.weights.slice(), 1e-12);
@@ -118,7 +118,7 @@ describe('the tilted mixture', () => {
     );
   });
 
-  it('of the shipped problems rewards as published', async () => {
+  it('has the published rewards for the shipped problems', async () => {
     const reached = async (name: string) => {
       const shipped = await readProblem(name);
       return expectedReward(tiltedMixture(shipped), shipped);
@@ -148,7 +148,7 @@ describe('the tilted mixture', () => {
     expect(far.weights[0]).toBeGreaterThan(0);
     expect(far.weights[1]).toBe(1);
     const rising = problem({ means: [[0]], std: 0.5, reward: { quadratic: [-4] }, lambda: 1 });
-    expect(() => tiltedMixture(rising)).toThrow(/reward\.quadratic\[0\]: got -4, expected above -4/);
+    expect(() => tiltedMixture(rising)).toThrow(/reward\.quadratic\[0\]: expected a number above -4, .*, got -4$/);
   });
 });
 
@@ -204,11 +204,11 @@ describe('the analytic velocity', () => {
     expectClose(found, expected, 1e-7);
   });
 
-  it('is E[X_1 − ε | x_t] by quadrature over X_1', async () => {
+  it('agrees with E[X_1 − ε | x_t] by quadrature over X_1', async () => {
     const [found] = await velocities(inOneDimension, [[0.7], [0.2], [-1]]);
     const time = Math.fround(t[0]!);
-    let mass = 0,
-      mean = 0;
+    let mass = 0;
+    let mean = 0;
     visitGrid(1, 0.01, 8, ([x1]) => {
       const weight = mixtureDensity(untilted(inOneDimension), [x1!]) * normalDensity(0.7, time * x1!, (1 - time) ** 2);
       mass += weight;
@@ -242,10 +242,10 @@ describe('the analytic velocity', () => {
       depth: 1,
     };
     expect(() => new GaussianMixtureModel({ ...config, means: [[0, 0], [1]] })).toThrow(
-      /means\[1\] has 1 numbers, expected as many as means\[0\], 2/,
+      /means\[1\].*expected 2 numbers, as many as means\[0\], got 1/,
     );
     expect(() => new GaussianMixtureModel({ ...config, weights: [1, 0] })).toThrow(
-      /weights has 0, expected numbers above 0/,
+      /weights\[1\]: expected a number above 0, got 0/,
     );
     expect(() => new GaussianMixtureModel(config, { dtype: 'bfloat16' })).toThrow(/dtype/);
     using used = new GaussianMixtureModel(config);
@@ -293,7 +293,7 @@ describe('the quadratic reward', () => {
     expect(values[0]).toBe(-9);
     expect(() => quadratic({ center: [1] })).toThrow(/expected linear, quadratic or both/);
     await expect(score(quadratic({ linear: [1, 2] }), Tensor.from([3], [1, 1]), [''], {})).rejects.toThrow(
-      /linear has 2 numbers, expected one for each of a sample's 1/,
+      /linear: expected one number for each of a sample's 1, got 2/,
     );
   });
 });
@@ -329,16 +329,16 @@ describe('distances between samples', () => {
     expect(Math.abs(same.reward - expectedReward(target, lopsided))).toBeLessThan(4 * same.rewardError);
   });
 
-  it('MMD² is the one of the definition, whatever the blocks', async () => {
+  it('give the MMD² of its definition, whatever the blocks', async () => {
     const x = [
-        [0, 0],
-        [1, 0],
-        [0, 2],
-      ],
-      y = [
-        [0.5, 0.5],
-        [-1, 1],
-      ];
+      [0, 0],
+      [1, 0],
+      [0, 2],
+    ];
+    const y = [
+      [0.5, 0.5],
+      [-1, 1],
+    ];
     const kernel = (a: number[], b: number[]) =>
       Math.exp(-((a[0]! - b[0]!) ** 2 + (a[1]! - b[1]!) ** 2) / (2 * 0.8 ** 2));
     const across = x.flatMap((a) => y.map((b) => kernel(a, b))).reduce((sum, value) => sum + value, 0) / 6;
@@ -355,7 +355,7 @@ describe('distances between samples', () => {
     expect(Math.abs((await binding().meanKernel(few, undefined, [1])) - 1 / 3)).toBeLessThan(0.03);
   });
 
-  it('KL between Gaussians agrees with the closed form, in 1, 2 and 3 dimensions', async () => {
+  it('give the closed form of the KL between Gaussians in 1, 2 and 3 dimensions', async () => {
     const cases: [mean: number[], variance: number[]][] = [
       [[0.4], [0.5]],
       [
@@ -379,13 +379,13 @@ describe('distances between samples', () => {
     }
   });
 
-  it('mode weights are found where modes overlap', async () => {
+  it('find mode weights where modes overlap', async () => {
     const mixture = { means: [[-0.8], [0.8]], variances: [[0.5], [0.5]], weights: [0.15, 0.85] };
     const found = await binding().fitMixtureWeights({ ...mixture, weights: [0.5, 0.5] }, await draw(mixture, 11n));
     expectClose(found, mixture.weights, 0.04);
   });
 
-  it('samples depend on their number and the seed alone', async () => {
+  it('draw samples that depend on their number and the seed alone', async () => {
     const target = tiltedMixture(lopsided);
     const [few, many, other] = [
       await numbersOf(await binding().drawMixture(target, 10, 5n, 'cpu')),
@@ -396,13 +396,17 @@ describe('distances between samples', () => {
     expect(other).not.toEqual(few);
   });
 
-  it('name what does not fit', async () => {
+  it('refuse by name what does not fit', async () => {
     const [x, wide] = [Tensor.from([1, 2, 3, 4], [2, 2]), Tensor.from([1, 2, 3, 4, 5, 6], [2, 3])];
-    await expect(binding().meanKernel(x, wide, [1])).rejects.toThrow(/y has 3 numbers a sample/);
-    await expect(binding().meanKernel(x, undefined, [0])).rejects.toThrow(/bandwidths has 0/);
-    await expect(binding().entropy(x, 2)).rejects.toThrow(/k is 2, expected 1 to 1/);
+    await expect(binding().meanKernel(x, wide, [1])).rejects.toThrow(
+      /y: expected 2 numbers a sample on cpu as x has, got 3/,
+    );
+    await expect(binding().meanKernel(x, undefined, [0])).rejects.toThrow(
+      /bandwidths: expected numbers above 0, got 0/,
+    );
+    await expect(binding().entropy(x, 2)).rejects.toThrow(/k: expected 1 to 1, below the samples, got 2/);
     await expect(binding().slicedWasserstein(x, Tensor.from([1, 2], [1, 2]), 4, 0n)).rejects.toThrow(
-      /y has 1 samples, expected as many as x, 2/,
+      /y: expected as many samples as x, 2, got 1/,
     );
     await expect(binding().mixtureMeanLogDensity({ means: [[0]], variances: [[0]], weights: [1] }, x)).rejects.toThrow(
       /variances has 0/,
@@ -411,15 +415,7 @@ describe('distances between samples', () => {
 });
 
 describe('eam fidelity', () => {
-  async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-    let stdout = '',
-      stderr = '';
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((stdout += String(text)), true));
-    vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((stderr += String(text)), true));
-    const code = await main(['fidelity', ...args]);
-    vi.restoreAllMocks();
-    return { code, stdout, stderr };
-  }
+  const run = (...args: string[]) => eam('fidelity', ...args);
 
   const file = (value: unknown): string => {
     const path = join(mkdtempSync(join(tmpdir(), 'eam-fidelity-')), 'problem.json');
@@ -509,15 +505,18 @@ describe('eam fidelity', () => {
     lambda: 1,
   };
   it.each([
-    [{ ...sound, std: 0 }, /std: expected a number above 0, got 0/],
-    [{ ...sound, means: [[0, 0], [1]] }, /means\[1\]: expected 2 numbers, as many as means\[0\]/],
-    [{ ...sound, weights: [1] }, /weights: expected 2 numbers, as many as there are means/],
-    [{ ...sound, weights: [1, 0] }, /weights\[1\]: expected a number above 0/],
-    [{ ...sound, reward: { linear: [1] } }, /reward\.linear: expected 2 numbers/],
-    [{ ...sound, reward: { linaer: [1, 0] } }, /reward\.linaer: unknown key; did you mean "linear"/],
-    [{ ...sound, reward: { quadratic: [0, -2] } }, /reward\.quadratic\[1\]: got -2, expected above -1/],
-    [{ ...sound, lambda: 'much' }, /lambda: expected a number/],
-  ])('refuses %j', async (value, message) => {
+    { value: { ...sound, std: 0 }, message: /std: expected a number above 0, got 0/ },
+    { value: { ...sound, means: [[0, 0], [1]] }, message: /means\[1\]: expected 2 numbers, as many as means\[0\]/ },
+    { value: { ...sound, weights: [1] }, message: /weights: expected 2 numbers, as many as there are means/ },
+    { value: { ...sound, weights: [1, 0] }, message: /weights\[1\]: expected a number above 0/ },
+    { value: { ...sound, reward: { linear: [1] } }, message: /reward\.linear: expected 2 numbers/ },
+    { value: { ...sound, reward: { linaer: [1, 0] } }, message: /reward\.linaer: unknown key; did you mean "linear"/ },
+    {
+      value: { ...sound, reward: { quadratic: [0, -2] } },
+      message: /reward\.quadratic\[1\]: expected a number above -1, .*, got -2$/m,
+    },
+    { value: { ...sound, lambda: 'much' }, message: /lambda: expected a number/ },
+  ])('refuses $value', async ({ value, message }) => {
     const { code, stderr, stdout } = await run('--problem', file(value), '--quiet');
     expect(stderr).toMatch(message);
     expect(code).toBe(2);
@@ -525,13 +524,13 @@ describe('eam fidelity', () => {
   });
 
   it.each([
-    [['--set', 'algorithm.C=0.4'], /algorithm\.C: expected a number above 0\.5/],
-    [['--set', 'algorithm.lambda=3'], /algorithm\.lambda: got 3, but the problem's lambda is 1/],
-    [['--set', 'algorithm=3'], /algorithm: expected an object/],
-    [['--set', 'network.breadth=3'], /network\.breadth: unknown key/],
-    [['--seeds', '0'], /--seeds/],
-    [['--algorithm', 'ppo'], /Allowed choices are eam, am/],
-  ])('%j is bad usage', async (args, message) => {
+    { args: ['--set', 'algorithm.C=0.4'], message: /algorithm\.C: expected a number above 0\.5/ },
+    { args: ['--set', 'algorithm.lambda=3'], message: /algorithm\.lambda: got 3, but the problem's lambda is 1/ },
+    { args: ['--set', 'algorithm=3'], message: /algorithm: expected an object/ },
+    { args: ['--set', 'network.breadth=3'], message: /network\.breadth: unknown key/ },
+    { args: ['--seeds', '0'], message: /--seeds/ },
+    { args: ['--algorithm', 'ppo'], message: /Allowed choices are eam, am/ },
+  ])('ends with bad usage for $args', async ({ args, message }) => {
     const { code, stderr } = await run('--problem', 'overlapping', '--quiet', ...args);
     expect(stderr).toMatch(message);
     expect(code).toBe(2);

@@ -19,10 +19,12 @@ import { floats, normal, randomise, relativeError } from '../helpers/tiny-model.
 
 const tiny = fileURLToPath(new URL('../fixtures/sd35-tiny', import.meta.url));
 let folder: string;
-beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'eam-merge-'))));
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'eam-merge-'));
+});
 afterAll(async () => rm(folder, { recursive: true, force: true }));
 
-describe('the digits', () => {
+describe('eam merge, of the digits', () => {
   let adapter: string;
   const conditions = [0.1, 0.6, 0.95];
   const velocity = async (source: string, adapted?: string) => {
@@ -51,9 +53,9 @@ describe('the digits', () => {
     return directory;
   };
 
-  it('draw what they draw with the adapter', async () => {
-    const base = await stored('float32'),
-      out = join(folder, 'merged');
+  it('writes a model that draws what model and adapter draw', async () => {
+    const base = await stored('float32');
+    const out = join(folder, 'merged');
     const result = await eam('merge', '--model', base, '--adapter', adapter, '--out', out);
     expect(result).toMatchObject({ code: 0, stderr: `${out}: 24 layers with 5/3 of the adapter\n` });
     expect((await readdir(out)).sort()).toEqual((await readdir(base)).sort());
@@ -62,9 +64,9 @@ describe('the digits', () => {
     expect(relativeError(await velocity(base), together)).toBeGreaterThan(0.01);
   });
 
-  it('come from where the adapter was trained, and keep dtype and metadata', async () => {
-    const own = join(folder, 'own'),
-      out = join(folder, 'half');
+  it('finds the model that the adapter was trained on, and keeps dtype and metadata', async () => {
+    const own = join(folder, 'own');
+    const out = join(folder, 'half');
     await mergeAdapter({ adapter, out: own });
     expect(relativeError(await velocity(own), await velocity('digits', adapter))).toBeLessThan(5e-3);
     await mergeAdapter({ model: await stored('bfloat16'), adapter, out });
@@ -74,7 +76,7 @@ describe('the digits', () => {
     expect(relativeError(await velocity(out), await velocity('digits', adapter))).toBeLessThan(0.05);
   });
 
-  it('are refused where they cannot be merged, and nothing is left behind', async () => {
+  it('refuses what cannot be merged, and leaves nothing behind', async () => {
     const out = join(folder, 'taken');
     await writeFile(out, 'mine');
     await expect(mergeAdapter({ adapter, out })).rejects.toThrow(
@@ -88,7 +90,7 @@ describe('the digits', () => {
     const other = mergeAdapter({ model: 'digits', adapter: join(tiny, 'lora_peft'), out: nowhere });
     await expect(other).rejects.toThrow(CheckpointError);
     await expect(other).rejects.toThrow(
-      /the model has no transformer_blocks\.0\.attn\.add_k_proj\.weight[^]*and 15 more/,
+      /the model has no transformer_blocks\.0\.attn\.add_k_proj\.weight[\s\S]*and 15 more/,
     );
     expect((await readdir(folder)).filter((name) => name.startsWith('nowhere') || name.includes('.tmp-'))).toEqual([]);
     expect(await eam('merge', '--adapter', tiny, '--out', nowhere)).toMatchObject({
@@ -98,25 +100,29 @@ describe('the digits', () => {
   });
 });
 
-describe('Stable Diffusion 3', () => {
-  it.each<[string, (copy: Sd3Copy) => unknown, RegExp]>([
-    [
-      'another pipeline',
-      (copy) => copy.set('model_index.json', { _class_name: 'FluxPipeline' }),
-      /model_index\.json: the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/,
-    ],
-    [
-      'an index that names another transformer',
-      (copy) => copy.set('model_index.json', { transformer: ['diffusers', 'FluxTransformer2DModel'] }),
-      /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/,
-    ],
-    [
-      'another transformer',
-      (copy) => copy.set('transformer/config.json', { _class_name: 'FluxTransformer2DModel' }),
-      /transformer.config\.json: _class_name: expected "SD3Transformer2DModel", got "FluxTransformer2DModel"/,
-    ],
-    ['no transformer', (copy) => copy.remove('transformer'), /cannot read .*transformer.config\.json: ENOENT/],
-  ])('is not merged where there is %s', async (_, change, message) => {
+describe('eam merge, of Stable Diffusion 3', () => {
+  it.each<{ what: string; change: (copy: Sd3Copy) => unknown; message: RegExp }>([
+    {
+      what: 'another pipeline',
+      change: (copy) => copy.set('model_index.json', { _class_name: 'FluxPipeline' }),
+      message: /model_index\.json: the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/,
+    },
+    {
+      what: 'an index that names another transformer',
+      change: (copy) => copy.set('model_index.json', { transformer: ['diffusers', 'FluxTransformer2DModel'] }),
+      message: /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/,
+    },
+    {
+      what: 'another transformer',
+      change: (copy) => copy.set('transformer/config.json', { _class_name: 'FluxTransformer2DModel' }),
+      message: /transformer.config\.json: _class_name: expected "SD3Transformer2DModel", got "FluxTransformer2DModel"/,
+    },
+    {
+      what: 'no transformer',
+      change: (copy) => copy.remove('transformer'),
+      message: /cannot read .*transformer.config\.json: ENOENT/,
+    },
+  ])('refuses a directory with $what', async ({ change, message }) => {
     const copy = new Sd3Copy();
     change(copy);
     const out = join(folder, 'refused');
@@ -150,7 +156,7 @@ describe('Stable Diffusion 3', () => {
     );
   };
 
-  it('draws what it draws with an adapter of either layout, from a file or shards', async () => {
+  it('writes a model that draws what model and adapter draw, from either layout, a file or shards', async () => {
     const sharded = join(folder, 'sharded');
     await cp(tiny, sharded, { recursive: true });
     const weights = join(sharded, 'transformer/diffusion_pytorch_model.safetensors');

@@ -1,4 +1,5 @@
-// A job refuses a GPU that is too small, and weights that are not there, before it loads anything; no GPU is needed to be refused.
+// A job refuses a GPU that is too small, and weights that are not there, before it loads anything; no GPU is needed to
+// be refused.
 
 import { mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +9,7 @@ import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { CheckpointError, OutOfMemoryError } from '../../lib/errors.js';
 import { finetune } from '../../lib/jobs/finetune/finetune.js';
-import { loadConfiguredModel } from '../../lib/jobs/config/model.js';
+import { loadConfiguredModel } from '../../lib/jobs/settings/model.js';
 import { readSd3Directory } from '../../lib/models/sd3/directory.js';
 import { Embeddings } from '../../lib/models/sd3/embeddings.js';
 import { TextEncoders } from '../../lib/models/sd3/text.js';
@@ -23,7 +24,7 @@ import { temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
 
 const memory = vi.hoisted(() => ({ free: 0, total: 0 }));
 vi.mock('../../lib/jobs/plan/device-memory.js', () => ({ deviceMemory: async () => memory }));
-vi.mock(import('../../lib/jobs/config/model.js'), async (original) => ({
+vi.mock(import('../../lib/jobs/settings/model.js'), async (original) => ({
   ...(await original()),
   loadConfiguredModel: vi.fn(),
 }));
@@ -66,17 +67,20 @@ function expectNothingBegun(): void {
 }
 
 describe('a GPU that is too small', () => {
-  it('is refused, with the numbers, before model, rewards or run directory', async () => {
+  it('is refused with the numbers, before a model, a reward or a run directory is made', async () => {
     Object.assign(memory, { free: 5 * 2 ** 20, total: 6 * 2 ** 20 });
     const started = finetune(config({ device: 'cuda' }));
     await expect(started).rejects.toThrow(OutOfMemoryError);
     await expect(started).rejects.toThrow(
-      /^cuda is too small: the plan needs .+ MiB, most of it while encoding prompts, and 5\.0 MiB of 6\.0 MiB are free\. Less is needed there with text embeddings in the cache/,
+      new RegExp(
+        String.raw`^cuda is too small: the plan needs .+ MiB, most of it while encoding prompts, and 5\.0 MiB ` +
+          String.raw`of 6\.0 MiB are free\. Less is needed there with text embeddings in the cache`,
+      ),
     );
     expectNothingBegun();
   });
 
-  it('is large enough where the prompts were encoded elsewhere, if the text encoders were what had no room', async () => {
+  it('is large enough where the prompts were encoded elsewhere and only the text encoders had no room', async () => {
     const { phases } = (await plan(config({ device: 'cuda' }))).memory!;
     const [encoding, ...others] = phases.map(({ bytes }) => bytes);
     // As the plan counts libraries and rounding.
@@ -103,7 +107,7 @@ describe('a GPU that is too small', () => {
   });
 });
 
-describe('weights that are not there', () => {
+describe('finetune, without weights that its configuration names,', () => {
   const refused = async (changes: object, message: RegExp) => {
     const started = finetune(config(changes));
     await expect(started).rejects.toThrow(CheckpointError);
@@ -129,7 +133,7 @@ describe('weights that are not there', () => {
     'text_encoder/model',
     'text_encoder_2/model',
     'text_encoder_3/model',
-  ])('or are cut short are refused before anything is loaded or written: %s', async (name) => {
+  ])('refuses before anything is loaded or written: %s missing or cut short', async (name) => {
     const file = `${name}.safetensors`;
     await refused(
       { model: new Sd3Copy().remove(file).path },
@@ -138,7 +142,7 @@ describe('weights that are not there', () => {
     await refused({ model: cut(new Sd3Copy(), file).path }, /the file is cut short or damaged/);
   });
 
-  it('are the shards of T5 that its index names', async () => {
+  it('names the shard of T5 that is missing', async () => {
     const copy = new Sd3Copy().remove('text_encoder_3/model.safetensors');
     const shards = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
     copy.write(
@@ -152,7 +156,7 @@ describe('weights that are not there', () => {
     );
   });
 
-  it('are those of the small models, of rewards and of the judge, too', async () => {
+  it('looks at the small models, rewards and the judge, too', async () => {
     const model = await tinyModelDirectory();
     const rewards = [{ name: 'digit-classifier' }];
     const digits = {

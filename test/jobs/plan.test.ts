@@ -7,20 +7,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { createAlgorithm } from '../../lib/training/algorithms.js';
-import { finetuneSchema } from '../../lib/jobs/config/finetune.js';
+import { finetuneSchema } from '../../lib/jobs/settings/finetune.js';
 import { readSd3Directory } from '../../lib/models/sd3/directory.js';
-import {
-  autoencoderShapes,
-  clipTextShapes,
-  parametersOf,
-  t5Shapes,
-  transformerShapes,
-} from '../../lib/models/sd3/shapes.js';
+import { LinearLayers, parametersOf } from '../../lib/models/sd3/layers.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { evaluationsOf } from '../../lib/jobs/plan/evaluations.js';
 import { plan, refuseSmall, type Plan } from '../../lib/jobs/plan/plan.js';
 import { createRewards, type RewardConfig } from '../../lib/rewards/registry.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
+import type { NetworkKind, NetworkKinds } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { disposeAll, loadTensors, readHeader, saveTensors } from '../../lib/files/safetensors.js';
 import { Trainer } from '../../lib/training/trainer.js';
@@ -63,21 +58,31 @@ const written = async (changes: object = {}): Promise<string> => {
   return path;
 };
 
-describe('parameters', () => {
-  it('are those in the files', async () => {
+/** How many numbers the native network of a configuration has. */
+const asked: <Kind extends NetworkKind>(kind: Kind, sizes: NetworkKinds[Kind]['config']) => number = (kind, sizes) =>
+  parametersOf(Object.entries(binding().networkLayout(kind, sizes).tensors).map(([name, shape]) => ({ name, shape })));
+
+describe('the plan counts parameters and', () => {
+  it('finds those that are in the files and that the native networks take', async () => {
     const stored = async (file: string) =>
       (await readHeader(join(tiny, `${file}.safetensors`))).entries.reduce(
         (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
         0,
       );
     const { transformer, autoencoder, clip, t5 } = await readSd3Directory(tiny);
-    expect(parametersOf(transformerShapes(transformer.config))).toBe(
-      await stored('transformer/diffusion_pytorch_model'),
-    );
-    expect(parametersOf(autoencoderShapes(autoencoder.config))).toBe(await stored('vae/diffusion_pytorch_model'));
-    expect(parametersOf(clipTextShapes(clip[0].config))).toBe(await stored('text_encoder/model'));
-    expect(parametersOf(clipTextShapes(clip[1].config))).toBe(await stored('text_encoder_2/model'));
-    expect(parametersOf(t5Shapes(t5!.config))).toBe(await stored('text_encoder_3/model'));
+    expect(asked('sd3', transformer.config)).toBe(await stored('transformer/diffusion_pytorch_model'));
+    expect(asked('autoencoder-kl', autoencoder.config)).toBe(await stored('vae/diffusion_pytorch_model'));
+    expect(asked('clip-text', clip[0].config)).toBe(await stored('text_encoder/model'));
+    expect(asked('clip-text', clip[1].config)).toBe(await stored('text_encoder_2/model'));
+    expect(asked('t5-encoder', t5!.config)).toBe(await stored('text_encoder_3/model'));
+    const { networks, encoders } = (await plan(config)).memory!;
+    expect([...networks, ...encoders].map(({ parameters }) => parameters)).toEqual([
+      asked('sd3', transformer.config),
+      asked('autoencoder-kl', autoencoder.config),
+      asked('clip-text', clip[0].config),
+      asked('clip-text', clip[1].config),
+      asked('t5-encoder', t5!.config),
+    ]);
     const adapter = (await readHeader(join(tiny, 'lora_peft/adapter_model.safetensors'))).entries.reduce(
       (sum, { shape }) => sum + shape[0]! * shape[1]!,
       0,
@@ -85,7 +90,7 @@ describe('parameters', () => {
     expect((await plan(config)).memory!.trainable).toBe(adapter);
   });
 
-  it('of Stable Diffusion 3.5 Medium are 2.47 billion, 84 million in its autoencoder', () => {
+  it('finds 2.47 billion in Stable Diffusion 3.5 Medium, and 84 million in its autoencoder', () => {
     const transformer = {
       patchSize: 2,
       inChannels: 16,
@@ -100,7 +105,7 @@ describe('parameters', () => {
       dualAttentionLayers: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
       qkNorm: true,
     };
-    expect(parametersOf(transformerShapes(transformer)) / 1e9).toBeCloseTo(2.47, 2);
+    expect(asked('sd3', transformer) / 1e9).toBeCloseTo(2.47, 2);
     const autoencoder = {
       inChannels: 3,
       outChannels: 3,
@@ -114,11 +119,19 @@ describe('parameters', () => {
       scalingFactor: 1.5305,
       shiftFactor: 0.0609,
     };
-    expect(parametersOf(autoencoderShapes(autoencoder)) / 1e6).toBeCloseTo(83.8, 0);
+    expect(asked('autoencoder-kl', autoencoder) / 1e6).toBeCloseTo(83.8, 0);
   });
 });
 
-describe('evaluations', () => {
+it('finds the layers that an adapter can be trained on in the files, as the native network lists them', async () => {
+  const { entries } = await readHeader(join(tiny, 'transformer/diffusion_pytorch_model.safetensors'));
+  const { transformer } = await readSd3Directory(tiny);
+  expect(new LinearLayers(entries).names.sort()).toEqual(
+    binding().networkLayout('sd3', transformer.config).adaptable.sort(),
+  );
+});
+
+describe('the plan counts evaluations and', () => {
   it.each([
     { name: 'eam' },
     { name: 'eam', terminal: 'plugin', guidance: 2, steps: 3 },
@@ -129,7 +142,7 @@ describe('evaluations', () => {
     { name: 'am', steps: 4, drawnSteps: 3 },
     { name: 'am', steps: 5, drawnSteps: 0, finalFraction: 0.4, guidance: 2 },
     { name: 'am', steps: 8, drawnSteps: 2, finalFraction: 0.25 },
-  ])('of $name are those that a step reports: %j', async (settings) => {
+  ])('agrees with what a step of $name reports: %j', async (settings) => {
     const algorithm = finetuneSchema.parse({ ...config, algorithm: settings }).algorithm;
     using model = await loadModel(await tinyModelDirectory(), { adapter: { rank: 2, alpha: 4 } });
     const trainer = new Trainer({
@@ -153,9 +166,10 @@ describe('evaluations', () => {
   });
 });
 
-describe('operations', () => {
-  // Of one sample: what PyTorch's FlopCounterMode counts of diffusers' SD3Transformer2DModel and AutoencoderKL with these configurations,
-  // plain attention and the adapter's two products a layer; the way back is to the adapter, or to the latents.
+describe('the plan counts operations and', () => {
+  // Of one sample: what PyTorch's FlopCounterMode counts of diffusers' SD3Transformer2DModel and AutoencoderKL with
+  // these configurations, plain attention and the adapter's two products a layer; the way back is to the adapter, or to
+  // the latents.
   const counted = {
     trained: { forward: 94_675_584, backward: 138_477_568, checkpointed: 232_412_032 },
     pretrained: { forward: 92_578_944, backward: 155_261_696 },
@@ -164,7 +178,7 @@ describe('operations', () => {
   const { trained, pretrained, decoder } = counted;
   const operations = async (changes: object = {}) => (await plan({ ...config, ...changes })).memory!.operations;
 
-  it('are those that PyTorch counts, times the evaluations', async () => {
+  it('finds those that PyTorch counts, times the evaluations', async () => {
     expect(await operations()).toEqual({
       rollout: 8 * (2 * 2 * trained.forward + pretrained.forward),
       decoding: 8 * decoder.forward,
@@ -176,7 +190,7 @@ describe('operations', () => {
     });
   });
 
-  it('grow with checkpointing and slices by what is computed again', async () => {
+  it('adds what checkpointing and slices compute again', async () => {
     const plain = await operations();
     const { matching } = await operations({ checkpointing: true });
     expect(matching).toBe(8 * 2 * (trained.forward + trained.checkpointed));
@@ -184,7 +198,7 @@ describe('operations', () => {
     expect(rewardGradient - plain.rewardGradient).toBe(8 * decoder.forward);
   });
 
-  it('are counted where the reward goes through the denoiser, and of Adjoint Matching', async () => {
+  it('covers rewards through the denoiser, and Adjoint Matching', async () => {
     const algorithm = { ...config.algorithm, rewardThroughDenoiser: true, decodeSlice: 2, guidedLoss: true };
     const { rewardGradient, rollout, matching } = await operations({ algorithm });
     expect(rollout).toBe(8 * (4 * trained.forward + 2 * pretrained.forward));
@@ -203,14 +217,13 @@ describe('operations', () => {
 });
 
 describe('memory', () => {
-  // Of the half-size model: npm run test:plan. Below a few tens of megabytes, what V8 and LibTorch keep hides it.
-  it.runIf(process.platform === 'linux')('is what a process takes, on the tiny model', async () => {
+  // What is resident of a process, of the half-size model, too: test/measured/plan.check.ts.
+  it('is what LibTorch gives out, on the tiny model', async () => {
     const large = { ...config, batch: 16, image: { width: 96, height: 96 } };
-    const { iteration, metrics, plan: made } = await measure(large, join(folder, 'iteration'));
+    const { iteration, metrics, plan: made } = await measure(large, join(folder, 'iteration'), 'given out');
     expect(Math.abs(iteration.working / planned(made).iteration.working - 1)).toBeLessThan(0.2);
-    // In a process of its own, which keeps some of it. Encoding takes too little here to be told from what a process keeps.
     const samples = { count: 64, steps: 2, batch: 64, solver: 'euler', guidance: 3 };
-    const drawn = await measure({ ...large, samples }, join(folder, 'drawing'));
+    const drawn = await measure({ ...large, samples }, join(folder, 'drawing'), 'given out');
     expect(Math.abs(drawn.drawing.working / planned(drawn.plan).drawing.working - 1)).toBeLessThan(0.25);
     expect(made.evaluations.most).toEqual({
       forwards: metrics.forwards,
@@ -243,13 +256,13 @@ describe('memory', () => {
 const bytesOf = ({ memory }: Plan, name: string): number =>
   memory!.phases.find((phase) => phase.name === name)?.bytes ?? NaN;
 
-describe('encoding', () => {
+describe('the plan of encoding prompts', () => {
   const encoded = async (prompts: string[], negativePrompt: string) => {
     using model = await loadModel(tiny, { size: config.image, textLength: config.textLength });
     await model.prepare(prompts, { negativePrompt });
   };
 
-  it('is left out where the cache has every prompt and the negative one, and not for another dtype, device or length', async () => {
+  it('is left out where the cache has every prompt of the same dtype, device and length', async () => {
     const settings = { ...config, negativePrompt: 'grey' };
     const before = await plan(settings);
     expect(before.memory!.prompts).toEqual({ count: 3, missing: 3 });
@@ -301,7 +314,7 @@ describe('encoding', () => {
   });
 });
 
-describe('drawing samples', () => {
+describe('the plan of drawing samples', () => {
   it('holds a batch of images on a GPU, all of them on the CPU', async () => {
     const images = async (count: number, device: string) =>
       (await plan({ ...config, device, samples: { ...config.samples, count } })).memory!.phases.find(
@@ -313,7 +326,7 @@ describe('drawing samples', () => {
   });
 });
 
-describe('rewards', () => {
+describe('the plan of rewards', () => {
   const rewardBytes = async (reward: object) =>
     (await plan({ ...config, rewards: [reward] })).memory!.rewards[0]!.bytes!;
   const numbersIn = async (path: string, wanted = (_: string) => true) =>
@@ -322,7 +335,7 @@ describe('rewards', () => {
       0,
     );
 
-  it('take their numbers in the dtype that they are loaded in, whatever it is in the file, and no other file of the folder', async () => {
+  it('counts numbers in the dtype that they are loaded in, and no other file of the folder', async () => {
     const directory = copyOf('pickscore');
     const file = join(directory, 'model.safetensors');
     const numbers = await numbersIn(file);
@@ -348,7 +361,7 @@ describe('rewards', () => {
     }
   });
 
-  it('take of the aesthetic predictor the tower that looks at images, and the head in float32', async () => {
+  it('counts the image tower of the aesthetic predictor, and its head in float32', async () => {
     const [directory, tower] = [rewardDirectory('aesthetic'), rewardDirectory('clipscore')];
     const image = await numbersIn(
       join(tower, 'model.safetensors'),
@@ -410,7 +423,7 @@ describe('rewards', () => {
     { name: 'aesthetic', directory: rewardDirectory('aesthetic') },
     { name: 'torchscript', file: 'nowhere.pt' },
     { name: 'module', file: 'nowhere.mjs' },
-  ])('whose files are not there are refused as fine-tuning refuses them: %j', async (reward) => {
+  ])('refuses missing files as fine-tuning does: %j', async (reward) => {
     const loading = (await createRewards([{ weight: 1, options: {}, ...reward } as RewardConfig], 'cpu').catch(
       (error: unknown) => error,
     )) as Error & { code: string };
@@ -440,7 +453,8 @@ describe('a device that is too small', () => {
 
   it('is told what makes the phase smaller that takes most, and is not set already', async () => {
     expect(await advice({}, 'encoding prompts')).toBe(
-      'encoding prompts: text embeddings in the cache: where another machine has encoded these prompts, encoders are not loaded (docs/stable-diffusion.md); dtype bfloat16',
+      'encoding prompts: text embeddings in the cache: where another machine has encoded these prompts, encoders ' +
+        'are not loaded (docs/stable-diffusion.md); dtype bfloat16',
     );
     expect(await advice({ dtype: 'bfloat16' }, 'training')).toBe(
       'training: checkpointing; algorithm.microBatch; a smaller image; a smaller batch',
@@ -476,7 +490,11 @@ describe('eam plan', () => {
     const small = await eam('plan', await written(), '--memory', '0.005', '--set', 'dtype=bfloat16');
     expect(small.code).toBe(1);
     expect(small.stderr).toMatch(
-      /^error: cpu is too small: the plan needs \d+\.\d MiB, most of it while .+, and 5\.1 MiB of 5\.1 MiB are free\. Less is needed there with algorithm\.decodeSlice; a smaller image; a smaller batch\./,
+      new RegExp(
+        String.raw`^error: cpu is too small: the plan needs \d+\.\d MiB, most of it while .+, and 5\.1 MiB of ` +
+          String.raw`5\.1 MiB are free\. Less is needed there with algorithm\.decodeSlice; a smaller image; a ` +
+          String.raw`smaller batch\.`,
+      ),
     );
   });
 
@@ -491,7 +509,7 @@ describe('eam plan', () => {
     expect(needed).toBeGreaterThan(memory.peak.bytes + 2 ** 28);
     const digits = await eam('plan', await written({ model: 'digits', prompts: ['3'] }));
     expect(digits).toMatchObject({ code: 0 });
-    expect(digits.stdout).toMatch(/forwards +56[^]*The memory of this model is not planned/);
+    expect(digits.stdout).toMatch(/forwards +56[\s\S]*The memory of this model is not planned/);
   });
 
   it('names what is wrong in the configuration or the directory', async () => {

@@ -1,8 +1,10 @@
 import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 
-import { evaluationTable, type Evaluation } from '../../lib/training/evaluation.js';
-import { duration, observe } from '../../lib/jobs/progress.js';
+import { evaluationTable } from '../../lib/jobs/report/evaluation-table.js';
+import type { Evaluation } from '../../lib/training/evaluation.js';
+import { observe } from '../../lib/jobs/progress.js';
+import { duration } from '../../lib/jobs/text.js';
 import { renderReport, type ReportedStep } from '../../lib/jobs/report/report.js';
 
 const metrics: ReportedStep[] = Array.from({ length: 30 }, (_, at) => ({
@@ -125,7 +127,10 @@ describe('progress', () => {
     let text = '';
     const observer = observe({
       isTTY: false,
-      write: (line: string) => ((text += line), true),
+      write(line: string) {
+        text += line;
+        return true;
+      },
     } as unknown as NodeJS.WriteStream);
     observer.note('hello');
     observer.begin(3, 0);
@@ -143,10 +148,10 @@ describe('progress', () => {
   });
 
   it.each([
-    [12.4, '12s'],
-    [75, '1m15s'],
-    [3720, '1h02m'],
-  ])('%d seconds are %s', (seconds, text) => {
+    { seconds: 12.4, text: '12s' },
+    { seconds: 75, text: '1m15s' },
+    { seconds: 3720, text: '1h02m' },
+  ])('$seconds seconds are $text', ({ seconds, text }) => {
     expect(duration(seconds)).toBe(text);
   });
 });

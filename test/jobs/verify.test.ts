@@ -1,4 +1,5 @@
-// `eam verify`: a directory against its goldens, whatever its shapes; a wrong number fails, what cannot be checked is said.
+// `eam verify`: a directory against its goldens, whatever its shapes; a wrong number fails, what cannot be checked is
+// said.
 
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTensors, readHeader, readTensors, saveTensors } from '../../lib/files/safetensors.js';
 import { Tensor } from '../../lib/runtime/tensor.js';
 import { Goldens } from '../../lib/models/verification/goldens.js';
-import { passes, type GoldenComparison, type Finding } from '../../lib/models/verification/verification.js';
+import { passes, type GoldenComparison, type Finding } from '../../lib/models/verification/finding.js';
 import { verify } from '../../lib/jobs/verify/verify.js';
 import { eam } from '../helpers/command-line.js';
 import { numbersOf } from '../helpers/numbers.js';
@@ -18,7 +19,9 @@ import { writeRandomSd3 } from '../helpers/random-sd3.js';
 
 const tiny = fixture('sd35-tiny');
 let folder: string;
-beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'eam-verify-'))));
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'eam-verify-'));
+});
 afterAll(async () => rm(folder, { recursive: true, force: true }));
 
 const copy = async (name: string): Promise<string> => {
@@ -53,7 +56,7 @@ const unchecked = (findings: Finding[]): Record<string, string> =>
     findings.flatMap((finding) => ('notChecked' in finding ? [[finding.name, finding.notChecked]] : [])),
   );
 
-describe('the reference directory', () => {
+describe('eam verify, of the reference directory,', () => {
   it('agrees with diffusers in every golden', async () => {
     const { code, stdout, stderr } = await eam('verify', tiny);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -64,7 +67,7 @@ describe('the reference directory', () => {
     expect(lines[1]).toMatch(/^ *0\.0e\+0 {2}pass {2}scheduler\.sigmas\.10$/);
   });
 
-  it('is printed as JSON, and in float64 is nearer than in bfloat16', async () => {
+  it('prints JSON, and comes nearer in float64 than in bfloat16', async () => {
     const { code, stdout } = await eam('verify', tiny, '--json', '--dtype', 'float64');
     const {
       passed,
@@ -85,26 +88,31 @@ describe('the reference directory', () => {
   });
 
   it.each([
-    [
-      'transformer/diffusion_pytorch_model',
-      'transformer_blocks.1.ff.net.2.weight',
-      'transformer.square.sample',
-      'vae.image',
-    ],
-    [
-      'vae/diffusion_pytorch_model',
-      'decoder.mid_block.resnets.1.conv2.weight',
-      'vae.grad_latents',
-      'transformer.wide.sample',
-    ],
-    ['text_encoder_2/model', 'text_model.encoder.layers.1.mlp.fc1.weight', 'prompt_embeds', 'ids.clip_g'],
-    [
-      'lora_diffusers/pytorch_lora_weights',
-      'transformer.transformer_blocks.0.attn.to_q.lora_B.weight',
-      'lora.sample (lora_diffusers)',
-      'lora.sample (lora_peft)',
-    ],
-  ])('fails where one tensor of %s is wrong', async (file, name, wrong, right) => {
+    {
+      file: 'transformer/diffusion_pytorch_model',
+      name: 'transformer_blocks.1.ff.net.2.weight',
+      wrong: 'transformer.square.sample',
+      right: 'vae.image',
+    },
+    {
+      file: 'vae/diffusion_pytorch_model',
+      name: 'decoder.mid_block.resnets.1.conv2.weight',
+      wrong: 'vae.grad_latents',
+      right: 'transformer.wide.sample',
+    },
+    {
+      file: 'text_encoder_2/model',
+      name: 'text_model.encoder.layers.1.mlp.fc1.weight',
+      wrong: 'prompt_embeds',
+      right: 'ids.clip_g',
+    },
+    {
+      file: 'lora_diffusers/pytorch_lora_weights',
+      name: 'transformer.transformer_blocks.0.attn.to_q.lora_B.weight',
+      wrong: 'lora.sample (lora_diffusers)',
+      right: 'lora.sample (lora_peft)',
+    },
+  ])('fails where one tensor of $file is wrong', async ({ file, name, wrong, right }) => {
     const directory = await copy(file.replace('/', '-'));
     await rewrite(join(directory, `${file}.safetensors`), async (tensors) => {
       const numbers = await numbersOf(tensors[name]!);
@@ -152,9 +160,9 @@ describe('the reference directory', () => {
   });
 });
 
-describe('a directory of other shapes and settings', () => {
+describe('eam verify, of other shapes and settings,', () => {
   // diffusers' own values for three heads, no norm of queries, six latent channels.
-  it('is verified by its keys: no T5, no adapters, another vocabulary, two steps', async () => {
+  it('goes by the keys that are there: no T5, no adapters, another vocabulary, two steps', async () => {
     const directory = join(folder, 'three-heads');
     const path = fixture('sd3-shapes/three-heads.safetensors');
     const transformer = JSON.parse((await readHeader(path)).metadata['config']!) as object;
@@ -185,8 +193,8 @@ describe('a directory of other shapes and settings', () => {
         stored[`golden.${name}`]!.shape,
       );
     const times = await numbersOf(stored['golden.t']!);
-    const only = 'transformer.only',
-      weights = Object.entries(stored).filter(([name]) => !name.startsWith('golden.'));
+    const only = 'transformer.only';
+    const weights = Object.entries(stored).filter(([name]) => !name.startsWith('golden.'));
     await rm(join(directory, 'transformer/diffusion_pytorch_model.safetensors'));
     await saveTensors(join(directory, 'transformer/diffusion_pytorch_model.safetensors'), Object.fromEntries(weights));
     const gradient = 'transformer_blocks.0.attn.add_k_proj.weight';
@@ -234,16 +242,19 @@ describe('a directory of other shapes and settings', () => {
   });
 });
 
-describe('says what is wrong with', () => {
+describe('eam verify', () => {
   const refused = async (directory: string, message: string | RegExp, ...options: string[]) => {
     const { code, stderr } = await eam('verify', directory, ...options);
     expect(stderr).toMatch(message);
     expect(code).toBeGreaterThan(0);
   };
 
-  it('a directory without goldens, a reward that is none, one that is no model', async () => {
+  it('refuses a directory without goldens, a reward that is none, and one that is no model', async () => {
     await refused(
-      await copy('plain').then(async (path) => (await rm(join(path, 'goldens.safetensors')), path)),
+      await copy('plain').then(async (path) => {
+        await rm(join(path, 'goldens.safetensors'));
+        return path;
+      }),
       /plain holds no goldens\.safetensors: there is nothing to compare with/,
     );
     await refused(fixture('rewards-tiny/pickscore'), 'model_index.json');
@@ -255,7 +266,7 @@ describe('says what is wrong with', () => {
     );
   });
 
-  it('another pipeline or another transformer, as the other commands do, and before it asks for goldens', async () => {
+  it('refuses another pipeline or transformer before it asks for goldens', async () => {
     const path = async (name: string, file: string, change: object) => {
       const directory = await copy(name);
       await rm(join(directory, 'goldens.safetensors'));
@@ -286,7 +297,7 @@ describe('says what is wrong with', () => {
     );
   });
 
-  it('goldens of another shape, without prompts, or with nothing to compare', async () => {
+  it('refuses goldens of another shape, without prompts, or with nothing to compare', async () => {
     const directory = await copy('odd');
     const path = join(directory, 'goldens.safetensors');
     await rewrite(path, (tensors, metadata) => {
@@ -298,18 +309,17 @@ describe('says what is wrong with', () => {
     const reasons = unchecked(await all(directory));
     expect(reasons['ids.t5']).toBe("the file's metadata has no list of prompts");
     expect(reasons['sampling.image']).toBe("the file's metadata has no guidance");
-    await rewrite(
-      path,
-      (tensors) =>
-        void (tensors['vae.latents'] = tensors['vae.image'] = Tensor.from(new Float32Array(64), [1, 4, 4, 4])),
-    );
+    await rewrite(path, (tensors) => {
+      tensors['vae.latents'] = Tensor.from(new Float32Array(64), [1, 4, 4, 4]);
+      tensors['vae.image'] = tensors['vae.latents'];
+    });
     await refused(
       directory,
       /"vae\.image" has shape \[1, 4, 4, 4\], computed was \[1, 3, 8, 8\]: the goldens belong to another configuration/,
     );
   });
 
-  it('what is asked of goldens that are not there', async () => {
+  it('refuses to read a golden that is not there', async () => {
     using goldens = await Goldens.open(tiny, 1e-4);
     expect(() => goldens.get('nothing')).toThrow(/holds no "nothing"/);
   });

@@ -29,7 +29,9 @@ const projections = [
 ];
 
 let folder: string;
-beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'eam-adapters-'))));
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'eam-adapters-'));
+});
 afterAll(async () => rm(folder, { recursive: true, force: true }));
 
 /** A directory in diffusers' layout with these tensors, all zeros, and metadata. */
@@ -66,7 +68,7 @@ const settings = (extra: object) => ({
   ),
 });
 
-describe('the two layouts', () => {
+describe('adapters in the layouts of PEFT and diffusers', () => {
   it('are told apart by their files, and say the same', async () => {
     const peft = await readAdapterConfig(join(fixtures, 'lora_peft'));
     const diffusers = await readAdapterConfig(join(fixtures, 'lora_diffusers'));
@@ -87,9 +89,9 @@ describe('the two layouts', () => {
     expect(await snapshot(second.tensors)).toEqual(await snapshot(first.tensors));
   });
 
-  it('become each other, byte for byte where the metadata is the same', async () => {
-    const there = join(folder, 'there'),
-      back = join(folder, 'back');
+  it('convert into each other, byte for byte where the metadata is the same', async () => {
+    const there = join(folder, 'there');
+    const back = join(folder, 'back');
     await exportAdapter(join(fixtures, 'lora_peft'), there, 'diffusers');
     await exportAdapter(there, back, 'peft');
     expect(await readdir(there)).toEqual(['pytorch_lora_weights.safetensors']);
@@ -112,8 +114,8 @@ describe('the two layouts', () => {
     const adapter = { rank: 2, alpha: 6 };
     using model = await loadModel('digits', { adapter });
     await randomise(model.native, 'trainable', 0.3);
-    const saved = join(folder, 'digits-peft'),
-      exported = join(folder, 'digits-diffusers');
+    const saved = join(folder, 'digits-peft');
+    const exported = join(folder, 'digits-diffusers');
     await model.saveAdapter(saved);
     const note =
       `${exported}: alpha 6 of rank 2 needs diffusers 0.34 or newer; an older one takes alpha to be the rank, ` +
@@ -165,7 +167,7 @@ describe('the two layouts', () => {
     });
   });
 
-  it('read from the tensors what the settings leave open', async () => {
+  it('take from the tensors what the settings leave open', async () => {
     const directory = await diffusersAdapter(
       'regex',
       pair('blocks.0.to_q'),
@@ -177,14 +179,14 @@ describe('the two layouts', () => {
   });
 });
 
-describe('refuses, and says why', () => {
+describe('reading an adapter', () => {
   const refused = async (directory: string, ...messages: (string | RegExp)[]) => {
     const error = await readAdapterTensors(directory).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(CheckpointError);
     for (const message of messages) expect((error as Error).message).toMatch(message);
   };
 
-  it('a directory without an adapter', async () => {
+  it('refuses a directory without one', async () => {
     await refused(
       join(fixtures, 'vae'),
       'adapter_config.json and adapter_model.safetensors',
@@ -194,7 +196,7 @@ describe('refuses, and says why', () => {
     await refused(join(folder, 'nowhere'), 'nowhere holds no adapter');
   });
 
-  it("kohya's and older layouts, and tensors of alpha", async () => {
+  it("refuses kohya's and older layouts, and tensors of alpha", async () => {
     const names = [
       'lora_unet_blocks_0_to_q.lora_down.weight',
       'transformer.blocks.0.to_q.lora.down.weight',
@@ -206,7 +208,7 @@ describe('refuses, and says why', () => {
     }
   });
 
-  it('tensors that are no adapter of one rank, all listed', async () => {
+  it('refuses tensors that are no adapter of one rank, and lists them all', async () => {
     const shapes = {
       ...pair('a'),
       ...pair('b', 3),
@@ -214,11 +216,11 @@ describe('refuses, and says why', () => {
       'text_encoder.d.lora_A.weight': [2, 4],
     };
     const directory = await diffusersAdapter('odd', shapes, settings({}));
-    await refused(directory, 'b has rank 3, expected 2', 'c has lora_A only', 'text_encoder.d.lora_A.weight');
+    await refused(directory, 'b: rank: expected 2, got 3', 'c has lora_A only', 'text_encoder.d.lora_A.weight');
     await refused(await diffusersAdapter('empty', {}), 'holds no adapter tensors');
   });
 
-  it('settings of other adapters than plain LoRA', async () => {
+  it('refuses settings of other adapters than plain LoRA', async () => {
     for (const [key, value] of Object.entries({
       use_dora: true,
       use_rslora: true,
@@ -238,10 +240,10 @@ describe('refuses, and says why', () => {
     const other = join(folder, 'ia3');
     await cp(join(fixtures, 'lora_peft'), other, { recursive: true });
     await writeFile(join(other, 'adapter_config.json'), '{"peft_type": "IA3"}');
-    await refused(other, 'peft_type is "IA3"');
+    await refused(other, 'peft_type: expected "LORA", got "IA3"');
   });
 
-  it('modules that the model has not, and another rank', async () => {
+  it('refuses modules that the model has not, and another rank', async () => {
     using model = await loadModel('digits', { adapter: { rank: 2, alpha: 6 } });
     const directory = await diffusersAdapter('modules', pair('blocks.0.to_q'), settings({}));
     await expect(model.loadAdapter(directory)).rejects.toThrow(
@@ -253,17 +255,17 @@ describe('refuses, and says why', () => {
     );
   });
 
-  it('to write over anything', async () => {
+  it('refuses to write over anything', async () => {
     await expect(exportAdapter(join(fixtures, 'lora_peft'), folder, 'diffusers')).rejects.toThrow(/exists already/);
     expect((await readdir(tmpdir())).filter((name) => name.includes('.tmp-'))).toEqual([]);
   });
 });
 
 describe('mergeLora', () => {
-  it('is W + scale B A, rounded once', async () => {
-    const weight = Tensor.from([1, 2, 3, 4, 5, 6], [2, 3]),
-      a = Tensor.from([1, 0, -1], [1, 3]),
-      b = Tensor.from([0.5, 2], [2, 1]);
+  it('computes W + scale B A, rounded once', async () => {
+    const weight = Tensor.from([1, 2, 3, 4, 5, 6], [2, 3]);
+    const a = Tensor.from([1, 0, -1], [1, 3]);
+    const b = Tensor.from([0.5, 2], [2, 1]);
     expect(await floats(await binding().mergeLora(weight, a, b, 2))).toEqual([2, 2, 2, 8, 5, 2]);
     const half = await binding().mergeLora(await weight.to({ dtype: 'bfloat16' }), a, b, 2);
     expect([half.dtype, await floats(await half.to({ dtype: 'float32' }))]).toEqual(['bfloat16', [2, 2, 2, 8, 5, 2]]);
@@ -272,7 +274,7 @@ describe('mergeLora', () => {
     );
   });
 
-  it('and largestDifference measures in float64', async () => {
+  it('is measured by largestDifference in float64', async () => {
     const [value, reference] = [Tensor.from([1, 2, NaN], [3]), Tensor.from([1, -4, 0], [3])];
     expect((await binding().largestDifference(value, reference)).largest).toBeNaN();
     expect(await binding().largestDifference(Tensor.from([1, 2], [2]), Tensor.from([1, -4], [2]))).toEqual({
@@ -280,7 +282,7 @@ describe('mergeLora', () => {
       scale: 4,
     });
     await expect(binding().largestDifference(value, Tensor.from([1], [1]))).rejects.toThrow(
-      /\[3\] and reference \[1\]/,
+      /value: expected the reference's shape \[1\] .*, got \[3\]/,
     );
   });
 });

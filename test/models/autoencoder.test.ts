@@ -2,15 +2,14 @@
 import { describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError, DisposedError, EamError, ShapeError } from '../../lib/errors.js';
-import { autoencoderShapes } from '../../lib/models/sd3/shapes.js';
-import type { AutoencoderConfig, NativeAutoencoder } from '../../lib/runtime/native/binding.js';
+import type { AutoencoderKlConfig, NativeAutoencoder } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { type DType, Tensor } from '../../lib/runtime/tensor.js';
 import { expectClose, numbersOf } from '../helpers/numbers.js';
 import { scaledError, sd35Tensors, waves, wavyWeights } from '../helpers/published.js';
 import reference from '../vectors/encoders.json' with { type: 'json' };
 
-const sd35: AutoencoderConfig = {
+const sd35: AutoencoderKlConfig = {
   inChannels: 3,
   outChannels: 3,
   latentChannels: 4,
@@ -25,8 +24,9 @@ const sd35: AutoencoderConfig = {
 };
 const weights = await sd35Tensors('vae/diffusion_pytorch_model');
 const goldens = await sd35Tensors('goldens');
-const load = (config: AutoencoderConfig, tensors = weights, dtype?: DType): Promise<NativeAutoencoder> =>
-  binding().loadAutoencoder(config, tensors, dtype, 'cpu');
+const load = (config: AutoencoderKlConfig, tensors = weights, dtype?: DType): Promise<NativeAutoencoder> =>
+  binding().loadNetwork('autoencoder-kl', { config, weights: tensors, dtype, device: 'cpu' });
+const autoencoderShapes = (config: AutoencoderKlConfig) => binding().networkLayout('autoencoder-kl', config).tensors;
 const autoencoder = await load(sd35);
 const golden = (name: string): Tensor => goldens[name]!;
 
@@ -123,8 +123,8 @@ describe('autoencoders of other shapes', () => {
   );
 });
 
-describe('what an autoencoder refuses', () => {
-  it('lists tensors that are missing, misshapen or not known', async () => {
+describe('an autoencoder refuses', () => {
+  it('tensors that are missing, misshapen or not known, and lists them', async () => {
     const { 'decoder.conv_in.bias': _, ...rest } = weights;
     const bias = Tensor.from(new Int32Array(8), [8]);
     const wrong = {
@@ -142,23 +142,29 @@ describe('what an autoencoder refuses', () => {
     expect(error.message).toMatch(/not known here: quant_conv\.weight/);
   });
 
-  it('does not allocate what is missing', async () => {
+  it('missing tensors without allocating them', async () => {
     const huge = { ...sd35, blockOutChannels: [2 ** 22, 2 ** 22] }; // 600 TB a convolution
     expect(await failure(load(huge))).toBeInstanceOf(CheckpointError);
   });
 
   it.each([
-    [{ ...sd35, blockOutChannels: [] }, /blockOutChannels has 0 entries/],
-    [{ ...sd35, blockOutChannels: [8, 18] }, /blockOutChannels is 18, expected a multiple of normGroups 4/],
-    [{ ...sd35, normGroups: 0 }, /normGroups is 0/],
-    [{ ...sd35, latentChannels: -4 }, /latentChannels is -4/],
-    [{ ...sd35, layersPerBlock: 1.5 }, /layersPerBlock/],
-    [{ ...sd35, scalingFactor: 0 }, /scalingFactor is 0/],
-    [{ ...sd35, scalingFactor: NaN }, /scalingFactor/],
-    [{ ...sd35, act_fn: 'silu' }, /act_fn/],
-    [undefined, /loadAutoencoder/],
-  ])('a configuration that is none: %j', async (config, message) => {
-    const error = await failure(load(config as AutoencoderConfig));
+    {
+      config: { ...sd35, blockOutChannels: [] },
+      message: /blockOutChannels: expected one number for each of 1 to 16 levels, got 0/,
+    },
+    {
+      config: { ...sd35, blockOutChannels: [8, 18] },
+      message: /blockOutChannels: expected a multiple of normGroups 4, got 18/,
+    },
+    { config: { ...sd35, normGroups: 0 }, message: /normGroups: expected a number of at least 1, got 0/ },
+    { config: { ...sd35, latentChannels: -4 }, message: /latentChannels: expected a number of at least 1, got -4/ },
+    { config: { ...sd35, layersPerBlock: 1.5 }, message: /layersPerBlock/ },
+    { config: { ...sd35, scalingFactor: 0 }, message: /scalingFactor: expected a number other than 0, got 0/ },
+    { config: { ...sd35, scalingFactor: NaN }, message: /scalingFactor/ },
+    { config: { ...sd35, act_fn: 'silu' }, message: /act_fn/ },
+    { config: undefined, message: /autoencoder-kl: expected an object/ },
+  ])('the configuration $config', async ({ config, message }) => {
+    const error = await failure(load(config as AutoencoderKlConfig));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toMatch(message);
   });
@@ -168,17 +174,19 @@ describe('what an autoencoder refuses', () => {
   });
 
   it('a device that is not there, and tensors that are none', async () => {
-    expect(await failure(binding().loadAutoencoder(sd35, weights, undefined, 'cuda:99'))).toBeInstanceOf(ConfigError);
+    expect(
+      await failure(binding().loadNetwork('autoencoder-kl', { config: sd35, weights, device: 'cuda:99' })),
+    ).toBeInstanceOf(ConfigError);
     const none = { ...weights, 'decoder.conv_in.bias': 3 as unknown as Tensor };
     expect((await failure(load(sd35, none))).message).toMatch(/decoder\.conv_in\.bias/);
   });
 
   it.each([
-    [[2, 3, 6, 8], /latents has shape \[2, 3, 6, 8\], expected \[B, 4, H, W\]/],
-    [[4, 6, 8], /latents has shape/],
-    [[0, 4, 6, 8], /latents has shape/],
-    [[1, 4, 0, 8], /latents has shape/],
-  ])('latents of shape %j', async (shape, message) => {
+    { shape: [2, 3, 6, 8], message: /latents has shape \[2, 3, 6, 8\], expected \[B, 4, H, W\]/ },
+    { shape: [4, 6, 8], message: /latents has shape/ },
+    { shape: [0, 4, 6, 8], message: /latents has shape/ },
+    { shape: [1, 4, 0, 8], message: /latents has shape/ },
+  ])('latents of shape $shape', async ({ shape, message }) => {
     const error = await failure(autoencoder.decode(waves(shape, 0, 1)));
     expect(error).toBeInstanceOf(ShapeError);
     expect(error.message).toMatch(message);

@@ -6,6 +6,7 @@ import { binding } from '../../lib/runtime/native/index.js';
 import { tinySd3 } from '../helpers/sd3.js';
 import {
   floats,
+  freshModel,
   labels,
   largestRelativeError,
   normal,
@@ -21,14 +22,13 @@ const t = Float32Array.of(0, 0.4, 1);
 
 describe('the digits model', () => {
   it('starts as zero, whatever the input (adaLN-Zero)', async () => {
-    const model = new (binding().DigitsModel)(tinyConfig, 1n, undefined, 'float32', 'cpu');
+    const model = freshModel();
     const velocity = await floats(await model.velocity(await normal([3, 1, 8, 8], 1n), t, labels(0, 1, 3), false));
     expect(velocity).toEqual(new Array(3 * 64).fill(0));
   });
 
   it('is determined by configuration and seed', async () => {
-    const create = (seed: bigint) =>
-      snapshot(new (binding().DigitsModel)(tinyConfig, seed, undefined, 'float32', 'cpu').weights());
+    const create = (seed: bigint) => snapshot(freshModel({ seed }).weights());
     const [first, same, other] = [await create(1n), await create(1n), await create(2n)];
     expect(same).toEqual(first);
     expect(other['patch_embed.weight']).not.toEqual(first['patch_embed.weight']);
@@ -73,7 +73,7 @@ describe('the digits model', () => {
 
   it('runs in bfloat16 near its float32 self', async () => {
     const full = await tinyModel();
-    const half = new (binding().DigitsModel)(tinyConfig, 1n, undefined, 'bfloat16', 'cpu');
+    const half = freshModel({ dtype: 'bfloat16' });
     await half.load('weights', full.weights());
     const x = await normal([3, 1, 8, 8], 1n);
     const velocity = await half.velocity(x, t, labels(0, 1, 3), false);
@@ -88,13 +88,13 @@ describe('the digits model', () => {
 
   // Wide enough that its products are given to the faster library, where there is a choice.
   it.each([
-    ['every weight', undefined],
-    ['an adapter', { rank: 64, alpha: 64, targets: ['attn.qkv', 'mlp.fc1', 'modulation'], seed: 9n }],
-  ])('agrees with its float64 self in velocity and gradients, training %s', async (_, lora) => {
+    { what: 'every weight', lora: undefined },
+    { what: 'an adapter', lora: { rank: 64, alpha: 64, targets: ['attn.qkv', 'mlp.fc1', 'modulation'], seed: 9n } },
+  ])('agrees with its float64 self in velocity and gradients, training $what', async ({ lora }) => {
     const config = { ...tinyConfig, imageSize: 16, patchSize: 1, width: 128, heads: 4, mlpRatio: 4 };
     const [x, upstream] = [await normal([3, 1, 16, 16], 1n), await normal([3, 1, 16, 16], 2n)];
     const run = async (dtype: 'float32' | 'float64') => {
-      const model = new (binding().DigitsModel)(config, 1n, lora, dtype, 'cpu');
+      const model = freshModel({ config, lora, dtype });
       await randomise(model, 'weights', 0.08);
       if (lora) await randomise(model, 'trainable', 0.08);
       const {
@@ -114,24 +114,34 @@ describe('the digits model', () => {
   });
 
   it.each([
-    ['imageSize', { imageSize: 9 }, /imageSize is 9, expected a multiple of patchSize 4/],
-    ['heads', { heads: 3 }, /width is 16, expected a multiple of heads 3/],
-    ['depth', { depth: 0 }, /depth is 0, expected at least 1/],
-    ['mlpRatio', { mlpRatio: 0 }, /mlpRatio is 0/],
-  ])('rejects an impossible %s', (_, change, message) => {
-    expect(() => new (binding().DigitsModel)({ ...tinyConfig, ...change }, 1n, undefined, 'float32', 'cpu')).toThrow(
-      ConfigError,
-    );
-    expect(() => new (binding().DigitsModel)({ ...tinyConfig, ...change }, 1n, undefined, 'float32', 'cpu')).toThrow(
-      message,
-    );
+    {
+      what: 'imageSize',
+      change: { imageSize: 9 },
+      message: /^digits: imageSize: expected a multiple of patchSize 4, got 9$/,
+    },
+    { what: 'heads', change: { heads: 3 }, message: /^digits: width: expected a multiple of heads 3, got 16$/ },
+    { what: 'depth', change: { depth: 0 }, message: /^digits: depth: expected a number of at least 1, got 0$/ },
+    { what: 'mlpRatio', change: { mlpRatio: 0 }, message: /^digits: mlpRatio: expected a number above 0, got 0$/ },
+  ])('rejects an impossible $what', ({ change, message }) => {
+    expect(() => freshModel({ config: { ...tinyConfig, ...change } })).toThrow(ConfigError);
+    expect(() => freshModel({ config: { ...tinyConfig, ...change } })).toThrow(message);
   });
 
   it.each([
-    ['x', [3, 1, 8, 9], [0, 1, 2], /x has shape \[3, 1, 8, 9\], expected \[B, 1, 8, 8\]/],
-    ['a label', [3, 1, 8, 8], [0, 1, 4], /has a label 4, expected 0 to 2, or 3 for no label/],
-    ['the number of labels', [3, 1, 8, 8], [0, 1], /expected int64 labels \[3\]/],
-  ])('rejects %s that does not fit', async (_, shape, numbers, message) => {
+    {
+      what: 'x',
+      shape: [3, 1, 8, 9],
+      numbers: [0, 1, 2],
+      message: /x has shape \[3, 1, 8, 9\], expected \[B, 1, 8, 8\]/,
+    },
+    {
+      what: 'a label',
+      shape: [3, 1, 8, 8],
+      numbers: [0, 1, 4],
+      message: /has a label 4, expected 0 to 2, or 3 for no label/,
+    },
+    { what: 'the number of labels', shape: [3, 1, 8, 8], numbers: [0, 1], message: /expected int64 labels \[3\]/ },
+  ])('rejects $what that does not fit', async ({ shape, numbers, message }) => {
     const model = await tinyModel();
     const velocity = model.velocity(await normal(shape, 1n), t, labels(...numbers), false);
     await expect(velocity).rejects.toThrow(ShapeError);
@@ -182,17 +192,17 @@ describe('an adapter', () => {
     const merged = await tinyModel();
     const weights = merged.weights();
     const adapters = await snapshot(adapted.trainable());
-    const rank = tinyLora.rank,
-      scale = tinyLora.alpha / rank;
+    const rank = tinyLora.rank;
+    const scale = tinyLora.alpha / rank;
     for (const name of Object.keys(adapters).filter((key) => key.endsWith('.lora_A.weight'))) {
       const layer = name.replace('.lora_A.weight', '');
       const weight = weights[`${layer}.weight`]!;
       const [out, inner] = weight.shape as [number, number];
-      const A = adapters[name]!,
-        B = adapters[`${layer}.lora_B.weight`]!;
+      const A = adapters[name]!;
+      const B = adapters[`${layer}.lora_B.weight`]!;
       const sum = Float32Array.from(await floats(weight), (value, index) => {
-        const row = Math.floor(index / inner),
-          column = index % inner;
+        const row = Math.floor(index / inner);
+        const column = index % inner;
         for (let r = 0; r < rank; r++) value += scale * B[row * rank + r]! * A[r * inner + column]!;
         return value;
       });
@@ -218,20 +228,23 @@ describe('an adapter', () => {
   });
 
   it.each([
-    [
-      { targets: ['qk'] },
-      /'qk' fits no layer\. A target is the end of a layer's name; the layers are, for block N:\n(  \S+\n)*  blocks\.N\.attn\.qkv\n/,
-    ],
-    [{ rank: 0 }, /adapter\.rank is 0/],
-    [{ targets: [] }, /adapter\.targets is empty/],
-  ])('rejects %o', async (change, message) => {
+    {
+      change: { targets: ['qk'] },
+      message: new RegExp(
+        String.raw`'qk' fits no layer\. A target is the end of a layer's name; the layers are, for block ` +
+          String.raw`N:\n( {2}\S+\n)* {2}blocks\.N\.attn\.qkv\n`,
+      ),
+    },
+    { change: { rank: 0 }, message: /^digits: adapter\.rank: expected a number of at least 1, got 0$/ },
+    { change: { targets: [] }, message: /adapter\.targets: expected at least one layer to train, got none/ },
+  ])('rejects $change', async ({ change, message }) => {
     await expect(tinyModel({ ...tinyLora, ...change })).rejects.toThrow(message);
   });
 });
 
 it.each(['digits', tinySd3])('the model %s offers the dtypes that a network computes in', async (source) => {
   await expect(loadModel(source, { dtype: 'int32' as never })).rejects.toThrow(
-    /`dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'/,
+    /dtype`?: expected one of "float32", "float64", "bfloat16", "float16", got "int32"/,
   );
 });
 
@@ -240,7 +253,7 @@ describe('the digit classifier', () => {
   const wanted = Int32Array.of(0, 2);
 
   it('gives the gradient of the summed log-probabilities', async () => {
-    const classifier = new (binding().DigitClassifier)(config, 5n, 'cpu');
+    const classifier = binding().newNetwork('digit-classifier', { config, seed: 5n, device: 'cpu' });
     const images = await normal([2, 1, 8, 8], 3n);
     const { values, grad } = await classifier.logProbability(images, wanted, true);
     expect(Array.from(values).every((value) => value < 0)).toBe(true);
@@ -259,14 +272,8 @@ describe('the digit classifier', () => {
   });
 
   it('learns to tell bright images from dark ones, by cross-entropy', async () => {
-    const classifier = new (binding().DigitClassifier)(config, 5n, 'cpu');
-    const optimizer = new (binding().AdamW)(classifier, {
-      beta1: 0.9,
-      beta2: 0.99,
-      epsilon: 1e-8,
-      weightDecay: 0,
-      emaDecay: 0,
-    });
+    const classifier = binding().newNetwork('digit-classifier', { config, seed: 5n, device: 'cpu' });
+    const optimizer = new (binding().AdamW)(classifier, {});
     const pixels = Float32Array.from({ length: 16 * 64 }, (_, i) => (Math.floor(i / 64) % 2) * 0.8 + (i % 7) * 0.02);
     const images = binding().Tensor.from(pixels, [16, 1, 8, 8]);
     const classes = Int32Array.from({ length: 16 }, (_, i) => i % 2);
@@ -285,7 +292,7 @@ describe('the digit classifier', () => {
   });
 
   it('smooths its labels', async () => {
-    const classifier = new (binding().DigitClassifier)(config, 5n, 'cpu');
+    const classifier = binding().newNetwork('digit-classifier', { config, seed: 5n, device: 'cpu' });
     const images = await normal([2, 1, 8, 8], 3n);
     const perClass = await Promise.all(
       [0, 1, 2].map(
@@ -300,11 +307,16 @@ describe('the digit classifier', () => {
   });
 
   it.each([
-    ['a label', [2, 1, 8, 8], Int32Array.of(0, 3), /labels has 3, expected 0 to 2/],
-    ['too few labels', [2, 1, 8, 8], Int32Array.of(0), /labels has 1 entries/],
-    ['images', [2, 1, 4, 8], Int32Array.of(0, 1), /images has shape \[2, 1, 4, 8\], expected \[B, 1, 8, 8\]/],
-  ])('rejects %s that does not fit', async (_, shape, bad, message) => {
-    const classifier = new (binding().DigitClassifier)(config, 5n, 'cpu');
+    { what: 'a label', shape: [2, 1, 8, 8], bad: Int32Array.of(0, 3), message: /labels has 3, expected 0 to 2/ },
+    { what: 'too few labels', shape: [2, 1, 8, 8], bad: Int32Array.of(0), message: /labels has 1 entries/ },
+    {
+      what: 'images',
+      shape: [2, 1, 4, 8],
+      bad: Int32Array.of(0, 1),
+      message: /images has shape \[2, 1, 4, 8\], expected \[B, 1, 8, 8\]/,
+    },
+  ])('rejects $what that does not fit', async ({ shape, bad, message }) => {
+    const classifier = binding().newNetwork('digit-classifier', { config, seed: 5n, device: 'cpu' });
     await expect(classifier.logProbability(await normal(shape, 1n), bad, false)).rejects.toThrow(message);
   });
 });

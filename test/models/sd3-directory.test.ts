@@ -4,14 +4,19 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { EamError } from '../../lib/errors.js';
-import { modelFootprint } from '../../lib/models/footprints.js';
-import { loadModel } from '../../lib/models/registry.js';
+import { openWeights } from '../../lib/files/weights.js';
+import { locateWeights } from '../../lib/models/component-weights.js';
+import { loadModel, modelFootprint } from '../../lib/models/registry.js';
 import { readSd3Directory } from '../../lib/models/sd3/directory.js';
 import { latentShapeOf } from '../../lib/models/sd3/model.js';
 import { schedulerSigmas, schedulerTimes, schedulerTimesteps } from '../../lib/models/sd3/scheduler.js';
-import { loadWeights, locateWeights } from '../../lib/models/sd3/weights.js';
+import type { NativeWeightFiles } from '../../lib/runtime/native/binding.js';
+import { binding } from '../../lib/runtime/native/index.js';
 import { disposeAll, readTensors, saveTensors } from '../../lib/files/safetensors.js';
 import { Sd3Copy, tinySd3 } from '../helpers/sd3.js';
+
+const openComponent = async (directory: string): Promise<NativeWeightFiles> =>
+  openWeights((await locateWeights(directory)).map((path) => ({ path })));
 
 const refusal = async (promise: Promise<unknown>): Promise<string> => {
   const error = await promise.then(
@@ -23,7 +28,7 @@ const refusal = async (promise: Promise<unknown>): Promise<string> => {
 };
 
 describe('a directory of Stable Diffusion 3', () => {
-  it('is read, sizes and settings of every component', async () => {
+  it('gives the sizes and settings of every component', async () => {
     const directory = await readSd3Directory(tinySd3);
     expect(directory.transformer.config).toEqual({
       patchSize: 2,
@@ -68,7 +73,7 @@ describe('a directory of Stable Diffusion 3', () => {
     expect(directory).toMatchObject({ scheduler: { trainSteps: 1000, shift: 3 }, imageSize: 32, granularity: 4 });
   });
 
-  it("takes what is left out from diffusers' constructors: Stable Diffusion 3 Medium says nothing of dual attention", async () => {
+  it("takes what is left out from diffusers' constructors, such as 3 Medium's dual attention", async () => {
     const copy = new Sd3Copy()
       .set('transformer/config.json', { dual_attention_layers: undefined, qk_norm: undefined, out_channels: null })
       .set('vae/config.json', { shift_factor: null, use_quant_conv: undefined })
@@ -161,118 +166,167 @@ describe('a directory of Stable Diffusion 3', () => {
   });
 
   it.each([
-    [
-      'model_index.json',
-      { _class_name: 'FluxPipeline' },
-      /the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/,
-    ],
-    [
-      'model_index.json',
-      { transformer: ['diffusers', 'FluxTransformer2DModel'] },
-      /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/,
-    ],
-    ['model_index.json', { vae: undefined }, /vae: expected \["library", "AutoencoderKL"\], got nothing/],
-    ['model_index.json', { text_encoder: [null, null] }, /text_encoder: it is left out; only text_encoder_3 may be/],
-    [
-      'model_index.json',
-      { scheduler: ['diffusers', 'DDIMScheduler'] },
-      /DDIMScheduler is not supported; supported: FlowMatchEulerDiscreteScheduler/,
-    ],
-    [
-      'transformer/config.json',
-      { qk_norm: 'layer_norm' },
-      /transformer.config\.json: qk_norm: expected "rms_norm", got "layer_norm"/,
-    ],
-    [
-      'transformer/config.json',
-      { _class_name: 'DiTTransformer2DModel' },
-      /_class_name: expected "SD3Transformer2DModel", got "DiTTransformer2DModel"/,
-    ],
-    ['transformer/config.json', { num_attention_heads: '4' }, /num_attention_heads: expected a number, got "4"/],
-    [
-      'transformer/config.json',
-      { caption_projection_dim: 48 },
-      /caption_projection_dim: expected 32, the width of the 4 heads of 8/,
-    ],
-    [
-      'transformer/config.json',
-      { dual_attention_layers: [0, 3] },
-      /dual_attention_layers: expected numbers of the 3 layers, from 0/,
-    ],
-    ['transformer/config.json', { out_channels: 8 }, /out_channels: expected 4, as many as in_channels/],
-    ['vae/config.json', { act_fn: 'mish' }, /act_fn: expected one of "silu", "swish", got "mish"/],
-    ['vae/config.json', { latents_mean: [0, 0, 0, 0] }, /latents_mean: expected null, got \[0,0,0,0\]/],
-    [
-      'vae/config.json',
-      { down_block_types: ['AttnDownEncoderBlock2D', 'DownEncoderBlock2D'] },
-      /down_block_types\[0\]: expected "DownEncoderBlock2D", got "AttnDownEncoderBlock2D"/,
-    ],
-    [
-      'vae/config.json',
-      { up_block_types: ['UpDecoderBlock2D'] },
-      /up_block_types: expected 2 of them, as many as block_out_channels/,
-    ],
-    ['vae/config.json', { norm_num_groups: 3 }, /block_out_channels: expected multiples of norm_num_groups, 3/],
-    [
-      'vae/config.json',
-      { latent_channels: 16 },
-      /the autoencoder's latent_channels and the transformer's in_channels should be equal, 16 and 4 were found/,
-    ],
-    [
-      'text_encoder/config.json',
-      { hidden_act: 'gelu_new' },
-      /text_encoder.config\.json: hidden_act: expected one of "quick_gelu", "gelu", got "gelu_new"/,
-    ],
-    ['text_encoder/config.json', { hidden_size: 13 }, /num_attention_heads: expected a divisor of hidden_size/],
-    [
-      'text_encoder_2/config.json',
-      { projection_dim: 20 },
-      /projection_dim and the transformer's pooled_projection_dim should be equal, 32 and 28 were found/,
-    ],
-    [
-      'text_encoder_2/config.json',
-      { hidden_size: 24 },
-      /hidden_size, 36 in all, is more than the transformer's joint_attention_dim, 32/,
-    ],
-    [
-      'text_encoder_3/config.json',
-      { feed_forward_proj: 'gated-silu' },
-      /feed_forward_proj: expected one of "relu", "gated-gelu", got "gated-silu"/,
-    ],
-    [
-      'text_encoder_3/config.json',
-      { d_model: 64 },
-      /d_model and the transformer's joint_attention_dim should be equal, 64 and 32/,
-    ],
-    [
-      'scheduler/scheduler_config.json',
-      { use_dynamic_shifting: true },
-      /use_dynamic_shifting: expected false, got true/,
-    ],
-    ['scheduler/scheduler_config.json', { use_karras_sigmas: true }, /use_karras_sigmas: expected false, got true/],
-    ['scheduler/scheduler_config.json', { shift_terminal: 0.02 }, /shift_terminal: expected null, got 0\.02/],
-    ['scheduler/scheduler_config.json', { stochastic_sampling: true }, /stochastic_sampling: expected false, got true/],
-  ])('with %s %j is refused', async (file, change, message) => {
+    {
+      file: 'model_index.json',
+      change: { _class_name: 'FluxPipeline' },
+      message: /the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/,
+    },
+    {
+      file: 'model_index.json',
+      change: { transformer: ['diffusers', 'FluxTransformer2DModel'] },
+      message: /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/,
+    },
+    {
+      file: 'model_index.json',
+      change: { vae: undefined },
+      message: /vae: expected \["library", "AutoencoderKL"\], got nothing/,
+    },
+    {
+      file: 'model_index.json',
+      change: { text_encoder: [null, null] },
+      message: /text_encoder: it is left out; only text_encoder_3 may be/,
+    },
+    {
+      file: 'model_index.json',
+      change: { scheduler: ['diffusers', 'DDIMScheduler'] },
+      message: /DDIMScheduler is not supported; supported: FlowMatchEulerDiscreteScheduler/,
+    },
+    {
+      file: 'transformer/config.json',
+      change: { qk_norm: 'layer_norm' },
+      message: /transformer.config\.json: qk_norm: expected "rms_norm", got "layer_norm"/,
+    },
+    {
+      file: 'transformer/config.json',
+      change: { _class_name: 'DiTTransformer2DModel' },
+      message: /_class_name: expected "SD3Transformer2DModel", got "DiTTransformer2DModel"/,
+    },
+    {
+      file: 'transformer/config.json',
+      change: { num_attention_heads: '4' },
+      message: /num_attention_heads: expected a number, got "4"/,
+    },
+    {
+      file: 'transformer/config.json',
+      change: { caption_projection_dim: 48 },
+      message: /caption_projection_dim: expected 32, the width of the 4 heads of 8/,
+    },
+    {
+      file: 'transformer/config.json',
+      change: { dual_attention_layers: [0, 3] },
+      message: /dual_attention_layers: expected numbers of the 3 layers, from 0/,
+    },
+    {
+      file: 'transformer/config.json',
+      change: { out_channels: 8 },
+      message: /out_channels: expected 4, as many as in_channels/,
+    },
+    {
+      file: 'vae/config.json',
+      change: { act_fn: 'mish' },
+      message: /act_fn: expected one of "silu", "swish", got "mish"/,
+    },
+    {
+      file: 'vae/config.json',
+      change: { latents_mean: [0, 0, 0, 0] },
+      message: /latents_mean: expected null, got \[0,0,0,0\]/,
+    },
+    {
+      file: 'vae/config.json',
+      change: { down_block_types: ['AttnDownEncoderBlock2D', 'DownEncoderBlock2D'] },
+      message: /down_block_types\[0\]: expected "DownEncoderBlock2D", got "AttnDownEncoderBlock2D"/,
+    },
+    {
+      file: 'vae/config.json',
+      change: { up_block_types: ['UpDecoderBlock2D'] },
+      message: /up_block_types: expected 2 of them, as many as block_out_channels/,
+    },
+    {
+      file: 'vae/config.json',
+      change: { norm_num_groups: 3 },
+      message: /block_out_channels: expected multiples of norm_num_groups, 3/,
+    },
+    {
+      file: 'vae/config.json',
+      change: { latent_channels: 16 },
+      message:
+        /the autoencoder's latent_channels and the transformer's in_channels should be equal, 16 and 4 were found/,
+    },
+    {
+      file: 'text_encoder/config.json',
+      change: { hidden_act: 'gelu_new' },
+      message: /text_encoder.config\.json: hidden_act: expected one of "quick_gelu", "gelu", got "gelu_new"/,
+    },
+    {
+      file: 'text_encoder/config.json',
+      change: { hidden_size: 13 },
+      message: /num_attention_heads: expected a divisor of hidden_size/,
+    },
+    {
+      file: 'text_encoder_2/config.json',
+      change: { projection_dim: 20 },
+      message: /projection_dim and the transformer's pooled_projection_dim should be equal, 32 and 28 were found/,
+    },
+    {
+      file: 'text_encoder_2/config.json',
+      change: { hidden_size: 24 },
+      message: /hidden_size, 36 in all, is more than the transformer's joint_attention_dim, 32/,
+    },
+    {
+      file: 'text_encoder_3/config.json',
+      change: { feed_forward_proj: 'gated-silu' },
+      message: /feed_forward_proj: expected one of "relu", "gated-gelu", got "gated-silu"/,
+    },
+    {
+      file: 'text_encoder_3/config.json',
+      change: { d_model: 64 },
+      message: /d_model and the transformer's joint_attention_dim should be equal, 64 and 32/,
+    },
+    {
+      file: 'scheduler/scheduler_config.json',
+      change: { use_dynamic_shifting: true },
+      message: /use_dynamic_shifting: expected false, got true/,
+    },
+    {
+      file: 'scheduler/scheduler_config.json',
+      change: { use_karras_sigmas: true },
+      message: /use_karras_sigmas: expected false, got true/,
+    },
+    {
+      file: 'scheduler/scheduler_config.json',
+      change: { shift_terminal: 0.02 },
+      message: /shift_terminal: expected null, got 0\.02/,
+    },
+    {
+      file: 'scheduler/scheduler_config.json',
+      change: { stochastic_sampling: true },
+      message: /stochastic_sampling: expected false, got true/,
+    },
+  ])('is refused where $file has $change', async ({ file, change, message }) => {
     expect(await refusal(readSd3Directory(new Sd3Copy().set(file, change).path))).toMatch(message);
   });
 
-  it('without a component is refused by the file that is missing', async () => {
+  it('is refused by the file that is missing', async () => {
     expect(await refusal(loadModel(new Sd3Copy().remove('vae').path))).toMatch(
       /cannot read .*vae.config\.json: ENOENT.*'$/,
     );
     expect(await refusal(readSd3Directory(new Sd3Copy().remove('text_encoder_3').path))).toMatch(
-      /text_encoder_3.config\.json: ENOENT.* To do without T5, set text_encoder_3 and tokenizer_3 to \[null, null\] in .*model_index\.json$/,
+      new RegExp(
+        String.raw`text_encoder_3.config\.json: ENOENT.* To do without T5, set text_encoder_3 and tokenizer_3 ` +
+          String.raw`to \[null, null\] in .*model_index\.json$`,
+      ),
     );
   });
 
-  it('is not one of its own parts, nor one that is not there', async () => {
+  it('is refused where it is one of its own parts, or not there', async () => {
     for (const [part, name] of [
       ['transformer', 'SD3Transformer2DModel'],
       ['text_encoder_3', 'T5EncoderModel'],
     ] as const) {
       expect(await refusal(loadModel(join(tinySd3, part)))).toMatch(
         new RegExp(
-          `config\\.json is of ${name}, one part of a model: name the directory around it, which holds model_index\\.json`,
+          `config\\.json is of ${name}, one part of a model: name the directory around it, which holds ` +
+            'model_index\\.json',
         ),
       );
     }
@@ -343,7 +397,7 @@ describe("the scheduler's levels", () => {
   });
 });
 
-describe('weights', () => {
+describe('weight files', () => {
   const shardNames = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
 
   /** The third text encoder in two shards. */
@@ -367,36 +421,48 @@ describe('weights', () => {
       .write('text_encoder_3/model.safetensors.index.json', JSON.stringify({ metadata: {}, weight_map: weightMap }));
   };
 
-  it('of one file or of shards are the same', async () => {
+  it('give the same weights as one file and as shards', async () => {
     const copy = await sharded();
     expect(await locateWeights(copy.file('text_encoder_3'))).toEqual(
       shardNames.map((name) => copy.file(`text_encoder_3/${name}`)),
     );
     const [one, parts] = [
-      await loadWeights(join(tinySd3, 'text_encoder_3')),
-      await loadWeights(copy.file('text_encoder_3')),
+      await openComponent(join(tinySd3, 'text_encoder_3')),
+      await openComponent(copy.file('text_encoder_3')),
     ];
-    expect(Object.keys(parts).sort()).toEqual(Object.keys(one).sort());
-    for (const [name, tensor] of Object.entries(one)) expect(parts[name]!.dataSync()).toEqual(tensor.dataSync());
-    disposeAll(one);
-    disposeAll(parts);
+    const sorted = (weights: NativeWeightFiles) => weights.tensors().sort((a, b) => (a.name < b.name ? -1 : 1));
+    expect(sorted(parts)).toEqual(sorted(one));
+    // The same numbers under the same names: the networks give the same, to the bit.
+    const { config } = (await readSd3Directory(tinySd3)).t5!;
+    const ids = binding().Tensor.from(BigInt64Array.of(5n, 1n, 159n, 0n), [2, 2]);
+    const [whole, joined] = await Promise.all(
+      [one, parts].map(async (weights) => {
+        const encoder = await binding().loadNetwork('t5-encoder', { config, weights, device: 'cpu' });
+        weights.dispose();
+        return (await encoder.encode(ids)).hidden.data();
+      }),
+    );
+    expect(joined).toEqual(whole);
   });
 
-  it('name the shard that is missing', async () => {
+  it('are refused with a shard missing, by its name', async () => {
     const copy = (await sharded()).remove(`text_encoder_3/${shardNames[1]!}`);
-    expect(await refusal(loadWeights(copy.file('text_encoder_3')))).toMatch(
-      /text_encoder_3 lacks 1 of the 2 shards that model\.safetensors\.index\.json names: model-00002-of-00002\.safetensors; download it again/,
+    expect(await refusal(openComponent(copy.file('text_encoder_3')))).toMatch(
+      new RegExp(
+        String.raw`text_encoder_3 lacks 1 of the 2 shards that model\.safetensors\.index\.json names: ` +
+          String.raw`model-00002-of-00002\.safetensors; download it again`,
+      ),
     );
   });
 
-  it('name a tensor that two shards hold', async () => {
+  it('are refused with a tensor in two shards, by its name', async () => {
     const copy = await sharded(true);
-    expect(await refusal(loadWeights(copy.file('text_encoder_3')))).toMatch(
+    expect(await refusal(openComponent(copy.file('text_encoder_3')))).toMatch(
       /^tensor ".*" is in both .*00001-of-00002\.safetensors and .*00002-of-00002/,
     );
   });
 
-  it('of several variants are the plain ones, else the only one', async () => {
+  it('are the plain ones among variants, else the only variant', async () => {
     const file = readFileSync(join(tinySd3, 'text_encoder_3/model.safetensors'));
     const copy = new Sd3Copy().write('text_encoder_3/model.fp16.safetensors', file);
     const folder = copy.file('text_encoder_3');
@@ -409,7 +475,7 @@ describe('weights', () => {
     );
   });
 
-  it("of a variant may be shards with an index, as the published directories' T5 is", async () => {
+  it("may be shards of a variant, as the published directories' T5 is", async () => {
     const copy = await sharded();
     const folder = copy.file('text_encoder_3');
     const shards = shardNames.map((name) => name.replace('model-', 'model.fp16-'));
@@ -428,58 +494,58 @@ describe('weights', () => {
   });
 
   it.each([
-    [
-      'none',
-      (copy: Sd3Copy) => copy.remove('vae/diffusion_pytorch_model.safetensors'),
-      /vae holds no weights: expected diffusion_pytorch_model\.safetensors or model\.safetensors/,
-    ],
-    [
-      'only .bin',
-      (copy: Sd3Copy) =>
+    {
+      what: 'none',
+      change: (copy: Sd3Copy) => copy.remove('vae/diffusion_pytorch_model.safetensors'),
+      message: /vae holds no weights: expected diffusion_pytorch_model\.safetensors or model\.safetensors/,
+    },
+    {
+      what: 'only .bin',
+      change: (copy: Sd3Copy) =>
         copy.remove('vae/diffusion_pytorch_model.safetensors').write('vae/diffusion_pytorch_model.bin', 'x'),
-      /\.bin files are not read: convert them/,
-    ],
-    [
-      'an index of nothing',
-      (copy: Sd3Copy) =>
+      message: /\.bin files are not read: convert them/,
+    },
+    {
+      what: 'an index of nothing',
+      change: (copy: Sd3Copy) =>
         copy
           .remove('vae/diffusion_pytorch_model.safetensors')
           .write('vae/diffusion_pytorch_model.safetensors.index.json', '{"weight_map": {}}'),
-      /names no tensors/,
-    ],
-    [
-      'an index that is none',
-      (copy: Sd3Copy) =>
+      message: /names no tensors/,
+    },
+    {
+      what: 'an index that is none',
+      change: (copy: Sd3Copy) =>
         copy
           .remove('vae/diffusion_pytorch_model.safetensors')
           .write('vae/diffusion_pytorch_model.safetensors.index.json', '{"weights": 1}'),
-      /index\.json: weight_map: expected a record, but it is missing/,
-    ],
-    [
-      'shards elsewhere',
-      (copy: Sd3Copy) =>
+      message: /index\.json: weight_map: expected a record, but it is missing/,
+    },
+    {
+      what: 'shards elsewhere',
+      change: (copy: Sd3Copy) =>
         copy
           .remove('vae/diffusion_pytorch_model.safetensors')
           .write('vae/diffusion_pytorch_model.safetensors.index.json', '{"weight_map": {"a": "../x.safetensors"}}'),
-      /names the shard "\.\.\/x\.safetensors", which is not in its own directory/,
-    ],
-    [
-      'half a file',
-      (copy: Sd3Copy) =>
+      message: /names the shard "\.\.\/x\.safetensors", which is not in its own directory/,
+    },
+    {
+      what: 'half a file',
+      change: (copy: Sd3Copy) =>
         copy.write(
           'vae/diffusion_pytorch_model.safetensors',
           readFileSync(join(tinySd3, 'vae/diffusion_pytorch_model.safetensors')).subarray(0, 90_000),
         ),
-      /diffusion_pytorch_model\.safetensors is not a valid safetensors file: .*cut short or damaged/,
-    ],
-  ])('are refused: %s', async (_, change, message) => {
-    expect(await refusal(loadWeights(change(new Sd3Copy()).file('vae')))).toMatch(message);
+      message: /diffusion_pytorch_model\.safetensors is not a valid safetensors file: .*cut short or damaged/,
+    },
+  ])('are refused where $what', async ({ change, message }) => {
+    expect(await refusal(openComponent(change(new Sd3Copy()).file('vae')))).toMatch(message);
   });
 
-  it('of no directory are refused', async () => {
+  it('are refused where there is no directory', async () => {
     const copy = new Sd3Copy();
     mkdirSync(copy.file('empty'));
-    expect(await refusal(loadWeights(copy.file('empty')))).toMatch(/empty holds no weights/);
-    expect(await refusal(loadWeights(copy.file('nowhere')))).toMatch(/cannot read .*nowhere: ENOENT/);
+    expect(await refusal(openComponent(copy.file('empty')))).toMatch(/empty holds no weights/);
+    expect(await refusal(openComponent(copy.file('nowhere')))).toMatch(/cannot read .*nowhere: ENOENT/);
   });
 });

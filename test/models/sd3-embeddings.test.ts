@@ -22,7 +22,7 @@ import { TextEncoders } from '../../lib/models/sd3/text.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { disposeAll, readHeader, readTensors } from '../../lib/files/safetensors.js';
 import type { Tensor } from '../../lib/runtime/tensor.js';
-import { compiled, runNode } from '../helpers/child.js';
+import { compiled, runNode, startTogether } from '../helpers/child.js';
 import { Sd3Copy, tinySd3 } from '../helpers/sd3.js';
 
 const goldens = await readTensors(join(tinySd3, 'goldens.safetensors'));
@@ -50,7 +50,7 @@ function watchEncoders() {
 }
 
 describe('embeddings of prompts', () => {
-  it("are diffusers': CLIP's states side by side, then T5's, and the features", async () => {
+  it("equal diffusers': CLIP's states side by side, then T5's, and the features", async () => {
     const [states, pooled] = (await new Embeddings(directory, options, cache).rows(prompts)) as [Tensor, Tensor];
     for (const [computed, name] of [
       [states, 'prompt_embeds'],
@@ -77,26 +77,26 @@ describe('embeddings of prompts', () => {
   });
 
   it.each([
-    ['cut short', (path: string) => truncateSync(path, 1000)],
-    ['empty', (path: string) => writeFileSync(path, '')],
-    [
-      'changed in a byte',
-      (path: string) => {
+    { what: 'cut short', damage: (path: string) => truncateSync(path, 1000) },
+    { what: 'empty', damage: (path: string) => writeFileSync(path, '') },
+    {
+      what: 'changed in a byte',
+      damage: (path: string) => {
         const bytes = readFileSync(path);
         bytes[bytes.length - 5]! ^= 1;
         writeFileSync(path, bytes);
       },
-    ],
-    [
-      'of another prompt',
-      (path: string) =>
+    },
+    {
+      what: 'of another prompt',
+      damage: (path: string) =>
         writeFileSync(
           path,
           readFileSync(path).toString('latin1').replace('"prompt":"a photo', '"prompt":"a phone'),
           'latin1',
         ),
-    ],
-  ])('are computed again where a file is %s', async (_, damage) => {
+    },
+  ])('are computed again where a file is $what', async ({ damage }) => {
     const one = [prompts[0]!];
     const [states] = await new Embeddings(directory, options, cache).rows(one);
     damage(files()[0]!);
@@ -109,7 +109,7 @@ describe('embeddings of prompts', () => {
     expect(counts()).toEqual([1, 1]);
   });
 
-  it('of other encoders, lengths or dtypes are others', async () => {
+  it('are kept apart by encoder, length and dtype', async () => {
     const one = [prompts[0]!];
     await new Embeddings(directory, options, cache).prepare(one);
     await new Embeddings(directory, { ...options, textLength: 32 }, cache).prepare(one);
@@ -123,9 +123,14 @@ describe('embeddings of prompts', () => {
   it('are written by two processes that share the folder, and fail in neither', async () => {
     const script = `
       const { EmbeddingCache } = await import(${compiled('models/sd3/embedding-cache.js')});
-      const cache = new EmbeddingCache(${JSON.stringify(cache)}, 'identity', 'float32', { states: [4, 8], pooled: [16] });
-      const embedding = { states: new Float32Array(32), pooled: new Float32Array(16), truncated: { clip: false, t5: false } };
-      while (Date.now() < ${Date.now() + 2000});
+      const shapes = { states: [4, 8], pooled: [16] };
+      const cache = new EmbeddingCache(${JSON.stringify(cache)}, 'identity', 'float32', shapes);
+      const embedding = {
+        states: new Float32Array(32),
+        pooled: new Float32Array(16),
+        truncated: { clip: false, t5: false },
+      };
+      ${startTogether(2)}
       let failures = 0;
       for (let prompt = 0; prompt < 60; ++prompt) await cache.write(String(prompt), embedding).catch(() => ++failures);
       console.log(failures);
@@ -139,7 +144,7 @@ describe('embeddings of prompts', () => {
     expect(files().every((path) => path.endsWith('.safetensors'))).toBe(true);
   });
 
-  it('are not kept from the disk by what a killed process left there, which is removed when it is old', async () => {
+  it('reach the disk past what a killed process left there, which is removed when it is old', async () => {
     const embeddings = new EmbeddingCache(cache, 'identity', 'float32', { states: [1, 1], pooled: [1] });
     mkdirSync(cache);
     const [old, young] = ['a.safetensors.tmp-1-0', 'b.safetensors.tmp-1-1'].map((name) => join(cache, name)) as [
@@ -171,7 +176,7 @@ describe('embeddings of prompts', () => {
     expect(notes.filter((line) => line.startsWith('text embeddings stay in memory: '))).toHaveLength(1);
   });
 
-  it('of other weights or vocabularies are others, though names, sizes and times are the same', async () => {
+  it('are kept apart by the content of weights and vocabularies', async () => {
     const time = new Date(1_700_000_000_000);
     /** The identity with a byte changed and nothing that a listing shows; without a place no byte. */
     const identity = async (name: string, place?: (bytes: Buffer) => number) => {
@@ -219,10 +224,18 @@ describe('embeddings of prompts', () => {
     ).toBeLessThan(1e-4);
   });
 
-  it('stay in memory where they cannot be written, and one note says so', async () => {
-    writeFileSync(cache, 'a file where the folder should be');
+  it.each([
+    {
+      why: 'cannot be written',
+      place: () => {
+        writeFileSync(cache, 'a file where the folder should be');
+        return cache;
+      },
+    },
+    { why: 'have no place', place: () => undefined },
+  ])('stay in memory where they $why, and one note says so', async ({ place }) => {
     const notes: string[] = [];
-    const embeddings = new Embeddings(directory, options, cache);
+    const embeddings = new Embeddings(directory, options, place());
     const { counts } = watchEncoders();
     await embeddings.prepare(prompts, { onNote: (line) => notes.push(line) });
     expect(notes.filter((line) => line.startsWith('text embeddings stay in memory: '))).toHaveLength(1);
@@ -257,7 +270,7 @@ describe('embeddings of prompts', () => {
   });
 
   it('are refused without a tokenizer before an encoder is read', async () => {
-    const read = vi.spyOn(binding(), 'loadClipText');
+    const read = vi.spyOn(binding(), 'loadNetwork');
     const without = async (name: string) =>
       new Embeddings(await readSd3Directory(new Sd3Copy().remove(name).path), options, cache).prepare(prompts);
     await expect(without('tokenizer_2')).rejects.toMatchObject({
@@ -290,12 +303,12 @@ describe('embeddings of prompts', () => {
     expect(existsSync(cache)).toBe(false);
   });
 
-  it('of a misshapen key are refused by its name', async () => {
+  it('are refused by the name of a misshapen key', async () => {
     const copy = new Sd3Copy().set('text_encoder_3/config.json', { d_ff: 56 });
     const refused = new Embeddings(await readSd3Directory(copy.path), options, cache).prepare(prompts);
     await expect(refused).rejects.toMatchObject({
       code: 'ERR_EAM_CHECKPOINT',
-      message: expect.stringMatching(/text_encoder_3: [^]*DenseReluDense\.wi_0\.weight/) as string,
+      message: expect.stringMatching(/text_encoder_3: [\s\S]*DenseReluDense\.wi_0\.weight/) as string,
     });
   });
 });

@@ -109,15 +109,27 @@ describe('a directory of a tokenizer', () => {
   });
 
   it.each([
-    ['tokenizer', ['vocab.json'], /holds no tokenizer: expected vocab\.json and merges\.txt, or tokenizer\.json/],
-    ['tokenizer_2', ['merges.txt'], /tokenizer_2 holds no tokenizer: expected vocab\.json and merges\.txt/],
-    [
-      'tokenizer_3',
-      ['tokenizer.json'],
-      /expected tokenizer\.json: spiece\.model is there, but only tokenizer\.json is read/,
-    ],
-    ['tokenizer_3', ['tokenizer.json', 'spiece.model'], /tokenizer_3 holds no tokenizer: expected tokenizer\.json$/],
-  ] as const)('%s without %j is refused', async (name, missing, message) => {
+    {
+      name: 'tokenizer',
+      missing: ['vocab.json'],
+      message: /holds no tokenizer: expected vocab\.json and merges\.txt, or tokenizer\.json/,
+    },
+    {
+      name: 'tokenizer_2',
+      missing: ['merges.txt'],
+      message: /tokenizer_2 holds no tokenizer: expected vocab\.json and merges\.txt/,
+    },
+    {
+      name: 'tokenizer_3',
+      missing: ['tokenizer.json'],
+      message: /expected tokenizer\.json: spiece\.model is there, but only tokenizer\.json is read/,
+    },
+    {
+      name: 'tokenizer_3',
+      missing: ['tokenizer.json', 'spiece.model'],
+      message: /tokenizer_3 holds no tokenizer: expected tokenizer\.json$/,
+    },
+  ] as const)('is refused where $name lacks $missing', async ({ name, missing, message }) => {
     const copy = copyOf(name);
     if (name === 'tokenizer_3') writeFileSync(join(copy, 'spiece.model'), '');
     for (const file of missing) rmSync(join(copy, file));
@@ -143,7 +155,7 @@ describe('a directory of a tokenizer', () => {
     expect((await loadClipTokenizer(copy)).encode(prompts).ids).toEqual(tokenizers.tokenizer.encode(prompts).ids);
   });
 
-  it('whose tokenizer.json is damaged is refused', async () => {
+  it('is refused where its tokenizer.json is damaged', async () => {
     const copy = copyOf('tokenizer_3');
     writeFileSync(join(copy, 'tokenizer.json'), '\n\x0e\n\x05<unk>');
     await expect(loadT5Tokenizer(copy, 8)).rejects.toThrow(/tokenizer\.json is not valid JSON/);

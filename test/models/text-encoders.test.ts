@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError, DisposedError, EamError, ShapeError } from '../../lib/errors.js';
-import { clipTextShapes, t5Shapes } from '../../lib/models/sd3/shapes.js';
 import type { ClipTextConfig, NativeTextEncoder, T5EncoderConfig } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { type DType, Tensor } from '../../lib/runtime/tensor.js';
@@ -68,9 +67,11 @@ const files = {
 };
 type Tensors = Record<string, Tensor>;
 const loadClip = (config: ClipTextConfig, tensors: Tensors, dtype?: DType) =>
-  binding().loadClipText(config, tensors, dtype, 'cpu');
+  binding().loadNetwork('clip-text', { config, weights: tensors, dtype, device: 'cpu' });
 const loadT5 = (config: T5EncoderConfig, tensors: Tensors, dtype?: DType) =>
-  binding().loadT5Encoder(config, tensors, dtype, 'cpu');
+  binding().loadNetwork('t5-encoder', { config, weights: tensors, dtype, device: 'cpu' });
+const clipTextShapes = (config: ClipTextConfig) => binding().networkLayout('clip-text', config).tensors;
+const t5Shapes = (config: T5EncoderConfig) => binding().networkLayout('t5-encoder', config).tensors;
 const ids = (name: string): Promise<Tensor> => goldens[`ids.${name}`]!.to({ dtype: 'int64' });
 const failure = async (work: Promise<unknown>): Promise<EamError> => {
   const error = await work.then(
@@ -96,14 +97,14 @@ describe('the text encoders of the tiny Stable Diffusion 3.5', async () => {
   const tokens = (part: 'clip' | 't5', from: number, to: number) =>
     embeds.filter((_, i) => i % 141 < 77 === (part === 'clip')).flatMap((row) => row.slice(from, to));
 
-  it("CLIP's states before the last layer are as diffusers has them", async () => {
+  it("give CLIP's states before the last layer as diffusers does", async () => {
     expect(l.hidden.shape).toEqual([4, 77, 12]);
     expect(await scaledError(l.hidden, tokens('clip', 0, 12))).toBeLessThan(1e-4);
     expect(await scaledError(g.hidden, tokens('clip', 12, 28))).toBeLessThan(1e-4);
     expect(tokens('clip', 28, 32).every((value) => value === 0)).toBe(true);
   });
 
-  it("CLIP's features are, too", async () => {
+  it("give CLIP's features as diffusers does", async () => {
     const pooled = await rowsOf(goldens['pooled_prompt_embeds']!);
     expect(
       await scaledError(
@@ -119,7 +120,7 @@ describe('the text encoders of the tiny Stable Diffusion 3.5', async () => {
     ).toBeLessThan(1e-4);
   });
 
-  it("T5's states are, too", async () => {
+  it("give T5's states as diffusers does", async () => {
     expect(t.hidden.shape).toEqual([4, 64, 32]);
     expect(t.pooled).toBeUndefined();
     expect(await scaledError(t.hidden, tokens('t5', 0, 32))).toBeLessThan(1e-4);
@@ -140,7 +141,7 @@ describe('the text encoders of the tiny Stable Diffusion 3.5', async () => {
 });
 
 describe('text encoders of other shapes', () => {
-  it('one layer of CLIP that pools at the largest id is as transformers has it', async () => {
+  it("give transformers' states for one layer of CLIP that pools at the largest id", async () => {
     const clip = await loadClip(smallClip, wavyWeights(clipTextShapes(smallClip)));
     const { hidden, pooled } = await clip.encode(tokenIds(reference.clipText.ids));
     expect(await scaledError(hidden, reference.clipText.hidden)).toBeLessThan(1e-6);
@@ -152,7 +153,7 @@ describe('text encoders of other shapes', () => {
     ).toBeLessThan(1e-6);
   });
 
-  it('a token of CLIP sees those before it only', async () => {
+  it('let a token of CLIP see only those before it', async () => {
     const clip = await loadClip({ ...smallClip, layers: 2 }, wavyWeights(clipTextShapes({ ...smallClip, layers: 2 })));
     const rows = await rowsOf(
       (
@@ -168,14 +169,14 @@ describe('text encoders of other shapes', () => {
     expect(rows[2]).not.toEqual(rows[6]);
   });
 
-  it('the first T5, one block with relu, is as transformers has it', async () => {
+  it("give transformers' states for the first T5, one block with relu", async () => {
     const encoder = await loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
     expect(
       await scaledError((await encoder.encode(tokenIds(reference.t5.ids))).hidden, reference.t5.hidden),
     ).toBeLessThan(1e-6);
   });
 
-  it('each row of a batch is encoded alone, whatever its length', async () => {
+  it('encode each row of a batch alone, whatever its length', async () => {
     const clip = await loadClip(smallClip, wavyWeights(clipTextShapes(smallClip)));
     const encoder = await loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
     for (const network of [clip, encoder]) {
@@ -193,7 +194,7 @@ describe('text encoders of other shapes', () => {
     }
   });
 
-  it("T5's table of tokens has either name, or both", async () => {
+  it("find T5's table of tokens under either name, or both", async () => {
     const { 'shared.weight': table, ...rest } = wavyWeights(t5Shapes(smallT5));
     const encode = async (tensors: Tensors) =>
       numbersOf((await (await loadT5(smallT5, tensors)).encode(tokenIds([[1, 2]]))).hidden);
@@ -202,7 +203,7 @@ describe('text encoders of other shapes', () => {
     expect(await encode({ ...rest, 'shared.weight': table!, 'encoder.embed_tokens.weight': table! })).toEqual(expected);
   });
 
-  it('positions that older files of CLIP hold are no weights', async () => {
+  it('pass over the positions that older files of CLIP hold', async () => {
     const tensors = {
       ...wavyWeights(clipTextShapes(smallClip)),
       'text_model.embeddings.position_ids': tokenIds([[0, 1, 2, 3, 4, 5, 6, 7, 8]]),
@@ -211,7 +212,7 @@ describe('text encoders of other shapes', () => {
     expect(await scaledError(pooled!, reference.clipText.pooled)).toBeLessThan(1e-6);
   });
 
-  it('T5 in float16 outlives states that float16 cannot hold', async () => {
+  it('keep T5 in float16 finite where float16 cannot hold its states', async () => {
     const tensors = wavyWeights(t5Shapes(smallT5));
     const wo = 'encoder.block.0.layer.1.DenseReluDense.wo.weight';
     tensors[wo] = waves([12, 20], 1, 3e5); // infinite in float16, as is what it makes
@@ -221,7 +222,7 @@ describe('text encoders of other shapes', () => {
   });
 });
 
-describe('what text encoders refuse', () => {
+describe('text encoders refuse', () => {
   const clip = (): Promise<NativeTextEncoder> =>
     loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipTextShapes(smallClip)));
   const encoder = (): Promise<NativeTextEncoder> => loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
@@ -265,22 +266,67 @@ describe('what text encoders refuse', () => {
   });
 
   it.each([
-    ['loadClipText', { ...smallClip, heads: 5 }, /width is 12, expected a multiple of heads 5/],
-    ['loadClipText', { ...smallClip, layers: 0 }, /layers is 0/],
-    ['loadClipText', { ...smallClip, positions: -1 }, /positions is -1/],
-    ['loadClipText', { ...smallClip, layerNormEpsilon: 0 }, /layerNormEpsilon is 0/],
-    ['loadClipText', { ...smallClip, activation: 'relu' }, /activation.*'gelu', 'quick_gelu', got 'relu'/],
-    ['loadClipText', { ...smallClip, vocabulary: '33' }, /vocabulary/],
-    ['loadClipText', { ...smallClip, activation: undefined }, /activation.*must be a string/],
-    ['loadT5Encoder', { ...smallT5, feedForward: 'gated-silu' }, /feedForward.*got 'gated-silu'/],
-    ['loadT5Encoder', { ...smallT5, relativeBuckets: 6 }, /relativeBuckets is 6/],
-    ['loadT5Encoder', { ...smallT5, feedForward: undefined }, /feedForward.*must be a string/],
-    ['loadT5Encoder', { ...smallT5, relativeMaxDistance: 2 }, /relativeMaxDistance is 2/],
-    ['loadT5Encoder', { ...smallT5, keyWidth: 0 }, /keyWidth is 0/],
-    ['loadT5Encoder', 'T5', /loadT5Encoder/],
-  ] as const)('%s: a configuration that is none (%j)', async (name, config, message) => {
-    const tensors = wavyWeights(name === 'loadClipText' ? clipTextShapes(smallClip) : t5Shapes(smallT5));
-    const error = await failure(binding()[name](config as never, tensors, undefined, 'cpu'));
+    {
+      name: 'clip-text',
+      config: { ...smallClip, heads: 5 },
+      message: /width: expected a multiple of heads 5, got 12/,
+    },
+    {
+      name: 'clip-text',
+      config: { ...smallClip, layers: 0 },
+      message: /layers: expected a number of at least 1, got 0/,
+    },
+    {
+      name: 'clip-text',
+      config: { ...smallClip, positions: -1 },
+      message: /positions: expected a number of at least 1, got -1/,
+    },
+    {
+      name: 'clip-text',
+      config: { ...smallClip, layerNormEpsilon: 0 },
+      message: /layerNormEpsilon: expected a number above 0, got 0/,
+    },
+    {
+      name: 'clip-text',
+      config: { ...smallClip, activation: 'relu' },
+      message: /activation.*"gelu", "quick_gelu", got "relu"/,
+    },
+    { name: 'clip-text', config: { ...smallClip, vocabulary: '33' }, message: /vocabulary/ },
+    {
+      name: 'clip-text',
+      config: { ...smallClip, activation: undefined },
+      message: /activation.*expected one of "gelu", "quick_gelu", but it is missing/,
+    },
+    {
+      name: 't5-encoder',
+      config: { ...smallT5, feedForward: 'gated-silu' },
+      message: /feedForward.*expected one of .*, got "gated-silu"/,
+    },
+    {
+      name: 't5-encoder',
+      config: { ...smallT5, relativeBuckets: 6 },
+      message: /relativeBuckets: expected a multiple of .*, got 6/,
+    },
+    {
+      name: 't5-encoder',
+      config: { ...smallT5, feedForward: undefined },
+      message: /feedForward.*expected one of .*, but it is missing/,
+    },
+    {
+      name: 't5-encoder',
+      config: { ...smallT5, relativeMaxDistance: 2 },
+      message: /relativeMaxDistance: expected a number above a quarter of relativeBuckets, 2, got 2/,
+    },
+    {
+      name: 't5-encoder',
+      config: { ...smallT5, keyWidth: 0 },
+      message: /keyWidth: expected a number of at least 1, got 0/,
+    },
+    { name: 't5-encoder', config: 'T5', message: /t5-encoder: expected an object/ },
+  ] as const)('the configuration $config of $name', async ({ name, config, message }) => {
+    const tensors = wavyWeights(name === 'clip-text' ? clipTextShapes(smallClip) : t5Shapes(smallT5));
+    const parts = { config: config as never, weights: tensors, device: 'cpu' };
+    const error = await failure(binding().loadNetwork(name, parts));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toMatch(message);
   });
@@ -288,10 +334,13 @@ describe('what text encoders refuse', () => {
   it('files of another network, and lists what does not fit', async () => {
     const swapped = await failure(loadT5(t5, files.clipL));
     expect(swapped).toBeInstanceOf(CheckpointError);
-    expect(swapped.message).toMatch(/do not fit the T5 encoder:\n  missing: shared\.weight \[160, 32\]/);
+    expect(swapped.message).toMatch(/do not fit the T5 encoder:\n {2}missing: shared\.weight \[160, 32\]/);
     const wide = await failure(loadClip({ ...clipL, projection: 24 }, files.clipL));
     expect(wide.message).toMatch(
-      /1 tensor does not fit the CLIP text encoder:\n  text_projection\.weight has shape \[12, 12\], expected \[24, 12\]/,
+      new RegExp(
+        String.raw`1 tensor does not fit the CLIP text encoder:\n {2}text_projection\.weight has shape \[12, ` +
+          String.raw`12\], expected \[24, 12\]`,
+      ),
     );
     const deep = await failure(loadT5({ ...t5, layers: 1 }, files.t5));
     expect(deep.message).toMatch(/not known here: encoder\.block\.1\./);

@@ -1,5 +1,5 @@
-// The one command for a GPU, where there is none: it refuses, and with programs that stand in for the compiled ones it runs all
-// that there is, writes the CSV and judges.
+// The one command for a GPU, where there is none: it refuses, and with programs that stand in for the compiled ones it
+// runs all that there is, writes the CSV and judges.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,10 +29,15 @@ function script(place: 'bin' | 'programs', name: string, body: string): void {
 const header = 'section,name,variant,dtype,elements,threads,repeats,unit,p20,p50,p80';
 const row = (name: string, variant: string, unit: string, value: number) =>
   `cuda,${name},${variant},float32,134217728,1,30,${unit},${value},${value},${value}`;
-const bandwidth = (share: number, status: number) => `cat <<'EOF'
-${[header, row('renoise', 'ours', 'GB/s', 4000 * share), row('renoise', 'copy', 'GB/s', 4000), row('renoise', 'of the copy', 'share', share), row('philoxNormal', 'of the copy; not judged', 'share', 0.3)].join('\n')}
-EOF
-exit ${status}`;
+const bandwidth = (share: number, status: number) => {
+  const rows = [
+    row('renoise', 'ours', 'GB/s', 4000 * share),
+    row('renoise', 'copy', 'GB/s', 4000),
+    row('renoise', 'of the copy', 'share', share),
+    row('philoxNormal', 'of the copy; not judged', 'share', 0.3),
+  ];
+  return `cat <<'EOF'\n${[header, ...rows].join('\n')}\nEOF\nexit ${status}`;
+};
 
 /** A machine with a GPU on which everything passes. */
 function goodMachine(): void {
@@ -43,7 +48,8 @@ function goodMachine(): void {
 }
 
 function run(env: Record<string, string> = {}, ...args: string[]) {
-  const path = [join(folder, 'bin'), '/usr/bin', '/bin'].join(delimiter); // sh, cat and git, but no nvcc and no real nvidia-smi before ours
+  // sh, cat and git, but no nvcc and no real nvidia-smi before ours.
+  const path = [join(folder, 'bin'), '/usr/bin', '/bin'].join(delimiter);
   const clean = { ...process.env, PATH: path, CUDA_HOME: '', CUDA_PATH: '' };
   delete (clean as Record<string, string | undefined>)['CUDA_VISIBLE_DEVICES'];
   return spawnSync(
@@ -111,32 +117,105 @@ describe('npm run gpu', () => {
     expect(stdout.trimEnd()).toMatch(/verdict: passed; 5 left out$/);
   });
 
-  it.each<[string, () => void, RegExp]>([
-    [
-      'a mismatch',
-      () => script('programs', 'check_ops', 'echo "1 mismatches"; exit 1'),
-      /FAILED \(parity with the CPU\)/,
-    ],
-    ['a mismatch at a large size', () => script('programs', 'check_cuda_sizes', 'exit 1'), /FAILED \(large tensors\)/],
-    [
-      'a program that found no device',
-      () => script('programs', 'check_cuda_graph', 'echo "CUDA graph: skipped, no device here"'),
-      /FAILED \(CUDA graphs\)/,
-    ],
-    [
-      'what a sanitizer finds',
-      () => script('bin', 'compute-sanitizer', 'case "$*" in *memcheck*check_ops) exit 9;; esac'),
-      /FAILED \(check_ops under memcheck\)/,
-    ],
-    ['a kernel below the bar', () => script('programs', 'bench_cuda', bandwidth(0.7, 1)), /FAILED \(bandwidth\)/],
-    ['a benchmark that ends early', () => script('programs', 'bench_cuda', 'exit 1'), /FAILED \(bandwidth\)/],
-    ['a benchmark that was not compiled', () => rmSync(join(folder, 'programs', 'bench_cuda')), /FAILED \(bandwidth\)/],
-  ])('fails for %s', (_, spoil, verdict) => {
+  it.each<{ what: string; spoil: () => void; verdict: RegExp }>([
+    {
+      what: 'a mismatch',
+      spoil: () => script('programs', 'check_ops', 'echo "1 mismatches"; exit 1'),
+      verdict: /FAILED \(parity with the CPU\)/,
+    },
+    {
+      what: 'a mismatch at a large size',
+      spoil: () => script('programs', 'check_cuda_sizes', 'exit 1'),
+      verdict: /FAILED \(large tensors\)/,
+    },
+    {
+      what: 'a program that found no device',
+      spoil: () => script('programs', 'check_cuda_graph', 'echo "CUDA graph: skipped, no device here"'),
+      verdict: /FAILED \(CUDA graphs\)/,
+    },
+    {
+      what: 'what a sanitizer finds',
+      spoil: () => script('bin', 'compute-sanitizer', 'case "$*" in *memcheck*check_ops) exit 9;; esac'),
+      verdict: /FAILED \(check_ops under memcheck\)/,
+    },
+    {
+      what: 'a kernel below the bar',
+      spoil: () => script('programs', 'bench_cuda', bandwidth(0.7, 1)),
+      verdict: /FAILED \(bandwidth\)/,
+    },
+    {
+      what: 'a benchmark that ends early',
+      spoil: () => script('programs', 'bench_cuda', 'exit 1'),
+      verdict: /FAILED \(bandwidth\)/,
+    },
+    {
+      what: 'a benchmark that was not compiled',
+      spoil: () => rmSync(join(folder, 'programs', 'bench_cuda')),
+      verdict: /FAILED \(bandwidth\)/,
+    },
+  ])('fails for $what', ({ spoil, verdict }) => {
     goodMachine();
     spoil();
     const { status, stdout } = run();
     expect(status).toBe(1);
     expect(stdout).toMatch(verdict);
+  });
+
+  it.each<{ what: string; spoil: () => void; status: number; verdict: RegExp }>([
+    {
+      what: 'a crash after checks that passed',
+      spoil: () => script('programs', 'check_ops', 'echo "all checks passed"; kill -ABRT $$'),
+      status: 3,
+      verdict: /parity with the CPU +CRASHED: all its checks passed; it crashed at its end \(SIGABRT\)/,
+    },
+    {
+      what: 'the same as a shell or a sanitizer reports it',
+      spoil: () => script('programs', 'check_ops', 'echo "all checks passed"; exit 134'),
+      status: 3,
+      verdict: /verdict: CRASHED \(parity with the CPU\); 5 left out/,
+    },
+    {
+      what: 'a crash before the checks are done',
+      spoil: () => script('programs', 'check_cuda_sizes', 'kill -SEGV $$'),
+      status: 3,
+      verdict: /large tensors +CRASHED: SIGSEGV, before its checks were done/,
+    },
+    {
+      what: 'a mismatch and then a crash',
+      spoil: () =>
+        script('programs', 'check_ops', 'echo "renoise 0.1 0.01 MISMATCH"; echo; echo "1 mismatches"; exit 134'),
+      status: 1,
+      verdict: /parity with the CPU +FAILED: renoise 0\.1 0\.01 MISMATCH; it crashed after that \(SIGABRT\)/,
+    },
+    {
+      what: 'a mismatch beside a crash',
+      spoil: () => {
+        script('programs', 'check_ops', 'echo "1 mismatches"; exit 1');
+        script('programs', 'check_cuda_graph', 'exit 139');
+      },
+      status: 1,
+      verdict: /verdict: FAILED \(parity with the CPU\); CRASHED \(CUDA graphs\); 5 left out/,
+    },
+    {
+      what: 'a benchmark that crashes at its end',
+      spoil: () =>
+        script('programs', 'bench_cuda', `(${bandwidth(0.91, 0)}\n)\necho "every kernel reaches 85 %" >&2; exit 134`),
+      status: 3,
+      verdict: /bandwidth +CRASHED: SIGABRT, at its end; the least of 1 kernels moves 91\.0 %/,
+    },
+    {
+      what: 'a benchmark below the bar that crashes at its end',
+      spoil: () =>
+        script('programs', 'bench_cuda', `(${bandwidth(0.7, 0)}\n)\necho "1 kernels are below 85 %" >&2; exit 134`),
+      status: 1,
+      verdict: /verdict: FAILED \(bandwidth\); 5 left out/,
+    },
+  ])('tells $what from the other', ({ spoil, status, verdict }) => {
+    goodMachine();
+    spoil();
+    const found = run();
+    expect(found.stdout).toMatch(verdict);
+    expect(found.status).toBe(status);
   });
 
   it('refuses to leave out what it does not know', () => {

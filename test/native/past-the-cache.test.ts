@@ -11,17 +11,19 @@ const t = [0.3, 0.7];
 const bytes = ({ buffer, byteOffset, byteLength }: TypedArray) => Buffer.from(buffer, byteOffset, byteLength);
 const inFloat64 = async (tensor: Tensor) => (await (await tensor.to({ dtype: 'float64' })).data()) as Float64Array;
 
-describe.each<[DType, number]>([
-  ['float32', 2e-7],
-  ['float64', 1e-15],
-  ['bfloat16', 2 ** -7],
-])('in %s', (dtype, tolerance) => {
+describe.each<{ dtype: DType; tolerance: number }>([
+  { dtype: 'float32', tolerance: 2e-7 },
+  { dtype: 'float64', tolerance: 1e-15 },
+  { dtype: 'bfloat16', tolerance: 2 ** -7 },
+])('in $dtype', ({ dtype, tolerance }) => {
   // From arrays, which parts can share.
   const [x, velocity, x1, G] = [1n, 2n, 3n, 4n].map((stream) => {
     const array = philoxNormalSync([samples, elements], { seed: 5n, stream, dtype }).dataSync();
     return Tensor.from(array, [samples, elements], { dtype });
   }) as [Tensor, Tensor, Tensor, Tensor];
-  afterAll(() => [x, velocity, x1, G].forEach((tensor) => tensor.dispose()));
+  afterAll(() => {
+    for (const tensor of [x, velocity, x1, G]) tensor.dispose();
+  });
 
   /** [1, …]: elements of one sample, in calls that the caches hold. */
   const slices = [0, 1].flatMap((sample) =>

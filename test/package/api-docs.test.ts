@@ -1,5 +1,5 @@
-// The package's surface is documented: the reference that TypeDoc generates has a text for every export and every member,
-// and what it says of options is what the schemas that check them do.
+// The package's surface is documented: the reference that TypeDoc generates has a text for every export and every
+// member, and what it says of options is what the schemas that check them do.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,20 +9,19 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
 
-import {
-  adjointMatchingOptionsSchema,
+import { adjointMatchingOptionsSchema, eamOptionsSchema } from '../../lib/runtime/native/options.generated.js';
+import type {
   algorithmSchema,
-  eamOptionsSchema,
-  type AdjointMatchingOptions,
-  type AlgorithmSettings,
-  type EamOptions,
+  AdjointMatchingOptions,
+  AlgorithmSettings,
+  EamOptions,
 } from '../../lib/training/algorithms.js';
 import { optimizerSchema, type OptimizerOptions, type OptimizerSettings } from '../../lib/training/settings.js';
-import { problemSchema, type Problem } from '../../lib/jobs/fidelity/problem.js';
+import type { problemSchema, Problem } from '../../lib/jobs/fidelity/problem.js';
 import { fidelitySchema, type FidelitySettings } from '../../lib/jobs/fidelity/settings.js';
-import { quadraticOptionsSchema, type QuadraticOptions } from '../../lib/rewards/quadratic.js';
+import type { quadraticOptionsSchema, QuadraticOptions } from '../../lib/rewards/quadratic.js';
 import { strokeWeightOptionsSchema, type StrokeWeightOptions } from '../../lib/rewards/stroke-weight.js';
-import { settingsSchema, type TrainerOptions } from '../../lib/training/trainer.js';
+import { settingsSchema, type TrainerOptions } from '../../lib/training/trainer-options.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'eam-api-'));
@@ -49,7 +48,7 @@ beforeAll(() => {
   // A member without a text is a warning, and typedoc.json makes warnings errors.
   expect({ status: run.status, said: run.stderr.replace(/^npm warn.*\n/gm, '') }).toEqual({ status: 0, said: '' });
   exported = (JSON.parse(readFileSync(json, 'utf8')) as Declaration).children!;
-}, 120_000);
+});
 
 const membersOf = ({ children, type }: Declaration): Declaration[] =>
   children ??
@@ -127,13 +126,17 @@ describe('the reference', () => {
     evaluateEvery: 1,
   };
   it.each([
-    ['EamOptions', eamOptionsSchema.parse({}), []],
-    ['AdjointMatchingOptions', adjointMatchingOptionsSchema.parse({}), []],
-    ['OptimizerOptions', optimizerSchema.parse({ learningRate: 1 }), ['learningRate']],
-    ['StrokeWeightOptions', strokeWeightOptionsSchema.parse({}), []],
-    ['FidelitySettings', fidelitySchema.parse(required), Object.keys(required)],
-    ['CheckpointOptions', settingsSchema.shape.checkpoints.parse({ directory: 'x' })!, ['directory']],
-  ])('states the defaults of %s', (name, checked, left) => {
+    { name: 'EamOptions', checked: eamOptionsSchema.parse({}), left: [] },
+    { name: 'AdjointMatchingOptions', checked: adjointMatchingOptionsSchema.parse({}), left: [] },
+    { name: 'OptimizerOptions', checked: optimizerSchema.parse({ learningRate: 1 }), left: ['learningRate'] },
+    { name: 'StrokeWeightOptions', checked: strokeWeightOptionsSchema.parse({}), left: [] },
+    { name: 'FidelitySettings', checked: fidelitySchema.parse(required), left: Object.keys(required) },
+    {
+      name: 'CheckpointOptions',
+      checked: settingsSchema.shape.checkpoints.parse({ directory: 'x' })!,
+      left: ['directory'],
+    },
+  ])('states the defaults of $name', ({ name, checked, left }) => {
     expect(statedDefaults(named(name))).toEqual(without(flat(checked), left));
   });
 });

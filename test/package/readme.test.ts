@@ -4,13 +4,13 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const readme = await readFile(join(root, 'README.md'), 'utf8');
 const programsOf = (text: string) => [...text.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]!);
 const programs = programsOf(readme);
@@ -61,7 +61,8 @@ describe('the README', () => {
       const grad = await before.grad.data();
       pixels[7] += 0.5;
       const after = await score(pixels);
-      console.log(JSON.stringify([after.values[0] - before.values[0], after.values[1] - before.values[1], 0.5 * grad[7]]));
+      const changes = [0, 1].map((i) => after.values[i] - before.values[i]);
+      console.log(JSON.stringify([...changes, 0.5 * grad[7]]));
     `;
     const [first, second, predicted] = JSON.parse(await run('reward', programs[1]! + check)) as number[];
     expect(first).toBe(0);

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { loadModel } from '../../lib/models/registry.js';
 import { shippedDirectory } from '../../lib/runtime/package.js';
-import { digitJudge } from '../../lib/rewards/digit-classifier.js';
+import { digitJudge } from '../../lib/rewards/digit-classifier/digit-classifier.js';
 import { readHeader } from '../../lib/files/safetensors.js';
 import { cyclePrompts, sampleImages } from '../../lib/training/sampler.js';
 
@@ -35,11 +35,11 @@ describe('the digits model', () => {
   });
 
   it.each([
-    [{ prompts: [] }, /prompts: expected an array of at least 1 items/],
-    [{ prompts: [3 as never] }, /prompts\[0\]: expected a string, got 3/],
-    [{ steps: 0 }, /steps: expected a number of at least 1, got 0/],
-    [{ batch: 0 }, /batch: expected a number of at least 1, got 0/],
-  ])('refuses to be sampled with %j', async (change, message) => {
+    { change: { prompts: [] }, message: /prompts: expected an array of at least 1 items/ },
+    { change: { prompts: [3 as never] }, message: /prompts\[0\]: expected a string, got 3/ },
+    { change: { steps: 0 }, message: /steps: expected a number of at least 1, got 0/ },
+    { change: { batch: 0 }, message: /batch: expected a number of at least 1, got 0/ },
+  ])('refuses to be sampled with $change', async ({ change, message }) => {
     using model = await loadModel('digits');
     await expect(sampleImages(model, { prompts: ['3'], seed: 0n, ...change })).rejects.toThrow(message);
   });

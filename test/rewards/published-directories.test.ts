@@ -85,7 +85,7 @@ describe('eam verify --reward', () => {
 
   it('knows the five, and takes the tower of the aesthetic predictor', async () => {
     expect((await eam('verify', '--reward', 'hps', rewardDirectory('hpsv2'))).stderr).toMatch(
-      /those that can be: pickscore, hpsv2, imagereward, clipscore, aesthetic/,
+      /those that can be: pickscore, clipscore, hpsv2, imagereward, aesthetic/,
     );
     const copy = copyOf('aesthetic');
     cpSync(join(rewardDirectory('aesthetic'), 'goldens.safetensors'), join(copy, 'goldens.safetensors'));
@@ -99,12 +99,12 @@ describe('eam verify --reward', () => {
   });
 });
 
-describe('files', () => {
+describe('directories of published rewards', () => {
   it.each([
-    ['hpsv2', 'HPS_v2.1_compressed.pt'],
-    ['imagereward', 'ImageReward.pt'],
-    ['aesthetic', 'sac+logos+ava1-l14-linearMSE.pth'],
-  ] as const)('of %s may be converted', async (name, file) => {
+    { name: 'hpsv2', file: 'HPS_v2.1_compressed.pt' },
+    { name: 'imagereward', file: 'ImageReward.pt' },
+    { name: 'aesthetic', file: 'sac+logos+ava1-l14-linearMSE.pth' },
+  ] as const)('may hold converted weights of $name', async ({ name, file }) => {
     const copy = copyOf(name);
     const out = join(copy, file.replace(/\.\w+$/, '.safetensors'));
     expect(await eam('convert', join(copy, file), out)).toMatchObject({
@@ -124,7 +124,7 @@ describe('files', () => {
     );
   });
 
-  it('that torch.save did not write are not converted', async () => {
+  it('are refused with files that torch.save did not write', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'x.pt'), '\x80\x02cos\nsystem\n');
     await expect(convert(join(folder, 'x.pt'), join(folder, 'x.safetensors'))).rejects.toThrow(CheckpointError);
@@ -133,7 +133,7 @@ describe('files', () => {
     );
   });
 
-  it('of a configuration from before transformers 4.31 mean the same', async () => {
+  it('may have a configuration from before transformers 4.31', async () => {
     const copy = copyOf('pickscore');
     editJson(join(copy, 'config.json'), (json) => {
       json['text_config_dict'] = { ...(json['text_config'] as object), eos_token_id: 2, hidden_act: 'gelu' };
@@ -147,49 +147,71 @@ describe('files', () => {
     );
   });
 
-  it.each<[RewardName, string, RegExp]>([
-    [
-      'pickscore',
-      fileURLToPath(new URL('../fixtures/sd35-tiny', import.meta.url)),
-      /there is no config\.json; expected PickScore, a CLIPModel .* found .*model_index\.json.* \(a diffusion pipeline\)/,
-    ],
-    [
-      'clipscore',
-      fileURLToPath(new URL('../fixtures/sd35-tiny/text_encoder', import.meta.url)),
-      /config\.json is of model_type "clip_text_model", not "clip"; expected CLIP/,
-    ],
-    [
-      'clipscore',
-      fileURLToPath(new URL('../fixtures/sd35-tiny/vae', import.meta.url)),
-      /config\.json is of model_type "AutoencoderKL", not "clip"/,
-    ],
-    [
-      'hpsv2',
-      rewardDirectory('pickscore'),
-      /there is no HPS_v2\.1_compressed\.safetensors or HPS_v2\.1_compressed\.pt; expected HPSv2\.1.*found config\.json, /,
-    ],
-    ['imagereward', rewardDirectory('hpsv2'), /there is no med_config\.json; expected ImageReward/],
-    [
-      'aesthetic',
-      rewardDirectory('clipscore'),
-      /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*\.pth; expected LAION/,
-    ],
-    ['pickscore', join(rewardDirectory('pickscore'), 'nowhere'), /cannot read .*nowhere: ENOENT.*; expected PickScore/],
-  ])('of another family are refused as %s', async (name, directory, message) => {
+  it.each<{ name: RewardName; directory: string; message: RegExp }>([
+    {
+      name: 'pickscore',
+      directory: fileURLToPath(new URL('../fixtures/sd35-tiny', import.meta.url)),
+      message: new RegExp(
+        String.raw`there is no config\.json; expected PickScore, a CLIPModel .* found .*model_index\.json.* ` +
+          String.raw`\(a diffusion pipeline\)`,
+      ),
+    },
+    {
+      name: 'clipscore',
+      directory: fileURLToPath(new URL('../fixtures/sd35-tiny/text_encoder', import.meta.url)),
+      message: /config\.json is of model_type "clip_text_model", not "clip"; expected CLIP/,
+    },
+    {
+      name: 'clipscore',
+      directory: fileURLToPath(new URL('../fixtures/sd35-tiny/vae', import.meta.url)),
+      message: /config\.json is of model_type "AutoencoderKL", not "clip"/,
+    },
+    {
+      name: 'hpsv2',
+      directory: rewardDirectory('pickscore'),
+      message: new RegExp(
+        String.raw`there is no HPS_v2\.1_compressed\.safetensors or HPS_v2\.1_compressed\.pt; expected ` +
+          String.raw`HPSv2\.1.*found config\.json, `,
+      ),
+    },
+    {
+      name: 'imagereward',
+      directory: rewardDirectory('hpsv2'),
+      message: /there is no med_config\.json; expected ImageReward/,
+    },
+    {
+      name: 'aesthetic',
+      directory: rewardDirectory('clipscore'),
+      message: /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*\.pth; expected LAION/,
+    },
+    {
+      name: 'pickscore',
+      directory: join(rewardDirectory('pickscore'), 'nowhere'),
+      message: /cannot read .*nowhere: ENOENT.*; expected PickScore/,
+    },
+  ])('of another family are refused as $name', async ({ name, directory, message }) => {
     const error = await refusal(name, directory);
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error.message).toMatch(message);
   });
 
-  it.each<[string, (tensors: Record<string, Tensor>) => void, RegExp]>([
-    ['a missing', (tensors) => delete tensors['visual_projection.weight'], /visual_projection\.weight/],
-    ['an extra', (tensors) => (tensors['vision_model.extra'] = Tensor.from([1], [1])), /vision_model\.extra/],
-    [
-      'a misshapen',
-      (tensors) => (tensors['text_projection.weight'] = Tensor.from([1, 2], [1, 2])),
-      /text_projection\.weight.*\[1, 2\].*\[24, 16\]/,
-    ],
-  ])('with %s tensor are refused by its name', async (_, edit, message) => {
+  it.each<{ what: string; edit: (tensors: Record<string, Tensor>) => void; message: RegExp }>([
+    {
+      what: 'a missing',
+      edit: (tensors) => delete tensors['visual_projection.weight'],
+      message: /visual_projection\.weight/,
+    },
+    {
+      what: 'an extra',
+      edit: (tensors) => (tensors['vision_model.extra'] = Tensor.from([1], [1])),
+      message: /vision_model\.extra/,
+    },
+    {
+      what: 'a misshapen',
+      edit: (tensors) => (tensors['text_projection.weight'] = Tensor.from([1, 2], [1, 2])),
+      message: /text_projection\.weight.*\[1, 2\].*\[24, 16\]/,
+    },
+  ])('are refused by the name of $what tensor', async ({ edit, message }) => {
     const copy = copyOf('clipscore');
     await rewriteTensors(copy, edit);
     const error = await refusal('clipscore', copy);
@@ -199,137 +221,140 @@ describe('files', () => {
     expect(error.message).toContain(copy);
   });
 
-  it.each<[string, RewardName, (directory: string) => unknown, RegExp]>([
-    [
-      'the text tower alone',
-      'clipscore',
-      (directory) =>
+  it.each<{ what: string; name: RewardName; edit: (directory: string) => unknown; message: RegExp }>([
+    {
+      what: 'the text tower alone',
+      name: 'clipscore',
+      edit: (directory) =>
         rewriteTensors(directory, (tensors) => {
           for (const key of Object.keys(tensors)) if (key.startsWith('vision_model.')) delete tensors[key];
         }),
-      /has no tensors vision_model\.\*, expected those of a CLIPModel; it has \d+, the first are/,
-    ],
-    [
-      'weights that are not converted',
-      'clipscore',
-      (directory) => renameSync(join(directory, 'model.safetensors'), join(directory, 'pytorch_model.bin')),
-      /no model\.safetensors; "eam convert" makes it from pytorch_model\.bin/,
-    ],
-    [
-      'sizes that do not agree',
-      'pickscore',
-      (directory) =>
+      message: /has no tensors vision_model\.\*, expected those of a CLIPModel; it has \d+, the first are/,
+    },
+    {
+      what: 'weights that are not converted',
+      name: 'clipscore',
+      edit: (directory) => renameSync(join(directory, 'model.safetensors'), join(directory, 'pytorch_model.bin')),
+      message: /no model\.safetensors; "eam convert" makes it from pytorch_model\.bin/,
+    },
+    {
+      what: 'sizes that do not agree',
+      name: 'pickscore',
+      edit: (directory) =>
         editJson(join(directory, 'preprocessor_config.json'), (json) => (json['size'] = { shortest_edge: 40 })),
-      /size and crop_size are 40, 32, expected vision_config's image_size, 32/,
-    ],
-    [
-      'another filter',
-      'pickscore',
-      (directory) => editJson(join(directory, 'preprocessor_config.json'), (json) => (json['resample'] = 2)),
-      /resample: expected 3, got 2/,
-    ],
-    [
-      'another activation',
-      'pickscore',
-      (directory) =>
+      message: /size and crop_size are 40, 32, expected vision_config's image_size, 32/,
+    },
+    {
+      what: 'another filter',
+      name: 'pickscore',
+      edit: (directory) => editJson(join(directory, 'preprocessor_config.json'), (json) => (json['resample'] = 2)),
+      message: /resample: expected 3, got 2/,
+    },
+    {
+      what: 'another activation',
+      name: 'pickscore',
+      edit: (directory) =>
         editJson(join(directory, 'config.json'), (json) =>
           Object.assign(json['text_config'] as object, { hidden_act: 'relu' }),
         ),
-      /text_config\.hidden_act: expected one of "gelu", "quick_gelu", got "relu"/,
-    ],
-    [
-      'no tokenizer',
-      'hpsv2',
-      (directory) => rmSync(join(directory, 'merges.txt')),
-      /holds no tokenizer: expected vocab\.json and merges\.txt/,
-    ],
-    [
-      'heads that nothing tells',
-      'hpsv2',
-      (directory) => rmSync(join(directory, 'open_clip_config.json')),
-      /towers of 32 and 16 numbers, expected those of ViT-H-14, 1280 and 1024; .*open_clip_config\.json/,
-    ],
-    [
-      'heads that do not fit',
-      'hpsv2',
-      (directory) =>
+      message: /text_config\.hidden_act: expected one of "gelu", "quick_gelu", got "relu"/,
+    },
+    {
+      what: 'no tokenizer',
+      name: 'hpsv2',
+      edit: (directory) => rmSync(join(directory, 'merges.txt')),
+      message: /holds no tokenizer: expected vocab\.json and merges\.txt/,
+    },
+    {
+      what: 'heads that nothing tells',
+      name: 'hpsv2',
+      edit: (directory) => rmSync(join(directory, 'open_clip_config.json')),
+      message: /towers of 32 and 16 numbers, expected those of ViT-H-14, 1280 and 1024; .*open_clip_config\.json/,
+    },
+    {
+      what: 'heads that do not fit',
+      name: 'hpsv2',
+      edit: (directory) =>
         editJson(join(directory, 'open_clip_config.json'), (json) =>
           Object.assign(json['vision_cfg'] as object, { head_width: 5 }),
         ),
-      /open_clip_config\.json, vision_cfg\.head_width: a tower of 32 numbers has no heads of 5/,
-    ],
-    [
-      'heads that do not divide a tower',
-      'pickscore',
-      (directory) =>
+      message: /open_clip_config\.json, vision_cfg\.head_width: a tower of 32 numbers has no heads of 5/,
+    },
+    {
+      what: 'heads that do not divide a tower',
+      name: 'pickscore',
+      edit: (directory) =>
         editJson(join(directory, 'config.json'), (json) =>
           Object.assign(json['vision_config'] as object, { num_attention_heads: 3 }),
         ),
-      /pickscore: loadClipReward: width is 32, expected a multiple of heads 3/,
-    ],
-    [
-      'an end that no text has',
-      'pickscore',
-      (directory) =>
+      message: /pickscore: clip-reward: width: expected a multiple of heads 3, got 32/,
+    },
+    {
+      what: 'an end that no text has',
+      name: 'pickscore',
+      edit: (directory) =>
         editJson(join(directory, 'config.json'), (json) =>
           Object.assign(json['text_config'] as object, { eos_token_id: 5 }),
         ),
-      /config\.json, text_config\.eos_token_id is 5, a token that the tokenizer ends no text with/,
-    ],
-    [
-      'a configuration that is none',
-      'hpsv2',
-      (directory) => writeFileSync(join(directory, 'open_clip_config.json'), 'null'),
-      /open_clip_config\.json: .*expected an object, got null/,
-    ],
-    [
-      'heads of another BLIP',
-      'imagereward',
-      (directory) => editJson(join(directory, 'med_config.json'), (json) => delete json['vision']),
-      /ImageReward\.pt; .*"vision" says num_heads: a tower of 32 numbers has no heads of 64/,
-    ],
-    [
-      'no vocabulary',
-      'imagereward',
-      (directory) => rmSync(join(directory, 'vocab.txt')),
-      /there is no vocab\.txt; expected ImageReward's vocab\.txt/,
-    ],
-    [
-      'another vocabulary',
-      'imagereward',
-      (directory) => writeFileSync(join(directory, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n'),
-      /vocabulary of 6 tokens, \[DEC\] and \[ENC\] included, and med_config\.json one of 99/,
-    ],
-    [
-      'no head',
-      'aesthetic',
-      (directory) => rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth')),
-      /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*; expected LAION's aesthetic predictor, found nothing/,
-    ],
-    [
-      'the head of another network',
-      'aesthetic',
-      (directory) => {
+      message: /config\.json, text_config\.eos_token_id is 5, a token that the tokenizer ends no text with/,
+    },
+    {
+      what: 'a configuration that is none',
+      name: 'hpsv2',
+      edit: (directory) => writeFileSync(join(directory, 'open_clip_config.json'), 'null'),
+      message: /open_clip_config\.json: .*expected an object, got null/,
+    },
+    {
+      what: 'heads of another BLIP',
+      name: 'imagereward',
+      edit: (directory) => editJson(join(directory, 'med_config.json'), (json) => delete json['vision']),
+      message: /ImageReward\.pt; .*"vision" says num_heads: a tower of 32 numbers has no heads of 64/,
+    },
+    {
+      what: 'no vocabulary',
+      name: 'imagereward',
+      edit: (directory) => rmSync(join(directory, 'vocab.txt')),
+      message: /there is no vocab\.txt; expected ImageReward's vocab\.txt/,
+    },
+    {
+      what: 'another vocabulary',
+      name: 'imagereward',
+      edit: (directory) => writeFileSync(join(directory, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n'),
+      message: /vocabulary of 6 tokens, \[DEC\] and \[ENC\] included, and med_config\.json one of 99/,
+    },
+    {
+      what: 'no head',
+      name: 'aesthetic',
+      edit: (directory) => rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth')),
+      message: new RegExp(
+        String.raw`there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*; expected LAION's aesthetic ` +
+          'predictor, found nothing',
+      ),
+    },
+    {
+      what: 'the head of another network',
+      name: 'aesthetic',
+      edit: (directory) => {
         rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth'));
         cpSync(
           join(rewardDirectory('clipscore'), 'model.safetensors'),
           join(directory, 'sac+logos+ava1-l14-linearMSE.safetensors'),
         );
       },
-      /has no layers\.0\.weight of two dimensions, expected the linear layers/,
-    ],
-    [
-      'the head of another width',
-      'aesthetic',
-      async (directory) => {
+      message: /has no layers\.0\.weight of two dimensions, expected the linear layers/,
+    },
+    {
+      what: 'the head of another width',
+      name: 'aesthetic',
+      edit: async (directory) => {
         rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth'));
         await saveTensors(join(directory, 'sac+logos+ava1-l14-linearMSE.safetensors'), {
           'layers.0.weight': Tensor.from(new Float32Array(2 * 768), [2, 768]),
         });
       },
-      /reads features of 768 numbers, and the tower, .*clipscore, gives 24/,
-    ],
-  ])('are refused with %s', async (_, name, edit, message) => {
+      message: /reads features of 768 numbers, and the tower, .*clipscore, gives 24/,
+    },
+  ])('are refused with $what', async ({ name, edit, message }) => {
     const copy = copyOf(name);
     await edit(copy);
     expect((await refusal(name, copy)).message).toMatch(message);
@@ -337,8 +362,10 @@ describe('files', () => {
 });
 
 describe('an aesthetic predictor without its tower', () => {
-  const without =
-    /aesthetic: no "tower" is given, and no CLIPModel lies here; expected the setting "tower" with .*--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY\), found sac\+/;
+  const without = new RegExp(
+    'aesthetic: no "tower" is given, and no CLIPModel lies here; expected the setting "tower" with ' +
+      String.raw`.*--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY\), found sac\+`,
+  );
 
   it('is told which setting names one', async () => {
     const copy = copyOf('aesthetic');
@@ -365,10 +392,10 @@ describe('an aesthetic predictor without its tower', () => {
   });
 });
 
-describe('images and prompts', () => {
+describe('published rewards', () => {
   const wide = async () => (await goldensOf('pickscore')).tensors['wide.images']!;
 
-  it.each(rewardNames)('of any shape are scored by %s', async (name) => {
+  it.each(rewardNames)('score images of any shape: %s', async (name) => {
     const reward = publishedReward(name);
     for (const [height, width] of [
       [1, 1],
@@ -386,7 +413,7 @@ describe('images and prompts', () => {
     }
   });
 
-  it.each(rewardNames)('that are not finite spoil their own value of %s only', async (name) => {
+  it.each(rewardNames)('keep an image that is not finite to its own value: %s', async (name) => {
     const images = await wide();
     const prompts = ['a', 'b', 'c', 'd'];
     const clean = await publishedReward(name).score(images, prompts);
@@ -401,21 +428,21 @@ describe('images and prompts', () => {
     expect(rows.slice(0, 3 * 48 * 80).every(Number.isFinite)).toBe(true);
   });
 
-  it('of one channel are refused', async () => {
+  it('refuse images of one channel', async () => {
     const gray = Tensor.from(new Float32Array(64), [1, 1, 8, 8]);
     await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(
-      /hpsv2: images has shape \[1, 1, 8, 8\], expected \[1, 3, height, width\]/,
+      /hpsv2: images: expected shape \[1, 3, height, width\], .*, got \[1, 1, 8, 8\]/,
     );
     await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(ShapeError);
     await expect(publishedReward('hpsv2').score(await wide(), ['p'])).rejects.toThrow(
-      /expected \[1, 3, height, width\]/,
+      /expected shape \[1, 3, height, width\]/,
     );
     await expect(
       publishedReward('hpsv2').score(Tensor.from(new Float32Array(3), [1, 3, 1, 1]), [undefined as unknown as string]),
-    ).rejects.toThrow(/prompts\[0\] is undefined, expected a string/);
+    ).rejects.toThrow(/prompts\[0\]: expected a string, got undefined/);
   });
 
-  it('that are too long are cut, counted and told of once', async () => {
+  it('cut prompts that are too long, count them and say so once', async () => {
     const onNote = vi.fn();
     const reward = publishedReward('imagereward', undefined, { onNote });
     const [long, short] = ['a bowl of ramen '.repeat(40), 'ramen'];
@@ -429,8 +456,8 @@ describe('images and prompts', () => {
   });
 });
 
-describe('options', () => {
-  it('score slices of a batch, the same and with the same gradient', async () => {
+describe('the options of published rewards', () => {
+  it('let a batch be scored in slices, with the same values and gradient', async () => {
     const { tensors, prompts } = await goldensOf('imagereward');
     const images = tensors['square.images']!;
     const [whole, sliced] = [publishedReward('imagereward'), publishedReward('imagereward', undefined, { slice: 3 })];
@@ -443,7 +470,7 @@ describe('options', () => {
     expect(Math.max(...left.map((value, index) => Math.abs(value - right[index]!)))).toBeLessThan(1e-5 * scale);
   });
 
-  it('compute in bfloat16, near float32', async () => {
+  it('let a reward compute in bfloat16, near float32', async () => {
     const { tensors, prompts } = await goldensOf('pickscore');
     const half = await publishedReward('pickscore', undefined, { dtype: 'bfloat16' }).score(
       tensors['square.images']!,
@@ -458,7 +485,7 @@ describe('options', () => {
     }
   });
 
-  it('resize in bytes, through which no gradient goes', async () => {
+  it('let images be resized in bytes, without a gradient', async () => {
     const { tensors, prompts } = await goldensOf('pickscore');
     const reward = publishedReward('pickscore', undefined, { asReference: true });
     await expect(reward.score(tensors['wide.images']!, prompts, { gradient: true })).rejects.toThrow(/bytes/);
@@ -467,7 +494,7 @@ describe('options', () => {
     for (const [image, value] of golden.entries()) expect(values[image]).toBeCloseTo(value, 0);
   });
 
-  it('come from a configuration, by name, and a wrong one is told before anything runs', async () => {
+  it('come from a configuration by name, and are checked before anything runs', async () => {
     const parse = (config: object) => rewardSchema.parse(config);
     const reward = await createRewards(
       [
@@ -502,7 +529,7 @@ describe('options', () => {
     await expect(publishedReward('pickscore', undefined, { device: 'tpu' }).load()).rejects.toThrow(ConfigError);
   });
 
-  it('and a reward that was disposed of is not loaded again', async () => {
+  it('are kept by a reward that was disposed of: it is not loaded again', async () => {
     const reward = publishedReward('clipscore');
     await reward.load();
     reward.dispose();
@@ -511,7 +538,7 @@ describe('options', () => {
   });
 });
 
-describe('features', () => {
+describe('image features of a published reward', () => {
   it('come beside the scores where asked for, and alone no more images at a time than the slice', async () => {
     const { tensors, prompts } = await goldensOf('pickscore');
     const images = tensors['wide.images']!;
@@ -525,7 +552,7 @@ describe('features', () => {
     expect('features' in (await reward.score(images, prompts))).toBe(false);
     // The setting gets there: what is no number of images is refused.
     await expect(publishedReward('pickscore', undefined, { slice: -3 }).features(images)).rejects.toThrow(
-      /slice is -3/,
+      /slice: expected 0 \(all\) or more, got -3/,
     );
   });
 

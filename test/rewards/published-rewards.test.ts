@@ -161,7 +161,9 @@ describe.each(tinyRewardNames)('%s', (name) => {
       }
     }
     expect((await score(reward, images, goldens)).features).toBeUndefined();
-    expect(await failure(ConfigError, reward.features(images, -2))).toContain('slice is -2');
+    expect(await failure(ConfigError, reward.features(images, -2))).toContain(
+      'slice: expected 0 (all) or more, got -2',
+    );
   });
 
   it('refuses images that are none', async () => {
@@ -406,27 +408,22 @@ describe('loading', () => {
 
   it('refuses a head that does not fit the features, or scores several values', async () => {
     const stack = (shape: number[]) => ({
-      name: 'linear-stack' as const,
-      tensors: {
-        'layers.0.weight': Tensor.from(new Float32Array(shape[0]! * shape[1]!), shape),
-        'layers.0.bias': Tensor.from(new Float32Array(shape[0]!), [shape[0]!]),
-      },
+      'layers.0.weight': Tensor.from(new Float32Array(shape[0]! * shape[1]!), shape),
+      'layers.0.bias': Tensor.from(new Float32Array(shape[0]!), [shape[0]!]),
     });
-    expect(await failure(CheckpointError, tinyRewards.aesthetic({ kind: stack([1, 23]) }))).toContain(
+    expect(await failure(CheckpointError, tinyRewards.aesthetic({ head: stack([1, 23]) }))).toContain(
       'layers.0.weight has shape [1, 23], expected [1, 24]',
     );
-    expect(await failure(CheckpointError, tinyRewards.aesthetic({ kind: stack([2, 24]) }))).toContain(
+    expect(await failure(CheckpointError, tinyRewards.aesthetic({ head: stack([2, 24]) }))).toContain(
       'expected [1, 24]',
     );
-    expect(
-      await failure(CheckpointError, tinyRewards.aesthetic({ kind: { name: 'linear-stack', tensors: {} } })),
-    ).toContain('missing: layers.0.weight');
+    expect(await failure(CheckpointError, tinyRewards.aesthetic({ head: {} }))).toContain('missing: layers.0.weight');
   });
 
   it('refuses sizes that make no sense', async () => {
     expect(await failure(ConfigError, tinyRewards.pickscore({ vision: { heads: 3 } }))).toContain('heads');
     expect(await failure(ConfigError, tinyRewards.pickscore({ preprocess: { size: 31 } }))).toContain(
-      'preprocess.size is 31',
+      'preprocess.size: expected',
     );
     expect(await failure(ConfigError, tinyRewards.imagereward({ preprocess: { std: [1, 0, 1] } }))).toContain(
       'preprocess.std',

@@ -20,12 +20,12 @@ function copyOf(name: Name): string {
 }
 
 describe('a directory of other shapes', () => {
-  it.each<[Name, number, string[]]>([
-    ['pickscore', 7, []],
-    ['hpsv2', 7, []],
-    ['imagereward', 8, []],
-    ['aesthetic', 3, ['--tower', directory('pickscore')]],
-  ])('is verified: %s', async (name, goldens, more) => {
+  it.each<{ name: Name; goldens: number; more: string[] }>([
+    { name: 'pickscore', goldens: 7, more: [] },
+    { name: 'hpsv2', goldens: 7, more: [] },
+    { name: 'imagereward', goldens: 8, more: [] },
+    { name: 'aesthetic', goldens: 3, more: ['--tower', directory('pickscore')] },
+  ])('is verified as $name', async ({ name, goldens, more }) => {
     const { code, stdout, stderr } = await eam('verify', '--reward', name, directory(name), ...more);
     expect([code, stdout]).toEqual([0, expect.stringMatching(new RegExp(`\n${goldens} of ${goldens} goldens within`))]);
     expect(stdout).toMatch(/pass +little\.grad_images\n/);
@@ -33,36 +33,56 @@ describe('a directory of other shapes', () => {
     expect(stderr).toMatch(name === 'aesthetic' ? /^$/ : /1 of 2 prompts are longer than the window, and were cut/);
   });
 
-  it.each<[string, Name, string, (json: Record<string, Record<string, unknown>>) => void]>([
-    [
-      'heads of the image tower',
-      'pickscore',
-      'config.json',
-      (json) => (json['vision_config']!['num_attention_heads'] = 4),
-    ],
-    [
-      'heads of the text tower',
-      'pickscore',
-      'config.json',
-      (json) => (json['text_config']!['num_attention_heads'] = 3),
-    ],
-    [
-      "the image tower's activation",
-      'pickscore',
-      'config.json',
-      (json) => (json['vision_config']!['hidden_act'] = 'quick_gelu'),
-    ],
-    ["the text tower's epsilon", 'pickscore', 'config.json', (json) => (json['text_config']!['layer_norm_eps'] = 0.1)],
-    ["the head's width", 'hpsv2', 'open_clip_config.json', (json) => (json['vision_cfg']!['head_width'] = 5)],
-    ['heads of the text', 'hpsv2', 'open_clip_config.json', (json) => (json['text_cfg']!['heads'] = 8)],
-    ['heads of the image encoder', 'imagereward', 'med_config.json', (json) => (json['vision']!['num_heads'] = 4)],
-    [
-      'heads of the text encoder',
-      'imagereward',
-      'med_config.json',
-      (json) => ((json as Record<string, unknown>)['num_attention_heads'] = 2),
-    ],
-  ])('fails where the configuration has other %s', async (_, name, file, edit) => {
+  it.each<{ what: string; name: Name; file: string; edit: (json: Record<string, Record<string, unknown>>) => void }>([
+    {
+      what: 'heads of the image tower',
+      name: 'pickscore',
+      file: 'config.json',
+      edit: (json) => (json['vision_config']!['num_attention_heads'] = 4),
+    },
+    {
+      what: 'heads of the text tower',
+      name: 'pickscore',
+      file: 'config.json',
+      edit: (json) => (json['text_config']!['num_attention_heads'] = 3),
+    },
+    {
+      what: "the image tower's activation",
+      name: 'pickscore',
+      file: 'config.json',
+      edit: (json) => (json['vision_config']!['hidden_act'] = 'quick_gelu'),
+    },
+    {
+      what: "the text tower's epsilon",
+      name: 'pickscore',
+      file: 'config.json',
+      edit: (json) => (json['text_config']!['layer_norm_eps'] = 0.1),
+    },
+    {
+      what: "the head's width",
+      name: 'hpsv2',
+      file: 'open_clip_config.json',
+      edit: (json) => (json['vision_cfg']!['head_width'] = 5),
+    },
+    {
+      what: 'heads of the text',
+      name: 'hpsv2',
+      file: 'open_clip_config.json',
+      edit: (json) => (json['text_cfg']!['heads'] = 8),
+    },
+    {
+      what: 'heads of the image encoder',
+      name: 'imagereward',
+      file: 'med_config.json',
+      edit: (json) => (json['vision']!['num_heads'] = 4),
+    },
+    {
+      what: 'heads of the text encoder',
+      name: 'imagereward',
+      file: 'med_config.json',
+      edit: (json) => ((json as Record<string, unknown>)['num_attention_heads'] = 2),
+    },
+  ])('fails where the configuration has other $what', async ({ name, file, edit }) => {
     const copy = copyOf(name);
     editJson(join(copy, file), (json) => edit(json as Record<string, Record<string, unknown>>));
     const { code, stdout } = await eam('verify', '--reward', name, copy);
@@ -74,9 +94,9 @@ describe('the window of a text tower', () => {
   const long = ['the snow '.repeat(30)];
 
   it.each([
-    ['pickscore', pickScore, 20],
-    ['hpsv2', hpsv2, 24],
-  ] as const)('is the positions that %s has', async (name, create, length) => {
+    { name: 'pickscore', create: pickScore, length: 20 },
+    { name: 'hpsv2', create: hpsv2, length: 24 },
+  ] as const)('is the positions that $name has', async ({ name, create, length }) => {
     using reward = create(directory(name));
     expect((await reward.tokens(long))!.ids.shape).toEqual([1, length]);
     expect(reward.truncatedPrompts).toBe(1);

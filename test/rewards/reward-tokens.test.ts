@@ -24,10 +24,10 @@ const plain = (rows: readonly Int32Array[]): number[][] => rows.map((row) => Arr
 
 describe("CLIP's tokens", () => {
   it.each([
-    ['pickscore', undefined],
-    ['clipscore', undefined],
-    ['hpsv2', 0],
-  ])('are those of %s', async (name, padding) => {
+    { name: 'pickscore', padding: undefined },
+    { name: 'clipscore', padding: undefined },
+    { name: 'hpsv2', padding: 0 },
+  ])('are those of $name', async ({ name, padding }) => {
     const { prompts, rows } = await goldens(name, 'ids');
     const { ids, truncated } = (await loadClipTokenizer(join(fixtures, name), { padding })).encode(prompts);
     expect(plain(ids)).toEqual(rows);

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { loadMnist, type LabelledImages } from '../../lib/jobs/pretrain/mnist.js';
+import { loadMnist, type LabelledImages } from '../../lib/models/digits/mnist.js';
 import { ConfigError, EamError } from '../../lib/errors.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { combine } from '../../lib/rewards/combine.js';
-import { digitClassifier, digitJudge } from '../../lib/rewards/digit-classifier.js';
+import { digitClassifier, digitJudge } from '../../lib/rewards/digit-classifier/digit-classifier.js';
 import { fromFunction, type FunctionScore } from '../../lib/rewards/from-function.js';
 import { moduleReward } from '../../lib/rewards/module.js';
 import { createRewards } from '../../lib/rewards/registry.js';
@@ -121,14 +121,102 @@ describe('combine', () => {
 
   it('refuses nothing to combine and weights that are not finite', () => {
     expect(() => combine([])).toThrow(ConfigError);
-    expect(() => combine([[strokeWeight(), NaN]])).toThrow(/weight of "stroke-weight" is NaN/);
+    expect(() => combine([[strokeWeight(), NaN]])).toThrow(
+      /the weight of "stroke-weight": expected a finite number, got NaN/,
+    );
+  });
+});
+
+describe('a score that was checked', () => {
+  const own = (): Reward => ({
+    name: 'own',
+    score: async ({ shape }) => ({ values: [1, 2, 3], grad: Tensor.from(new Float32Array(48).fill(1), shape) }),
+  });
+  const twos = () => new Float32Array(48).fill(2);
+  const withGradient = (reward: Reward) => score(reward, images(), prompts, { gradient: true });
+
+  it.each([
+    { made: 'combine', reward: combine([[own(), 2]]) },
+    { made: 'combine of combine', reward: combine([[combine([[own(), 2]]), 1]]) },
+    { made: 'fromFunction', reward: fromFunction('function', () => ({ values: [1, 2, 3], grad: twos() })) },
+  ])('by $made goes on as it is: nothing converts its gradient again', async ({ reward }) => {
+    let made: RewardScore | undefined;
+    const passing: Reward = {
+      name: 'passing',
+      score: async (...question) => {
+        made = await reward.score(...question);
+        return made;
+      },
+    };
+    const { values, grad } = await withGradient(passing);
+    expect(grad).toBe(made!.grad);
+    expect(values).toBe(made!.values);
+    expect(await floats(grad!)).toEqual(Array.from(twos()));
+  });
+
+  it('is checked again where it answers for other images', async () => {
+    const inner = combine([[own(), 1]]);
+    const flattened: Reward = {
+      name: 'flattened',
+      score: (_given, asked, options) => inner.score(Tensor.from(new Float32Array(48), [3, 16]), asked, options),
+    };
+    await expect(withGradient(flattened)).rejects.toThrow(
+      'reward "flattened" failed: grad: expected the images\' shape, [3, 1, 4, 4], got [3, 16]',
+    );
+  });
+
+  it.each<{ what: string; edit: (score: RewardScore) => void; message: string }>([
+    {
+      what: 'its gradient',
+      edit: (made) => {
+        made.grad = Tensor.from([1], [1]);
+      },
+      message: "grad: expected the images' shape, [3, 1, 4, 4], got [1]",
+    },
+    {
+      what: 'its values',
+      edit: (made) => {
+        made.values = [1];
+      },
+      message: 'it returned 1 values for 3 images',
+    },
+    {
+      what: 'nothing, and disposed of its gradient',
+      edit: (made) => made.grad!.dispose(),
+      message: 'grad has been disposed of',
+    },
+    {
+      what: 'its gradient to none',
+      edit: (made) => {
+        made.grad = undefined;
+      },
+      message: 'it returned no gradient',
+    },
+  ])('is checked again where a reward changed $what', async ({ edit, message }) => {
+    const edited: Reward = {
+      name: 'edited',
+      async score(given, asked, options) {
+        const made = await combine([[own(), 1]]).score(given, asked, options);
+        edit(made);
+        return made;
+      },
+    };
+    await expect(withGradient(edited)).rejects.toThrow(message);
+  });
+
+  it('gives no gradient where none is asked for, though the reward has one', async () => {
+    const eager: Reward = {
+      name: 'eager',
+      score: (given, asked) => combine([[own(), 1]]).score(given, asked, { gradient: true }),
+    };
+    expect(await score(eager, images(), prompts, {})).not.toHaveProperty('grad');
   });
 });
 
 describe('the classifiers that come with the package', () => {
   let data: LabelledImages;
   beforeAll(async () => {
-    data = await loadMnist(1000);
+    data = await loadMnist(1000, 'cpu');
   });
 
   const heldOut = async () => {
@@ -163,8 +251,8 @@ describe('the classifiers that come with the package', () => {
     const before = await reward.score(batch, asked, { gradient: true });
     const moved = await binding().weightedSum([batch, before.grad!], [1, 1e-3]);
     const after = await reward.score(moved, asked);
-    let rise = 0,
-      predicted = 0;
+    let rise = 0;
+    let predicted = 0;
     for (const slope of await floats(before.grad!)) predicted += 1e-3 * slope * slope;
     for (const image of asked.keys()) rise += after.values[image]! - before.values[image]!;
     expect(rise / predicted).toBeGreaterThan(0.9);
@@ -227,13 +315,13 @@ describe('a reward built on tensors', () => {
     );
   };
 
-  it.each<[string, (values: number[]) => unknown]>([
-    ['an array', (values) => values],
-    ['a Float32Array', (values) => Float32Array.from(values)],
-    ['a Float64Array', (values) => Float64Array.from(values)],
-    ['a Tensor [B]', (values) => Tensor.from(values, [3])],
-    ['a Tensor [B, 1] of float64', (values) => Tensor.from(Float64Array.from(values), [3, 1])],
-  ])('may give its values as %s', async (_, form) => {
+  it.each<{ what: string; form: (values: number[]) => unknown }>([
+    { what: 'an array', form: (values) => values },
+    { what: 'a Float32Array', form: (values) => Float32Array.from(values) },
+    { what: 'a Float64Array', form: (values) => Float64Array.from(values) },
+    { what: 'a Tensor [B]', form: (values) => Tensor.from(values, [3]) },
+    { what: 'a Tensor [B, 1] of float64', form: (values) => Tensor.from(Float64Array.from(values), [3, 1]) },
+  ])('may give its values as $what', async ({ form }) => {
     const { values, grad } = await scored((result) => ({ ...result, values: form(result.values as number[]) }));
     expect(values).toBeInstanceOf(Float32Array);
     expectClose(Array.from(values), await squares(), 1e-6);
@@ -277,7 +365,10 @@ describe('a reward built on tensors', () => {
     const made: Tensor[] = [];
     const values = Tensor.from([1, 2, 3], [3]);
     const constant = Tensor.from(new Float32Array(48), [3, 1, 4, 4]);
-    await scored(({ grad }) => (made.push(grad as Tensor, values), { values, grad }));
+    await scored(({ grad }) => {
+      made.push(grad as Tensor, values);
+      return { values, grad };
+    });
     expect(made.map(({ disposed }) => disposed)).toEqual([true, true]);
     await scored(() => ({ values: [1, 2, 3], grad: constant }));
     await expect(scored(() => ({ values: [1, 2, 3], grad: constant }))).rejects.toThrow(
@@ -285,7 +376,10 @@ describe('a reward built on tensors', () => {
     );
     let unwanted: Tensor | undefined;
     await score(
-      plain((result) => ((unwanted = result.grad as Tensor), result)),
+      plain((result) => {
+        unwanted = result.grad as Tensor;
+        return result;
+      }),
       images(),
       prompts,
       {},
@@ -298,57 +392,82 @@ describe('a reward built on tensors', () => {
     tensor.dispose();
     return tensor;
   };
-  it.each<[string, (result: { values: unknown; grad: unknown }) => unknown, string]>([
-    ['nothing', () => undefined, 'it returned undefined, expected { values, grad }'],
-    ['null', () => null, 'it returned null, expected { values, grad }'],
-    ['a number', () => 3, 'it returned a number, expected { values, grad }'],
-    ['no values', ({ grad }) => ({ grad }), 'values is undefined, expected numbers in a typed array or an array'],
-    [
-      'one value for all',
-      ({ grad }) => ({ values: 1, grad }),
-      'values is a number, expected numbers in a typed array or an array',
-    ],
-    ['too few values', ({ grad }) => ({ values: [1, 2], grad }), 'it returned 2 values for 3 images'],
-    ['words', ({ grad }) => ({ values: [1, 'two', 3], grad }), 'values[1] is "two", expected a number'],
-    ['holes', ({ grad }) => ({ values: [1, , 3], grad }), 'values[1] is undefined, expected a number'],
-    ['bigints', ({ grad }) => ({ values: [1n, 2n, 3n], grad }), 'values[0] is a bigint, expected a number'],
-    [
-      'values of another shape',
-      ({ grad }) => ({ values: Tensor.from([1, 2, 3], [1, 3]), grad }),
-      'values has shape [1, 3], expected [3] or [3, 1], one value an image',
-    ],
-    [
-      'disposed values',
-      ({ grad }) => ({ values: disposedTensor([3]), grad }),
-      'values is a Tensor that has been disposed of',
-    ],
-    ['no gradient', ({ values }) => ({ values }), 'it returned no gradient; training needs ∂(Σ values)/∂images'],
-    [
-      'a typed array as gradient',
-      ({ values }) => ({ values, grad: new Float32Array(48) }),
-      'grad is a Float32Array, expected a Tensor: Tensor.from(grad, images.shape), or fromFunction; training',
-    ],
-    [
-      'a gradient that is an object',
-      ({ values }) => ({ values, grad: {} }),
-      'grad is an object, expected a Tensor; training',
-    ],
-    [
-      'a gradient of another shape',
-      ({ values }) => ({ values, grad: Tensor.from(new Float32Array(48), [3, 16]) }),
-      "grad has shape [3, 16], expected the images', [3, 1, 4, 4]",
-    ],
-    [
-      'whole numbers as gradient',
-      ({ values }) => ({ values, grad: Tensor.from(new Int32Array(48), [3, 1, 4, 4]) }),
-      'grad is int32, expected a floating-point type',
-    ],
-    [
-      'a disposed gradient',
-      ({ values }) => ({ values, grad: disposedTensor([3, 1, 4, 4]) }),
-      'grad has been disposed of',
-    ],
-  ])('is told when it returns %s', async (_, change, message) => {
+  it.each<{ what: string; change: (result: { values: unknown; grad: unknown }) => unknown; message: string }>([
+    { what: 'nothing', change: () => undefined, message: 'what it returned: expected { values, grad }, got undefined' },
+    { what: 'null', change: () => null, message: 'what it returned: expected { values, grad }, got null' },
+    { what: 'a number', change: () => 3, message: 'what it returned: expected { values, grad }, got a number' },
+    {
+      what: 'no values',
+      change: ({ grad }) => ({ grad }),
+      message: 'values: expected numbers in a typed array or an array, got undefined',
+    },
+    {
+      what: 'one value for all',
+      change: ({ grad }) => ({ values: 1, grad }),
+      message: 'values: expected numbers in a typed array or an array, got a number',
+    },
+    {
+      what: 'too few values',
+      change: ({ grad }) => ({ values: [1, 2], grad }),
+      message: 'it returned 2 values for 3 images',
+    },
+    {
+      what: 'words',
+      change: ({ grad }) => ({ values: [1, 'two', 3], grad }),
+      message: 'values[1]: expected a number, got "two"',
+    },
+    {
+      what: 'holes',
+      change: ({ grad }) => ({ values: Object.assign(new Array(3), { 0: 1, 2: 3 }), grad }),
+      message: 'values[1]: expected a number, got undefined',
+    },
+    {
+      what: 'bigints',
+      change: ({ grad }) => ({ values: [1n, 2n, 3n], grad }),
+      message: 'values[0]: expected a number, got a bigint',
+    },
+    {
+      what: 'values of another shape',
+      change: ({ grad }) => ({ values: Tensor.from([1, 2, 3], [1, 3]), grad }),
+      message: 'values: expected shape [3] or [3, 1], one value an image, got [1, 3]',
+    },
+    {
+      what: 'disposed values',
+      change: ({ grad }) => ({ values: disposedTensor([3]), grad }),
+      message: 'values is a Tensor that has been disposed of',
+    },
+    {
+      what: 'no gradient',
+      change: ({ values }) => ({ values }),
+      message: 'it returned no gradient; training needs ∂(Σ values)/∂images',
+    },
+    {
+      what: 'a typed array as gradient',
+      change: ({ values }) => ({ values, grad: new Float32Array(48) }),
+      message:
+        'grad: expected a Tensor (Tensor.from(grad, images.shape), or fromFunction), got a Float32Array; training',
+    },
+    {
+      what: 'a gradient that is an object',
+      change: ({ values }) => ({ values, grad: {} }),
+      message: 'grad: expected a Tensor, got an object; training',
+    },
+    {
+      what: 'a gradient of another shape',
+      change: ({ values }) => ({ values, grad: Tensor.from(new Float32Array(48), [3, 16]) }),
+      message: "grad: expected the images' shape, [3, 1, 4, 4], got [3, 16]",
+    },
+    {
+      what: 'whole numbers as gradient',
+      change: ({ values }) => ({ values, grad: Tensor.from(new Int32Array(48), [3, 1, 4, 4]) }),
+      message: 'grad: expected a floating-point type, got int32',
+    },
+    {
+      what: 'a disposed gradient',
+      change: ({ values }) => ({ values, grad: disposedTensor([3, 1, 4, 4]) }),
+      message: 'grad has been disposed of',
+    },
+  ])('is told when it returns $what', async ({ change, message }) => {
     const error = (await scored(change).catch((caught: unknown) => caught)) as EamError;
     expect(error).toBeInstanceOf(EamError);
     expect(error).toMatchObject({
@@ -357,17 +476,17 @@ describe('a reward built on tensors', () => {
     });
   });
 
-  it.each<[string, () => unknown, string]>([
-    [
-      'throws',
-      () => {
+  it.each<{ what: string; fail: () => unknown; message: string }>([
+    {
+      what: 'throws',
+      fail: () => {
         throw new RangeError('no');
       },
-      'no',
-    ],
-    ['rejects with no error', () => Promise.reject('out of order'), 'out of order'],
-    ['uses a tensor after dispose', () => disposedTensor([3]).data(), 'disposed'],
-  ])('is named where it %s', async (_, fail, message) => {
+      message: 'no',
+    },
+    { what: 'rejects with no error', fail: () => Promise.reject('out of order'), message: 'out of order' },
+    { what: 'uses a tensor after dispose', fail: () => disposedTensor([3]).data(), message: 'disposed' },
+  ])('is named where it $what', async ({ fail, message }) => {
     const reward = { name: 'failing', score: async () => (await fail()) as RewardScore };
     const error = (await score(reward, images(), prompts, {}).catch((caught: unknown) => caught)) as EamError;
     expect(error).toMatchObject({ code: 'ERR_EAM_REWARD' });
@@ -384,20 +503,26 @@ describe('a function that returns something else', () => {
       prompts,
       { gradient: true },
     );
-  it.each<[unknown, string]>([
-    [undefined, 'values is undefined, expected numbers'],
-    [{ values: { length: 3 } }, 'values is an object, expected numbers'],
-    [
-      { values: [1, 2, 3], grad: new Float32Array(47) },
-      "grad has 47 numbers, expected 48, one for each of the images' numbers",
-    ],
-    [{ values: [1, 2, 3], grad: 'up' }, 'grad is "up", expected numbers'],
-    [{ values: [1, 2, 3] }, 'it returned no gradient'],
-  ])('%o is named', async (result, message) => {
+  it.each<{ result: unknown; message: string }>([
+    { result: undefined, message: 'values: expected numbers in a typed array or an array, got undefined' },
+    {
+      result: { values: { length: 3 } },
+      message: 'values: expected numbers in a typed array or an array, got an object',
+    },
+    {
+      result: { values: [1, 2, 3], grad: new Float32Array(47) },
+      message: "grad: expected 48 numbers, one for each of the images', got 47",
+    },
+    {
+      result: { values: [1, 2, 3], grad: 'up' },
+      message: 'grad: expected numbers in a typed array or an array, got "up"',
+    },
+    { result: { values: [1, 2, 3] }, message: 'it returned no gradient' },
+  ])('is refused for $result', async ({ result, message }) => {
     await expect(answer(result)).rejects.toThrow(`reward "odd" failed: ${message}`);
   });
 
-  it('but arrays of any kind are taken, and one that is used again is copied', async () => {
+  it('may return arrays of any kind, and one that is used again is copied', async () => {
     expect(await floats((await answer({ values: [1, 2, 3], grad: new Array(48).fill(2) })).grad!)).toEqual(
       new Array(48).fill(2),
     );
@@ -478,7 +603,8 @@ describe('a reward in a module', () => {
 
   it('may be a function, which is given its options', async () => {
     const file = module(
-      'export default ({ data, shape }, prompts, { slope }) => ({ values: prompts.map(Number), grad: data.map(() => slope) })',
+      'export default ({ data, shape }, prompts, { slope }) => ({ values: prompts.map(Number), grad: data.map(() ' +
+        '=> slope) })',
     );
     const reward = await createRewards([{ name: 'module', weight: 2, file, options: { slope: 3 } }], 'cpu');
     const { values, grad, parts } = await score(reward, images(), prompts, { gradient: true });
@@ -500,16 +626,16 @@ describe('a reward in a module', () => {
   });
 
   it.each([
-    [
-      'export const reward = 1, other = 2',
-      'it has no default export, only other, reward; expected a reward: export default function',
-    ],
-    ['', 'it has no default export; expected a reward'],
-    ['export default 3', 'its default export is a number, expected a function or a Reward'],
-    ['export default { name: "mine" }', 'its default export is an object without name and score'],
-    ['throw new Error("no licence")', 'it cannot be loaded: no licence'],
-    ['export default (', 'it cannot be loaded: '],
-  ])('%j is refused', async (text, message) => {
+    {
+      text: 'export const reward = 1, other = 2',
+      message: 'it has no default export, only other, reward; expected a reward: export default function',
+    },
+    { text: '', message: 'it has no default export; expected a reward' },
+    { text: 'export default 3', message: 'its default export is a number, expected a function or a Reward' },
+    { text: 'export default { name: "mine" }', message: 'its default export is an object without name and score' },
+    { text: 'throw new Error("no licence")', message: 'it cannot be loaded: no licence' },
+    { text: 'export default (', message: 'it cannot be loaded: ' },
+  ])('is refused for $text', async ({ text, message }) => {
     const error = (await moduleReward(module(text)).catch((caught: unknown) => caught)) as EamError;
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toContain(message);

@@ -180,7 +180,7 @@ describe('a TorchScript reward', () => {
       /forward\(images: Tensor, factors: Tensor, power: int\) -> Tensor needs 1 tensors after the images, got 2/,
     );
     const none = await failure(graded(path, { encodePrompts: () => undefined as never }));
-    expect(none.message).toContain('encodePrompts returned undefined, expected an array of Tensors');
+    expect(none.message).toContain('what encodePrompts returned: expected an array of Tensors, got undefined');
   });
 
   it('is called what its file is called, or as asked', async () => {
@@ -199,67 +199,71 @@ describe('a TorchScript reward', () => {
 
 describe('a module of another kind', () => {
   it.each([
-    [
-      'takes no images',
-      'def forward(self: __torch__.M) -> Tensor:\n  return torch.zeros([1])',
-      'expected a first argument of type Tensor',
-    ],
-    [
-      'takes a number first',
-      forward('scale: float', 'torch.zeros([1])'),
-      'forward(scale: float) -> Tensor: expected a first argument of type Tensor',
-    ],
-    [
-      'takes what nobody gives',
-      forward('images: Tensor, scale: float', 'images'),
-      '`scale` is neither a Tensor nor List[str], the prompts; give it a default',
-    ],
-    [
-      'returns two tensors',
-      forward('images: Tensor', '(images, images)', 'Tuple[Tensor, Tensor]'),
-      'forward(images: Tensor) -> Tuple[Tensor, Tensor]: expected it to return a Tensor',
-    ],
-    [
-      'has no forward',
-      'def other(self: __torch__.M, images: Tensor) -> Tensor:\n  return images',
-      'no method `forward`',
-    ],
-    [
-      'does not parse',
-      'def forward(self: __torch__.M, images: Tensor) -> Tensor:\n  return (',
-      'it cannot be loaded: ',
-    ],
-    [
-      'uses operators of another library',
-      forward('images: Tensor', 'ops.torchvision.nms(images, images, 0.5)'),
-      'torchvision',
-    ],
-  ])('is refused where it %s', async (_, methods, message) => {
+    {
+      what: 'takes no images',
+      methods: 'def forward(self: __torch__.M) -> Tensor:\n  return torch.zeros([1])',
+      message: 'expected a first argument of type Tensor',
+    },
+    {
+      what: 'takes a number first',
+      methods: forward('scale: float', 'torch.zeros([1])'),
+      message: 'forward(scale: float) -> Tensor: expected a first argument of type Tensor',
+    },
+    {
+      what: 'takes what nobody gives',
+      methods: forward('images: Tensor, scale: float', 'images'),
+      message: '`scale` is neither a Tensor nor List[str], the prompts; give it a default',
+    },
+    {
+      what: 'returns two tensors',
+      methods: forward('images: Tensor', '(images, images)', 'Tuple[Tensor, Tensor]'),
+      message: 'forward(images: Tensor) -> Tuple[Tensor, Tensor]: expected it to return a Tensor',
+    },
+    {
+      what: 'has no forward',
+      methods: 'def other(self: __torch__.M, images: Tensor) -> Tensor:\n  return images',
+      message: 'no method `forward`',
+    },
+    {
+      what: 'does not parse',
+      methods: 'def forward(self: __torch__.M, images: Tensor) -> Tensor:\n  return (',
+      message: 'it cannot be loaded: ',
+    },
+    {
+      what: 'uses operators of another library',
+      methods: forward('images: Tensor', 'ops.torchvision.nms(images, images, 0.5)'),
+      message: 'torchvision',
+    },
+  ])('is refused where it $what', async ({ methods, message }) => {
     const error = await failure(torchScript(script(methods)));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toContain(message);
   });
 
   it.each([
-    ['one value for all', 'torch.mean(images)', 'forward returned shape [] for 3 images, expected [3] or [3, 1]'],
-    ['a map', 'torch.mean(images, [1])', 'forward returned shape [3, 4, 4]'],
-    [
-      'whole numbers',
-      'torch.to(torch.mean(images, [1, 2, 3]), 4)',
-      'forward returned Long, expected a floating-point type',
-    ],
-    ['constants', 'torch.ones([3])', 'what forward returns does not depend on the images'],
-    [
-      'detached values',
-      'torch.mean(torch.detach(images), [1, 2, 3])',
-      'what forward returns does not depend on the images',
-    ],
-    [
-      'what does not multiply',
-      'torch.mean(torch.matmul(images, torch.ones([3, 5])), [1, 2, 3])',
-      'forward failed: mat1 and mat2 shapes cannot be multiplied (12x4 and 3x5) ("code/__torch__.py", line ',
-    ],
-  ])('names the problem where it returns %s', async (_, expression, message) => {
+    {
+      what: 'one value for all',
+      expression: 'torch.mean(images)',
+      message: 'forward returned shape [] for 3 images, expected [3] or [3, 1]',
+    },
+    { what: 'a map', expression: 'torch.mean(images, [1])', message: 'forward returned shape [3, 4, 4]' },
+    {
+      what: 'whole numbers',
+      expression: 'torch.to(torch.mean(images, [1, 2, 3]), 4)',
+      message: 'forward returned Long, expected a floating-point type',
+    },
+    { what: 'constants', expression: 'torch.ones([3])', message: 'what forward returns does not depend on the images' },
+    {
+      what: 'detached values',
+      expression: 'torch.mean(torch.detach(images), [1, 2, 3])',
+      message: 'what forward returns does not depend on the images',
+    },
+    {
+      what: 'what does not multiply',
+      expression: 'torch.mean(torch.matmul(images, torch.ones([3, 5])), [1, 2, 3])',
+      message: 'forward failed: mat1 and mat2 shapes cannot be multiplied (12x4 and 3x5) ("code/__torch__.py", line ',
+    },
+  ])('names the problem where it returns $what', async ({ expression, message }) => {
     const reward = await torchScript(script(forward('images: Tensor', expression)), { name: 'mine' });
     const error = await failure(score(reward, images(), prompts, { gradient: true }));
     expect(error).toMatchObject({ code: 'ERR_EAM_REWARD' });
@@ -312,70 +316,78 @@ describe('a file that is no TorchScript', () => {
   const evil = `cposix\nsystem\n(X${String.fromCharCode(marker.length + 6)}\0\0\0touch ${marker}tR`;
   const evilPickle = Buffer.from(`\x80\x02${evil}.`, 'latin1');
 
-  it.each<[string, () => string | Promise<string>, RegExp]>([
-    ['is missing', () => join(folder, 'absent.pt'), /absent\.pt: there is no such file$/],
-    [
-      'is a folder',
-      () => {
+  it.each<{ what: string; make: () => string | Promise<string>; message: RegExp }>([
+    { what: 'is missing', make: () => join(folder, 'absent.pt'), message: /absent\.pt: there is no such file$/ },
+    {
+      what: 'is a folder',
+      make: () => {
         mkdirSync(join(folder, 'folder.pt'));
         return join(folder, 'folder.pt');
       },
-      /EISDIR/,
-    ],
-    ['is empty', () => file('empty.pt', ''), /it is empty/],
-    [
-      'is text',
-      () => file('text.pt', 'def forward(self, images): ...\n'.repeat(50)),
-      /it is no archive, expected a module saved by torch\.jit\.script/,
-    ],
-    ['is a pickle', () => file('pickle.pt', evilPickle), /it is a Python pickle, which is never opened/],
-    [
-      'holds weights',
-      () => fixture('weights.pt'),
-      /archive of torch\.save, which holds weights or Python objects; save the program with/,
-    ],
-    [
-      'is safetensors',
-      async () => {
+      message: /EISDIR/,
+    },
+    { what: 'is empty', make: () => file('empty.pt', ''), message: /, got an empty file/ },
+    {
+      what: 'is text',
+      make: () => file('text.pt', 'def forward(self, images): ...\n'.repeat(50)),
+      message: /expected a module saved by torch\.jit\.script.*, got no archive/,
+    },
+    {
+      what: 'is a pickle',
+      make: () => file('pickle.pt', evilPickle),
+      message: /, got a Python pickle, which is never opened/,
+    },
+    {
+      what: 'holds weights',
+      make: () => fixture('weights.pt'),
+      message: /archive of torch\.save, which holds weights or Python objects; save the program with/,
+    },
+    {
+      what: 'is safetensors',
+      make: async () => {
         const path = join(folder, 'w.safetensors');
         await saveTensors(path, { w: images() });
         return path;
       },
-      /a safetensors file/,
-    ],
-    [
-      'is for mobile devices',
-      () => file('mobile.ptl', `${'\x10\0\0\0'}PTMF${'\0'.repeat(64)}`),
-      /a module for mobile devices/,
-    ],
-    [
-      'is huge and no archive',
-      () => {
+      message: /a safetensors file/,
+    },
+    {
+      what: 'is for mobile devices',
+      make: () => file('mobile.ptl', `${'\x10\0\0\0'}PTMF${'\0'.repeat(64)}`),
+      message: /a module for mobile devices/,
+    },
+    {
+      what: 'is huge and no archive',
+      make: () => {
         const path = file('huge.pt', 'x');
         truncateSync(path, 2 ** 34);
         return path;
       },
-      /it is no archive/,
-    ],
-    [
-      'is huge and begins as an archive',
-      () => {
+      message: /, got no archive/,
+    },
+    {
+      what: 'is huge and begins as an archive',
+      make: () => {
         const path = file('huge-zip.pt', 'PK\x03\x04');
         truncateSync(path, 2 ** 34);
         return path;
       },
-      /cannot be loaded/,
-    ],
-    ['is a zip of something else', () => file('other.zip', zip({ 'a.txt': 'hello' })), /cannot be loaded/],
-    [
-      'has no code',
-      () =>
+      message: /cannot be loaded/,
+    },
+    {
+      what: 'is a zip of something else',
+      make: () => file('other.zip', zip({ 'a.txt': 'hello' })),
+      message: /cannot be loaded/,
+    },
+    {
+      what: 'has no code',
+      make: () =>
         file('no-code.pt', zip({ 'm/data.pkl': emptyModule, 'm/constants.pkl': emptyConstants, 'm/version': '3\n' })),
-      /cannot be loaded/,
-    ],
-    [
-      'is of a version to come',
-      () =>
+      message: /cannot be loaded/,
+    },
+    {
+      what: 'is of a version to come',
+      make: () =>
         file(
           'future.pt',
           zip({
@@ -385,9 +397,9 @@ describe('a file that is no TorchScript', () => {
             'm/version': '99\n',
           }),
         ),
-      /version/,
-    ],
-  ])('is refused where it %s', async (_, make, message) => {
+      message: /version/,
+    },
+  ])('is refused where it $what', async ({ make, message }) => {
     const error = await failure(torchScript(await make()));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toMatch(/^torchScript: \//);

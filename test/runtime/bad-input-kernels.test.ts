@@ -146,7 +146,7 @@ describe.each(Object.entries(kernels))('%s', (name, kernel) => {
       const error = await rejection(kernel, { t: wrong });
       expect(error).toBeInstanceOf(ShapeError);
       expect(error.message).toBe(
-        `${name}: \`t\` must be a Float32Array or number[] with one entry a sample (2), got length ${wrong.length}`,
+        `${name}: t: expected a Float32Array or number[] with one entry a sample (2), got length ${wrong.length}`,
       );
     }
     await expectError({ t: [0.2, 0.95] }, ConfigError, 't'); // past terminalTime 0.9
@@ -188,8 +188,25 @@ describe('matchingLoss', () => {
     const error = await rejection(kernels['matchingLoss']!, { weighting: 'uniform' });
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toBe(
-      "matchingLoss: `weighting` must be one of 'velocity', 'adjoint_matching', got 'uniform'",
+      'matchingLoss: weighting: expected one of "velocity", "adjoint_matching", got "uniform"',
     );
+  });
+});
+
+describe('coefficients', () => {
+  it.each([
+    { args: [-0.1, 1], message: /: t: expected a time in \[0, 1\], got -0\.1$/ },
+    { args: [1.1, 1], message: /: t: expected a time in \[0, 1\], got 1\.1$/ },
+    { args: [NaN, 1], message: /: t: expected .*, got NaN/ },
+    { args: ['0.5', 1], message: /: t: expected .*, got "0\.5"/ },
+    { args: [0.5, 0.5], message: /: C: expected a finite number above 0\.5, got 0\.5$/ },
+    { args: [0.5, 0], message: /: C: expected a finite number above 0\.5, got 0$/ },
+    { args: [0.5, Infinity], message: /: C: expected .*, got Infinity/ },
+    { args: [0.5], message: /: C: expected .*, but it is missing/ },
+  ])('rejects $args', ({ args, message }) => {
+    const call = () => (coefficients as (...args: unknown[]) => unknown)(...args);
+    expect(call).toThrow(ConfigError);
+    expect(call).toThrow(message);
   });
 });
 
@@ -201,40 +218,21 @@ describe('philoxNormal', () => {
     );
     expect(error).toBeInstanceOf(ConfigError);
     expect(error!.message).toBe(
-      "philoxNormal: `dtype` must be one of 'float32', 'float64', 'bfloat16', 'float16', got 'int32'",
+      'philoxNormal: dtype: expected one of "float32", "float64", "bfloat16", "float16", got "int32"',
     );
   });
-});
 
-describe('coefficients', () => {
   it.each([
-    [[-0.1, 1], /: t: found -0.1/],
-    [[1.1, 1], /: t: found 1.1/],
-    [[NaN, 1], /`t`/],
-    [['0.5', 1], /`t`/],
-    [[0.5, 0.5], /: C: found 0.5/],
-    [[0.5, 0], /: C: found 0/],
-    [[0.5, Infinity], /`C`/],
-    [[0.5], /`C`/],
-  ])('rejects %s', (args, message) => {
-    const call = () => (coefficients as (...args: unknown[]) => unknown)(...args);
-    expect(call).toThrow(ConfigError);
-    expect(call).toThrow(message);
-  });
-});
-
-describe('philoxNormal', () => {
-  it.each([
-    [[-1], noise, ShapeError],
-    ['2', noise, ConfigError],
-    [[2 ** 50, 2 ** 50], noise, ShapeError],
-    [[2], undefined, ConfigError],
-    [[2], { seed: 1n }, ConfigError],
-    [[2], { ...noise, dtype: 'int32' }, Error],
-    [[2], { ...noise, dtype: 'half' }, ConfigError],
-    [[2], { ...noise, device: 'tpu' }, ConfigError],
-    [[2, 2], { seed: 1n, stream: [1n, 2n, 3n] }, ShapeError],
-  ])('rejects shape %s, options %s', async (shape, options, type) => {
+    { shape: [-1], options: noise, type: ShapeError },
+    { shape: '2', options: noise, type: ConfigError },
+    { shape: [2 ** 50, 2 ** 50], options: noise, type: ShapeError },
+    { shape: [2], options: undefined, type: ConfigError },
+    { shape: [2], options: { seed: 1n }, type: ConfigError },
+    { shape: [2], options: { ...noise, dtype: 'int32' }, type: Error },
+    { shape: [2], options: { ...noise, dtype: 'half' }, type: ConfigError },
+    { shape: [2], options: { ...noise, device: 'tpu' }, type: ConfigError },
+    { shape: [2, 2], options: { seed: 1n, stream: [1n, 2n, 3n] }, type: ShapeError },
+  ])('rejects shape $shape, options $options', async ({ shape, options, type }) => {
     await expect(philoxNormal(shape as number[], options as never)).rejects.toThrow(type);
   });
 
@@ -242,24 +240,25 @@ describe('philoxNormal', () => {
     await expect(philoxNormal([2 ** 46], noise)).rejects.toMatchObject({
       code: 'ERR_EAM_OUT_OF_MEMORY',
       message:
-        'philoxNormal: not enough host memory for `shape` [70368744177664]: 281474976710656 bytes (262144.0 GiB) in one piece',
+        'philoxNormal: not enough host memory for shape [70368744177664]: 281474976710656 bytes (262144.0 GiB) ' +
+        'in one piece',
     });
   });
 });
 
 describe('OdeSolver', () => {
   it.each([
-    [{ solver: 'rk4', times: [0, 1] }, /euler.*heun.*midpoint.*dpmpp2m/],
-    [{ solver: 'euler', times: [0] }, /times/],
-    [{ solver: 'euler', times: [0, 0.5, 0.5] }, /times/],
-    [{ solver: 'euler', times: [0.5, 0.1] }, /times/],
-    [{ solver: 'euler', times: [0, 1.5] }, /times/],
-    [{ solver: 'euler', times: [-0.5, 1] }, /times/],
-    [{ solver: 'euler', times: [0, NaN] }, /times/],
-    [{ solver: 'euler', times: 'all' }, /times/],
-    [{ solver: 'euler' }, /times/],
-    [{ times: [0, 1] }, /solver/],
-  ])('rejects %s', (options, message) => {
+    { options: { solver: 'rk4', times: [0, 1] }, message: /euler.*heun.*midpoint.*dpmpp2m/ },
+    { options: { solver: 'euler', times: [0] }, message: /times/ },
+    { options: { solver: 'euler', times: [0, 0.5, 0.5] }, message: /times/ },
+    { options: { solver: 'euler', times: [0.5, 0.1] }, message: /times/ },
+    { options: { solver: 'euler', times: [0, 1.5] }, message: /times/ },
+    { options: { solver: 'euler', times: [-0.5, 1] }, message: /times/ },
+    { options: { solver: 'euler', times: [0, NaN] }, message: /times/ },
+    { options: { solver: 'euler', times: 'all' }, message: /times/ },
+    { options: { solver: 'euler' }, message: /times/ },
+    { options: { times: [0, 1] }, message: /solver/ },
+  ])('rejects $options', ({ options, message }) => {
     expect(() => new OdeSolver(options as never)).toThrow(ConfigError);
     expect(() => new OdeSolver(options as never)).toThrow(message);
   });

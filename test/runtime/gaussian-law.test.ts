@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { binding } from '../../lib/runtime/native/index.js';
 import type { DigitsModelConfig, NativeAlgorithm, NativeFlowModel } from '../../lib/runtime/native/binding.js';
-import { adamW, eamOptions, floats, labels, snapshot } from '../helpers/tiny-model.js';
+import { adamW, eamOptions, floats, freshModel, labels, snapshot } from '../helpers/tiny-model.js';
 
 const tensor = (data: number[], shape: readonly number[]) => binding().Tensor.from(Float32Array.from(data), shape);
 
@@ -19,18 +19,18 @@ describe('on a Gaussian', () => {
     mlpRatio: 2,
     classes: 1,
   };
-  const mean = 0.2,
-    deviation = 0.4,
-    count = 128,
-    c = 3,
-    lambda = 1;
+  const mean = 0.2;
+  const deviation = 0.4;
+  const count = 128;
+  const c = 3;
+  const lambda = 1;
   const cancellation = new (binding().Cancellation)();
   let pretrained: Record<string, number[]>;
 
   beforeAll(async () => {
     // Each operation is too small to share.
     await binding().setThreads(1);
-    const base = new (binding().DigitsModel)(config, 3n, undefined, 'float32', 'cpu');
+    const base = freshModel({ config, seed: 3n });
     const optimizer = adamW(base, { emaDecay: 0.98 });
     const offset = tensor(new Array(count).fill(1), [count, 1, 1, 1]);
     for (let k = 0; k < 700; k++) {
@@ -49,7 +49,7 @@ describe('on a Gaussian', () => {
     }
     const state = await snapshot(optimizer.state());
     pretrained = Object.fromEntries(Object.keys(base.weights()).map((name) => [name, state[`ema.${name}`]!]));
-  }, 240_000);
+  });
 
   const eam =
     (terminal: 'consistent' | 'plugin') =>
@@ -69,12 +69,12 @@ describe('on a Gaussian', () => {
 
   // The plugin reading takes the law at 0.9 for that at 1, and so has a known bias.
   it.each([
-    ['EAM (consistent)', eam('consistent'), 1],
-    ['EAM (plugin)', eam('plugin'), 0.9],
-    ['Adjoint Matching', am, 1],
-  ])('%s reaches its law', { timeout: 240_000 }, async (_, create, t) => {
+    { what: 'EAM (consistent)', create: eam('consistent'), t: 1 },
+    { what: 'EAM (plugin)', create: eam('plugin'), t: 0.9 },
+    { what: 'Adjoint Matching', create: am, t: 1 },
+  ])('$what reaches its law', async ({ create, t }) => {
     const lora = { rank: 4, alpha: 8, targets: ['fc1', 'fc2', 'modulation', 'final.linear'], seed: 2n };
-    const model = new (binding().DigitsModel)(config, 3n, lora, 'float32', 'cpu');
+    const model = freshModel({ config, seed: 3n, lora });
     await model.load(
       'weights',
       Object.fromEntries(
@@ -117,8 +117,8 @@ describe('on a Gaussian', () => {
       rollout.dispose();
       await optimizer.step(6e-3 * (1 - k / 125), 1);
     }
-    const before = await moments('pretrained'),
-      after = await moments('trained');
+    const before = await moments('pretrained');
+    const after = await moments('trained');
     expect(Math.abs(before.mean - mean)).toBeLessThan(0.02);
     expect(Math.abs(before.deviation - deviation)).toBeLessThan(0.02);
     const variance = (t * deviation) ** 2 + (1 - t) ** 2;

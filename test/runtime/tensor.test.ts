@@ -84,42 +84,78 @@ describe('Tensor.from', () => {
   });
 
   it.each([
-    [() => Tensor.from([1, 2, 3], [2, 2]), ShapeError, /`shape` \[2, 2\] has 4 elements, `data` has 3/],
-    [() => Tensor.from([1], [-1]), ShapeError, /`shape`\[0\] is -1/],
-    [() => Tensor.from([], [2 ** 40, 2 ** 40]), ShapeError, /too many elements/],
-    [() => Tensor.from([1], [1.5]), ConfigError, /`shape`\[0\] must be an integer, got 1.5/],
-    [() => Tensor.from([1], 1 as never), ConfigError, /`shape` must be an array/],
-    [() => Tensor.from(new Uint16Array(2), [2]), ConfigError, /float16 or bfloat16.*`dtype`/],
-    [
-      () => Tensor.from(new Int8Array(2) as never, [2]),
-      ConfigError,
-      /Float64Array.*Uint16Array, Uint8Array or number\[\], got Int8Array of length 2/,
-    ],
-    [() => Tensor.from('12' as never, [2]), ConfigError, /got '12'/],
-    [() => Tensor.from([1, '2' as never], [2]), ConfigError, /`data`\[1\] must be a number, got '2'/],
-    [() => Tensor.from([1, 2.5], [2], { dtype: 'int32' }), ConfigError, /`data`\[1\] is 2.5/],
-    [
-      () => Tensor.from([2 ** 31], [1], { dtype: 'int32' }),
-      ConfigError,
-      /`data`\[0\] is 2147483648; the tensor's dtype holds the integers from -2147483648 to 2147483647$/,
-    ],
-    [
-      () => Tensor.from([0.1], [1], { dtype: 'int64' }),
-      ConfigError,
-      /is 0\.1; the tensor's dtype holds the integers from -9223372036854775808 to/,
-    ],
-    [() => Tensor.from([NaN], [1], { dtype: 'int64' }), ConfigError, /nan/],
-    [
-      () => Tensor.from([-1], [1], { dtype: 'uint8' }),
-      ConfigError,
-      /is -1; the tensor's dtype holds the integers from 0 to 255$/,
-    ],
-    [() => Tensor.from([1], [1], { dtype: 'float8' as DType }), ConfigError, /'float32', 'float64'.*got 'float8'/],
-    [() => Tensor.from([1], [1], { device: 'gpu' }), ConfigError, /'cpu', 'cuda' or 'cuda:N', got 'gpu'/],
-    [() => Tensor.from([1], [1], { device: 'cuda:99' }), ConfigError, /cuda/],
-    [() => Tensor.from([1], [1], { type: 'float32' } as never), ConfigError, /unknown option `type`/],
-    [() => new (Tensor as unknown as new () => Tensor)(), ConfigError, /use Tensor.from/],
-  ])('rejects %s', (make, type, message) => {
+    {
+      make: () => Tensor.from([1, 2, 3], [2, 2]),
+      type: ShapeError,
+      message: /data: expected 4 elements, as shape \[2, 2\] has, got 3/,
+    },
+    {
+      make: () => Tensor.from([1], [-1]),
+      type: ShapeError,
+      message: /shape\[0\]: expected a size of at least 0, got -1/,
+    },
+    {
+      make: () => Tensor.from([], [2 ** 40, 2 ** 40]),
+      type: ShapeError,
+      message: /shape: expected fewer elements, got/,
+    },
+    { make: () => Tensor.from([1], [1.5]), type: ConfigError, message: /shape\[0\]: expected an integer, got 1.5/ },
+    { make: () => Tensor.from([1], 1 as never), type: ConfigError, message: /shape: expected an array/ },
+    {
+      make: () => Tensor.from(new Uint16Array(2), [2]),
+      type: ConfigError,
+      message: /dtype: expected "float16" or "bfloat16".*Uint16Array/,
+    },
+    {
+      make: () => Tensor.from(new Int8Array(2) as never, [2]),
+      type: ConfigError,
+      message: /Float64Array.*Uint16Array, Uint8Array or number\[\], got Int8Array of length 2/,
+    },
+    { make: () => Tensor.from('12' as never, [2]), type: ConfigError, message: /got "12"/ },
+    {
+      make: () => Tensor.from([1, '2' as never], [2]),
+      type: ConfigError,
+      message: /data\[1\]: expected a number, got "2"/,
+    },
+    {
+      make: () => Tensor.from([1, 2.5], [2], { dtype: 'int32' }),
+      type: ConfigError,
+      message: /data\[1\]: expected an integer of the tensor's dtype, .*, got 2\.5/,
+    },
+    {
+      make: () => Tensor.from([2 ** 31], [1], { dtype: 'int32' }),
+      type: ConfigError,
+      message: /data\[0\]: expected an integer of the tensor's dtype, -2147483648 to 2147483647, got 2147483648$/,
+    },
+    {
+      make: () => Tensor.from([0.1], [1], { dtype: 'int64' }),
+      type: ConfigError,
+      message: /expected an integer of the tensor's dtype, -9223372036854775808 to .*, got 0\.1$/,
+    },
+    { make: () => Tensor.from([NaN], [1], { dtype: 'int64' }), type: ConfigError, message: /got NaN$/ },
+    {
+      make: () => Tensor.from([-1], [1], { dtype: 'uint8' }),
+      type: ConfigError,
+      message: /expected an integer of the tensor's dtype, 0 to 255, got -1$/,
+    },
+    {
+      make: () => Tensor.from([1], [1], { dtype: 'float8' as DType }),
+      type: ConfigError,
+      message: /"float32", "float64".*got "float8"/,
+    },
+    {
+      make: () => Tensor.from([1], [1], { device: 'gpu' }),
+      type: ConfigError,
+      message: /"cpu", "cuda" or "cuda:N", got "gpu"/,
+    },
+    { make: () => Tensor.from([1], [1], { device: 'cuda:99' }), type: ConfigError, message: /cuda/ },
+    {
+      make: () => Tensor.from([1], [1], { type: 'float32' } as never),
+      type: ConfigError,
+      message: /type: unknown key/,
+    },
+    { make: () => new (Tensor as unknown as new () => Tensor)(), type: ConfigError, message: /use Tensor.from/ },
+  ])('rejects $make', ({ make, type, message }) => {
     expect(make).toThrow(type);
     expect(make).toThrow(message);
   });

@@ -60,7 +60,10 @@ async function load(env: Record<string, string>, packageDirectory = root) {
      };
      syncBuiltinESMExports();
      const { load } = await import(${loader});
-     try { const { addon, libtorch } = load(); console.log(JSON.stringify({ trials, addon: addon.directory, libtorch: libtorch.directory })); }
+     try {
+       const { addon, libtorch } = load();
+       console.log(JSON.stringify({ trials, addon: addon.directory, libtorch: libtorch.directory }));
+     }
      catch (error) { console.log(JSON.stringify({ trials, name: error.name, message: error.message })); }`,
     { env: { HOME: home, PATH: join(home, 'bin'), ...env } },
   );
@@ -136,32 +139,44 @@ describe('an addon that', () => {
     writeFileSync(path, change(readFileSync(path)));
   };
 
-  it.each<[string, () => void, RegExp]>([
-    ['aborts', compile('abort();'), /a process that tried it was ended by SIGABRT while loading it/],
-    ['touches memory that is not there', compile('*(volatile int*)0 = 1;'), /was ended by SIGSEGV while loading it/],
-    ['ends its process', compile('_exit(0);'), /ended with exit code 0 while loading it/],
-    [
-      'ends its process with an error',
-      compile('write(2, "no luck\\n", 8); _exit(4);'),
-      /ended with exit code 4 while loading it: no luck/,
-    ],
-    ['aborts on the way out', compile('atexit(abort);'), /Module did not self-register|was ended by SIGABRT/],
-    [
-      'is cut short',
-      rewrite((bytes) => bytes.subarray(0, bytes.length >> 1)),
-      /file too short|was ended by SIG(BUS|SEGV)|ELF|cannot/,
-    ],
-    ['is cut within its header', rewrite((bytes) => bytes.subarray(0, 40)), /file too short/],
-    [
-      'is for another processor',
-      rewrite((bytes) => {
+  it.each<{ what: string; damage: () => void; reason: RegExp }>([
+    {
+      what: 'aborts',
+      damage: compile('abort();'),
+      reason: /a process that tried it was ended by SIGABRT while loading it/,
+    },
+    {
+      what: 'touches memory that is not there',
+      damage: compile('*(volatile int*)0 = 1;'),
+      reason: /was ended by SIGSEGV while loading it/,
+    },
+    { what: 'ends its process', damage: compile('_exit(0);'), reason: /ended with exit code 0 while loading it/ },
+    {
+      what: 'ends its process with an error',
+      damage: compile('write(2, "no luck\\n", 8); _exit(4);'),
+      reason: /ended with exit code 4 while loading it: no luck/,
+    },
+    {
+      what: 'aborts on the way out',
+      damage: compile('atexit(abort);'),
+      reason: /Module did not self-register|was ended by SIGABRT/,
+    },
+    {
+      what: 'is cut short',
+      damage: rewrite((bytes) => bytes.subarray(0, bytes.length >> 1)),
+      reason: /file too short|was ended by SIG(BUS|SEGV)|ELF|cannot/,
+    },
+    { what: 'is cut within its header', damage: rewrite((bytes) => bytes.subarray(0, 40)), reason: /file too short/ },
+    {
+      what: 'is for another processor',
+      damage: rewrite((bytes) => {
         bytes.writeUInt16LE(0xb7, 18);
         return bytes;
       }),
-      /cannot open shared object file|wrong ELF|ELF/,
-    ],
-    ['is no addon', compile(''), /Module did not self-register/],
-  ])('%s is an error and no crash', async (_, damage, reason) => {
+      reason: /cannot open shared object file|wrong ELF|ELF/,
+    },
+    { what: 'is no addon', damage: compile(''), reason: /Module did not self-register/ },
+  ])('$what is an error and no crash', async ({ damage, reason }) => {
     damage();
     const { name, message, trials } = await load({ ...libtorchOnly, EAM_TORCH_BUILD_DIR: build });
     expect(name).toBe('NativeLoadError');

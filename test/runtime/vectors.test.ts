@@ -14,7 +14,7 @@ import {
 } from '../../lib/runtime/kernels.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { OdeSolver, type SolverName } from '../../lib/runtime/ode-solver.js';
-import { type DType, Tensor } from '../../lib/runtime/tensor.js';
+import type { DType, Tensor } from '../../lib/runtime/tensor.js';
 import {
   expectClose,
   expectRounded,
@@ -205,7 +205,8 @@ describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) 
         const time = t[Math.floor(index / endpoint[0]!.length)]!;
         return (time * value - xt[index]!) / (1 - time);
       });
-      expectClose(score, flat(entry.target_score), 10 * tolerance, 'target score'); // the test's own subtraction costs a digit
+      // The test's own subtraction costs a digit.
+      expectClose(score, flat(entry.target_score), 10 * tolerance, 'target score');
     }
     if (entry.x1_hat) {
       const velocity = await tensorOf(entry.v_pretrained_terminal, dtype);
@@ -360,7 +361,8 @@ describe('Adjoint Matching', () => {
       const sigma = Math.sqrt((2 * (1 - t + h)) / (t + h));
       const residuals = points[step]!.map((x, index) => (2 / sigma) * (tuned(x, t) - field(x, t)) + sigma * a[index]!);
       const loss = residuals.reduce((sum, value) => sum + value ** 2, 0) / residuals.length;
-      expectClose([loss], [losses[step]!], 10 * tolerance, `loss at ${t}`); // a square: twice the adjoint's relative error
+      // A square: twice the adjoint's relative error.
+      expectClose([loss], [losses[step]!], 10 * tolerance, `loss at ${t}`);
     }
   });
 

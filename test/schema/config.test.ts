@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 
 import { eam } from '../../lib/training/algorithms.js';
 import { readCompareConfig } from '../../lib/jobs/compare/config.js';
-import { finetuneSchema, readFinetuneConfig } from '../../lib/jobs/config/finetune.js';
-import { pretrainClassifierSchema, pretrainDigitsSchema } from '../../lib/jobs/pretrain/config.js';
+import { finetuneSchema, readFinetuneConfig } from '../../lib/jobs/settings/finetune.js';
+import { readPretrainConfig } from '../../lib/jobs/pretrain/config.js';
 import { applyOverrides, readJson } from '../../lib/schema/json.js';
 import { validate } from '../../lib/schema/validate.js';
 import { digitOf } from '../../lib/models/digits/prompts.js';
@@ -37,7 +37,7 @@ describe('a finetune configuration', () => {
   it('fills in defaults', () => {
     const config = validate(finetuneSchema, minimal, 'config.json');
     expect(config).toMatchObject({
-      device: 'cpu',
+      device: 'auto',
       batch: 32,
       adapter: { rank: 8, alpha: 16 },
       algorithm: { name: 'eam', C: 1, delta: 0.1, terminal: 'consistent', solver: 'heun', steps: 8, renoisings: 4 },
@@ -48,9 +48,9 @@ describe('a finetune configuration', () => {
   });
 
   it.each([
-    ['digits', { steps: 20, solver: 'heun', guidance: 1 }],
-    [tinySd3, { steps: 28, solver: 'euler', guidance: 4.5 }],
-  ])('draws samples as the model %s does where it does not say how', async (model, own) => {
+    { model: 'digits', own: { steps: 20, solver: 'heun', guidance: 1 } },
+    { model: tinySd3, own: { steps: 28, solver: 'euler', guidance: 4.5 } },
+  ])('draws samples as the model $model does where it does not say how', async ({ model, own }) => {
     const config = { ...minimal, model, evaluation: { guidance: 3 } };
     expect(await readFinetuneConfig(config, '')).toMatchObject({ samples: own, evaluation: { ...own, guidance: 3 } });
     const { algorithm, steps, optimizer: _, ...common } = minimal;
@@ -64,24 +64,39 @@ describe('a finetune configuration', () => {
   });
 
   it.each([
-    [{ algorithm: { name: 'eam', C: 0.5 } }, 'config.json: algorithm.C: expected a number above 0.5, got 0.5'],
-    [{ algorithm: { name: 'eam', delta: 1 } }, 'algorithm.delta: expected a number below 1, got 1'],
-    [{ algorithm: { name: 'eam', lamda: 2 } }, 'algorithm.lamda: unknown key; did you mean "lambda"?'],
-    [{ algorithm: { name: 'ppo' } }, 'algorithm.name: expected one of "eam", "am", got "ppo"'],
-    [{ steps: '10' }, 'steps: expected a number, got "10"'],
-    [{ steps: 1.5 }, 'steps: expected a whole number, got 1.5'],
-    [{ optimizer: {} }, 'optimizer.learningRate: expected a number, but it is missing'],
-    [
-      { optimizer: { learningRate: 1, betas: [0.9] } },
-      'optimizer.betas: expected an array of at least 2 items, got [0.9]',
-    ],
-    [{ rewards: [{ name: 'stroke-weight', wieght: 1 }] }, 'rewards[0].wieght: unknown key; did you mean "weight"?'],
-    [{ rewards: [] }, 'rewards: expected an array of at least 1 items, got []'],
-    [{ dtype: 'float8' }, 'dtype: expected one of "float32", "float64", "bfloat16", "float16", got "float8"'],
-    [{ device: 'gpu' }, 'device: expected "cpu", "cuda" or "cuda:N", got "gpu"'],
-    [{ sample: {} }, 'sample: unknown key; did you mean "samples"?'],
-    [{ checkpoints: { interval: 3 } }, 'checkpoints.interval: unknown key; known keys: every, keep'],
-  ])('names the path: %j', (change, expected) => {
+    {
+      change: { algorithm: { name: 'eam', C: 0.5 } },
+      expected: 'config.json: algorithm.C: expected a number above 0.5, got 0.5',
+    },
+    { change: { algorithm: { name: 'eam', delta: 1 } }, expected: 'algorithm.delta: expected a number below 1, got 1' },
+    {
+      change: { algorithm: { name: 'eam', lamda: 2 } },
+      expected: 'algorithm.lamda: unknown key; did you mean "lambda"?',
+    },
+    { change: { algorithm: { name: 'ppo' } }, expected: 'algorithm.name: expected one of "eam", "am", got "ppo"' },
+    { change: { steps: '10' }, expected: 'steps: expected a number, got "10"' },
+    { change: { steps: 1.5 }, expected: 'steps: expected a whole number, got 1.5' },
+    { change: { optimizer: {} }, expected: 'optimizer.learningRate: expected a number, but it is missing' },
+    {
+      change: { optimizer: { learningRate: 1, betas: [0.9] } },
+      expected: 'optimizer.betas: expected an array of at least 2 items, got [0.9]',
+    },
+    {
+      change: { rewards: [{ name: 'stroke-weight', wieght: 1 }] },
+      expected: 'rewards[0].wieght: unknown key; did you mean "weight"?',
+    },
+    { change: { rewards: [] }, expected: 'rewards: expected an array of at least 1 items, got []' },
+    {
+      change: { dtype: 'float8' },
+      expected: 'dtype: expected one of "float32", "float64", "bfloat16", "float16", got "float8"',
+    },
+    { change: { device: 'gpu' }, expected: 'device: expected "auto", "cpu", "cuda" or "cuda:N", got "gpu"' },
+    { change: { sample: {} }, expected: 'sample: unknown key; did you mean "samples"?' },
+    {
+      change: { checkpoints: { interval: 3 } },
+      expected: 'checkpoints.interval: unknown key; known keys: every, keep',
+    },
+  ])('names the path: $change', ({ change, expected }) => {
     expect(messageOf({ ...minimal, ...change })).toContain(expected);
   });
 
@@ -101,14 +116,14 @@ describe('a finetune configuration', () => {
 
 describe('the recipes in configs/', () => {
   it.each([
-    ['quickstart.json', finetuneSchema],
-    ['sd35-medium.json', finetuneSchema],
-    ['pretrain-digits.json', pretrainDigitsSchema],
-    ['pretrain-classifier.json', pretrainClassifierSchema],
-    ['pretrain-judge.json', pretrainClassifierSchema],
-  ])('%s is valid', (name, schema) => {
-    const config = JSON.parse(readFileSync(new URL(`../../configs/${name}`, import.meta.url), 'utf8'));
-    expect(() => validate(schema, config, name)).not.toThrow();
+    { name: 'quickstart.json', read: (config: unknown) => validate(finetuneSchema, config, 'quickstart') },
+    { name: 'sd35-medium.json', read: (config: unknown) => validate(finetuneSchema, config, 'sd35-medium') },
+    { name: 'pretrain-digits.json', read: readPretrainConfig },
+    { name: 'pretrain-classifier.json', read: readPretrainConfig },
+    { name: 'pretrain-judge.json', read: readPretrainConfig },
+  ])('$name is valid', ({ name, read }) => {
+    const config: unknown = JSON.parse(readFileSync(new URL(`../../configs/${name}`, import.meta.url), 'utf8'));
+    expect(() => read(config)).not.toThrow();
   });
 
   it('train classifier and judge from different seeds', () => {
@@ -155,11 +170,11 @@ describe('eam()', () => {
 
 describe('digit prompts', () => {
   it.each([
-    ['3', 3],
-    ['a handwritten 7', 7],
-    ['A bold Three', 3],
-    ['zero', 0],
-  ])('"%s" asks for %i', (prompt, digit) => {
+    { prompt: '3', digit: 3 },
+    { prompt: 'a handwritten 7', digit: 7 },
+    { prompt: 'A bold Three', digit: 3 },
+    { prompt: 'zero', digit: 0 },
+  ])('$prompt asks for $digit', ({ prompt, digit }) => {
     expect(digitOf(prompt)).toBe(digit);
   });
 

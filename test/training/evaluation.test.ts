@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 
-import { evaluate, evaluationTable } from '../../lib/training/evaluation.js';
+import { evaluationTable } from '../../lib/jobs/report/evaluation-table.js';
+import { evaluate } from '../../lib/training/evaluation.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { renderReport } from '../../lib/jobs/report/report.js';
 import type { Judge, Reward } from '../../lib/rewards/reward.js';

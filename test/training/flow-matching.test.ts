@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { Purpose, RandomStream, streamOf } from '../../lib/training/random.js';
+import { Purpose, RandomStream, streamOf } from '../../lib/runtime/random.js';
 import { CancelledError, ConfigError, ShapeError } from '../../lib/errors.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import type { NativeFlowModel, NativeTensor } from '../../lib/runtime/native/binding.js';
@@ -164,7 +164,9 @@ describe('flow matching', () => {
     const model = await tinyModel();
     await expect(run(model, { dropout: 1.5 })).rejects.toThrow(ConfigError);
     await expect(run(model, { conditioning: labels(0, 1) })).rejects.toThrow(ShapeError);
-    await expect(run(model, { timeDistribution: 'normal' as 'uniform' })).rejects.toThrow(/'uniform', 'logit_normal'/);
+    await expect(run(model, { timeDistribution: 'normal' as 'uniform' })).rejects.toThrow(
+      /timeDistribution: expected one of "uniform", "logit_normal", got "normal"/,
+    );
     const cancellation = new (binding().Cancellation)();
     cancellation.cancel();
     await expect(run(model, { cancellation })).rejects.toThrow(CancelledError);
@@ -209,17 +211,22 @@ describe('sampling', () => {
         conditional.map((c, i) => unconditional[i]! + 2.5 * (c - unconditional[i]!)),
       ),
     ).toBeLessThan(1e-5);
-    await expect(draw(model, { guidance: 2 })).rejects.toThrow(/needs an unconditional conditioning/);
+    await expect(draw(model, { guidance: 2 })).rejects.toThrow(
+      /guidance: expected 1 without an unconditional conditioning, got 2/,
+    );
   });
 
   it.each([
-    [{ solver: 'rk4' }, /solver is 'rk4', expected one of euler, heun, midpoint, dpmpp2m/],
-    [{ times: [0, 0.5, 0.5, 1] }, /strictly increasing/],
-    [{ times: [0, 1.5] }, /times is \[0, 1\.5\]/],
-    [{ shape: [0, 1, 8, 8] }, /at least one sample/],
-    [{ shape: [3, 1, 8, 8] }, /conditioning\[0\] has shape \[4\], expected 3 samples/],
-    [{ weights: 'other' }, /'trained', 'pretrained'/],
-  ])('rejects %o', async (change, message) => {
+    { change: { solver: 'rk4' }, message: /solver.*expected one of "euler", "heun", "midpoint", "dpmpp2m", got "rk4"/ },
+    { change: { times: [0, 0.5, 0.5, 1] }, message: /strictly increasing/ },
+    { change: { times: [0, 1.5] }, message: /times\[1\]: expected a number of at most 1, got 1\.5/ },
+    { change: { shape: [0, 1, 8, 8] }, message: /at least one sample/ },
+    {
+      change: { shape: [3, 1, 8, 8] },
+      message: /conditioning\[0\]: expected 3 samples \(or one for all\) in its first dimension, got shape \[4\]/,
+    },
+    { change: { weights: 'other' }, message: /weights: expected one of "trained", "pretrained", got "other"/ },
+  ])('rejects $change', async ({ change, message }) => {
     await expect(draw(await tinyModel(), change)).rejects.toThrow(message);
   });
 });

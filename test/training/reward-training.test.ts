@@ -12,7 +12,8 @@ import { fromFunction } from '../../lib/rewards/from-function.js';
 import type { Reward } from '../../lib/rewards/reward.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
 import { torchScript } from '../../lib/rewards/torchscript.js';
-import type { StepMetrics, Trainer } from '../../lib/training/trainer.js';
+import type { StepMetrics } from '../../lib/training/metrics.js';
+import type { Trainer } from '../../lib/training/trainer.js';
 import { temporaryFolder, tensorHashes, tinyAdapter, tinyModelDirectory, tinyRun } from '../helpers/tiny-run.js';
 import { forward, writeTorchScript } from '../helpers/torchscript.js';
 

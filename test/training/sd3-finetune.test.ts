@@ -11,7 +11,7 @@ import { TextEncoders } from '../../lib/models/sd3/text.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { disposeAll, readTensors } from '../../lib/files/safetensors.js';
 import { sampleImages } from '../../lib/training/sampler.js';
-import type { StepMetrics } from '../../lib/training/trainer.js';
+import type { StepMetrics } from '../../lib/training/metrics.js';
 import { eam } from '../helpers/command-line.js';
 import { Sd3Copy, tinySd3 } from '../helpers/sd3.js';
 
@@ -55,7 +55,7 @@ const figures = (directory: string) =>
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 describe('fine-tuning Stable Diffusion 3', () => {
-  it('raises the reward, leaves an adapter that draws so, and frees the text encoders before the first step', async () => {
+  it('raises the reward, writes an adapter that draws so, and frees the text encoders before training', async () => {
     const [loaded, freed] = [vi.spyOn(TextEncoders, 'load'), vi.spyOn(TextEncoders.prototype, 'dispose')];
     const notes: string[] = [];
     const observer = {
@@ -286,9 +286,9 @@ describe('drawing with Stable Diffusion 3', () => {
   });
 
   it.each([
-    [['--width', '18'], 2, /image width: expected a multiple of 4 pixels, such as 20, got 18/],
-    [['--width', '200'], 2, /has positions for 96 pixels at most, got 200/],
-  ])('refuses %j', async (flags, code, message) => {
+    { flags: ['--width', '18'], code: 2, message: /image width: expected a multiple of 4 pixels, such as 20, got 18/ },
+    { flags: ['--width', '200'], code: 2, message: /has positions for 96 pixels at most, got 200/ },
+  ])('refuses $flags', async ({ flags, code, message }) => {
     expect(
       await eam('sample', '--model', tinySd3, '--prompt', 'a', ...flags, '--out', join(folder, 'x.png')),
     ).toMatchObject({
@@ -299,22 +299,22 @@ describe('drawing with Stable Diffusion 3', () => {
 
   it('refuses weights that do not fit the configuration, and lists them', async () => {
     const copy = new Sd3Copy().set('transformer/config.json', { num_layers: 4 });
-    const message = expect.stringMatching(/^\S+model.transformer: [^]*transformer_blocks\.3\./) as string;
+    const message = expect.stringMatching(/^\S+model.transformer: [\s\S]*transformer_blocks\.3\./) as string;
     await expect(loadModel(copy.path)).rejects.toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message });
   });
 
   it.each([
-    [
-      'that says no model',
-      { base_model_name_or_path: null },
-      /does not say which model it was trained on: name the model's directory \(--model\)/,
-    ],
-    [
-      'of a model elsewhere',
-      { base_model_name_or_path: 'someone/model' },
-      /was trained on someone\/model, which is not here: name the model's directory \(--model\)/,
-    ],
-  ])('does not guess the model of an adapter %s', async (_, change, message) => {
+    {
+      what: 'that says no model',
+      change: { base_model_name_or_path: null },
+      message: /does not say which model it was trained on: name the model's directory \(--model\)/,
+    },
+    {
+      what: 'of a model elsewhere',
+      change: { base_model_name_or_path: 'someone/model' },
+      message: /was trained on someone\/model, which is not here: name the model's directory \(--model\)/,
+    },
+  ])('does not guess the model of an adapter $what', async ({ change, message }) => {
     const copy = new Sd3Copy().set('lora_peft/adapter_config.json', change);
     expect(
       await eam('sample', '--adapter', copy.file('lora_peft'), '--prompt', 'a', '--out', join(folder, 'x.png')),

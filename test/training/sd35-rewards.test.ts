@@ -25,7 +25,10 @@ const rewards = [
 ];
 
 describe('a tiny Stable Diffusion 3.5 under HPSv2.1 and the aesthetic predictor', () => {
-  let directory: string, adapter: string, metrics: LoggedMetrics[], evaluation: Evaluation;
+  let directory: string;
+  let adapter: string;
+  let metrics: LoggedMetrics[];
+  let evaluation: Evaluation;
   beforeAll(async () => {
     const result = await finetune({
       model: tinySd3,
@@ -48,7 +51,7 @@ describe('a tiny Stable Diffusion 3.5 under HPSv2.1 and the aesthetic predictor'
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as LoggedMetrics);
-  }, 120_000);
+  });
 
   it('earns more of both, on the same noise', () => {
     const { before, after, gain } = evaluation;
@@ -68,7 +71,7 @@ describe('a tiny Stable Diffusion 3.5 under HPSv2.1 and the aesthetic predictor'
     expect(clipped).toBeLessThan(0.5 * 8 * metrics.length);
   });
 
-  it('is scored by eam evaluate, with its adapter above without', { timeout: 60_000 }, async () => {
+  it('is scored by eam evaluate, with its adapter above without', async () => {
     const file = join(temporaryFolder(), 'prompts.txt');
     writeFileSync(file, prompts.join('\n'));
     const mean = async (...args: string[]) => {

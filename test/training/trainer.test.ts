@@ -4,14 +4,15 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { eam, type Algorithm } from '../../lib/training/algorithms.js';
 import { newestWholeCheckpoint } from '../../lib/files/checkpoints.js';
-import { CheckpointError, ConfigError, DisposedError, EamError, NonFiniteError } from '../../lib/errors.js';
+import { CheckpointError, ConfigError, DisposedError, type EamError, NonFiniteError } from '../../lib/errors.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { combine } from '../../lib/rewards/combine.js';
 import { fromFunction } from '../../lib/rewards/from-function.js';
 import type { Reward } from '../../lib/rewards/reward.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
 import { readHeader } from '../../lib/files/safetensors.js';
-import type { StepMetrics, Trainer } from '../../lib/training/trainer.js';
+import type { StepMetrics } from '../../lib/training/metrics.js';
+import type { Trainer } from '../../lib/training/trainer.js';
 import { temporaryFolder, tensorHashes, tinyAdapter, tinyModelDirectory, tinyRun } from '../helpers/tiny-run.js';
 
 const steps = 6;
@@ -222,14 +223,18 @@ describe('rewards that are not finite', () => {
 
 describe('a reward that does not keep its promise', () => {
   it.each([
-    ['gives no gradient', () => ({ values: new Float32Array(8) }), /returned no gradient/],
-    ['gives too few values', () => ({ values: [1], grad: new Float32Array(8 * 64) }), /returned 1 values for 8 images/],
-    [
-      'gives half a gradient',
-      () => ({ values: new Float32Array(8), grad: new Float32Array(9) }),
-      /grad has 9 numbers, expected 512/,
-    ],
-  ])('and %s is named', async (_, answer, message) => {
+    { what: 'gives no gradient', answer: () => ({ values: new Float32Array(8) }), message: /returned no gradient/ },
+    {
+      what: 'gives too few values',
+      answer: () => ({ values: [1], grad: new Float32Array(8 * 64) }),
+      message: /returned 1 values for 8 images/,
+    },
+    {
+      what: 'gives half a gradient',
+      answer: () => ({ values: new Float32Array(8), grad: new Float32Array(9) }),
+      message: /grad: expected 512 numbers, one for each of the images', got 9/,
+    },
+  ])('and $what is named', async ({ answer, message }) => {
     const reward = combine([
       [strokeWeight(), 1],
       [fromFunction('mine', answer), 2],
@@ -244,8 +249,8 @@ describe('a reward that does not keep its promise', () => {
 
 it('a reward that returns no values is named', async () => {
   for (const [answer, problem] of [
-    [undefined, 'it returned undefined, expected { values, grad }'],
-    [{}, 'values is undefined, expected numbers'],
+    [undefined, 'what it returned: expected { values, grad }, got undefined'],
+    [{}, 'values: expected numbers in a typed array or an array, got undefined'],
     [{ values: [1, 2] }, 'it returned 2 values for 8 images'],
   ] as const) {
     const reward: Reward = { name: 'mine', score: async () => answer as never };

@@ -1,5 +1,5 @@
-"""Writes encoders.json: what diffusers and transformers compute with networks of shapes that the reference directories do
-not have, in float64. Weights are those of wavyWeights in test/helpers/published.ts."""
+"""Writes encoders.json: what diffusers and transformers compute with networks of shapes that the reference directories
+do not have, in float64. Weights are those of wavyWeights in test/helpers/published.ts."""
 
 import json
 import math

@@ -1,51 +1,77 @@
-// Puts a LibTorch into the cache: the wheel that pip finds, less its Python.
+// Puts a LibTorch into the cache: the wheels that pip finds, less their Python.
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
-import { howToDownload, type Variant } from '../../runtime/native/libtorch.js';
-import { isRunning } from './lock.js';
-import { BuildError, runCommand, tail } from './run-command.js';
+import { howToDownload, mainLibrary, noCacheDirectory, type Variant } from '../../runtime/native/libtorch.js';
+import { neededLibraries } from '../../runtime/native/needed-libraries.js';
+import { cudaFor, type CudaMajor, driverFor, driverVersion } from './cuda-driver.js';
+import { withLock } from './lock.js';
+import { BuildError } from './run-command.js';
+import { Wheels } from './wheels.js';
 
 const defaultVersion: Record<Variant, string> = { cpu: '2.13.0', cuda: '2.14.1' };
 
-// PyPI's Linux wheel of torch is a CUDA build; the CPU builds, whose version ends in +cpu, are in PyTorch's own index.
-// A version with a local part cannot be uploaded to PyPI, so the added index cannot be shadowed, nor shadow anything.
-const cpuIndex = 'https://download.pytorch.org/whl/cpu';
+/** Bytes to fetch and bytes unpacked, of the versions above; others are about as large. */
+const sizes: Record<Variant, { download: number; unpacked: number }> = {
+  cpu: { download: 0.2e9, unpacked: 0.5e9 },
+  cuda: { download: 2.75e9, unpacked: 4.2e9 },
+};
+
+// PyPI's Linux wheel of torch is a CUDA 13 build; CPU builds, whose version ends in +cpu, and CUDA 12 builds are in
+// PyTorch's own indexes. A version with a local part cannot be uploaded to PyPI, so the added index cannot be shadowed,
+// nor shadow anything.
+const index = (build: string): string[] => [`--extra-index-url=https://download.pytorch.org/whl/${build}`];
+const cuda12Builds = ['cu126', 'cu128', 'cu129'];
 
 /** The version to fetch: EAM_TORCH_LIBTORCH_VERSION, or the one this package is tested with. */
 export function versionToFetch(variant: Variant): string {
   const version = process.env['EAM_TORCH_LIBTORCH_VERSION'] || defaultVersion[variant];
   if (!/^2\.1[1-4]\.\d+$/.test(version)) {
     throw new ConfigError(
-      `EAM_TORCH_LIBTORCH_VERSION is '${version}'; expected a version from 2.11.0 to 2.14.x, such as ${defaultVersion[variant]}`,
+      `EAM_TORCH_LIBTORCH_VERSION is '${version}'; expected a version from 2.11.0 to 2.14.x, such as ` +
+        `${defaultVersion[variant]}`,
     );
   }
   return version;
 }
 
 /** What pip is asked for, best first; each is tried until one is found. */
-export function pipAttempts(variant: Variant, version: string, platform = process.platform): string[][] {
+export function pipAttempts(
+  variant: Variant,
+  version: string,
+  { platform = process.platform, cuda = 13 }: { platform?: NodeJS.Platform; cuda?: CudaMajor } = {},
+): string[][] {
   const plain = [`torch==${version}`];
   // The libraries do not depend on the Python that runs pip, which may be one that has no wheel of this torch.
-  const anyPython = ['--only-binary=:all:', '--python-version=3.12'];
-  if (variant === 'cuda' || platform !== 'linux') return [plain, [...plain, ...anyPython]];
-  const cpu = [`torch==${version}+cpu`, `--extra-index-url=${cpuIndex}`];
-  return [cpu, [...cpu, ...anyPython], plain];
+  const anyPython = (attempt: string[]) => [attempt, [...attempt, '--only-binary=:all:', '--python-version=3.12']];
+  if (platform === 'linux' && variant === 'cpu')
+    return [...anyPython([`torch==${version}+cpu`, ...index('cpu')]), plain];
+  if (variant === 'cpu' || cuda === 13) return anyPython(plain);
+  return cuda12Builds.flatMap((build) => anyPython([`torch==${version}+${build}`, ...index(build)]));
 }
 
 /** The CUDA version in a wheel's version.py, undefined for a CPU build. */
-export function cudaVersion(torchDirectory: string): string | undefined {
-  const text = readFileSync(join(torchDirectory, 'version.py'), 'utf8');
-  return /^cuda(?::[^=]*)?\s*=\s*'([\d.]+)'/m.exec(text)?.[1];
+export function cudaVersion(versionFile: string): string | undefined {
+  return /^cuda(?::[^=]*)?\s*=\s*'([\d.]+)'/m.exec(versionFile)?.[1];
 }
 
-/** What libtorch_cpu.so of a CUDA build itself loads; the mathematics libraries are needed only by libtorch_cuda.so. */
-function runtimeWheels(cuda: string): string[] {
-  const major = Number(cuda.split('.')[0]);
-  const names = ['nvidia-cuda-runtime', 'nvidia-cuda-cupti'];
-  return major >= 13 ? names.map((name) => `${name}~=${major}.0`) : names.map((name) => `${name}-cu${major}`);
+/** Of what torch needs, its CUDA libraries: NVIDIA's packages, and the one that only lists some of them. */
+const isCudas = (name: string): boolean => /^(nvidia-|cuda-toolkit$)/.test(name);
+
+/** What libtorch_cpu.so of a CUDA build itself needs; libtorch_cuda.so alone needs the mathematics libraries. */
+const isCpuHalfs = (name: string): boolean => /^(nvidia-cuda-(runtime|cupti)\b|cuda-toolkit$)/.test(name);
+
+/** Found on every system, or, as libcuda, with the driver. */
+const isSystems = (name: string): boolean =>
+  /^(ld-linux.*|lib(c|m|dl|rt|util|pthread|stdc\+\+|gcc_s|cuda))\.so\b/.test(name);
+
+/** The libraries that a LibTorch needs and does not have beside it. */
+export function missingLibraries(torch: string, variant: Variant): string[] {
+  return neededLibraries(mainLibrary(torch, variant)).flatMap(({ name, path }) =>
+    path === undefined && !isSystems(name) ? [name] : [],
+  );
 }
 
 function directorySize(directory: string): number {
@@ -72,97 +98,167 @@ function prune(sitePackages: string): void {
   remove(join(sitePackages, 'torch', 'lib'), (name) => dropLibrary.test(name));
 }
 
-/** Removes what a killed fetch left: folders named after a process that is gone. */
-function removeAbandoned(cache: string): void {
-  for (const name of readdirSync(cache)) {
-    const pid = Number(/^\.fetch-(\d+)-/.exec(name)?.[1]);
-    if (pid && !isRunning(pid)) rmSync(join(cache, name), { recursive: true, force: true });
-  }
-}
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 1)} GB`;
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 0)} MB`;
 
-/**
- * Fetches a LibTorch into `cache` and returns its folder, `<cache>/libtorch-<version>-<variant>/torch`: whole, or absent.
- * Throws BuildError with what pip said where no attempt works.
- */
-export async function fetchLibTorch(options: {
+export interface FetchOptions {
   variant: Variant;
-  cache: string;
+  cache: string | undefined;
   python: string;
   report: (line: string) => void;
-}): Promise<string> {
-  const { variant, cache, python, report } = options;
-  const version = versionToFetch(variant);
-  const destination = join(cache, `libtorch-${version}-${variant}`);
-  const torch = join(destination, 'torch');
-  if (existsSync(torch)) return torch;
+  /** The driver whose CUDA is fetched, or none; by default what nvidia-smi finds. */
+  driver?: { version: string | undefined };
+  /** Bytes that a folder's disk has free. */
+  freeBytes?: (folder: string) => number;
+}
 
-  const started = performance.now();
-  report(`LibTorch ${version} (${variant}): fetching with pip into ${cache} (a few hundred megabytes)`);
-  mkdirSync(cache, { recursive: true });
-  removeAbandoned(cache);
-  const staging = mkdtempSync(join(cache, `.fetch-${process.pid}-`));
-  try {
-    const site = join(staging, 'site');
-    const logFile = join(staging, 'pip.log');
-    const pip = (args: string[]) =>
-      runCommand(
-        python,
-        [
-          '-m',
-          'pip',
-          'install',
-          '--target',
-          site,
-          '--no-deps',
-          '--no-compile',
-          '--no-cache-dir',
-          '--disable-pip-version-check',
-          '--progress-bar',
-          'off',
-          '--retries',
-          '1',
-          ...args,
-        ],
-        // pip unpacks in TMPDIR and then moves: on one file system that is a rename.
-        { logFile, env: { ...process.env, TMPDIR: staging } },
-      );
-    let found = false;
-    for (const attempt of pipAttempts(variant, version)) {
-      try {
-        await pip(attempt);
-        found = true;
-        break;
-      } catch (error) {
-        if (!(error instanceof BuildError)) throw error;
-        rmSync(site, { recursive: true, force: true });
-      }
-    }
-    if (!found) {
-      throw new BuildError(
-        `pip could not fetch torch ${version}. Install it yourself (pip install torch==${version}), or\n` +
-          `  ${howToDownload(variant === 'cpu' ? version : undefined)}\nThe end of pip's log:\n${tail(logFile)}`,
-      );
-    }
-    const cuda = cudaVersion(join(site, 'torch'));
-    if (variant === 'cuda' && !cuda) {
-      throw new BuildError(
-        `pip's torch ${version} is a CPU build. Set EAM_TORCH_LIBTORCH to a CUDA LibTorch's folder, or point pip at an index ` +
-          'of CUDA builds.',
-      );
-    }
-    if (cuda) await pip(runtimeWheels(cuda));
-    prune(site);
+const freeOf = (folder: string): number => {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
+};
+
+/**
+ * Fetches a LibTorch into `cache` and returns its folder, `<cache>/libtorch-<version>-<variant>/torch`: whole, with
+ * every library that it needs but the driver's, or absent. What a cut or failed fetch has finished is kept beside it
+ * for the next one.
+ * @throws BuildError where the disk or the driver does not suffice, or with what pip said where no attempt works
+ */
+export async function fetchLibTorch(options: FetchOptions): Promise<string> {
+  const { variant, cache, report } = options;
+  if (cache === undefined) throw new BuildError(`There is no place for LibTorch: ${noCacheDirectory}.`);
+  const version = versionToFetch(variant);
+  const driver = variant === 'cuda' ? (options.driver ?? { version: driverVersion() }).version : undefined;
+  const cuda = cudaFor(driver);
+  const build = variant === 'cuda' && cuda !== 13 ? `cu${cuda}-cuda` : variant;
+  const destination = join(cache, `libtorch-${version}-${build}`);
+  const torch = join(destination, 'torch');
+  const isWhole = () => existsSync(torch) && missingLibraries(torch, variant).length === 0;
+  if (isWhole()) return torch;
+
+  const label = `LibTorch ${version} (${variant === 'cuda' ? `CUDA ${cuda}` : variant})`;
+  const folder = join(cache, `.fetch-${version}-${build}`);
+  return withLock(`${folder}.lock`, report, async () => {
+    if (isWhole()) return torch; // another process has fetched it meanwhile
+    const started = performance.now();
+    const wheels = new Wheels(folder, options.python);
+    mkdirSync(folder, { recursive: true });
+    if (variant === 'cuda') report(driverLine(driver, cuda));
+    checkSpace(label, folder, variant, wheels.size(), options);
+    const site = join(folder, 'site');
     try {
-      renameSync(site, destination);
+      const paths = await fetchWheels(wheels, label, { variant, version, cuda, report });
+      report(`${label}: unpacking`);
+      await wheels.unpack(paths, site);
     } catch (error) {
-      if (!existsSync(torch)) throw error; // another process finished first
+      throw error instanceof BuildError ? goingOn(error, wheels, folder) : error;
     }
-  } finally {
-    rmSync(staging, { recursive: true, force: true });
-  }
-  const megabytes = (directorySize(destination) / 1e6).toFixed(0);
+    prune(site);
+    const missing = missingLibraries(join(site, 'torch'), variant);
+    if (missing.length > 0) {
+      rmSync(folder, { recursive: true, force: true });
+      throw new BuildError(`${label}: what pip fetched lacks ${missing.join(', ')}, and cannot be loaded`);
+    }
+    // One that lacked something may be there; a process that has it open keeps it.
+    rmSync(destination, { recursive: true, force: true });
+    renameSync(site, destination);
+    rmSync(folder, { recursive: true, force: true });
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    report(`${label}: fetched, ${megabytes(directorySize(destination))}, ${seconds} s`);
+    return torch;
+  });
+}
+
+/** With what the next try is spared; leaves no empty folder behind. */
+function goingOn(error: BuildError, wheels: Wheels, folder: string): BuildError {
+  const kept = wheels.size();
+  if (kept === 0) rmSync(folder, { recursive: true, force: true });
+  const next = `${megabytes(kept)} are kept in ${folder}: the same command goes on from there.`;
+  return kept === 0 ? error : new BuildError(`${error.message}\n${next}`, { cause: error });
+}
+
+function driverLine(driver: string | undefined, cuda: CudaMajor): string {
+  return driver === undefined
+    ? `NVIDIA driver: none found here; CUDA ${cuda} is fetched, which needs ${driverFor(cuda)} or newer`
+    : `NVIDIA driver: ${driver}, which serves CUDA ${cuda}`;
+}
+
+/** Says how much is to come and where it goes. @throws BuildError where it does not fit there */
+function checkSpace(
+  label: string,
+  folder: string,
+  variant: Variant,
+  kept: number,
+  { report, freeBytes = freeOf }: FetchOptions,
+): void {
+  const { download, unpacked } = sizes[variant];
+  const left = Math.max(0, download - kept);
+  const free = freeBytes(folder);
+  const had = kept > 0 ? `, ${megabytes(kept)} of it there already` : '';
   report(
-    `LibTorch ${version} (${variant}): fetched, ${megabytes} MB, ${((performance.now() - started) / 1000).toFixed(1)} s`,
+    `${label}: about ${gigabytes(download)} to fetch with pip${had}, ${gigabytes(unpacked)} unpacked, ` +
+      `into ${folder}; ${gigabytes(free)} are free there`,
   );
-  return torch;
+  if (free >= left + unpacked) return;
+  throw new BuildError(
+    `${label}: expected ${gigabytes(left + unpacked)} free in ${folder}, found ${gigabytes(free)}. ` +
+      'Make room there, or set XDG_CACHE_HOME to a folder on a larger disk.',
+  );
+}
+
+/** Everything of a LibTorch, the smaller packages named by those before them. */
+async function fetchWheels(
+  wheels: Wheels,
+  label: string,
+  {
+    variant,
+    version,
+    cuda,
+    report,
+  }: { variant: Variant; version: string; cuda: CudaMajor; report: (line: string) => void },
+): Promise<string[]> {
+  const fetch = async (name: string, attempts: string[][]): Promise<string> => {
+    const kept = wheels.find(name) !== undefined;
+    const path = await wheels.fetch(name, attempts);
+    report(`  ${name}: ${megabytes(statSync(path).size)}${kept ? ', from the last try' : ''}`);
+    return path;
+  };
+  const torch = await fetch('torch', pipAttempts(variant, version, { cuda })).catch((error: unknown) => {
+    throw error instanceof BuildError ? withoutTorch(error, variant, version, cuda) : error;
+  });
+  const { requires, text = '' } = wheels.read(torch, { file: 'torch/version.py' });
+  const built = cudaVersion(text);
+  if (variant === 'cuda' && Number(built?.split('.')[0]) !== cuda) {
+    rmSync(join(torch, '..'), { recursive: true, force: true });
+    throw new BuildError(
+      `${label}: pip's torch ${version} is ${built === undefined ? 'a CPU build' : `of CUDA ${built}`}. ` +
+        'Set EAM_TORCH_LIBTORCH to ' +
+        `the folder of a CUDA ${cuda} LibTorch, or point pip at an index of CUDA ${cuda} builds.`,
+    );
+  }
+  if (built === undefined) return [torch];
+
+  const isWanted = variant === 'cuda' ? isCudas : isCpuHalfs;
+  const paths = new Map([['torch', torch]]);
+  const queue = [...requires];
+  for (let next = queue.shift(); next; next = queue.shift()) {
+    const { name, extras, specifier } = next;
+    if (!isWanted(name) || paths.has(name)) continue;
+    const path = await fetch(name, [[`${name}${specifier}`, '--only-binary=:all:']]);
+    paths.set(name, path);
+    queue.push(...wheels.read(path, { extras }).requires);
+  }
+  return [...paths.values()];
+}
+
+function withoutTorch(error: BuildError, variant: Variant, version: string, cuda: CudaMajor): BuildError {
+  const older =
+    variant === 'cuda' && cuda !== 13
+      ? `This machine's driver serves CUDA ${cuda} only; ${driverFor(13)} or newer serves CUDA 13, ` +
+        'of which there are more builds.\n'
+      : '';
+  return new BuildError(
+    `pip could not fetch torch ${version}. ${older}Install it yourself (pip install torch==${version}), or\n` +
+      `  ${howToDownload(variant === 'cpu' ? version : undefined)}\n${error.message}`,
+    { cause: error },
+  );
 }

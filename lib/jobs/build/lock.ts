@@ -23,7 +23,9 @@ function tryLock(path: string): boolean {
   }
 }
 
-/** Runs `work` while holding the lock file `path`; waits for a process that holds it, and takes over from a dead one. */
+/**
+ * Runs `work` while holding the lock file `path`; waits for a process that holds it, and takes over from a dead one.
+ */
 export async function withLock<T>(path: string, report: (line: string) => void, work: () => Promise<T>): Promise<T> {
   mkdirSync(dirname(path), { recursive: true });
   let announced = false;

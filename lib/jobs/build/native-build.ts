@@ -15,6 +15,7 @@ import {
   findLibTorch,
   overrideVariable,
 } from '../../runtime/native/libtorch.js';
+import { CompileProgress } from './compile-progress.js';
 import { fetchLibTorch } from './fetch-libtorch.js';
 import { withLock } from './lock.js';
 import { BuildError, runCommand } from './run-command.js';
@@ -23,14 +24,18 @@ import { type ToolName, findExecutable, inspectTools, missingToolsMessage } from
 export interface BuildOptions {
   variant: Variant;
   /** Compilers run at once; all processors by default. */
-  jobs?: number;
+  jobs?: number | undefined;
   /** A LibTorch's folder; searched for by default. */
-  libtorch?: string;
+  libtorch?: string | undefined;
   /** Where the binaries go; build/<variant> in the package by default. */
   output?: string;
   /** CUDA architectures in CMake's notation, for a shorter build than that of all supported ones. */
-  cudaArchitectures?: string;
+  cudaArchitectures?: string | undefined;
+  /** Asks for the C library's oldest symbols, so that the binaries load on older systems than this one. */
+  portable?: boolean;
   report: (line: string) => void;
+  /** Rewrites one line with the progress where stderr is a terminal, instead of reporting lines; on by default. */
+  rewriteProgress?: boolean;
 }
 
 export interface BuildResult {
@@ -137,6 +142,7 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
         version: libtorch.version,
         generator: findExecutable(['ninja']) ? 'Ninja' : 'Unix Makefiles',
         architectures: options.cudaArchitectures ?? '',
+        ...(options.portable && { portable: 'ON' }),
       },
       sources: sourceHash(),
     };
@@ -158,9 +164,11 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
 
     const jobs = options.jobs ?? availableParallelism();
     report(
-      `Native core (${variant}): compiling with ${jobs} jobs against LibTorch ${libtorch.version} in ${libtorch.directory}`,
+      `Native core (${variant}): compiling with ${jobs} jobs against LibTorch ${libtorch.version} in ` +
+        `${libtorch.directory}`,
     );
-    await compile(directory, stamp, variant, jobs, logFile);
+    const sink = (options.rewriteProgress ?? true) && process.stderr.isTTY ? { terminal: process.stderr } : { report };
+    await compile(directory, stamp, variant, jobs, logFile, new CompileProgress(`Native core (${variant})`, sink));
     writeFileSync(join(directory, stampName), JSON.stringify(stamp));
     const finished = result(true);
     report(`Native core (${variant}): built in ${finished.seconds.toFixed(1)} s: ${directory}`);
@@ -174,9 +182,10 @@ async function compile(
   variant: Variant,
   jobs: number,
   logFile: string,
+  progress: CompileProgress,
 ): Promise<void> {
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
-  const { libtorch, generator, architectures } = stamp.configuration;
+  const { libtorch, generator, architectures, portable = 'OFF' } = stamp.configuration;
   const common = ['--directory', packageRoot, '--out', directory];
   const configure = [
     'configure',
@@ -185,10 +194,16 @@ async function compile(
     generator!,
     `--CDEAM_VARIANT=${variant}`,
     `--CDEAM_LIBTORCH=${libtorch}`,
+    `--CDEAM_PORTABLE=${portable}`,
   ];
   if (architectures) configure.push(`--CDCMAKE_CUDA_ARCHITECTURES=${architectures}`);
-  const run = (args: string[]) => runCommand(process.execPath, [cmakeJs, ...args], { logFile, cwd: packageRoot });
+  const run = (args: string[], onOutput?: (text: string) => void) =>
+    runCommand(process.execPath, [cmakeJs, ...args], { logFile, cwd: packageRoot, ...(onOutput && { onOutput }) });
   await run(configure);
   // Not `compile`: where that fails it empties the directory and starts over.
-  await run(['build', ...common, '--parallel', String(jobs)]);
+  try {
+    await run(['build', ...common, '--parallel', String(jobs)], (text) => progress.read(text));
+  } finally {
+    progress.end();
+  }
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync, readFileSync } from 'node:fs';
+import { createWriteStream, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 import { EamError } from '../../errors.js';
@@ -11,41 +11,46 @@ export class BuildError extends EamError {
   }
 }
 
-/** The last lines of a log, indented for a message. */
-export function tail(logFile: string, lines = 40): string {
-  const text = readFileSync(logFile, 'utf8').trimEnd().split('\n');
-  return text
-    .slice(-lines)
+/** The last lines of an output, indented for a message. */
+const tail = (output: string): string =>
+  output
+    .trimEnd()
+    .split('\n')
+    .slice(-40)
     .map((line) => `  | ${line}`)
     .join('\n');
-}
+
+/** Characters of its end that are kept for a message: the log itself may be on the disk that is full. */
+const keptOutput = 16_384;
 
 /**
- * Runs a command with its output in a log. On a terminal, the compiler's `[n/m]` counter is shown as it goes.
+ * Runs a command with its output in a log, and hands the output to `onOutput` as it comes.
  * Throws BuildError with the end of the log where the command fails or cannot be started.
  */
 export async function runCommand(
   command: string,
   args: readonly string[],
-  options: { logFile: string; cwd?: string; env?: NodeJS.ProcessEnv },
+  options: { logFile: string; cwd?: string; env?: NodeJS.ProcessEnv; onOutput?: (text: string) => void },
 ): Promise<void> {
   mkdirSync(dirname(options.logFile), { recursive: true });
   const log = createWriteStream(options.logFile, { flags: 'a' });
+  let unwritten = false;
+  log.on('error', () => {
+    unwritten = true;
+  });
   log.write(`$ ${[command, ...args].join(' ')}\n`);
   const child = spawn(command, args, {
     cwd: options.cwd,
     env: options.env ?? process.env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let counted = false;
+  let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
-      log.write(chunk);
-      const count = process.stdout.isTTY ? /\[\s*(\d+\/\d+|\d+%)\][^[]*$/.exec(chunk.toString())?.[1] : undefined;
-      if (count) {
-        process.stdout.write(`\r  ${count} `);
-        counted = true;
-      }
+      const text = chunk.toString();
+      if (!unwritten) log.write(chunk);
+      output = (output + text).slice(-keptOutput);
+      options.onOutput?.(text);
     });
   }
   const failure = await new Promise<string | undefined>((resolve) => {
@@ -54,9 +59,8 @@ export async function runCommand(
       resolve(code === 0 ? undefined : signal ? `signal ${signal}` : `exit code ${code}`),
     );
   });
-  await new Promise<void>((resolve) => log.end(resolve));
-  if (counted) process.stdout.write('\r            \r');
+  if (!unwritten) await new Promise<void>((resolve) => log.end(() => resolve()));
   if (failure) {
-    throw new BuildError(`${command} failed (${failure}). The end of ${options.logFile}:\n${tail(options.logFile)}`);
+    throw new BuildError(`${command} failed (${failure}). The end of ${options.logFile}:\n${tail(output)}`);
   }
 }

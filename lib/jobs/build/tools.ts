@@ -1,7 +1,7 @@
 // What the native build needs on the machine, and the command that installs what is missing.
 
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 import { howToDownload } from '../../runtime/native/libtorch.js';
@@ -20,7 +20,7 @@ export interface Tool {
   readonly problem?: string;
 }
 
-const minimumCmake = [3, 22] as const;
+const minimumCmake = [3, 18] as const;
 
 const packages: Record<ToolName, Record<PackageManager, string[]>> = {
   compiler: { 'apt-get': ['g++'], dnf: ['gcc-c++'], brew: ['llvm'] },
@@ -39,7 +39,7 @@ export function findExecutable(names: readonly string[], path = process.env['PAT
         accessSync(candidate, constants.X_OK);
         return candidate;
       } catch {
-        continue;
+        // Not there, or not executable: the next one.
       }
     }
   }
@@ -56,12 +56,18 @@ function firstLine(path: string, args: string[], input?: string): { ok: boolean;
 const versionOf = (text: string): string | undefined => /\d+\.\d+(\.\d+)*/.exec(text)?.[0];
 
 function compiler(path: string): Tool {
-  const tool = { name: 'compiler', label: 'a C++20 compiler (g++ 11 or newer, or clang 14 or newer)' } as const;
-  const found = findExecutable(['g++', 'clang++'], path);
-  if (!found) return { ...tool, problem: 'neither g++ nor clang++ is on PATH' };
+  const tool = { name: 'compiler', label: 'a C++20 compiler (g++ 10 or newer, or clang 14 or newer)' } as const;
+  const chosen = process.env['CXX'];
+  const found = findExecutable(chosen ? [chosen] : ['g++', 'clang++'], path) ?? (existsSync(chosen ?? '') && chosen);
+  if (!found)
+    return {
+      ...tool,
+      problem: chosen ? `CXX is '${chosen}', which is not there` : 'neither g++ nor clang++ is on PATH',
+    };
   const version = firstLine(found, ['--version']).text;
   const probe =
-    '#include <bit>\n#include <concepts>\n#include <numbers>\n#include <span>\nstatic_assert(__cplusplus > 201703L);\n';
+    '#include <compare>\n#include <concepts>\n#include <numbers>\n#include <span>\n' +
+    'static_assert(__cplusplus > 201703L);\n';
   const compiled = firstLine(found, ['-std=c++20', '-fsyntax-only', '-x', 'c++', '-'], probe);
   return {
     ...tool,
@@ -132,7 +138,9 @@ function installCommand(names: ToolName[], manager: PackageManager): string {
   return `${sudo}${manager} install -y ${wanted.join(' ')}`;
 }
 
-/** One message for every tool that is missing or unfit, ending in the command that installs them; undefined if none is. */
+/**
+ * One message for every tool that is missing or unfit, ending in the command that installs them; undefined if none is.
+ */
 export function missingToolsMessage(tools: readonly Tool[], path = process.env['PATH'] ?? ''): string | undefined {
   const missing = tools.filter((tool) => tool.problem !== undefined);
   if (missing.length === 0) return undefined;

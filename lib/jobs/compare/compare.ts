@@ -3,66 +3,25 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 
 import { renderComparison } from './report.js';
+import type { Comparison, ContenderResult } from './comparison.js';
 import type { Baseline, RunResult, SweepEntry } from './results.js';
-import {
-  drawGrid,
-  evaluationsPerStep,
-  finishedRun,
-  makeRun,
-  measureSet,
-  openModel,
-  type Bench,
-  type RunPlan,
-} from './run.js';
-import { meanCurve, speedUp, type MeanCurve, type SpeedUp } from './statistics.js';
+import { drawGrid, evaluationsPerStep, measureSet, openModel, type Bench } from './bench.js';
+import { finishedRun, type RunPlan } from './run-plan.js';
+import { makeRun } from './run.js';
+import { meanCurve } from './curves.js';
+import { speedUp } from './speed-up.js';
 import { renderSummary } from './summary.js';
 import { atEdge, chooseRate } from './sweep.js';
 import { readCompareConfig, slugOf, type Budget, type CompareConfig, type Contender } from './config.js';
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import { checkOutput } from '../../files/output-path.js';
-import type { JobOptions } from '../pretrain/pretrain.js';
+import type { JobOptions } from '../options.js';
 import { silent } from '../progress.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
+import { jobDevice } from '../device.js';
 import { RunDirectory } from '../run-directory.js';
 import { versions } from '../../runtime/versions.js';
-
-/** One contender's part of a comparison. */
-export interface ContenderResult {
-  /** As the configuration names it. */
-  name: string;
-  /** The one it was given, or the sweep's choice. */
-  learningRate: number;
-  /** One a seed. */
-  runs: RunResult[];
-  /** The mean over its runs. */
-  curve: MeanCurve;
-}
-
-/** What compare.json holds. */
-export interface Comparison {
-  /** The configuration with every default filled in. */
-  config: CompareConfig;
-  /** Of this package, LibTorch and Node. */
-  versions: Readonly<Record<string, string>>;
-  /** What the runs were timed on. */
-  machine: {
-    /** As the system names it. */
-    processor: string;
-    /** Of an operator. */
-    threads: number;
-    /** `'cpu'`, `'cuda'` or `'cuda:N'`. */
-    device: string;
-  };
-  /** Before any training. */
-  pretrained: Baseline;
-  /** Every learning rate that was tried; empty where each contender was given its own. */
-  sweep: SweepEntry[];
-  /** In the configuration's order. */
-  contenders: ContenderResult[];
-  /** The first contender over each of the others. */
-  speedUps: SpeedUp[];
-}
 
 /** What {@link compare} returns. */
 export interface CompareResult {
@@ -83,9 +42,12 @@ export interface CompareResult {
  *   EamError with code ERR_EAM_SWEEP if no learning rate suits a contender; the signal's reason when aborted
  */
 export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
-  const settings = await readCompareConfig(config);
-  await checkOutput(settings.output, 'directory');
-  const { output } = settings;
+  const wanted = await readCompareConfig(config);
+  const { output } = wanted;
+  await checkOutput(output, 'directory');
+  const onNote = (message: string) => options.observer?.note(message);
+  const place = { resume: options.resume, output, record: 'config.json', onNote };
+  const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
   if (options.resume) await mkdir(output, { recursive: true });
   const directory = options.resume ? RunDirectory.existing(output) : await RunDirectory.create(output);
   if (options.resume) directory.lock();
@@ -180,7 +142,9 @@ class ComparisonJob {
       for (const [index, learningRate] of settings.learningRates.entries()) {
         const { budget, seed } = settings;
         const plan = { contender, learningRate, budget, seed, points: 1, whole: false };
-        const title = `sweep of ${contender.name}, learning rate ${learningRate} (${index + 1} of ${settings.learningRates.length})`;
+        const title =
+          `sweep of ${contender.name}, learning rate ${learningRate} (${index + 1} of ` +
+          `${settings.learningRates.length})`;
         runs.push(await this.#run(title, plan, baseline, join('sweep', `${slugOf(contender.name)}-${learningRate}`)));
       }
       const limits = { accuracy: baseline.tracking.accuracy, accuracyLoss: settings.accuracyLoss };
@@ -224,7 +188,7 @@ class ComparisonJob {
   async #run(title: string, plan: RunPlan, baseline: Baseline, name: string): Promise<RunResult> {
     const { bench } = this;
     const path = join(this.directory.path, name);
-    const finished = await finishedRun(bench, plan, path);
+    const finished = await finishedRun(bench.config, plan, path);
     if (finished) {
       bench.observer.note(`${title}: finished before`);
       return finished;

@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { algorithmSchema } from '../../training/algorithms.js';
 import { drawingOf } from '../../models/registry.js';
 import { drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
-import { evaluationSchema, finetuneSchema } from '../config/finetune.js';
-import { modelSettings, withDrawing } from '../config/model.js';
+import { evaluationSchema } from '../settings/evaluation.js';
+import { finetuneSchema } from '../settings/finetune.js';
+import { modelSettings, withDrawing } from '../settings/model.js';
 import { validate } from '../../schema/validate.js';
 
 const exactlyOne = 'expected either "steps" or "evaluations"';
@@ -24,7 +25,7 @@ const optimizer = optimizerSchema.omit({ learningRate: true });
 const contenderSchema = z.strictObject({
   /** What tables and plots call it. */
   name: z.string().min(1),
-  /** Which one, and its options. */
+  /** The algorithm's name and its options. */
   algorithm: algorithmSchema,
   /** Left out: the best of the sweep. */
   learningRate: z.number().gt(0).optional(),
@@ -48,11 +49,11 @@ export const compareSchema = z
     rewards,
     /** The first one's speed-up over each of the others is stated. */
     contenders: z.array(contenderSchema).min(2).max(6),
-    /** Of every contender, but for the learning rate. */
+    /** Every contender has this optimizer, but for the learning rate. */
     optimizer: optimizer.prefault({}),
     /** Samples a step. */
     batch: z.int().min(1).default(32),
-    /** Of every contender's runs. */
+    /** Each of a contender's runs may cost this much. */
     budget: budgetSchema,
     /** One run of every contender each. */
     seeds: z.array(seed.unwrap()).min(1).default([1, 2, 3, 4, 5]),
@@ -61,9 +62,9 @@ export const compareSchema = z
       .strictObject({
         /** Each is tried. */
         learningRates: z.array(z.number().gt(0)).min(1),
-        /** Of each run of the sweep. */
+        /** Each run of the sweep may cost this much. */
         budget: budgetSchema,
-        /** Of the sweep's runs; it had better be none of `seeds`. */
+        /** The sweep's runs have this seed, which had better be none of `seeds`. */
         seed: seed.default(1000),
         /** A rate after which the judge recognises fewer images by more than this fraction of all is not taken. */
         accuracyLoss: z.number().min(0).max(1).default(1),
@@ -77,7 +78,7 @@ export const compareSchema = z
         ...drawingSettings,
         /** Images of the set. */
         count: z.int().min(2).default(128),
-        /** Of their noise. */
+        /** Their noise is drawn with this seed. */
         seed: seed.default(3),
       })
       .prefault({}),
@@ -109,7 +110,8 @@ export const compareSchema = z
   });
 
 /**
- * Checks a configuration and fills in what it leaves out: with constants, and how samples are drawn with the model's choice.
+ * Checks a configuration and fills in what it leaves out: with constants, and how samples are drawn with the model's
+ * choice.
  * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
  */
 export async function readCompareConfig(config: unknown) {

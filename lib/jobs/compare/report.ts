@@ -1,9 +1,9 @@
-import type { Comparison } from './compare.js';
-import { duration } from '../progress.js';
+import type { Comparison } from './comparison.js';
+import { duration } from '../text.js';
 import {
   chartSection,
   configurationSection,
-  escape,
+  escapeHtml,
   finite,
   htmlTable,
   pngFigure,
@@ -12,22 +12,15 @@ import {
   tileList,
   type Tile,
 } from '../report/page.js';
-import { partKey, type Band } from './statistics.js';
-import {
-  failureSentences,
-  fixed,
-  speedUpSentences,
-  speedUpTable,
-  summaryTable,
-  sweepTable,
-  sweepWarnings,
-  times,
-} from './tables.js';
+import { partKey, type Band } from './curves.js';
+import { fixed, times } from './figures.js';
+import { failureSentences, speedUpSentences, sweepWarnings } from './sentences.js';
+import { speedUpTable, summaryTable, sweepTable } from './tables.js';
 
 export interface ComparisonReport {
   title: string;
   comparison: Comparison;
-  /** Of the pretrained model and of one run of each contender, from the same noise. */
+  /** Grids of the pretrained model and of one run of each contender, from the same noise. */
   grids: readonly { name: string; png: Uint8Array }[];
   finished: Date;
 }
@@ -74,7 +67,9 @@ function tiles({ speedUps, contenders, config }: Comparison): Tile[] {
       items.push({
         value: times(ratio),
         label: axes[axis],
-        note: `of ${first}, for ${other} to get as far${pairs && pairs.count > 1 ? `; ${times(pairs.low)} to ${times(pairs.high)} over seeds` : ''}`,
+        note:
+          `of ${first}, for ${other} to get as ` +
+          `far${pairs && pairs.count > 1 ? `; ${times(pairs.low)} to ${times(pairs.high)} over seeds` : ''}`,
       });
     }
   }
@@ -97,7 +92,7 @@ function findingsSection(comparison: Comparison): string {
   return `<section aria-labelledby="findings">
 <h2 id="findings">Findings</h2>
 <ul class="findings">
-${sentences.map((sentence) => `<li>${escape(sentence)}</li>`).join('\n')}
+${sentences.map((sentence) => `<li>${escapeHtml(sentence)}</li>`).join('\n')}
 </ul>
 </section>`;
 }
@@ -108,8 +103,9 @@ function curveSection({ config }: Comparison): string {
     'curves',
     'On the way',
     { evaluations: 'network evaluations', seconds: 'seconds', steps: 'steps' },
-    `<p>Mean over seeds; the band reaches from the lowest seed to the highest. A network evaluation is one forward, vector–Jacobian product or backward
-of one sample. Measured on ${count} samples from fixed noise (seed ${seed}) with averaged weights; the measuring itself counts on no axis.</p>
+    `<p>Mean over seeds; the band reaches from the lowest seed to the highest. A network evaluation is one forward,
+vector–Jacobian product or backward of one sample. Measured on ${count} samples from fixed noise (seed ${seed}) with
+averaged weights; the measuring itself counts on no axis.</p>
 <ul class="legend" id="contenders" aria-label="Contenders"></ul>`,
   );
 }
@@ -118,7 +114,8 @@ function summarySection(comparison: Comparison): string {
   const { count, seed } = comparison.config.evaluation;
   return `<section aria-labelledby="summary">
 <h2 id="summary">At the end</h2>
-<p>Mean ± standard deviation over seeds, on ${count} fresh samples (seed ${seed}), the same noise for every run. σ is the standard deviation of the pretrained model's samples.</p>
+<p>Mean ± standard deviation over seeds, on ${count} fresh samples (seed ${seed}), the same noise for every run. σ is
+the standard deviation of the pretrained model's samples.</p>
 ${htmlTable(summaryTable(comparison))}
 </section>`;
 }
@@ -127,13 +124,14 @@ function speedUpSection({ speedUps, config }: Comparison): string {
   const tables = speedUps.map((pair) => {
     const { levels, headline, first, other } = pair;
     if (!levels.length && !headline)
-      return `<p>${escape(`${first} and ${other} have no reward above the pretrained model's in common.`)}</p>`;
+      return `<p>${escapeHtml(`${first} and ${other} have no reward above the pretrained model's in common.`)}</p>`;
     return htmlTable(speedUpTable(pair, config.seeds.length), 'notes');
   });
   return `<section aria-labelledby="speed-up">
 <h2 id="speed-up">Cost of equal reward</h2>
-<p>What each needs to reach a reward of the tracking set, on the mean curves, and the ratio; in brackets the lowest and highest over pairs of runs with
-one seed. Below 1× the first contender is the slower one. Between measurements, straight lines.</p>
+<p>What each needs to reach a reward of the tracking set, on the mean curves, and the ratio; in brackets the lowest and
+highest over pairs of runs with one seed. Below 1× the first contender is the slower one. Between measurements, straight
+lines.</p>
 ${tables.join('\n')}
 </section>`;
 }
@@ -143,18 +141,19 @@ function sweepSection(comparison: Comparison): string {
   if (!sweep.length) return '';
   return `<section aria-labelledby="sweep">
 <h2 id="sweep">Learning rates</h2>
-<p>Each contender at each rate, one short run (seed ${config.sweep!.seed}); the highest reward on the tracking set is taken.</p>
+<p>Each contender at each rate, one short run (seed ${config.sweep!.seed}); the highest reward on the tracking set is
+taken.</p>
 ${htmlTable(sweepTable(comparison), 'notes')}
 </section>`;
 }
 
 function gridSection({ config }: Comparison, grids: ComparisonReport['grids']): string {
   const figures = grids.map(({ name, png }) =>
-    pngFigure(png, `${name}: a grid of samples`, `<strong>${escape(name)}</strong>`),
+    pngFigure(png, `${name}: a grid of samples`, `<strong>${escapeHtml(name)}</strong>`),
   );
   return `<section aria-labelledby="samples">
 <h2 id="samples">Samples</h2>
-<p>All grids start from the same noise, sample by sample${escape(promptList(config.prompts))}.</p>
+<p>All grids start from the same noise, sample by sample${escapeHtml(promptList(config.prompts))}.</p>
 <div class="grids">
 ${figures.join('\n')}
 </div>

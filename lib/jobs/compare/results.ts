@@ -1,5 +1,5 @@
 import type { Measurement } from '../../training/evaluation.js';
-import type { Evaluations } from '../../training/trainer.js';
+import type { Evaluations } from '../../training/metrics.js';
 
 /** What training has cost so far. */
 export interface Cost extends Evaluations {
@@ -7,7 +7,7 @@ export interface Cost extends Evaluations {
   step: number;
   /** forwards + vjps + backwards. */
   evaluations: number;
-  /** Of training alone, not of measuring it. */
+  /** Training alone took this long; measuring it is left out. */
   seconds: number;
 }
 
@@ -29,9 +29,9 @@ export interface CurvePoint extends Cost {
 export interface RunResult {
   /** Its name. */
   contender: string;
-  /** Of the run. */
+  /** The run's seed. */
   seed: number;
-  /** Of AdamW, at its highest. */
+  /** AdamW's learning rate at its highest. */
   learningRate: number;
   /** Everything that decides the run; a finished one is taken over only where it is the same. */
   settings: Readonly<Record<string, unknown>>;
@@ -65,7 +65,7 @@ export interface SweepEntry {
   reward?: number;
   /** The judge's, at the end of the run; where there is a judge. */
   accuracy?: number;
-  /** Of the velocity from the pretrained one, at the end of the run; see `drift` of a curve. */
+  /** The distance of the velocity from the pretrained one at the end of the run, as `drift` in a curve's points. */
   drift?: number;
   /** Why it cannot be taken. */
   rejected?: string;

@@ -1,119 +1,18 @@
-import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
+import { mkdir } from 'node:fs/promises';
 
-import { createAlgorithm } from '../../training/algorithms.js';
-import type { Budget, CompareConfig, Contender } from './config.js';
-import { loadConfiguredModel } from '../config/model.js';
-import { DriftProbe } from '../../training/drift.js';
-import { ConfigError, NonFiniteError } from '../../errors.js';
-import { measure, type Measurement } from '../../training/evaluation.js';
-import type { Model } from '../../models/model.js';
-import type { JobObserver } from '../progress.js';
-import type { Judge, Reward } from '../../rewards/reward.js';
-import { RunDirectory } from '../run-directory.js';
+import { NonFiniteError } from '../../errors.js';
 import { disposeAll } from '../../files/safetensors.js';
-import { cyclePrompts, encodeGrid, sampleImages } from '../../training/sampler.js';
-import { Trainer, type StepMetrics } from '../../training/trainer.js';
+import type { Model } from '../../models/model.js';
+import { DriftProbe } from '../../training/drift.js';
+import type { Measurement } from '../../training/evaluation.js';
+import type { StepMetrics } from '../../training/metrics.js';
+import { cyclePrompts } from '../../training/sampler.js';
 import { averagedWeights } from '../../training/state.js';
+import type { Trainer } from '../../training/trainer.js';
+import { RunDirectory } from '../run-directory.js';
+import { createTrainer, drawGrid, measureSet, openModel, type Bench } from './bench.js';
 import type { Baseline, CurvePoint, RunResult } from './results.js';
-
-/** What all runs of a comparison share. */
-export interface Bench {
-  config: CompareConfig;
-  reward: Reward;
-  judge: Judge | undefined;
-  observer: JobObserver;
-  signal: AbortSignal | undefined;
-}
-
-/** One run to be made. */
-export interface RunPlan {
-  contender: Contender;
-  seed: number;
-  learningRate: number;
-  budget: Budget;
-  /** Measurements on the way, the last one after the last step. */
-  points: number;
-  /** Whether to evaluate at the end, and to keep the adapter and a grid of samples. */
-  whole: boolean;
-}
-
-export async function openModel({ config }: Bench, seed: number): Promise<Model> {
-  return loadConfiguredModel(config, { seed: BigInt(seed) });
-}
-
-/** Everything that decides a run, with defaults filled in. */
-function settingsOf(
-  { config }: Bench,
-  { contender, seed, learningRate, budget, points, whole }: RunPlan,
-): RunResult['settings'] {
-  const {
-    model,
-    device,
-    dtype,
-    adapter,
-    image,
-    checkpointing,
-    textLength,
-    negativePrompt,
-    prompts,
-    rewards,
-    tracking,
-    evaluation,
-  } = config;
-  const { points: _, ...trackingSet } = tracking;
-  const settings = {
-    model,
-    device,
-    dtype,
-    adapter,
-    image,
-    checkpointing,
-    textLength,
-    negativePrompt,
-    prompts,
-    rewards,
-    seed,
-    budget,
-    points,
-    algorithm: contender.algorithm,
-    optimizer: { ...(contender.optimizer ?? config.optimizer), learningRate },
-    batch: contender.batch ?? config.batch,
-    tracking: { ...trackingSet, judge: evaluation.judge },
-    ...(whole && { evaluation }),
-  };
-  return JSON.parse(JSON.stringify(settings)) as RunResult['settings'];
-}
-
-/**
- * The result of a run that was finished earlier in `directory`, if there is one.
- * @throws ConfigError if it was made with other settings
- */
-export async function finishedRun(bench: Bench, plan: RunPlan, directory: string): Promise<RunResult | undefined> {
-  const path = join(directory, 'result.json');
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (text === undefined) return undefined;
-  let result: RunResult;
-  try {
-    result = JSON.parse(text) as RunResult;
-  } catch (error) {
-    throw new ConfigError(`${path} is not valid JSON; remove ${directory} to run it again`, { cause: error });
-  }
-  const settings = settingsOf(bench, plan);
-  const changed = Object.keys({ ...settings, ...result.settings }).filter(
-    (key) => !isDeepStrictEqual(settings[key], result.settings?.[key]),
-  );
-  if (changed.length) {
-    throw new ConfigError(
-      `${path} is of a run with other settings (${changed.join(', ')}); remove ${directory} to run it again, or take another --output`,
-    );
-  }
-  return result;
-}
+import { settingsOf, type RunPlan } from './run-plan.js';
 
 /**
  * Fine-tunes the model as one contender does, measuring on the way, and writes the result into `directory`.
@@ -130,79 +29,6 @@ export async function makeRun(
   await mkdir(directory, { recursive: true });
   using model = await openModel(bench, plan.seed);
   return await new ComparedRun(bench, plan, baseline, steps, RunDirectory.existing(directory), model).run();
-}
-
-/** How many network evaluations one step of a contender makes. */
-export async function evaluationsPerStep(bench: Bench, contender: Contender): Promise<number> {
-  using model = await openModel(bench, 0);
-  const trainer = createTrainer(bench, { contender, learningRate: 1e-9, seed: 0 }, model);
-  for await (const { forwards, vjps, backwards } of trainer.run({ steps: 1, signal: bench.signal }))
-    return forwards + vjps + backwards;
-  throw new Error('a run of one step made none');
-}
-
-function createTrainer(
-  { config, reward }: Bench,
-  { contender, learningRate, seed }: Pick<RunPlan, 'contender' | 'learningRate' | 'seed'>,
-  model: Model,
-): Trainer {
-  return new Trainer({
-    model,
-    reward,
-    prompts: config.prompts,
-    negativePrompt: config.negativePrompt,
-    algorithm: createAlgorithm(contender.algorithm),
-    optimizer: { ...(contender.optimizer ?? config.optimizer), learningRate },
-    batch: contender.batch ?? config.batch,
-    seed,
-  });
-}
-
-/** The tracking set or the evaluation set, measured with the judge. */
-export function measureSet(
-  { config, reward, judge, signal }: Bench,
-  model: Model,
-  set: 'tracking' | 'evaluation',
-  trainer?: Trainer,
-): Promise<Measurement> {
-  const { count, steps, solver, guidance, batch, seed } = config[set];
-  const { prompts, negativePrompt } = config;
-  const options = {
-    reward,
-    judge,
-    prompts,
-    negativePrompt,
-    count,
-    seed: BigInt(seed),
-    steps,
-    solver,
-    guidance,
-    batch,
-    signal,
-  };
-  return measure(model, { ...options, average: trainer?.averaging }, trainer ? 'trained' : 'pretrained');
-}
-
-/** A grid of samples as a PNG, of the pretrained model where there is no trainer. */
-export async function drawGrid({ config, signal }: Bench, model: Model, trainer?: Trainer): Promise<Uint8Array> {
-  const { count, columns, steps, solver, guidance, batch, seed } = config.samples;
-  const images = await sampleImages(model, {
-    prompts: cyclePrompts(config.prompts, count),
-    seed: BigInt(seed),
-    steps,
-    solver,
-    guidance,
-    batch,
-    signal,
-    negativePrompt: config.negativePrompt,
-    weights: trainer ? 'trained' : 'pretrained',
-    average: trainer?.averaging,
-  });
-  try {
-    return await encodeGrid(images, columns);
-  } finally {
-    images.dispose();
-  }
 }
 
 class ComparedRun {
@@ -235,7 +61,7 @@ class ComparedRun {
       contender: plan.contender.name,
       seed: plan.seed,
       learningRate: plan.learningRate,
-      settings: settingsOf(bench, plan),
+      settings: settingsOf(bench.config, plan),
       points: this.#points,
       ...(failure !== undefined && { failure }),
       ...(final && { final }),
@@ -249,7 +75,7 @@ class ComparedRun {
   async #train(): Promise<string | undefined> {
     const { bench, steps } = this;
     const { observer, config, signal } = bench;
-    const probe = await DriftProbe.create(this.model, {
+    using probe = await DriftProbe.create(this.model, {
       prompts: cyclePrompts(config.prompts, Math.min(32, this.model.sampling.batch)),
       seed: BigInt(config.tracking.seed),
       steps: config.tracking.steps,
@@ -272,7 +98,6 @@ class ComparedRun {
       throw error;
     } finally {
       observer.end();
-      probe.dispose();
     }
   }
 

@@ -1,13 +1,6 @@
-import type { Comparison } from './compare.js';
-import {
-  failureSentences,
-  speedUpSentences,
-  speedUpTable,
-  summaryTable,
-  sweepTable,
-  sweepWarnings,
-  type Table,
-} from './tables.js';
+import type { Comparison } from './comparison.js';
+import { failureSentences, speedUpSentences, sweepWarnings } from './sentences.js';
+import { speedUpTable, summaryTable, sweepTable, type Table } from './tables.js';
 
 /** The comparison as Markdown, for documents and terminals. */
 export function renderSummary(comparison: Comparison): string {
@@ -17,10 +10,12 @@ export function renderSummary(comparison: Comparison): string {
     `### ${contenders.map(({ name }) => name).join(' against ')}`,
     ...speedUps.map((pair) => speedUpSentences(pair, seeds).join(' ')),
     ...failureSentences(comparison),
-    `Mean ± standard deviation over ${seeds} ${seeds > 1 ? 'seeds' : 'seed'}, ${config.evaluation.count} fresh samples each.`,
+    `Mean ± standard deviation over ${seeds} ${seeds > 1 ? 'seeds' : 'seed'}, ${config.evaluation.count} fresh ` +
+      'samples each.',
     markdownTable(summaryTable(comparison)),
     ...speedUps.flatMap((pair) => [
-      `Cost of equal reward: on the mean curves and, in brackets, the lowest and highest over pairs of runs with one seed. Rewards are those of ` +
+      'Cost of equal reward: on the mean curves and, in brackets, the lowest and highest over pairs of runs with ' +
+        'one seed. Rewards are those of ' +
         `the tracking set (${config.tracking.count} samples); evaluations are forwards + VJPs + backwards.`,
       pair.levels.length || pair.headline
         ? markdownTable(speedUpTable(pair, seeds))
@@ -43,8 +38,10 @@ export function renderSummary(comparison: Comparison): string {
 function markdownTable({ head, rows }: Table): string {
   const lines = [head, ...rows].map((cells) => cells.map((cell) => cell.replaceAll('|', '\\|').replace(/\s+/g, ' ')));
   const widths = head.map((_, column) => Math.max(3, ...lines.map((cells) => cells[column]!.length)));
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, column) => (column ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join(' | ')} |`;
-  const rule = `|${widths.map((width, column) => (column ? `${'-'.repeat(width + 1)}:` : `${'-'.repeat(width + 2)}`)).join('|')}|`;
+  const padded = (cell: string, column: number) =>
+    column ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!);
+  const line = (cells: readonly string[]) => `| ${cells.map(padded).join(' | ')} |`;
+  const dashes = widths.map((width, column) => (column ? `${'-'.repeat(width + 1)}:` : '-'.repeat(width + 2)));
+  const rule = `|${dashes.join('|')}|`;
   return [line(lines[0]!), rule, ...lines.slice(1).map(line)].join('\n');
 }

@@ -1,21 +1,15 @@
-import type { Comparison, ContenderResult } from './compare.js';
 import { gainOf, ratio, type Measurement } from '../../training/evaluation.js';
+import type { Comparison, ContenderResult } from './comparison.js';
+import { fixed, percent, times, whole } from './figures.js';
 import type { CurvePoint, RunResult } from './results.js';
-import { summarise, type Axis, type AxisSpeedUp, type SpeedUp, type SpeedUpLevel } from './statistics.js';
-import { atEdge } from './sweep.js';
+import type { AxisSpeedUp, SpeedUp, SpeedUpLevel } from './speed-up.js';
+import { summarise } from './statistics.js';
 
 /** What the report and the summary both show; the first column names the row. */
 export interface Table {
   head: string[];
   rows: string[][];
 }
-
-export const fixed = (value: number, digits: number): string => value.toFixed(digits).replace('-', '−');
-const whole = (value: number): string => new Intl.NumberFormat('en', { maximumFractionDigits: 0 }).format(value);
-const percent = (value: number): string => `${fixed(100 * value, 1)} %`;
-
-/** `3.2×`. */
-export const times = (value: number): string => `${value >= 10 ? value.toFixed(0) : value.toFixed(value < 1 ? 2 : 1)}×`;
 
 const lastPoint = ({ points }: RunResult): CurvePoint => points.at(-1)!;
 
@@ -88,7 +82,7 @@ export function summaryTable({ contenders, pretrained }: Comparison): Table {
   return { head: ['', 'pretrained', ...contenders.map(({ name }) => name)], rows };
 }
 
-/** The same for all seeds unless runs failed or dropped samples. */
+/** One number where all seeds cost the same; a range where runs failed or dropped samples. */
 function costCell(values: readonly number[]): string {
   const { low, high } = summarise(values)!;
   return low === high ? whole(low) : `${whole(low)} to ${whole(high)}`;
@@ -141,62 +135,4 @@ export function sweepTable({ sweep }: Comparison): Table {
     ],
   );
   return { head: ['', 'learning rate', 'steps', 'evaluations', 'reward', 'judge', 'drift', ''], rows };
-}
-
-const axisNames: Record<Axis, string> = {
-  evaluations: 'network evaluations',
-  seconds: 'training seconds',
-  steps: 'steps',
-};
-
-/** What the comparison of two contenders comes to, whoever it favours. */
-export function speedUpSentences({ first, other, headline, best }: SpeedUp, seeds: number): string[] {
-  const sentences: string[] = [];
-  if (headline) {
-    const parts = (['evaluations', 'seconds', 'steps'] as const).map((axis) => ratioPhrase(headline, axis, seeds));
-    const common =
-      seeds > 1 ? 'the highest reward that every run of both reached' : 'the highest reward that both reached';
-    sentences.push(
-      `To ${fixed(headline.reward, 3)}, ${common}, ${first} needs ${parts[0]}, ${parts[1]} and ${parts[2]} than ${other}.`,
-    );
-  } else {
-    sentences.push(
-      `No reward above the pretrained model's was reached by every run of ${first} and ${other}: there is no speed-up to state for all seeds.`,
-    );
-  }
-  if (best.first !== best.other) {
-    const [winner, loser] = best.first > best.other ? [first, other] : [other, first];
-    const [high, low] = best.first > best.other ? [best.first, best.other] : [best.other, best.first];
-    sentences.push(
-      `Within its budget ${winner}'s mean came to ${fixed(high, 3)}; ${loser}'s never went beyond ${fixed(low, 3)}.`,
-    );
-  }
-  return sentences;
-}
-
-function ratioPhrase(level: SpeedUpLevel, axis: Axis, seeds: number): string {
-  const { ratio: onMeans, pairs } = level[axis];
-  const name = axisNames[axis];
-  const factor = onMeans ?? pairs?.mean;
-  if (factor === undefined) return `an unknown number of ${name}`;
-  const spread = (low: number, high: number) => (seeds > 1 ? ` (seed by seed ${times(low)} to ${times(high)})` : '');
-  if (factor >= 1) return `${times(factor)} fewer ${name}${pairs ? spread(pairs.low, pairs.high) : ''}`;
-  return `${times(1 / factor)} more ${name}${pairs ? spread(1 / pairs.high, 1 / pairs.low) : ''}`;
-}
-
-/** What a reader of the results should know about the sweep. */
-export function sweepWarnings({ sweep, contenders }: Comparison): string[] {
-  return contenders.flatMap(({ name }) => {
-    const entries = sweep.filter(({ contender }) => contender === name);
-    const edge = entries.length ? atEdge(entries) : undefined;
-    return edge ? [`The rate of ${name} is the ${edge} that was tried; a better one may lie beyond it.`] : [];
-  });
-}
-
-export function failureSentences({ contenders }: Comparison): string[] {
-  return contenders.flatMap(({ name, runs }) =>
-    runs.flatMap(({ seed, failure }) =>
-      failure === undefined ? [] : [`${name} with seed ${seed} ended early: ${failure}`],
-    ),
-  );
 }

@@ -35,7 +35,8 @@ export async function pairImages(folder: string, promptFile: string): Promise<Pa
       otherImages.has(extension),
     );
     throw new ConfigError(
-      `${folder} has no .png files${others.length ? `; it has ${others.join(' and ')}, which are not read: convert them` : ''}`,
+      `${folder} has no .png ` +
+        `files${others.length ? `; it has ${others.join(' and ')}, which are not read: convert them` : ''}`,
     );
   }
   const lines = readPromptFile(promptFile);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { parseLine, readPromptLines } from '../../schema/prompts.js';
 import { ConfigError } from '../../errors.js';
+import { expected } from '../../schema/validate.js';
 
 const lineSchema = z.object({ prompt: z.string(), file: z.string().min(1).optional() });
 
@@ -21,8 +22,7 @@ export function readPromptFile(path: string): PromptLine[] {
     if (!json) return { prompt: text };
     const line = lineSchema.safeParse(parseLine(text, place));
     if (line.success) return line.data;
-    throw new ConfigError(
-      `${place}: expected {"prompt": "…"} or {"file": "….png", "prompt": "…"}, got ${text.slice(0, 80)}`,
-    );
+    const what = '{"prompt": "…"} or {"file": "….png", "prompt": "…"}';
+    throw new ConfigError(expected(place, what, text.slice(0, 80)));
   });
 }

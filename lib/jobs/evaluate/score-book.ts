@@ -2,6 +2,7 @@ import { ConfigError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import type { PublishedReward } from '../../rewards/published/published-reward.js';
 import { combine } from '../../rewards/combine.js';
+import { rewardExamples } from '../../rewards/examples.js';
 import { score, type Reward } from '../../rewards/reward.js';
 import type { Tensor } from '../../runtime/tensor.js';
 import { summarize, type Diversity, type SampleScores, type ScoreSummary } from './summary.js';
@@ -12,7 +13,7 @@ export type SampleLabel = Omit<SampleScores, 'scores'>;
 /** Scores images, a batch at a time, and keeps what the summary is made of. */
 export class ScoreBook {
   readonly #samples: SampleScores[] = [];
-  /** Of the prompts of several images, the features of each. */
+  /** The features of each image, for prompts that have several. */
   readonly #features = new Map<string, Float32Array[]>();
   readonly #reward;
   readonly #featured: PublishedReward | undefined;
@@ -23,7 +24,7 @@ export class ScoreBook {
    */
   constructor(rewards: readonly Reward[], prompts: readonly string[]) {
     if (rewards.length === 0)
-      throw new ConfigError('expected at least one reward, such as --reward pickscore=DIRECTORY');
+      throw new ConfigError(`expected at least one reward, such as --reward ${rewardExamples[0]}`);
     const counts = new Map<string, number>();
     for (const prompt of prompts) counts.set(prompt, (counts.get(prompt) ?? 0) + 1);
     for (const [prompt, count] of counts) if (count > 1) this.#features.set(prompt, []);
@@ -57,7 +58,9 @@ export class ScoreBook {
     return summarize(this.#samples, await this.#diversity());
   }
 
-  /** The reward; what its tower makes of the images that are scored is kept, so that they need not go through it again. */
+  /**
+   * The reward; what its tower makes of the images that are scored is kept, so that they need not go through it again.
+   */
   #keepingFeatures(reward: PublishedReward): Reward {
     return {
       name: reward.name,
@@ -67,9 +70,8 @@ export class ScoreBook {
         using single = await owned.to({ dtype: 'float32' });
         const data = (await single.data()) as Float32Array;
         const length = data.length / prompts.length;
-        prompts.forEach((prompt, index) =>
-          this.#features.get(prompt)?.push(data.slice(index * length, (index + 1) * length)),
-        );
+        for (const [index, prompt] of prompts.entries())
+          this.#features.get(prompt)?.push(data.slice(index * length, (index + 1) * length));
         return { values };
       },
     };
@@ -82,7 +84,7 @@ export class ScoreBook {
     for (const rows of this.#features.values()) {
       const length = rows[0]!.length;
       const data = new Float32Array(rows.length * length);
-      rows.forEach((row, index) => data.set(row, index * length));
+      for (const [index, row] of rows.entries()) data.set(row, index * length);
       using features = binding().Tensor.from(data, [rows.length, length]);
       const distance = await binding().meanPairwiseCosineDistance(features);
       // An image whose pixels are not finite has no direction.

@@ -5,7 +5,7 @@ import { readPng, type Picture } from '../../files/png.js';
 import type { ScoreBook } from './score-book.js';
 import type { SampleScores } from './summary.js';
 
-/** Of {@link scoreImages}. */
+/** Options of {@link scoreImages}. */
 export interface ScoreImagesOptions {
   device: string;
   /** Images that are scored at a time, where they are of one size. */
@@ -45,7 +45,7 @@ async function scoreBatch(
 ): Promise<SampleScores[]> {
   const { width, height, data } = batch[0]!.picture;
   const numbers = new Float32Array(batch.length * data.length);
-  batch.forEach(({ picture }, index) => numbers.set(picture.data, index * data.length));
+  for (const [index, { picture }] of batch.entries()) numbers.set(picture.data, index * data.length);
   using images = binding().Tensor.from(numbers, [batch.length, 3, height, width], { device });
   try {
     return await book.add(

@@ -4,7 +4,7 @@ import { sampleBatches } from '../../training/sampler.js';
 import type { ScoreBook } from './score-book.js';
 import type { SampleScores } from './summary.js';
 
-/** Of {@link scoreSamples}. */
+/** Options of {@link scoreSamples}. */
 export interface ScoreSamplesOptions {
   prompts: readonly string[];
   /** Images a prompt; image s of prompt p starts from the noise of sample p · samples + s of `seed`. */

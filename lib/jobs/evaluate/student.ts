@@ -2,8 +2,8 @@
 const z = 1.959963984540054;
 
 /**
- * How many standard errors a mean's 95 % interval reaches to either side: the 97.5 % quantile of Student's t with so many
- * degrees of freedom. Exact for one and two, else within 0.2 % (Abramowitz and Stegun, 26.7.5).
+ * How many standard errors a mean's 95 % interval reaches to either side: the 97.5 % quantile of Student's t with so
+ * many degrees of freedom. Exact for one and two, else within 0.2 % (Abramowitz and Stegun, 26.7.5).
  * @param degrees from 1
  */
 export function reachOf95(degrees: number): number {

@@ -3,7 +3,7 @@ import { reachOf95 } from './student.js';
 /** One image's values, by reward, and what was asked for. */
 export interface SampleScores {
   prompt: string;
-  /** Which of the prompt's samples, from 0. */
+  /** The number of the sample among the prompt's, from 0. */
   sample?: number;
   /** The image's file. */
   file?: string;
@@ -21,7 +21,10 @@ export interface RewardSummary {
   mean: number | null;
   /** Standard deviation over the images; null of fewer than two. */
   std: number | null;
-  /** 95 %, of Student's t with one degree of freedom less than prompts (of one prompt: images); null of fewer than two images. */
+  /**
+   * 95 %, of Student's t with one degree of freedom less than prompts (of one prompt: images); null of fewer than two
+   * images.
+   */
   interval: [low: number, high: number] | null;
 }
 
@@ -69,8 +72,8 @@ function summarizeReward(name: string, samples: readonly SampleScores[]): Reward
 }
 
 /**
- * To either side of the mean, from the spread between prompts (the cluster-robust standard error): the images of one prompt
- * are not independent of each other. Of a single prompt, from the spread between its images.
+ * To either side of the mean, from the spread between prompts (the cluster-robust standard error): the images of one
+ * prompt are not independent of each other. Of a single prompt, from the spread between its images.
  */
 function reachOfMean(samples: readonly { prompt: string; value: number }[], mean: number): number {
   const sums = new Map<string, number>();
@@ -107,7 +110,8 @@ export function summaryTable(summary: ScoreSummary): string {
   if (diversity) {
     lines.push(
       `diversity: ${digits(diversity.meanCosineDistance)}, mean cosine distance between images of one prompt ` +
-        `(${diversity.prompts} ${diversity.prompts === 1 ? 'prompt' : 'prompts'}, ${diversity.features}'s image features)`,
+        `(${diversity.prompts} ${diversity.prompts === 1 ? 'prompt' : 'prompts'}, ${diversity.features}'s image ` +
+        'features)',
     );
   }
   return lines.join('\n');
@@ -116,7 +120,10 @@ export function summaryTable(summary: ScoreSummary): string {
 function ofIntervals({ images, prompts }: ScoreSummary): string {
   if (images === 1) return 'no interval: a single image has no spread';
   if (prompts === 1)
-    return `intervals: Student's t, from the spread between ${images} images of one prompt; they say nothing of other prompts`;
+    return (
+      `intervals: Student's t, from the spread between ${images} images of one prompt; they say nothing of other ` +
+      'prompts'
+    );
   return `intervals: Student's t, from the spread between ${prompts} prompts`;
 }
 

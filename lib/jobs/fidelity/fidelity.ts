@@ -9,14 +9,16 @@ import { fidelitySchema, type FidelitySettings } from './settings.js';
 import { expectedReward, tiltedMixture } from './tilted-mixture.js';
 import { Yardstick, type FidelityMeasurement, type QuickMeasurement } from './yardstick.js';
 import { GaussianMixtureModel } from '../../models/gaussian-mixture.js';
+import { chooseDevice } from '../../runtime/device.js';
 import { binding } from '../../runtime/native/index.js';
 import { silent, type JobObserver } from '../progress.js';
 import { quadratic } from '../../rewards/quadratic.js';
 import { spreadOf, type Spread } from '../../training/statistics.js';
 import type { Tensor } from '../../runtime/tensor.js';
-import { Trainer, type Evaluations } from '../../training/trainer.js';
+import type { Evaluations } from '../../training/metrics.js';
+import { Trainer } from '../../training/trainer.js';
 
-/** Of training alone, up to a step. */
+/** The cost of training alone, up to a step. */
 export interface TrainingCost extends Evaluations {
   /** On the wall. */
   seconds: number;
@@ -30,7 +32,7 @@ export interface CurvePoint extends QuickMeasurement, TrainingCost {
 
 /** One seed's run: the fine-tuned model after the last step, and the way there. */
 export interface FidelityRun extends FidelityMeasurement, TrainingCost {
-  /** Of training. */
+  /** The seed that training had. */
   seed: number;
   /** From step 0 to the last. */
   curve: CurvePoint[];
@@ -48,13 +50,13 @@ export type FidelitySummary = {
 export interface FidelityResult {
   /** As given, with what it left out filled in. */
   problem: Problem;
-  /** The same of the settings. */
+  /** The settings, with what they left out filled in. */
   settings: FidelitySettings;
   /** In closed form; `target` is the tilted mixture itself. */
   exact: {
     /** E[r] under the target p*(x) ∝ p_pre(x) e^{λ r(x)}. */
     reward: number;
-    /** Of the target; they sum to 1. */
+    /** The weights of the target's modes; they sum to 1. */
     modeWeights: readonly number[];
     /** E[r] under the data, before any tilt. */
     pretrainedReward: number;
@@ -76,7 +78,7 @@ export interface FidelityResult {
   summary: FidelitySummary;
 }
 
-/** Of {@link fidelity}. */
+/** Options of {@link fidelity}. */
 export interface FidelityOptions {
   /** From {@link readProblem}, or written out. */
   problem: Problem;
@@ -92,7 +94,8 @@ export interface FidelityOptions {
  * Fine-tunes a Gaussian mixture's flow towards a reward whose tilted target is known exactly, once a seed, and measures
  * what was reached against it.
  *
- * @throws ConfigError for settings out of range, a target without a density, or an `algorithm.lambda` besides the problem's
+ * @throws ConfigError for settings out of range, a target without a density, or an `algorithm.lambda` besides the
+ * problem's
  */
 export async function fidelity({
   problem,
@@ -100,7 +103,8 @@ export async function fidelity({
   observer = silent,
   signal,
 }: FidelityOptions): Promise<FidelityResult> {
-  const checked = validate(fidelitySchema, withLambda(settings, problem.lambda), 'fidelity settings');
+  const wanted = validate(fidelitySchema, withLambda(settings, problem.lambda), 'fidelity settings');
+  const checked = { ...wanted, device: chooseDevice(wanted.device).device };
   const target = tiltedMixture(problem);
   const { sampling, device } = checked;
   const reward = quadratic(problem.reward);

@@ -9,7 +9,10 @@ import { shippedDirectory } from '../../runtime/package.js';
 
 const numbers = z.array(z.number());
 
-/** A problem file: data Σ weights_i N(means_i, std² I), tilted by exp(λ r), r(x) = Σ linear·x − ½ Σ quadratic·(x − center)². */
+/**
+ * A problem file: data Σ weights_i N(means_i, std² I), tilted by exp(λ r), r(x) = Σ linear·x − ½ Σ quadratic·(x −
+ * center)².
+ */
 export const problemSchema = z
   .strictObject({
     means: z.array(numbers.min(1)).min(1),
@@ -25,7 +28,7 @@ export const problemSchema = z
       if (!values || values.length === length) return;
       context.addIssue({ code: 'custom', path, message: `expected ${length} numbers, as many as ${of}` });
     };
-    means.forEach((mean, mode) => agree(mean, dimensions, 'means[0]', ['means', mode]));
+    for (const [mode, mean] of means.entries()) agree(mean, dimensions, 'means[0]', ['means', mode]);
     agree(weights, means.length, 'there are means', ['weights']);
     for (const part of ['linear', 'quadratic', 'center'] as const)
       agree(reward[part], dimensions, 'means[0]', ['reward', part]);
@@ -42,7 +45,9 @@ export const problemSchema = z
     };
   });
 
-/** r(x) = Σ linear·x − ½ Σ quadratic·(x − center)², each with one number a dimension; zeros where a file leaves one out. */
+/**
+ * r(x) = Σ linear·x − ½ Σ quadratic·(x − center)², each with one number a dimension; zeros where a file leaves one out.
+ */
 export interface ProblemReward {
   /** ∇r at the center. */
   linear: number[];
@@ -52,7 +57,10 @@ export interface ProblemReward {
   center: number[];
 }
 
-/** Data Σ weights_i N(means_i, std² I) and the reward that it is tilted by, as {@link readProblem} reads them from a file. */
+/**
+ * Data Σ weights_i N(means_i, std² I) and the reward that it is tilted by, as {@link readProblem} reads them from a
+ * file.
+ */
 export interface Problem {
   /** One a mode, each with as many numbers as there are dimensions. */
   means: number[][];
@@ -67,7 +75,7 @@ export interface Problem {
 }
 
 /** The problems that come with the package. */
-export function shippedProblems(): string[] {
+function shippedProblems(): string[] {
   return readdirSync(shippedDirectory('problems'))
     .map((file) => file.replace(/\.json$/, ''))
     .sort();

@@ -1,12 +1,14 @@
 import { z } from 'zod';
 
-import { algorithmSchema, solverNames, type AlgorithmSettings } from '../../training/algorithms.js';
+import { ConfigError } from '../../errors.js';
+import { solverNames, type SolverName } from '../../runtime/native/choices.generated.js';
+import { applyOverrides } from '../../schema/json.js';
+import { algorithmSchema, type AlgorithmSettings } from '../../training/algorithms.js';
 import { device, optimizerSchema, seed, type OptimizerSettings } from '../../training/settings.js';
-import type { SolverName } from '../../runtime/ode-solver.js';
 
 /** What `eam fidelity` runs a problem with; the problem's λ is the algorithm's. */
 export const fidelitySchema = z.strictObject({
-  /** Which one, and its options. */
+  /** The algorithm's name and its options. */
   algorithm: algorithmSchema,
   /** AdamW over the control network. */
   optimizer: optimizerSchema,
@@ -34,17 +36,17 @@ export const fidelitySchema = z.strictObject({
       count: z.int().min(10).default(8192),
       /** Samples behind each point of the curve. */
       curveCount: z.int().min(10).default(2048),
-      /** Of the ODE, uniform in time. */
+      /** The ODE is solved in this many steps, uniform in time. */
       steps: z.int().min(1).default(50),
-      /** Of the ODE. */
+      /** The ODE is solved with this. */
       solver: z.enum(solverNames).default('heun'),
       /** From this time on the pretrained velocity is followed; 1: the trained one to the end. */
       trainedUntil: z.number().gt(0).max(1).default(1),
-      /** Of the exact samples and of the noise; run s draws its noise from seed + 1 + s. */
+      /** Exact samples are drawn with this seed; run s draws its noise with seed + 1 + s. */
       seed: seed.default(2 ** 32),
     })
     .prefault({}),
-  /** Of the figures that compare samples with exact ones. */
+  /** How samples are compared with exact ones. */
   distances: z
     .strictObject({
       /** Random directions of the sliced Wasserstein distance. */
@@ -53,8 +55,8 @@ export const fidelitySchema = z.strictObject({
       neighbours: z.int().min(1).default(5),
     })
     .prefault({}),
-  /** Where everything runs. */
-  device,
+  /** Where everything runs; the CPU, unless told, since the tensors are small. */
+  device: device.default('cpu'),
   /** Threads of an operator: the tensors are small, and one thread makes times comparable. */
   threads: z.int().min(1).default(1),
 });
@@ -86,23 +88,25 @@ export interface FidelitySettings {
     count: number;
     /** Samples behind each point of the curve, ≥ 10. @defaultValue 2048 */
     curveCount: number;
-    /** Of the ODE, uniform in time; ≥ 1. @defaultValue 50 */
+    /** The ODE is solved in this many steps, ≥ 1, uniform in time. @defaultValue 50 */
     steps: number;
-    /** Of the ODE dX = v(X, t) dt. @defaultValue 'heun' */
+    /** The ODE dX = v(X, t) dt is solved with this. @defaultValue 'heun' */
     solver: SolverName;
-    /** From this time in (0, 1] on the pretrained velocity is followed; 1: the trained one to the end. @defaultValue 1 */
+    /**
+     * From this time in (0, 1] on the pretrained velocity is followed; 1: the trained one to the end. @defaultValue 1
+     */
     trainedUntil: number;
-    /** Of the exact samples and of the noise, ≥ 0; run s draws its noise from seed + 1 + s. @defaultValue 2 ** 32 */
+    /** Exact samples are drawn with this seed, ≥ 0; run s draws its noise with seed + 1 + s. @defaultValue 2 ** 32 */
     seed: number;
   };
-  /** Of the figures that compare samples with exact ones. */
+  /** How samples are compared with exact ones. */
   distances: {
     /** Random directions of the sliced Wasserstein distance, ≥ 1. @defaultValue 128 */
     projections: number;
     /** k ≥ 1 of the nearest-neighbour entropy behind the KL divergence. @defaultValue 5 */
     neighbours: number;
   };
-  /** `'cpu'`, `'cuda'` or `'cuda:N'`. @defaultValue 'cpu' */
+  /** `'cpu'`, `'cuda'` or `'cuda:N'`, or `'auto'`: CUDA where there is a device, else the CPU. @defaultValue 'cpu' */
   device: string;
   /** Threads of an operator, ≥ 1: the tensors are small, and one thread makes times comparable. @defaultValue 1 */
   threads: number;
@@ -125,3 +129,21 @@ export const fidelityPresets = {
     evaluateEvery: 100,
   },
 } as const;
+
+/**
+ * An algorithm's preset with changes: `named` ones that are not undefined, then `key=value` ones.
+ * @throws ConfigError where they leave no algorithm; `fidelity` checks all the rest
+ */
+export function settingsFor(
+  algorithm: keyof typeof fidelityPresets,
+  named: Readonly<Record<string, unknown>>,
+  changes: readonly string[],
+): z.input<typeof fidelitySchema> {
+  const given = Object.entries(named).filter(([, value]) => value !== undefined);
+  const settings = applyOverrides({ ...fidelityPresets[algorithm], ...Object.fromEntries(given) }, changes) as {
+    algorithm?: unknown;
+  };
+  if (typeof settings.algorithm !== 'object' || settings.algorithm === null)
+    throw new ConfigError('algorithm: expected an object');
+  return settings as z.input<typeof fidelitySchema>;
+}

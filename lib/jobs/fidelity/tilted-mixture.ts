@@ -1,13 +1,14 @@
 import { ConfigError } from '../../errors.js';
 import type { GaussianMixture } from '../../runtime/native/binding.js';
 import type { Problem } from './problem.js';
+import { expected } from '../../schema/validate.js';
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /**
  * p*(x) ∝ p(x) exp(λ r(x)) in closed form. Each mode N(μ, std² I) times the exponential of a quadratic is a Gaussian of
- * precision P_j = 1/std² + λ quadratic_j and mean m_j = (μ_j/std² + λ (linear_j + quadratic_j center_j))/P_j; its weight is
- * multiplied by the integral, Π_j √(1/(std² P_j)) exp(½ (P_j m_j² − μ_j²/std² − λ quadratic_j center_j²)).
+ * precision P_j = 1/std² + λ quadratic_j and mean m_j = (μ_j/std² + λ (linear_j + quadratic_j center_j))/P_j; its
+ * weight is multiplied by the integral, Π_j √(1/(std² P_j)) exp(½ (P_j m_j² − μ_j²/std² − λ quadratic_j center_j²)).
  *
  * @param strength λ; 0 gives the pretrained mixture
  * @throws ConfigError where a precision is not above 0: the tilted density then has no integral
@@ -23,10 +24,11 @@ export function tiltedMixture(problem: Problem, strength = problem.lambda): Gaus
   const precisions = quadratic.map((curvature, j) => {
     const tilted = precision + strength * curvature;
     if (tilted > 0) return tilted;
-    throw new ConfigError(
-      `reward.quadratic[${j}]: got ${curvature}, expected above ${-precision / strength}: with lambda ${strength} and std ` +
-        `${std} the reward grows faster than the mixture falls, and the target has no density`,
-    );
+    const what =
+      `a number above ${-precision / strength}, below which, with lambda ${strength} and std ${std}, the reward ` +
+      'grows ' +
+      'faster than the mixture falls, and the target has no density';
+    throw new ConfigError(expected(`reward.quadratic[${j}]`, what, curvature));
   });
   const tiltedMeans = means.map((mean) =>
     mean.map((mu, j) => (mu * precision + strength * (linear[j]! + quadratic[j]! * center[j]!)) / precisions[j]!),

@@ -4,22 +4,24 @@ import { join } from 'node:path';
 
 import { createAlgorithm } from '../../training/algorithms.js';
 import { makeRoom } from '../../files/checkpoints.js';
-import { finetuneSchema, readFinetuneConfig, type FinetuneConfig } from '../config/finetune.js';
-import { loadConfiguredModel } from '../config/model.js';
+import { finetuneSchema, readFinetuneConfig, type FinetuneConfig } from '../settings/finetune.js';
+import { loadConfiguredModel } from '../settings/model.js';
 import { DriftProbe } from '../../training/drift.js';
 import { NonFiniteError, suppress, suppressedBy } from '../../errors.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
 import type { Model } from '../../models/model.js';
 import { checkOutput } from '../../files/output-path.js';
+import { jobDevice } from '../device.js';
 import { checkFinetune } from '../plan/plan.js';
-import type { JobOptions } from '../pretrain/pretrain.js';
+import type { JobOptions } from '../options.js';
 import { silent, type JobObserver } from '../progress.js';
 import { renderReport } from '../report/report.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
 import type { Reward } from '../../rewards/reward.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
 import { cyclePrompts, encodeGrid } from '../../training/sampler.js';
-import { Trainer, type StepMetrics } from '../../training/trainer.js';
+import type { StepMetrics } from '../../training/metrics.js';
+import { Trainer } from '../../training/trainer.js';
 import { versions } from '../../runtime/versions.js';
 
 /** What {@link finetune} returns. */
@@ -42,15 +44,18 @@ const driftMeasurements = 20;
 
 /**
  * Fine-tunes a model as a configuration says, and writes a run directory.
- * @throws ConfigError for a configuration that is not valid; CheckpointError for weights that are missing or cut short, and
- *   OutOfMemoryError for a GPU that is too small, both before anything is loaded or written; the signal's reason when aborted (after
- *   a checkpoint)
+ * @throws ConfigError for a configuration that is not valid; CheckpointError for weights that are missing or cut short,
+ *   and OutOfMemoryError for a GPU that is too small, both before anything is loaded or written; the signal's reason
+ *   when aborted (after a checkpoint)
  */
 export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
-  const settings = await readFinetuneConfig(config, 'finetune configuration');
-  await checkOutput(settings.output, 'directory');
-  await checkFinetune(settings);
   const onNote = (message: string) => options.observer?.note(message);
+  const wanted = await readFinetuneConfig(config, 'finetune configuration');
+  const { output } = wanted;
+  await checkOutput(output, 'directory');
+  const place = { resume: options.resume, output, record: 'config.json', onNote };
+  const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
+  await checkFinetune(settings);
   const run = await RunDirectory.open(settings.output, {
     resume: options.resume ?? false,
     record: 'config.json',
@@ -86,53 +91,16 @@ class FinetuneJob {
 
   async run(): Promise<FinetuneResult> {
     await this.#open();
-    const { config } = this;
-    await this.#directory.writeConfig({ ...config, output: this.#directory.path });
+    await this.#directory.writeConfig({ ...this.config, output: this.#directory.path });
     try {
-      await this.model.prepare(config.prompts, {
-        negativePrompt: config.negativePrompt,
-        onNote: (line) => this.#observer.note(line),
-        signal: this.options.signal,
-      });
-      if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
-      const probe = await DriftProbe.create(this.model, {
-        prompts: cyclePrompts(config.prompts, Math.min(32, config.samples.count, this.model.sampling.batch)),
-        seed: BigInt(config.samples.seed),
-        steps: config.samples.steps,
-      });
-      try {
-        await this.#train(probe);
-      } finally {
-        probe.dispose();
-      }
+      await this.#prepare();
+      await this.#train();
     } catch (error) {
-      if ((await this.#saved(error)) && this.#canGoOn(error)) {
-        this.#observer.note(
-          `stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`,
-        );
-      }
+      await this.#tellHowToGoOn(error);
       throw error;
     }
     await this.#writeGrid(this.#trainer.step, 'trained');
-    const evaluation = await this.#evaluate();
-    return this.#finish(evaluation);
-  }
-
-  /** Whether a resumed run could come further: one that failed before its first step would fail there again, and so would one that diverged. */
-  #canGoOn(error: unknown): boolean {
-    return this.options.signal?.aborted || (this.#trainer.step > 0 && !(error instanceof NonFiniteError));
-  }
-
-  /** Whether there is a checkpoint to go on from after `error`; the trainer has written it unless it was not running. */
-  async #saved(error: unknown): Promise<boolean> {
-    if (suppressedBy(error).length) return false;
-    try {
-      await this.#trainer.save();
-      return true;
-    } catch (failure) {
-      if (failure instanceof Error && failure.message !== (error as Error | null)?.message) suppress(error, failure);
-      return false;
-    }
+    return this.#finish(await this.#evaluate());
   }
 
   async #open(): Promise<void> {
@@ -165,9 +133,20 @@ class FinetuneJob {
     }
   }
 
-  async #train(probe: DriftProbe): Promise<void> {
+  /** Encodes the prompts, and draws the grid of the pretrained model where a run before has not. */
+  async #prepare(): Promise<void> {
+    await this.model.prepare(this.config.prompts, {
+      negativePrompt: this.config.negativePrompt,
+      onNote: (line) => this.#observer.note(line),
+      signal: this.options.signal,
+    });
+    if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
+  }
+
+  async #train(): Promise<void> {
     const { steps, samples } = this.config;
     const driftEvery = Math.max(1, Math.floor(steps / driftMeasurements));
+    using probe = await this.#createProbe();
     this.#observer.begin(steps, this.#trainer.step);
     try {
       for await (const metrics of this.#trainer.run({ steps, signal: this.options.signal })) {
@@ -181,6 +160,44 @@ class FinetuneJob {
       }
     } finally {
       this.#observer.end();
+    }
+  }
+
+  #createProbe(): Promise<DriftProbe> {
+    const { prompts, samples } = this.config;
+    return DriftProbe.create(this.model, {
+      prompts: cyclePrompts(prompts, Math.min(32, samples.count, this.model.sampling.batch)),
+      seed: BigInt(samples.seed),
+      steps: samples.steps,
+    });
+  }
+
+  async #tellHowToGoOn(error: unknown): Promise<void> {
+    if (!(await this.#saved(error)) || !this.#canGoOn(error)) return;
+    this.#observer.note(
+      `stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`,
+    );
+  }
+
+  /**
+   * Whether a resumed run could come further: one that failed before its first step would fail there again, and so
+   * would one that diverged.
+   */
+  #canGoOn(error: unknown): boolean {
+    return this.options.signal?.aborted || (this.#trainer.step > 0 && !(error instanceof NonFiniteError));
+  }
+
+  /**
+   * Whether there is a checkpoint to go on from after `error`; the trainer has written it unless it was not running.
+   */
+  async #saved(error: unknown): Promise<boolean> {
+    if (suppressedBy(error).length) return false;
+    try {
+      await this.#trainer.save();
+      return true;
+    } catch (failure) {
+      if (failure instanceof Error && failure.message !== (error as Error | null)?.message) suppress(error, failure);
+      return false;
     }
   }
 

@@ -1,10 +1,11 @@
-import type { z } from 'zod';
-
-import type { algorithmSchema } from '../../training/algorithms.js';
-import { evaluationsOf } from './evaluations.js';
+import type { AlgorithmSettings } from '../../training/algorithms.js';
+import { algorithmEvaluations, drawingEvaluations } from '../../training/evaluations.js';
+import type { FinetuneConfig } from '../settings/finetune.js';
 import type { ModelOperations } from '../../models/footprint.js';
 
-/** Floating-point operations of the stages of an iteration, the most where they differ; rewards' own are not among them. */
+/**
+ * Floating-point operations of the stages of an iteration, the most where they differ; rewards' own are not among them.
+ */
 export interface IterationOperations {
   /** The network, from noise to the samples that images are made of. */
   rollout: number;
@@ -12,32 +13,50 @@ export interface IterationOperations {
   decoding: number;
   /** The reward's gradient from images to samples; with decodeSlice, decoding them again. */
   rewardGradient: number;
-  /** The network and the way back from the loss. */
+  /** The network's forward and backward passes for the loss. */
   matching: number;
-  /** Of the four. */
+  /** The sum of the four. */
   total: number;
 }
 
-export function operationsOf(
-  algorithm: z.output<typeof algorithmSchema>,
-  batch: number,
-  model: ModelOperations,
-): IterationOperations {
-  const { forwards, vjps, backwards } = evaluationsOf(algorithm, batch).most;
-  const { trained, pretrained, decoder } = model;
-  const decoding = batch * decoder.forward;
+/** What is drawn: grids of samples, and those of the evaluation before and after. */
+export function drawingOperations(
+  { steps, samples, evaluation }: FinetuneConfig,
+  { pretrained, decoder }: ModelOperations,
+): { network: number; decoder: number } {
+  const grids = 2 + (samples.every > 0 ? Math.floor((steps - 1) / samples.every) : 0);
+  const sets = [
+    { ...samples, images: grids * samples.count },
+    ...(evaluation ? [{ ...evaluation, images: 2 * evaluation.count }] : []),
+  ];
+  const evaluations = sets.reduce((sum, set) => sum + set.images * drawingEvaluations(set), 0);
+  const images = sets.reduce((sum, set) => sum + set.images, 0);
+  return { network: evaluations * pretrained.forward, decoder: images * decoder.forward };
+}
+
+export function operationsOf(algorithm: AlgorithmSettings, batch: number, model: ModelOperations): IterationOperations {
+  const { rollout, pretrained, pretrainedAgain, vjps, matched } = algorithmEvaluations(algorithm).most;
+  const { decoder } = model;
   const again = algorithm.decodeSlice > 0;
-  let rewardGradient = batch * (decoder.backward + (again ? decoder.forward : 0));
-  let matching = backwards * (trained.forward + trained.backward);
-  let rollout: number;
+  const stages = {
+    rollout: rollout * model.trained.forward,
+    decoding: decoder.forward,
+    rewardGradient: decoder.backward + (again ? decoder.forward : 0),
+    matching: matched * (model.trained.forward + model.trained.backward),
+  };
   if (algorithm.name === 'eam') {
-    const denoised = batch * (algorithm.guidedLoss && algorithm.guidance !== 1 ? 2 : 1);
-    const denoisedAgain = again ? vjps : 0;
-    rollout = (forwards - backwards - denoised - denoisedAgain) * trained.forward + denoised * pretrained.forward;
-    rewardGradient += denoisedAgain * pretrained.forward + vjps * pretrained.backward;
+    stages.rollout += pretrained * model.pretrained.forward;
+    stages.rewardGradient += pretrainedAgain * model.pretrained.forward + vjps * model.pretrained.backward;
   } else {
-    rollout = (forwards - backwards - vjps) * trained.forward;
-    matching += vjps * (pretrained.forward + pretrained.backward);
+    stages.matching += pretrained * model.pretrained.forward + vjps * model.pretrained.backward;
   }
-  return { rollout, decoding, rewardGradient, matching, total: rollout + decoding + rewardGradient + matching };
+  const total = stages.rollout + stages.decoding + stages.rewardGradient + stages.matching;
+  const of = (operations: number) => batch * operations;
+  return {
+    rollout: of(stages.rollout),
+    decoding: of(stages.decoding),
+    rewardGradient: of(stages.rewardGradient),
+    matching: of(stages.matching),
+    total: of(total),
+  };
 }

@@ -1,4 +1,4 @@
-import type { FinetuneConfig } from '../config/finetune.js';
+import type { FinetuneConfig } from '../settings/finetune.js';
 import type { ModelDType } from '../../models/model.js';
 import { dtypeOf } from '../../rewards/registry.js';
 import { elementBytes, type ComponentFootprint, type ModelFootprint } from '../../models/footprint.js';
@@ -72,7 +72,8 @@ export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards:
     'encoding prompts',
     { networks: always.networks - unread, encoders: weights(model.encoders), activations: model.encode },
     [
-      'text embeddings in the cache: where another machine has encoded these prompts, encoders are not loaded (docs/stable-diffusion.md)',
+      'text embeddings in the cache: where another machine has encoded these prompts, encoders are not loaded ' +
+        '(docs/stable-diffusion.md)',
     ],
   );
   return [

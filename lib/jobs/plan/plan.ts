@@ -1,14 +1,23 @@
-import { readFinetuneConfig, type FinetuneConfig } from '../config/finetune.js';
-import { OutOfMemoryError } from '../../errors.js';
-import { modelFootprint } from '../../models/footprints.js';
-import { locateJudge, locateReward } from '../../rewards/weights.js';
+import { readFinetuneConfig, type FinetuneConfig } from '../settings/finetune.js';
+import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from '../../errors.js';
+import { modelFootprint, publishedModel } from '../../models/registry.js';
+import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
+import { dtypeOf, locateJudge, locateReward, publishedParameters, type RewardConfig } from '../../rewards/registry.js';
+import { chooseDevice } from '../../runtime/device.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
-import { elementBytes, type ComponentFootprint } from '../../models/footprint.js';
-import { operationsOf, type IterationOperations } from './operations.js';
+import {
+  elementBytes,
+  type ComponentFootprint,
+  type FootprintOptions,
+  type ModelFootprint,
+} from '../../models/footprint.js';
+import { cardTimes, type CardTime } from './cards.js';
+import { diskUse, type DiskUse } from './disk.js';
+import { drawingOperations, operationsOf, type IterationOperations } from './operations.js';
 import { phasesOf, type Phase } from './phases.js';
 import { loadedBytes } from './reward-weights.js';
-import { bytesText } from './table.js';
+import { bytesText } from '../text.js';
 
 /** Bytes of a network's weights. */
 export type PlannedComponent = ComponentFootprint & {
@@ -26,6 +35,19 @@ export interface Plan {
   evaluations: EvaluationRange;
   /** Undefined for a model that is not planned for, being small. */
   memory?: MemoryPlan | undefined;
+  /** What is written; empty for a small model. */
+  disk: DiskUse[];
+  /** How long it takes on known GPUs, where it is planned for one; in the order of a card's age and class. */
+  cards: CardTime[];
+}
+
+/** Of {@link plan}. */
+export interface PlanOptions {
+  /**
+   * The name of a published model, such as `'sd3.5-medium'`, whose shapes stand in for those of the configuration's
+   * directory.
+   */
+  like?: string | undefined;
 }
 
 /** In bytes, on top of what the process and its libraries take. */
@@ -60,14 +82,29 @@ export interface MemoryPlan {
 
 /**
  * Plans a fine-tuning from its configuration, those of the model's directory and the headers of the weights.
- * @throws ConfigError for a configuration that is not valid, CheckpointError where weights that the run would load are missing or
- *   cut short
+ * @throws ConfigError for a configuration that is not valid, CheckpointError where weights that the run would load are
+ * missing or cut short
  */
-export async function plan(config: unknown): Promise<Plan> {
-  return planFor(await readFinetuneConfig(config, 'finetune configuration'));
+export async function plan(config: unknown, { like }: PlanOptions = {}): Promise<Plan> {
+  const known = like === undefined ? undefined : publishedModel(like);
+  const wanted = await readFinetuneConfig(config, 'finetune configuration', known?.drawing);
+  return planFor({ ...wanted, device: plannedDevice(wanted.device) }, known?.footprint);
 }
 
-async function planFor(config: FinetuneConfig): Promise<Plan> {
+/** A plan needs no native core: where none can be loaded, 'auto' cannot mean CUDA. */
+function plannedDevice(wanted: string): string {
+  try {
+    return chooseDevice(wanted).device;
+  } catch (error) {
+    if (error instanceof NativeLoadError) return 'cpu';
+    throw error;
+  }
+}
+
+async function planFor(
+  config: FinetuneConfig,
+  likeKnown?: (options: FootprintOptions) => ModelFootprint,
+): Promise<Plan> {
   const {
     model,
     device,
@@ -82,7 +119,7 @@ async function planFor(config: FinetuneConfig): Promise<Plan> {
     negativePrompt,
   } = config;
   const evaluations = evaluationsOf(algorithm, batch);
-  const footprint = await modelFootprint(model, {
+  const options = {
     device,
     dtype,
     adapter,
@@ -91,15 +128,16 @@ async function planFor(config: FinetuneConfig): Promise<Plan> {
     textLength,
     prompts,
     negativePrompt,
-  });
+  };
+  const footprint = likeKnown ? likeKnown(options) : await modelFootprint(model, options);
   const rewards = await Promise.all(
     config.rewards.map(async (reward) => {
-      const files = await locateReward(reward);
-      return { name: reward.name, ...(files && { bytes: await loadedBytes(files) }) };
+      const bytes = await rewardBytes(reward, likeKnown !== undefined);
+      return { name: reward.name, ...(bytes !== undefined && { bytes }) };
     }),
   );
   if (config.evaluation?.judge) await loadedBytes(locateJudge(config.evaluation.judge));
-  if (!footprint) return { device, batch, evaluations };
+  if (!footprint) return { device, batch, evaluations, disk: [], cards: [] };
   const phases = phasesOf(
     config,
     footprint,
@@ -109,30 +147,67 @@ async function planFor(config: FinetuneConfig): Promise<Plan> {
     ...component,
     bytes: component.parameters * elementBytes[component.dtype],
   });
-  return {
-    device,
-    batch,
-    evaluations,
-    memory: {
-      networks: footprint.networks.map(sized),
-      encoders: footprint.encoders.map(sized),
-      prompts: footprint.prompts,
-      rewards,
-      trainable: footprint.trainable,
-      phases,
-      peak: phases.reduce((most, phase) => (phase.bytes > most.bytes ? phase : most)),
-      operations: operationsOf(algorithm, batch, footprint.operations),
-    },
+  const memory = {
+    networks: footprint.networks.map(sized),
+    encoders: footprint.encoders.map(sized),
+    prompts: footprint.prompts,
+    rewards,
+    trainable: footprint.trainable,
+    phases,
+    peak: phases.reduce((most, phase) => (phase.bytes > most.bytes ? phase : most)),
+    operations: operationsOf(algorithm, batch, footprint.operations),
   };
+  const disk = await diskUse({
+    prompts: { missing: footprint.prompts.missing, bytes: footprint.conditioning, folder: textEmbeddingsDirectory() },
+    checkpoints: {
+      trainable: footprint.trainable,
+      averaged: config.optimizer.emaDecay > 0,
+      keep: config.checkpoints.keep,
+      folder: config.output,
+    },
+  });
+  const planned = { device, batch, evaluations, memory, disk, cards: [] };
+  if (device === 'cpu') return planned;
+  const drawing = drawingOperations(config, footprint.operations);
+  const run = { dtype, iteration: memory.operations, steps: config.steps, drawing };
+  return { ...planned, cards: cardTimes(run, needed(planned)) };
+}
+
+/** Undefined where nobody knows. @param published whether a published size will do where the files are not there */
+async function rewardBytes(reward: RewardConfig, published: boolean): Promise<number | undefined> {
+  try {
+    const files = await locateReward(reward);
+    return files && (await loadedBytes(files));
+  } catch (error) {
+    if (published && error instanceof CheckpointError) {
+      const parameters = publishedParameters(reward);
+      return parameters === undefined ? undefined : parameters * elementBytes[dtypeOf(reward) ?? 'float32'];
+    }
+    throw error;
+  }
 }
 
 /** What CUDA's libraries and the allocator's rounding take beside the tensors. */
 const cudaOverhead = { bytes: 2 ** 29, fraction: 0.05 };
 
 /** Bytes that the device must have free. */
-export function needed({ device, memory }: Plan): number {
+export function needed({ device, memory }: Pick<Plan, 'device' | 'memory'>): number {
   if (!memory) return 0;
   return device === 'cpu' ? memory.peak.bytes : memory.peak.bytes * (1 + cudaOverhead.fraction) + cudaOverhead.bytes;
+}
+
+/** Why the memory of a device is not known. */
+export interface UnknownMemory {
+  unknown: string;
+}
+
+/** The memory of a device, or why it is not known: it can be planned for all the same. */
+export async function memoryIfThere(device: string): Promise<DeviceMemory | UnknownMemory> {
+  return deviceMemory(device).catch((error: unknown) => {
+    if (error instanceof ConfigError) return { unknown: 'it is not in this machine' };
+    if (error instanceof NativeLoadError) return { unknown: 'without LibTorch it cannot be asked' };
+    throw error;
+  });
 }
 
 /**
@@ -144,14 +219,16 @@ export function refuseSmall(planned: Plan, { free, total }: DeviceMemory): void 
   if (!planned.memory || bytes <= free) return;
   const { name, less } = planned.memory.peak;
   throw new OutOfMemoryError(
-    `${planned.device} is too small: the plan needs ${bytesText(bytes)}, most of it while ${name}, and ${bytesText(free)} of ` +
-      `${bytesText(total)} are free. Less is needed there with ${less.join('; ')}. \`eam plan\` shows what each phase takes`,
+    `${planned.device} is too small: the plan needs ${bytesText(bytes)}, most of it while ${name}, and ` +
+      `${bytesText(free)} of ` +
+      `${bytesText(total)} are free. Less is needed there with ${less.join('; ')}. \`eam plan\` shows what each ` +
+      'phase takes',
   );
 }
 
 /**
- * Refuses a job, before it loads or writes anything, whose weights are not there, or whose GPU is too small; a CPU that is too
- * small only `eam plan` refuses: its memory can be swapped.
+ * Refuses a job, before it loads or writes anything, whose weights are not there, or whose GPU is too small; a CPU that
+ * is too small only `eam plan` refuses: its memory can be swapped.
  * @throws CheckpointError, ConfigError, OutOfMemoryError
  */
 export async function checkFinetune(config: FinetuneConfig): Promise<void> {

@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 
 import type { ModelDType } from '../../models/model.js';
-import type { WeightsFile } from '../../rewards/weights.js';
+import type { WeightsFile } from '../../rewards/reward-kind.js';
 import { readHeader } from '../../files/safetensors.js';
 import { elementBytes, isFloating } from '../../models/footprint.js';
 
@@ -16,10 +16,10 @@ export async function loadedBytes(files: readonly WeightsFile[]): Promise<number
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-async function ofSafetensors({ path, dtype, wanted = () => true }: WeightsFile): Promise<number> {
+async function ofSafetensors({ path, dtype, only }: WeightsFile): Promise<number> {
   const { entries } = await readHeader(path);
   return entries.reduce((sum, { name, dtype: stored, shape }) => {
-    if (!isFloating(stored) || !wanted(name)) return sum;
+    if (!isFloating(stored) || (only && !only.some((beginning) => name.startsWith(beginning)))) return sum;
     return sum + shape.reduce((product, length) => product * length, elementBytes[dtype ?? stored]);
   }, 0);
 }
@@ -32,10 +32,15 @@ const storages = {
   Half: 'float16',
 } as const satisfies Record<string, ModelDType>;
 
-/** The pickle that names every tensor is the archive's first record; that of a network of a thousand tensors is shorter. */
+/**
+ * The pickle that names every tensor is the archive's first record; that of a network of a thousand tensors is shorter.
+ */
 const pickleBytes = 2 ** 20;
 
-/** From the size of the file, which is little else than numbers, and what its pickle says that they are; of several dtypes the narrowest. */
+/**
+ * From the size of the file, which is little else than numbers, and what its pickle says that they are; of several
+ * dtypes the narrowest.
+ */
 async function ofPickle({ path, dtype }: WeightsFile): Promise<number> {
   const { size } = await stat(path);
   if (dtype === undefined) return size;

@@ -1,10 +1,8 @@
-import type { Evaluations } from '../../training/trainer.js';
-import type { Plan } from './plan.js';
-
-/** GiB where there are some, else MiB. */
-export function bytesText(bytes: number): string {
-  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-}
+import type { Evaluations } from '../../training/metrics.js';
+import { bytesText } from '../text.js';
+import type { DeviceMemory } from './device-memory.js';
+import type { IterationOperations } from './operations.js';
+import { needed, type MemoryPlan, type Plan, type UnknownMemory } from './plan.js';
 
 function countText(count: number): string {
   if (count >= 1e9) return `${(count / 1e9).toFixed(3)} B`;
@@ -13,53 +11,97 @@ function countText(count: number): string {
 
 const operationsText = (operations: number): string => `${Number((operations / 1e12).toPrecision(3))} TFLOP`;
 
-/** A plan as a person reads it. */
-export function planTable({ device, batch, evaluations: { least, most }, memory }: Plan): string {
-  const row = (name: string, ...cells: string[]) =>
-    `  ${name.padEnd(46)}${cells.map((cell) => cell.padStart(14)).join('')}`.trimEnd();
+/** What the device must have free, and what it has. */
+export function roomText(planned: Plan, found: DeviceMemory | UnknownMemory): string {
+  const place =
+    'unknown' in found
+      ? `${found.unknown}, --memory says how much it has`
+      : `${bytesText(found.free)} of ${bytesText(found.total)} are free`;
+  return `Needed on ${planned.device}: ${bytesText(needed(planned))}; ${place}`;
+}
+
+const row = (name: string, ...cells: string[]): string =>
+  `  ${name.padEnd(46)}${cells.map((cell) => cell.padStart(14)).join('')}`.trimEnd();
+
+/** The networks, and what each phase of the run takes of the device's memory. */
+function memoryLines(device: string, { networks, encoders, rewards, trainable, prompts, phases, peak }: MemoryPlan) {
+  const { count, missing } = prompts;
+  const cached = missing
+    ? missing < count && `  ${count - missing} of ${count} prompts are in the cache already`
+    : `  encoding prompts: left out, the embeddings of all ${count} are in the cache`;
+  return [
+    'Networks',
+    ...networks.map(({ name, parameters, dtype, bytes }) =>
+      row(`${name}, ${dtype}`, countText(parameters), bytesText(bytes)),
+    ),
+    ...encoders.map(({ name, parameters, dtype, bytes }) =>
+      row(`${name}, ${dtype}; while encoding`, countText(parameters), bytesText(bytes)),
+    ),
+    ...rewards.map(({ name, bytes }) =>
+      row(`reward ${name}`, '', bytes === undefined ? 'not known' : bytesText(bytes)),
+    ),
+    row('trained: the adapter', countText(trainable)),
+    '',
+    `Memory on ${device}, beside the process and its libraries; of rewards, their weights alone`,
+    ...(cached ? [cached] : []),
+    ...phases.flatMap((phase) => [
+      row(phase.name, bytesText(phase.bytes), phase === peak ? '<- the most' : ''),
+      ...Object.entries(phase.parts).map(([part, bytes]) => row(`  ${part}`, bytesText(bytes))),
+    ]),
+    '',
+  ];
+}
+
+function evaluationLines({ batch, evaluations: { least, most } }: Plan): string[] {
   const range = (key: keyof Evaluations) =>
     least[key] === most[key] ? String(most[key]) : `${least[key]} to ${most[key]}`;
-  const lines: string[] = [];
-  if (memory) {
-    lines.push('Networks');
-    for (const { name, parameters, dtype, bytes } of memory.networks)
-      lines.push(row(`${name}, ${dtype}`, countText(parameters), bytesText(bytes)));
-    for (const { name, parameters, dtype, bytes } of memory.encoders)
-      lines.push(row(`${name}, ${dtype}; while encoding`, countText(parameters), bytesText(bytes)));
-    for (const { name, bytes } of memory.rewards)
-      lines.push(row(`reward ${name}`, '', bytes === undefined ? 'not known' : bytesText(bytes)));
-    lines.push(
-      row('trained: the adapter', countText(memory.trainable)),
-      '',
-      `Memory on ${device}, beside the process and its libraries; of rewards, their weights alone`,
-    );
-    const { count, missing } = memory.prompts;
-    if (!missing) lines.push(`  encoding prompts: left out, the embeddings of all ${count} are in the cache`);
-    else if (missing < count) lines.push(`  ${count - missing} of ${count} prompts are in the cache already`);
-    for (const phase of memory.phases) {
-      lines.push(row(phase.name, bytesText(phase.bytes), phase === memory.peak ? '<- the most' : ''));
-      for (const [part, bytes] of Object.entries(phase.parts)) lines.push(row(`  ${part}`, bytesText(bytes)));
-    }
-    lines.push('');
-  }
-  lines.push(`An iteration, batch ${batch}`);
-  lines.push(
+  return [
+    `An iteration, batch ${batch}`,
     row('forwards', range('forwards')),
     row('vector-Jacobian products (vjps)', range('vjps')),
     row('backwards', range('backwards')),
-  );
-  if (memory) {
-    const { rollout, decoding, rewardGradient, matching, total } = memory.operations;
-    const stages = {
-      'rolling out': rollout,
-      decoding,
-      "taking the reward's gradient to the latents": rewardGradient,
-      training: matching,
-    };
-    lines.push('', "Floating-point operations of an iteration's matrix products and convolutions, rewards left out");
-    for (const [name, operations] of Object.entries(stages)) lines.push(row(name, operationsText(operations)));
-    lines.push(row('in all', operationsText(total)));
-  }
-  if (!memory) lines.push('', 'The memory of this model is not planned: it is small.');
-  return lines.join('\n');
+  ];
+}
+
+function operationLines({ rollout, decoding, rewardGradient, matching, total }: IterationOperations): string[] {
+  return [
+    '',
+    "Floating-point operations of an iteration's matrix products and convolutions, rewards left out",
+    row('rolling out', operationsText(rollout)),
+    row('decoding', operationsText(decoding)),
+    row("taking the reward's gradient to the latents", operationsText(rewardGradient)),
+    row('training', operationsText(matching)),
+    row('in all', operationsText(total)),
+  ];
+}
+
+function cardLines(cards: Plan['cards']): string[] {
+  if (cards.length === 0) return [];
+  return [
+    '',
+    "Time by card, without rewards' networks, encoding and loading: seconds an iteration; " +
+      'hours of the run, drawing included',
+    ...cards.map(({ name, measured, fits, seconds, hours }) => {
+      const remark = fits ? (measured ? 'measured' : 'estimate') : 'too little memory';
+      return row(name, seconds.toPrecision(3), hours.toPrecision(3), remark.padStart(19));
+    }),
+  ];
+}
+
+/** A plan as a person reads it. */
+export function planTable(plan: Plan): string {
+  const { device, memory, disk, cards } = plan;
+  if (!memory)
+    return [...evaluationLines(plan), '', 'The memory of this model is not planned: it is small.'].join('\n');
+  return [
+    ...memoryLines(device, memory),
+    ...evaluationLines(plan),
+    ...operationLines(memory.operations),
+    ...cardLines(cards),
+    '',
+    'Disk',
+    ...disk.map(({ name, folder, bytes, free }) =>
+      row(name, bytesText(bytes), `  in ${folder}, ${bytesText(free)} free`),
+    ),
+  ].join('\n');
 }

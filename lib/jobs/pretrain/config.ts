@@ -1,22 +1,15 @@
 import { z } from 'zod';
 
-import { digitsConfigSchema } from '../../models/digits/model.js';
-import { digitClassifierConfigSchema } from '../../rewards/digit-classifier.js';
+import { modelKinds } from '../../models/kinds.js';
+import type { Pretraining } from '../../models/pretraining.js';
+import { rewardKinds } from '../../rewards/kinds.js';
+import { validate } from '../../schema/validate.js';
 import { checkpointsSchema, device, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { withDrawing } from '../settings/model.js';
 
-const dataSchema = z.strictObject({
-  name: z.literal('mnist').default('mnist'),
-  /** Images kept out of training, for the accuracy that is printed. */
-  heldOut: z.int().min(0).default(1000),
-  /** Images are shifted by up to this many pixels either way. */
-  shift: z.int().min(0).default(0),
-  /** Each image gets Gaussian noise of a standard deviation drawn from [0, noise], in units where white is 1. */
-  noise: z.number().min(0).lt(1).default(0),
-});
-
+/** What every pretraining is told. */
 const common = {
-  device,
-  data: dataSchema.prefault({}),
+  device: device.default('auto'),
   optimizer: optimizerSchema,
   steps: z.int().min(1),
   batch: z.int().min(1).default(64),
@@ -26,22 +19,42 @@ const common = {
   storage: z.enum(['float32', 'float16']).default('float32'),
   output: z.string().min(1),
 };
+const commonSchema = z.strictObject(common);
+const samples = samplesSchema.prefault({});
 
-export const pretrainDigitsSchema = z.strictObject({
-  model: digitsConfigSchema,
-  ...common,
-  data: dataSchema.omit({ noise: true }).prefault({}),
-  /** Fraction of labels dropped, so that the model also learns to draw unconditionally. */
-  labelDropout: z.number().min(0).max(1).default(0.1),
-  timeDistribution: z.enum(['uniform', 'logit_normal']).default('logit_normal'),
-  samples: samplesSchema.prefault({}),
-});
+export type PretrainConfig = z.output<typeof commonSchema> & {
+  model: unknown;
+  /** Left out where none are drawn. */
+  samples?: ReturnType<typeof drawn>;
+};
 
-export const pretrainClassifierSchema = z.strictObject({
-  model: digitClassifierConfigSchema,
-  ...common,
-  labelSmoothing: z.number().min(0).lt(1).default(0),
-});
+const drawn = (settings: z.output<typeof samples>, recipe: Pretraining) => withDrawing(settings, recipe.drawing!);
 
-export type PretrainDigitsConfig = z.output<typeof pretrainDigitsSchema>;
-export type PretrainClassifierConfig = z.output<typeof pretrainClassifierSchema>;
+/** Every recipe, by the "type" of the model that it trains. */
+const recipes: ReadonlyMap<string, Pretraining> = new Map(
+  [...modelKinds, ...rewardKinds].flatMap(({ pretraining }) => (pretraining ? [[pretraining.type, pretraining]] : [])),
+);
+
+const schemaOf = (recipe: Pretraining) =>
+  z.strictObject({
+    model: recipe.model,
+    ...common,
+    ...recipe.settings,
+    ...(recipe.drawing && { samples }),
+  });
+
+/** Whether a run's record is of this recipe. */
+export const isRecordOf = (recipe: Pretraining, json: unknown): boolean => schemaOf(recipe).safeParse(json).success;
+
+/** @throws ConfigError for a configuration that is not valid */
+export function readPretrainConfig(config: unknown): { recipe: Pretraining; settings: PretrainConfig } {
+  const source = 'pretrain configuration';
+  const kindSchema = z.object({ model: z.object({ type: z.enum([...recipes.keys()]) }) });
+  const recipe = recipes.get(validate(kindSchema, config, source).model.type)!;
+  const checked = validate(schemaOf(recipe), config, source) as z.output<typeof commonSchema> & {
+    model: unknown;
+    samples?: z.output<typeof samples>;
+  };
+  const settings = { ...checked, ...(checked.samples && { samples: drawn(checked.samples, recipe) }) };
+  return { recipe, settings: settings as PretrainConfig };
+}

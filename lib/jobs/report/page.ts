@@ -37,7 +37,7 @@ export async function renderPage(page: Page): Promise<string> {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${escape(title)} · eam-torch</title>
+<title>${escapeHtml(title)} · eam-torch</title>
 <style>
 ${chartStyle}
 ${style}
@@ -46,14 +46,14 @@ ${style}
 <body>
 <main>
 <header>
-<p class="kicker">${escape(kicker)}</p>
-<h1>${escape(title)}</h1>
-<p class="subtitle">${escape(subtitle)}</p>
+<p class="kicker">${escapeHtml(kicker)}</p>
+<h1>${escapeHtml(title)}</h1>
+<p class="subtitle">${escapeHtml(subtitle)}</p>
 </header>
 ${sections.filter(Boolean).join('\n')}
 <footer>
-<p>Finished <time datetime="${finished.toISOString()}">${finished.toISOString().slice(0, 16).replace('T', ' ')} UTC</time> ·
-${escape(
+<p>Finished ${timeElement(finished)} ·
+${escapeHtml(
   Object.entries(versions)
     .map(([name, version]) => `${name} ${version}`)
     .join(' · '),
@@ -84,7 +84,8 @@ export function tileList(tiles: readonly Tile[]): string {
   if (tiles.length === 0) return '';
   const cells = tiles.map(
     ({ value, label, note }) =>
-      `<li><strong>${escape(value)}</strong><span>${escape(label)}</span><small>${escape(note)}</small></li>`,
+      `<li><strong>${escapeHtml(value)}</strong><span>${escapeHtml(label)}</span>` +
+      `<small>${escapeHtml(note)}</small></li>`,
   );
   return `<ul class="tiles" aria-label="Results at a glance">${cells.join('\n')}</ul>`;
 }
@@ -98,11 +99,12 @@ export function chartSection(
 ): string {
   const choices = Object.entries(axes).map(
     ([axis, name], index) =>
-      `<label><input type="radio" name="axis" value="${axis}"${index ? '' : ' checked'}><span>${escape(name)}</span></label>`,
+      `<label><input type="radio" name="axis" value="${axis}"${index ? '' : ' checked'}>` +
+      `<span>${escapeHtml(name)}</span></label>`,
   );
   return `<section aria-labelledby="${id}">
 <div class="heading">
-<h2 id="${id}">${escape(title)}</h2>
+<h2 id="${id}">${escapeHtml(title)}</h2>
 <fieldset class="axis" hidden>
 <legend>Draw against</legend>
 ${choices.join('\n')}
@@ -114,15 +116,18 @@ ${introduction}
 </section>`;
 }
 
-/** A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap. */
+/**
+ * A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap.
+ */
 export function htmlTable(
   { head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] },
   kind?: 'change' | 'notes',
 ): string {
-  const headCells = head.map((cell) => (cell ? `<th scope="col">${escape(cell)}</th>` : '<td></td>')).join('');
+  const headCells = head.map((cell) => (cell ? `<th scope="col">${escapeHtml(cell)}</th>` : '<td></td>')).join('');
   const bodyRows = rows.map(
     ([name, ...cells]) =>
-      `<tr><th scope="row">${escape(name!)}</th>${cells.map((cell) => `<td>${escape(cell)}</td>`).join('')}</tr>`,
+      `<tr><th scope="row">${escapeHtml(name!)}</th>` +
+      `${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`,
   );
   return `<div class="${kind ? `scroll ${kind}` : 'scroll'}"><table>
 <thead><tr>${headCells}</tr></thead>
@@ -135,7 +140,7 @@ ${bodyRows.join('\n')}
 /** A picture in the file itself. `caption` is HTML. */
 export function pngFigure(png: Uint8Array, alternative: string, caption: string): string {
   return `<figure>
-<img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" alt="${escape(alternative)}">
+<img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" alt="${escapeHtml(alternative)}">
 <figcaption>${caption}</figcaption>
 </figure>`;
 }
@@ -154,7 +159,7 @@ export function configurationSection(config: unknown): string {
 <h2 id="configuration">Configuration</h2>
 <details>
 <summary>Everything this was started with, defaults filled in</summary>
-<pre><code>${escape(JSON.stringify(config, abridged, 2))}</code></pre>
+<pre><code>${escapeHtml(JSON.stringify(config, abridged, 2))}</code></pre>
 </details>
 </section>`;
 }
@@ -174,7 +179,12 @@ export const finite = (value: number | undefined): number | null =>
 export const compact = (value: number): string =>
   new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 }).format(value);
 
-export const escape = (text: string): string =>
+function timeElement(time: Date): string {
+  const iso = time.toISOString();
+  return `<time datetime="${iso}">${iso.slice(0, 16).replace('T', ' ')} UTC</time>`;
+}
+
+export const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
 /** JSON inside a script element must not close it. */

@@ -1,10 +1,11 @@
-import { evaluationRows, formatGain, type Evaluation } from '../../training/evaluation.js';
-import { duration } from '../progress.js';
+import type { Evaluation } from '../../training/evaluation.js';
+import { duration } from '../text.js';
+import { evaluationRows, formatGain } from './evaluation-table.js';
 import {
   chartSection,
   compact,
   configurationSection,
-  escape,
+  escapeHtml,
   finite,
   htmlTable,
   pngFigure,
@@ -13,7 +14,7 @@ import {
   tileList,
   type Tile,
 } from './page.js';
-import type { StepMetrics } from '../../training/trainer.js';
+import type { StepMetrics } from '../../training/metrics.js';
 
 /** What the report draws of a line of metrics.jsonl. */
 export type ReportedStep = Pick<
@@ -124,11 +125,11 @@ function gridSection(grids: ReportOptions['grids'], config: ReportOptions['confi
   const figures = grids.map(({ step, png }, index) => {
     const when = index === 0 ? 'Before' : 'After';
     const caption = index === 0 ? 'the pretrained model' : `step ${step}`;
-    return pngFigure(png, `${when} fine-tuning: a grid of samples`, `<strong>${when}</strong> ${escape(caption)}`);
+    return pngFigure(png, `${when} fine-tuning: a grid of samples`, `<strong>${when}</strong> ${escapeHtml(caption)}`);
   });
   return `<section aria-labelledby="samples">
 <h2 id="samples">Samples</h2>
-<p>Both grids start from the same noise, sample by sample${escape(promptList(prompts))}.</p>
+<p>Both grids start from the same noise, sample by sample${escapeHtml(promptList(prompts))}.</p>
 <div class="grids">
 ${figures.join('\n')}
 </div>
@@ -139,7 +140,8 @@ function evaluationSection(evaluation: Evaluation): string {
   const rows = evaluationRows(evaluation).map(({ name, before, after, change }) => [name, before, after, change]);
   return `<section aria-labelledby="evaluation">
 <h2 id="evaluation">Evaluation</h2>
-<p>${evaluation.count} fresh samples from seed ${escape(evaluation.seed)}, the same noise for both models. σ is the standard deviation of the pretrained model's samples.</p>
+<p>${evaluation.count} fresh samples from seed ${escapeHtml(evaluation.seed)}, the same noise for both models. σ is
+the standard deviation of the pretrained model's samples.</p>
 ${htmlTable({ head: ['', 'before', 'after', 'change'], rows }, 'change')}
 </section>`;
 }

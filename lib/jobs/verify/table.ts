@@ -1,4 +1,5 @@
-import { passes, relativeError, type Finding } from '../../models/verification/verification.js';
+import { EamError } from '../../errors.js';
+import { passes, relativeError, type Finding } from '../../models/verification/finding.js';
 
 /** What was found in all. */
 export interface VerifySummary {
@@ -28,4 +29,22 @@ export function tableLine(finding: Finding): string {
 export function summaryLine({ passed, failed, notChecked }: VerifySummary, tolerance: number): string {
   const left = notChecked ? `, ${notChecked} not checked` : '';
   return `${passed} of ${passed + failed} goldens within ${tolerance} of their scale${left}`;
+}
+
+/** Findings with what follows from each: the relative error, and whether it passes. */
+export function findingsJson(findings: readonly Finding[]): object[] {
+  return findings.map((finding) =>
+    'error' in finding ? { ...finding, relative: relativeError(finding), passes: passes(finding) } : finding,
+  );
+}
+
+/** @throws EamError where a golden differs, or none was compared */
+export function refuseFailed(directory: string, { passed, failed }: VerifySummary, tolerance: number): void {
+  const compared = passed + failed;
+  if (compared === 0) throw new EamError('ERR_EAM_VERIFY', `${directory}: no golden could be compared`);
+  if (failed === 0) return;
+  throw new EamError(
+    'ERR_EAM_VERIFY',
+    `${directory}: ${failed} of ${compared} goldens differ by more than ${tolerance} of their scale`,
+  );
 }

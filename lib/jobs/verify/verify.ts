@@ -1,14 +1,14 @@
-import { modelVerifier } from '../../models/verifiers.js';
+import { modelVerifier } from '../../models/registry.js';
 import type { ModelDType } from '../../models/model.js';
-import { rewardVerifier } from '../../rewards/verifiers.js';
+import { rewardVerifier } from '../../rewards/registry.js';
 import { Goldens } from '../../models/verification/goldens.js';
-import type { Finding } from '../../models/verification/verification.js';
+import type { Finding } from '../../models/verification/finding.js';
 
-/** Of {@link verify}. */
+/** Options of {@link verify}. */
 export interface VerifyOptions {
   /** The name of a reward, for a directory that holds one; without it the directory is a model's. */
   reward?: string | undefined;
-  /** Of a reward that reads another model's features, that model's directory. */
+  /** The directory of the model whose features a reward reads, where that is another one. */
   tower?: string | undefined;
   /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. */
   device?: string | undefined;
@@ -29,9 +29,10 @@ export const tolerances: Readonly<Record<ModelDType, number>> = {
 };
 
 /**
- * Compares what the native networks compute with the goldens of a directory, which the published implementation computed.
- * @throws CheckpointError for a directory without goldens or one that does not load; ConfigError for one of a kind that is
- *   not known
+ * Compares what the native networks compute with the goldens of a directory, which the published implementation
+ * computed.
+ * @throws CheckpointError for a directory without goldens or one that does not load; ConfigError for one of a kind that
+ * is not known
  */
 export async function* verify(directory: string, options: VerifyOptions = {}): AsyncGenerator<Finding, void, void> {
   const {

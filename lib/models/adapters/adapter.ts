@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { hasManifest, verifyCheckpoint } from '../../files/checkpoints.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type { NativeFlowModel } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
 import { refuseTaken, writeNewDirectory } from '../../files/new-directory.js';
-import { disposeAll, readHeader, readTensors } from '../../files/safetensors.js';
+import { disposeAll, readHeader } from '../../files/safetensors.js';
 import type { Tensor } from '../../runtime/tensor.js';
 import { diffusersLayout } from './diffusers.js';
 import { adaptedModules, type AdapterConfig, type AdapterLayout, type AdapterLayoutName } from './layout.js';
@@ -43,7 +44,7 @@ export function adapterNote(directory: string, { alphaAssumed, rank }: AdapterCo
 }
 
 /** @param tensors under the names of the network's trainable tensors */
-export async function writeAdapter(
+async function writeAdapter(
   directory: string,
   tensors: Readonly<Record<string, Tensor>>,
   adapter: AdapterInfo,
@@ -83,8 +84,9 @@ export async function readAdapterTensors(
   if (await hasManifest(directory)) await verifyCheckpoint(directory, files);
   const config = await readConfig(directory);
   const path = join(directory, tensorsFile);
-  const { modules } = adaptedModules((await readHeader(path)).entries, prefix, config.rank, path);
-  const stored = await readTensors(path);
+  const { entries } = await readHeader(path);
+  const { modules } = adaptedModules(entries, prefix, config.rank, path);
+  const stored = await binding().readTensors(path, entries);
   return {
     config,
     modules,
@@ -92,7 +94,9 @@ export async function readAdapterTensors(
   };
 }
 
-/** Copies an adapter's tensors into a network that has one of the same rank, alpha and targets, which the names tell. */
+/**
+ * Copies an adapter's tensors into a network that has one of the same rank, alpha and targets, which the names tell.
+ */
 export async function readAdapter(directory: string, native: NativeFlowModel, adapter: AdapterInfo): Promise<void> {
   const { config, modules, tensors } = await readAdapterTensors(directory);
   try {

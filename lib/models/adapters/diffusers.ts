@@ -13,8 +13,8 @@ const metadataKey = 'lora_adapter_metadata';
 const readingAlpha = '0.34';
 
 /**
- * Diffusers' layout: what `pipeline.load_lora_weights` reads. It takes alpha from the metadata alone (a tensor of alpha it
- * refuses for Stable Diffusion 3), and without it alpha = rank.
+ * Diffusers' layout: what `pipeline.load_lora_weights` reads. It takes alpha from the metadata alone (a tensor of alpha
+ * it refuses for Stable Diffusion 3), and without it alpha = rank.
  */
 export const diffusersLayout: AdapterLayout = {
   name: 'diffusers',
@@ -55,8 +55,10 @@ export const diffusersLayout: AdapterLayout = {
 export function diffusersNote(directory: string, { rank, alpha }: AdapterInfo): string | undefined {
   if (alpha === rank) return undefined;
   return (
-    `${directory}: alpha ${alpha} of rank ${rank} needs diffusers ${readingAlpha} or newer; an older one takes alpha to be the rank, ` +
-    `which is the adapter at ${Number((rank / alpha).toPrecision(3))} of its strength: there, call pipeline.set_adapters(NAME, ${Number((alpha / rank).toPrecision(3))})`
+    `${directory}: alpha ${alpha} of rank ${rank} needs diffusers ${readingAlpha} or newer; an older one takes ` +
+    'alpha to be the rank, ' +
+    `which is the adapter at ${Number((rank / alpha).toPrecision(3))} of its strength: there, call ` +
+    `pipeline.set_adapters(NAME, ${Number((alpha / rank).toPrecision(3))})`
   );
 }
 

@@ -4,10 +4,11 @@ import { CheckpointError } from '../../errors.js';
 import type { TensorEntry } from '../../files/safetensors-header.js';
 import type { Tensor } from '../../runtime/tensor.js';
 import type { AdapterInfo } from '../model.js';
+import { expected } from '../../schema/validate.js';
 
-/** Every {@link AdapterLayoutName}. */
-export const adapterLayoutNames = ['peft', 'diffusers'] as const satisfies readonly AdapterLayoutName[];
-/** The names of the layouts in which adapters are read and written: PEFT's own folder, or the file that diffusers loads. */
+/**
+ * The names of the layouts in which adapters are read and written: PEFT's own folder, or the file that diffusers loads.
+ */
 export type AdapterLayoutName = 'peft' | 'diffusers';
 
 /** An adapter's settings, as its files say them. */
@@ -38,7 +39,9 @@ export interface AdapterLayout {
   ): Promise<void>;
 }
 
-/** Both layouts keep PEFT's settings; these make an adapter that is not W + (alpha/rank) B A with one rank and alpha. */
+/**
+ * Both layouts keep PEFT's settings; these make an adapter that is not W + (alpha/rank) B A with one rank and alpha.
+ */
 const unsupported = [
   'use_dora',
   'use_rslora',
@@ -116,7 +119,8 @@ export function adaptedModules(
   if (stranger) {
     throw new CheckpointError(
       `${path}: tensor "${stranger.name}" is of another layout, such as kohya's; supported are PEFT's ` +
-        "(base_model.model.MODULE.lora_A.weight) and diffusers' (transformer.MODULE.lora_A.weight), without tensors of alpha",
+        "(base_model.model.MODULE.lora_A.weight) and diffusers' (transformer.MODULE.lora_A.weight), without " +
+        'tensors of alpha',
     );
   }
   const problems: string[] = [];
@@ -132,18 +136,19 @@ export function adaptedModules(
     const [, module, part] = match as unknown as [string, string, 'A' | 'B'];
     ranks.set(module, { ...ranks.get(module), [part]: part === 'A' ? shape[0]! : shape[1]! });
   }
-  const expected = rank ?? [...ranks.values()][0]?.A;
+  const wanted = rank ?? [...ranks.values()][0]?.A;
   for (const [module, { A, B }] of ranks) {
     if (A === undefined || B === undefined) problems.push(`${module} has lora_${A === undefined ? 'B' : 'A'} only`);
-    else if (A !== expected || B !== expected)
-      problems.push(`${module} has rank ${A === B ? A : `${A} and ${B}`}, expected ${expected}`);
+    else if (A !== wanted || B !== wanted)
+      problems.push(expected(`${module}: rank`, String(wanted), A === B ? A : `${A} and ${B}`));
   }
   if (ranks.size === 0) problems.push('it holds no adapter tensors');
   if (problems.length) {
     const listed = problems.slice(0, 8).join('\n  ');
     throw new CheckpointError(
-      `${path} is not a LoRA adapter of one rank:\n  ${listed}${problems.length > 8 ? `\n  and ${problems.length - 8} more` : ''}`,
+      `${path} is not a LoRA adapter of one rank:\n  ` +
+        `${listed}${problems.length > 8 ? `\n  and ${problems.length - 8} more` : ''}`,
     );
   }
-  return { modules: [...ranks.keys()].sort(), rank: expected! };
+  return { modules: [...ranks.keys()].sort(), rank: wanted! };
 }

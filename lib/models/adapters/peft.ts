@@ -5,6 +5,7 @@ import { readJson } from '../../schema/json.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import { readHeader, saveTensors } from '../../files/safetensors.js';
 import { adaptedModules, readLoraSettings, type AdapterLayout } from './layout.js';
+import { expected } from '../../schema/validate.js';
 
 const tensorsFile = 'adapter_model.safetensors';
 const configFile = 'adapter_config.json';
@@ -29,7 +30,8 @@ export const peftLayout: AdapterLayout = {
     const type = (json as { peft_type?: unknown } | null)?.peft_type;
     if (type !== 'LORA') {
       throw new CheckpointError(
-        `${path} is not the configuration of a LoRA adapter: peft_type is ${JSON.stringify(type)}, expected "LORA"`,
+        `${path} is not the configuration of a LoRA adapter: ` +
+          expected('peft_type', '"LORA"', JSON.stringify(type) ?? 'nothing'),
       );
     }
     const { targets, ...settings } = readLoraSettings(json, path);

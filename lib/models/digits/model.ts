@@ -6,7 +6,7 @@ import { digitOf } from './prompts.js';
 import { ConfigError, DisposedError } from '../../errors.js';
 import type { DigitsModelConfig, NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
-import { disposeAll, loadTensors } from '../../files/safetensors.js';
+import { withWeights } from '../../files/weights.js';
 import type { Tensor } from '../../runtime/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
 import type { AdapterInfo, Drawing, LoadModelOptions, Model, ModelDType, PrepareOptions } from '../model.js';
@@ -121,32 +121,34 @@ function refuseForeignOptions(imageSize: number, { size, checkpointing, textLeng
   if (textLength !== undefined) throw new ConfigError('textLength: the digits model has no text encoder');
 }
 
-/** A network with fresh weights, for pretraining. */
-export function newDigitsModel(
-  { type: _, ...config }: z.output<typeof digitsConfigSchema>,
-  source: string,
-  options: LoadModelOptions,
-): Model {
+type Config = z.output<typeof digitsConfigSchema>;
+
+/** What both ways to a network have in common. */
+function settingsOf({ type: _, ...config }: Config, options: LoadModelOptions) {
   const { device = 'cpu', dtype = 'float32', seed = 0n } = options;
   refuseForeignOptions(config.imageSize, options);
   const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
   const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
-  const native = new (binding().DigitsModel)(config, seed, lora, dtype, device);
-  return new DigitsModel(native, config, source, device, dtype, adapter);
+  return { adapter, args: { config, seed, lora, dtype, device } };
+}
+
+/** A network with fresh weights, for pretraining. */
+export function newDigitsModel(config: Config, source: string, options: LoadModelOptions): Model {
+  const { adapter, args } = settingsOf(config, options);
+  const native = binding().newNetwork('digits', args);
+  return new DigitsModel(native, args.config, source, args.device, args.dtype, adapter);
 }
 
 export async function loadDigitsModel(
-  config: z.output<typeof digitsConfigSchema>,
+  config: Config,
   directory: string,
   source: string,
   options: LoadModelOptions,
 ): Promise<Model> {
-  const model = newDigitsModel(config, source, options);
-  const tensors = await loadTensors(join(directory, 'model.safetensors'));
-  try {
-    await model.native.load('weights', tensors);
-  } finally {
-    disposeAll(tensors);
-  }
-  return model;
+  const { adapter, args } = settingsOf(config, options);
+  const path = join(directory, 'model.safetensors');
+  const native = await withWeights(path, [{ path }], (weights) =>
+    binding().loadNetwork('digits', { ...args, weights }),
+  );
+  return new DigitsModel(native, args.config, source, args.device, args.dtype, adapter);
 }

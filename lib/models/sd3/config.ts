@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import type {
-  AutoencoderConfig,
+  AutoencoderKlConfig,
   ClipTextConfig,
   Sd3TransformerConfig,
   T5EncoderConfig,
@@ -36,7 +36,8 @@ export const transformerSchema = z
     if (json.caption_projection_dim !== width) {
       refuse(
         'caption_projection_dim',
-        `expected ${width}, the width of the ${json.num_attention_heads} heads of ${json.attention_head_dim}: text and image attend to each other`,
+        `expected ${width}, the width of the ${json.num_attention_heads} heads of ${json.attention_head_dim}: ` +
+          'text and image attend to each other',
       );
     }
     if (json.dual_attention_layers.some((layer) => layer >= json.num_layers)) {
@@ -64,6 +65,13 @@ export function toTransformerConfig(json: z.output<typeof transformerSchema>): S
     qkNorm: json.qk_norm === 'rms_norm',
   };
 }
+
+/** Width of the tokens. */
+export const widthOf = ({ heads, headDim }: Sd3TransformerConfig): number => heads * headDim;
+
+/** Whether the layer of this number attends over the image alone, too. */
+export const isDual = ({ dualAttentionLayers }: Sd3TransformerConfig, layer: number): boolean =>
+  dualAttentionLayers.includes(layer);
 
 export const autoencoderSchema = z
   .object({
@@ -104,7 +112,7 @@ export const autoencoderSchema = z
     }
   });
 
-export function toAutoencoderConfig(json: z.output<typeof autoencoderSchema>): AutoencoderConfig {
+export function toAutoencoderConfig(json: z.output<typeof autoencoderSchema>): AutoencoderKlConfig {
   return {
     inChannels: json.in_channels,
     outChannels: json.out_channels,
@@ -121,7 +129,7 @@ export function toAutoencoderConfig(json: z.output<typeof autoencoderSchema>): A
 }
 
 /** Pixels a side that one latent stands for: each block but the last halves the image. */
-export const downsampling = ({ blockOutChannels }: AutoencoderConfig): number => 2 ** (blockOutChannels.length - 1);
+export const downsampling = ({ blockOutChannels }: AutoencoderKlConfig): number => 2 ** (blockOutChannels.length - 1);
 
 /** transformers' mark, from before it read the end token's number: pool where the largest number stands. */
 const legacyEosToken = 2;

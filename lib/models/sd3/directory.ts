@@ -1,4 +1,3 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
@@ -7,7 +6,7 @@ import { readJson } from '../../schema/json.js';
 import { validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type {
-  AutoencoderConfig,
+  AutoencoderKlConfig,
   ClipTextConfig,
   Sd3TransformerConfig,
   T5EncoderConfig,
@@ -25,8 +24,8 @@ import {
 } from './config.js';
 import { schedulerSchema, toSchedulerConfig, type SchedulerConfig } from './scheduler.js';
 
-/** The file by which a directory in diffusers' layout is recognised. */
-export const modelIndex = 'model_index.json';
+/** What a directory in diffusers' layout says of its components. */
+const modelIndex = 'model_index.json';
 
 /** One part of a pipeline: where its files are, and what its config.json says. */
 export interface Component<Config> {
@@ -43,7 +42,7 @@ export interface TextComponent<Config> extends Component<Config> {
 export interface Sd3Directory {
   path: string;
   transformer: Component<Sd3TransformerConfig>;
-  autoencoder: Component<AutoencoderConfig>;
+  autoencoder: Component<AutoencoderKlConfig>;
   scheduler: SchedulerConfig;
   /** CLIP-L and CLIP-G. */
   clip: readonly [TextComponent<ClipTextConfig>, TextComponent<ClipTextConfig>];
@@ -55,7 +54,8 @@ export interface Sd3Directory {
   granularity: number;
 }
 
-const pipelineClass = 'StableDiffusion3Pipeline';
+/** What such a directory's model_index.json says that it is. */
+export const pipelineClass = 'StableDiffusion3Pipeline';
 
 /** The class of each entry of model_index.json; a tokenizer's older and newer names count as one. */
 const componentClasses = {
@@ -78,14 +78,6 @@ export const pipelineComponents: readonly string[] = componentNames;
 
 const entrySchema = z.tuple([z.string().nullable(), z.string().nullable()]);
 const indexSchema = z.object({ _class_name: z.string() }).catchall(z.unknown());
-
-/** Whether `directory` is in diffusers' layout, of whatever pipeline. */
-export async function isPipelineDirectory(directory: string): Promise<boolean> {
-  return access(join(directory, modelIndex)).then(
-    () => true,
-    () => false,
-  );
-}
 
 /**
  * Checks that a directory in diffusers' layout is a pipeline of Stable Diffusion 3 and holds its transformer's
@@ -150,11 +142,11 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
     ...(await config(name, clipTextSchema, toClipTextConfig)),
     tokenizer: join(path, tokenizer),
   });
-  const scale = downsampling(autoencoder.config);
   const { network, sampleSize } = transformer.config;
-  const directory: Sd3Directory = {
+  return assembleDirectory({
     path,
     transformer: { directory: transformer.directory, config: network },
+    sampleSize,
     autoencoder,
     scheduler,
     clip: [await clip('text_encoder', 'tokenizer'), await clip('text_encoder_2', 'tokenizer_2')],
@@ -164,9 +156,21 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
           tokenizer: join(path, 'tokenizer_3'),
         }
       : undefined,
-    imageSize: sampleSize * scale,
-    granularity: network.patchSize * scale,
-  };
+  });
+}
+
+/**
+ * The whole of its parts.
+ * @param parts with the side, in latents, of what the transformer was made for
+ * @throws CheckpointError where their sizes do not fit together
+ */
+export function assembleDirectory({
+  sampleSize,
+  ...parts
+}: Omit<Sd3Directory, 'imageSize' | 'granularity'> & { sampleSize: number }): Sd3Directory {
+  const scale = downsampling(parts.autoencoder.config);
+  const { patchSize } = parts.transformer.config;
+  const directory = { ...parts, imageSize: sampleSize * scale, granularity: patchSize * scale };
   checkSizes(directory);
   return directory;
 }
@@ -224,7 +228,8 @@ function checkSizes({ path, transformer: { config: transformer }, autoencoder, c
   const joined = clip[0].config.width + clip[1].config.width;
   if (joined > transformer.jointAttentionDim) {
     throw new CheckpointError(
-      `${path}: the CLIP encoders' hidden_size, ${joined} in all, is more than the transformer's joint_attention_dim, ${transformer.jointAttentionDim}`,
+      `${path}: the CLIP encoders' hidden_size, ${joined} in all, is more than the transformer's ` +
+        `joint_attention_dim, ${transformer.jointAttentionDim}`,
     );
   }
 }

@@ -6,7 +6,7 @@ import { CheckpointError } from '../../errors.js';
 import { readHeader } from '../../files/safetensors.js';
 import type { Sd3Directory } from './directory.js';
 import type { TextOptions } from './text.js';
-import { locateWeights } from './weights.js';
+import { locateWeights } from '../component-weights.js';
 
 /** Of what is stored; a change makes every older file another one's. */
 const formatVersion = 2;

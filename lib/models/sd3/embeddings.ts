@@ -1,5 +1,7 @@
 import type { NativeTensor } from '../../runtime/native/binding.js';
+import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
+import { noCacheDirectory } from '../../runtime/native/libtorch.js';
 import { clipLength } from '../tokenizers/clip.js';
 import type { PrepareOptions } from '../model.js';
 import type { Sd3Directory } from './directory.js';
@@ -21,12 +23,13 @@ interface Shapes {
 interface Opened {
   clipLength: number;
   shapes: Shapes;
-  cache: EmbeddingCache;
+  /** undefined: nothing is kept on disk. */
+  cache: EmbeddingCache | undefined;
 }
 
 /**
- * The embeddings of prompts: computed once, by encoders that are loaded for it and freed after, kept on disk, and
- * served from memory or from there.
+ * The embeddings of prompts: computed once, by encoders that are loaded for it and freed after, kept on disk where
+ * there is a directory for it, and served from memory or from there.
  */
 export class Embeddings {
   /** The one used last is the last. */
@@ -42,7 +45,7 @@ export class Embeddings {
   constructor(
     private readonly directory: Sd3Directory,
     private readonly options: TextOptions,
-    private readonly cacheDirectory: string,
+    private readonly cacheDirectory: string | undefined,
   ) {}
 
   /** Sees to it that the embeddings of these prompts and of the negative one are there. @throws the signal's reason */
@@ -61,7 +64,10 @@ export class Embeddings {
     });
   }
 
-  /** Those of these prompts, each once, whose embeddings are yet to be computed. Neither encoders nor the native core are needed to tell. */
+  /**
+   * Those of these prompts, each once, whose embeddings are yet to be computed. Neither encoders nor the native core
+   * are needed to tell.
+   */
   async missing(prompts: readonly string[]): Promise<string[]> {
     const missing: string[] = [];
     for (const prompt of new Set(prompts)) {
@@ -107,6 +113,7 @@ export class Embeddings {
   async #keep(prompt: string, embedding: PromptEmbedding, onNote: (message: string) => void): Promise<void> {
     const { cache } = await this.#open();
     try {
+      if (!cache) throw new CheckpointError(noCacheDirectory);
       await cache.write(prompt, embedding);
       this.#stored.set(prompt, embedding.truncated);
     } catch (error) {
@@ -119,14 +126,14 @@ export class Embeddings {
 
   async #isKnown(prompt: string): Promise<boolean> {
     if (this.#memory.has(prompt) || this.#stored.has(prompt)) return true;
-    const truncated = await (await this.#open()).cache.peek(prompt);
+    const truncated = await (await this.#open()).cache?.peek(prompt);
     if (truncated) this.#stored.set(prompt, truncated);
     return truncated !== undefined;
   }
 
   async #get(prompt: string): Promise<PromptEmbedding> {
     const { cache } = await this.#open();
-    const known = this.#memory.get(prompt) ?? (await cache.read(prompt));
+    const known = this.#memory.get(prompt) ?? (await cache?.read(prompt));
     if (known) {
       this.#remember(prompt, known);
       return known;
@@ -172,7 +179,8 @@ export class Embeddings {
       const count = cut.filter((truncated) => truncated?.[encoder]).length;
       if (count)
         onNote(
-          `${count} of ${prompts.length} prompts are longer than the ${limit} tokens that ${name} reads: the rest of them is left out there`,
+          `${count} of ${prompts.length} prompts are longer than the ${limit} tokens that ${name} reads: the ` +
+            'rest of them is left out there',
         );
       if (negativePrompt !== undefined && truncatedOf(negativePrompt)?.[encoder]) {
         onNote(
@@ -195,7 +203,10 @@ export class Embeddings {
     const length = await clipLength(directory.clip[0].tokenizer);
     const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
     const shapes: Shapes = { states: [length + options.textLength, jointAttentionDim], pooled: [pooledProjectionDim] };
-    const cache = new EmbeddingCache(this.cacheDirectory, await identityOf(directory, options), options.dtype, shapes);
+    const cache =
+      this.cacheDirectory === undefined
+        ? undefined
+        : new EmbeddingCache(this.cacheDirectory, await identityOf(directory, options), options.dtype, shapes);
     return { clipLength: length, shapes, cache };
   }
 }

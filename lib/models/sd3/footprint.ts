@@ -1,29 +1,109 @@
 import { elementBytes, isFloating, type FootprintOptions, type ModelFootprint } from '../footprint.js';
-import type { AutoencoderConfig, Sd3TransformerConfig } from '../../runtime/native/binding.js';
-import type { DType } from '../../runtime/native/binding.js';
+import type { AutoencoderKlConfig, DType, Sd3TransformerConfig } from '../../runtime/native/binding.js';
 import { readHeader } from '../../files/safetensors.js';
+import type { ModelDType } from '../model.js';
 import { clipLength } from '../tokenizers/clip.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
-import { downsampling } from './config.js';
-import { readSd3Directory } from './directory.js';
+import { downsampling, isDual, widthOf } from './config.js';
+import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings, encoderBatch } from './embeddings.js';
-import { adaptedLayers, adapterParameters, isDual, widthOf } from './layers.js';
+import { LinearLayers, parametersOf } from './layers.js';
 import { defaultTargets, defaultTextLength, latentShapeOf, sampleBatchOf } from './model.js';
 import { decoderOperations, transformerOperations } from './operations.js';
-import { autoencoderShapes, clipTextShapes, parametersOf, t5Shapes, transformerShapes } from './shapes.js';
-import { locateWeights } from './weights.js';
+import { publishedSd3 } from './published.js';
+import { locateWeights } from '../component-weights.js';
 
-// The numbers that autograd keeps and those that are alive at once, counted in the native networks: sd3_block.cpp,
-// autoencoder_blocks.cpp. docs/plan.md derives them.
+// The numbers that autograd keeps and those that are alive at once, counted in the native networks: sd3/sd3_block.cpp,
+// autoencoder_kl/blocks.cpp. docs/plan.md derives them.
+
+/** What the headers of a network's weights tell. */
+interface StoredNetwork {
+  /** How many numbers it has. */
+  parameters: number;
+  /** What they are stored as. */
+  types: readonly DType[];
+  layers: LinearLayers;
+}
+
+/** What is known of a model beside its configuration. */
+interface StoredFacts {
+  transformer: StoredNetwork;
+  autoencoder: StoredNetwork;
+  clip: readonly [StoredNetwork, StoredNetwork];
+  t5: StoredNetwork | undefined;
+  /** Tokens that CLIP's tokenizers give a prompt. */
+  clipLength: number;
+  prompts: { count: number; missing: number };
+}
 
 /**
- * Of a directory of Stable Diffusion 3; of weights the headers alone are read. Those of the text encoders have to be
- * there only where a prompt is yet to be encoded.
- * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that are missing or cut short
+ * What a directory of Stable Diffusion 3 takes. How large its networks are, and which layers they have, the headers of
+ * their weights tell, which are all that is read of them.
+ * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that are missing
+ * or cut short
  */
 export async function sd3Footprint(path: string, options: FootprintOptions): Promise<ModelFootprint> {
-  const { device, dtype, adapter, size, checkpointing, textLength = defaultTextLength, negativePrompt = '' } = options;
   const directory = await readSd3Directory(path);
+  const { transformer, autoencoder, clip, t5 } = directory;
+  const { dtype, device, textLength = defaultTextLength } = options;
+  const prompts = promptsOf(options);
+  const embeddings = new Embeddings(directory, { dtype, device, textLength }, textEmbeddingsDirectory());
+  return footprintOf(directory, options, {
+    transformer: await storedNetwork(transformer.directory),
+    autoencoder: await storedNetwork(autoencoder.directory),
+    clip: [await storedNetwork(clip[0].directory), await storedNetwork(clip[1].directory)],
+    t5: t5 && (await storedNetwork(t5.directory)),
+    clipLength: await clipLength(clip[0].tokenizer),
+    prompts: { count: prompts.length, missing: (await embeddings.missing(prompts)).length },
+  });
+}
+
+/**
+ * What a published model takes of which no file is there.
+ * @throws ConfigError for options that are not supported
+ */
+export function publishedFootprint(name: string, options: FootprintOptions): ModelFootprint {
+  const { directory, parameters, transformerLayers, dtype, clipLength } = publishedSd3(name);
+  const network = (of: keyof typeof parameters) => ({
+    parameters: parameters[of],
+    types: [dtype],
+    layers: new LinearLayers(of === 'transformer' ? transformerLayers : []),
+  });
+  const count = promptsOf(options).length;
+  return footprintOf(directory, options, {
+    transformer: network('transformer'),
+    autoencoder: network('autoencoder'),
+    clip: [network('clipL'), network('clipG')],
+    t5: network('t5'),
+    clipLength,
+    prompts: { count, missing: count },
+  });
+}
+
+/** Each once, the negative one among them. */
+const promptsOf = ({ prompts, negativePrompt = '' }: FootprintOptions): string[] => [
+  ...new Set([...prompts, negativePrompt]),
+];
+
+/** T5's table of tokens is stored under one of two names, or under both: then once in memory. */
+const tokenTables = ['shared.weight', 'encoder.embed_tokens.weight'] as const;
+
+/** @throws CheckpointError where a file is missing or cut short */
+async function storedNetwork(directory: string): Promise<StoredNetwork> {
+  const headers = await Promise.all((await locateWeights(directory)).map(readHeader));
+  const all = headers.flatMap(({ entries }) => entries).filter(({ dtype }) => isFloating(dtype));
+  const twice = tokenTables.every((table) => all.some(({ name }) => name === table));
+  const tensors = twice ? all.filter(({ name }) => name !== tokenTables[1]) : all;
+  return {
+    parameters: parametersOf(tensors),
+    types: tensors.map(({ dtype }) => dtype),
+    layers: new LinearLayers(tensors),
+  };
+}
+
+function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored: StoredFacts): ModelFootprint {
+  const { device, dtype, adapter, size, checkpointing, textLength = defaultTextLength } = options;
+  const { clipLength: length, prompts } = stored;
   const {
     transformer: { config },
     autoencoder,
@@ -34,59 +114,52 @@ export async function sd3Footprint(path: string, options: FootprintOptions): Pro
     directory,
     size ?? { width: directory.imageSize, height: directory.imageSize },
   ) as [number, number, number];
-  const length = await clipLength(clip[0].tokenizer);
   const targets = adapter.targets ?? defaultTargets;
   const tokens = { image: (height * width) / config.patchSize ** 2, text: length + textLength };
   const bytes = elementBytes[dtype];
   const pixels = height * width * downsampling(autoencoder.config) ** 2;
   // The CPU normalises half types in float32, and keeps that copy of what it normalised.
   const normBytes = device === 'cpu' ? Math.max(bytes, elementBytes.float32) : bytes;
-  const network = new TransformerMemory(config, targets, tokens, { network: bytes, norms: normBytes }, checkpointing);
+  const { layers } = stored.transformer;
+  const network = new TransformerMemory(
+    config,
+    layers.adapted(targets),
+    tokens,
+    { network: bytes, norms: normBytes },
+    checkpointing,
+  );
   const decoder = new DecoderMemory(autoencoder.config, height * width);
   // T5's activations leave float16's range.
   const t5Type = dtype === 'float16' ? 'bfloat16' : dtype;
-  // On the CPU weights stay where their files are mapped, if they need not be converted.
-  const isMapped = async (component: string, type: DType) =>
-    (await storedTypes(component)).every((stored) => stored === type) && device === 'cpu';
-  const prompts = [...new Set([...options.prompts, negativePrompt])];
-  const missing = (
-    await new Embeddings(directory, { dtype, device, textLength }, textEmbeddingsDirectory()).missing(prompts)
-  ).length;
-  const atOnce = Math.min(missing, encoderBatch);
-  const networks = [
-    {
-      name: 'transformer',
-      parameters: parametersOf(transformerShapes(config)),
-      dtype,
-      mapped: await isMapped(directory.transformer.directory, dtype),
-    },
-    {
-      name: 'autoencoder',
-      parameters: parametersOf(autoencoderShapes(autoencoder.config)),
-      dtype: 'float32',
-      mapped: await isMapped(autoencoder.directory, 'float32'),
-    },
-  ] as const;
-  if (missing) {
-    for (const { directory: component } of [...clip, ...(t5 ? [t5] : [])]) await storedTypes(component);
-  }
+  const resident = (name: string, { parameters, types }: StoredNetwork, type: ModelDType) => ({
+    name,
+    parameters,
+    dtype: type,
+    // On the CPU weights stay where their files are mapped, if they need not be converted.
+    mapped: device === 'cpu' && types.every((each) => each === type),
+  });
+  const encoder = (name: string, { parameters }: StoredNetwork, type: ModelDType) => ({
+    name: `text encoder (${name})`,
+    parameters,
+    dtype: type,
+  });
   return {
-    networks,
-    prompts: { count: prompts.length, missing },
-    encoders: [
-      ...clip.map((encoder, index) => ({
-        name: index === 0 ? 'text encoder (CLIP-L)' : 'text encoder (CLIP-G)',
-        parameters: parametersOf(clipTextShapes(encoder.config)),
-        dtype,
-      })),
-      ...(t5 ? [{ name: 'text encoder (T5)', parameters: parametersOf(t5Shapes(t5.config)), dtype: t5Type }] : []),
+    networks: [
+      resident('transformer', stored.transformer, dtype),
+      resident('autoencoder', stored.autoencoder, 'float32'),
     ],
-    trainable: adapterParameters(config, targets, adapter.rank),
+    prompts,
+    encoders: [
+      encoder('CLIP-L', stored.clip[0], dtype),
+      encoder('CLIP-G', stored.clip[1], dtype),
+      ...(stored.t5 ? [encoder('T5', stored.t5, t5Type)] : []),
+    ],
+    trainable: layers.adapterParameters(targets, adapter.rank),
     latent: channels * height * width,
     image: autoencoder.config.outChannels * pixels,
     conditioning: bytes * (tokens.text * config.jointAttentionDim + config.pooledProjectionDim),
     encode:
-      atOnce *
+      Math.min(prompts.missing, encoderBatch) *
       Math.max(
         ...clip.map(({ config: { width: w, intermediate } }) => bytes * length * (8 * w + 2 * intermediate)),
         t5
@@ -97,8 +170,8 @@ export async function sd3Footprint(path: string, options: FootprintOptions): Pro
       ),
     sampleBatch: sampleBatchOf(pixels),
     operations: {
-      trained: transformerOperations(config, tokens, { ...adapter, targets }, checkpointing),
-      pretrained: transformerOperations(config, tokens, undefined, checkpointing),
+      trained: transformerOperations(config, layers, tokens, { ...adapter, targets }, checkpointing),
+      pretrained: transformerOperations(config, layers, tokens, undefined, checkpointing),
       decoder: decoderOperations(autoencoder.config, height * width),
     },
     evaluate: (samples) => samples * network.evaluate(),
@@ -109,12 +182,6 @@ export async function sd3Footprint(path: string, options: FootprintOptions): Pro
   };
 }
 
-/** The dtypes of a component's weights, of which the headers are read. @throws CheckpointError where a file is missing or cut short */
-async function storedTypes(directory: string): Promise<DType[]> {
-  const headers = await Promise.all((await locateWeights(directory)).map(readHeader));
-  return headers.flatMap(({ entries }) => entries.map(({ dtype }) => dtype)).filter(isFloating);
-}
-
 /** Bytes that one sample takes in the transformer. */
 class TransformerMemory {
   readonly #image: number;
@@ -122,7 +189,8 @@ class TransformerMemory {
 
   constructor(
     private readonly config: Sd3TransformerConfig,
-    private readonly targets: readonly string[],
+    /** Names of the layers with an adapter. */
+    private readonly adapted: readonly string[],
     tokens: { image: number; text: number },
     /** Of a number, and of one that a norm of queries and keys keeps. */
     private readonly bytes: { network: number; norms: number },
@@ -138,7 +206,9 @@ class TransformerMemory {
     return this.bytes.network * Math.max(19 * image + 8 * text, 8 * image + 19 * text);
   }
 
-  /** Alive at once on the way back through a block, beside what was kept: the attention's, or the feed-forward layers'. */
+  /**
+   * Alive at once on the way back through a block, beside what was kept: the attention's, or the feed-forward layers'.
+   */
   #transient(): number {
     const both = this.#image + this.#text;
     return Math.max(8 * both + this.#image, 2 * both + 9 * Math.max(this.#image, this.#text));
@@ -160,11 +230,7 @@ class TransformerMemory {
     const dual = isDual(this.config, index);
     const prefix = `transformer_blocks.${index}.`;
     const adapted = new Set(
-      trained
-        ? adaptedLayers(this.config, this.targets).flatMap(({ name }) =>
-            name.startsWith(prefix) ? [name.slice(prefix.length)] : [],
-          )
-        : [],
+      trained ? this.adapted.flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : [])) : [],
     );
     const any = (...names: string[]) => names.some((name) => adapted.has(name));
     // Inputs of the norms before attention and feed-forward layers.
@@ -192,7 +258,7 @@ class DecoderMemory {
   readonly #levels: readonly { inputs: number; outputs: number }[];
 
   constructor(
-    private readonly config: AutoencoderConfig,
+    private readonly config: AutoencoderKlConfig,
     area: number,
   ) {
     const channels = [...config.blockOutChannels].reverse();
@@ -214,7 +280,9 @@ class DecoderMemory {
     return 4 * (12 * deepest + (midBlockAttention ? 6 * deepest : 0) + levels + 3 * this.#levels.at(-1)!.outputs);
   }
 
-  /** Alive at once without a gradient: what goes through the largest residual block, and the convolution's own copies. */
+  /**
+   * Alive at once without a gradient: what goes through the largest residual block, and the convolution's own copies.
+   */
   transient(): number {
     return 4 * Math.max(...this.#levels.map(({ inputs, outputs }) => 3 * (inputs + outputs)));
   }

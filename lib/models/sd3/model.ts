@@ -13,11 +13,11 @@ import type {
   PrepareOptions,
   SamplingDefaults,
 } from '../model.js';
+import { withComponent } from '../component-weights.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings } from './embeddings.js';
 import { schedulerTimes } from './scheduler.js';
-import { withWeights } from './weights.js';
 
 /** The projections of the joint attention: what the published fine-tunings adapt. */
 export const defaultTargets = [
@@ -130,11 +130,13 @@ export function latentShapeOf(
 }
 
 /** The directory's autoencoder, in float32: images are decoded once a sample, and rounded for no other reason. */
-export async function loadSd3Autoencoder(
+async function loadSd3Autoencoder(
   { autoencoder: { directory, config } }: Sd3Directory,
   device: string,
 ): Promise<NativeAutoencoder> {
-  return withWeights(directory, (tensors) => binding().loadAutoencoder(config, tensors, 'float32', device));
+  return withComponent(directory, (weights) =>
+    binding().loadNetwork('autoencoder-kl', { config, weights, dtype: 'float32', device }),
+  );
 }
 
 /**
@@ -159,8 +161,8 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
   try {
     const { directory: folder, config } = directory.transformer;
     const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
-    const native = await withWeights(folder, (tensors) =>
-      binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing }),
+    const native = await withComponent(folder, (weights) =>
+      binding().loadNetwork('sd3', { config, weights, autoencoder, lora, dtype, device, checkpointing }),
     );
     const cache = options.embeddingCache ?? textEmbeddingsDirectory();
     const embeddings = new Embeddings(directory, { dtype, device, textLength }, cache);

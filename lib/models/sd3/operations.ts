@@ -1,7 +1,8 @@
-import type { AutoencoderConfig, Sd3TransformerConfig } from '../../runtime/native/binding.js';
+import type { AutoencoderKlConfig, Sd3TransformerConfig } from '../../runtime/native/binding.js';
 import type { WayOperations } from '../footprint.js';
 import type { AdapterOptions } from '../model.js';
-import { isDual, isTarget, linearLayers, widthOf } from './layers.js';
+import { isDual, widthOf } from './config.js';
+import { isTarget, type LinearLayers } from './layers.js';
 
 // Floating-point operations of matrix products and convolutions, of one sample; docs/plan.md has the formulae.
 
@@ -13,12 +14,12 @@ const any = (...flags: boolean[]): boolean => flags.includes(true);
  */
 export function transformerOperations(
   config: Sd3TransformerConfig,
+  layers: LinearLayers,
   tokens: { image: number; text: number },
   adapter: (AdapterOptions & { targets: readonly string[] }) | undefined,
   checkpointing: boolean,
 ): WayOperations {
   const width = widthOf(config);
-  const shapes = new Map(linearLayers(config).map((layer) => [layer.name, layer]));
   let forward = 0,
     backward = 0;
 
@@ -29,7 +30,7 @@ export function transformerOperations(
     return wanted;
   };
   const linear = (name: string, count: number, wanted: boolean): boolean => {
-    const { in: inputs, out: outputs } = shapes.get(name)!;
+    const { in: inputs, out: outputs } = layers.get(name);
     product(2 * count * inputs * outputs, wanted);
     if (!adapter?.targets.some((target) => isTarget(name, target))) return wanted;
     const low = 2 * count * adapter.rank;
@@ -86,7 +87,7 @@ export function transformerOperations(
 }
 
 /** Of the autoencoder's decoder, for latents of `area` places, to which its way back goes. */
-export function decoderOperations(config: AutoencoderConfig, area: number): WayOperations {
+export function decoderOperations(config: AutoencoderKlConfig, area: number): WayOperations {
   const channels = [...config.blockOutChannels].reverse();
   const deepest = channels[0]!,
     finest = channels.at(-1)!;

@@ -3,9 +3,9 @@ import { binding } from '../../runtime/native/index.js';
 import { loadClipTokenizer } from '../tokenizers/clip.js';
 import { loadT5Tokenizer } from '../tokenizers/t5.js';
 import type { TextTokenizer } from '../tokenizers/tokenizer.js';
+import { withComponent } from '../component-weights.js';
 import type { ModelDType } from '../model.js';
 import type { Sd3Directory } from './directory.js';
-import { withWeights } from './weights.js';
 
 /** Numbers of one prompt: float16 and bfloat16 as their bits. */
 export type Elements = Float32Array | Float64Array | Uint16Array;
@@ -64,7 +64,11 @@ export class TextEncoders implements Disposable {
     const loaded: NativeTextEncoder[] = [];
     try {
       for (const { directory: folder, config } of directory.clip) {
-        loaded.push(await withWeights(folder, (tensors) => binding().loadClipText(config, tensors, dtype, device)));
+        loaded.push(
+          await withComponent(folder, (weights) =>
+            binding().loadNetwork('clip-text', { config, weights, dtype, device }),
+          ),
+        );
       }
       const clip = [...loaded];
       let t5: NativeTextEncoder | undefined;
@@ -72,7 +76,9 @@ export class TextEncoders implements Disposable {
         const { directory: folder, config } = directory.t5;
         // T5's activations leave float16's range; bfloat16 is as wide as float32.
         const range = dtype === 'float16' ? 'bfloat16' : dtype;
-        t5 = await withWeights(folder, (tensors) => binding().loadT5Encoder(config, tensors, range, device));
+        t5 = await withComponent(folder, (weights) =>
+          binding().loadNetwork('t5-encoder', { config, weights, dtype: range, device }),
+        );
         loaded.push(t5);
       }
       return new TextEncoders(directory, tokenizers, options, clip, t5);
@@ -157,7 +163,7 @@ export class TextEncoders implements Disposable {
 }
 
 /** Rows of token ids as an int64 tensor [B, L]. */
-export function tokenTensor(rows: readonly Int32Array[], device: string): NativeTensor {
+function tokenTensor(rows: readonly Int32Array[], device: string): NativeTensor {
   const length = rows[0]?.length ?? 0;
   return binding().Tensor.from(
     BigInt64Array.from(rows.flatMap((row) => Array.from(row, BigInt))),

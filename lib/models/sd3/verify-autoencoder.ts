@@ -5,7 +5,10 @@ import type { Goldens } from '../verification/goldens.js';
 import type { Findings, VerifySettings } from '../verification/verification.js';
 import type { Sd3Directory } from './directory.js';
 
-/** diffusers' autoencoder gives images in [−1, 1], twice as steep as ours, and a mean that is neither scaled nor shifted. */
+/**
+ * diffusers' autoencoder gives images in [−1, 1], twice as steep as ours, and a mean that is neither scaled nor
+ * shifted.
+ */
 export async function* verifyAutoencoder(
   { autoencoder: { config } }: Sd3Directory,
   autoencoder: NativeAutoencoder,

@@ -5,12 +5,12 @@ import type { NativeAutoencoder, NativeFlowModel } from '../../runtime/native/bi
 import { binding } from '../../runtime/native/index.js';
 import { disposeAll } from '../../files/safetensors.js';
 import type { Tensor } from '../../runtime/tensor.js';
+import { withComponent } from '../component-weights.js';
 import { affine } from '../verification/affine.js';
 import type { Goldens } from '../verification/goldens.js';
 import type { Findings, VerifySettings } from '../verification/verification.js';
 import { adapterNote, readAdapter, readAdapterConfig } from '../adapters/adapter.js';
 import type { Sd3Directory } from './directory.js';
-import { withWeights } from './weights.js';
 
 /** Where a directory's goldens expect its adapters, one in each layout. */
 const adapterDirectories = ['lora_peft', 'lora_diffusers'];
@@ -22,8 +22,8 @@ export async function loadTransformer(
 ): Promise<NativeFlowModel> {
   const stored = adapter === undefined ? undefined : await readAdapterConfig(adapter);
   const lora = stored && { rank: stored.rank, alpha: stored.alpha, targets: [...stored.targets], seed: 0n };
-  const model = await withWeights(directory, (tensors) =>
-    binding().loadSd3Model({ config, tensors, autoencoder, lora, dtype, device, checkpointing: false }),
+  const model = await withComponent(directory, (weights) =>
+    binding().loadNetwork('sd3', { config, weights, autoencoder, lora, dtype, device }),
   );
   if (adapter !== undefined) await readAdapter(adapter, model, stored!);
   return model;
@@ -85,7 +85,10 @@ export async function* verifyTransformer(
   }
 }
 
-/** What the transformer gives with the adapters beside the goldens, and the adapters' gradients: on inputs of the same shape. */
+/**
+ * What the transformer gives with the adapters beside the goldens, and the adapters' gradients: on inputs of the same
+ * shape.
+ */
 export async function* verifyAdapters(directory: Sd3Directory, goldens: Goldens, settings: VerifySettings): Findings {
   if (!goldens.has('lora.sample')) return;
   const shapeOf = (name: string) => (goldens.has(name) ? String(goldens.get(name).shape) : undefined);

@@ -1,4 +1,5 @@
 import { binding } from '../../runtime/native/index.js';
+import { withComponent } from '../component-weights.js';
 import type { Goldens } from '../verification/goldens.js';
 import type { Findings, Verifier } from '../verification/verification.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
@@ -7,7 +8,6 @@ import { verifyAutoencoder } from './verify-autoencoder.js';
 import { verifySampling } from './verify-sampling.js';
 import { verifyText } from './verify-text.js';
 import { loadTransformer, verifyAdapters, verifyTransformer } from './verify-transformer.js';
-import { withWeights } from './weights.js';
 
 /** What diffusers and transformers compute with a directory of Stable Diffusion 3, component by component. */
 export const verifySd3: Verifier = async function* (path, goldens, settings) {
@@ -17,8 +17,8 @@ export const verifySd3: Verifier = async function* (path, goldens, settings) {
   const { config, directory: folder } = directory.autoencoder;
   // Computed in float32 whatever the network's dtype, as for training.
   const dtype = settings.dtype === 'float64' ? 'float64' : 'float32';
-  const autoencoder = await withWeights(folder, (tensors) =>
-    binding().loadAutoencoder(config, tensors, dtype, settings.device),
+  const autoencoder = await withComponent(folder, (weights) =>
+    binding().loadNetwork('autoencoder-kl', { config, weights, dtype, device: settings.device }),
   );
   try {
     yield* verifyAutoencoder(directory, autoencoder, goldens, settings);

@@ -21,7 +21,8 @@ export async function loadT5Tokenizer(directory: string, length: number): Promis
   const path = join(directory, 'tokenizer.json');
   if (!(await exists(path))) {
     const hint = (await exists(join(directory, 'spiece.model')))
-      ? ": spiece.model is there, but only tokenizer.json is read; transformers' T5TokenizerFast.from_pretrained(…).save_pretrained(…) writes one"
+      ? ": spiece.model is there, but only tokenizer.json is read; transformers' " +
+        'T5TokenizerFast.from_pretrained(…).save_pretrained(…) writes one'
       : '';
     throw new CheckpointError(`${directory} holds no tokenizer: expected tokenizer.json${hint}`);
   }

@@ -5,7 +5,7 @@ import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import { disposeAll, readHeader } from '../../files/safetensors.js';
 import type { Tensor } from '../../runtime/tensor.js';
-import type { GoldenComparison } from './verification.js';
+import type { GoldenComparison } from './finding.js';
 
 const fileName = 'goldens.safetensors';
 
@@ -70,7 +70,8 @@ export class Goldens implements Disposable {
       const golden = this.get(name);
       if (String(computed.shape) !== String(golden.shape)) {
         throw new CheckpointError(
-          `${this.path}: "${name}" has shape [${golden.shape.join(', ')}], computed was [${computed.shape.join(', ')}]: ` +
+          `${this.path}: "${name}" has shape [${golden.shape.join(', ')}], computed was ` +
+            `[${computed.shape.join(', ')}]: ` +
             'the goldens belong to another configuration',
         );
       }

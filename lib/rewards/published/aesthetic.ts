@@ -1,28 +1,37 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import { z } from 'zod';
+
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
-import { disposeAll } from '../../files/safetensors.js';
-import { readClipDirectory, type ClipDirectory } from './clip-directory.js';
-import { consume, only, PublishedDirectory } from './directory.js';
-import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import { shapesOf, withWeights } from '../../files/weights.js';
+import { directory as folder, published, rewardKind } from '../reward-kind.js';
+import { clipWeightsIn, readClipDirectory, type ClipDirectory } from './clip-directory.js';
+import { PublishedDirectory } from './directory.js';
+import { loaded, publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import { verifierOf } from './verifier.js';
 
-/** Of {@link aesthetic}. */
+/** Options of {@link aesthetic}. */
 export interface AestheticOptions extends PublishedRewardOptions {
-  /** A directory of the CLIPModel whose image features the head reads, openai/clip-vit-large-patch14; default: `directory`. */
+  /**
+   * A directory of the CLIPModel whose image features the head reads, openai/clip-vit-large-patch14; default:
+   * `directory`.
+   */
   tower?: string | undefined;
 }
 
 const head = 'sac+logos+ava1-l14-linearMSE';
 
 /** The files that may hold its layers, and what the tower and they are, for messages. */
-export const aestheticFiles = {
+const aestheticFiles = {
   head: [`${head}.safetensors`, `${head}.pth`],
   expected: "LAION's aesthetic predictor",
   expectedTower: "the aesthetic predictor's tower, a CLIPModel of transformers",
 };
 
-/** Whether a tensor of the tower's file is of what looks at images. */
-export const isOfImageTower = (name: string): boolean =>
-  name.startsWith('vision_model.') || name.startsWith('visual_projection.');
+/** How the names begin of those tensors of the tower's file that look at images. */
+const ofImageTower = ['vision_model.', 'visual_projection.'];
 
 /**
  * LAION's aesthetic predictor (christophschuhmann/improved-aesthetic-predictor): linear layers, without activations, on
@@ -34,35 +43,30 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
     'aesthetic',
     async ({ dtype, device, bytes }) => {
       const tower = options.tower ?? directory;
-      const { path, tensors: layers } = await new PublishedDirectory(directory, aestheticFiles.expected).tensors(
-        aestheticFiles.head,
-      );
-      const clip = await readTower(directory, options.tower).catch((error: unknown) => {
-        disposeAll(layers);
-        throw error;
-      });
-      const tensors = only(clip.tensors, isOfImageTower);
-      const width = layers['layers.0.weight']?.shape[1];
-      if (width !== clip.vision.projection) {
-        disposeAll(layers);
-        throw new CheckpointError(
-          width === undefined
-            ? `${path} has no layers.0.weight of two dimensions, expected the linear layers of LAION's aesthetic predictor`
-            : `${path} reads features of ${width} numbers, and the tower, ${tower}, gives ${clip.vision.projection}`,
-        );
-      }
-      const native = await consume(`${path}, ${tower}`, { ...tensors, ...layers }, () =>
-        binding().loadClipReward({
+      const path = await new PublishedDirectory(directory, aestheticFiles.expected).locate(aestheticFiles.head);
+      const clip = await readTower(directory, options.tower);
+      const files = [
+        { path, under: 'head.' },
+        { path: clip.weights, only: ofImageTower },
+      ];
+      const native = await withWeights(`${path}, ${tower}`, files, (weights) => {
+        const width = shapesOf(weights)['head.layers.0.weight']?.[1];
+        if (width !== clip.vision.projection) {
+          throw new CheckpointError(
+            width === undefined
+              ? 'the first has no layers.0.weight of two dimensions, expected the linear layers of ' +
+                  "LAION's aesthetic predictor"
+              : `the head reads features of ${width} numbers, and the tower, ${tower}, gives ${clip.vision.projection}`,
+          );
+        }
+        const config = {
           vision: clip.vision,
-          text: undefined,
           preprocess: { ...clip.preprocess, bytes },
-          kind: { name: 'linear-stack', tensors: layers },
+          kind: 'linear-stack',
           layout: 'transformers',
-          tensors,
-          dtype,
-          device,
-        }),
-      );
+        } as const;
+        return binding().loadNetwork('clip-reward', { config, weights, dtype, device });
+      });
       return { native };
     },
     options,
@@ -74,7 +78,7 @@ async function readTower(directory: string, tower: string | undefined): Promise<
 }
 
 /** Where the tower is. @throws CheckpointError where nobody says so and it is not beside the head */
-export async function towerDirectory(directory: string, tower: string | undefined): Promise<string> {
+async function towerDirectory(directory: string, tower: string | undefined): Promise<string> {
   const files = new PublishedDirectory(
     directory,
     'the setting "tower" with the directory of the CLIPModel whose image features the predictor reads, ' +
@@ -83,4 +87,34 @@ export async function towerDirectory(directory: string, tower: string | undefine
   if (tower === undefined && !files.has('config.json'))
     throw await files.refusal('no "tower" is given, and no CLIPModel lies here');
   return tower ?? directory;
+}
+
+export const aestheticKind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('aesthetic'),
+    ...published,
+    /** The folder of the CLIP model whose features it reads; left out: `directory`. */
+    tower: folder,
+  }),
+  parameters: 305e6, // ViT-L/14's image tower and a small head
+  create: (config, device, settings) => loaded(aesthetic(config.directory, { ...config, ...settings, device })),
+  async locate({ directory, dtype = 'float32', tower }) {
+    const path = await new PublishedDirectory(directory, aestheticFiles.expected).locate(aestheticFiles.head);
+    const towerPath = await clipWeightsIn(await towerDirectory(directory, tower), aestheticFiles.expectedTower);
+    return [
+      // The head keeps what half precision would round.
+      { path, dtype: dtype === 'float64' ? dtype : 'float32' },
+      { path: towerPath, dtype, only: ofImageTower },
+    ];
+  },
+  verify: verifierOf((directory, options) =>
+    aesthetic(directory, { ...options, tower: options.tower ?? towerBeside(directory) }),
+  ),
+});
+
+/** Where the head lies alone, the tower is looked for in the reward whose tower it shares, beside it. */
+function towerBeside(directory: string): string | undefined {
+  const beside = join(resolve(directory), '..', 'clipscore');
+  return existsSync(join(directory, 'config.json')) || !existsSync(beside) ? undefined : beside;
 }

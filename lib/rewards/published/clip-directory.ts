@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
-import type { ClipTextConfig, ClipVisionConfig, NativeTensor, PreprocessConfig } from '../../runtime/native/binding.js';
+import type { ClipTextConfig, ClipVisionConfig, ImagePreprocessConfig } from '../../runtime/native/binding.js';
 import { readHeader } from '../../files/safetensors.js';
 import { PublishedDirectory } from './directory.js';
 
@@ -62,21 +62,23 @@ export interface ClipDirectory {
   directory: PublishedDirectory;
   vision: ClipVisionConfig;
   text: ClipTextConfig;
-  preprocess: Omit<PreprocessConfig, 'bytes'>;
-  tensors: Record<string, NativeTensor>;
+  preprocess: Omit<ImagePreprocessConfig, 'bytes'>;
+  /** The file of its weights. */
+  weights: string;
 }
 
 /**
  * Reads config.json, preprocessor_config.json and model.safetensors.
  * @param expected for messages: 'PickScore, a CLIPModel of transformers'
- * @throws CheckpointError if the files or the model are not those, ConfigError for a configuration that is not one of CLIP
+ * @throws CheckpointError if the files or the model are not those, ConfigError for a configuration that is not one of
+ * CLIP
  */
 export async function readClipDirectory(path: string, expected: string): Promise<ClipDirectory> {
   const directory = new PublishedDirectory(path, expected);
   const { projection_dim: projection, text_config: text, vision_config: vision } = await readConfig(directory);
   const preprocess = await readPreprocessor(directory, vision.image_size);
-  await checkFamily(await locateClipWeights(directory));
-  const { tensors } = await directory.tensors([weightsFile]);
+  const weights = await locateWeights(directory);
+  await checkFamily(weights);
   const tower = (config: z.output<typeof textSchema> | z.output<typeof visionSchema>) => ({
     width: config.hidden_size,
     intermediate: config.intermediate_size,
@@ -97,14 +99,17 @@ export async function readClipDirectory(path: string, expected: string): Promise
       eosToken: text.eos_token_id === 2 ? undefined : text.eos_token_id,
     },
     preprocess,
-    tensors,
+    weights,
   };
 }
 
 const weightsFile = 'model.safetensors';
 
-/** @throws CheckpointError if it is not there */
-export async function locateClipWeights(directory: PublishedDirectory): Promise<string> {
+/** The file of a CLIPModel's weights. @throws CheckpointError if it is not there */
+export const clipWeightsIn = (path: string, expected: string): Promise<string> =>
+  locateWeights(new PublishedDirectory(path, expected));
+
+async function locateWeights(directory: PublishedDirectory): Promise<string> {
   if (!directory.has(weightsFile) && directory.has('pytorch_model.bin')) {
     throw await directory.refusal(`there is no ${weightsFile}; "eam convert" makes it from pytorch_model.bin`);
   }
@@ -134,7 +139,7 @@ async function readConfig(directory: PublishedDirectory): Promise<z.output<typeo
 async function readPreprocessor(
   directory: PublishedDirectory,
   imageSize: number,
-): Promise<Omit<PreprocessConfig, 'bytes'>> {
+): Promise<Omit<ImagePreprocessConfig, 'bytes'>> {
   const path = directory.file('preprocessor_config.json');
   const config = validate(preprocessorSchema, withoutNulls(await directory.json('preprocessor_config.json')), path);
   const sides = [config.size, config.crop_size].flatMap((value) =>

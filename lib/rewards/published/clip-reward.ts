@@ -1,10 +1,9 @@
 import { ConfigError } from '../../errors.js';
-import type { ClipScoreKind } from '../../runtime/native/binding.js';
+import { withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
 import type { TextTokenizer } from '../../models/tokenizers/tokenizer.js';
 import { readClipDirectory } from './clip-directory.js';
-import { consume } from './directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** A reward that compares what the two towers of a CLIPModel make of image and prompt. */
@@ -12,26 +11,18 @@ export function clipReward(
   name: string,
   directory: string,
   expected: string,
-  kind: ClipScoreKind,
+  kind: 'scaled-cosine' | 'cosine',
   options: PublishedRewardOptions,
 ): PublishedReward {
   return publishedReward(
     name,
     async ({ dtype, device, bytes }) => {
-      const { vision, text, preprocess, tensors } = await readClipDirectory(directory, expected);
+      const { vision, text, preprocess, weights: path } = await readClipDirectory(directory, expected);
       const tokenizer = await loadClipTokenizer(directory, { positions: text.positions });
-      const native = await consume(directory, tensors, async () => {
+      const native = await withWeights(directory, [{ path }], async (weights) => {
         checkEnd(text.eosToken, tokenizer);
-        return binding().loadClipReward({
-          vision,
-          text,
-          preprocess: { ...preprocess, bytes },
-          kind,
-          layout: 'transformers',
-          tensors,
-          dtype,
-          device,
-        });
+        const config = { vision, text, preprocess: { ...preprocess, bytes }, kind, layout: 'transformers' } as const;
+        return binding().loadNetwork('clip-reward', { config, weights, dtype, device });
       });
       return { native, tokenizer };
     },
@@ -43,6 +34,7 @@ export function clipReward(
 function checkEnd(end: number | undefined, tokenizer: TextTokenizer): void {
   if (end === undefined || tokenizer.encode(['']).ids[0]!.includes(end)) return;
   throw new ConfigError(
-    `config.json, text_config.eos_token_id is ${end}, a token that the tokenizer ends no text with; expected its end token's id`,
+    `config.json, text_config.eos_token_id is ${end}, a token that the tokenizer ends no text with; expected its ` +
+      "end token's id",
   );
 }

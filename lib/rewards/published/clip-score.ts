@@ -1,8 +1,13 @@
+import { z } from 'zod';
+
+import { published, rewardKind } from '../reward-kind.js';
+import { clipWeightsIn } from './clip-directory.js';
 import { clipReward } from './clip-reward.js';
-import type { PublishedReward, PublishedRewardOptions } from './published-reward.js';
+import { loaded, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import { verifierOf } from './verifier.js';
 
 /** What its directory holds, for messages. */
-export const clipScoreExpected = 'CLIP, a CLIPModel of transformers';
+const expected = 'CLIP, a CLIPModel of transformers';
 
 /**
  * CLIPScore (arXiv 2104.08718) without its factor of 2.5, and not clipped at 0: cos(image, prompt).
@@ -10,5 +15,17 @@ export const clipScoreExpected = 'CLIP, a CLIPModel of transformers';
  *   preprocessor_config.json, model.safetensors, vocab.json and merges.txt (or tokenizer.json)
  */
 export function clipScore(directory: string, options: PublishedRewardOptions = {}): PublishedReward {
-  return clipReward('clipscore', directory, clipScoreExpected, { name: 'cosine' }, options);
+  return clipReward('clipscore', directory, expected, 'cosine', options);
 }
+
+export const clipScoreKind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('clipscore'),
+    ...published,
+  }),
+  parameters: 428e6, // CLIP ViT-L/14, both towers
+  create: (config, device, settings) => loaded(clipScore(config.directory, { ...config, ...settings, device })),
+  locate: async ({ directory, dtype = 'float32' }) => [{ path: await clipWeightsIn(directory, expected), dtype }],
+  verify: verifierOf(clipScore),
+});

@@ -1,12 +1,9 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 
 import { readJson } from '../../schema/json.js';
-import { CheckpointError, ConfigError, EamError } from '../../errors.js';
-import type { NativeTensor } from '../../runtime/native/binding.js';
-import { binding } from '../../runtime/native/index.js';
-import { disposeAll, loadTensors } from '../../files/safetensors.js';
+import { CheckpointError, ConfigError } from '../../errors.js';
 
 /** A directory of files as they are published. */
 export class PublishedDirectory {
@@ -37,7 +34,8 @@ export class PublishedDirectory {
     const pipeline = found.includes('model_index.json') ? ' (a diffusion pipeline)' : '';
     const listed = found.length > 20 ? [...found.slice(0, 20), '…'] : found;
     return new CheckpointError(
-      `${this.path}: ${problem}; expected ${this.expected}, found ${listed.length ? listed.join(', ') : 'nothing'}${pipeline}`,
+      `${this.path}: ${problem}; expected ${this.expected}, found ` +
+        `${listed.length ? listed.join(', ') : 'nothing'}${pipeline}`,
     );
   }
 
@@ -53,56 +51,25 @@ export class PublishedDirectory {
     if (!name) throw await this.refusal(`there is no ${names.join(' or ')}`);
     return this.file(name);
   }
-
-  /**
-   * The tensors of the first of `names` that is there: .safetensors or, through LibTorch's restricted unpickler, .pt and
-   * .pth. Prefixes that hold the whole dictionary are taken off.
-   * @throws CheckpointError if there is none of them, or it is damaged
-   */
-  async tensors(
-    names: readonly string[],
-    prefix = '',
-  ): Promise<{ path: string; tensors: Record<string, NativeTensor> }> {
-    const path = await this.locate(names);
-    const read = extname(path) === '.safetensors' ? await loadTensors(path) : await binding().readTorchFile(path);
-    return { path, tensors: withoutPrefix(read, prefix) };
-  }
 }
 
-/** Only the names that start with `prefix`, without it, where there are such names. */
-function withoutPrefix(tensors: Record<string, NativeTensor>, prefix: string): Record<string, NativeTensor> {
-  if (!prefix || !Object.keys(tensors).some((name) => name.startsWith(prefix))) return tensors;
-  const kept = only(tensors, (name) => name.startsWith(prefix));
-  return Object.fromEntries(Object.entries(kept).map(([name, tensor]) => [name.slice(prefix.length), tensor]));
-}
-
-/** The tensors whose names are wanted; the others are disposed of. */
-export function only(
-  tensors: Record<string, NativeTensor>,
-  wanted: (name: string) => boolean,
-): Record<string, NativeTensor> {
-  const kept: Record<string, NativeTensor> = {};
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (wanted(name)) kept[name] = tensor;
-    else tensor.dispose();
-  }
-  return kept;
-}
+/** The shapes of a file's tensors, by their names. */
+export type Shapes = Readonly<Record<string, readonly number[]>>;
 
 /** The length of one of a tensor's dimensions, for a network whose sizes only its weights tell. */
-export function sizeOf(tensors: Record<string, NativeTensor>, path: string, name: string, dimension: number): number {
-  const length = tensors[name]?.shape[dimension];
+export function sizeOf(shapes: Shapes, path: string, name: string, dimension: number): number {
+  const length = shapes[name]?.[dimension];
   if (length) return length;
-  const known = Object.keys(tensors);
+  const known = Object.keys(shapes);
   throw new CheckpointError(
-    `${path} has no ${name}${tensors[name] ? ` of ${dimension + 1} dimensions` : ''}, by which its kind is known; ` +
+    `${path} has no ${name}${shapes[name] ? ` of ${dimension + 1} dimensions` : ''}, by which its kind is known; ` +
       `it has ${known.length} tensors, the first are ${known.slice(0, 4).join(', ')}`,
   );
 }
 
 /** How many numbers n there are tensors of the name `prefix`n`.…` for. */
-export function layersOf(tensors: Record<string, NativeTensor>, prefix: string): number {
-  const numbers = Object.keys(tensors)
+export function layersOf(shapes: Shapes, prefix: string): number {
+  const numbers = Object.keys(shapes)
     .filter((name) => name.startsWith(prefix))
     .map((name) => Number.parseInt(name.slice(prefix.length), 10));
   return new Set(numbers.filter(Number.isInteger)).size;
@@ -119,23 +86,4 @@ export function sideOf(patches: number, patchSize: number, path: string): number
 export function headsOf(width: number, headWidth: number, source: string): number {
   if (width % headWidth === 0) return width / headWidth;
   throw new ConfigError(`${source}: a tower of ${width} numbers has no heads of ${headWidth}`);
-}
-
-/**
- * Gives the tensors to what loads a network of them; it keeps what it needs.
- * @param source where they are from, for messages: a job may have several rewards
- */
-export async function consume<Network>(
-  source: string,
-  tensors: Record<string, NativeTensor>,
-  load: () => Promise<Network>,
-): Promise<Network> {
-  try {
-    return await load();
-  } catch (error) {
-    if (error instanceof EamError) error.message = `${source}: ${error.message}`;
-    throw error;
-  } finally {
-    disposeAll(tensors);
-  }
 }

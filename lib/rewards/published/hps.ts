@@ -2,14 +2,17 @@ import { z } from 'zod';
 
 import { validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
-import type { ClipTextConfig, ClipVisionConfig, NativeTensor } from '../../runtime/native/binding.js';
+import { shapesOf, withWeights } from '../../files/weights.js';
+import type { ClipTextConfig, ClipVisionConfig } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
+import { directory as folder, published, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
-import { consume, headsOf, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
-import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
+import { loaded, publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import { verifierOf } from './verifier.js';
 
-/** Of {@link hpsv2}. */
+/** Options of {@link hpsv2}. */
 export interface HpsOptions extends PublishedRewardOptions {
   /** Where vocab.json and merges.txt (or tokenizer.json) of CLIP are; default: the directory itself. */
   tokenizer?: string | undefined;
@@ -23,44 +26,37 @@ const modelSchema = z.object({
 });
 
 /** The files that may hold its weights, and what belongs beside them, for messages. */
-export const hpsFiles = {
+const hpsFiles = {
   weights: ['HPS_v2.1_compressed.safetensors', 'HPS_v2.1_compressed.pt'],
   expected: 'HPSv2.1, a CLIP in the layout of open_clip',
 };
 
-/** Of open_clip's ViT-H-14, which HPSv2's code names: heads are the one size that the weights' shapes do not tell. */
+/** The heads of open_clip's ViT-H-14, which HPSv2's code names: the one size that the weights' shapes do not tell. */
 const vitH14 = { visionWidth: 1280, visionHeads: 16, textWidth: 1024, textHeads: 16 };
 
 /**
  * HPSv2.1 (arXiv 2306.09341): cos(image, prompt) by a CLIP in open_clip's layout, the whole image padded to a square.
- * @param directory holds HPS_v2.1_compressed.pt as published in xswu/HPSv2, or the .safetensors that `eam convert` makes
- *   of it; vocab.json and merges.txt of any CLIP; for a model of another size open_clip_config.json
+ * @param directory holds HPS_v2.1_compressed.pt as published in xswu/HPSv2, or the .safetensors that `eam convert`
+ * makes of it; vocab.json and merges.txt of any CLIP; for a model of another size open_clip_config.json
  */
 export function hpsv2(directory: string, options: HpsOptions = {}): PublishedReward {
   return publishedReward(
     'hpsv2',
     async ({ dtype, device, bytes }) => {
       const files = new PublishedDirectory(directory, hpsFiles.expected);
-      const { path, tensors } = await files.tensors(hpsFiles.weights, 'state_dict.');
-      const { vision, text } = sizes(tensors, path, await readHeads(files));
-      const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, {
-        padding: openClipPadding,
-        positions: text.positions,
+      const path = await files.locate(hpsFiles.weights);
+      const heads = await readHeads(files);
+      return withWeights(path, [{ path, within: 'state_dict.' }], async (weights) => {
+        const { vision, text } = sizes(shapesOf(weights), path, heads);
+        const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, {
+          padding: openClipPadding,
+          positions: text.positions,
+        });
+        const preprocess = { fit: 'pad', size: vision.imageSize, ...clipNormalisation, bytes } as const;
+        const config = { vision, text, preprocess, kind: 'cosine', layout: 'open_clip' } as const;
+        const native = await binding().loadNetwork('clip-reward', { config, weights, dtype, device });
+        return { native, tokenizer };
       });
-      const preprocess = { fit: 'pad', size: vision.imageSize, ...clipNormalisation, bytes } as const;
-      const native = await consume(path, tensors, () =>
-        binding().loadClipReward({
-          vision,
-          text,
-          preprocess,
-          kind: { name: 'cosine' },
-          layout: 'open_clip',
-          tensors,
-          dtype,
-          device,
-        }),
-      );
-      return { native, tokenizer };
     },
     options,
   );
@@ -85,17 +81,18 @@ async function readHeads(files: PublishedDirectory): Promise<Heads | undefined> 
 }
 
 function sizes(
-  tensors: Record<string, NativeTensor>,
+  shapes: Shapes,
   path: string,
   heads: Heads | undefined,
 ): { vision: ClipVisionConfig; text: ClipTextConfig } {
-  const of = (name: string, dimension: number) => sizeOf(tensors, path, name, dimension);
+  const of = (name: string, dimension: number) => sizeOf(shapes, path, name, dimension);
   const [width, patchSize] = [of('visual.conv1.weight', 0), of('visual.conv1.weight', 2)];
   const textWidth = of('token_embedding.weight', 1);
   if (!heads && (width !== vitH14.visionWidth || textWidth !== vitH14.textWidth)) {
     throw new ConfigError(
       `${path}: towers of ${width} and ${textWidth} numbers, expected those of ViT-H-14, ${vitH14.visionWidth} and ` +
-        `${vitH14.textWidth}; for another model put open_clip_config.json beside it, whose head_width and heads are not in the weights`,
+        `${vitH14.textWidth}; for another model put open_clip_config.json beside it, whose head_width and heads ` +
+        'are not in the weights',
     );
   }
   const common = {
@@ -108,7 +105,7 @@ function sizes(
       ...common,
       width,
       intermediate: of('visual.transformer.resblocks.0.mlp.c_fc.weight', 0),
-      layers: layersOf(tensors, 'visual.transformer.resblocks.'),
+      layers: layersOf(shapes, 'visual.transformer.resblocks.'),
       heads: heads ? headsOf(width, heads.headWidth, `${heads.source}, vision_cfg.head_width`) : vitH14.visionHeads,
       imageSize: sideOf(of('visual.positional_embedding', 0) - 1, patchSize, path),
       patchSize,
@@ -117,7 +114,7 @@ function sizes(
       ...common,
       width: textWidth,
       intermediate: of('transformer.resblocks.0.mlp.c_fc.weight', 0),
-      layers: layersOf(tensors, 'transformer.resblocks.'),
+      layers: layersOf(shapes, 'transformer.resblocks.'),
       heads: heads?.textHeads ?? vitH14.textHeads,
       vocabulary: of('token_embedding.weight', 0),
       positions: of('positional_embedding', 0),
@@ -125,3 +122,19 @@ function sizes(
     },
   };
 }
+
+export const hpsv2Kind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('hpsv2'),
+    ...published,
+    /** The folder of its text encoder's vocabulary; left out: `directory`. */
+    tokenizer: folder,
+  }),
+  parameters: 986e6, // CLIP ViT-H/14, both towers
+  create: (config, device, settings) => loaded(hpsv2(config.directory, { ...config, ...settings, device })),
+  locate: async ({ directory, dtype = 'float32' }) => [
+    { path: await new PublishedDirectory(directory, hpsFiles.expected).locate(hpsFiles.weights), dtype },
+  ],
+  verify: verifierOf(hpsv2),
+});

@@ -2,26 +2,28 @@ import { z } from 'zod';
 
 import { validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
-import type { NativeTensor } from '../../runtime/native/binding.js';
+import { shapesOf, withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadBertTokenizer } from '../../models/tokenizers/bert.js';
+import { directory as folder, published, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
-import { consume, headsOf, layersOf, PublishedDirectory, sideOf, sizeOf } from './directory.js';
-import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
+import { loaded, publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import { verifierOf } from './verifier.js';
 
-/** Of {@link imageReward}. */
+/** Options of {@link imageReward}. */
 export interface ImageRewardOptions extends PublishedRewardOptions {
   /** Where vocab.txt of bert-base-uncased is; default: the directory itself. */
   tokenizer?: string | undefined;
 }
 
 /** The files that may hold its weights, and what belongs beside them, for messages. */
-export const imageRewardFiles = {
+const imageRewardFiles = {
   weights: ['ImageReward.safetensors', 'ImageReward.pt'],
   expected: 'ImageReward: ImageReward.pt, med_config.json and vocab.txt',
 };
 
-/** Of its training set's scores, as its code has them. */
+/** Mean and standard deviation of its training set's scores, as its code has them. */
 const [mean, std] = [0.16717362830052426, 1.0333394966054072];
 /** Tokens of a prompt, as its code has it. */
 const promptLength = 35;
@@ -63,44 +65,42 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
             `and med_config.json one of ${config.vocab_size}; expected the one of bert-base-uncased`,
         );
       }
-      const { path, tensors } = await files.tensors(imageRewardFiles.weights);
-      const vision = visionSizes(tensors, path, config.vision?.num_heads);
-      const native = await consume(path, tensors, () =>
-        binding().loadBlipReward({
-          vision,
-          text: {
-            vocabulary: config.vocab_size,
-            width: config.hidden_size,
-            intermediate: config.intermediate_size,
-            layers: config.num_hidden_layers,
-            heads: config.num_attention_heads,
-            positions: config.max_position_embeddings,
-            layerNormEpsilon: config.layer_norm_eps,
-            // As its code does: med_config.json's encoder_width is that of BLIP-base.
-            encoderWidth: vision.width,
-          },
-          preprocess: { fit: 'crop', size: vision.imageSize, ...clipNormalisation, bytes },
-          mean,
-          std,
-          tensors,
+      const path = await files.locate(imageRewardFiles.weights);
+      const native = await withWeights(path, [{ path }], (weights) => {
+        const vision = visionSizes(shapesOf(weights), path, config.vision?.num_heads);
+        const text = {
+          vocabulary: config.vocab_size,
+          width: config.hidden_size,
+          intermediate: config.intermediate_size,
+          layers: config.num_hidden_layers,
+          heads: config.num_attention_heads,
+          positions: config.max_position_embeddings,
+          layerNormEpsilon: config.layer_norm_eps,
+          // As its code does: med_config.json's encoder_width is that of BLIP-base.
+          encoderWidth: vision.width,
+        };
+        const preprocess = { fit: 'crop', size: vision.imageSize, ...clipNormalisation, bytes } as const;
+        return binding().loadNetwork('blip-reward', {
+          config: { vision, text, preprocess, mean, std },
+          weights,
           dtype,
           device,
-        }),
-      );
+        });
+      });
       return { native, tokenizer };
     },
     options,
   );
 }
 
-function visionSizes(tensors: Record<string, NativeTensor>, path: string, heads: number | undefined) {
-  const of = (name: string, dimension: number) => sizeOf(tensors, path, `blip.visual_encoder.${name}`, dimension);
+function visionSizes(shapes: Shapes, path: string, heads: number | undefined) {
+  const of = (name: string, dimension: number) => sizeOf(shapes, path, `blip.visual_encoder.${name}`, dimension);
   const [width, patchSize] = [of('patch_embed.proj.weight', 0), of('patch_embed.proj.weight', 2)];
   return {
     width,
     patchSize,
     intermediate: of('blocks.0.mlp.fc1.weight', 0),
-    layers: layersOf(tensors, 'blip.visual_encoder.blocks.'),
+    layers: layersOf(shapes, 'blip.visual_encoder.blocks.'),
     heads:
       heads ??
       headsOf(width, 64, `${path}; for another model than BLIP-large, med_config.json's "vision" says num_heads`),
@@ -108,3 +108,22 @@ function visionSizes(tensors: Record<string, NativeTensor>, path: string, heads:
     imageSize: sideOf(of('pos_embed', 1) - 1, patchSize, path),
   };
 }
+
+export const imageRewardKind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('imagereward'),
+    ...published,
+    /** The folder of its text encoder's vocabulary; left out: `directory`. */
+    tokenizer: folder,
+  }),
+  parameters: 447e6, // BLIP's ViT-L/16 and BERT
+  create: (config, device, settings) => loaded(imageReward(config.directory, { ...config, ...settings, device })),
+  locate: async ({ directory, dtype = 'float32' }) => [
+    {
+      path: await new PublishedDirectory(directory, imageRewardFiles.expected).locate(imageRewardFiles.weights),
+      dtype,
+    },
+  ],
+  verify: verifierOf(imageReward),
+});

@@ -1,14 +1,32 @@
+import { z } from 'zod';
+
+import { published, rewardKind } from '../reward-kind.js';
+import { clipWeightsIn } from './clip-directory.js';
 import { clipReward } from './clip-reward.js';
-import type { PublishedReward, PublishedRewardOptions } from './published-reward.js';
+import { loaded, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import { verifierOf } from './verifier.js';
 
 /** What its directory holds, for messages. */
-export const pickScoreExpected = 'PickScore, a CLIPModel of transformers';
+const expected = 'PickScore, a CLIPModel of transformers';
 
 /**
- * PickScore (arXiv 2305.01569): exp(logit scale) · cos(image, prompt) by a CLIP that was fine-tuned on people's choices.
+ * PickScore (arXiv 2305.01569): exp(logit scale) · cos(image, prompt) by a CLIP that was fine-tuned on people's
+ * choices.
  * @param directory as published in yuvalkirstain/PickScore_v1, with the tokenizer's files: config.json,
  *   preprocessor_config.json, model.safetensors, vocab.json and merges.txt (or tokenizer.json)
  */
 export function pickScore(directory: string, options: PublishedRewardOptions = {}): PublishedReward {
-  return clipReward('pickscore', directory, pickScoreExpected, { name: 'scaled-cosine' }, options);
+  return clipReward('pickscore', directory, expected, 'scaled-cosine', options);
 }
+
+export const pickScoreKind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('pickscore'),
+    ...published,
+  }),
+  parameters: 986e6, // CLIP ViT-H/14, both towers
+  create: (config, device, settings) => loaded(pickScore(config.directory, { ...config, ...settings, device })),
+  locate: async ({ directory, dtype = 'float32' }) => [{ path: await clipWeightsIn(directory, expected), dtype }],
+  verify: verifierOf(pickScore),
+});

@@ -4,8 +4,9 @@ import type { NativeImageReward } from '../../runtime/native/binding.js';
 import type { Tensor } from '../../runtime/tensor.js';
 import { describe, type ArrayReward, type ArrayScore, type ScoreOptions } from '../reward.js';
 import { PromptTokens, type Tokens } from './prompt-tokens.js';
+import { expected } from '../../schema/validate.js';
 
-/** Of the published rewards. */
+/** Options of every published reward. */
 export interface PublishedRewardOptions {
   /** Where it runs, which is where the images are; default 'cpu'. */
   device?: string | undefined;
@@ -13,7 +14,10 @@ export interface PublishedRewardOptions {
   dtype?: ModelDType | undefined;
   /** Images that are scored at a time, where memory is short; default 0, all of a batch. */
   slice?: number | undefined;
-  /** Score images as the reference scripts do, resized in bytes as PIL does: no gradient goes through that. Default false. */
+  /**
+   * Score images as the reference scripts do, resized in bytes as PIL does: no gradient goes through that. Default
+   * false.
+   */
   asReference?: boolean | undefined;
   /** Told once of each prompt that is cut. Default: nobody is; {@link PublishedReward.truncatedPrompts} counts. */
   onNote?: ((message: string) => void) | undefined;
@@ -50,7 +54,10 @@ export interface PublishedReward extends ArrayReward, Disposable {
   >;
   /** What the image tower is given: resized, cropped or padded, normalised, [B, 3, size, size]. */
   preprocess(images: Tensor): Promise<Tensor>;
-  /** The image tower's L2-normalised feature alone, [B, F], in which a set's diversity is measured; `slice` images at a time. */
+  /**
+   * The image tower's L2-normalised feature alone, [B, F], in which a set's diversity is measured; `slice` images at a
+   * time.
+   */
   features(images: Tensor): Promise<Tensor>;
   /** Frees the weights. */
   dispose(): void;
@@ -119,16 +126,28 @@ export function publishedReward(
   };
 }
 
-/** Digits have one channel: a model and a reward that do not belong together are told so before anything is computed. */
+/**
+ * Digits have one channel: a model and a reward that do not belong together are told so before anything is computed.
+ */
 function checkImages(name: string, images: Tensor, prompts: number): void {
   const { shape } = images;
   if (shape.length === 4 && shape[1] === 3 && shape[0] === prompts) return;
   throw new ShapeError(
-    `${name}: images has shape [${shape.join(', ')}], expected [${prompts}, 3, height, width], in red, green and blue`,
+    expected(
+      `${name}: images`,
+      `shape [${prompts}, 3, height, width], in red, green and blue`,
+      `[${shape.join(', ')}]`,
+    ),
   );
 }
 
 function checkPrompts(name: string, prompts: readonly unknown[]): void {
   const wrong = prompts.findIndex((prompt) => typeof prompt !== 'string');
-  if (wrong >= 0) throw new ConfigError(`${name}: prompts[${wrong}] is ${describe(prompts[wrong])}, expected a string`);
+  if (wrong >= 0) throw new ConfigError(expected(`${name}: prompts[${wrong}]`, 'a string', describe(prompts[wrong])));
+}
+
+/** A job is told of a directory that does not fit before it starts. */
+export async function loaded(reward: PublishedReward): Promise<PublishedReward> {
+  await reward.load();
+  return reward;
 }

@@ -5,7 +5,8 @@ import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import type { Tensor } from '../../runtime/tensor.js';
 import type { Goldens } from '../../models/verification/goldens.js';
-import type { Finding, Verifier, VerifySettings } from '../../models/verification/verification.js';
+import type { Finding } from '../../models/verification/finding.js';
+import type { Verifier, VerifySettings } from '../../models/verification/verification.js';
 import { clipNormalisation } from './clip-directory.js';
 import type { PublishedReward, PublishedRewardOptions } from './published-reward.js';
 

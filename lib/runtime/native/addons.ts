@@ -28,7 +28,7 @@ export interface AddonDescription {
     revision: string;
     /** The newest symbol versions that the binaries ask for, such as { GLIBC: '2.17' }. */
     floors: Record<string, string>;
-    /** Of each file, in hexadecimal. */
+    /** The SHA-256 of each file, in hexadecimal. */
     sha256: Record<string, string>;
     bytes: Record<string, number>;
   };
@@ -74,8 +74,8 @@ function inspectAddon(directory: string): Addon | RejectedAddon {
 }
 
 /**
- * What was built here, build/cuda and build/cpu of the package, and then what came prebuilt with it. EAM_TORCH_BUILD_DIR
- * names one folder to use instead, EAM_TORCH_VARIANT one variant.
+ * What was built here, build/cuda and build/cpu of the package, and then what came prebuilt with it.
+ * EAM_TORCH_BUILD_DIR names one folder to use instead, EAM_TORCH_VARIANT one variant.
  * @throws NativeLoadError where EAM_TORCH_VARIANT is no variant
  */
 export function findAddons(): (Addon | RejectedAddon)[] {

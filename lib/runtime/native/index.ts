@@ -1,36 +1,10 @@
-import {
-  CancelledError,
-  CheckpointError,
-  ConfigError,
-  DisposedError,
-  EamError,
-  NonFiniteError,
-  OutOfMemoryError,
-  ShapeError,
-} from '../../errors.js';
 import type { Binding } from './binding.js';
-import { load } from './loader.js';
-
-let loaded: Binding | undefined;
+import { core } from './core.js';
 
 /**
- * The native addon, loaded on first use.
+ * The native addon, loaded by the first call.
  * @throws NativeLoadError
  */
 export function binding(): Binding {
-  if (!loaded) {
-    const { binding } = load();
-    binding.initialize({
-      base: EamError,
-      shape: ShapeError,
-      config: ConfigError,
-      checkpoint: CheckpointError,
-      outOfMemory: OutOfMemoryError,
-      nonFinite: NonFiniteError,
-      disposed: DisposedError,
-      cancelled: CancelledError,
-    });
-    loaded = binding;
-  }
-  return loaded;
+  return core() as Binding;
 }

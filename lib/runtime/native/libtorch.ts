@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 
 import { NativeLoadError } from '../../errors.js';
 
@@ -39,7 +39,7 @@ const oldestMinor = 11;
 const newestMinor = 14;
 
 /** Where LibTorch is published for C++, which needs no Python. */
-export const downloadPage = 'https://pytorch.org/get-started/locally/';
+const downloadPage = 'https://pytorch.org/get-started/locally/';
 
 /** How to get a LibTorch by hand, for whom there is no Python; `version` is that of a CPU build, such as '2.13.0'. */
 export function howToDownload(version?: string): string {
@@ -52,12 +52,27 @@ export function howToDownload(version?: string): string {
   ].join('\n  ');
 }
 
-/** Where fetched LibTorchs live, and what else is kept between runs: `$XDG_CACHE_HOME/eam-torch`, by default `~/.cache/eam-torch`. */
-export function cacheDirectory(): string {
-  const base =
-    process.env['XDG_CACHE_HOME'] ||
-    (process.platform === 'darwin' ? join(homedir(), 'Library', 'Caches') : join(homedir(), '.cache'));
-  return join(base, 'eam-torch');
+/** Why there is no `cacheDirectory`. */
+export const noCacheDirectory = 'this user has no home directory and XDG_CACHE_HOME is not set';
+
+/**
+ * Where fetched LibTorchs live, and what else is kept between runs: `$XDG_CACHE_HOME/eam-torch`, by default
+ * `~/.cache/eam-torch`. undefined where there is no home either, as in a container that runs as a user of its own.
+ */
+export function cacheDirectory(): string | undefined {
+  const given = process.env['XDG_CACHE_HOME'];
+  if (given) return join(given, 'eam-torch');
+  const home = homeDirectory();
+  return home && join(home, ...(process.platform === 'darwin' ? ['Library', 'Caches'] : ['.cache']), 'eam-torch');
+}
+
+function homeDirectory(): string | undefined {
+  try {
+    const home = homedir();
+    return isAbsolute(home) ? home : undefined; // HOME may be set and empty
+  } catch {
+    return undefined; // HOME is not set, and the system does not know the user
+  }
 }
 
 /** The library whose loading brings all of a LibTorch with it. */
@@ -87,7 +102,7 @@ function versionIn(directory: string): string | undefined {
 }
 
 /** What is at `given`: a LibTorch's own folder, or one that holds it as `torch` (site-packages, an unpacked wheel). */
-function inspectDirectory(source: string, given: string): LibTorchCandidate {
+export function inspectDirectory(source: string, given: string): LibTorchCandidate {
   // The compiler runs in another working directory than the caller.
   const path = resolve(given);
   if (!existsSync(path)) return { source, directory: path, rejected: 'the folder does not exist' };
@@ -145,6 +160,10 @@ function* pythonCandidates(): Generator<LibTorchCandidate> {
 
 function* cachedCandidates(): Generator<LibTorchCandidate> {
   const cache = cacheDirectory();
+  if (cache === undefined) {
+    yield { source: 'cache', rejected: noCacheDirectory };
+    return;
+  }
   let names: string[] = [];
   try {
     names = readdirSync(cache).filter((name) => name.startsWith('libtorch-'));

@@ -2,10 +2,10 @@
 
 import { NativeLoadError } from '../../errors.js';
 import { type Addon, findAddons, type RejectedAddon } from './addons.js';
-import type { Binding } from './binding.js';
 import {
   describeCandidate,
   howToDownload,
+  inspectDirectory,
   isOverride,
   type LibTorch,
   type LibTorchCandidate,
@@ -13,15 +13,16 @@ import {
   minorOf,
   overrideVariable,
   reject,
+  type Variant,
 } from './libtorch.js';
-import { open } from './open.js';
+import { type AddonExports, open } from './open.js';
 import { trial } from './trial.js';
 
 export type { Addon, RejectedAddon } from './addons.js';
 
 /** What is loaded and what was tried on the way. */
 export interface Loaded {
-  binding: Binding;
+  binding: AddonExports;
   addon: Addon;
   libtorch: LibTorch;
 }
@@ -38,7 +39,10 @@ export interface Inspection {
 /** Why the addon cannot go with this LibTorch, from what both say of themselves. */
 function mismatch(candidate: LibTorch, addon: Addon): string | undefined {
   if (minorOf(candidate.version) !== minorOf(addon.libtorch)) {
-    return `version ${candidate.version}, but the ${addon.variant} addon was built against ${addon.libtorch} and needs ${minorOf(addon.libtorch)}.x`;
+    return (
+      `version ${candidate.version}, but the ${addon.variant} addon was built against ${addon.libtorch} and needs ` +
+      `${minorOf(addon.libtorch)}.x`
+    );
   }
   if (addon.variant === 'cuda' && candidate.variant !== 'cuda') return 'a CPU build; the cuda addon needs a CUDA one';
   return undefined;
@@ -94,6 +98,8 @@ function failure({ addons, tried }: Attempt): NativeLoadError {
       `the folder with lib/ of a LibTorch ${servedVersions(usable)}`,
     ]);
     fixes.push(['npx eam libtorch', "fetches one with python3's pip, where it is found; needs no compiler"]);
+    if (usable.some(({ variant }) => variant === 'cuda'))
+      fixes.push(['npx eam libtorch --variant cuda', "the same for a GPU, with all of CUDA's libraries"]);
   }
   fixes.push(['npx eam build', 'finds or fetches a LibTorch and builds the addon for it']);
   const width = Math.max(...fixes.map(([command]) => command.length));
@@ -185,6 +191,22 @@ export function load(): Loaded {
   const made = attempt();
   if (!made.loaded) throw failure(made);
   return made.loaded;
+}
+
+/**
+ * Loads an addon of this variant with the LibTorch in `directory`, in a process of its own.
+ * @returns the folder of the addon that it was tried with, undefined where none is for it; why that does not load,
+ * where it does not
+ */
+export function tryLibTorch(directory: string, variant: Variant): { addon?: string; reason?: string } {
+  const libtorch = inspectDirectory('given', directory);
+  if (libtorch.rejected !== undefined) return { reason: libtorch.rejected };
+  const fits = (addon: Addon | RejectedAddon): addon is Addon =>
+    isUsable(addon) && addon.variant === variant && mismatch(libtorch, addon) === undefined;
+  const addon = findAddons().find(fits);
+  if (!addon) return {};
+  const failed = trial(addon, libtorch);
+  return { addon: addon.directory, ...(failed && { reason: failed.reason }) };
 }
 
 /** What `load` finds, for `eam doctor`: every place, also those after the one that is taken. Never throws. */

@@ -1,5 +1,5 @@
-// What a shared library needs, and where its own search path has it: read from the file, so that all of it can be opened by
-// absolute path. The dynamic linker would ask LD_LIBRARY_PATH first, where the search path is a RUNPATH.
+// What a shared library needs, and where its own search path has it: read from the file, so that all of it can be
+// opened by absolute path. The dynamic linker would ask LD_LIBRARY_PATH first, where the search path is a RUNPATH.
 
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -21,7 +21,10 @@ const tags = { needed: 1n, stringTable: 5n, rpath: 15n, runpath: 29n };
 const longestString = 4096;
 const largestTable = 2 ** 20;
 
-/** The dynamic section of a 64-bit little-endian ELF file; empty for what is none, which the dynamic linker then refuses. */
+/**
+ * The dynamic section of a 64-bit little-endian ELF file; empty for what is none, which the dynamic linker then
+ * refuses.
+ */
 function readDynamic(path: string): Dynamic {
   const none = { needed: [], folders: [] };
   const file = openSync(path, 'r');
@@ -75,8 +78,8 @@ function readDynamic(path: string): Dynamic {
 }
 
 /**
- * Everything that the library at `path` needs, and what that needs, each once and after what it needs itself. A library is
- * looked for in the folders that the file names, then in its own, then where those that need it were looked for.
+ * Everything that the library at `path` needs, and what that needs, each once and after what it needs itself. A library
+ * is looked for in the folders that the file names, then in its own, then where those that need it were looked for.
  */
 export function neededLibraries(path: string): NeededLibrary[] {
   const found = new Map<string, NeededLibrary>();

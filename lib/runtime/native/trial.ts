@@ -36,12 +36,15 @@ function describePair(addon: Addon, libtorch: LibTorch): string {
   });
 }
 
-const recordPath = (pair: string): string =>
-  join(cacheDirectory(), 'loaded', `${createHash('sha256').update(pair).digest('hex')}.json`);
+function recordPath(pair: string): string | undefined {
+  const cache = cacheDirectory();
+  return cache && join(cache, 'loaded', `${createHash('sha256').update(pair).digest('hex')}.json`);
+}
 
 function isRemembered(pair: string): boolean {
+  const path = recordPath(pair);
   try {
-    return readFileSync(recordPath(pair), 'utf8') === pair;
+    return path !== undefined && readFileSync(path, 'utf8') === pair;
   } catch {
     return false;
   }
@@ -49,13 +52,14 @@ function isRemembered(pair: string): boolean {
 
 function remember(pair: string): void {
   const path = recordPath(pair);
+  if (path === undefined) return;
   const aside = `${path}.${process.pid}`;
   try {
     mkdirSync(join(path, '..'), { recursive: true });
     writeFileSync(aside, pair);
     renameSync(aside, path);
   } catch {
-    // A cache that cannot be written costs a trial in every process, and nothing else.
+    // Without a cache there is a trial in every process, and nothing else is lost.
     try {
       rmSync(aside, { force: true });
     } catch {

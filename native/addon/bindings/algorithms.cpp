@@ -1,12 +1,13 @@
-#include <ATen/ATen.h>
+
+#include <ATen/core/Tensor.h>
 
 #include <cmath>
-#include <limits>
 #include <memory>
 
-#include "addon/bindings/models.h"
+#include "addon/bindings/flow_model.h"
 #include "addon/bindings/optimizer.h"
 #include "addon/convert/convert.h"
+#include "addon/convert/options.h"
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "algorithms/adjoint_matching.h"
@@ -45,7 +46,7 @@ class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
 
   static std::shared_ptr<Rollout> get(Napi::Value value, const std::string& where) {
     if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&rollout_tag)) {
-      throw Error(ErrorKind::config, where + " must be a rollout, got " + describe(value));
+      refuse(where, "a rollout", value);
     }
     auto rollout = Unwrap(value.As<Napi::Object>())->rollout_;
     if (!rollout) throw Error(ErrorKind::disposed, where + " was disposed");
@@ -93,66 +94,13 @@ std::optional<Conditioning> to_unconditional(const Options& options) {
   return options.tensors("unconditional");
 }
 
-int to_int(const Options& options, const char* key) {
-  const int64_t value = options.integer(key);
-  if (value < 0 || value > std::numeric_limits<int>::max()) {
-    throw Error(ErrorKind::config, options.where(key) + " is " + std::to_string(value) + ", expected 0 to 2147483647");
-  }
-  return static_cast<int>(value);
-}
-
 // Steps and samples are parts of stream numbers (ops/random.h).
 uint64_t to_step(const Options& options) {
   const int64_t step = options.integer("step");
   if (step < 0 || step >= int64_t{1} << 32) {
-    throw Error(ErrorKind::config, options.where("step") + " is " + std::to_string(step) + ", expected 0 to 2^32 − 1");
+    throw bad_value(options.where("step"), "a number from 0 to 2^32 − 1", step);
   }
   return static_cast<uint64_t>(step);
-}
-
-EamOptions to_eam_options(Napi::Value value) {
-  const Options options(
-      value, "Eam",
-      {"C", "lambda", "delta", "terminal", "solver", "steps", "renoisings", "weighting", "cap", "rewardThroughDenoiser",
-       "guidance", "microBatch", "rewardGradientQuantile", "shift", "decodeSlice", "guidedLoss"});
-  EamOptions result;
-  result.C = options.number("C");
-  result.lambda = options.number("lambda");
-  result.delta = options.number("delta");
-  result.terminal =
-      options.choice("terminal", result.terminal, {{"consistent", Terminal::consistent}, {"plugin", Terminal::plugin}});
-  result.solver = solver_kind(options.string("solver"));
-  result.steps = to_int(options, "steps");
-  result.shift = options.number("shift");
-  result.guided_loss = options.boolean("guidedLoss");
-  result.renoisings = to_int(options, "renoisings");
-  result.weighting =
-      options.choice("weighting", result.weighting,
-                     {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
-  result.cap = options.number("cap");
-  result.reward_through_denoiser = options.boolean("rewardThroughDenoiser");
-  result.guidance = options.number("guidance");
-  result.micro_batch = to_int(options, "microBatch");
-  result.decode_slice = to_int(options, "decodeSlice");
-  result.reward_gradient_quantile = options.number("rewardGradientQuantile");
-  return result;
-}
-
-AdjointMatchingOptions to_adjoint_matching_options(Napi::Value value) {
-  const Options options(value, "AdjointMatching",
-                        {"lambda", "steps", "drawnSteps", "finalFraction", "cap", "guidance", "microBatch",
-                         "rewardGradientQuantile", "decodeSlice"});
-  AdjointMatchingOptions result;
-  result.lambda = options.number("lambda");
-  result.steps = to_int(options, "steps");
-  result.drawn_steps = to_int(options, "drawnSteps");
-  result.final_fraction = options.number("finalFraction");
-  result.cap = options.number("cap", result.cap);
-  result.guidance = options.number("guidance");
-  result.micro_batch = to_int(options, "microBatch");
-  result.decode_slice = to_int(options, "decodeSlice");
-  result.reward_gradient_quantile = options.number("rewardGradientQuantile");
-  return result;
 }
 
 // Any RewardAlgorithm (NativeAlgorithm). A new one is one more factory beside Eam's.
@@ -167,11 +115,11 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
   }
 
   // new NAME(model, options): a function that returns the object, so that every algorithm shares one class.
-  template <class Algorithm, auto to_options>
-  static Napi::Value create(const Napi::CallbackInfo& info) {
+  template <class Algorithm, class AlgorithmOptions>
+  static Napi::Value create(const Napi::CallbackInfo& info, const char* name) {
     return guarded(info.Env(), [&] {
-      std::shared_ptr<FlowModel> model = to_flow_model(info[0], "algorithm: `model`");
-      auto algorithm = std::make_shared<Algorithm>(*model, to_options(info[1]));
+      std::shared_ptr<FlowModel> model = to_flow_model(info[0], "algorithm: model");
+      auto algorithm = std::make_shared<Algorithm>(*model, to_options<AlgorithmOptions>(info[1], name));
       Napi::Object object = instance(info.Env()).constructor<AlgorithmObject>().New({});
       AlgorithmObject& self = *Unwrap(object);
       self.model_ = std::move(model);
@@ -209,16 +157,16 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
       // Values that are not finite are the algorithm's to drop, so the usual conversion would be wrong here.
       if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array) {
-        throw Error(ErrorKind::config, "accumulate: `rewardValues` must be a Float32Array, got " + describe(info[1]));
+        refuse("accumulate: rewardValues", "a Float32Array", info[1]);
       }
       const auto values = info[1].As<Napi::Float32Array>();
-      const Cancellation cancellation = to_cancellation(info[3], "accumulate: `cancellation`");
+      const Cancellation cancellation = to_cancellation(info[3], "accumulate: cancellation");
       return instance(info.Env())
           .executor.submit(
               info.Env(),
-              [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "accumulate: `rollout`"),
+              [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "accumulate: rollout"),
                values = std::vector<float>(values.Data(), values.Data() + values.ElementLength()),
-               grad = to_tensor(info[2], "accumulate: `rewardGrad`"), cancellation] {
+               grad = to_tensor(info[2], "accumulate: rewardGrad"), cancellation] {
                 StepMetrics metrics = algorithm->accumulate(*rollout, values, grad, cancellation);
                 return std::pair(std::move(metrics), algorithm->reward_gradient_norms().values());
               },
@@ -272,18 +220,14 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
 // flowMatching(model, { x1, conditioning, unconditional, dropout, timeDistribution, seed, step, cancellation })
 Napi::Value flow_matching_step(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const Options options(
-        info[1], "flowMatching",
-        {"x1", "conditioning", "unconditional", "dropout", "timeDistribution", "seed", "step", "cancellation"});
-    const FlowMatchingOptions matching = {
-        options.number("dropout"),
-        options.choice("timeDistribution", TimeDistribution::uniform,
-                       {{"uniform", TimeDistribution::uniform}, {"logit_normal", TimeDistribution::logit_normal}})};
+    const Options options(info[1], "flowMatching", FlowMatchingOptions::table(),
+                          {"x1", "conditioning", "unconditional", "seed", "step", "cancellation"});
+    const auto matching = options.read<FlowMatchingOptions>();
     const Cancellation cancellation = options.cancellation();
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [model = to_flow_model(info[0], "flowMatching: `model`"), x1 = options.tensor("x1"),
+            [model = to_flow_model(info[0], "flowMatching: model"), x1 = options.tensor("x1"),
              conditioning = options.tensors("conditioning"), unconditional = options.tensors("unconditional"), matching,
              seed = options.uint64("seed"), step = to_step(options), cancellation] {
               return flow_matching(*model, x1, conditioning, unconditional, matching, seed, step, cancellation);
@@ -302,23 +246,18 @@ Napi::Value flow_matching_step(const Napi::CallbackInfo& info) {
 // cancellation })
 Napi::Value sample_latents(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const Options options(info[1], "sample",
-                          {"conditioning", "unconditional", "guidance", "solver", "times", "shape", "seed",
-                           "firstSample", "weights", "average", "cancellation"});
-    SamplerOptions sampler;
-    sampler.solver = solver_kind(options.string("solver"));
-    sampler.times = options.numbers("times");
-    sampler.guidance = options.number("guidance", 1);
-    sampler.pretrained = options.choice("weights", false, {{"trained", false}, {"pretrained", true}});
+    const Options options(info[1], "sample", SamplerOptions::table(),
+                          {"conditioning", "unconditional", "shape", "seed", "firstSample", "average", "cancellation"});
+    const auto sampler = options.read<SamplerOptions>();
     const int64_t first = options.integer("firstSample", 0);
-    if (first < 0) throw Error(ErrorKind::config, options.where("firstSample") + " is negative, expected 0 or more");
+    if (first < 0) throw bad_value(options.where("firstSample"), "a number of at least 0", first);
     const std::shared_ptr<Optimizer> average =
         options.has("average") ? to_optimizer(options.get("average"), options.where("average")) : nullptr;
     const Cancellation cancellation = options.cancellation();
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [model = to_flow_model(info[0], "sample: `model`"), conditioning = options.tensors("conditioning"),
+            [model = to_flow_model(info[0], "sample: model"), conditioning = options.tensors("conditioning"),
              unconditional = to_unconditional(options), shape = options.shape("shape"), sampler,
              origin = NoiseOrigin{options.uint64("seed"), 0, first}, average, cancellation] {
               std::optional<AveragedWeights> averaged;
@@ -340,10 +279,12 @@ Napi::Value sample_latents(const Napi::CallbackInfo& info) {
 void define_algorithms(Napi::Env env, Napi::Object exports) {
   RolloutObject::define(env);
   AlgorithmObject::define(env);
-  exports.Set("Eam", Napi::Function::New<AlgorithmObject::create<Eam, to_eam_options>>(env, "Eam"));
-  exports.Set("AdjointMatching",
-              Napi::Function::New<AlgorithmObject::create<AdjointMatching, to_adjoint_matching_options>>(
-                  env, "AdjointMatching"));
+  const auto add = [&](const char* name, auto create) {
+    exports.Set(name,
+                Napi::Function::New(env, [=](const Napi::CallbackInfo& info) { return create(info, name); }, name));
+  };
+  add("Eam", AlgorithmObject::create<Eam, EamOptions>);
+  add("AdjointMatching", AlgorithmObject::create<AdjointMatching, AdjointMatchingOptions>);
   exports.Set("flowMatching", Napi::Function::New<flow_matching_step>(env, "flowMatching"));
   exports.Set("sample", Napi::Function::New<sample_latents>(env, "sample"));
 }

@@ -1,18 +1,16 @@
-#include "addon/bindings/models.h"
 #include "addon/convert/convert.h"
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
-#include "nn/mixture/gaussian_mixture.h"
 #include "ops/distances.h"
 #include "ops/gaussian_mixture.h"
 #include "ops/quadratic.h"
 
-// What `eam fidelity` needs beyond a trainer: a model with an exact answer, a reward to tilt it by, distances.
+// What `eam fidelity` needs beyond a trainer: exact answers, a reward to tilt them by, distances.
 namespace eam::addon {
 namespace {
 
 std::vector<std::vector<double>> to_rows(Napi::Value value, const std::string& where) {
-  if (!value.IsArray()) throw Error(ErrorKind::config, where + " must be an array of arrays, got " + describe(value));
+  if (!value.IsArray()) refuse(where, "an array of arrays", value);
   const Napi::Array array = value.As<Napi::Array>();
   std::vector<std::vector<double>> rows;
   for (uint32_t i = 0; i < array.Length(); ++i) {
@@ -31,23 +29,6 @@ Napi::Value from_double(Napi::Env env, double value) {
   return Napi::Number::New(env, value);
 }
 
-// new GaussianMixtureModel(config, seed, dtype, device)
-Napi::Value gaussian_mixture_model(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] {
-    const Options options(info[0], "GaussianMixtureModel", {"means", "std", "weights", "width", "depth"});
-    const nn::GaussianMixtureConfig config = {to_rows(options.get("means"), options.where("means")),
-                                              options.number("std"), options.numbers("weights"),
-                                              options.integer("width"), options.integer("depth")};
-    const uint64_t seed = to_uint64(info[1], "GaussianMixtureModel: `seed`");
-    const std::string dtype_where = "GaussianMixtureModel: `dtype`", device_where = "GaussianMixtureModel: `device`";
-    const at::ScalarType dtype = floating_dtype_of(to_string(info[2], dtype_where), dtype_where);
-    const at::Device device = device_of(to_string(info[3], device_where), device_where);
-    return FlowModelObject::wrap(info.Env(), instance(info.Env()).executor.call(info.Env(), [&] {
-      return std::make_shared<nn::GaussianMixtureModel>(config, seed, dtype, device);
-    }));
-  });
-}
-
 // quadratic(x, { linear, quadratic, center }, wantGrad)
 Napi::Value quadratic(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
@@ -55,9 +36,9 @@ Napi::Value quadratic(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [x = to_tensor(info[0], "quadratic: `x`"),
+            [x = to_tensor(info[0], "quadratic: x"),
              form = ops::Quadratic{options.numbers("linear"), options.numbers("quadratic"), options.numbers("center")},
-             want_grad = to_boolean(info[2], "quadratic: `wantGrad`")] { return ops::quadratic(x, form, want_grad); },
+             want_grad = to_boolean(info[2], "quadratic: wantGrad")] { return ops::quadratic(x, form, want_grad); },
             [](Napi::Env env, ops::QuadraticValues result) {
               Napi::Object object = Napi::Object::New(env);
               object.Set("values", from_floats(env, result.values));
@@ -70,12 +51,12 @@ Napi::Value quadratic(const Napi::CallbackInfo& info) {
 // drawMixture(mixture, count, seed, device)
 Napi::Value draw_mixture(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const std::string where = "drawMixture: `device`";
+    const std::string where = "drawMixture: device";
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [mixture = to_mixture(info[0], "drawMixture"), count = to_integer(info[1], "drawMixture: `count`"),
-             seed = to_uint64(info[2], "drawMixture: `seed`"),
+            [mixture = to_mixture(info[0], "drawMixture"), count = to_integer(info[1], "drawMixture: count"),
+             seed = to_uint64(info[2], "drawMixture: seed"),
              device = device_of(to_string(info[3], where), where)] { return ops::draw(mixture, count, seed, device); },
             [](Napi::Env env, at::Tensor samples) { return wrap_tensor(env, std::move(samples)); });
   });
@@ -88,7 +69,7 @@ Napi::Value mixture_mean_log_density(const Napi::CallbackInfo& info) {
         .executor.submit(
             info.Env(),
             [mixture = to_mixture(info[0], "mixtureMeanLogDensity"),
-             samples = to_tensor(info[1], "mixtureMeanLogDensity: `samples`")] {
+             samples = to_tensor(info[1], "mixtureMeanLogDensity: samples")] {
               return ops::mean_log_density(mixture, samples);
             },
             from_double);
@@ -102,9 +83,7 @@ Napi::Value fit_mixture_weights(const Napi::CallbackInfo& info) {
         .executor.submit(
             info.Env(),
             [mixture = to_mixture(info[0], "fitMixtureWeights"),
-             samples = to_tensor(info[1], "fitMixtureWeights: `samples`")] {
-              return ops::fit_weights(mixture, samples);
-            },
+             samples = to_tensor(info[1], "fitMixtureWeights: samples")] { return ops::fit_weights(mixture, samples); },
             [](Napi::Env env, const std::vector<double>& weights) {
               Napi::Array array = Napi::Array::New(env, weights.size());
               for (uint32_t i = 0; i < weights.size(); ++i) array.Set(i, weights[i]);
@@ -119,7 +98,7 @@ Napi::Value median_distance(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [samples = to_tensor(info[0], "medianDistance: `samples`")] { return ops::median_distance(samples); },
+            [samples = to_tensor(info[0], "medianDistance: samples")] { return ops::median_distance(samples); },
             from_double);
   });
 }
@@ -128,12 +107,11 @@ Napi::Value median_distance(const Napi::CallbackInfo& info) {
 Napi::Value mean_kernel(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     std::optional<at::Tensor> y;
-    if (!info[1].IsUndefined()) y = to_tensor(info[1], "meanKernel: `y`");
+    if (!info[1].IsUndefined()) y = to_tensor(info[1], "meanKernel: y");
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [x = to_tensor(info[0], "meanKernel: `x`"), y,
-             bandwidths = to_numbers(info[2], "meanKernel: `bandwidths`")] {
+            [x = to_tensor(info[0], "meanKernel: x"), y, bandwidths = to_numbers(info[2], "meanKernel: bandwidths")] {
               return y ? ops::mean_kernel(x, *y, bandwidths) : ops::mean_kernel(x, bandwidths);
             },
             from_double);
@@ -146,9 +124,9 @@ Napi::Value sliced_wasserstein(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [x = to_tensor(info[0], "slicedWasserstein: `x`"), y = to_tensor(info[1], "slicedWasserstein: `y`"),
-             projections = to_integer(info[2], "slicedWasserstein: `projections`"),
-             seed = to_uint64(info[3], "slicedWasserstein: `seed`")] {
+            [x = to_tensor(info[0], "slicedWasserstein: x"), y = to_tensor(info[1], "slicedWasserstein: y"),
+             projections = to_integer(info[2], "slicedWasserstein: projections"),
+             seed = to_uint64(info[3], "slicedWasserstein: seed")] {
               return ops::sliced_wasserstein(x, y, projections, seed);
             },
             from_double);
@@ -161,7 +139,7 @@ Napi::Value entropy(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [samples = to_tensor(info[0], "entropy: `samples`"), k = to_integer(info[1], "entropy: `k`")] {
+            [samples = to_tensor(info[0], "entropy: samples"), k = to_integer(info[1], "entropy: k")] {
               return ops::entropy(samples, k);
             },
             from_double);
@@ -171,7 +149,6 @@ Napi::Value entropy(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void define_fidelity(Napi::Env env, Napi::Object exports) {
-  exports.Set("GaussianMixtureModel", Napi::Function::New<gaussian_mixture_model>(env, "GaussianMixtureModel"));
   exports.Set("quadratic", Napi::Function::New<quadratic>(env, "quadratic"));
   exports.Set("drawMixture", Napi::Function::New<draw_mixture>(env, "drawMixture"));
   exports.Set("mixtureMeanLogDensity", Napi::Function::New<mixture_mean_log_density>(env, "mixtureMeanLogDensity"));

@@ -23,7 +23,7 @@ int open_at(const std::string& path, int access) {
 // undefined where another descriptor has the lock. The file is made where there is none.
 Napi::Value lock_file(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const std::string path = to_string(info[0], "lockFile: `path`");
+    const std::string path = to_string(info[0], "lockFile: path");
     // A file open for writing would keep its file system from being turned read-only; but NFS locks no other.
     int fd = open_at(path, O_RDONLY);
     int failure = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;

@@ -1,6 +1,6 @@
 #include "ops/images.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 
@@ -17,8 +17,8 @@ Napi::Value weighted_sum(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [tensors = to_tensors(info[0], "weightedSum: `tensors`"),
-             weights = to_numbers(info[1], "weightedSum: `weights`")] { return ops::weighted_sum(tensors, weights); },
+            [tensors = to_tensors(info[0], "weightedSum: tensors"),
+             weights = to_numbers(info[1], "weightedSum: weights")] { return ops::weighted_sum(tensors, weights); },
             [](Napi::Env env, at::Tensor sum) { return wrap_tensor(env, std::move(sum)); });
   });
 }
@@ -27,14 +27,13 @@ Napi::Value weighted_sum(const Napi::CallbackInfo& info) {
 Napi::Value gather_images(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     std::vector<int64_t> shifts;
-    if (!info[2].IsUndefined()) shifts = to_integers(info[2], "gatherImages: `shifts`");
+    if (!info[2].IsUndefined()) shifts = to_integers(info[2], "gatherImages: shifts");
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [images = to_tensor(info[0], "gatherImages: `images`"),
-             indices = to_integers(info[1], "gatherImages: `indices`"), shifts,
-             scale = to_number(info[3], "gatherImages: `scale`"),
-             offset = to_number(info[4], "gatherImages: `offset`")] {
+            [images = to_tensor(info[0], "gatherImages: images"),
+             indices = to_integers(info[1], "gatherImages: indices"), shifts,
+             scale = to_number(info[3], "gatherImages: scale"), offset = to_number(info[4], "gatherImages: offset")] {
               return ops::gather_images(images, indices, shifts, scale, offset);
             },
             [](Napi::Env env, at::Tensor images) { return wrap_tensor(env, std::move(images)); });
@@ -47,8 +46,8 @@ Napi::Value mean_intensity(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [images = to_tensor(info[0], "meanIntensity: `images`"),
-             want_grad = to_boolean(info[1], "meanIntensity: `wantGrad`")] {
+            [images = to_tensor(info[0], "meanIntensity: images"),
+             want_grad = to_boolean(info[1], "meanIntensity: wantGrad")] {
               return ops::mean_intensity(images, want_grad);
             },
             [](Napi::Env env, ops::MeanIntensity result) {
@@ -66,7 +65,7 @@ Napi::Value mean_pairwise_distance(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [features = to_tensor(info[0], "meanPairwiseDistance: `features`")] {
+            [features = to_tensor(info[0], "meanPairwiseDistance: features")] {
               return ops::mean_pairwise_distance(features);
             },
             [](Napi::Env env, double distance) { return Napi::Number::New(env, distance); });
@@ -79,7 +78,7 @@ Napi::Value mean_pairwise_cosine_distance(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [features = to_tensor(info[0], "meanPairwiseCosineDistance: `features`")] {
+            [features = to_tensor(info[0], "meanPairwiseCosineDistance: features")] {
               return ops::mean_pairwise_cosine_distance(features);
             },
             [](Napi::Env env, double distance) { return Napi::Number::New(env, distance); });
@@ -92,10 +91,8 @@ Napi::Value image_grid(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [images = to_tensor(info[0], "imageGrid: `images`"), columns = to_integer(info[1], "imageGrid: `columns`"),
-             padding = to_integer(info[2], "imageGrid: `padding`")] {
-              return ops::image_grid(images, columns, padding);
-            },
+            [images = to_tensor(info[0], "imageGrid: images"), columns = to_integer(info[1], "imageGrid: columns"),
+             padding = to_integer(info[2], "imageGrid: padding")] { return ops::image_grid(images, columns, padding); },
             [](Napi::Env env, ops::ImageGrid grid) {
               Napi::Object object = Napi::Object::New(env);
               object.Set("width", static_cast<double>(grid.width));

@@ -1,18 +1,18 @@
 // The formulas of docs/mathematics.md for other trainers: one options object in, a tensor or a loss out, as a promise
 // or at once.
-#include "addon/bindings/tensor.h"
 #include "addon/convert/convert.h"
+#include "addon/convert/tensor.h"
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "addon/runtime/one_thread.h"
+#include "ops/kernel_options.h"
 #include "ops/ops.h"
 
 namespace eam::addon {
 namespace {
 
 int64_t batch_of(const at::Tensor& tensor, const std::string& where) {
-  if (tensor.dim() == 0)
-    throw Error(ErrorKind::shape, where + " must have a batch dimension, got a tensor of shape []");
+  if (tensor.dim() == 0) throw bad_shape(where, "a batch dimension", "a tensor of shape []");
   return tensor.size(0);
 }
 
@@ -33,8 +33,8 @@ struct Output {
 // A kernel's options. Synchronous calls take what is on the CPU and already written.
 class Arguments : public Options {
  public:
-  Arguments(Napi::Value value, const char* function, Mode mode, std::initializer_list<std::string_view> known)
-      : Options(value, function, known), function_(function), mode_(mode) {}
+  Arguments(Napi::Value value, const char* function, Mode mode, const OptionTable& table)
+      : Options(value, function, table), function_(function), mode_(mode) {}
 
   const char* function() const { return function_; }
 
@@ -72,7 +72,7 @@ class Arguments : public Options {
   Mode mode_;
 };
 
-// What a kernel's arguments amount to: work for any thread, and its result's way back.
+// What a kernel's arguments amount to: work for any thread, and how its result becomes a JavaScript value.
 template <class Work, class Convert>
 struct Prepared {
   Work work;
@@ -113,8 +113,8 @@ auto loss_kernel(const Arguments& arguments, Compute compute) {
 Napi::Value coefficients(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&] {
-    double t = to_number(info[0], "coefficients: `t`");
-    double C = to_number(info[1], "coefficients: `C`");
+    double t = to_number(info[0], "coefficients: t");
+    double C = to_number(info[1], "coefficients: C");
     ops::Coefficients c = named("coefficients", [&] { return ops::coefficients(t, C); });
     Napi::Object object = Napi::Object::New(env);
     object.Set("kappa", c.kappa);
@@ -134,17 +134,16 @@ Napi::Value coefficients(const Napi::CallbackInfo& info) {
 Napi::Value philox_words(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&] {
-    auto words = [&](size_t index, size_t length, const char* where) {
+    const auto to_words = [&](size_t index, size_t length, const char* where) {
       Napi::Value value = info[index];
       if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array ||
           value.As<Napi::TypedArray>().ElementLength() != length) {
-        throw Error(ErrorKind::shape, std::string(where) + " must be a Uint32Array of length " +
-                                          std::to_string(length) + ", got " + describe(value));
+        throw bad_shape(where, words("a Uint32Array of length ", length), describe(value));
       }
       return value.As<Napi::Uint32Array>();
     };
-    Napi::Uint32Array counter = words(0, 4, "philoxWords: `counter`");
-    Napi::Uint32Array key = words(1, 2, "philoxWords: `key`");
+    Napi::Uint32Array counter = to_words(0, 4, "philoxWords: counter");
+    Napi::Uint32Array key = to_words(1, 2, "philoxWords: key");
     auto block = ops::philox_words({counter[0], counter[1], counter[2], counter[3]}, {key[0], key[1]});
     Napi::Uint32Array result = Napi::Uint32Array::New(env, 4);
     for (size_t i = 0; i < 4; ++i) result[i] = block[i];
@@ -152,66 +151,59 @@ Napi::Value philox_words(const Napi::CallbackInfo& info) {
   });
 }
 
-// philoxNormal(shape, { seed, stream, dtype?, device?, out? })
+// philoxNormal(shape, options)
 auto philox_normal(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(info[1], name, mode, {"seed", "stream", "dtype", "device", "out"});
-  return tensor_kernel(arguments,
-                       [shape = to_shape(info[0], std::string(name) + ": `shape`"), seed = arguments.uint64("seed"),
-                        streams = to_streams(arguments.get("stream"), arguments.where("stream")),
-                        dtype = floating_dtype_of(arguments.string("dtype", "float32"), arguments.where("dtype")),
-                        device = arguments.device("device")](const at::Tensor& out) {
-                         try {
-                           return ops::philox_normal(shape, {seed, streams}, dtype, device, out);
-                         } catch (const c10::Error& error) {
-                           // The one kernel whose size comes from no tensor.
-                           if (auto shortage = host_shortage(error, "`shape` " + shape_text(shape)))
-                             throw Error(ErrorKind::out_of_memory, *shortage);
-                           throw;
-                         }
-                       });
+  Arguments arguments(info[1], name, mode, ops::PhiloxNormalOptions::table());
+  return tensor_kernel(
+      arguments,
+      [shape = to_shape(info[0], std::string(name) + ": shape"), seed = arguments.read<ops::PhiloxNormalOptions>().seed,
+       streams = to_streams(arguments.get("stream"), arguments.where("stream")),
+       dtype = floating_dtype_of(arguments.string("dtype", "float32"), arguments.where("dtype")),
+       device = arguments.device("device")](const at::Tensor& out) {
+        try {
+          return ops::philox_normal(shape, {seed, streams}, dtype, device, out);
+        } catch (const c10::Error& error) {
+          // The one kernel whose size comes from no tensor.
+          if (auto shortage = host_shortage(error, words("shape ", at::IntArrayRef(shape))))
+            throw Error(ErrorKind::out_of_memory, *shortage);
+          throw;
+        }
+      });
 }
 
 auto renoise(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(info[0], name, mode, {"x1", "t", "noise", "terminalTime", "out"});
+  Arguments arguments(info[0], name, mode, ops::RenoiseOptions::table());
   at::Tensor x1 = arguments.tensor("x1");
   return tensor_kernel(arguments, [x1, t = arguments.per_sample("t", batch_of(x1, arguments.where("x1"))),
                                    noise = arguments.noise("noise"),
-                                   terminal_time = arguments.number("terminalTime", 1)](const at::Tensor& out) {
-    return ops::renoise(x1, t, noise, terminal_time, out);
+                                   options = arguments.read<ops::RenoiseOptions>()](const at::Tensor& out) {
+    return ops::renoise(x1, t, noise, options.terminal_time, out);
   });
 }
 
 auto terminal_gradient(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(info[0], name, mode, {"x", "velocity", "rewardGrad", "lambda", "time", "out"});
+  Arguments arguments(info[0], name, mode, ops::TerminalGradientOptions::table());
   return tensor_kernel(arguments, [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"),
-                                   reward_grad = arguments.tensor("rewardGrad"), lambda = arguments.number("lambda"),
-                                   time = arguments.number("time")](const at::Tensor& out) {
-    return ops::terminal_gradient(x, velocity, reward_grad, lambda, time, out);
+                                   reward_grad = arguments.tensor("rewardGrad"),
+                                   options = arguments.read<ops::TerminalGradientOptions>()](const at::Tensor& out) {
+    return ops::terminal_gradient(x, velocity, reward_grad, options.lambda, options.time, out);
   });
 }
 
 auto matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(
-      info[0], name, mode,
-      {"velocity", "x", "x1", "terminalGradient", "t", "C", "noise", "weighting", "cap", "terminalTime", "grad"});
+  Arguments arguments(info[0], name, mode, ops::Matching::table());
   at::Tensor velocity = arguments.tensor("velocity");
   std::vector<double> t = arguments.per_sample("t", batch_of(velocity, arguments.where("velocity")));
-  ops::Matching matching;
-  matching.C = arguments.number("C");
-  matching.weighting = arguments.choice(
-      "weighting", matching.weighting,
-      {{"velocity", ops::Weighting::velocity}, {"adjoint_matching", ops::Weighting::adjoint_matching}});
-  matching.cap = arguments.number("cap", matching.cap);
-  matching.terminal_time = arguments.number("terminalTime", matching.terminal_time);
   if (arguments.has("x") == arguments.has("noise")) {
     throw Error(ErrorKind::config,
-                arguments.where("x") + " and `noise`: give one of them, x_t or the noise it was made with");
+                arguments.where("x") + " and noise: give one of them, x_t or the noise it was made with");
   }
   std::optional<at::Tensor> x;
   std::optional<ops::Noise> noise;
   if (arguments.has("x")) x = arguments.tensor("x");
   if (arguments.has("noise")) noise = arguments.noise("noise");
-  return loss_kernel(arguments, [velocity, t = std::move(t), matching, x, noise, x1 = arguments.tensor("x1"),
+  return loss_kernel(arguments, [velocity, t = std::move(t), matching = arguments.read<ops::Matching>(), x, noise,
+                                 x1 = arguments.tensor("x1"),
                                  gradient = arguments.tensor("terminalGradient")](const at::Tensor& grad) {
     return x ? ops::matching_loss(velocity, *x, x1, gradient, t, matching, grad)
              : ops::matching_loss(velocity, x1, gradient, t, *noise, matching, grad);
@@ -219,7 +211,7 @@ auto matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) 
 }
 
 auto flow_matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(info[0], name, mode, {"velocity", "x1", "noise", "grad"});
+  Arguments arguments(info[0], name, mode, ops::FlowMatchingLossOptions::table());
   return loss_kernel(arguments, [velocity = arguments.tensor("velocity"), x1 = arguments.tensor("x1"),
                                  noise = arguments.noise("noise")](const at::Tensor& grad) {
     return ops::flow_matching_loss(velocity, x1, noise, grad);
@@ -227,19 +219,19 @@ auto flow_matching_loss(const Napi::CallbackInfo& info, const char* name, Mode m
 }
 
 auto memoryless_step(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(info[0], name, mode, {"x", "velocity", "t", "h", "noise", "out"});
-  return tensor_kernel(arguments,
-                       [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"), t = arguments.number("t"),
-                        h = arguments.number("h"), noise = arguments.noise("noise")](const at::Tensor& out) {
-                         return ops::memoryless_step(x, velocity, t, h, noise, out);
-                       });
+  Arguments arguments(info[0], name, mode, ops::MemorylessStepOptions::table());
+  return tensor_kernel(arguments, [x = arguments.tensor("x"), velocity = arguments.tensor("velocity"),
+                                   step = arguments.read<ops::MemorylessStepOptions>(),
+                                   noise = arguments.noise("noise")](const at::Tensor& out) {
+    return ops::memoryless_step(x, velocity, step.t, step.h, noise, out);
+  });
 }
 
 auto lean_adjoint_step(const Napi::CallbackInfo& info, const char* name, Mode mode) {
-  Arguments arguments(info[0], name, mode, {"adjoint", "vjp", "t", "h", "out"});
+  Arguments arguments(info[0], name, mode, ops::LeanAdjointStepOptions::table());
   return tensor_kernel(arguments, [adjoint = arguments.tensor("adjoint"), vjp = arguments.tensor("vjp"),
-                                   t = arguments.number("t"), h = arguments.number("h")](const at::Tensor& out) {
-    return ops::lean_adjoint_step(adjoint, vjp, t, h, out);
+                                   step = arguments.read<ops::LeanAdjointStepOptions>()](const at::Tensor& out) {
+    return ops::lean_adjoint_step(adjoint, vjp, step.t, step.h, out);
   });
 }
 

@@ -1,6 +1,7 @@
-#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/randn.h>
 #include <ATen/record_function.h>
 #include <c10/core/CachingDeviceAllocator.h>
 
@@ -30,7 +31,7 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Of the executor on whose thread it is.
+// Times the stages of the executor on whose thread it is.
 struct StageClock {
   bool running = false;
   at::Device device = at::kCPU;
@@ -65,7 +66,7 @@ Napi::Value time_stages(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [device = to_device(info[0], "timeStages: `device`")] {
+            [device = to_device(info[0], "timeStages: device")] {
               if (!stage_clock.running) {
                 at::addThreadLocalCallback(
                     at::RecordFunctionCallback(begin_stage, end_stage).scopes({at::RecordScope::USER_SCOPE}));
@@ -95,7 +96,7 @@ Napi::Value synchronize(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     return instance(info.Env())
         .executor.submit(
-            info.Env(), [device = to_device(info[0], "synchronize: `device`")] { wait_for(device); },
+            info.Env(), [device = to_device(info[0], "synchronize: device")] { wait_for(device); },
             [](Napi::Env env) { return env.Undefined(); });
   });
 }
@@ -103,9 +104,9 @@ Napi::Value synchronize(const Napi::CallbackInfo& info) {
 // cudaPeakMemory(device)
 Napi::Value cuda_peak_memory(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const std::string where = "cudaPeakMemory: `device`";
+    const std::string where = "cudaPeakMemory: device";
     const at::Device device = to_device(info[0], where);
-    if (!device.is_cuda()) throw Error(ErrorKind::config, where + " must be 'cuda' or 'cuda:N', got 'cpu'");
+    if (!device.is_cuda()) throw bad_value(where, "\"cuda\" or \"cuda:N\"", in_quotes("cpu"));
     return instance(info.Env())
         .executor.submit(
             info.Env(),
@@ -124,14 +125,14 @@ Napi::Value cuda_peak_memory(const Napi::CallbackInfo& info) {
 // matrixProductSeconds(size, repeats, dtype, device)
 Napi::Value matrix_product_seconds(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const int64_t size = to_integer(info[0], "matrixProductSeconds: `size`");
-    const int64_t repeats = to_integer(info[1], "matrixProductSeconds: `repeats`");
-    const std::string where = "matrixProductSeconds: `dtype`";
+    const int64_t size = to_integer(info[0], "matrixProductSeconds: size");
+    const int64_t repeats = to_integer(info[1], "matrixProductSeconds: repeats");
+    const std::string where = "matrixProductSeconds: dtype";
     const at::ScalarType dtype = dtype_of(to_string(info[2], where), where);
-    const at::Device device = to_device(info[3], "matrixProductSeconds: `device`");
-    if (!at::isFloatingType(dtype)) throw Error(ErrorKind::config, where + " must be a floating-point dtype");
-    if (size < 1 || repeats < 1)
-      throw Error(ErrorKind::config, "matrixProductSeconds: expected sizes and repeats from 1");
+    const at::Device device = to_device(info[3], "matrixProductSeconds: device");
+    if (!at::isFloatingType(dtype)) throw bad_value(where, "a floating-point dtype", dtype);
+    if (size < 1) throw bad_value("matrixProductSeconds: size", "at least 1", size);
+    if (repeats < 1) throw bad_value("matrixProductSeconds: repeats", "at least 1", repeats);
     return instance(info.Env())
         .executor.submit(
             info.Env(),

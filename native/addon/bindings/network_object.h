@@ -7,9 +7,24 @@
 
 #include "addon/runtime/errors.h"
 #include "addon/runtime/instance.h"
+#include "ops/flow_model.h"
 
 // JavaScript objects around a network that a promise made: what their classes share.
+namespace eam::nn {
+class Autoencoder;
+class Classifier;
+class ImageReward;
+class TextEncoder;
+}  // namespace eam::nn
+
 namespace eam::addon {
+
+// The JavaScript object of a network, by its interface.
+Napi::Object wrap_network(Napi::Env env, std::shared_ptr<FlowModel> network);
+Napi::Object wrap_network(Napi::Env env, std::shared_ptr<nn::TextEncoder> network);
+Napi::Object wrap_network(Napi::Env env, std::shared_ptr<nn::Autoencoder> network);
+Napi::Object wrap_network(Napi::Env env, std::shared_ptr<nn::ImageReward> network);
+Napi::Object wrap_network(Napi::Env env, std::shared_ptr<nn::Classifier> network);
 
 // `network` until dispose().
 template <class Network>

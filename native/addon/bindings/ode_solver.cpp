@@ -14,8 +14,8 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
   // new OdeSolver(solver, times)
   explicit OdeSolverObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<OdeSolverObject>(info) {
     guarded(info.Env(), [&] {
-      SolverKind kind = solver_kind(to_string(info[0], "OdeSolver: `solver`"));
-      solver_ = std::make_shared<OdeSolver>(kind, to_numbers(info[1], "OdeSolver: `times`"));
+      const auto kind = to_choice<SolverKind>(info[0], "OdeSolver: solver");
+      solver_ = std::make_shared<OdeSolver>(kind, to_numbers(info[1], "OdeSolver: times"));
     });
   }
 
@@ -25,7 +25,7 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
     return guarded_promise(env, [&] {
       return instance(env).executor.submit(
           env,
-          [solver = solver_, x0 = to_tensor(info[0], "OdeSolver: `x0`")] {
+          [solver = solver_, x0 = to_tensor(info[0], "OdeSolver: x0")] {
             solver->start(x0.clone());
             return state(*solver);
           },
@@ -47,7 +47,7 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
   Napi::Value start_sync(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
     return guarded(env, [&] {
-      at::Tensor x0 = to_readable(info[0], "OdeSolver: `x0`");
+      at::Tensor x0 = to_readable(info[0], "OdeSolver: x0");
       OneThread one_thread;
       solver_->start(x0.clone());
       return from_state(env, state(*solver_));
@@ -80,7 +80,7 @@ class OdeSolverObject : public Napi::ObjectWrap<OdeSolverObject> {
   using Reader = at::Tensor (*)(Napi::Value, const std::string&);
   static Point point_of(const Napi::CallbackInfo& info, Reader tensor_of) {
     Point point{tensor_of(info[0], "OdeSolver: what `velocity` returned"), std::nullopt,
-                to_number(info[2], "OdeSolver: `guidance`")};
+                to_number(info[2], "OdeSolver: guidance")};
     if (!info[1].IsUndefined()) {
       point.unconditional = tensor_of(info[1], "OdeSolver: what `unconditional` returned");
     }

@@ -1,27 +1,12 @@
-#include "io/tensor_file.h"
+#include "addon/bindings/tensor_file.h"
 
 #include "addon/convert/convert.h"
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
+#include "io/torch_file.h"
 
 namespace eam::addon {
 namespace {
-
-std::vector<io::TensorEntry> to_entries(Napi::Value value, const std::string& function) {
-  if (!value.IsArray()) {
-    throw Error(ErrorKind::config, function + ": `entries` must be an array, got " + describe(value));
-  }
-  const auto array = value.As<Napi::Array>();
-  std::vector<io::TensorEntry> entries;
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    Napi::HandleScope scope(value.Env());
-    const Options entry(array.Get(i), function + ": `entries[" + std::to_string(i) + "]`",
-                        {"name", "dtype", "shape", "begin", "end"});
-    entries.push_back({entry.string("name"), dtype_of(entry.string("dtype"), entry.where("dtype")),
-                       entry.shape("shape"), entry.integer("begin"), entry.integer("end")});
-  }
-  return entries;
-}
 
 using Load = NamedTensors (*)(const std::string& path, const std::vector<io::TensorEntry>& entries);
 
@@ -30,9 +15,8 @@ Napi::Value load(const Napi::CallbackInfo& info, const std::string& function, Lo
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [path = to_string(info[0], function + ": `path`"), entries = to_entries(info[1], function), load_tensors] {
-              return load_tensors(path, entries);
-            },
+            [path = to_string(info[0], function + ": path"), entries = to_entries(info[1], function + ": entries"),
+             load_tensors] { return load_tensors(path, entries); },
             [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
   });
 }
@@ -51,24 +35,49 @@ Napi::Value read_tensors(const Napi::CallbackInfo& info) {
 Napi::Value write_tensors(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-      throw Error(ErrorKind::config, "writeTensors: `header` must be a Uint8Array, got " + describe(info[1]));
+      refuse("writeTensors: header", "a Uint8Array", info[1]);
     }
     const auto header = info[1].As<Napi::Uint8Array>();
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [path = to_string(info[0], "writeTensors: `path`"),
+            [path = to_string(info[0], "writeTensors: path"),
              header = std::vector<uint8_t>(header.Data(), header.Data() + header.ElementLength()),
-             tensors = to_tensors(info[2], "writeTensors: `tensors`")] { io::write_tensors(path, header, tensors); },
+             tensors = to_tensors(info[2], "writeTensors: tensors")] { io::write_tensors(path, header, tensors); },
             [](Napi::Env env) { return env.Undefined(); });
+  });
+}
+
+// readTorchFile(path)
+Napi::Value read_torch_file(const Napi::CallbackInfo& info) {
+  return guarded_promise(info.Env(), [&]() -> Napi::Value {
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(), [path = to_string(info[0], "readTorchFile: path")] { return io::read_torch_file(path); },
+            [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
   });
 }
 
 }  // namespace
 
+std::vector<io::TensorEntry> to_entries(Napi::Value value, const std::string& where) {
+  if (!value.IsArray()) refuse(where, "an array", value);
+  const auto array = value.As<Napi::Array>();
+  std::vector<io::TensorEntry> entries;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    Napi::HandleScope scope(value.Env());
+    const Options entry(array.Get(i), where + "[" + std::to_string(i) + "]",
+                        {"name", "dtype", "shape", "begin", "end"});
+    entries.push_back({entry.string("name"), dtype_of(entry.string("dtype"), entry.where("dtype")),
+                       entry.shape("shape"), entry.integer("begin"), entry.integer("end")});
+  }
+  return entries;
+}
+
 void define_tensor_file(Napi::Env env, Napi::Object exports) {
   exports.Set("mapTensors", Napi::Function::New<map_tensors>(env, "mapTensors"));
   exports.Set("readTensors", Napi::Function::New<read_tensors>(env, "readTensors"));
+  exports.Set("readTorchFile", Napi::Function::New<read_torch_file>(env, "readTorchFile"));
   exports.Set("writeTensors", Napi::Function::New<write_tensors>(env, "writeTensors"));
 }
 

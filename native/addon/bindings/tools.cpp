@@ -17,8 +17,8 @@ Napi::Value largest_difference(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [value = to_tensor(info[0], "largestDifference: `value`"),
-             reference = to_tensor(info[1], "largestDifference: `reference`")] {
+            [value = to_tensor(info[0], "largestDifference: value"),
+             reference = to_tensor(info[1], "largestDifference: reference")] {
               return named("largestDifference", [&] { return ops::largest_difference(value, reference); });
             },
             [](Napi::Env env, const ops::Difference& difference) {
@@ -36,8 +36,8 @@ Napi::Value merge_lora(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [weight = to_tensor(info[0], "mergeLora: `weight`"), lora_A = to_tensor(info[1], "mergeLora: `loraA`"),
-             lora_B = to_tensor(info[2], "mergeLora: `loraB`"), scale = to_number(info[3], "mergeLora: `scale`")] {
+            [weight = to_tensor(info[0], "mergeLora: weight"), lora_A = to_tensor(info[1], "mergeLora: loraA"),
+             lora_B = to_tensor(info[2], "mergeLora: loraB"), scale = to_number(info[3], "mergeLora: scale")] {
               return named("mergeLora", [&] { return nn::merged(weight, lora_A, lora_B, scale); });
             },
             [](Napi::Env env, at::Tensor merged) { return wrap_tensor(env, std::move(merged)); });
@@ -47,9 +47,9 @@ Napi::Value merge_lora(const Napi::CallbackInfo& info) {
 // cudaMemory(device): on the executor, because the first question to a device starts CUDA.
 Napi::Value cuda_memory(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const std::string where = "cudaMemory: `device`";
+    const std::string where = "cudaMemory: device";
     const at::Device device = device_of(to_string(info[0], where), where);
-    if (!device.is_cuda()) throw Error(ErrorKind::config, where + " must be 'cuda' or 'cuda:N', got 'cpu'");
+    if (!device.is_cuda()) throw bad_value(where, "\"cuda\" or \"cuda:N\"", in_quotes("cpu"));
     return instance(info.Env())
         .executor.submit(
             info.Env(),

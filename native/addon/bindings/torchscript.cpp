@@ -46,9 +46,9 @@ class TorchScriptObject : public Napi::ObjectWrap<TorchScriptObject> {
       return instance(info.Env())
           .executor.submit(
               info.Env(),
-              [reward = reward_, images = to_tensor(info[0], "score: `images`"),
-               prompts = to_strings(info[1], "score: `prompts`"), tensors = to_tensors(info[2], "score: `tensors`"),
-               want_grad = to_boolean(info[3], "score: `wantGrad`")] {
+              [reward = reward_, images = to_tensor(info[0], "score: images"),
+               prompts = to_strings(info[1], "score: prompts"), tensors = to_tensors(info[2], "score: tensors"),
+               want_grad = to_boolean(info[3], "score: wantGrad")] {
                 return reward->score(images, prompts, tensors, want_grad);
               },
               [](Napi::Env env, nn::TorchScriptReward::Score score) {
@@ -66,12 +66,11 @@ class TorchScriptObject : public Napi::ObjectWrap<TorchScriptObject> {
 // loadTorchScript(path, device)
 Napi::Value load_torchscript(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const std::string where = "loadTorchScript: `device`";
+    const std::string where = "loadTorchScript: device";
     return instance(info.Env())
         .executor.submit(
             info.Env(),
-            [path = to_string(info[0], "loadTorchScript: `path`"),
-             device = device_of(to_string(info[1], where), where)] {
+            [path = to_string(info[0], "loadTorchScript: path"), device = device_of(to_string(info[1], where), where)] {
               return std::make_shared<nn::TorchScriptReward>(path, device);
             },
             [](Napi::Env env, std::shared_ptr<nn::TorchScriptReward> reward) {

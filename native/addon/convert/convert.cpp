@@ -25,17 +25,13 @@ constexpr NamedDtype dtypes[] = {
 
 template <class Allows>
 at::ScalarType find_dtype(std::string_view name, const std::string& where, Allows allows) {
-  std::string names;
+  std::vector<std::string> names;
   for (const NamedDtype& entry : dtypes) {
     if (!allows(entry.dtype)) continue;
     if (entry.name == name) return entry.dtype;
-    names += (names.empty() ? "'" : ", '") + std::string(entry.name) + "'";
+    names.emplace_back(entry.name);
   }
-  throw Error(ErrorKind::config, where + " must be one of " + names + ", got '" + std::string(name) + "'");
-}
-
-[[noreturn]] void wrong(const std::string& where, const char* wanted, Napi::Value found) {
-  throw Error(ErrorKind::config, where + " must be " + wanted + ", got " + describe(found));
+  throw bad_value(where, one_of(names), in_quotes(name));
 }
 
 template <class Array>
@@ -44,12 +40,16 @@ std::vector<double> doubles_of(Napi::Value value) {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
-// Plain objects and instances alike, but nothing that has a meaning of its own.
+}  // namespace
+
 bool is_options(Napi::Value value) {
   return value.IsObject() && !value.IsArray() && !value.IsTypedArray() && !value.IsFunction() && !value.IsNull();
 }
 
-}  // namespace
+void refuse(const std::string& where, const std::string& expected, Napi::Value found) {
+  if (found.IsUndefined()) throw missing_value(where, expected);
+  throw bad_value(where, expected, describe(found));
+}
 
 std::string describe(Napi::Value value) {
   switch (value.Type()) {
@@ -64,7 +64,7 @@ std::string describe(Napi::Value value) {
     case napi_bigint:
       return value.ToString().Utf8Value() + "n";
     case napi_string:
-      return std::string("'").append(value.As<Napi::String>().Utf8Value()).append("'");
+      return in_quotes(value.As<Napi::String>().Utf8Value());
     case napi_symbol:
       return "a symbol";
     case napi_function:
@@ -75,7 +75,7 @@ std::string describe(Napi::Value value) {
   if (is_tensor(value)) {
     const auto& held = TensorObject::Unwrap(value.As<Napi::Object>())->held();
     if (!held) return "Tensor (disposed)";
-    return "Tensor " + std::string(dtype_name(held->scalar_type())) + " " + shape_text(held->sizes());
+    return "Tensor " + std::string(dtype_name(held->scalar_type())) + words(" ", held->sizes());
   }
   if (value.IsArray()) return "an array of length " + std::to_string(value.As<Napi::Array>().Length());
   if (value.IsTypedArray()) {
@@ -111,61 +111,62 @@ at::Device device_of(const std::string& name, const std::string& where) {
     bool valid = name.starts_with("cuda:") && name.size() > 5 && name.size() <= 8 &&
                  name.find_first_not_of("0123456789", 5) == std::string::npos;
     if (!valid) {
-      throw Error(ErrorKind::config, where + " must be 'cpu', 'cuda' or 'cuda:N', got '" + name + "'");
+      throw bad_value(where, "\"cpu\", \"cuda\" or \"cuda:N\"", in_quotes(name));
     }
     index = std::stoi(name.substr(5));
   }
 #ifndef EAM_WITH_CUDA
-  throw Error(ErrorKind::config, where + " is '" + name +
-                                     "', but the native addon that is loaded is the cpu build. "
-                                     "Run `npx eam build --variant cuda` on a machine with CUDA, or use 'cpu'");
+  throw bad_value(where,
+                  "\"cpu\", since the native addon that is loaded is the cpu build (for others, run `npx eam build "
+                  "--variant cuda` on a machine with CUDA)",
+                  in_quotes(name));
 #endif
   int count = cuda_device_count();
   if (index >= count) {
-    throw Error(
-        ErrorKind::config,
-        where + " is '" + name + "', but " +
-            (count == 0 ? std::string("no CUDA device is usable (is there a GPU and a driver? `nvidia-smi` tells)")
-                        : "the machine has " + std::to_string(count) +
-                              " CUDA device(s), cuda:0 to cuda:" + std::to_string(count - 1)));
+    throw bad_value(where,
+                    count == 0
+                        ? "\"cpu\", since no CUDA device is usable (is there a GPU and a driver? `nvidia-smi` tells)"
+                        : words("one of the machine's ", count, " CUDA device(s), cuda:0 to cuda:", count - 1),
+                    in_quotes(name));
   }
   return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 
-std::string shape_text(at::IntArrayRef shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + "]";
+size_t to_choice(const Choices& choices, Napi::Value value, const std::string& where) {
+  const std::string name = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+  const auto found = std::find(choices.names.begin(), choices.names.end(), name);
+  if (found == choices.names.end()) refuse(where, one_of(choices.names), value);
+  return static_cast<size_t>(found - choices.names.begin());
 }
 
 double to_number(Napi::Value value, const std::string& where) {
-  if (!value.IsNumber()) wrong(where, "a number", value);
+  if (!value.IsNumber()) refuse(where, "a number", value);
   double number = value.As<Napi::Number>().DoubleValue();
-  if (!std::isfinite(number)) wrong(where, "a finite number", value);
+  if (!std::isfinite(number)) refuse(where, "a finite number", value);
   return number;
 }
 
 int64_t to_integer(Napi::Value value, const std::string& where) {
   double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
-  if (!(std::abs(number) <= 9007199254740991.0) || number != std::trunc(number)) wrong(where, "an integer", value);
+  if (!(std::abs(number) <= 9007199254740991.0) || number != std::trunc(number)) refuse(where, "an integer", value);
   return static_cast<int64_t>(number);
 }
 
 bool to_boolean(Napi::Value value, const std::string& where) {
-  if (!value.IsBoolean()) wrong(where, "true or false", value);
+  if (!value.IsBoolean()) refuse(where, "true or false", value);
   return value.As<Napi::Boolean>().Value();
 }
 
 std::string to_string(Napi::Value value, const std::string& where) {
-  if (!value.IsString()) wrong(where, "a string", value);
+  if (!value.IsString()) refuse(where, "a string", value);
   return value.As<Napi::String>().Utf8Value();
 }
 
 uint64_t to_uint64(Napi::Value value, const std::string& where) {
-  if (!value.IsBigInt()) wrong(where, "a bigint, such as 42n", value);
+  if (!value.IsBigInt()) refuse(where, "a bigint, such as 42n", value);
   bool lossless = false;
   uint64_t number = value.As<Napi::BigInt>().Uint64Value(&lossless);
-  if (!lossless) wrong(where, "a bigint from 0n to 2n ** 64n - 1n", value);
+  if (!lossless) refuse(where, "a bigint from 0n to 2n ** 64n - 1n", value);
   return number;
 }
 
@@ -182,24 +183,24 @@ std::vector<double> to_numbers(Napi::Value value, const std::string& where) {
         break;
     }
   }
-  if (!value.IsArray()) wrong(where, "a Float32Array, Float64Array or number[]", value);
+  if (!value.IsArray()) refuse(where, "a Float32Array, Float64Array or number[]", value);
   Napi::Array array = value.As<Napi::Array>();
   std::vector<double> numbers(array.Length());
   for (uint32_t i = 0; i < numbers.size(); ++i) {
     Napi::HandleScope scope(value.Env());
     Napi::Value entry = array[i];
-    if (!entry.IsNumber()) wrong(where + "[" + std::to_string(i) + "]", "a number", entry);
+    if (!entry.IsNumber()) refuse(words(where, "[", i, "]"), "a number", entry);
     numbers[i] = entry.As<Napi::Number>().DoubleValue();
   }
   return numbers;
 }
 
 std::vector<double> to_per_sample(Napi::Value value, int64_t batch, const std::string& where) {
-  std::string expected = "a Float32Array or number[] with one entry a sample (" + std::to_string(batch) + ")";
-  if (!value.IsArray() && !value.IsTypedArray()) wrong(where, expected.c_str(), value);
+  const std::string expected = words("a Float32Array or number[] with one entry a sample (", batch, ")");
+  if (!value.IsArray() && !value.IsTypedArray()) refuse(where, expected, value);
   std::vector<double> numbers = to_numbers(value, where);
   if (static_cast<int64_t>(numbers.size()) != batch) {
-    throw Error(ErrorKind::shape, where + " must be " + expected + ", got length " + std::to_string(numbers.size()));
+    throw bad_shape(where, expected, words("length ", numbers.size()));
   }
   return numbers;
 }
@@ -209,7 +210,7 @@ std::vector<int64_t> to_integers(Napi::Value value, const std::string& where) {
     Napi::Int32Array array = value.As<Napi::Int32Array>();
     return {array.Data(), array.Data() + array.ElementLength()};
   }
-  if (!value.IsArray()) wrong(where, "an array of integers", value);
+  if (!value.IsArray()) refuse(where, "an array of integers", value);
   Napi::Array array = value.As<Napi::Array>();
   std::vector<int64_t> integers(array.Length());
   for (uint32_t i = 0; i < integers.size(); ++i) {
@@ -225,17 +226,16 @@ std::vector<int64_t> to_shape(Napi::Value value, const std::string& where) {
   int64_t left = std::numeric_limits<int64_t>::max() / 8;
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] < 0) {
-      throw Error(ErrorKind::shape,
-                  where + "[" + std::to_string(i) + "] is " + std::to_string(shape[i]) + "; sizes are not negative");
+      throw bad_shape(words(where, "[", i, "]"), "a size of at least 0", shape[i]);
     }
-    if (shape[i] > left) throw Error(ErrorKind::shape, where + " " + shape_text(shape) + " has too many elements");
+    if (shape[i] > left) throw bad_shape(where, "fewer elements", at::IntArrayRef(shape));
     if (shape[i] > 0) left /= shape[i];
   }
   return shape;
 }
 
 std::vector<std::string> to_strings(Napi::Value value, const std::string& where) {
-  if (!value.IsArray()) wrong(where, "an array of strings", value);
+  if (!value.IsArray()) refuse(where, "an array of strings", value);
   Napi::Array array = value.As<Napi::Array>();
   std::vector<std::string> strings;
   for (uint32_t i = 0; i < array.Length(); ++i) {
@@ -245,7 +245,7 @@ std::vector<std::string> to_strings(Napi::Value value, const std::string& where)
 }
 
 std::vector<at::Tensor> to_tensors(Napi::Value value, const std::string& where) {
-  if (!value.IsArray()) wrong(where, "an array of Tensors", value);
+  if (!value.IsArray()) refuse(where, "an array of Tensors", value);
   Napi::Array array = value.As<Napi::Array>();
   std::vector<at::Tensor> tensors;
   for (uint32_t i = 0; i < array.Length(); ++i) {
@@ -259,7 +259,7 @@ namespace {
 template <class ToTensor>
 std::vector<std::pair<std::string, at::Tensor>> named_tensors(Napi::Value value, const std::string& where,
                                                               const ToTensor& to) {
-  if (!is_options(value)) wrong(where, "an object of Tensors", value);
+  if (!is_options(value)) refuse(where, "an object of Tensors", value);
   Napi::Object object = value.As<Napi::Object>();
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const std::string& name : to_strings(object.GetPropertyNames(), where)) {
@@ -295,7 +295,7 @@ std::vector<uint64_t> to_streams(Napi::Value value, const std::string& where) {
 }
 
 ops::PhiloxNoise to_philox(Napi::Value value, const std::string& where) {
-  if (!is_options(value)) wrong(where, "{ seed, stream }", value);
+  if (!is_options(value)) refuse(where, "{ seed, stream }", value);
   Options options(value, where, {"seed", "stream"});
   return {options.uint64("seed"), to_streams(options.get("stream"), options.where("stream"))};
 }
@@ -307,14 +307,14 @@ ops::Noise to_noise(Napi::Value value, const std::string& where) {
   } else if (is_options(value)) {
     noise.philox = to_philox(value, where);
   } else {
-    wrong(where, "a Tensor or { seed, stream }", value);
+    refuse(where, "a Tensor or { seed, stream }", value);
   }
   return noise;
 }
 
 Cancellation to_cancellation(Napi::Value value, const std::string& where) {
   if (value.IsUndefined()) return {};
-  if (!CancellationObject::is(value)) wrong(where, "a Cancellation", value);
+  if (!CancellationObject::is(value)) refuse(where, "a Cancellation", value);
   return CancellationObject::Unwrap(value.As<Napi::Object>())->get();
 }
 
@@ -344,7 +344,21 @@ Napi::Object from_named_tensors(Napi::Env env, const std::vector<std::pair<std::
 
 Options::Options(Napi::Value value, std::string function, std::initializer_list<std::string_view> known)
     : function_(std::move(function)) {
-  if (!is_options(value)) wrong(function_ + ": the argument", "an object of options", value);
+  check_keys(value, known);
+}
+
+Options::Options(Napi::Value value, std::string function, const OptionTable& table,
+                 std::initializer_list<std::string_view> more)
+    : function_(std::move(function)) {
+  std::vector<std::string_view> known;
+  known.reserve(table.options.size() + more.size());
+  for (const Option& option : table.options) known.push_back(option.name);
+  known.insert(known.end(), more);
+  check_keys(value, known);
+}
+
+void Options::check_keys(Napi::Value value, const std::vector<std::string_view>& known) {
+  if (!is_options(value)) refuse(function_, "an object", value);
   object_ = value.As<Napi::Object>();
   Napi::Array keys = object_.GetPropertyNames();
   for (uint32_t i = 0; i < keys.Length(); ++i) {
@@ -355,10 +369,7 @@ Options::Options(Napi::Value value, std::string function, std::initializer_list<
     Napi::Value name = keys.Get(i);
     napi_get_value_string_utf8(value.Env(), name, text, sizeof(text), &length);
     if (std::find(known.begin(), known.end(), std::string_view(text, length)) != known.end()) continue;
-    std::string key = name.ToString();
-    std::string names;
-    for (std::string_view name : known) names += (names.empty() ? "`" : ", `") + std::string(name) + "`";
-    throw Error(ErrorKind::config, function_ + ": unknown option `" + key + "`; the options are " + names);
+    throw unknown_key(function_, name.ToString(), known);
   }
 }
 

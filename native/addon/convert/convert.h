@@ -12,19 +12,21 @@
 #include <utility>
 #include <vector>
 
-#include "addon/bindings/tensor.h"
+#include "addon/convert/options.h"
+#include "addon/convert/tensor.h"
 #include "addon/runtime/errors.h"
 #include "ops/cancellation.h"
 #include "ops/ops.h"
+#include "ops/options.h"
 
-// JavaScript values to C++ ones and back. `where` names the function and the argument in errors: "renoise: `t`".
+// JavaScript values to C++ ones and back. `where` names the function and the argument in errors: "renoise: t".
 // Wrong lengths and shapes are Error(shape), every other wrong value Error(config); the message says what was found.
 // JavaScript thread only.
 namespace eam::addon {
 
 // Errors of `work` begin with the function's name, as those of argument conversion do. Any thread.
 template <class Work>
-auto named(const char* function, const Work& work) {
+decltype(auto) named(const char* function, const Work& work) {
   try {
     return work();
   } catch (const Error& error) {
@@ -36,15 +38,27 @@ auto named(const char* function, const Work& work) {
   }
 }
 
-std::string describe(
-    Napi::Value value);  // "undefined", "a string", "number[3]", "Float32Array[3]", "Tensor float32 [2, 3]"
+// "undefined", "1.5", a string in quotes, "an array of length 3", "Float32Array of length 3", "Tensor float32 [2, 3]".
+std::string describe(Napi::Value value);
+
+// Throws the Error(config) of a bad value.
+[[noreturn]] void refuse(const std::string& where, const std::string& expected, Napi::Value found);
+
+// Whether the value is a plain object or an instance, but nothing that has a meaning of its own.
+bool is_options(Napi::Value value);
 
 at::ScalarType dtype_of(std::string_view name, const std::string& where);
 at::ScalarType floating_dtype_of(std::string_view name, const std::string& where);  // of networks and of noise
 std::string_view dtype_name(at::ScalarType dtype);
 at::Device device_of(const std::string& name, const std::string& where);  // 'cpu', 'cuda', 'cuda:N'; must exist
 int cuda_device_count();
-std::string shape_text(at::IntArrayRef shape);  // "[2, 3]"
+
+// The number of a name among the choices.
+size_t to_choice(const Choices& choices, Napi::Value value, const std::string& where);
+template <class Enumeration>
+Enumeration to_choice(Napi::Value value, const std::string& where) {
+  return static_cast<Enumeration>(to_choice(choices_of(Enumeration{}), value, where));
+}
 
 double to_number(Napi::Value value, const std::string& where);  // finite
 int64_t to_integer(Napi::Value value, const std::string& where);
@@ -72,14 +86,25 @@ Napi::Array from_shape(Napi::Env env, at::IntArrayRef shape);
 Napi::Array from_strings(Napi::Env env, const std::vector<std::string>& values);
 Napi::Object from_named_tensors(Napi::Env env, const std::vector<std::pair<std::string, at::Tensor>>& tensors);
 
-// An options object, read key by key. A key that is not in `known` is an Error(config): misspelt options are never
-// ignored. `key, fallback`: the fallback where the key is missing or undefined.
+// An options object, read key by key. A key that is not known is an Error(config): misspelt options are never ignored.
+// `key, fallback`: the fallback where the key is missing or undefined.
 class Options {
  public:
   Options(Napi::Value value, std::string function, std::initializer_list<std::string_view> known);
+  // Known are the described options, and `more`.
+  Options(Napi::Value value, std::string function, const OptionTable& table,
+          std::initializer_list<std::string_view> more = {});
+
+  // The described struct.
+  template <class Described>
+  Described read() const {
+    Described described;
+    read_members(Described::table(), &described, object_, function_);
+    return described;
+  }
 
   Napi::Env env() const { return object_.Env(); }
-  std::string where(const char* key) const { return function_ + ": `" + key + "`"; }
+  std::string where(const char* key) const { return option_path(function_, key); }
   Napi::Value get(const char* key) const { return object_.Get(key); }
   bool has(const char* key) const { return !get(key).IsUndefined(); }
 
@@ -102,6 +127,12 @@ class Options {
   ops::Noise noise(const char* key) const { return to_noise(get(key), where(key)); }
   Cancellation cancellation(const char* key = "cancellation") const { return to_cancellation(get(key), where(key)); }
 
+  // A described enumeration.
+  template <class Enumeration>
+  Enumeration choice(const char* key) const {
+    return to_choice<Enumeration>(get(key), where(key));
+  }
+
   // One of a few names, each standing for a value.
   template <class Value>
   Value choice(const char* key, Value fallback, std::initializer_list<std::pair<const char*, Value>> choices) const {
@@ -109,16 +140,14 @@ class Options {
   }
   template <class Value>
   Value choice(const char* key, std::initializer_list<std::pair<const char*, Value>> choices) const {
-    const std::string name = string(key);
-    std::string names;
-    for (const auto& [text, value] : choices) {
-      if (name == text) return value;
-      names += (names.empty() ? "'" : ", '") + std::string(text) + "'";
-    }
-    throw Error(ErrorKind::config, where(key) + " must be one of " + names + ", got '" + name + "'");
+    Choices names;
+    for (const auto& [text, value] : choices) names.names.emplace_back(text);
+    return std::data(choices)[to_choice(names, get(key), where(key))].second;
   }
 
  private:
+  void check_keys(Napi::Value value, const std::vector<std::string_view>& known);
+
   Napi::Object object_;
   std::string function_;
 };

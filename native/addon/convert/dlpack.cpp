@@ -10,7 +10,7 @@
 namespace eam::addon {
 namespace {
 
-constexpr napi_type_tag tag = {0x3f0d8b1c64e94a57, 0xb7a2c95e10d3486f};
+constexpr napi_type_tag dlpack_tag = {0x3f0d8b1c64e94a57, 0xb7a2c95e10d3486f};
 
 // `DLPackCapsule`: one DLPack struct until somebody takes it; otherwise its deleter is called by dispose() or the
 // garbage collector.
@@ -23,13 +23,13 @@ class CapsuleObject : public Napi::ObjectWrap<CapsuleObject> {
       }
       managed_ = info[0].As<Napi::External<void>>().Data();
       versioned_ = info[1].ToBoolean();
-      info.This().As<Napi::Object>().TypeTag(&tag);
+      info.This().As<Napi::Object>().TypeTag(&dlpack_tag);
     });
   }
 
   void Finalize(Napi::Env) override { discard(); }
 
-  static bool is(Napi::Value value) { return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag); }
+  static bool is(Napi::Value value) { return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&dlpack_tag); }
 
   bool versioned() const { return versioned_; }
 
@@ -92,22 +92,21 @@ class CapsuleObject : public Napi::ObjectWrap<CapsuleObject> {
 
 void* to_pointer(Napi::Value value, const std::string& where) {
   uint64_t address = to_uint64(value, where);
-  if (address == 0) throw Error(ErrorKind::config, where + " must be an address, got 0n");
+  if (address == 0) refuse(where, "an address", value);
   return reinterpret_cast<void*>(static_cast<uintptr_t>(address));
 }
 
 std::optional<uint64_t> to_stream(Napi::Value value, at::Device device, const std::string& where) {
   if (value.IsUndefined() || value.IsNull()) return std::nullopt;
   if (!device.is_cuda()) {
-    throw Error(ErrorKind::config, where + " is for CUDA; the memory is on '" + device.str() + "'");
+    throw bad_value(where, words("none, as the memory is on ", in_quotes(device.str()), " and streams are CUDA's"),
+                    describe(value));
   }
   bool lossless = false;
   if (value.IsBigInt() && value.As<Napi::BigInt>().Int64Value(&lossless) == -1 && lossless) return std::nullopt;
   uint64_t stream = to_uint64(value, where);
   if (stream == 0) {
-    throw Error(ErrorKind::config, where +
-                                       " must not be 0n, which could mean either default stream; 1n is the legacy "
-                                       "one, 2n the thread's");
+    refuse(where, "1n for the legacy default stream or 2n for the thread's, since 0n could mean either", value);
   }
   return stream;
 }
@@ -160,7 +159,7 @@ ops::Imported take_dlpack(Napi::Value value) {
     Options options(value, "Tensor.fromDLPack", {"pointer", "versioned"});
     managed = to_pointer(options.get("pointer"), options.where("pointer"));
     if (reinterpret_cast<uintptr_t>(managed) % alignof(DLManagedTensor) != 0) {
-      throw Error(ErrorKind::config, options.where("pointer") + " is no address of a DLPack struct: it is unaligned");
+      throw bad_value(options.where("pointer"), "the address of a DLPack struct", "an unaligned one");
     }
     versioned = options.boolean("versioned", true);
   }

@@ -1,6 +1,6 @@
 #include "addon/convert/typed_arrays.h"
 
-#include <ATen/Functions.h>
+#include <ATen/core/Tensor.h>
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
@@ -12,8 +12,8 @@
 #include <memory>
 #include <string>
 
-#include "addon/bindings/tensor.h"
 #include "addon/convert/convert.h"
+#include "addon/convert/tensor.h"
 
 namespace eam::addon {
 namespace {
@@ -43,17 +43,6 @@ void visit_dtype(at::ScalarType dtype, Visit&& visit) {
   }
 }
 
-// With the fewest digits that give the same number.
-std::string number_text(double number) {
-  char text[32];
-  for (int digits = 1; digits <= 17; ++digits) {
-    std::snprintf(text, sizeof(text), "%.*g", digits, number);
-    if (std::strtod(text, nullptr) == number) break;
-  }
-  return text;
-}
-
-// JavaScript's numbers to a tensor's, one at a time on this thread: an integer dtype takes integers only.
 template <class To, class From>
 To cast(From value, size_t index) {
   if constexpr (std::is_integral_v<To> && !std::is_same_v<To, From>) {
@@ -61,10 +50,10 @@ To cast(From value, size_t index) {
     if (!(number >= static_cast<double>(std::numeric_limits<To>::lowest()) &&
           number < std::ldexp(1.0, std::numeric_limits<To>::digits)) ||
         number != std::trunc(number)) {
-      throw Error(ErrorKind::config, "Tensor.from: `data`[" + std::to_string(index) + "] is " + number_text(number) +
-                                         "; the tensor's dtype holds the integers from " +
-                                         std::to_string(std::numeric_limits<To>::lowest()) + " to " +
-                                         std::to_string(std::numeric_limits<To>::max()));
+      throw bad_value(words("Tensor.from: data[", index, "]"),
+                      words("an integer of the tensor's dtype, ", +std::numeric_limits<To>::lowest(), " to ",
+                            +std::numeric_limits<To>::max()),
+                      number);
     }
   }
   return static_cast<To>(value);
@@ -117,8 +106,7 @@ void convert_into(at::Tensor& destination, Napi::Array source) {
       for (int64_t i = begin; i < std::min(begin + handles_a_scope, destination.numel()); ++i) {
         Napi::Value entry = source[static_cast<uint32_t>(i)];
         if (!entry.IsNumber()) {
-          throw Error(ErrorKind::config,
-                      "Tensor.from: `data`[" + std::to_string(i) + "] must be a number, got " + describe(entry));
+          refuse(words("Tensor.from: data[", i, "]"), "a number", entry);
         }
         out[i] = cast<To>(entry.As<Napi::Number>().DoubleValue(), i);
       }
@@ -143,8 +131,8 @@ std::optional<at::ScalarType> own_dtype(const Napi::TypedArray& array, std::opti
       return at::kHalf;
     case napi_uint16_array:
       if (wanted == at::kHalf || wanted == at::kBFloat16) return wanted;
-      throw Error(ErrorKind::config,
-                  "Tensor.from: a Uint16Array holds the bits of float16 or bfloat16 numbers; say which in `dtype`");
+      throw bad_value("Tensor.from: dtype", "\"float16\" or \"bfloat16\", whose bits a Uint16Array holds",
+                      wanted ? in_quotes(dtype_name(*wanted)) : "none");
     default:
       return std::nullopt;
   }

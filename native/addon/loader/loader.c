@@ -39,8 +39,12 @@ static int texts_of(napi_env env, napi_callback_info info, size_t* count, char**
   return 1;
 }
 
-// open(...paths): opens them in order; undefined, or the dynamic linker's message about one, and then none of them
-// stays open on this call's account. The others stay for the life of the process: threads of their own may run in them.
+// open(...paths): opens them in order; undefined, or the dynamic linker's message about the last one, and then none of
+// them stays open on this call's account. The others stay for the life of the process: threads of their own may run in
+// them. One before the last that cannot be opened by itself is left to what needs it: it may use symbols of libraries
+// that it does not name (LibTorch's libtorch_nvshmem uses libc10_cuda's), which are found only in the scope of a
+// library that needs both. Where it is broken or lacks something, the last one cannot be opened either, and the message
+// says why.
 static napi_value open_libraries(napi_env env, napi_callback_info info) {
   char* paths[most_libraries];
   void* handles[most_libraries];
@@ -52,10 +56,12 @@ static napi_value open_libraries(napi_env env, napi_callback_info info) {
     // RTLD_LOCAL: other addons must not see LibTorch's bundled protobuf, OpenMP and BLAS. The addon finds its symbols
     // through its own list of needed libraries.
     handles[i] = dlopen(paths[i], RTLD_NOW | RTLD_LOCAL);
-    if (handles[i] != NULL) continue;
+    if (handles[i] != NULL || i + 1 < count) continue;
     const char* message = dlerror();
     napi_create_string_utf8(env, message != NULL ? message : "unknown error", NAPI_AUTO_LENGTH, &result);
-    while (i > 0) dlclose(handles[--i]);
+    while (i-- > 0) {
+      if (handles[i] != NULL) dlclose(handles[i]);
+    }
     break;
   }
   for (size_t i = 0; i < count; ++i) free(paths[i]);

@@ -1,11 +1,13 @@
 // A binary asks for the newest version of each C library symbol that the machine which linked it knows, and so refuses
 // systems on which LibTorch itself runs (glibc 2.28). The linker redirects (--wrap) the few such symbols in use to
-// these functions, which ask for the versions that every x86-64 glibc has. test/prebuilds.test.ts measures what
+// these functions, which ask for the versions that every x86-64 glibc has. test/package/prebuilds.test.ts measures what
 // remains.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
+// The linker looks for __wrap_NAME.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 #define OLD(result, name, arguments, version) \
   result old_##name arguments;                \
   __asm__(".symver old_" #name "," #name "@" version)
@@ -74,3 +76,4 @@ void __wrap__ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE(void* cond
 
 // libstdc++ asks whether it may count references without atomic operations. In a process with LibTorch: no.
 __attribute__((visibility("hidden"))) char __libc_single_threaded = 0;
+// NOLINTEND(bugprone-reserved-identifier)

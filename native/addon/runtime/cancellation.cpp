@@ -5,16 +5,16 @@
 namespace eam::addon {
 namespace {
 
-constexpr napi_type_tag tag = {0x8a51e1a2c7f04d11, 0x9d3b6f0e52c84a77};
+constexpr napi_type_tag cancellation_tag = {0x8a51e1a2c7f04d11, 0x9d3b6f0e52c84a77};
 
 }  // namespace
 
 CancellationObject::CancellationObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<CancellationObject>(info) {
-  info.This().As<Napi::Object>().TypeTag(&tag);
+  info.This().As<Napi::Object>().TypeTag(&cancellation_tag);
 }
 
 bool CancellationObject::is(Napi::Value value) {
-  return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&tag);
+  return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&cancellation_tag);
 }
 
 void CancellationObject::cancel(const Napi::CallbackInfo&) {

@@ -71,7 +71,7 @@ std::optional<std::string> host_shortage(const c10::Error& error, const std::str
   return message + size;
 }
 
-Napi::Value to_js_error(Napi::Env env, std::exception_ptr error) {
+Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const Napi::Error& js) {

@@ -20,7 +20,7 @@ struct ErrorClasses {
 // eam::Error by its kind; an allocation that failed, LibTorch's or C++'s, as OutOfMemoryError; any other exception as
 // EamError with code ERR_EAM_NATIVE and the first line of its message (LibTorch appends a C++ backtrace).
 // JavaScript thread only.
-Napi::Value to_js_error(Napi::Env env, std::exception_ptr error);
+Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error);
 
 // The message of an OutOfMemoryError where `error` is LibTorch's about host memory, nullopt where it is any other.
 // `purpose` says what the memory was for, such as the argument that asks for so much.

@@ -1,6 +1,8 @@
 #include "nn/blip/bert.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/gelu.h>
 
 #include "nn/layers/attention.h"
 #include "nn/layers/checks.h"
@@ -10,15 +12,7 @@ namespace eam::nn {
 namespace {
 
 BertConfig validated(const BertConfig& config) {
-  check_positive("text.vocabulary", config.vocabulary);
-  check_positive("text.width", config.width);
-  check_positive("text.intermediate", config.intermediate);
-  check_positive("text.layers", config.layers);
-  check_positive("text.heads", config.heads);
-  check_positive("text.positions", config.positions);
-  check_positive("text.encoderWidth", config.encoder_width);
   check_multiple("text.width", config.width, "text.heads", config.heads);
-  check_epsilon("text.layerNormEpsilon", config.layer_norm_epsilon);
   return config;
 }
 

@@ -2,26 +2,15 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "nn/blip/blip_options.h"
 #include "nn/layers/layer_norm.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/stored_weights.h"
 
 namespace eam::nn {
-
-struct BertConfig {
-  int64_t vocabulary = 0;
-  int64_t width = 0;
-  int64_t intermediate = 0;
-  int64_t layers = 0;
-  int64_t heads = 0;
-  int64_t positions = 0;  // of the longest text
-  double layer_norm_epsilon = 1e-12;
-  int64_t encoder_width = 0;  // of the states that the cross-attention reads
-};
 
 // BLIP's text encoder: BERT (arXiv 1810.04805, without token types) with a cross-attention after each self-attention:
 // PREFIX.embeddings.*, encoder.layer.N.{attention, crossattention, intermediate, output}.

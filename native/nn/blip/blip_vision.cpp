@@ -1,6 +1,9 @@
 #include "nn/blip/blip_vision.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/gelu.h>
 
 #include "nn/layers/attention.h"
 #include "nn/layers/checks.h"
@@ -10,15 +13,8 @@ namespace eam::nn {
 namespace {
 
 BlipVisionConfig validated(const BlipVisionConfig& config) {
-  check_positive("vision.imageSize", config.image_size);
-  check_positive("vision.patchSize", config.patch_size);
-  check_positive("vision.width", config.width);
-  check_positive("vision.intermediate", config.intermediate);
-  check_positive("vision.layers", config.layers);
-  check_positive("vision.heads", config.heads);
   check_multiple("vision.imageSize", config.image_size, "vision.patchSize", config.patch_size);
   check_multiple("vision.width", config.width, "vision.heads", config.heads);
-  check_epsilon("vision.layerNormEpsilon", config.layer_norm_epsilon);
   return config;
 }
 

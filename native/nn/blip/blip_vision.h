@@ -2,25 +2,15 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "nn/blip/blip_options.h"
 #include "nn/layers/layer_norm.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/stored_weights.h"
 
 namespace eam::nn {
-
-struct BlipVisionConfig {
-  int64_t image_size = 0;  // pixels, both sides
-  int64_t patch_size = 0;
-  int64_t width = 0;
-  int64_t intermediate = 0;
-  int64_t layers = 0;
-  int64_t heads = 0;
-  double layer_norm_epsilon = 1e-6;
-};
 
 // BLIP's image encoder (arXiv 2201.12086), a vision transformer (arXiv 2010.11929) under timm's names:
 // PREFIX.cls_token, pos_embed, patch_embed.proj, blocks.N.{norm1, attn.{qkv,proj}, norm2, mlp.{fc1,fc2}}, norm.

@@ -1,6 +1,7 @@
 #include "nn/clip/clip_text.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/embedding.h>
 
 #include "nn/layers/checks.h"
 
@@ -8,17 +9,15 @@ namespace eam::nn {
 
 namespace {
 
-ClipTextConfig validated(const ClipTextConfig& config) {
+const ClipTextConfig& checked_text(const ClipTextConfig& config) {
   check_clip_tower(config);
-  check_positive("vocabulary", config.vocabulary);
-  check_positive("positions", config.positions);
   return config;
 }
 
 }  // namespace
 
 ClipText::ClipText(StoredWeights& weights, const ClipTextConfig& config)
-    : config_(validated(config)),
+    : config_(checked_text(config)),
       tokens_(weights.take("text_model.embeddings.token_embedding.weight", {config.vocabulary, config.width})),
       positions_(weights.take("text_model.embeddings.position_embedding.weight", {config.positions, config.width})),
       tower_(weights, "text_model.encoder.layers", config, /*causal=*/true),

@@ -2,19 +2,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
-#include <optional>
-
+#include "nn/clip/clip_options.h"
 #include "nn/clip/clip_tower.h"
 #include "nn/layers/text_encoder.h"
 
 namespace eam::nn {
-
-struct ClipTextConfig : ClipTowerConfig {
-  int64_t vocabulary = 0;
-  int64_t positions = 0;             // of the longest text
-  std::optional<int64_t> eos_token;  // whose first position is pooled; none: that of the largest id, as the first CLIP
-};
 
 // CLIP's text tower with its projection: text_model.*, text_projection.weight.
 class ClipText final : public TextEncoder {

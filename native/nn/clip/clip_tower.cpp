@@ -1,6 +1,8 @@
 #include "nn/clip/clip_tower.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/silu.h>
 
 #include "nn/layers/attention.h"
 #include "nn/layers/checks.h"
@@ -8,13 +10,7 @@
 namespace eam::nn {
 
 void check_clip_tower(const ClipTowerConfig& config) {
-  check_positive("width", config.width);
-  check_positive("intermediate", config.intermediate);
-  check_positive("layers", config.layers);
-  check_positive("heads", config.heads);
-  check_positive("projection", config.projection);
   check_multiple("width", config.width, "heads", config.heads);
-  check_epsilon("layerNormEpsilon", config.layer_norm_epsilon);
 }
 
 ClipTower::ClipTower(StoredWeights& weights, const std::string& prefix, const ClipTowerConfig& config, bool causal)
@@ -39,7 +35,7 @@ namespace {
 
 at::Tensor activate(ClipActivation activation, const at::Tensor& x) {
   if (activation == ClipActivation::gelu) return at::gelu(x);
-  return at::silu(x * 1.702) / 1.702;  // keeps one tensor for the way back, x sigmoid(1.702 x) two
+  return at::silu(x * 1.702) / 1.702;  // keeps one tensor for the backward pass, x sigmoid(1.702 x) two
 }
 
 }  // namespace

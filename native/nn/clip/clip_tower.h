@@ -6,27 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "nn/clip/clip_options.h"
 #include "nn/layers/layer_norm.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/stored_weights.h"
 
 namespace eam::nn {
-
-enum class ClipActivation {
-  gelu,        // exact: x Φ(x)
-  quick_gelu,  // x sigmoid(1.702 x), OpenAI's own models
-};
-
-// What CLIP's two towers (arXiv 2103.00020) have in common.
-struct ClipTowerConfig {
-  int64_t width = 0;
-  int64_t intermediate = 0;  // width inside a layer's feed-forward part
-  int64_t layers = 0;
-  int64_t heads = 0;
-  ClipActivation activation = ClipActivation::gelu;
-  double layer_norm_epsilon = 1e-5;
-  int64_t projection = 0;  // width of the feature that both towers project to
-};
 
 // Error(config), naming the entry, for sizes that no tower can have.
 void check_clip_tower(const ClipTowerConfig& config);

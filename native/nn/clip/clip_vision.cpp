@@ -1,6 +1,8 @@
 #include "nn/clip/clip_vision.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/conv2d.h>
 
 #include "nn/layers/checks.h"
 
@@ -10,8 +12,6 @@ namespace {
 
 ClipVisionConfig validated(const ClipVisionConfig& config) {
   check_clip_tower(config);
-  check_positive("imageSize", config.image_size);
-  check_positive("patchSize", config.patch_size);
   check_multiple("imageSize", config.image_size, "patchSize", config.patch_size);
   return config;
 }

@@ -2,16 +2,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
-
+#include "nn/clip/clip_options.h"
 #include "nn/clip/clip_tower.h"
 
 namespace eam::nn {
-
-struct ClipVisionConfig : ClipTowerConfig {
-  int64_t image_size = 0;  // pixels, both sides
-  int64_t patch_size = 0;
-};
 
 // CLIP's image tower with its projection: vision_model.*, visual_projection.weight.
 class ClipVision {

@@ -1,6 +1,6 @@
 #include "nn/clip/open_clip_names.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <array>
 #include <string>
@@ -91,7 +91,7 @@ bool rename(std::string_view name, const at::Tensor& tensor, NamedTensors& renam
   return false;
 }
 
-// The way back from rename_in_layer; empty for a name that it does not give.
+// The inverse of rename_in_layer; empty for a name that it does not give.
 std::string name_in_layer(std::string_view name) {
   for (const auto& [part, to] : joint) {
     if (!name.starts_with(to)) continue;

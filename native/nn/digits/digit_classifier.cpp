@@ -1,6 +1,13 @@
 #include "nn/digits/digit_classifier.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/convolution.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/tensor.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
@@ -21,16 +28,11 @@ std::vector<int32_t> to_int32(const at::Tensor& values) {
 
 DigitClassifier::DigitClassifier(const DigitClassifierConfig& config, uint64_t seed, at::Device device)
     : config_(config), device_(device), parameters_(seed, at::kFloat, device) {
-  check_positive("imageSize", config.image_size);
-  check_positive("channels", config.channels);
-  check_positive("features", config.features);
-  check_positive("classes", config.classes);
-  if (config.widths.empty()) throw Error(ErrorKind::config, "widths is empty, expected one width a convolution");
+  if (config.widths.empty()) throw bad_value("widths", "one width a convolution", "none");
 
   int64_t in = config.channels, size = config.image_size;
   for (size_t i = 0; i < config.widths.size(); ++i) {
     const int64_t out = config.widths[i];
-    check_positive("widths", out);
     convolutions_.push_back(layer("conv." + std::to_string(i), {out, in, 3, 3}, in * 9));
     in = out;
     size = (size + 1) / 2;
@@ -78,8 +80,8 @@ at::Tensor DigitClassifier::checked_labels(const at::Tensor& images, const std::
   return at::tensor(at::ArrayRef<int64_t>(labels), at::kLong).to(device_);
 }
 
-DigitClassifier::Reading DigitClassifier::log_probability(const at::Tensor& images, const std::vector<int64_t>& labels,
-                                                          bool want_grad) const {
+Classifier::Reading DigitClassifier::log_probability(const at::Tensor& images, const std::vector<int64_t>& labels,
+                                                     bool want_grad) const {
   const at::Tensor index = checked_labels(images, labels).unsqueeze(1);
   at::AutoGradMode grad_mode(want_grad);
   const at::Tensor leaf = images.detach().requires_grad_(want_grad);
@@ -96,11 +98,10 @@ DigitClassifier::Reading DigitClassifier::log_probability(const at::Tensor& imag
   return reading;
 }
 
-DigitClassifier::Step DigitClassifier::accumulate(const at::Tensor& images, const std::vector<int64_t>& labels,
-                                                  double label_smoothing) const {
+Classifier::Step DigitClassifier::accumulate(const at::Tensor& images, const std::vector<int64_t>& labels,
+                                             double label_smoothing) const {
   if (!(label_smoothing >= 0 && label_smoothing < 1)) {
-    throw Error(ErrorKind::config,
-                "labelSmoothing is " + std::to_string(label_smoothing) + ", expected 0 or more and below 1");
+    throw bad_value("labelSmoothing", "a number of at least 0 and below 1", label_smoothing);
   }
   const at::Tensor index = checked_labels(images, labels);
   const at::Tensor logits = at::linear(features(images.detach()), head_.weight, head_.bias);

@@ -1,10 +1,21 @@
 #include "nn/digits/digits_model.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/addcmul.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/outer.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/silu.h>
 
 #include <cmath>
 
 #include "nn/layers/checks.h"
+#include "ops/gelu.h"
 
 namespace eam::nn {
 
@@ -15,18 +26,11 @@ constexpr double layer_norm_epsilon = 1e-6;
 constexpr double label_deviation = 0.5;
 
 DigitsModelConfig validated(const DigitsModelConfig& config) {
-  check_positive("imageSize", config.image_size);
-  check_positive("channels", config.channels);
-  check_positive("patchSize", config.patch_size);
-  check_positive("width", config.width);
-  check_positive("depth", config.depth);
-  check_positive("heads", config.heads);
-  check_positive("classes", config.classes);
   check_multiple("imageSize", config.image_size, "patchSize", config.patch_size);
   check_multiple("width", config.width, "heads", config.heads);
   check_multiple("width", config.width, "the position embedding's", 4);
-  if (!(config.mlp_ratio > 0) || config.mlp_ratio * static_cast<double>(config.width) < 1) {
-    throw Error(ErrorKind::config, "mlpRatio is " + std::to_string(config.mlp_ratio) + ", expected above 0");
+  if (config.mlp_ratio * static_cast<double>(config.width) < 1) {
+    throw bad_value("mlpRatio", words("at least 1/width, 1/", config.width), config.mlp_ratio);
   }
   return config;
 }
@@ -49,9 +53,15 @@ at::Tensor sin_cos_positions(int64_t n, int64_t width) {
   return at::cat({embed(index.repeat({n})), embed(index.repeat_interleave(n))}, 1);
 }
 
+// How the condition steers one part of a block, [B, 1, width] each.
+struct Modulation {
+  at::Tensor shift, scale;  // of the part's normalised input
+  at::Tensor gate;          // of its output
+};
+
 // (1 + scale) ⊙ LayerNorm(x) + shift
-at::Tensor modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
-  return at::addcmul(shift, at::layer_norm(x, {x.size(-1)}, {}, {}, layer_norm_epsilon), scale + 1);
+at::Tensor modulate(const at::Tensor& x, const Modulation& by) {
+  return at::addcmul(by.shift, at::layer_norm(x, {x.size(-1)}, {}, {}, layer_norm_epsilon), by.scale + 1);
 }
 
 }  // namespace
@@ -86,13 +96,12 @@ DigitsModel::DigitsModel(const DigitsModelConfig& config, uint64_t seed, const s
                        Linear(parameters_, name + "modulation", width, 6 * width, 0)});
   }
 
+  std::vector<Linear*> layers = {&patch_embed_, &time_fc1_, &time_fc2_, &final_modulation_, &final_linear_};
+  for (Block& block : blocks_) {
+    layers.insert(layers.end(), {&block.qkv, &block.projection, &block.fc1, &block.fc2, &block.modulation});
+  }
+  adaptable_ = names_of(layers);
   if (lora) {
-    std::vector<Linear*> layers = {&patch_embed_, &time_fc1_, &time_fc2_, &final_modulation_, &final_linear_};
-    for (Block& block : blocks_) {
-      for (Linear* layer : {&block.qkv, &block.projection, &block.fc1, &block.fc2, &block.modulation}) {
-        layers.push_back(layer);
-      }
-    }
     adapt(layers, adapters_, *lora);
     adapters_.require_grad(true);
   } else {
@@ -178,13 +187,16 @@ at::Tensor DigitsModel::run(const at::Tensor& x, const at::Tensor& t, const Cond
                                  .reshape({batch, n * n, channels * patch * patch});
   at::Tensor h = patch_embed_.forward(patches, adapted) + positions_;
   for (const Block& block : blocks_) {
-    const auto m = block.modulation.forward(condition, adapted).unsqueeze(1).chunk(6, 2);
-    h = at::addcmul(h, m[2], attention(block, modulate(h, m[0], m[1]), adapted));
-    const at::Tensor inner = at::gelu(block.fc1.forward(modulate(h, m[3], m[4]), adapted), "tanh");
-    h = at::addcmul(h, m[5], block.fc2.forward(inner, adapted));
+    // h ← h + gate ⊙ attention(modulated h),  h ← h + gate ⊙ W₂ gelu(W₁ modulated h)
+    const auto parts = block.modulation.forward(condition, adapted).unsqueeze(1).chunk(6, 2);
+    const Modulation mixing = {parts[0], parts[1], parts[2]}, feed_forward = {parts[3], parts[4], parts[5]};
+    h = at::addcmul(h, mixing.gate, attention(block, modulate(h, mixing), adapted));
+    const at::Tensor inner = ops::gelu_tanh(block.fc1.forward(modulate(h, feed_forward), adapted));
+    h = at::addcmul(h, feed_forward.gate, block.fc2.forward(inner, adapted));
   }
-  const auto m = final_modulation_.forward(condition, adapted).unsqueeze(1).chunk(2, 2);
-  return final_linear_.forward(modulate(h, m[0], m[1]), adapted)
+  const auto parts = final_modulation_.forward(condition, adapted).unsqueeze(1).chunk(2, 2);
+  const Modulation modulation = {.shift = parts[0], .scale = parts[1], .gate = {}};
+  return final_linear_.forward(modulate(h, modulation), adapted)
       .view({batch, n, n, channels, patch, patch})
       .permute({0, 3, 1, 4, 2, 5})
       .reshape(x.sizes())

@@ -2,24 +2,15 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "nn/digits/digits_options.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/parameters.h"
 #include "ops/flow_model.h"
 
 namespace eam::nn {
-
-struct DigitsModelConfig {
-  int64_t image_size = 28;  // pixels, a multiple of patch_size
-  int64_t channels = 1;
-  int64_t patch_size = 4;
-  int64_t width = 128;  // a multiple of heads and of 4
-  int64_t depth = 6;
-  int64_t heads = 4;
-  double mlp_ratio = 4;
-  int64_t classes = 10;  // label `classes` is the null class of classifier-free guidance
-};
 
 // A class-conditional diffusion transformer on pixels (DiT with adaLN-Zero, arXiv 2212.09748). Latents are the images
 // themselves, [B, channels, image_size, image_size] in [−1, 1]; the conditioning is one int64 tensor of labels [B].
@@ -35,6 +26,9 @@ class DigitsModel final : public FlowModel {
   NamedTensors trainable() override;
   NamedTensors weights() override;
   bool pretrained_is_frozen() const override { return adapted_; }
+
+  // Names of the layers that adapters can be trained on.
+  std::vector<std::string> adaptable() const { return adaptable_; }
 
  private:
   struct Block {
@@ -56,6 +50,7 @@ class DigitsModel final : public FlowModel {
   at::Tensor label_embed_;  // [classes + 1, width]
   std::vector<Block> blocks_;
   Linear final_modulation_, final_linear_;
+  std::vector<std::string> adaptable_;
 };
 
 }  // namespace eam::nn

@@ -1,6 +1,7 @@
 #include "nn/layers/attention.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
 
 namespace eam::nn {
 

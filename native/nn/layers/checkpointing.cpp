@@ -2,17 +2,21 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
+#include <c10/util/ScopeExit.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "ops/error.h"
 
 namespace eam::nn {
 
 namespace {
+
+thread_local bool runs_again = false;
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -31,6 +35,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
     context->saved_data["inputs"] = inputs;
     context->save_for_backward(tensors.vec());
     context->set_materialize_grads(false);
+    const auto done = c10::make_scope_exit([outer = std::exchange(runs_again, true)] { runs_again = outer; });
     return segment(tensors.slice(0, inputs).vec());
   }
 
@@ -42,7 +47,7 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
     const int64_t inputs = context->saved_data["inputs"].toInt();
     const auto& held = static_cast<const Held&>(*context->saved_data["segment"].toCapsule());
 
-    // Of the segment, its tensors and the number of inputs, in that order.
+    // Gradients with respect to the segment, its tensors and the number of inputs, in that order.
     variable_list gradients(tensors.size() + 2);
     variable_list wanted;
     std::vector<size_t> places;
@@ -74,6 +79,10 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 };
 
 }  // namespace
+
+bool in_checkpoint() {
+  return runs_again;
+}
 
 std::vector<at::Tensor> checkpoint(const Segment& segment, const std::vector<at::Tensor>& inputs,
                                    const std::vector<at::Tensor>& parameters) {

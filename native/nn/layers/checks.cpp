@@ -1,23 +1,12 @@
 #include "nn/layers/checks.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 namespace eam::nn {
 
-void check_positive(const char* name, int64_t value) {
-  if (value >= 1) return;
-  throw Error(ErrorKind::config, std::string(name) + " is " + std::to_string(value) + ", expected at least 1");
-}
-
 void check_multiple(const char* name, int64_t value, const char* of, int64_t unit) {
   if (value % unit == 0) return;
-  throw Error(ErrorKind::config, std::string(name) + " is " + std::to_string(value) + ", expected a multiple of " + of +
-                                     " " + std::to_string(unit));
-}
-
-void check_epsilon(const char* name, double value) {
-  if (value > 0) return;
-  throw Error(ErrorKind::config, std::string(name) + " is " + std::to_string(value) + ", expected above 0");
+  throw bad_value(name, words("a multiple of ", of, " ", unit), value);
 }
 
 at::Tensor checked_ids(const at::Tensor& ids, int64_t vocabulary, int64_t positions, at::Device device) {

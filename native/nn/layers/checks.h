@@ -18,14 +18,8 @@ template <typename... Parts>
   throw Error(ErrorKind::shape, message.str());
 }
 
-// Error(config) for a number below 1.
-void check_positive(const char* name, int64_t value);
-
 // Error(config) where `value` is no multiple of `unit`, which `of` names.
 void check_multiple(const char* name, int64_t value, const char* of, int64_t unit);
-
-// Error(config) for an epsilon that is not above 0.
-void check_epsilon(const char* name, double value);
 
 // Token ids [B, L], of an integer type, L in 1 to `positions`, as int64 on the device; Error(shape) also for one that
 // is not in 0 to vocabulary − 1: an index outside the table would abort a CUDA context, which no later call survives.

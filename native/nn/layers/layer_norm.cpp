@@ -1,6 +1,7 @@
 #include "nn/layers/layer_norm.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/layer_norm.h>
 
 namespace eam::nn {
 

@@ -53,7 +53,7 @@ bool suits_onednn(const at::Tensor& x, const at::Tensor& weight) {
          onednn_product();
 }
 
-// Of two dimensions.
+// x weightᵀ + bias, x of two dimensions.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
   return onednn_product()->call(x, weight, bias, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
 }

@@ -1,10 +1,12 @@
 #include "nn/layers/lora.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
 
 #include <cmath>
 #include <set>
 
+#include "nn/layers/checkpointing.h"
 #include "nn/layers/linear_map.h"
 #include "ops/checks.h"
 #include "ops/error.h"
@@ -32,6 +34,13 @@ void Linear::adapt(Parameters& adapters, int64_t rank, double alpha) {
 at::Tensor Linear::forward(const at::Tensor& x, bool adapted) const {
   if (!adapted || !lora_A_.defined()) return linear_map(x, weight_, bias_);
   const at::Tensor rows = x.flatten(0, -2);
+  const int64_t in = weight_.size(1), out = weight_.size(0);
+  // Where nothing is differentiated and there are rows enough, W + scale B A is cheaper than two thin products and the
+  // sum. Not in half precision, whose weights would swallow what an adapter adds.
+  if (!at::GradMode::is_enabled() && !in_checkpoint() && x.is_cpu() && x.scalar_type() == at::kFloat &&
+      rows.size(0) * (in + out) > in * out) {
+    return linear_map(x, at::addmm(weight_, lora_B_, lora_A_, 1, scale_), bias_);
+  }
   at::Tensor y = linear_map(rows, weight_, bias_);
   // In place: nothing else has y, and no gradient asks for it.
   y.addmm_(linear_map(rows, lora_A_.to(x.scalar_type())), lora_B_.to(x.scalar_type()).t(), 1, scale_);
@@ -71,12 +80,14 @@ std::string patterns_of(const std::vector<Linear*>& layers) {
 
 }  // namespace
 
+std::vector<std::string> names_of(const std::vector<Linear*>& layers) {
+  std::vector<std::string> names;
+  for (const Linear* layer : layers) names.push_back(layer->name());
+  return names;
+}
+
 void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraConfig& config) {
-  if (config.rank < 1) {
-    throw Error(ErrorKind::config, "adapter.rank is " + std::to_string(config.rank) + ", expected at least 1");
-  }
-  if (!std::isfinite(config.alpha)) throw Error(ErrorKind::config, "adapter.alpha is not finite");
-  if (config.targets.empty()) throw Error(ErrorKind::config, "adapter.targets is empty: no layer would be trained");
+  if (config.targets.empty()) throw bad_value("adapter.targets", "at least one layer to train", "none");
 
   for (const std::string& target : config.targets) {
     bool found = false;
@@ -98,9 +109,8 @@ void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraC
 at::Tensor merged(const at::Tensor& weight, const at::Tensor& lora_A, const at::Tensor& lora_B, double scale) {
   if (weight.dim() != 2 || lora_A.dim() != 2 || lora_B.dim() != 2 || lora_A.size(1) != weight.size(1) ||
       lora_B.size(0) != weight.size(0) || lora_A.size(0) != lora_B.size(1)) {
-    throw Error(ErrorKind::shape, "weight has shape " + ops::describe(weight.sizes()) + ", lora_A " +
-                                      ops::describe(lora_A.sizes()) + " and lora_B " + ops::describe(lora_B.sizes()) +
-                                      "; expected [out, in], [rank, in] and [out, rank]");
+    throw bad_shape("weight, lora_A and lora_B", "[out, in], [rank, in] and [out, rank]",
+                    words(weight.sizes(), ", ", lora_A.sizes(), " and ", lora_B.sizes()));
   }
   return at::addmm(weight.to(at::kDouble), lora_B.to(at::kDouble), lora_A.to(at::kDouble), 1, scale)
       .to(weight.scalar_type());

@@ -6,18 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "nn/layers/lora_options.h"
 #include "nn/layers/parameters.h"
 #include "nn/layers/stored_weights.h"
 
 namespace eam::nn {
-
-// Low-rank adapters (LoRA, arXiv 2106.09685): y = W x + b + (alpha/rank) B A x.
-struct LoraConfig {
-  int64_t rank = 8;
-  double alpha = 16;
-  std::vector<std::string> targets;  // suffixes of module names, at a dot: "attn.qkv"
-  uint64_t seed = 0;
-};
 
 // A linear layer NAME.weight [out, in], NAME.bias [out], with an optional adapter NAME.lora_A.weight [rank, in],
 // NAME.lora_B.weight [out, rank]. The adapter is switched by each call, so that one set of weights serves the
@@ -27,7 +20,7 @@ class Linear {
   // Normal weights, 0: all zero; the bias starts at zero.
   Linear(Parameters& parameters, std::string name, int64_t in, int64_t out, double standard_deviation);
 
-  // Of a published network; bias: whether it has one.
+  // Takes a published network's weights; bias: whether the layer has one.
   Linear(StoredWeights& weights, std::string name, int64_t in, int64_t out, bool bias = true);
 
   // A ~ N(0, 1/in), B = 0: the adapted layer starts equal to the layer itself.
@@ -46,8 +39,9 @@ class Linear {
   double scale_ = 0;
 };
 
-// Adapts every layer whose name ends in one of the targets. Error(config) for a target that fits no layer or a rank
-// below 1.
+std::vector<std::string> names_of(const std::vector<Linear*>& layers);
+
+// Adapts every layer whose name ends in one of the targets. Error(config) for a target that fits no layer.
 void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraConfig& config);
 
 // weight [out, in] + scale B A, of A [rank, in] and B [out, rank]: computed in float64, rounded once to weight's dtype.

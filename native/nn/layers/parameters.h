@@ -10,7 +10,8 @@
 namespace eam::nn {
 
 // The tensors of a network under their names, in order of creation. Each is drawn from a Philox stream of its own,
-// numbered by that order (Purpose::initialisation), so an architecture and a seed determine the weights.
+// numbered by that order (Purpose::initialisation), so an architecture and a seed determine the weights. On the meta
+// device they have a shape and no numbers.
 class Parameters {
  public:
   Parameters(uint64_t seed, at::ScalarType dtype, at::Device device);

@@ -1,5 +1,6 @@
 #include "nn/layers/stored_weights.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <sstream>
@@ -22,6 +23,9 @@ std::vector<int64_t> StoredWeights::shape(const std::string& name) const {
 }
 
 at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype) {
+  if (device_.is_meta()) {
+    return taken_.emplace_back(name, at::empty(shape, at::device(device_).dtype(dtype.value_or(at::kFloat)))).second;
+  }
   const auto found = stored_.find(name);
   std::ostringstream problem;
   if (found == stored_.end()) {

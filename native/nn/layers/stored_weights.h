@@ -19,7 +19,8 @@ class StoredWeights {
   // From the name under which a network takes a tensor to what its file calls it, for messages.
   using FileName = std::function<std::string(const std::string&)>;
 
-  // what: names the network in messages, such as "transformer". dtype: none: as stored. file_name: none: the same.
+  // what: names the network in messages, such as "transformer". dtype: none: as stored. file_name: none: the same. On
+  // the meta device nothing need be stored: every tensor that is asked for is there, and has no numbers.
   StoredWeights(std::string what, NamedTensors stored, std::optional<at::ScalarType> dtype, at::Device device,
                 FileName file_name = {});
 

@@ -1,6 +1,16 @@
 #include "nn/mixture/gaussian_mixture.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/addcmul.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/reciprocal.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/sub.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 #include <numbers>
@@ -14,34 +24,20 @@ namespace {
 
 constexpr int64_t time_frequencies = 4;  // cos and sin of π t, 2π t, 3π t, 4π t
 
-template <typename... Parts>
-[[noreturn]] void fail(ErrorKind kind, const Parts&... parts) {
-  std::ostringstream message;
-  (message << ... << parts);
-  throw Error(kind, message.str());
-}
-
 const GaussianMixtureConfig& validated(const GaussianMixtureConfig& config, at::ScalarType dtype) {
-  const auto require = [](bool valid, const auto&... parts) {
-    if (!valid) fail(ErrorKind::config, parts...);
-  };
-  require(!config.means.empty(), "means is empty, expected at least one mode");
+  if (config.means.empty()) throw bad_value("means", "at least one mode", "none");
   const size_t dimensions = config.means[0].size();
-  require(dimensions > 0, "means[0] is empty, expected at least one dimension");
+  if (dimensions == 0) throw bad_value("means[0]", "at least one dimension", "none");
   for (size_t i = 0; i < config.means.size(); ++i) {
-    require(config.means[i].size() == dimensions, "means[", i, "] has ", config.means[i].size(),
-            " numbers, expected as many as means[0], ", dimensions);
-    for (const double value : config.means[i]) require(std::isfinite(value), "means[", i, "] has ", value);
+    const size_t count = config.means[i].size();
+    if (count != dimensions) {
+      throw bad_value(words("means[", i, "]"), words(dimensions, " numbers, as many as means[0]"), count);
+    }
   }
-  require(config.weights.size() == config.means.size(), "weights has ", config.weights.size(),
-          " numbers, expected one for each of the ", config.means.size(), " modes");
-  for (const double weight : config.weights) {
-    require(weight > 0 && std::isfinite(weight), "weights has ", weight, ", expected numbers above 0");
+  if (config.weights.size() != config.means.size()) {
+    throw bad_value("weights", words(config.means.size(), " numbers, one for each mode"), config.weights.size());
   }
-  require(config.std > 0 && std::isfinite(config.std), "std is ", config.std, ", expected a number above 0");
-  require(config.width >= 1, "width is ", config.width, ", expected at least 1");
-  require(config.depth >= 1, "depth is ", config.depth, ", expected at least 1");
-  require(dtype == at::kFloat || dtype == at::kDouble, "dtype is ", dtype, ", expected float32 or float64");
+  if (dtype != at::kFloat && dtype != at::kDouble) throw bad_value("dtype", "\"float32\" or \"float64\"", dtype);
   return config;
 }
 
@@ -83,17 +79,17 @@ GaussianMixtureModel::GaussianMixtureModel(const GaussianMixtureConfig& config, 
 
 void GaussianMixtureModel::check(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) const {
   if (x.dim() != 2 || x.size(1) != means_.size(1) || !x.is_floating_point()) {
-    fail(ErrorKind::shape, "x is ", x.scalar_type(), " ", x.sizes(), ", expected floating-point [B, ", means_.size(1),
-         "]");
+    throw bad_shape("x", words("floating-point [B, ", means_.size(1), "]"), words(x.scalar_type(), " ", x.sizes()));
   }
   const int64_t batch = x.size(0);
   if (t.dim() != 1 || t.size(0) != batch) {
-    fail(ErrorKind::shape, "t has shape ", t.sizes(), ", expected [", batch, "], one time a sample of x");
+    throw bad_shape("t", words("[", batch, "], one time a sample of x"), t.sizes());
   }
   if (conditioning.size() != 1 || conditioning[0].dim() == 0 || conditioning[0].size(0) != batch) {
-    fail(ErrorKind::shape, "conditioning must be one tensor with a row for each of the ", batch, " samples");
+    throw bad_shape("conditioning", words("one tensor with a row for each of the ", batch, " samples"),
+                    words(conditioning.size(), " tensors"));
   }
-  if (x.device() != device_) fail(ErrorKind::shape, "x is on ", x.device(), ", the model is on ", device_);
+  if (x.device() != device_) throw bad_shape("x", words("the model's device, ", device_), x.device());
 }
 
 at::Tensor GaussianMixtureModel::velocity(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) {

@@ -5,17 +5,10 @@
 
 #include "nn/layers/lora.h"
 #include "nn/layers/parameters.h"
+#include "nn/mixture/gaussian_mixture_options.h"
 #include "ops/flow_model.h"
 
 namespace eam::nn {
-
-struct GaussianMixtureConfig {
-  std::vector<std::vector<double>> means;  // one a mode, all of one length d ≥ 1
-  double std = 1;                          // of every mode in every dimension, above 0
-  std::vector<double> weights;             // one a mode, above 0; normalised here
-  int64_t width = 64;                      // of the control network's hidden layers
-  int64_t depth = 2;                       // how many of them
-};
 
 // A flow model whose pretrained velocity is the rectified flow's own, in closed form, for the data distribution
 // Σ w_i N(μ_i, std² I): what an algorithm reaches can be compared with an exact answer. What is trained is a control

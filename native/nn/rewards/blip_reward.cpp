@@ -1,8 +1,6 @@
 #include "nn/rewards/blip_reward.h"
 
-#include <ATen/ATen.h>
-
-#include <cmath>
+#include <ATen/core/Tensor.h>
 
 #include "ops/error.h"
 
@@ -13,8 +11,7 @@ namespace {
 ImagePreprocess preprocess_of(const BlipRewardConfig& config) {
   ImagePreprocessConfig preprocess = config.preprocess;
   if (preprocess.size != config.vision.image_size) {
-    throw Error(ErrorKind::config, "preprocess.size is " + std::to_string(preprocess.size) +
-                                       ", the image encoder's size is " + std::to_string(config.vision.image_size));
+    throw bad_value("preprocess.size", words("the image encoder's size, ", config.vision.image_size), preprocess.size);
   }
   preprocess.middle = ImagePreprocessConfig::Middle::even;
   return ImagePreprocess(std::move(preprocess), 3);
@@ -39,13 +36,8 @@ constexpr const char* unused[] = {"blip.vision_proj",
 BlipReward::BlipReward(const BlipRewardConfig& config, const NamedTensors& tensors, std::optional<at::ScalarType> dtype,
                        at::Device device)
     : ImageReward(preprocess_of(config)), device_(device), mean_(config.mean), std_(config.std) {
-  if (!std::isfinite(config.mean)) throw Error(ErrorKind::config, "mean is not finite");
-  if (!(config.std > 0) || !std::isfinite(config.std)) {
-    throw Error(ErrorKind::config, "std is " + std::to_string(config.std) + ", expected above 0");
-  }
   if (config.text.encoder_width != config.vision.width) {
-    throw Error(ErrorKind::config, "text.encoderWidth is " + std::to_string(config.text.encoder_width) +
-                                       ", expected vision.width, " + std::to_string(config.vision.width));
+    throw bad_value("text.encoderWidth", words("vision.width, ", config.vision.width), config.text.encoder_width);
   }
   NamedTensors encoders, head;
   for (const auto& entry : tensors) (entry.first.starts_with("mlp.") ? head : encoders).push_back(entry);

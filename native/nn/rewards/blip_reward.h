@@ -7,15 +7,9 @@
 #include "nn/blip/blip_vision.h"
 #include "nn/layers/linear_stack.h"
 #include "nn/rewards/image_reward.h"
+#include "nn/rewards/image_reward_options.h"
 
 namespace eam::nn {
-
-struct BlipRewardConfig {
-  BlipVisionConfig vision;
-  BertConfig text;
-  ImagePreprocessConfig preprocess;
-  double mean = 0, std = 1;  // of the head's values over the data it was trained on
-};
 
 // ImageReward (arXiv 2304.05977): a text encoder attends to the image, linear layers read the state of its first token;
 // (head − mean) / std. Tensors blip.visual_encoder.*, blip.text_encoder.*, mlp.layers.*.

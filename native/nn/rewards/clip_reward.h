@@ -7,31 +7,17 @@
 #include "nn/clip/clip_vision.h"
 #include "nn/layers/linear_stack.h"
 #include "nn/rewards/image_reward.h"
+#include "nn/rewards/image_reward_options.h"
 
 namespace eam::nn {
-
-struct ClipRewardConfig {
-  enum class Kind {
-    scaled_cosine,  // exp(logit scale) · cosine of image and text: PickScore (arXiv 2305.01569)
-    cosine,         // CLIPScore (arXiv 2104.08718, w = 1 and not clipped), HPSv2.1 (arXiv 2306.09341)
-    linear_stack,   // linear layers on the image's feature of unit length: LAION's aesthetic predictor
-  };
-  enum class Layout { transformers, open_clip };
-
-  ClipVisionConfig vision;
-  std::optional<ClipTextConfig> text;  // which a linear stack does not need
-  ImagePreprocessConfig preprocess;
-  Kind kind = Kind::cosine;
-  Layout layout = Layout::transformers;  // whose names the tensors have
-};
 
 // The rewards that compare CLIP's features or score them.
 class ClipReward final : public ImageReward {
  public:
-  // tensors: of both towers. head: of the linear stack, layers.N.{weight,bias}, empty for the others. dtype: of the
+  // tensors: of both towers, and of the linear stack where there is one, head.layers.N.{weight,bias}. dtype: of the
   // towers; none: as stored; the head has single precision at least. Error(checkpoint) lists what does not fit.
-  ClipReward(const ClipRewardConfig& config, const NamedTensors& tensors, const NamedTensors& head,
-             std::optional<at::ScalarType> dtype, at::Device device);
+  ClipReward(const ClipRewardConfig& config, const NamedTensors& tensors, std::optional<at::ScalarType> dtype,
+             at::Device device);
 
  private:
   Inputs inputs() const override { return {.ids = text_ != nullptr, .mask = false}; }

@@ -1,6 +1,9 @@
 #include "nn/rewards/image_preprocess.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
@@ -44,7 +47,7 @@ at::Tensor resize_matrix(int64_t from, int64_t to, int64_t first, int64_t rows) 
   return matrix;
 }
 
-// Of one side: its length once resized, and which pixel of that is the output's first.
+// One side of an image: its length once resized, and which pixel of that is the output's first.
 struct Side {
   int64_t length, first;
 };
@@ -75,19 +78,12 @@ at::Tensor with_bits_of_pil(const at::Tensor& weights) {
 
 ImagePreprocess::ImagePreprocess(ImagePreprocessConfig config, int64_t channels)
     : config_(std::move(config)), channels_(channels) {
-  check_positive("preprocess.size", config_.size);
-  const auto per_channel = [&](const char* name, const std::vector<double>& values, bool above_zero) {
-    const bool fits = static_cast<int64_t>(values.size()) == channels &&
-                      std::all_of(values.begin(), values.end(),
-                                  [&](double value) { return std::isfinite(value) && (!above_zero || value > 0); });
-    if (!fits) {
-      throw Error(ErrorKind::config, std::string("preprocess.") + name + " has " + std::to_string(values.size()) +
-                                         " entries, expected " + std::to_string(channels) + " finite ones" +
-                                         (above_zero ? " above 0" : ""));
-    }
+  const auto per_channel = [&](const char* name, const std::vector<double>& values) {
+    if (static_cast<int64_t>(values.size()) == channels) return;
+    throw bad_value(words("preprocess.", name), words(channels, " numbers"), values.size());
   };
-  per_channel("mean", config_.mean, false);
-  per_channel("std", config_.std, true);
+  per_channel("mean", config_.mean);
+  per_channel("std", config_.std);
 }
 
 void ImagePreprocess::check(const at::Tensor& images) const {

@@ -3,25 +3,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <vector>
+
+#include "nn/rewards/image_reward_options.h"
 
 namespace eam::nn {
-
-struct ImagePreprocessConfig {
-  enum class Fit {
-    crop,  // the short side to `size`, then the middle
-    pad    // the long side to `size`, then black around the middle, before normalisation
-  };
-  // Where the middle begins when what is cut off has an odd length: rounded down (transformers) or to the even
-  // neighbour (torchvision).
-  enum class Middle { down, even };
-
-  Fit fit = Fit::crop;
-  int64_t size = 0;
-  std::vector<double> mean, std;  // a channel
-  bool bytes = false;             // rounds and clamps to bytes before and after each of the resize's two passes, as PIL
-  Middle middle = Middle::down;
-};
 
 // What a published image tower sees of images [B, C, H, W] in [0, 1]: resized by an antialiased bicubic filter
 // (a = −½, PIL's), cropped or padded, normalised. Differentiable unless `bytes`, neither rounded nor clamped. A pixel

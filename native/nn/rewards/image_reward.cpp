@@ -1,6 +1,8 @@
 #include "nn/rewards/image_reward.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -14,7 +16,7 @@ namespace {
 // Calls work(first, count) for `slice` images after the other, the rest at the end.
 template <class Work>
 void in_slices(int64_t batch, int64_t slice, Work work) {
-  if (slice < 0) throw Error(ErrorKind::config, "slice is " + std::to_string(slice) + ", expected 0 (all) or more");
+  if (slice < 0) throw bad_value("slice", "0 (all) or more", slice);
   const int64_t step = slice == 0 ? batch : std::min(slice, batch);
   for (int64_t first = 0; first < batch; first += step) work(first, std::min(step, batch - first));
 }

@@ -55,7 +55,7 @@ class ImageReward {
   // The feature [b, F] in encoded images, of any length.
   virtual at::Tensor feature(const at::Tensor& encoded) const = 0;
 
-  // Of preprocessing and the head: that of the towers, single precision at least.
+  // The dtype of preprocessing and the head: that of the towers, single precision at least.
   virtual at::ScalarType precision() const = 0;
   virtual at::Device device() const = 0;
 

@@ -1,8 +1,14 @@
 #include "nn/sd3/sd3_block.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/addcmul.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/rms_norm.h>
 
 #include "nn/layers/attention.h"
+#include "ops/gelu.h"
 
 namespace eam::nn {
 
@@ -14,7 +20,7 @@ constexpr AttentionProjections::Names image_names = {"to_q", "to_k", "to_v", "no
 constexpr AttentionProjections::Names context_names = {"add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q",
                                                        "norm_added_k"};
 
-// Of each head of x [B, L, heads · head_dim] on its own.
+// Normalises each head of x [B, L, heads · head_dim] on its own.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight) {
   if (!weight.defined()) return x;
   return at::rms_norm(x.unflatten(-1, {-1, weight.size(0)}), weight.sizes(), weight, norm_epsilon).flatten(-2);
@@ -26,8 +32,8 @@ at::Tensor layer_norm(const at::Tensor& tokens) {
   return at::layer_norm(tokens, {tokens.size(-1)}, {}, {}, norm_epsilon);
 }
 
-at::Tensor modulate(const at::Tensor& normed, const at::Tensor& shift, const at::Tensor& scale) {
-  return at::addcmul(shift, normed, scale + 1);
+at::Tensor modulate(const at::Tensor& normed, const Modulation& by) {
+  return at::addcmul(by.shift, normed, by.scale + 1);
 }
 
 AttentionProjections::AttentionProjections(StoredWeights& weights, const std::string& prefix, const Names& names,
@@ -53,7 +59,7 @@ FeedForward::FeedForward(StoredWeights& weights, const std::string& prefix, int6
     : in_(weights, prefix + "net.0.proj", width, 4 * width), out_(weights, prefix + "net.2", 4 * width, width) {}
 
 at::Tensor FeedForward::forward(const at::Tensor& tokens, bool adapted) const {
-  return out_.forward(at::gelu(in_.forward(tokens, adapted), "tanh"), adapted);
+  return out_.forward(ops::gelu_tanh(in_.forward(tokens, adapted)), adapted);
 }
 
 void FeedForward::list(std::vector<Linear*>& layers) {
@@ -63,7 +69,6 @@ void FeedForward::list(std::vector<Linear*>& layers) {
 Sd3Block::Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t heads, int64_t head_dim, bool qk_norm,
                    bool dual, bool last)
     : heads_(heads),
-      dual_(dual),
       last_(last),
       modulation_(weights, prefix + "norm1.linear", heads * head_dim, (dual ? 9 : 6) * heads * head_dim),
       context_modulation_(weights, prefix + "norm1_context.linear", heads * head_dim,
@@ -83,36 +88,59 @@ Sd3Block::Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t he
   }
 }
 
+// Each stream x, image and context, is normalised (n, without weights) and modulated by the condition:
+//   m(x) = (1 + scale) ⊙ n(x) + shift
+// then attends over both, and goes through feed-forward layers of its own (F):
+//   q, k, v = [W m(image), W m(context)]                 the streams joined along their tokens
+//   x ← x + gate ⊙ W_out attention(q, k, v)              its own tokens of the result
+//   image ← image + gate ⊙ W_out attention(m(image))     dual blocks: m of the image as it came in
+//   x ← x + gate ⊙ F(m(x))
 std::vector<at::Tensor> Sd3Block::forward(const at::Tensor& image, const at::Tensor& context,
                                           const at::Tensor& condition, bool adapted) const {
-  const int64_t patches = image.size(1);
-  // shift, scale and gate of the attention, of the feed-forward layers, and of the attention over the image alone
-  const auto m = modulation_.forward(condition, adapted).unsqueeze(1).chunk(dual_ ? 9 : 6, 2);
-  const auto c = context_modulation_.forward(condition, adapted).unsqueeze(1).chunk(last_ ? 2 : 6, 2);
+  const ImageModulation image_part = image_modulation(condition, adapted);
+  const ContextModulation context_part = context_modulation(condition, adapted);
 
-  const at::Tensor normed = layer_norm(image);
-  // The last block stores the scale before the shift.
-  const at::Tensor context_normed = modulate(layer_norm(context), c[last_ ? 1 : 0], c[last_ ? 0 : 1]);
-  const AttentionInputs i = image_in_.forward(modulate(normed, m[0], m[1]), adapted);
-  const AttentionInputs t = context_in_.forward(context_normed, adapted);
+  const at::Tensor image_normed = layer_norm(image);
+  const AttentionInputs image_in = image_in_.forward(modulate(image_normed, image_part.attention), adapted);
+  const AttentionInputs context_in =
+      context_in_.forward(modulate(layer_norm(context), context_part.attention), adapted);
   const at::Tensor mixed =
-      attend(at::cat({i.query, t.query}, 1), at::cat({i.key, t.key}, 1), at::cat({i.value, t.value}, 1), heads_);
+      attend(at::cat({image_in.query, context_in.query}, 1), at::cat({image_in.key, context_in.key}, 1),
+             at::cat({image_in.value, context_in.value}, 1), heads_);
 
   // Contiguous, a linear layer is one product with its bias; else LibTorch may take one a sample and add the bias
   // after.
-  const at::Tensor image_mixed = mixed.narrow(1, 0, patches).contiguous();
-  at::Tensor h = at::addcmul(image, m[2], image_out_.forward(image_mixed, adapted));
-  if (dual_) {
-    const AttentionInputs own = dual_in_->forward(modulate(normed, m[6], m[7]), adapted);
-    h = at::addcmul(h, m[8], dual_out_->forward(attend(own.query, own.key, own.value, heads_), adapted));
+  const at::Tensor image_mixed = mixed.narrow(1, 0, image.size(1)).contiguous();
+  at::Tensor new_image = at::addcmul(image, image_part.attention.gate, image_out_.forward(image_mixed, adapted));
+  if (dual_in_) {
+    const AttentionInputs own = dual_in_->forward(modulate(image_normed, image_part.dual), adapted);
+    const at::Tensor own_mixed = attend(own.query, own.key, own.value, heads_);
+    new_image = at::addcmul(new_image, image_part.dual.gate, dual_out_->forward(own_mixed, adapted));
   }
-  h = at::addcmul(h, m[5], feed_forward_.forward(modulate(layer_norm(h), m[3], m[4]), adapted));
-  if (last_) return {h};
+  new_image = at::addcmul(new_image, image_part.feed_forward.gate,
+                          feed_forward_.forward(modulate(layer_norm(new_image), image_part.feed_forward), adapted));
+  if (last_) return {new_image};
 
-  const at::Tensor context_mixed = mixed.narrow(1, patches, context.size(1)).contiguous();
-  at::Tensor g = at::addcmul(context, c[2], context_out_->forward(context_mixed, adapted));
-  g = at::addcmul(g, c[5], context_feed_forward_->forward(modulate(layer_norm(g), c[3], c[4]), adapted));
-  return {h, g};
+  const at::Tensor context_mixed = mixed.narrow(1, image.size(1), context.size(1)).contiguous();
+  at::Tensor new_context =
+      at::addcmul(context, context_part.attention.gate, context_out_->forward(context_mixed, adapted));
+  new_context = at::addcmul(
+      new_context, context_part.feed_forward.gate,
+      context_feed_forward_->forward(modulate(layer_norm(new_context), context_part.feed_forward), adapted));
+  return {new_image, new_context};
+}
+
+Sd3Block::ImageModulation Sd3Block::image_modulation(const at::Tensor& condition, bool adapted) const {
+  const auto parts = modulation_.forward(condition, adapted).unsqueeze(1).chunk(dual_in_ ? 9 : 6, 2);
+  const auto part = [&](size_t first) { return Modulation{parts[first], parts[first + 1], parts[first + 2]}; };
+  return {.attention = part(0), .feed_forward = part(3), .dual = dual_in_ ? part(6) : Modulation{}};
+}
+
+Sd3Block::ContextModulation Sd3Block::context_modulation(const at::Tensor& condition, bool adapted) const {
+  const auto parts = context_modulation_.forward(condition, adapted).unsqueeze(1).chunk(last_ ? 2 : 6, 2);
+  // The last block only reads the context, and stores the scale before the shift.
+  if (last_) return {.attention = {.shift = parts[1], .scale = parts[0], .gate = {}}, .feed_forward = {}};
+  return {.attention = {parts[0], parts[1], parts[2]}, .feed_forward = {parts[3], parts[4], parts[5]}};
 }
 
 void Sd3Block::list(std::vector<Linear*>& layers) {

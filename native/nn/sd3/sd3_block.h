@@ -46,6 +46,12 @@ class FeedForward {
   Linear in_, out_;
 };
 
+// How the condition steers one part of a block, [B, 1, width] each.
+struct Modulation {
+  at::Tensor shift, scale;  // of the part's normalised input
+  at::Tensor gate;          // of its output
+};
+
 // One block of an MMDiT (arXiv 2403.03206, section 4): two streams of tokens, image and context, with weights of their
 // own and a joint attention. SD3.5's first blocks attend over the image alone as well (`dual`). The last block drops
 // the context after its attention (`last`).
@@ -61,8 +67,20 @@ class Sd3Block {
   void list(std::vector<Linear*>& layers);
 
  private:
+  struct ImageModulation {
+    Modulation attention, feed_forward;
+    Modulation dual;  // of the attention over the image alone, where there is one
+  };
+  struct ContextModulation {
+    Modulation attention;     // of the last block without a gate
+    Modulation feed_forward;  // of all but the last block
+  };
+
+  ImageModulation image_modulation(const at::Tensor& condition, bool adapted) const;
+  ContextModulation context_modulation(const at::Tensor& condition, bool adapted) const;
+
   const int64_t heads_;
-  const bool dual_, last_;
+  const bool last_;
   Linear modulation_, context_modulation_;
   AttentionProjections image_in_, context_in_;
   Linear image_out_;
@@ -77,6 +95,6 @@ class Sd3Block {
 at::Tensor layer_norm(const at::Tensor& tokens);
 
 // (1 + scale) ⊙ normed + shift
-at::Tensor modulate(const at::Tensor& normed, const at::Tensor& shift, const at::Tensor& scale);
+at::Tensor modulate(const at::Tensor& normed, const Modulation& by);
 
 }  // namespace eam::nn

@@ -1,6 +1,7 @@
 #include "nn/sd3/sd3_model.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/rsub.h>
 
 #include "nn/layers/checks.h"
 #include "ops/error.h"

@@ -3,8 +3,8 @@
 #include <memory>
 #include <optional>
 
+#include "nn/layers/autoencoder.h"
 #include "nn/layers/lora.h"
-#include "nn/sd3/autoencoder.h"
 #include "nn/sd3/sd3_transformer.h"
 #include "ops/flow_model.h"
 

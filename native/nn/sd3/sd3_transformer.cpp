@@ -1,6 +1,10 @@
 #include "nn/sd3/sd3_transformer.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/outer.h>
+#include <ATen/ops/silu.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,11 +19,6 @@ namespace eam::nn {
 namespace {
 
 constexpr int64_t frequency_channels = 256;  // of the sinusoidal time embedding
-constexpr int64_t largest = 1 << 20;         // of any size, so that no product of two overflows
-
-[[noreturn]] void invalid(const std::string& name, int64_t value, const std::string& expected) {
-  throw Error(ErrorKind::config, name + " is " + std::to_string(value) + ", expected " + expected);
-}
 
 int64_t patch_values(const Sd3TransformerConfig& config) {
   return config.in_channels * config.patch_size * config.patch_size;
@@ -33,35 +32,22 @@ std::string block_prefix(size_t index) {
   return "transformer_blocks." + std::to_string(index) + ".";
 }
 
-}  // namespace
-
+// How the sizes have to go together.
 const Sd3TransformerConfig& validated(const Sd3TransformerConfig& config) {
-  const auto in_range = [](const char* name, int64_t value, int64_t highest) {
-    if (value < 1 || value > highest) invalid(name, value, "1 to " + std::to_string(highest));
+  const auto require = [](bool valid, const char* name, const std::string& expected, int64_t found) {
+    if (!valid) throw bad_value(name, expected, found);
   };
-  in_range("patchSize", config.patch_size, 256);
-  in_range("inChannels", config.in_channels, 4096);
-  in_range("layers", config.layers, 1024);
-  in_range("heads", config.heads, 4096);
-  in_range("headDim", config.head_dim, 4096);
-  in_range("jointAttentionDim", config.joint_attention_dim, largest);
-  in_range("pooledProjectionDim", config.pooled_projection_dim, largest);
-  in_range("posEmbedMaxSize", config.pos_embed_max_size, 4096);
-  if (config.out_channels != config.in_channels) {
-    invalid("outChannels", config.out_channels,
-            "inChannels, " + std::to_string(config.in_channels) + ": a velocity has the shape of its latent");
-  }
-  if (config.caption_projection_dim != width_of(config)) {
-    invalid("captionProjectionDim", config.caption_projection_dim,
-            "heads · headDim, " + std::to_string(width_of(config)));
-  }
+  require(config.out_channels == config.in_channels, "outChannels",
+          words("inChannels, ", config.in_channels, ": a velocity has the shape of its latent"), config.out_channels);
+  require(config.caption_projection_dim == width_of(config), "captionProjectionDim",
+          words("heads · headDim, ", width_of(config)), config.caption_projection_dim);
   for (const int64_t layer : config.dual_attention_layers) {
-    if (layer < 0 || layer >= config.layers) {
-      invalid("dualAttentionLayers: a layer", layer, "0 to " + std::to_string(config.layers - 1));
-    }
+    require(layer < config.layers, "dualAttentionLayers", words("layers from 0 to ", config.layers - 1), layer);
   }
   return config;
 }
+
+}  // namespace
 
 Sd3Transformer::Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights weights,
                                const std::optional<LoraConfig>& lora, bool checkpointing)
@@ -98,10 +84,11 @@ Sd3Transformer::Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights
                      .exp()
                      .to(weights.device());
 
+  std::vector<Linear*> layers = {&time_in_, &time_out_, &pooled_in_, &pooled_out_, &context_in_};
+  for (Block& block : blocks_) block.block.list(layers);
+  layers.insert(layers.end(), {&final_modulation_, &final_linear_});
+  adaptable_ = names_of(layers);
   if (lora) {
-    std::vector<Linear*> layers = {&time_in_, &time_out_, &pooled_in_, &pooled_out_, &context_in_};
-    for (Block& block : blocks_) block.block.list(layers);
-    layers.insert(layers.end(), {&final_modulation_, &final_linear_});
     Parameters adapters(lora->seed, at::kFloat, weights.device());
     adapt(layers, adapters, *lora);
     trainable_ = adapters.named();
@@ -162,9 +149,10 @@ at::Tensor Sd3Transformer::forward(const at::Tensor& latents, const at::Tensor& 
     image = streams[0];
     if (streams.size() > 1) context = streams[1];
   }
-  const auto m = final_modulation_.forward(condition, adapted).unsqueeze(1).chunk(2, 2);
+  const auto parts = final_modulation_.forward(condition, adapted).unsqueeze(1).chunk(2, 2);
+  const Modulation modulation = {.shift = parts[1], .scale = parts[0], .gate = {}};
   const int64_t p = config_.patch_size;
-  return final_linear_.forward(modulate(layer_norm(image), m[1], m[0]), adapted)
+  return final_linear_.forward(modulate(layer_norm(image), modulation), adapted)
       .view({latents.size(0), latents.size(2) / p, latents.size(3) / p, p, p, config_.out_channels})
       .permute({0, 5, 1, 3, 2, 4})
       .reshape(latents.sizes());

@@ -4,39 +4,23 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "nn/layers/lora.h"
 #include "nn/layers/parameters.h"
 #include "nn/layers/stored_weights.h"
 #include "nn/sd3/sd3_block.h"
+#include "nn/sd3/sd3_options.h"
 
 namespace eam::nn {
-
-struct Sd3TransformerConfig {
-  int64_t patch_size = 2;
-  int64_t in_channels = 16;
-  int64_t out_channels = 16;
-  int64_t layers = 24;
-  int64_t heads = 24;
-  int64_t head_dim = 64;
-  int64_t joint_attention_dim = 4096;     // of the prompt's embeddings
-  int64_t caption_projection_dim = 1536;  // what they are projected to: heads · head_dim
-  int64_t pooled_projection_dim = 2048;
-  int64_t pos_embed_max_size = 384;  // side, in patches, of the stored table of positions
-  std::vector<int64_t> dual_attention_layers;
-  bool qk_norm = true;
-};
-
-// Error(config) that names the first value that describes no network of ours.
-const Sd3TransformerConfig& validated(const Sd3TransformerConfig& config);
 
 // The MMDiT of Stable Diffusion 3 and 3.5 (arXiv 2403.03206), with the tensors' names and the arithmetic of diffusers'
 // SD3Transformer2DModel. Everything is computed in the weights' dtype.
 class Sd3Transformer {
  public:
   // With adapters (lora), the weights are frozen and the adapters train in float32; without, every weight trains but
-  // the table of positions. checkpointing: see nn/checkpointing.h, for each block.
+  // the table of positions. checkpointing: see nn/layers/checkpointing.h, for each block.
   Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights weights, const std::optional<LoraConfig>& lora,
                  bool checkpointing);
 
@@ -48,6 +32,9 @@ class Sd3Transformer {
 
   const NamedTensors& weights() const { return weights_; }
   const NamedTensors& trainable() const { return trainable_; }
+
+  // Names of the layers that adapters can be trained on.
+  std::vector<std::string> adaptable() const { return adaptable_; }
 
  private:
   struct Block {
@@ -68,6 +55,7 @@ class Sd3Transformer {
   std::vector<Block> blocks_;
   Linear final_modulation_, final_linear_;
   NamedTensors weights_, trainable_;
+  std::vector<std::string> adaptable_;
 };
 
 }  // namespace eam::nn

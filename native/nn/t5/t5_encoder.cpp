@@ -1,32 +1,31 @@
 #include "nn/t5/t5_encoder.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/rms_norm.h>
+#include <ATen/ops/where.h>
 
 #include <cmath>
 
 #include "nn/layers/attention.h"
 #include "nn/layers/checks.h"
 #include "nn/layers/linear_map.h"
+#include "ops/gelu.h"
 
 namespace eam::nn {
 
 namespace {
 
 T5EncoderConfig validated(const T5EncoderConfig& config) {
-  check_positive("vocabulary", config.vocabulary);
-  check_positive("width", config.width);
-  check_positive("keyWidth", config.key_width);
-  check_positive("intermediate", config.intermediate);
-  check_positive("layers", config.layers);
-  check_positive("heads", config.heads);
-  check_epsilon("layerNormEpsilon", config.layer_norm_epsilon);
-  check_positive("relativeBuckets", config.relative_buckets);
   // Half of the buckets is for tokens behind; half of those for single distances, the rest for growing ranges.
   check_multiple("relativeBuckets", config.relative_buckets, "the two directions' two halves,", 4);
   if (config.relative_max_distance <= config.relative_buckets / 4) {
-    throw Error(ErrorKind::config, "relativeMaxDistance is " + std::to_string(config.relative_max_distance) +
-                                       ", expected above a quarter of relativeBuckets, " +
-                                       std::to_string(config.relative_buckets / 4));
+    throw bad_value("relativeMaxDistance",
+                    words("a number above a quarter of relativeBuckets, ", config.relative_buckets / 4),
+                    config.relative_max_distance);
   }
   return config;
 }
@@ -105,7 +104,7 @@ at::Tensor T5Encoder::attention(const Block& block, const at::Tensor& x, const a
 
 at::Tensor T5Encoder::feed_forward(const Block& block, const at::Tensor& x) const {
   const at::Tensor in = linear_map(x, block.in);
-  const at::Tensor active = block.gate.defined() ? at::gelu(in, "tanh") * linear_map(x, block.gate) : at::relu(in);
+  const at::Tensor active = block.gate.defined() ? ops::gelu_tanh(in) * linear_map(x, block.gate) : at::relu(in);
   return linear_map(active.to(block.wo.scalar_type()), block.wo);
 }
 

@@ -1,0 +1,17 @@
+import { Command } from '@commander-js/extra-typings';
+
+import { quietOption, setOption } from './options.js';
+
+/** A command that runs a job from a configuration; what its options say is read by `readJob`. */
+export const jobCommand = (
+  name: string,
+  description: string,
+  resume = 'Go on from the newest whole checkpoint in the output directory.',
+) =>
+  new Command(name)
+    .description(description)
+    .argument('<config>', 'A JSON configuration, or the directory of a run.')
+    .addOption(setOption('optimizer.learningRate=1e-3'))
+    .option('--output <directory>', "Write into this directory instead of the configuration's.")
+    .option('--resume', resume)
+    .addOption(quietOption());

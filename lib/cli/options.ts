@@ -1,0 +1,95 @@
+// What several commands have in common: parsers of values, and options, each with its words.
+
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
+
+import { shippedModels } from '../models/shipped.js';
+import { solverNames } from '../runtime/native/choices.generated.js';
+
+const number =
+  (check: (value: number) => boolean, expected: string) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !check(value)) throw new InvalidArgumentError(`Expected ${expected}.`);
+    return value;
+  };
+export const positiveInteger = number((value) => Number.isSafeInteger(value) && value >= 1, 'a whole number from 1');
+export const naturalNumber = number((value) => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0');
+export const atLeastZero = number((value) => Number.isFinite(value) && value >= 0, 'a number from 0');
+
+/** An option that may be given several times; its values come in their order. */
+export const repeatable = <Flags extends string>(flags: Flags, description: string) =>
+  new Option(flags, `${description} May be repeated.`)
+    .argParser((value: string, earlier: string[]) => [...earlier, value])
+    .default([] as string[], 'none');
+
+export const setOption = (example: string) =>
+  repeatable('--set <key=value>', `Change one setting of the configuration, such as ${example}.`);
+
+export const quietOption = (what = 'Print nothing but errors.') => new Option('--quiet', what);
+
+export const jsonOption = (what = 'Print the result as JSON.') => new Option('--json', what);
+
+const deviceWords =
+  'Compute on this device: cpu, cuda or cuda:N, or auto: cuda where the loaded addon has a device, else cpu.';
+
+export const deviceOption = (otherwise: 'auto' | 'cpu') =>
+  new Option('--device <device>', deviceWords).default(otherwise);
+
+/** Without a default: what runs has a device of its own. */
+export const deviceOverride = (otherwise: string) =>
+  new Option('--device <device>', `${deviceWords} By default it is ${otherwise}.`);
+
+/** Types that a network computes in when images are drawn. */
+export const drawingTypes = ['float32', 'bfloat16', 'float16'] as const;
+
+export const modelOption = (otherwise?: string) =>
+  new Option(
+    '--model <model>',
+    `Take this model: ${shippedModels.map((name) => `"${name}"`).join(' or ')}, which comes with the package, ` +
+      "or a model's directory." +
+      (otherwise ? ` By default it is ${otherwise}.` : ''),
+  );
+
+export const adapterOption = () =>
+  new Option(
+    '--adapter <directory>',
+    "Load this adapter, in PEFT's layout or diffusers', such as a run's checkpoints/step-N. " +
+      "Of a run's directory it is the newest one.",
+  );
+
+export const variantOption = (what: string) =>
+  new Option('--variant <variant>', what).choices(['cpu', 'cuda'] as const).default('cpu' as const);
+
+const sizeWords = (side: string, other: string) =>
+  `Draw images of this ${side} in pixels. ` +
+  `By default it is the ${other}, else that of the adapter's run, else the model's own.`;
+
+export const widthOption = () =>
+  new Option('--width <pixels>', sizeWords('width', 'height')).argParser(positiveInteger);
+
+export const heightOption = () =>
+  new Option('--height <pixels>', sizeWords('height', 'width')).argParser(positiveInteger);
+
+export const textLengthOption = () =>
+  new Option(
+    '--text-length <n>',
+    'Let a text encoder without a length of its own read this many tokens of a prompt. ' +
+      "By default they are as many as in the adapter's run, or 256.",
+  ).argParser(positiveInteger);
+
+export const negativeOption = () => new Option('--negative <text>', 'Let guidance lead away from this prompt.');
+
+export const stepsOption = () =>
+  new Option(
+    '--steps <n>',
+    "Draw with this many steps of the ODE solver. By default they are the model's own number.",
+  ).argParser(positiveInteger);
+
+export const solverOption = () =>
+  new Option('--solver <name>', "Draw with this ODE solver. By default it is the model's own.").choices(solverNames);
+
+export const guidanceOption = () =>
+  new Option(
+    '--guidance <g>',
+    "Draw with this weight of classifier-free guidance; 1 is none. By default it is the model's own.",
+  ).argParser(atLeastZero);

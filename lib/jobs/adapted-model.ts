@@ -1,0 +1,84 @@
+import { existsSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+
+import { z } from 'zod';
+
+import { adapterNote, readAdapterConfig } from '../models/adapters/adapter.js';
+import type { ImageSize, Model, ModelDType } from '../models/model.js';
+import { loadModel } from '../models/registry.js';
+import { shippedModels } from '../models/shipped.js';
+import { baseModel } from '../models/registry.js';
+import { chooseDevice, deviceLine } from '../runtime/device.js';
+import { readJson } from '../schema/json.js';
+import { validate } from '../schema/validate.js';
+import { adapterDirectory } from './run-directory.js';
+import { modelSettings, type ModelSettings } from './settings/model.js';
+
+/** These options say which model draws, with which adapter, and how it is loaded. */
+export interface ModelChoice {
+  /** Default: the one that the adapter was trained on, or the first that comes with the package. */
+  model?: string | undefined;
+  /** An adapter's directory, or a run's. */
+  adapter?: string | undefined;
+  /** In pixels; one side alone is that of a square. */
+  width?: number | undefined;
+  height?: number | undefined;
+  textLength?: number | undefined;
+  dtype?: ModelDType | undefined;
+  device?: string | undefined;
+}
+
+/** What {@link openAdaptedModel} opened, and where it came from. */
+export interface AdaptedModel {
+  model: Model;
+  source: string;
+  /** The adapter's directory. */
+  directory: string | undefined;
+  textLength: number | undefined;
+}
+
+/**
+ * Loads a model with its adapter; image size and length of prompts are as in the adapter's run, where nobody says
+ * otherwise.
+ * @param onNote told of checkpoints that are passed over, and of what an adapter's layout leaves open
+ */
+export async function openAdaptedModel(choice: ModelChoice, onNote: (line: string) => void): Promise<AdaptedModel> {
+  const { dtype } = choice;
+  const chosen = chooseDevice(choice.device ?? 'auto');
+  if (chosen.reason !== undefined) onNote(deviceLine(chosen));
+  const { device } = chosen;
+  const directory =
+    choice.adapter === undefined
+      ? undefined
+      : await adapterDirectory(choice.adapter, (error) => onNote(`passed over: ${error.message}`));
+  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
+  const remark = adapter && adapterNote(directory!, adapter);
+  if (remark !== undefined) onNote(remark);
+  const source = choice.model ?? (adapter ? await baseModel(directory!, adapter.base) : shippedModels[0]);
+  const trained = directory === undefined ? {} : await trainedWith(directory);
+  const { textLength = trained.textLength } = choice;
+  const model = await loadModel(source, { device, dtype, adapter, size: sizeOf(choice) ?? trained.image, textLength });
+  try {
+    if (directory !== undefined) await model.loadAdapter(directory);
+    return { model, source, directory, textLength };
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+const trainedSchema = z.object({ image: modelSettings.image, textLength: modelSettings.textLength });
+
+/** What the adapter of a run's checkpoint has seen; nothing of one that is not in a run with a record. */
+async function trainedWith(directory: string): Promise<Partial<Pick<ModelSettings, 'image' | 'textLength'>>> {
+  const checkpoints = dirname(resolve(directory));
+  const record = join(dirname(checkpoints), 'config.json');
+  return basename(checkpoints) === 'checkpoints' && existsSync(record)
+    ? validate(trainedSchema, await readJson(record), record)
+    : {};
+}
+
+function sizeOf({ width, height }: ModelChoice): ImageSize | undefined {
+  const side = width ?? height;
+  return side === undefined ? undefined : { width: width ?? side, height: height ?? side };
+}

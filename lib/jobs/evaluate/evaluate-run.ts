@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+
+import { chooseDevice } from '../../runtime/device.js';
+import { createJudge, createRewards } from '../../rewards/registry.js';
+import { readJson } from '../../schema/json.js';
+import { evaluate, type Evaluation } from '../../training/evaluation.js';
+import type { JobObserver } from '../progress.js';
+import { RunDirectory } from '../run-directory.js';
+import { evaluationSchema } from '../settings/evaluation.js';
+import { readFinetuneConfig } from '../settings/finetune.js';
+import { loadConfiguredModel, withDrawing } from '../settings/model.js';
+
+/** What may differ from the run's own settings. */
+export interface EvaluateRunOptions {
+  device?: string | undefined;
+  count?: number | undefined;
+  seed?: number | undefined;
+  steps?: number | undefined;
+  observer: JobObserver;
+  signal: AbortSignal;
+}
+
+/**
+ * Compares a run's adapter with the pretrained model, on the run's own prompts and rewards.
+ * @param path the directory of a finetune run
+ * @throws CheckpointError where it has no whole checkpoint
+ */
+export async function evaluateRun(
+  path: string,
+  { observer, signal, ...changes }: EvaluateRunOptions,
+): Promise<Evaluation> {
+  const configPath = join(path, 'config.json');
+  const config = await readFinetuneConfig(await readJson(configPath), configPath);
+  const { device } = chooseDevice(changes.device ?? config.device);
+  const reward = await createRewards(config.rewards, device, { onNote: (message) => observer.note(message) });
+  const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) =>
+    observer.note(`passed over: ${error.message}`),
+  );
+  using model = await loadConfiguredModel(config, { device });
+  await model.loadAdapter(checkpoint.directory);
+  const settings = config.evaluation ?? withDrawing(evaluationSchema.parse({}), model.sampling);
+  const { count = settings.count, seed = settings.seed, steps = settings.steps } = changes;
+  observer.begin(2 * count, 0, 'image');
+  try {
+    return await evaluate(model, {
+      reward,
+      judge: settings.judge && createJudge(settings.judge, device),
+      prompts: config.prompts,
+      negativePrompt: config.negativePrompt,
+      count,
+      seed: BigInt(seed),
+      steps,
+      solver: settings.solver,
+      guidance: settings.guidance,
+      batch: settings.batch,
+      signal,
+      onProgress: (done, _total, forwards) => observer.advance(done, {}, forwards),
+    });
+  } finally {
+    observer.end();
+  }
+}

@@ -1,0 +1,63 @@
+import { gainOf, type Evaluation } from '../../training/evaluation.js';
+import type { Spread } from '../../training/statistics.js';
+
+/** A gain as the command line and the report show it. */
+export function formatGain(gain: number | null): string {
+  return gain === null ? '–' : `${gain >= 0 ? '+' : '−'}${Math.abs(gain).toFixed(2)} σ`;
+}
+
+/** One row of the table that the command line and the report show. */
+export interface EvaluationRow {
+  name: string;
+  before: string;
+  after: string;
+  change: string;
+}
+
+export function evaluationRows({ before, after, gain, diversityRatio }: Evaluation): EvaluationRow[] {
+  const spread = ({ mean, std }: Spread) => `${mean.toFixed(3)} ± ${std.toFixed(3)}`;
+  const rows = [
+    { name: 'reward', before: spread(before.reward), after: spread(after.reward), change: formatGain(gain) },
+  ];
+  const names = Object.keys(before.rewards);
+  if (names.length > 1) {
+    for (const name of names) {
+      const [old, now] = [before.rewards[name]!, after.rewards[name]!];
+      rows.push({ name, before: spread(old), after: spread(now), change: formatGain(gainOf(old, now)) });
+    }
+  }
+  if (before.accuracy !== undefined && after.accuracy !== undefined) {
+    const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+    const points = 100 * (after.accuracy - before.accuracy);
+    rows.push({
+      name: 'judge sees the prompt',
+      before: percent(before.accuracy),
+      after: percent(after.accuracy),
+      change: `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(1)} points`,
+    });
+  }
+  if (diversityRatio !== undefined) {
+    rows.push({
+      name: 'diversity',
+      before: before.diversity!.toFixed(3),
+      after: after.diversity!.toFixed(3),
+      change: diversityRatio === null ? '–' : `× ${diversityRatio.toFixed(2)}`,
+    });
+  }
+  return rows;
+}
+
+export function evaluationTable(evaluation: Evaluation): string {
+  const rows = [{ name: '', before: 'before', after: 'after', change: 'change' }, ...evaluationRows(evaluation)];
+  const width = (key: keyof EvaluationRow) => Math.max(...rows.map((row) => row[key].length));
+  return rows
+    .map((row) =>
+      [
+        row.name.padEnd(width('name')),
+        row.before.padStart(width('before')),
+        row.after.padStart(width('after')),
+        row.change.padStart(width('change')),
+      ].join('  '),
+    )
+    .join('\n');
+}

@@ -1,0 +1,154 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, extname, join } from 'node:path';
+
+import { ConfigError } from '../../errors.js';
+import { checkOutput } from '../../files/output-path.js';
+import type { Model } from '../../models/model.js';
+import { binding } from '../../runtime/native/index.js';
+import type { SolverName } from '../../runtime/ode-solver.js';
+import { packageVersion } from '../../runtime/package.js';
+import type { Tensor } from '../../runtime/tensor.js';
+import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptions } from '../../training/sampler.js';
+import { openAdaptedModel, type AdaptedModel, type ModelChoice } from '../adapted-model.js';
+
+/** What `eam sample` draws, and how; what is left out is the model's own choice. */
+export interface SampleSettings extends ModelChoice {
+  /** Repeated in turn until there are `count`. */
+  prompts: readonly string[];
+  negative?: string | undefined;
+  count?: number | undefined;
+  columns?: number | undefined;
+  steps?: number | undefined;
+  solver?: SolverName | undefined;
+  guidance?: number | undefined;
+  seed: number;
+  batch?: number | undefined;
+  /** A path that ends in .png, of one grid of all images; or a folder, of a PNG each. */
+  out: string;
+}
+
+/** Draws images into PNGs whose text metadata keeps the settings; `onNote` is told the path of each. */
+export async function sample(
+  settings: SampleSettings,
+  { onNote, signal }: { onNote: (line: string) => void; signal: AbortSignal },
+): Promise<void> {
+  const { out } = settings;
+  if (settings.prompts.length === 0)
+    throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
+  const isGrid = extname(out).toLowerCase() === '.png';
+  await checkOutput(
+    out,
+    isGrid ? 'file' : 'directory',
+    isGrid ? undefined : 'name another folder, or for one PNG of all images a path that ends in .png',
+  );
+  const opened = await openAdaptedModel(settings, onNote);
+  using model = opened.model;
+  const count = settings.count ?? model.sampling.count ?? settings.prompts.length;
+  const drawing = { ...drawingOf(settings, model, count), onNote, signal };
+  const record = recordOf(settings, opened, drawing);
+  if (isGrid) {
+    const columns = Math.min(settings.columns ?? Math.ceil(Math.sqrt(count)), count);
+    await writeGrid(out, model, drawing, columns, { ...record, prompts: settings.prompts });
+    onNote(out);
+  } else {
+    await writeEach(out, model, drawing, record, onNote);
+  }
+}
+
+function drawingOf(settings: SampleSettings, { sampling }: Model, count: number) {
+  const {
+    steps = sampling.steps,
+    solver = sampling.solver,
+    guidance = sampling.guidance,
+    batch = sampling.batch,
+  } = settings;
+  return {
+    prompts: cyclePrompts(settings.prompts, count),
+    negativePrompt: settings.negative,
+    steps,
+    solver,
+    guidance,
+    seed: BigInt(settings.seed),
+    batch,
+  };
+}
+
+/** What a PNG's text metadata keeps. */
+function recordOf(
+  { negative, seed }: SampleSettings,
+  { model, source, directory, textLength }: AdaptedModel,
+  { steps, solver, guidance, prompts }: ReturnType<typeof drawingOf>,
+) {
+  return {
+    version: packageVersion,
+    model: source,
+    adapter: directory ?? null,
+    negative: negative ?? null,
+    textLength: textLength ?? null,
+    steps,
+    solver,
+    guidance,
+    seed,
+    dtype: model.dtype,
+    count: prompts.length,
+  };
+}
+
+async function writeGrid(
+  path: string,
+  model: Model,
+  drawing: SampleOptions,
+  columns: number,
+  record: object,
+): Promise<void> {
+  using images = await sampleImages(model, drawing);
+  const [count, , height, width] = images.shape;
+  const text = { 'eam-torch': JSON.stringify({ ...record, width, height }) };
+  await mkdir(dirname(path), { recursive: true });
+  // A single image is what it is, without a frame.
+  await writeFile(path, await encodeGrid(images, columns, text, count === 1 ? 0 : 2));
+}
+
+/** Writes a PNG an image, named by its number and its prompt, as soon as its batch is drawn. */
+async function writeEach(
+  folder: string,
+  model: Model,
+  drawing: SampleOptions,
+  record: object,
+  onNote: (line: string) => void,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const digits = String(drawing.prompts.length).length;
+  let number = 0;
+  for await (const batch of sampleBatches(model, drawing)) {
+    using images = batch.images;
+    for (const [index, image] of (await rowsOf(images)).entries()) {
+      const prompt = batch.prompts[index]!;
+      const name = [String(++number).padStart(digits, '0'), slugOf(prompt)].filter(Boolean).join('-');
+      const path = join(folder, `${name}.png`);
+      const [, , height, width] = image.shape;
+      // Sample `number` − 1 of the seed, whatever is drawn beside it.
+      const text = { 'eam-torch': JSON.stringify({ ...record, prompt, sample: number - 1, width, height }) };
+      await writeFile(path, await encodeGrid(image, 1, text, 0));
+      image.dispose();
+      onNote(path);
+    }
+  }
+}
+
+/** [B, …] as B tensors [1, …] on the CPU. */
+async function rowsOf(images: Tensor): Promise<Tensor[]> {
+  const [count, ...shape] = images.shape as [number, ...number[]];
+  const data = (await images.data()) as Float32Array;
+  const length = data.length / count;
+  return Array.from({ length: count }, (_, row) =>
+    binding().Tensor.from(data.slice(row * length, (row + 1) * length), [1, ...shape]),
+  );
+}
+
+const slugOf = (prompt: string): string =>
+  prompt
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 40)
+    .replace(/^-+|-+$/g, '');

@@ -1,0 +1,89 @@
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+
+import { z } from 'zod';
+
+import { CheckpointError } from '../errors.js';
+import { withWeights } from '../files/weights.js';
+import type { NativeWeightFiles } from '../runtime/native/binding.js';
+import { readJson } from '../schema/json.js';
+import { validate } from '../schema/validate.js';
+
+/** What diffusers and transformers call a component's weights. */
+const stems = ['diffusion_pytorch_model', 'model'];
+
+const indexSchema = z.object({ weight_map: z.record(z.string(), z.string().min(1)) });
+
+/**
+ * The files of one component's weights: one, or the shards that its index names. Of several variants (`model.fp16.…`)
+ * the plain one is taken, else the only one there is.
+ * @throws CheckpointError where there are none, several variants and no plain one, or a shard is missing
+ */
+export async function locateWeights(directory: string): Promise<string[]> {
+  let names: string[];
+  try {
+    names = await readdir(directory);
+  } catch (error) {
+    throw new CheckpointError(`cannot read ${directory}: ${(error as Error).message}`, { cause: error });
+  }
+  for (const stem of stems) {
+    const single = new RegExp(`^${stem}(?:\\.([\\w-]+))?\\.safetensors$`);
+    const index = new RegExp(`^${stem}\\.safetensors\\.index(?:\\.([\\w-]+))?\\.json$`);
+    const found = names.flatMap((name) => {
+      const match = single.exec(name) ?? index.exec(name);
+      // Shards of one variant look like variants of their own: model.fp16-00001-of-00002.safetensors.
+      return match && !/-\d+-of-\d+$/.test(match[1] ?? '') ? [{ name, variant: match[1] }] : [];
+    });
+    if (found.length === 0) continue;
+    const plain = found.filter(({ variant }) => variant === undefined);
+    const chosen = plain.length ? plain : found;
+    if (chosen.length > 1) {
+      throw new CheckpointError(
+        `${directory} holds ${chosen.map(({ name }) => name).join(' and ')}: expected one of them, remove the ` +
+          `other${chosen.length > 2 ? 's' : ''}`,
+      );
+    }
+    const { name } = chosen[0]!;
+    return name.endsWith('.json') ? shardsOf(directory, name, names) : [join(directory, name)];
+  }
+  throw new CheckpointError(
+    `${directory} holds no weights: expected ${stems.map((stem) => `${stem}.safetensors`).join(' or ')}, or ` +
+      'shards with an index ' +
+      `(${stems.at(-1)}.safetensors.index.json)` +
+      (names.some((name) => name.endsWith('.bin')) ? '; .bin files are not read: convert them' : ''),
+  );
+}
+
+async function shardsOf(directory: string, index: string, names: readonly string[]): Promise<string[]> {
+  const path = join(directory, index);
+  const { weight_map: map } = validate(indexSchema, await readJson(path), path);
+  const shards = [...new Set(Object.values(map))];
+  const foreign = shards.find((shard) => shard !== basename(shard));
+  if (foreign !== undefined)
+    throw new CheckpointError(`${path} names the shard "${foreign}", which is not in its own directory`);
+  const missing = shards.filter((shard) => !names.includes(shard));
+  if (missing.length) {
+    throw new CheckpointError(
+      `${directory} lacks ${missing.length} of the ${shards.length} shards that ${index} names: ` +
+        `${missing.join(', ')}; download ${missing.length > 1 ? 'them' : 'it'} again`,
+    );
+  }
+  if (shards.length === 0) throw new CheckpointError(`${path} names no tensors`);
+  return shards.map((shard) => join(directory, shard));
+}
+
+/**
+ * Makes a network from one component's weights.
+ * @throws CheckpointError as {@link locateWeights} does, and for files or tensors that do not fit; what `make` throws
+ */
+export async function withComponent<Network>(
+  directory: string,
+  make: (weights: NativeWeightFiles) => Promise<Network>,
+): Promise<Network> {
+  const files = await locateWeights(directory);
+  return withWeights(
+    directory,
+    files.map((path) => ({ path })),
+    make,
+  );
+}

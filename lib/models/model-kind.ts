@@ -1,0 +1,62 @@
+import type { FootprintOptions, ModelFootprint } from './footprint.js';
+import type { Drawing, LoadModelOptions, Model } from './model.js';
+import type { Pretraining } from './pretraining.js';
+import type { Verifier } from './verification/verification.js';
+
+/** A directory that holds a model. */
+export interface ModelPlace {
+  directory: string;
+  /** As the user named it: the directory, or the name of a model that comes with the package. */
+  source: string;
+  /** The file by which the kind of model is known, and what it holds. */
+  path: string;
+  json: unknown;
+}
+
+/** Where a model's files are, for those who copy them. */
+export interface StoredModel {
+  directory: string;
+  /** Of the network that adapters change, relative to the directory. */
+  network: string;
+  /** Its weights' files, of which each tensor is in one. */
+  weights: string[];
+  /** Folders that belong to the model. */
+  folders: string[];
+}
+
+/** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
+export interface ModelKind {
+  /** What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json. */
+  recognises: { pipeline: string } | { type: string };
+  /** How it is sampled where nobody says otherwise. */
+  drawing: Drawing;
+  /**
+   * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that do not
+   * fit
+   */
+  load(place: ModelPlace, options: LoadModelOptions): Promise<Model>;
+  /**
+   * @throws ConfigError for a directory that adapters are not made for here, CheckpointError where weights are missing
+   */
+  locate(directory: string): Promise<StoredModel>;
+  /**
+   * What the model takes, from its configuration and its files' headers. Left out by one that is too small to plan for.
+   * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that are
+   * missing or cut short
+   */
+  footprint?: (directory: string, options: FootprintOptions) => Promise<ModelFootprint>;
+  /** Models of this kind that can be planned for before any of their files is there. */
+  published?: {
+    names: readonly string[];
+    /** @throws ConfigError for options that are not supported */
+    footprint(name: string, options: FootprintOptions): ModelFootprint;
+  };
+  /** Left out by one that no published implementation computes. */
+  verification?: {
+    /** Whether the directory is supported to the end: before goldens are asked for. @throws ConfigError */
+    check(directory: string): Promise<void>;
+    verify: Verifier;
+  };
+  /** How it is trained from scratch; left out by one that is published. */
+  pretraining?: Pretraining;
+}

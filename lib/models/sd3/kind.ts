@@ -1,0 +1,32 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { locateWeights } from '../component-weights.js';
+import type { ModelKind, StoredModel } from '../model-kind.js';
+import { checkSd3Classes, pipelineClass, pipelineComponents } from './directory.js';
+import { publishedFootprint, sd3Footprint } from './footprint.js';
+import { loadSd3Model, sd3Drawing } from './model.js';
+import { publishedNames } from './published.js';
+import { verifySd3 } from './verify.js';
+
+/** Stable Diffusion 3 and 3.5. */
+export const sd3Kind: ModelKind = {
+  recognises: { pipeline: pipelineClass },
+  drawing: sd3Drawing,
+  load: ({ directory, source }, options) => loadSd3Model(directory, source, options),
+  locate,
+  footprint: sd3Footprint,
+  published: { names: publishedNames, footprint: publishedFootprint },
+  verification: { check: checkSd3Classes, verify: verifySd3 },
+};
+
+async function locate(directory: string): Promise<StoredModel> {
+  await checkSd3Classes(directory);
+  const names = new Set(await readdir(directory));
+  return {
+    directory,
+    network: 'transformer',
+    weights: await locateWeights(join(directory, 'transformer')),
+    folders: pipelineComponents.filter((name) => names.has(name)),
+  };
+}

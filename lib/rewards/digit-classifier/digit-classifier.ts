@@ -1,0 +1,84 @@
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { shippedDirectory } from '../../runtime/package.js';
+import { readJson } from '../../schema/json.js';
+import { validate } from '../../schema/validate.js';
+import { digitOf } from '../../models/digits/prompts.js';
+import type { NativeClassifier } from '../../runtime/native/binding.js';
+import { binding } from '../../runtime/native/index.js';
+import { withWeights } from '../../files/weights.js';
+import type { ArrayReward, Judge } from '../reward.js';
+
+/** A small convolutional classifier of handwritten digits. */
+export const digitClassifierConfigSchema = z.strictObject({
+  type: z.literal('digit-classifier'),
+  imageSize: z.int().min(1).default(28),
+  channels: z.int().min(1).default(1),
+  /** Channels of each convolution, which halves the image. */
+  widths: z.array(z.int().min(1)).min(1).default([16, 32, 64]),
+  features: z.int().min(1).default(64),
+  classes: z.int().min(2).default(10),
+});
+
+/** Options of {@link digitClassifier} and {@link digitJudge}. */
+export interface DigitClassifierOptions {
+  /** Where its config.json and model.safetensors are; default: the classifier that comes with the package. */
+  directory?: string | undefined;
+  /** Where it runs, which is where the images are; default `'cpu'`. */
+  device?: string | undefined;
+}
+
+/** log p(the digit that the prompt asks for | image), by a classifier that reads the image. */
+export function digitClassifier(options: DigitClassifierOptions = {}): ArrayReward {
+  const network = lazily(() =>
+    loadClassifier(options.directory ?? shippedDirectory('digit-classifier'), options.device),
+  );
+  return {
+    name: 'digit-classifier',
+    async score(images, prompts, { gradient = false } = {}) {
+      const labels = Int32Array.from(prompts, digitOf);
+      const reading = await (await network()).logProbability(images, labels, gradient);
+      reading.features.dispose();
+      return reading.grad ? { values: reading.values, grad: reading.grad } : { values: reading.values };
+    },
+  };
+}
+
+/** Reads the digit in an image; its features are the classifier's last hidden layer. */
+export function digitJudge(options: DigitClassifierOptions = {}): Judge {
+  const network = lazily(() => loadClassifier(options.directory ?? shippedDirectory('digit-judge'), options.device));
+  return {
+    name: 'digit-judge',
+    async judge(images, prompts) {
+      const labels = Int32Array.from(prompts, digitOf);
+      const { predicted, features } = await (await network()).logProbability(images, labels, false);
+      return { matches: Array.from(labels, (label, image) => predicted[image] === label), features };
+    },
+  };
+}
+
+/** A network with fresh weights, for pretraining. */
+export function newClassifier(
+  { type: _, ...config }: z.output<typeof digitClassifierConfigSchema>,
+  seed: bigint,
+  device = 'cpu',
+): NativeClassifier {
+  return binding().newNetwork('digit-classifier', { config, seed, device });
+}
+
+async function loadClassifier(directory: string, device = 'cpu'): Promise<NativeClassifier> {
+  const path = join(directory, 'config.json');
+  const { type: _, ...config } = validate(digitClassifierConfigSchema, await readJson(path), path);
+  const file = join(directory, 'model.safetensors');
+  return withWeights(file, [{ path: file }], (weights) =>
+    binding().loadNetwork('digit-classifier', { config, weights, device }),
+  );
+}
+
+/** Loads on first use: a reward is named in a configuration before anything native is needed. */
+function lazily<T>(load: () => Promise<T>): () => Promise<T> {
+  let loading: Promise<T> | undefined;
+  return () => (loading ??= load());
+}

@@ -1,0 +1,35 @@
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { shippedDirectory } from '../../runtime/package.js';
+import { classifierPretraining } from './pretraining.js';
+import { digitClassifier, digitJudge } from './digit-classifier.js';
+import { directory, judgeKind, rewardKind, weight, type WeightsFile } from '../reward-kind.js';
+
+const weightsIn = (folder: string): WeightsFile => ({ path: join(folder, 'model.safetensors'), dtype: 'float32' });
+
+export const digitClassifierKind = rewardKind({
+  schema: z.strictObject({
+    /** Which reward. */
+    name: z.literal('digit-classifier'),
+    /** What its value is multiplied by in the sum. */
+    weight,
+    /** The classifier's folder; left out: the one that comes with the package. */
+    directory,
+  }),
+  create: (config, device) => digitClassifier({ directory: config.directory, device }),
+  locate: async (config) => [weightsIn(config.directory ?? shippedDirectory('digit-classifier'))],
+  pretraining: classifierPretraining,
+});
+
+export const digitJudgeKind = judgeKind({
+  schema: z.strictObject({
+    /** Which judge. */
+    name: z.literal('digit-judge'),
+    /** The classifier's folder; left out: the one that comes with the package. */
+    directory,
+  }),
+  create: (config, device) => digitJudge({ directory: config.directory, device }),
+  locate: (config) => [weightsIn(config.directory ?? shippedDirectory('digit-judge'))],
+});

@@ -1,0 +1,85 @@
+import { access } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+import { z } from 'zod';
+
+import { ConfigError } from '../errors.js';
+import type { ModelDType } from '../models/model.js';
+import type { Pretraining } from '../models/pretraining.js';
+import type { Verifier } from '../models/verification/verification.js';
+import type { Judge, Reward } from './reward.js';
+
+/** A file of a reward's weights, and what is loaded of it. */
+export interface WeightsFile {
+  path: string;
+  /** What its numbers are loaded as; undefined: as they are stored. */
+  dtype?: ModelDType | undefined;
+  /** How the names of the tensors begin that are loaded; undefined: all are. */
+  only?: readonly string[] | undefined;
+}
+
+/** How published rewards are made, whatever the configuration says of them. */
+export interface RewardSettings {
+  /** Score images as the reference scripts do: no gradient goes through that. */
+  asReference?: boolean | undefined;
+  /** Told what the user should know. */
+  onNote?: ((message: string) => void) | undefined;
+}
+
+/** A kind of reward: all that the rest of the library knows of it. kinds.ts lists them. */
+export interface RewardKind<Schema extends z.ZodType> {
+  /** What a configuration's `rewards` holds of it; its `name` is the kind's. */
+  schema: Schema;
+  /** @throws EamError for one whose files do not fit */
+  create(config: z.output<Schema>, device: string, settings: RewardSettings): Reward | Promise<Reward>;
+  /**
+   * The files that its weights are loaded from; none where it has no weights, undefined where nobody knows. Nothing in
+   * them is read.
+   * @throws CheckpointError, ConfigError where one is not there
+   */
+  locate(config: z.output<Schema>): Promise<WeightsFile[] | undefined>;
+  /** About how many numbers are loaded of its files, to plan for it before they are there; of one that is published. */
+  parameters?: number;
+  /** Compares a directory of it with its goldens; left out by one that no published implementation computes. */
+  verify?: Verifier;
+  /** How its network is trained from scratch; left out by one that is published, or has none. */
+  pretraining?: Pretraining;
+}
+
+/** The same of a judge. */
+export interface JudgeKind<Schema extends z.ZodType> {
+  schema: Schema;
+  create(config: z.output<Schema>, device: string): Judge;
+  locate(config: z.output<Schema>): WeightsFile[];
+}
+
+/** Makes TypeScript infer a kind's schema. */
+export const rewardKind = <Schema extends z.ZodType>(kind: RewardKind<Schema>): RewardKind<Schema> => kind;
+export const judgeKind = <Schema extends z.ZodType>(kind: JudgeKind<Schema>): JudgeKind<Schema> => kind;
+
+export const weight = z.number().default(1);
+export const directory = z.string().min(1).optional();
+export const file = z.string().min(1);
+
+/** Of every reward that is read from the files its authors published. */
+export const published = {
+  /** What its value is multiplied by in the sum. */
+  weight,
+  /** Where its published files are. */
+  directory: file,
+  /** What its towers compute in. */
+  dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']).optional(),
+  /** Images that are scored at a time; 0: all of a batch. */
+  slice: z.int().min(0).optional(),
+};
+
+/** The absolute path of a reward's file. @throws ConfigError where it is not there */
+export async function checkFile(reward: string, name: string): Promise<string> {
+  const path = resolve(name);
+  await access(path).catch((error: NodeJS.ErrnoException) => {
+    throw new ConfigError(`${reward}: ${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, {
+      cause: error,
+    });
+  });
+  return path;
+}

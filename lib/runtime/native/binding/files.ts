@@ -1,0 +1,54 @@
+// Files of tensors.
+
+import type { DType, Tensor } from '../tensor.js';
+
+/** A tensor's place in a safetensors file; `begin` and `end` are bytes from the data section's start. */
+export interface TensorFileEntry {
+  name: string;
+  dtype: DType;
+  shape: number[];
+  begin: number;
+  end: number;
+}
+
+/** A file of a network's weights: lib/files/weights.ts. */
+export interface WeightFileArgs {
+  path: string;
+  /** Of a safetensors file, its header's; undefined: a file of torch.save. */
+  entries: readonly TensorFileEntry[] | undefined;
+  within?: string | undefined;
+  only?: readonly string[] | undefined;
+  under?: string | undefined;
+}
+
+/** The tensors of some files on their way to a network: none of them becomes an object of JavaScript. */
+export interface NativeWeightFiles {
+  /** In the files' order. */
+  tensors(): { name: string; dtype: DType; shape: number[] }[];
+  /** Lets go of the files; a network made from them keeps its own hold. */
+  dispose(): void;
+}
+
+export interface FileBinding {
+  /**
+   * Maps safetensors files, bounds-checked, and reads those of torch.save. CheckpointError for a name that two files
+   * have.
+   */
+  openWeights(files: readonly WeightFileArgs[]): Promise<NativeWeightFiles>;
+  /**
+   * Memory-mapped, bounds-checked views into a safetensors file. Cutting the file short while they live ends the
+   * process.
+   */
+  mapTensors(path: string, entries: TensorFileEntry[]): Promise<Record<string, Tensor>>;
+  /** Reads the tensors into memory of their own. */
+  readTensors(path: string, entries: TensorFileEntry[]): Promise<Record<string, Tensor>>;
+  /**
+   * Header bytes (the length in front) then tensors, written aside, synced and renamed to `path`, or nothing at all.
+   */
+  writeTensors(path: string, header: Uint8Array, tensors: Tensor[]): Promise<void>;
+  /**
+   * The dictionary of tensors in a file of torch.save (zip format), through LibTorch's restricted unpickler: nothing in
+   * the file is run. Nested dictionaries have dotted names. CheckpointError for anything else.
+   */
+  readTorchFile(path: string): Promise<Record<string, Tensor>>;
+}

@@ -1,0 +1,129 @@
+// Training algorithms, the optimizer and the sampler, for any velocity network.
+
+import type { NativeClassifier, NativeFlowModel } from './networks.js';
+import type { NativeCancellation } from './process.js';
+import type {
+  AdamWOptions,
+  AdjointMatchingOptions,
+  EamOptions,
+  FlowMatchingOptions,
+  SamplerOptions,
+} from '../options.generated.js';
+import type { Tensor } from '../tensor.js';
+
+/** AdamW over what a network trains. */
+export interface NativeOptimizer {
+  /** Clips at maxNorm, updates, averages, clears gradients. Skipped (and counted) where the norm is not finite. */
+  step(
+    learningRate: number,
+    maxNorm: number,
+  ): Promise<{
+    /** Before it was clipped. */
+    gradNorm: number;
+    /** Whether it was not finite, and nothing was changed. */
+    skipped: boolean;
+  }>;
+  /** `m.NAME`, `v.NAME` and, with averaging, `ema.NAME`; `stepCount` apart. */
+  state(): Record<string, Tensor>;
+  /** Updates so far: t of the bias corrections 1 − βᵗ. */
+  readonly stepCount: number;
+  /** Takes what `state` gave. Rejects with CheckpointError where a tensor is missing or has another shape. */
+  load(tensors: Record<string, Tensor>, stepCount: number): Promise<void>;
+}
+
+/** Samples that a network drew, on their way to a training step. */
+export interface NativeRollout {
+  /** [B, channels, H, W] in [0, 1], not clamped. */
+  readonly images: Tensor;
+  /** Latents at the end of the rollout, [B, …]: X_1, or Y at time 1 − δ. */
+  readonly endpoint: Tensor;
+  /** Network evaluations, one a sample: a batch of B counts B, whatever the micro-batch. */
+  readonly forwards: number;
+  /** Disposes of the rollout and its two tensors. */
+  dispose(): void;
+}
+
+/** What one training step measured. */
+export interface NativeStepMetrics {
+  /** Mean over the samples that were kept; 0 where none was. */
+  loss: number;
+  /** NaN for a dropped sample. */
+  perSample: Float32Array;
+  /** Samples left out because reward, gradient or loss were not finite. */
+  dropped: number;
+  /** Samples whose reward gradient was clipped at the running quantile. */
+  clipped: number;
+  /** Terms of the loss that reached their cap and gave no gradient. */
+  capped: number;
+  /** Network evaluations of the whole iteration, rollout included, one a sample. */
+  forwards: number;
+  /** Vector–Jacobian products through the pretrained network. */
+  vjps: number;
+  /** Backward passes through the trained network. */
+  backwards: number;
+  /** Mean over the samples of ‖∇r‖, as the reward gave it. */
+  rewardGradientNorm: number;
+  /** Mean over the samples of ‖∇ log p_pre‖ at the endpoint. */
+  scoreNorm: number;
+}
+
+/** One interface for every reward fine-tuning algorithm. */
+export interface NativeAlgorithm {
+  /** Conditioning tensors have a row a sample, or one for all; `shape` is [B, …]. */
+  rollout(args: {
+    conditioning: Tensor[];
+    unconditional?: Tensor[];
+    shape: number[];
+    seed: bigint;
+    step: number;
+    cancellation: NativeCancellation;
+  }): Promise<NativeRollout>;
+  /**
+   * Spends the rollout. Values that are not finite drop their samples. After a cancellation the gradients are partial.
+   */
+  accumulate(
+    rollout: NativeRollout,
+    rewardValues: Float32Array,
+    rewardGrad: Tensor,
+    cancellation: NativeCancellation,
+  ): Promise<NativeStepMetrics>;
+  /** State beyond parameters (running quantiles), as plain numbers for a checkpoint. */
+  state(): Record<string, number[]>;
+  /** Takes what `state` gave. */
+  load(state: Record<string, number[]>): void;
+}
+
+export interface TrainingBinding {
+  /** Averages with decay min(emaDecay, (1 + n)/(10 + n)) after n steps when `emaDecay` is above 0. */
+  AdamW: new (
+    owner: NativeFlowModel | NativeClassifier,
+    options: AdamWOptions,
+  ) => NativeOptimizer;
+  Eam: new (model: NativeFlowModel, options: EamOptions) => NativeAlgorithm;
+  AdjointMatching: new (model: NativeFlowModel, options: AdjointMatchingOptions) => NativeAlgorithm;
+  /** Flow matching: t, noise and dropped labels are drawn from (seed, step, sample) streams. */
+  flowMatching(
+    model: NativeFlowModel,
+    args: FlowMatchingOptions & {
+      x1: Tensor;
+      conditioning: Tensor[];
+      unconditional: Tensor[];
+      seed: bigint;
+      step: number;
+      cancellation: NativeCancellation;
+    },
+  ): Promise<{ loss: number; perSample: Float32Array }>;
+  /** Deterministic sampling of latents at time 1. With an optimizer, its averaged weights are used. */
+  sample(
+    model: NativeFlowModel,
+    args: SamplerOptions & {
+      conditioning: Tensor[];
+      unconditional?: Tensor[];
+      shape: number[];
+      seed: bigint;
+      firstSample: number;
+      average?: NativeOptimizer;
+      cancellation: NativeCancellation;
+    },
+  ): Promise<{ latents: Tensor; forwards: number }>;
+}

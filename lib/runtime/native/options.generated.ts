@@ -1,0 +1,400 @@
+// Written by `npm run generate` from the descriptions in native/**/*_options.cpp: change those, not this.
+
+import { z } from 'zod';
+
+import type { Filled } from '../../schema/filled.js';
+import { solverNames, type SolverName, type TimeDistribution } from './choices.generated.js';
+import type { Noise, PerSample } from './noise.js';
+import type { Device, DType, Tensor } from './tensor.js';
+
+/** The native core keeps whole numbers in 32 bits. */
+const largestInt = 2 ** 31 - 1;
+
+/** These options are what {@link eam} and {@link adjointMatching} share. */
+export interface AlgorithmOptions {
+  /** λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. It is at least 0. @defaultValue 1 */
+  lambda?: number | undefined;
+  /**
+   * w is the classifier-free guidance of the rollout, v = v_uncond + w (v_cond − v_uncond); 1 stands for none, and no
+   * unconditional evaluation. The loss is that of the conditional velocity, unless the algorithm is told otherwise. It
+   * is at least 0.
+   * @defaultValue 1
+   */
+  guidance?: number | undefined;
+  /**
+   * A network evaluation takes at most this many samples; 0: the whole batch at once. The numbers are the same. It is a
+   * whole number, at least 0.
+   * @defaultValue 0
+   */
+  microBatch?: number | undefined;
+  /**
+   * Where memory is short, images are decoded a second time for the reward's gradient, this many samples at once; 0:
+   * once, and what the gradient needs of all of them is kept. It is a whole number, at least 0.
+   * @defaultValue 0
+   */
+  decodeSlice?: number | undefined;
+  /** Norms of ∇r above this running quantile are clipped to it; 1: off. It is above 0 and at most 1. @defaultValue 1 */
+  rewardGradientQuantile?: number | undefined;
+}
+
+const algorithmOptions = {
+  /** λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. */
+  lambda: z.number().min(0).default(1),
+  /**
+   * w is the classifier-free guidance of the rollout, v = v_uncond + w (v_cond − v_uncond); 1 stands for none, and no
+   * unconditional evaluation. The loss is that of the conditional velocity, unless the algorithm is told otherwise.
+   */
+  guidance: z.number().min(0).default(1),
+  /** A network evaluation takes at most this many samples; 0: the whole batch at once. The numbers are the same. */
+  microBatch: z.int().min(0).max(largestInt).default(0),
+  /**
+   * Where memory is short, images are decoded a second time for the reward's gradient, this many samples at once; 0:
+   * once, and what the gradient needs of all of them is kept.
+   */
+  decodeSlice: z.int().min(0).max(largestInt).default(0),
+  /** Norms of ∇r above this running quantile are clipped to it; 1: off. */
+  rewardGradientQuantile: z.number().gt(0).max(1).default(1),
+};
+
+/**
+ * These options are those of {@link eam}, in the notation of arXiv 2605.11480 with t = 0 at noise and t = 1 at data.
+ * What is regressed on is v̂ = [(2Ct − 1) x_t + (1 − t) X_1 + (1 − t) κ G] / Q, κ = 2C − 1, Q = 2Ct² − 2t + 1, G =
+ * λ∇r(X_1) + ∇log p_pre(X_1).
+ */
+export interface EamOptions extends AlgorithmOptions {
+  /**
+   * C weighs the two parts of v̂, the flow-matching target by (1 − t)²/Q and the target-score target by t²κ/Q. It
+   * trades the variance of one against the other's and biases nothing. It is above 0.5.
+   * @defaultValue 1
+   */
+  C?: number | undefined;
+  /**
+   * δ says where the terminal score is taken: it is the pretrained one at time 1 − δ. It is above 0 and below 1.
+   * @defaultValue 0.1
+   */
+  delta?: number | undefined;
+  /**
+   * With `'consistent'` the whole problem ends at time 1 − δ, where its score is known: without a reward nothing moves,
+   * for every δ. With `'plugin'` the rollout goes on to X_1 and the score of time 1 − δ is taken there, as in the
+   * paper; that is biased for δ > 0.
+   * @defaultValue 'consistent'
+   */
+  terminal?: 'consistent' | 'plugin' | undefined;
+  /** The rollout solves the ODE dX = v(X, t) dt with this. @defaultValue 'heun' */
+  solver?: SolverName | undefined;
+  /**
+   * The rollout's solver takes this many steps; Heun's and the midpoint rule evaluate twice a step. It is a whole
+   * number, at least 1.
+   * @defaultValue 8
+   */
+  steps?: number | undefined;
+  /**
+   * s spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t. Left out, it is the model's own. It is
+   * above 0.
+   */
+  shift?: number | undefined;
+  /** M is the number of renoised points a sample and iteration. It is a whole number, at least 1. @defaultValue 4 */
+  renoisings?: number | undefined;
+  /**
+   * The squared error is weighed by 1 with `'velocity'`, and by min(2t/(1 − t), cap) with `'adjoint_matching'`, as in
+   * Adjoint Matching.
+   * @defaultValue 'velocity'
+   */
+  weighting?: 'velocity' | 'adjoint_matching' | undefined;
+  /** The `adjoint_matching` weight never exceeds this. It is above 0. @defaultValue 20 */
+  cap?: number | undefined;
+  /**
+   * True sends the reward's gradient through the pretrained denoiser (one more VJP) instead of past it. It needs the
+   * terminal `'consistent'`.
+   * @defaultValue false
+   */
+  rewardThroughDenoiser?: boolean | undefined;
+  /**
+   * True, with guidance, matches the guided velocity and takes score and image from the pretrained model's, as the
+   * rollout does, at twice the evaluations. False matches the conditional velocity to the guided rollout.
+   * @defaultValue false
+   */
+  guidedLoss?: boolean | undefined;
+}
+
+export const eamOptionsSchema = z.strictObject({
+  ...algorithmOptions,
+  /**
+   * C weighs the two parts of v̂, the flow-matching target by (1 − t)²/Q and the target-score target by t²κ/Q. It
+   * trades the variance of one against the other's and biases nothing.
+   */
+  C: z.number().gt(0.5).default(1),
+  /** δ says where the terminal score is taken: it is the pretrained one at time 1 − δ. */
+  delta: z.number().gt(0).lt(1).default(0.1),
+  /**
+   * With `'consistent'` the whole problem ends at time 1 − δ, where its score is known: without a reward nothing moves,
+   * for every δ. With `'plugin'` the rollout goes on to X_1 and the score of time 1 − δ is taken there, as in the
+   * paper; that is biased for δ > 0.
+   */
+  terminal: z.enum(['consistent', 'plugin']).default('consistent'),
+  /** The rollout solves the ODE dX = v(X, t) dt with this. */
+  solver: z.enum(solverNames).default('heun'),
+  /** The rollout's solver takes this many steps; Heun's and the midpoint rule evaluate twice a step. */
+  steps: z.int().min(1).max(largestInt).default(8),
+  /** s spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t. Left out, it is the model's own. */
+  shift: z.number().gt(0).optional(),
+  /** M is the number of renoised points a sample and iteration. */
+  renoisings: z.int().min(1).max(largestInt).default(4),
+  /**
+   * The squared error is weighed by 1 with `'velocity'`, and by min(2t/(1 − t), cap) with `'adjoint_matching'`, as in
+   * Adjoint Matching.
+   */
+  weighting: z.enum(['velocity', 'adjoint_matching']).default('velocity'),
+  /** The `adjoint_matching` weight never exceeds this. */
+  cap: z.number().gt(0).default(20),
+  /**
+   * True sends the reward's gradient through the pretrained denoiser (one more VJP) instead of past it. It needs the
+   * terminal `'consistent'`.
+   */
+  rewardThroughDenoiser: z.boolean().default(false),
+  /**
+   * True, with guidance, matches the guided velocity and takes score and image from the pretrained model's, as the
+   * rollout does, at twice the evaluations. False matches the conditional velocity to the guided rollout.
+   */
+  guidedLoss: z.boolean().default(false),
+});
+
+/** {@link EamOptions} with every default filled in. */
+export interface EamSettings extends Filled<Omit<EamOptions, 'shift'>>, Pick<EamOptions, 'shift'> {
+  /** The name says which algorithm these are of. */
+  name: 'eam';
+}
+
+/**
+ * These options are those of {@link adjointMatching}, in the notation of arXiv 2409.08861: h = 1/K, σ² = 2(1 − t +
+ * h)/(t + h), the loss Σ ‖(2/σ)(v_θ − v_pre) + σ a‖² over a subset of the K steps.
+ */
+export interface AdjointMatchingOptions extends AlgorithmOptions {
+  /**
+   * K is the number of steps of the stochastic rollout; each costs a forward and, for the adjoint, a forward and a VJP.
+   * It is a whole number, at least 1.
+   * @defaultValue 20
+   */
+  steps?: number | undefined;
+  /**
+   * This many of the steps before the final ones enter the loss, drawn anew in each iteration. It is a whole number, at
+   * least 0.
+   * @defaultValue 10
+   */
+  drawnSteps?: number | undefined;
+  /**
+   * The last steps, as a fraction of all, are always in the loss. It is at least 0 and at most 1.
+   * @defaultValue 0.25
+   */
+  finalFraction?: number | undefined;
+  /**
+   * A term of the loss (one sample at one step, mean over elements) that reaches this counts as the cap and gives no
+   * gradient. Left out, no term is capped. It is above 0.
+   */
+  cap?: number | undefined;
+}
+
+export const adjointMatchingOptionsSchema = z.strictObject({
+  ...algorithmOptions,
+  /**
+   * K is the number of steps of the stochastic rollout; each costs a forward and, for the adjoint, a forward and a VJP.
+   */
+  steps: z.int().min(1).max(largestInt).default(20),
+  /** This many of the steps before the final ones enter the loss, drawn anew in each iteration. */
+  drawnSteps: z.int().min(0).max(largestInt).default(10),
+  /** The last steps, as a fraction of all, are always in the loss. */
+  finalFraction: z.number().min(0).max(1).default(0.25),
+  /**
+   * A term of the loss (one sample at one step, mean over elements) that reaches this counts as the cap and gives no
+   * gradient. Left out, no term is capped.
+   */
+  cap: z.number().gt(0).optional(),
+});
+
+/** {@link AdjointMatchingOptions} with every default filled in. */
+export interface AdjointMatchingSettings
+  extends Filled<Omit<AdjointMatchingOptions, 'cap'>>,
+    Pick<AdjointMatchingOptions, 'cap'> {
+  /** The name says which algorithm these are of. */
+  name: 'am';
+}
+
+/**
+ * These options are those of an AdamW update (arXiv 1711.05101) at the learning rate η, m ← β₁ m + (1 − β₁) g, v ← β₂ v
+ * + (1 − β₂) g², p ← (1 − ηd) p − η m̂/(√v̂ + ε), and of the average of the weights that it moves.
+ */
+export interface AdamWOptions {
+  /** β₁ and β₂ are the decays of the two moments. Each is at least 0 and below 1. @defaultValue [0.9, 0.99] */
+  betas?: [number, number] | undefined;
+  /** ε is added to the root of the second moment. It is above 0. @defaultValue 1e-8 */
+  epsilon?: number | undefined;
+  /** d shrinks the weights, decoupled from the gradient. It is at least 0. @defaultValue 0 */
+  weightDecay?: number | undefined;
+  /**
+   * Weights are averaged with this decay, w̄ ← decay w̄ + (1 − decay) w; 0: they are not averaged. It is at least 0 and
+   * below 1.
+   * @defaultValue 0
+   */
+  emaDecay?: number | undefined;
+}
+
+export const adamWOptionsSchema = z.strictObject({
+  /** β₁ and β₂ are the decays of the two moments. */
+  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.99]),
+  /** ε is added to the root of the second moment. */
+  epsilon: z.number().gt(0).default(1e-8),
+  /** d shrinks the weights, decoupled from the gradient. */
+  weightDecay: z.number().min(0).default(0),
+  /** Weights are averaged with this decay, w̄ ← decay w̄ + (1 − decay) w; 0: they are not averaged. */
+  emaDecay: z.number().min(0).lt(1).default(0),
+});
+
+/** These options are those of a step of flow matching. */
+export interface FlowMatchingOptions {
+  /**
+   * A sample is trained without its conditioning with this probability, for guidance. It is at least 0 and at most 1.
+   * @defaultValue 0
+   */
+  dropout?: number | undefined;
+  /** Times are drawn from this, stratified over the batch. @defaultValue 'uniform' */
+  timeDistribution?: TimeDistribution | undefined;
+}
+
+/** These options say how a model's samples are drawn from noise. */
+export interface SamplerOptions {
+  /** This solves the ODE dX = v(X, t) dt. @defaultValue 'heun' */
+  solver?: SolverName | undefined;
+  /**
+   * The solver goes through these times, at least two, strictly increasing; the samples are those of the last. Each is
+   * at least 0 and at most 1.
+   */
+  times: readonly number[];
+  /**
+   * w is the classifier-free guidance v_uncond + w (v_cond − v_uncond); 1 stands for none, and only that needs no
+   * unconditional conditioning. It is at least 0.
+   * @defaultValue 1
+   */
+  guidance?: number | undefined;
+  /** With `'pretrained'` the adapter is off. @defaultValue 'trained' */
+  weights?: 'trained' | 'pretrained' | undefined;
+}
+
+/** These options are those of {@link philoxNormal}. */
+export interface PhiloxNormalOptions {
+  /** The generator has this key, in [0, 2⁶⁴). */
+  seed: bigint;
+  /**
+   * One stream in [0, 2⁶⁴) numbers the elements of the whole tensor; several, one a sample, number each sample's own.
+   */
+  stream: bigint | readonly bigint[] | BigUint64Array;
+  /** The result has this dtype. Left out, it is `'float32'`. */
+  dtype?: DType | undefined;
+  /** The result lies on this device. Left out, it is `'cpu'`. */
+  device?: Device | undefined;
+  /** This takes the result and is what the call returns: a tensor of the shape, dtype and device asked for. */
+  out?: Tensor | undefined;
+}
+
+/** These options are those of {@link renoise}. */
+export interface RenoiseOptions {
+  /** X_1 is data, [B, …], or with `terminalTime` t* the endpoint Y = X_{t*}. */
+  x1: Tensor;
+  /** t is in [0, terminalTime], one entry a sample. */
+  t: PerSample;
+  /** ε is a tensor of the shape of a sample, or drawn on the fly. */
+  noise: Noise;
+  /**
+   * t* is the time of `x1`: 1 for data, 1 − δ for the endpoint of a shortened rollout. It is above 0 and at most 1.
+   * @defaultValue 1
+   */
+  terminalTime?: number | undefined;
+  /** This takes the result and is what the call returns: like `x1`, which it may be; never part of an input. */
+  out?: Tensor | undefined;
+}
+
+/** These options are those of {@link terminalGradient}. */
+export interface TerminalGradientOptions {
+  /** X is the endpoint, [B, …]. */
+  x: Tensor;
+  /** The pretrained velocity at (x, time) is [B, …]. */
+  velocity: Tensor;
+  /** ∇r is [B, …]. */
+  rewardGrad: Tensor;
+  /** λ says how strongly the reward tilts the model. */
+  lambda: number;
+  /** The score is taken at this time, 1 − δ; it divides by 1 − time. It is at least 0 and below 1. */
+  time: number;
+  /** This takes the result and is what the call returns: like `x`, which it may be; never part of an input. */
+  out?: Tensor | undefined;
+}
+
+/** These options are those of {@link matchingLoss}. */
+export interface MatchingLossOptions {
+  /** v_θ(x_t, t) is [B, …]. */
+  velocity: Tensor;
+  /** X_1 or Y, [B, …], is what was given to {@link renoise}. */
+  x1: Tensor;
+  /** G, [B, …], is what {@link terminalGradient} gave. */
+  terminalGradient: Tensor;
+  /** t, in [0, terminalTime], is what was given to {@link renoise}. */
+  t: PerSample;
+  /**
+   * C sets the variance κ = 2C − 1 of the base. It trades the target's two sources of variance and biases nothing. It
+   * is above 0.5.
+   */
+  C: number;
+  /** ε is what was given to {@link renoise}: it is drawn again. Either this or `x` is given. */
+  noise?: Noise | undefined;
+  /** x_t, [B, …], is what {@link renoise} gave: on a CPU, reading it costs less than drawing the noise again. */
+  x?: Tensor | undefined;
+  /** The weight w is 1 with `'velocity'` and min(2t/(1−t), cap) with `'adjoint_matching'`. @defaultValue 'velocity' */
+  weighting?: 'velocity' | 'adjoint_matching' | undefined;
+  /** The `adjoint_matching` weight never exceeds this. It is above 0. @defaultValue 20 */
+  cap?: number | undefined;
+  /** t* is what was given to {@link renoise}. It is above 0 and at most 1. @defaultValue 1 */
+  terminalTime?: number | undefined;
+  /** This takes the gradient and is returned as `grad`: like `velocity`, which it may be; never part of an input. */
+  grad?: Tensor | undefined;
+}
+
+/** These options are those of {@link flowMatchingLoss}. */
+export interface FlowMatchingLossOptions {
+  /** v_θ(x_t, t) is [B, …]. */
+  velocity: Tensor;
+  /** X_1 is data, [B, …]. */
+  x1: Tensor;
+  /** ε is what was given to {@link renoise}. */
+  noise: Noise;
+  /** This takes the gradient and is returned as `grad`: like `velocity`, which it may be; never part of an input. */
+  grad?: Tensor | undefined;
+}
+
+/** These options are those of {@link memorylessStep}. */
+export interface MemorylessStepOptions {
+  /** X_t is [B, …]. */
+  x: Tensor;
+  /** v_θ(x, t) is [B, …]. */
+  velocity: Tensor;
+  /** t is where the step begins, or ends for the adjoint. It is at least 0 and below 1. */
+  t: number;
+  /** h is the length of the step, with t + h ≤ 1. It is above 0. */
+  h: number;
+  /** ε is a tensor of the shape of a sample, or drawn on the fly. */
+  noise: Noise;
+  /** This takes the result and is what the call returns: like `x`, which it may be; never part of an input. */
+  out?: Tensor | undefined;
+}
+
+/** These options are those of {@link leanAdjointStep}. */
+export interface LeanAdjointStepOptions {
+  /** a at t + h is [B, …]. */
+  adjoint: Tensor;
+  /** aᵀ ∂v_pre/∂x at (x_t, t) is [B, …]. */
+  vjp: Tensor;
+  /** t is where the step begins, or ends for the adjoint. It is at least 0 and below 1. */
+  t: number;
+  /** h is the length of the step, with t + h ≤ 1. It is above 0. */
+  h: number;
+  /** This takes the result and is what the call returns: like `adjoint`, which it may be; never part of an input. */
+  out?: Tensor | undefined;
+}

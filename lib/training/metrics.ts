@@ -1,0 +1,86 @@
+import type { ArrayScore } from '../rewards/reward.js';
+import { spreadOf } from './statistics.js';
+
+/** Network evaluations: one sample at one time is one. */
+export interface Evaluations {
+  /** Velocities, with a backward pass or without. */
+  forwards: number;
+  /** Vector–Jacobian products with respect to the network's input. */
+  vjps: number;
+  /** Backward passes to the trained tensors. */
+  backwards: number;
+}
+
+/** What {@link Trainer.run} yields after each step. */
+export interface StepMetrics extends Evaluations {
+  /** Steps done, this one included. */
+  step: number;
+  /** Mean over the batch, before λ. */
+  reward: number;
+  /** Standard deviation over the batch, before λ. */
+  rewardStd: number;
+  /** Mean of each reward of a combined one, unweighted. */
+  rewards: Record<string, number>;
+  /** Mean of each reward times its weight: these add up to `reward`. */
+  weightedRewards: Record<string, number>;
+  /** How many values of which reward were not finite; left out where all were. */
+  nonFiniteRewards?: Record<string, number>;
+  /** The algorithm's loss, mean over the samples that were kept. */
+  loss: number;
+  /** Norm of the gradient of all trained tensors together, before it was clipped. */
+  gradNorm: number;
+  /** This step's learning rate, warm-up and decay included. */
+  learningRate: number;
+  /** Samples left out because a reward, gradient or loss was not finite. */
+  dropped: number;
+  /** Samples whose reward gradient was clipped. */
+  clipped: number;
+  /** Terms of the loss that reached their cap. */
+  capped: number;
+  /** Whether the update was left out, because its gradient was not finite or every sample was dropped. */
+  skipped: boolean;
+  /** Mean over the samples of ‖∇r‖, as the reward gave it. */
+  rewardGradientNorm: number;
+  /** Mean over the samples of ‖∇ log p_pre‖ at the endpoint; 0 for an algorithm that takes none. */
+  scoreNorm: number;
+  /** This step took so many. */
+  seconds: number;
+  /** Since the first step, interruptions left out. */
+  total: Evaluations & {
+    /** On the wall. */
+    seconds: number;
+  };
+}
+
+/** Totals before the first step. */
+export const noTotals: StepMetrics['total'] = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };
+
+/** Totals with one step more. */
+export function addTotals(total: StepMetrics['total'], step: Evaluations & { seconds: number }): StepMetrics['total'] {
+  return {
+    forwards: total.forwards + step.forwards,
+    vjps: total.vjps + step.vjps,
+    backwards: total.backwards + step.backwards,
+    seconds: total.seconds + step.seconds,
+  };
+}
+
+/** What is told of the rewards of a step: means over the batch, and what was not finite. */
+export function rewardMetrics(
+  name: string,
+  { values, parts = { [name]: values }, weights }: Omit<ArrayScore, 'grad'>,
+): Pick<StepMetrics, 'reward' | 'rewardStd' | 'rewards' | 'weightedRewards' | 'nonFiniteRewards'> {
+  const reward = spreadOf(values);
+  const nonFinite = Object.entries(parts).flatMap(([part, numbers]) => {
+    const count = numbers.filter((value) => !Number.isFinite(value)).length;
+    return count ? [[part, count] as const] : [];
+  });
+  const means = Object.entries(parts).map(([part, numbers]) => [part, spreadOf(numbers).mean] as const);
+  return {
+    reward: reward.mean,
+    rewardStd: reward.std,
+    rewards: Object.fromEntries(means),
+    weightedRewards: Object.fromEntries(means.map(([part, mean]) => [part, (weights?.[part] ?? 1) * mean])),
+    ...(nonFinite.length && { nonFiniteRewards: Object.fromEntries(nonFinite) }),
+  };
+}

@@ -1,0 +1,82 @@
+import { z } from 'zod';
+
+import type { Model } from '../models/model.js';
+import type { Reward } from '../rewards/reward.js';
+import { promptsSchema } from '../schema/prompts.js';
+import { validate } from '../schema/validate.js';
+import type { Algorithm } from './algorithms.js';
+import { checkpointsSchema, optimizerSchema, type OptimizerOptions } from './settings.js';
+
+/** What {@link TrainerOptions} say in numbers. */
+export const settingsSchema = z.strictObject({
+  prompts: promptsSchema,
+  optimizer: optimizerSchema,
+  batch: z.int().min(1).default(32),
+  seed: z
+    .bigint()
+    .min(0n)
+    .max(2n ** 64n - 1n),
+  checkpoints: z.strictObject({ directory: z.string().min(1), ...checkpointsSchema.shape }).optional(),
+  nonFinite: z
+    .strictObject({ fraction: z.number().min(0).max(1).default(0.5), patience: z.int().min(1).default(5) })
+    .prefault({}),
+});
+
+/** Where and how often a {@link Trainer} writes checkpoints. */
+export interface CheckpointOptions {
+  /** Each is written aside and renamed to `step-N` in here: it is whole or not there. */
+  directory: string;
+  /** Steps between checkpoints, at least 1; one is always written at the end. @defaultValue 100 */
+  every?: number | undefined;
+  /** How many of the newest are kept, at least 1. @defaultValue 2 */
+  keep?: number | undefined;
+}
+
+/** Options of a {@link Trainer}. */
+export interface TrainerOptions {
+  /** Loaded with an adapter: only the adapter is trained. */
+  model: Model;
+  /** What images are trained towards; {@link combine} makes one of several. */
+  reward: Reward;
+  /** Drawn in a shuffled order, each once before any comes again. */
+  prompts: readonly string[];
+  /** What the rollout's guidance leads away from, where the model knows such prompts; default: no prompt. */
+  negativePrompt?: string | undefined;
+  /** {@link eam} or {@link adjointMatching}. */
+  algorithm: Algorithm;
+  /** AdamW; only `learningRate` has no default. */
+  optimizer: OptimizerOptions;
+  /** Samples a step; default 32. */
+  batch?: number | undefined;
+  /** Determines everything random; default 0. */
+  seed?: number | bigint | undefined;
+  /** Without it nothing is written. */
+  checkpoints?: CheckpointOptions | undefined;
+  /**
+   * The run stops with NonFiniteError after `patience` (5) steps in a row in which more than `fraction` (0.5) of the
+   * samples were dropped or the update was skipped, because a reward, gradient or loss was not finite.
+   */
+  nonFinite?:
+    | {
+        /** 0 to 1. @defaultValue 0.5 */
+        fraction?: number | undefined;
+        /** Steps, at least 1. @defaultValue 5 */
+        patience?: number | undefined;
+      }
+    | undefined;
+}
+
+export type TrainerSettings = z.output<typeof settingsSchema>;
+
+/** @throws ConfigError for settings out of range */
+export function readTrainerSettings({
+  prompts,
+  optimizer,
+  batch,
+  checkpoints,
+  nonFinite,
+  seed = 0,
+}: TrainerOptions): TrainerSettings {
+  const given = { prompts, optimizer, batch, checkpoints, nonFinite, seed: BigInt(seed) };
+  return validate(settingsSchema, given, 'trainer options');
+}

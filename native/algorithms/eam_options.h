@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+
+#include "algorithms/reward_options.h"
+#include "algorithms/solver_options.h"
+#include "ops/kernel_options.h"
+
+namespace eam {
+
+enum class Terminal { consistent, plugin };
+const Choices& choices_of(Terminal);
+
+struct EamOptions : RewardOptions {
+  double C = 1;
+  double delta = 0.1;
+  Terminal terminal = Terminal::consistent;
+  SolverKind solver = SolverKind::heun;
+  int steps = 8;
+  std::optional<double> shift;  // none: 1
+  int renoisings = 4;
+  ops::Weighting weighting = ops::Weighting::velocity;
+  double cap = 20;
+  bool reward_through_denoiser = false;
+  bool guided_loss = false;
+
+  static const OptionTable& table();
+};
+
+}  // namespace eam

@@ -1,0 +1,31 @@
+#include "algorithms/reward_options.h"
+
+namespace eam {
+
+const OptionTable& RewardOptions::table() {
+  static const OptionTable table =
+      Describe<RewardOptions>("AlgorithmOptions",
+                              "These options are what {@link eam} and {@link adjointMatching} share.")
+          .option<&RewardOptions::lambda>("lambda", at_least(0),
+                                          "λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}.")
+          .option<&RewardOptions::guidance>("guidance", at_least(0),
+                                            "w is the classifier-free guidance of the rollout, v = v_uncond + w "
+                                            "(v_cond − v_uncond); 1 stands for none, "
+                                            "and no unconditional evaluation. The loss is that of the conditional "
+                                            "velocity, unless the algorithm is told "
+                                            "otherwise.")
+          .option<&RewardOptions::micro_batch>(
+              "microBatch", at_least(0),
+              "A network evaluation takes at most this many samples; 0: the whole batch "
+              "at once. The numbers are the same.")
+          .option<&RewardOptions::decode_slice>(
+              "decodeSlice", at_least(0),
+              "Where memory is short, images are decoded a second time for the reward's gradient, this many samples at "
+              "once; 0: once, and what the gradient needs of all of them is kept.")
+          .option<&RewardOptions::reward_gradient_quantile>(
+              "rewardGradientQuantile", above(0).at_most(1),
+              "Norms of ∇r above this running quantile are clipped to it; 1: off.");
+  return table;
+}
+
+}  // namespace eam

@@ -1,0 +1,140 @@
+#include "nn/autoencoder_kl/autoencoder_kl.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/silu.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <string>
+
+#include "nn/layers/checks.h"
+
+namespace eam::nn {
+
+namespace {
+
+AutoencoderKlConfig validated(const AutoencoderKlConfig& config) {
+  constexpr size_t most_levels = 16;
+  const size_t levels = config.block_out_channels.size();
+  if (levels < 1 || levels > most_levels) {
+    throw bad_value("blockOutChannels", "one number for each of 1 to 16 levels", levels);
+  }
+  for (const int64_t channels : config.block_out_channels) {
+    check_multiple("blockOutChannels", channels, "normGroups", config.norm_groups);
+  }
+  if (config.scaling_factor == 0) {
+    throw bad_value("scalingFactor", "a number other than 0", config.scaling_factor);
+  }
+  return config;
+}
+
+void check_input(const char* name, const at::Tensor& x, int64_t channels, int64_t multiple, at::Device device) {
+  if (x.dim() != 4 || x.size(1) != channels || x.numel() == 0) {
+    shape_error(name, " has shape ", x.sizes(), ", expected [B, ", channels, ", H, W], none of them 0");
+  }
+  if (x.size(2) % multiple != 0 || x.size(3) % multiple != 0) {
+    shape_error(name, " has shape ", x.sizes(), ", expected a height and width that are multiples of ", multiple);
+  }
+  if (!x.is_floating_point()) shape_error(name, " is ", x.scalar_type(), ", expected a floating-point type");
+  if (x.device() != device) shape_error(name, " is on ", x.device(), ", the autoencoder is on ", device);
+}
+
+std::vector<ResnetBlock> resnets(StoredWeights& weights, const std::string& name, int64_t count, int64_t in,
+                                 int64_t out, int64_t groups) {
+  std::vector<ResnetBlock> blocks;
+  for (int64_t i = 0; i < count; ++i) {
+    blocks.emplace_back(weights, name + ".resnets." + std::to_string(i), i == 0 ? in : out, out, groups);
+  }
+  return blocks;
+}
+
+}  // namespace
+
+AutoencoderKl::Half AutoencoderKl::encoder(StoredWeights& weights, const AutoencoderKlConfig& config) {
+  const std::vector<int64_t>& channels = config.block_out_channels;
+  const int64_t groups = config.norm_groups, deepest = channels.back();
+  std::vector<Level> levels;
+  for (size_t i = 0; i < channels.size(); ++i) {
+    const std::string name = "encoder.down_blocks." + std::to_string(i);
+    Level level;
+    level.resnets = resnets(weights, name, config.layers_per_block, channels[i == 0 ? 0 : i - 1], channels[i], groups);
+    if (i + 1 < channels.size()) {
+      level.resample.emplace(weights, name + ".downsamplers.0.conv", channels[i], channels[i], 3, 2);
+    }
+    levels.push_back(std::move(level));
+  }
+  return {Conv2d(weights, "encoder.conv_in", config.in_channels, channels[0], 3, 1, 1), std::move(levels),
+          MidBlock(weights, "encoder.mid_block", deepest, groups, config.mid_block_attention),
+          GroupNorm(weights, "encoder.conv_norm_out", deepest, groups),
+          Conv2d(weights, "encoder.conv_out", deepest, 2 * config.latent_channels, 3, 1, 1)};
+}
+
+// The levels from the coarsest; each has one resnet more than the encoder's.
+AutoencoderKl::Half AutoencoderKl::decoder(StoredWeights& weights, const AutoencoderKlConfig& config) {
+  const std::vector<int64_t> channels(config.block_out_channels.rbegin(), config.block_out_channels.rend());
+  const int64_t groups = config.norm_groups;
+  std::vector<Level> levels;
+  for (size_t i = 0; i < channels.size(); ++i) {
+    const std::string name = "decoder.up_blocks." + std::to_string(i);
+    Level level;
+    level.resnets =
+        resnets(weights, name, config.layers_per_block + 1, channels[i == 0 ? 0 : i - 1], channels[i], groups);
+    if (i + 1 < channels.size()) {
+      level.resample.emplace(weights, name + ".upsamplers.0.conv", channels[i], channels[i], 3, 1, 1);
+    }
+    levels.push_back(std::move(level));
+  }
+  return {Conv2d(weights, "decoder.conv_in", config.latent_channels, channels[0], 3, 1, 1), std::move(levels),
+          MidBlock(weights, "decoder.mid_block", channels[0], groups, config.mid_block_attention),
+          GroupNorm(weights, "decoder.conv_norm_out", channels.back(), groups),
+          Conv2d(weights, "decoder.conv_out", channels.back(), config.out_channels, 3, 1, 1)};
+}
+
+AutoencoderKl::AutoencoderKl(StoredWeights& weights, const AutoencoderKlConfig& config)
+    : config_(validated(config)), encoder_(encoder(weights, config_)), decoder_(decoder(weights, config_)) {
+  const int64_t latent = config.latent_channels;
+  if (config.use_quant_conv) quant_.emplace(weights, "quant_conv", 2 * latent, 2 * latent, 1);
+  if (config.use_post_quant_conv) post_quant_.emplace(weights, "post_quant_conv", latent, latent, 1);
+}
+
+at::Tensor AutoencoderKl::decode(const at::Tensor& latents) const {
+  check_input("latents", latents, config_.latent_channels, 1, device());
+  at::Tensor h = (latents / config_.scaling_factor + config_.shift_factor).to(decoder_.in.dtype());
+  if (post_quant_) h = post_quant_->forward(h);
+  h = decoder_.mid.forward(decoder_.in.forward(h));
+  for (const Level& level : decoder_.levels) {
+    for (const ResnetBlock& resnet : level.resnets) h = resnet.forward(h);
+    if (level.resample) h = upsample(*level.resample, h);
+  }
+  const at::Tensor sample = decoder_.out.forward(at::silu(decoder_.norm.forward(h)));
+  return sample.to(latents.scalar_type()) * 0.5 + 0.5;
+}
+
+Autoencoder::Decoded AutoencoderKl::decode_gradient(const at::Tensor& latents, const at::Tensor& upstream) const {
+  check_input("latents", latents, config_.latent_channels, 1, device());
+  const std::vector<int64_t> shape = {latents.size(0), config_.out_channels, latents.size(2) * downscale(),
+                                      latents.size(3) * downscale()};
+  if (upstream.sizes() != shape || !upstream.is_floating_point() || upstream.device() != device()) {
+    shape_error("upstream is ", upstream.scalar_type(), " ", upstream.sizes(), " on ", upstream.device(),
+                ", expected the images' floating-point ", at::IntArrayRef(shape), " on ", device());
+  }
+  at::AutoGradMode grad_mode(true);
+  const at::Tensor leaf = latents.detach().requires_grad_(true);
+  const at::Tensor images = decode(leaf);
+  return {images.detach(), torch::autograd::grad({images}, {leaf}, {upstream.to(images.scalar_type())})[0]};
+}
+
+at::Tensor AutoencoderKl::encode(const at::Tensor& images) const {
+  check_input("images", images, config_.in_channels, downscale(), device());
+  at::Tensor h = encoder_.in.forward((images * 2 - 1).to(encoder_.in.dtype()));
+  for (const Level& level : encoder_.levels) {
+    for (const ResnetBlock& resnet : level.resnets) h = resnet.forward(h);
+    if (level.resample) h = downsample(*level.resample, h);
+  }
+  h = encoder_.out.forward(at::silu(encoder_.norm.forward(encoder_.mid.forward(h))));
+  if (quant_) h = quant_->forward(h);
+  const at::Tensor mean = h.narrow(1, 0, config_.latent_channels).to(images.scalar_type());
+  return (mean - config_.shift_factor) * config_.scaling_factor;
+}
+
+}  // namespace eam::nn

@@ -1,0 +1,139 @@
+// `eam plan` for who is about to rent a GPU: a model that is not there yet, known cards, and the disk.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+
+import { CheckpointError, ConfigError } from '../../lib/errors.js';
+import { diskUse, refuseFull } from '../../lib/jobs/plan/disk.js';
+import { plan } from '../../lib/jobs/plan/plan.js';
+import { planTable } from '../../lib/jobs/plan/table.js';
+import { publishedModels } from '../../lib/models/registry.js';
+import { parametersOf } from '../../lib/models/sd3/layers.js';
+import { publishedSd3 } from '../../lib/models/sd3/published.js';
+import { binding } from '../../lib/runtime/native/index.js';
+
+const medium = JSON.parse(readFileSync(new URL('../../configs/sd35-medium.json', import.meta.url), 'utf8'));
+const nowhere = { ...medium, model: '/nowhere', rewards: [{ ...medium.rewards[0], directory: '/nowhere' }] };
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'eam-rented-'));
+  // LibTorch may be in the user's own cache.
+  binding();
+  vi.stubEnv('XDG_CACHE_HOME', folder);
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true });
+});
+
+describe('a published model that is not there', () => {
+  it('is planned for with the numbers of its files', async () => {
+    const { memory } = await plan(nowhere, { like: 'sd3.5-medium' });
+    const numbers = Object.fromEntries(
+      [...memory!.networks, ...memory!.encoders].map(({ name, parameters }) => [name, parameters]),
+    );
+    expect(numbers).toEqual({
+      transformer: 2_469_663_936,
+      autoencoder: 83_819_683,
+      'text encoder (CLIP-L)': 123_650_304,
+      'text encoder (CLIP-G)': 694_659_840,
+      'text encoder (T5)': 4_762_310_656,
+    });
+    expect(memory!.rewards).toEqual([{ name: 'pickscore', bytes: 986e6 * 2 }]);
+    // 18.1 GB without a reward's weights, as measured on an H100 (docs/performance.md).
+    expect((memory!.peak.bytes - 986e6 * 2) / 1e9).toBeCloseTo(18.3, 1);
+  });
+
+  it.each(publishedModels)('may be %s', async (like) => {
+    expect((await plan(nowhere, { like })).memory!.networks[0]!.parameters).toBeGreaterThan(2e9);
+  });
+
+  it.each(publishedModels)('has the numbers of the native networks: %s', (name) => {
+    const { directory, parameters, transformerLayers } = publishedSd3(name);
+    const layout = <Kind extends 'sd3' | 'autoencoder-kl' | 'clip-text' | 't5-encoder'>(kind: Kind, config: never) =>
+      Object.entries(binding().networkLayout(kind, config).tensors).map(([each, shape]) => ({ name: each, shape }));
+    const transformer = layout('sd3', directory.transformer.config as never);
+    expect({
+      transformer: parametersOf(transformer),
+      autoencoder: parametersOf(layout('autoencoder-kl', directory.autoencoder.config as never)),
+      clipL: parametersOf(layout('clip-text', directory.clip[0].config as never)),
+      clipG: parametersOf(layout('clip-text', directory.clip[1].config as never)),
+      t5: parametersOf(layout('t5-encoder', directory.t5!.config as never)),
+    }).toEqual(parameters);
+    const byName = (tensors: { name: string; shape: readonly number[] }[]) =>
+      Object.fromEntries(tensors.map((tensor) => [tensor.name, tensor.shape]));
+    const matrices = transformer.filter((tensor) => tensor.shape.length === 2 && tensor.name.endsWith('.weight'));
+    expect(byName(transformerLayers)).toEqual(byName(matrices));
+  });
+
+  it('is no other, and without the option it has to be there', async () => {
+    await expect(plan(nowhere, { like: 'sd9' })).rejects.toThrow(ConfigError);
+    await expect(plan(nowhere, { like: 'sd9' })).rejects.toThrow(
+      'like: expected one of "sd3-medium", "sd3.5-medium", ',
+    );
+    await expect(plan(nowhere)).rejects.toThrow(CheckpointError);
+  });
+});
+
+describe('the time', () => {
+  it('is what was measured on the card that was measured, at its settings', async () => {
+    const planned = await plan(nowhere, { like: 'sd3.5-medium' });
+    const [first, ...others] = planned.cards;
+    expect(first).toMatchObject({ name: 'H100 SXM', measured: true, fits: true });
+    expect(first!.seconds).toBeCloseTo(5.03 + 1.47 + 3.36 + 1.51, 2);
+    // 500 steps, and 11 grids of 12 and twice 64 images, each of 56 evaluations.
+    expect(first!.hours).toBeCloseTo((500 * 11.37 + 260 * ((56 * 5.03) / 528 + 1.47 / 16)) / 3600, 1);
+    expect(others.every(({ measured }) => !measured)).toBe(true);
+    expect(planTable(planned)).toMatch(/H100 SXM +11\.4 +1\.\d+ +measured/);
+  });
+
+  it('is longer on slower cards, and a card that is too small is said to be', async () => {
+    const { cards } = await plan(
+      { ...nowhere, batch: 16, algorithm: { ...medium.algorithm, decodeSlice: 0 } },
+      { like: 'sd3.5-medium' },
+    );
+    const of = (name: string) => cards.find((card) => card.name === name)!;
+    expect(of('A100').seconds).toBeGreaterThan(2 * of('H100 SXM').seconds);
+    expect(of('RTX 4090').fits).toBe(false);
+    expect(of('RTX 4090').seconds).toBeGreaterThan(of('L40S').seconds);
+  });
+
+  it('is not planned for a CPU', async () => {
+    expect((await plan({ ...nowhere, device: 'cpu' }, { like: 'sd3.5-medium' })).cards).toEqual([]);
+  });
+});
+
+describe('the disk', () => {
+  it('holds the embeddings of every prompt, and the checkpoints', async () => {
+    const prompts = Array.from({ length: 20_000 }, (_, number) => `prompt ${number}`);
+    const { disk } = await plan({ ...nowhere, prompts }, { like: 'sd3.5-medium' });
+    const [embeddings, checkpoints] = disk;
+    expect(embeddings).toMatchObject({ name: 'text embeddings', folder: join(folder, 'eam-torch', 'text-embeddings') });
+    expect(embeddings!.bytes / 1e9).toBeCloseTo(54.7, 1);
+    expect(checkpoints!.bytes / 1e9).toBeCloseTo((3 * 20 * 18_776_064) / 1e9, 1);
+    expect(checkpoints!.free).toBeGreaterThan(0);
+  });
+
+  it('is refused where it has too little room for all that goes to it', async () => {
+    const uses = [
+      { name: 'text embeddings', folder: '/a', bytes: 6e9, free: 1e10 },
+      { name: 'checkpoints', folder: '/b', bytes: 5e9, free: 1e10 },
+    ];
+    expect(() => refuseFull(uses)).toThrow(
+      /expected room for 10\.24 GiB, text embeddings of 5\.59 GiB in \/a and checkpoints/,
+    );
+    expect(() => refuseFull([uses[0]!, { ...uses[1]!, free: 5e10 }])).not.toThrow();
+  });
+
+  it('is that of the nearest folder that is there', async () => {
+    const files = {
+      prompts: { missing: 1, bytes: 1000, folder: join(folder, 'not', 'yet') },
+      checkpoints: { trainable: 10, averaged: false, keep: 1, folder: join(folder, 'neither') },
+    };
+    const [embeddings, checkpoints] = await diskUse(files);
+    expect(embeddings!.free).toBe(checkpoints!.free);
+    expect(embeddings!.bytes).toBe(1000 + 4096);
+  });
+});
