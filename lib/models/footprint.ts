@@ -8,7 +8,7 @@ export const isFloating = (dtype: DType): dtype is ModelDType => Object.hasOwn(e
 
 /** One network: how many numbers it has in memory, and as what. */
 export interface ComponentFootprint {
-  /** Of its folder in the model, such as `transformer`. */
+  /** The name of its folder in the model, such as `transformer`. */
   name: string;
   /** How many numbers. */
   parameters: number;
@@ -35,19 +35,19 @@ export interface FootprintOptions {
   negativePrompt: string | undefined;
 }
 
-/** Floating-point operations of an evaluation, and of the way back from it. */
+/** Floating-point operations of an evaluation, and of the backward pass from it. */
 export interface WayOperations {
   forward: number;
   backward: number;
 }
 
-/** Of one sample, matrix products and convolutions alone. */
+/** Operations of one sample, matrix products and convolutions alone. */
 export interface ModelOperations {
-  /** With the adapter; the way back is to it. */
+  /** With the adapter; the backward pass is to it. */
   trained: WayOperations;
-  /** Without it; the way back is to the latents. */
+  /** Without it; the backward pass is to the latents. */
   pretrained: WayOperations;
-  /** Latents to images; the way back is to the latents. */
+  /** Latents to images; the backward pass is to the latents. */
   decoder: WayOperations;
 }
 
@@ -76,12 +76,12 @@ export interface ModelFootprint {
   operations: ModelOperations;
   /** An evaluation without gradient. */
   evaluate(samples: number): number;
-  /** An evaluation and the way back to the trained tensors. */
+  /** An evaluation and the backward pass to the trained tensors. */
   train(samples: number): number;
-  /** An evaluation of the pretrained network and the way back to its input. */
+  /** An evaluation of the pretrained network and the backward pass to its input. */
   vjp(samples: number): number;
   /** Latents to images without gradient. */
   decode(samples: number): number;
-  /** What the way back from images to latents keeps, and what it takes on top while it is gone. */
+  /** What the backward pass from images to latents keeps, and what it takes on top while it is gone. */
   decodeGradient(samples: number): number;
 }

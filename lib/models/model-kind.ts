@@ -16,7 +16,7 @@ export interface ModelPlace {
 /** Where a model's files are, for those who copy them. */
 export interface StoredModel {
   directory: string;
-  /** Of the network that adapters change, relative to the directory. */
+  /** The folder of the network that adapters change, relative to the directory. */
   network: string;
   /** Its weights' files, of which each tensor is in one. */
   weights: string[];

@@ -15,7 +15,7 @@ export interface AdapterOptions {
   targets?: readonly string[] | undefined;
 }
 
-/** Of {@link loadModel}. */
+/** Options of {@link loadModel}. */
 export interface LoadModelOptions {
   /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. Never another than the one that is asked for. */
   device?: string | undefined;
@@ -28,7 +28,7 @@ export interface LoadModelOptions {
   adapter?: AdapterOptions | undefined;
   /** Seed of the adapter's initialisation. */
   seed?: bigint | undefined;
-  /** Of the images, in pixels; without it, the size that the model was made for. */
+  /** The size of the images in pixels; without it, the size that the model was made for. */
   size?: ImageSize | undefined;
   /** Keep one block's activations at a time and compute them again in the backward pass, for less memory. */
   checkpointing?: boolean | undefined;
@@ -38,15 +38,15 @@ export interface LoadModelOptions {
   embeddingCache?: string | undefined;
 }
 
-/** Of images, in pixels. */
+/** A size of images, in pixels. */
 export interface ImageSize {
   /** At least 1; a multiple of what the model asks for. */
   width: number;
-  /** The same. */
+  /** In pixels. */
   height: number;
 }
 
-/** Of {@link Model.prepare}. */
+/** Options of {@link Model.prepare}. */
 export interface PrepareOptions {
   /** What guidance is to lead away from; default: no prompt. */
   negativePrompt?: string | undefined;
@@ -60,13 +60,13 @@ export interface PrepareOptions {
 export interface Drawing {
   /** Steps of the solver. */
   steps: number;
-  /** Of the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
+  /** Solves the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
   solver: SolverName;
   /** Classifier-free guidance; 1: none. */
   guidance: number;
 }
 
-/** Of {@link Model.sampling}. */
+/** Defaults of {@link Model.sampling}. */
 export interface SamplingDefaults extends Drawing {
   /** Samples a network evaluation: what should fit in memory. */
   batch: number;
@@ -131,6 +131,6 @@ export interface Model {
 
   /** Frees the weights; every use after it throws DisposedError. */
   dispose(): void;
-  /** The same, for `using`. */
+  /** Disposes of the model where `using` ends. */
   [Symbol.dispose](): void;
 }

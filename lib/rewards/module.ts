@@ -63,7 +63,7 @@ function isReward(value: unknown): value is Reward {
 
 export const moduleKind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('module'),
     /** What its value is multiplied by in the sum. */
     weight,

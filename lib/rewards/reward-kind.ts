@@ -46,7 +46,7 @@ export interface RewardKind<Schema extends z.ZodType> {
   pretraining?: Pretraining;
 }
 
-/** The same of a judge. */
+/** What a kind of judge is. */
 export interface JudgeKind<Schema extends z.ZodType> {
   schema: Schema;
   create(config: z.output<Schema>, device: string): Judge;
@@ -61,7 +61,7 @@ export const weight = z.number().default(1);
 export const directory = z.string().min(1).optional();
 export const file = z.string().min(1);
 
-/** Of every reward that is read from the files its authors published. */
+/** Options of every reward that is read from the files its authors published. */
 export const published = {
   /** What its value is multiplied by in the sum. */
   weight,

@@ -36,7 +36,7 @@ export function strokeWeight(options: StrokeWeightOptions = {}): ArrayReward {
 
 export const strokeWeightKind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('stroke-weight'),
     /** What its value is multiplied by in the sum. */
     weight,

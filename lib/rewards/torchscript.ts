@@ -106,7 +106,7 @@ function formatOf(start: Uint8Array): string | undefined {
 
 export const torchScriptKind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('torchscript'),
     /** What its value is multiplied by in the sum. */
     weight,

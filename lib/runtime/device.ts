@@ -1,4 +1,4 @@
-// Which device 'auto' means.
+// Says which device 'auto' means.
 
 import { existsSync } from 'node:fs';
 

@@ -12,7 +12,7 @@ namespace eam::io {
 struct WeightFile {
   std::string path;
 
-  // Of a safetensors file, as its header says; none: a file of torch.save.
+  // A safetensors file's entries, as its header says; none: a file of torch.save.
   std::optional<std::vector<TensorEntry>> entries;
 
   // Where names begin so, only those tensors are taken, without this beginning: of a dictionary within a dictionary.

@@ -16,7 +16,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Of contiguous tensors.
+// For contiguous tensors.
 at::Tensor forward(const at::Tensor& x) {
   at::Tensor y = at::empty_like(x);
   const float* in = x.const_data_ptr<float>();

@@ -415,7 +415,7 @@ void check_gelu() {
     const at::Tensor found = gelu_tanh(x), expected = at::gelu(exact, "tanh");
     const at::Tensor upstream = normal(x.sizes(), 31);
     const at::Tensor slope = torch::autograd::grad({found}, {x}, {upstream.to(at::kFloat)})[0];
-    // Of numbers so large LibTorch's derivative is not one.
+    // For numbers so large LibTorch's derivative is not one.
     const at::Tensor true_slope = at::where(exact.detach().abs() > 1e4, exact.detach().gt(0).to(at::kDouble) * upstream,
                                             torch::autograd::grad({expected}, {exact}, {upstream})[0]);
     const at::Tensor scale = at::clamp_min(expected.detach().abs(), 1);

@@ -409,7 +409,7 @@ describe('distances between samples', () => {
       /y: expected as many samples as x, 2, got 1/,
     );
     await expect(binding().mixtureMeanLogDensity({ means: [[0]], variances: [[0]], weights: [1] }, x)).rejects.toThrow(
-      /variances has 0/,
+      /variances: expected numbers above 0, got 0/,
     );
   });
 });

@@ -1,4 +1,4 @@
-// Which CUDA the NVIDIA driver of this machine serves. A driver serves every minor version of the majors up to its own.
+// Tells which CUDA this machine's NVIDIA driver serves: every minor version of the majors up to its own.
 
 import { spawnSync } from 'node:child_process';
 

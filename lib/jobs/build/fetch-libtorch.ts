@@ -57,7 +57,7 @@ export function cudaVersion(versionFile: string): string | undefined {
   return /^cuda(?::[^=]*)?\s*=\s*'([\d.]+)'/m.exec(versionFile)?.[1];
 }
 
-/** Of what torch needs, its CUDA libraries: NVIDIA's packages, and the one that only lists some of them. */
+/** Tells the CUDA libraries that torch needs: NVIDIA's packages, and the one that only lists some of them. */
 const isCudas = (name: string): boolean => /^(nvidia-|cuda-toolkit$)/.test(name);
 
 /** What libtorch_cpu.so of a CUDA build itself needs; libtorch_cuda.so alone needs the mathematics libraries. */

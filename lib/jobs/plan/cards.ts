@@ -55,9 +55,9 @@ export interface CardTime {
   measured: boolean;
   /** Whether it has the memory that the plan needs. */
   fits: boolean;
-  /** Of an iteration. */
+  /** Seconds of an iteration. */
   seconds: number;
-  /** Of all steps, and of the images that are drawn before, between and after them. */
+  /** Hours of all steps, and of the images that are drawn before, between and after them. */
   hours: number;
 }
 
@@ -67,7 +67,7 @@ export interface RunOperations {
   dtype: ModelDType;
   iteration: IterationOperations;
   steps: number;
-  /** Of all images that are drawn, the network's and the decoder's. */
+  /** Operations of all images that are drawn, the network's and the decoder's. */
   drawing: { network: number; decoder: number };
 }
 

@@ -41,7 +41,7 @@ export interface Plan {
   cards: CardTime[];
 }
 
-/** Of {@link plan}. */
+/** Options of {@link plan}. */
 export interface PlanOptions {
   /**
    * The name of a published model, such as `'sd3.5-medium'`, whose shapes stand in for those of the configuration's

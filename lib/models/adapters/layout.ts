@@ -27,7 +27,7 @@ export interface AdapterLayout {
   readonly tensorsFile: string;
   /** What the directory holds: any of them tells the layout. */
   readonly files: readonly string[];
-  /** Of the tensors' names, before the module's. */
+  /** What the tensors' names begin with, before the module's. */
   readonly prefix: string;
   readConfig(directory: string): Promise<AdapterConfig>;
   /** @param tensors under the modules' own names */

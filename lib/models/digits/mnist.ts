@@ -13,7 +13,7 @@ import { expected } from '../../schema/validate.js';
 const imageSize = 28;
 const pixelsPerImage = imageSize ** 2;
 
-/** Which images a recipe trains on, and what is done to them. */
+/** The images that a recipe trains on, and what is done to them. */
 export const mnistSettings = {
   name: z.literal('mnist').default('mnist'),
   /** Images kept out of training, for the accuracy that is printed. */

@@ -8,7 +8,7 @@ import type { Sd3Directory } from './directory.js';
 import type { TextOptions } from './text.js';
 import { locateWeights } from '../component-weights.js';
 
-/** Of what is stored; a change makes every older file another one's. */
+/** The version of what is stored; a change makes every older file another one's. */
 const formatVersion = 2;
 
 /** Files up to so many bytes are read whole: configurations, vocabularies. */
@@ -21,7 +21,7 @@ const sampleBytes = 4096;
  * What embeddings depend on besides the prompt: the files of encoders and tokenizers, the dtype, the kind of device and
  * the lengths.
  *
- * Of each file these count: its name, size and time of change; the content where it is small; of weights the header and
+ * What counts of each file: its name, size and time of change; the content where it is small; of weights the header and
  * the middle of every tensor. Gigabytes are thus told apart by the few megabytes that another training, merge or
  * precision cannot leave as they are. Where the directory lies does not count: a copy that keeps the times is the same.
  * @throws CheckpointError for folders that cannot be read, and weights that are missing or damaged

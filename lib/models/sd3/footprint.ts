@@ -192,7 +192,7 @@ class TransformerMemory {
     /** Names of the layers with an adapter. */
     private readonly adapted: readonly string[],
     tokens: { image: number; text: number },
-    /** Of a number, and of one that a norm of queries and keys keeps. */
+    /** Bytes of a number, and of one that a norm of queries and keys keeps. */
     private readonly bytes: { network: number; norms: number },
     private readonly checkpointing: boolean,
   ) {
@@ -207,14 +207,14 @@ class TransformerMemory {
   }
 
   /**
-   * Alive at once on the way back through a block, beside what was kept: the attention's, or the feed-forward layers'.
+   * Alive at once in a block's backward pass, beside what was kept: the attention's, or the feed-forward layers'.
    */
   #transient(): number {
     const both = this.#image + this.#text;
     return Math.max(8 * both + this.#image, 2 * both + 9 * Math.max(this.#image, this.#text));
   }
 
-  /** @param trained whether on the way back the adapters' gradients are computed, too: then their inputs are kept */
+  /** @param trained whether the adapters' gradients are computed, too: then their inputs are kept */
   train(trained: boolean): number {
     const blocks = Array.from({ length: this.config.layers }, (_, index) => this.#kept(index, trained));
     const inputs = this.config.layers * (this.#image + this.#text);
@@ -287,7 +287,7 @@ class DecoderMemory {
     return 4 * Math.max(...this.#levels.map(({ inputs, outputs }) => 3 * (inputs + outputs)));
   }
 
-  /** On the way back, on top of what is kept: it grows less from the first step on. */
+  /** In the backward pass, on top of what is kept: it grows less from the first step on. */
   backward(): number {
     return 4 * 2 * this.#levels.at(-1)!.outputs;
   }

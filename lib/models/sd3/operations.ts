@@ -9,8 +9,8 @@ import { isTarget, type LinearLayers } from './layers.js';
 const any = (...flags: boolean[]): boolean => flags.includes(true);
 
 /**
- * Of the transformer, with this adapter, whose gradients the way back is for; or without one, and then to the latents.
- * With checkpointing the way back computes the blocks again.
+ * Operations of the transformer: with this adapter, whose gradients the backward pass is for, or without one.
+ * With checkpointing the backward pass computes the blocks again.
  */
 export function transformerOperations(
   config: Sd3TransformerConfig,
@@ -39,7 +39,7 @@ export function transformerOperations(
     backward += low * (2 * outputs + inputs + (wanted ? inputs : 0));
     return true;
   };
-  // Two products forward, and on the way back four: what a fused kernel computes again is not among them.
+  // Two products forward, and in the backward pass four: what a fused kernel computes again is not among them.
   const attention = (count: number, wanted: boolean): boolean => {
     forward += 4 * count ** 2 * width;
     if (wanted) backward += 8 * count ** 2 * width;
@@ -86,7 +86,7 @@ export function transformerOperations(
   return { forward, backward };
 }
 
-/** Of the autoencoder's decoder, for latents of `area` places, to which its way back goes. */
+/** Operations of the autoencoder's decoder for latents of `area` places, whose gradient its backward pass gives. */
 export function decoderOperations(config: AutoencoderKlConfig, area: number): WayOperations {
   const channels = [...config.blockOutChannels].reverse();
   const deepest = channels[0]!,

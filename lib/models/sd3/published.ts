@@ -109,7 +109,7 @@ export function publishedSd3(name: string): PublishedSd3 {
   };
 }
 
-/** Of the sinusoidal embedding of time. */
+/** Numbers of the sinusoidal embedding of time. */
 const timeChannels = 256;
 
 /** A test holds these against the native network's own. */

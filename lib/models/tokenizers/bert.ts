@@ -11,7 +11,7 @@ export interface MaskedTokenIds extends TokenIds {
 
 /** What {@link loadBertTokenizer} returns. */
 export interface BertTokenizer {
-  /** Of the vocabulary with what was added to it. */
+  /** The ids of the vocabulary with what was added to it. */
   readonly size: number;
   encode(texts: readonly string[]): MaskedTokenIds;
 }

@@ -35,13 +35,13 @@ export async function clipLength(directory: string): Promise<number> {
 const lengthOf = ({ model_max_length: length }: TokenizerConfig, longest = defaultLength): number =>
   Math.min(length ?? longest, longest);
 
-/** Of {@link loadClipTokenizer}. */
+/** Options of {@link loadClipTokenizer}. */
 export interface ClipTokenizerOptions {
   /** The id to pad with; default: that of the padding token that the directory names. */
   padding?: number | undefined;
   /** Tokens that the text tower has positions for, the longest row; default 77. */
   positions?: number | undefined;
-  /** Of a row, whatever the directory says: another tokenizer's, whose rows these stand beside. */
+  /** Tokens of a row, whatever the directory says: as another tokenizer's, whose rows these stand beside. */
   length?: number | undefined;
 }
 

@@ -11,7 +11,7 @@ export interface VerifySettings {
   dtype: ModelDType;
   /** The `tolerance` of {@link GoldenComparison}. */
   tolerance: number;
-  /** Of a reward that reads another model's features, that model's directory, where one was named. */
+  /** The directory of the model whose features a reward reads, where one was named. */
   tower?: string | undefined;
   /** Told what the user should know. */
   onNote: (message: string) => void;

@@ -11,7 +11,7 @@ const weightsIn = (folder: string): WeightsFile => ({ path: join(folder, 'model.
 
 export const digitClassifierKind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('digit-classifier'),
     /** What its value is multiplied by in the sum. */
     weight,
@@ -25,7 +25,7 @@ export const digitClassifierKind = rewardKind({
 
 export const digitJudgeKind = judgeKind({
   schema: z.strictObject({
-    /** Which judge. */
+    /** The name says which judge. */
     name: z.literal('digit-judge'),
     /** The classifier's folder; left out: the one that comes with the package. */
     directory,

@@ -91,7 +91,7 @@ async function towerDirectory(directory: string, tower: string | undefined): Pro
 
 export const aestheticKind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('aesthetic'),
     ...published,
     /** The folder of the CLIP model whose features it reads; left out: `directory`. */

@@ -20,7 +20,7 @@ export function clipScore(directory: string, options: PublishedRewardOptions = {
 
 export const clipScoreKind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('clipscore'),
     ...published,
   }),

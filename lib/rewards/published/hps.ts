@@ -125,7 +125,7 @@ function sizes(
 
 export const hpsv2Kind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('hpsv2'),
     ...published,
     /** The folder of its text encoder's vocabulary; left out: `directory`. */

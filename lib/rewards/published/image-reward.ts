@@ -111,7 +111,7 @@ function visionSizes(shapes: Shapes, path: string, heads: number | undefined) {
 
 export const imageRewardKind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('imagereward'),
     ...published,
     /** The folder of its text encoder's vocabulary; left out: `directory`. */

@@ -21,7 +21,7 @@ export function pickScore(directory: string, options: PublishedRewardOptions = {
 
 export const pickScoreKind = rewardKind({
   schema: z.strictObject({
-    /** Which reward. */
+    /** The name says which reward. */
     name: z.literal('pickscore'),
     ...published,
   }),

@@ -70,7 +70,7 @@ class CountingAllocator final : public c10::Allocator {
     while (peak < now && !peak_.compare_exchange_weak(peak, now)) continue;
   }
 
-  // Of the process, as the allocator is.
+  // One for the process, as the allocator is.
   static inline std::atomic<int64_t> bytes_ = 0, peak_ = 0;
 };
 

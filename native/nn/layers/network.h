@@ -42,7 +42,7 @@ struct NetworkLayout {
   std::vector<std::string> adaptable;  // names of the linear layers that an adapter can be trained on
 };
 
-// Which parts a kind can do with.
+// The parts that a kind has a use for.
 struct NetworkTakes {
   bool files = false;  // weights of files
   bool seed = false;   // fresh weights

@@ -14,7 +14,7 @@ export interface TensorFileEntry {
 /** A file of a network's weights: lib/files/weights.ts. */
 export interface WeightFileArgs {
   path: string;
-  /** Of a safetensors file, its header's; undefined: a file of torch.save. */
+  /** The entries of a safetensors file's header; undefined for a file of torch.save. */
   entries: readonly TensorFileEntry[] | undefined;
   within?: string | undefined;
   only?: readonly string[] | undefined;

@@ -108,7 +108,7 @@ export interface NetworkParts<Kind extends NetworkKind> {
   device: string;
   /** What it computes in; undefined: what its weights are stored in. */
   dtype?: DType | undefined;
-  /** Of weights that no file holds. */
+  /** The seed of weights that no file holds. */
   seed?: bigint | undefined;
   /** The adapter to train. */
   lora?: LoraConfig | undefined;
