@@ -168,7 +168,7 @@ describe('the plan counts evaluations and', () => {
 
 describe('the plan counts operations and', () => {
   // Of one sample: what PyTorch's FlopCounterMode counts of diffusers' SD3Transformer2DModel and AutoencoderKL with
-  // these configurations, plain attention and the adapter's two products a layer; the backward pass is to the adapter or
+  // these configurations, plain attention and the adapter's two products a layer; gradients go to the adapter or to
   // the latents.
   const counted = {
     trained: { forward: 94_675_584, backward: 138_477_568, checkpointed: 232_412_032 },
