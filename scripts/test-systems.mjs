@@ -113,8 +113,8 @@ function inside(folder, script, env = {}) {
 
 const warnings = (text) => [...new Set(text.split('\n').filter((line) => /\bwarning:/.test(line)))];
 const quickstart =
-  `sed 's/"steps": 130/"steps": 5/; s/"count": 512/"count": 32/' configs/quickstart.json > /tmp/quickstart.json\n` +
-  'rm -rf runs && node dist/cli/main.js finetune /tmp/quickstart.json && test -s runs/quickstart/report.html';
+  `sed 's/"steps": 130/"steps": 5/; s/"count": 512/"count": 32/' configs/quickstart.json > "$HOME/quickstart.json"\n` +
+  'rm -rf runs && node dist/cli/main.js finetune "$HOME/quickstart.json" && test -s runs/quickstart/report.html';
 
 function buildAndRun(folder, compiler) {
   const lap = {};
@@ -126,7 +126,7 @@ function buildAndRun(folder, compiler) {
   };
   if (compiler === 'prebuilt') {
     if (!existsSync(join(root, 'prebuilds'))) throw new Error('no prebuilds/ here; run `npm run prebuild` first');
-    step('doctor', 'rm -rf build && node dist/cli/main.js doctor | tee /tmp/doctor && grep -q prebuilds /tmp/doctor');
+    step('doctor', 'rm -rf build && node dist/cli/main.js doctor > "$HOME/doctor" && grep prebuilds "$HOME/doctor"');
   } else {
     const [cxx, cc] = compiler === 'clang++' ? ['clang++', 'clang'] : [compiler, 'gcc'];
     step('build', 'rm -rf build && node dist/cli/main.js build', { CXX: cxx, CC: cc });
