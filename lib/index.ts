@@ -15,7 +15,7 @@ export {
 export * from './runtime/kernels.js';
 export { solverNames } from './runtime/native/choices.generated.js';
 export * from './runtime/ode-solver.js';
-export * from './runtime/tensor.js';
+export * from './runtime/native/tensor.js';
 
 export {
   adjointMatching,

@@ -6,7 +6,7 @@ import { CheckpointError } from '../errors.js';
 import type { DType } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import { parseHeader, storedDTypes, type SafetensorsHeader } from './safetensors-header.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 
 /** The format's own ceiling: a longer header is damage or an attack. */
 const maxHeaderBytes = 100_000_000;

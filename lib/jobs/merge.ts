@@ -10,7 +10,7 @@ import { binding } from '../runtime/native/index.js';
 import { refuseTaken, writeNewDirectory } from '../files/new-directory.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
 import { disposeAll, readHeader, saveTensors } from '../files/safetensors.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 
 /** What {@link mergeAdapter} did. */
 export interface MergeResult {

@@ -5,7 +5,7 @@ import { DisposedError } from '../errors.js';
 import type { GaussianMixtureConfig, NativeFlowModel } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import { disposeAll, loadTensors, saveTensors } from '../files/safetensors.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 import type { Model, ModelDType } from './model.js';
 import { evenTimes } from './times.js';
 

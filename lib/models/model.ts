@@ -1,6 +1,6 @@
 import type { DType, NativeFlowModel } from '../runtime/native/binding.js';
 import type { SolverName } from '../runtime/ode-solver.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 
 /** Floating-point types that networks compute in. */
 export type ModelDType = Extract<DType, 'float32' | 'float64' | 'bfloat16' | 'float16'>;

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 
 import type { NativeClassifier, NativeFlowModel } from '../runtime/native/binding.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 import type { Drawing, Model } from './model.js';
 
 /** What every pretraining is told, as far as a recipe reads it. */

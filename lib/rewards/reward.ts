@@ -1,5 +1,5 @@
 import { EamError } from '../errors.js';
-import { Tensor } from '../runtime/tensor.js';
+import { Tensor } from '../runtime/native/tensor.js';
 import { expected } from '../schema/validate.js';
 
 /** One number an image, in any form; a Tensor is [B] or [B, 1]. */

@@ -5,7 +5,7 @@ import { z } from 'zod';
 
 import { ConfigError, EamError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
 import { describe, dispose, InvalidScore, type ArrayReward } from './reward.js';
 import { expected } from '../schema/validate.js';

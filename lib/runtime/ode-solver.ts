@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { binding } from './native/index.js';
 import type { SolverName } from './native/choices.generated.js';
-import type { Tensor } from './tensor.js';
+import type { Tensor } from './native/tensor.js';
 
 export type { SolverName };
 

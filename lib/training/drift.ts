@@ -2,7 +2,7 @@ import { streamOf, Purpose } from '../runtime/random.js';
 import type { Model } from '../models/model.js';
 import { binding } from '../runtime/native/index.js';
 import { disposeAll } from '../files/safetensors.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 
 export interface DriftOptions {
   prompts: readonly string[];

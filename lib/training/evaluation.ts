@@ -6,7 +6,7 @@ import { score, type Judge, type Reward } from '../rewards/reward.js';
 import { disposeAll } from '../files/safetensors.js';
 import { cyclePrompts, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 
 /** Options of {@link evaluate}. */
 export interface EvaluationOptions {

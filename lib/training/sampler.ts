@@ -10,7 +10,7 @@ import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { SolverName } from '../runtime/ode-solver.js';
 import { disposeAll } from '../files/safetensors.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 
 /** What would go wrong only in here: the rest is checked where it is used. */
 const settingsSchema = z.object({ prompts: promptsSchema, steps: z.int().min(1), batch: z.int().min(1) });

@@ -8,7 +8,7 @@ import { verifyCheckpoint } from '../files/checkpoints.js';
 import { CheckpointError } from '../errors.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { disposeAll, readTensors, saveTensors } from '../files/safetensors.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 import { versions } from '../runtime/versions.js';
 
 const tensorsFile = 'training.safetensors';

@@ -6,7 +6,7 @@ import { score, type ArrayScore } from '../rewards/reward.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeRollout, NativeStepMetrics } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
-import type { Tensor } from '../runtime/tensor.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 import { EpochOrder } from './epochs.js';
 import { addTotals, noTotals, rewardMetrics, type StepMetrics } from './metrics.js';
 import { OwnCheckpoints } from './own-checkpoints.js';

@@ -15,7 +15,7 @@ import { finetune } from '../../lib/jobs/finetune/finetune.js';
 import type { JobObserver } from '../../lib/jobs/progress.js';
 import { RunDirectory } from '../../lib/jobs/run-directory.js';
 import { saveTensors } from '../../lib/files/safetensors.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { canMount, SmallDisk } from '../helpers/small-disk.js';
 import { tensorHashes, temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
 

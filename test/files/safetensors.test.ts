@@ -207,7 +207,7 @@ describe('writing', () => {
     const folder = folderOf();
     const script = `
       import { join } from 'node:path';
-      const { Tensor } = await import(${compiled('runtime/tensor.js')});
+      const { Tensor } = await import(${compiled('runtime/native/tensor.js')});
       const { saveTensors } = await import(${compiled('files/safetensors.js')});
       const own = { x: Tensor.from(new Float32Array(1 << 14).fill(process.pid), [1 << 14]) };
       // Both start together, and stay together: each file is waited for.
@@ -244,7 +244,7 @@ describe('writing', () => {
     const path = join(folder, 'x.safetensors');
     await saveTensors(path, small);
     const script = `
-      const { Tensor } = await import(${compiled('runtime/tensor.js')});
+      const { Tensor } = await import(${compiled('runtime/native/tensor.js')});
       const { saveTensors } = await import(${compiled('files/safetensors.js')});
       await saveTensors(${JSON.stringify(path)}, { x: Tensor.from(new Float32Array(1 << 25), [1 << 25]) });
     `;

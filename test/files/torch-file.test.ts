@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { CheckpointError, ConfigError } from '../../lib/errors.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { saveTensors } from '../../lib/files/safetensors.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { numbersOf } from '../helpers/numbers.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';
 import { zip } from '../helpers/torchscript.js';

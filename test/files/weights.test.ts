@@ -11,7 +11,7 @@ import { disposeAll, saveTensors } from '../../lib/files/safetensors.js';
 import { openWeights, shapesOf, withWeights } from '../../lib/files/weights.js';
 import type { NativeFlowModel, NativeWeightFiles, WeightFileArgs } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { rewardFile } from '../helpers/published-rewards.js';
 import { freshModel, snapshot, tinyConfig } from '../helpers/tiny-model.js';
 

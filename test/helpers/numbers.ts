@@ -1,7 +1,7 @@
 // Numbers in and out of tensors, and what "close" means.
 import { expect } from 'vitest';
 
-import { type DType, Tensor } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor } from '../../lib/runtime/native/tensor.js';
 
 export type Rows = readonly (readonly number[])[];
 

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 
 import { loadTensors } from '../../lib/files/safetensors.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { numbersOf } from './numbers.js';
 
 export const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));

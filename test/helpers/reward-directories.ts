@@ -13,7 +13,7 @@ import {
   type PublishedRewardOptions,
 } from '../../lib/index.js';
 import { loadTensors, readHeader } from '../../lib/files/safetensors.js';
-import type { Tensor } from '../../lib/runtime/tensor.js';
+import type { Tensor } from '../../lib/runtime/native/tensor.js';
 import { temporaryFolder } from './tiny-run.js';
 
 export const rewardNames = ['pickscore', 'hpsv2', 'imagereward', 'clipscore', 'aesthetic'] as const;

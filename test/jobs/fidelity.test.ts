@@ -14,7 +14,7 @@ import type { GaussianMixture } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { quadratic } from '../../lib/rewards/quadratic.js';
 import { score } from '../../lib/rewards/reward.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { eam } from '../helpers/command-line.js';
 import { expectClose, numbersOf, tensorOf } from '../helpers/numbers.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';

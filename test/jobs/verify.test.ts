@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { loadTensors, readHeader, readTensors, saveTensors } from '../../lib/files/safetensors.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { Goldens } from '../../lib/models/verification/goldens.js';
 import { passes, type GoldenComparison, type Finding } from '../../lib/models/verification/finding.js';
 import { verify } from '../../lib/jobs/verify/verify.js';

@@ -7,7 +7,7 @@ import { compiled, runNode } from '../helpers/child.js';
 const imports = `
   import { setTimeout as sleep } from 'node:timers/promises';
   const { philoxNormal, renoise } = await import(${compiled('runtime/kernels.js')});
-  const { Tensor } = await import(${compiled('runtime/tensor.js')});
+  const { Tensor } = await import(${compiled('runtime/native/tensor.js')});
 `;
 const run = (script: string, options = {}) => runNode(imports + script, options);
 

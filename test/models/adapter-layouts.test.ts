@@ -12,7 +12,7 @@ import { exportAdapter, readAdapterConfig, readAdapterTensors } from '../../lib/
 import { loadModel } from '../../lib/models/registry.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { loadTensors, readHeader, saveTensors } from '../../lib/files/safetensors.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { eam } from '../helpers/command-line.js';
 import { floats, randomise, snapshot } from '../helpers/tiny-model.js';
 

@@ -15,7 +15,7 @@ import type { ModelKind } from '../../lib/models/model-kind.js';
 import type { Model } from '../../lib/models/model.js';
 import { drawingOf, loadModel, locateModel } from '../../lib/models/registry.js';
 import { binding } from '../../lib/runtime/native/index.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { tinyConfig, tinyLora } from '../helpers/tiny-model.js';
 
 const root = mkdtempSync(join(tmpdir(), 'eam-kinds-'));

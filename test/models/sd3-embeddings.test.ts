@@ -21,7 +21,7 @@ import { Embeddings } from '../../lib/models/sd3/embeddings.js';
 import { TextEncoders } from '../../lib/models/sd3/text.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { disposeAll, readHeader, readTensors } from '../../lib/files/safetensors.js';
-import type { Tensor } from '../../lib/runtime/tensor.js';
+import type { Tensor } from '../../lib/runtime/native/tensor.js';
 import { compiled, runNode, startTogether } from '../helpers/child.js';
 import { Sd3Copy, tinySd3 } from '../helpers/sd3.js';
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { CheckpointError, ConfigError, DisposedError, EamError, ShapeError } from '../../lib/errors.js';
 import type { ClipTextConfig, NativeTextEncoder, T5EncoderConfig } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
-import { type DType, Tensor } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor } from '../../lib/runtime/native/tensor.js';
 import { expectClose, numbersOf } from '../helpers/numbers.js';
 import { scaledError, sd35Tensors, tokenIds, waves, wavyWeights } from '../helpers/published.js';
 import reference from '../vectors/encoders.json' with { type: 'json' };

@@ -37,7 +37,7 @@ function archiveLayout(libtorch: string): string {
 
 const imports = `
   const { philoxNormal, matchingLoss, renoise } = await import(${compiled('runtime/kernels.js')});
-  const { Tensor } = await import(${compiled('runtime/tensor.js')});
+  const { Tensor } = await import(${compiled('runtime/native/tensor.js')});
   const { binding } = await import(${compiled('runtime/native/index.js')});
 `;
 

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { matchingLossSync, philoxNormalSync, renoiseSync, terminalGradientSync } from '../../lib/runtime/kernels.js';
-import { type DType, Tensor, type TypedArray } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor, type TypedArray } from '../../lib/runtime/native/tensor.js';
 
 // Odd, so that the second sample begins between two lines of memory; four tensors of float32 are 134 MB.
 const [samples, elements, slice] = [2, 2 ** 22 + 37, 2 ** 18];

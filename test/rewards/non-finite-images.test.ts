@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { disposeAll, loadTensors, saveTensors } from '../../lib/files/safetensors.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { eam } from '../helpers/command-line.js';
 import { temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
 

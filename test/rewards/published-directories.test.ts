@@ -11,7 +11,7 @@ import { aesthetic } from '../../lib/index.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { createRewards, rewardSchema } from '../../lib/rewards/registry.js';
 import { loadTensors, saveTensors } from '../../lib/files/safetensors.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { eam } from '../helpers/command-line.js';
 import {
   copyOf,

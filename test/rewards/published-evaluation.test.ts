@@ -8,7 +8,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { binding } from '../../lib/runtime/native/index.js';
 import { ScoreBook } from '../../lib/jobs/evaluate/score-book.js';
 import type { SampleScores, ScoreSummary } from '../../lib/jobs/evaluate/summary.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { eam } from '../helpers/command-line.js';
 import { goldensOf, publishedReward, rewardDirectory } from '../helpers/reward-directories.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { CheckpointError, ConfigError, DisposedError, type EamError, ShapeError } from '../../lib/errors.js';
 import type { NativeImageReward } from '../../lib/runtime/native/binding.js';
 import { readTensors } from '../../lib/files/safetensors.js';
-import { type DType, Tensor } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor } from '../../lib/runtime/native/tensor.js';
 import { expectClose, numbersOf } from '../helpers/numbers.js';
 import {
   type LoadOptions,

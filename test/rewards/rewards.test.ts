@@ -14,7 +14,7 @@ import { createRewards } from '../../lib/rewards/registry.js';
 import { score, type Reward, type RewardScore } from '../../lib/rewards/reward.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
 import { torchScript } from '../../lib/rewards/torchscript.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { expectClose } from '../helpers/numbers.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';
 import { forward, writeTorchScript } from '../helpers/torchscript.js';

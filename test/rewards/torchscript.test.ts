@@ -10,7 +10,7 @@ import { createRewards } from '../../lib/rewards/registry.js';
 import { score } from '../../lib/rewards/reward.js';
 import { torchScript, type TorchScriptOptions } from '../../lib/rewards/torchscript.js';
 import { saveTensors } from '../../lib/files/safetensors.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { expectClose, numbersOf } from '../helpers/numbers.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';
 import { emptyConstants, emptyModule, forward, moduleSource, writeTorchScript, zip } from '../helpers/torchscript.js';

@@ -14,7 +14,7 @@ import {
 } from '../../lib/runtime/kernels.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { OdeSolver } from '../../lib/runtime/ode-solver.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 
 const good = (shape = [2, 3]) => Tensor.from(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
 const noise = { seed: 1n, stream: 1n };

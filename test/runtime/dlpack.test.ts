@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError, DisposedError, ShapeError } from '../../lib/errors.js';
 import { philoxNormal, philoxNormalSync, renoise, renoiseSync } from '../../lib/runtime/kernels.js';
 import { inspect } from '../../lib/runtime/native/loader.js';
-import { type DType, Tensor, type TypedArray } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor, type TypedArray } from '../../lib/runtime/native/tensor.js';
 import { hold } from '../helpers/executor.js';
 import { collectAll, collectedUntil } from '../helpers/garbage.js';
 import { buildCheck } from '../helpers/native-check.js';

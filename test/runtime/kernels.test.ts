@@ -6,7 +6,7 @@ import { ConfigError } from '../../lib/errors.js';
 import { flowMatchingLoss, matchingLoss, type Noise, philoxNormal, renoise } from '../../lib/runtime/kernels.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { OdeSolver, type Velocity } from '../../lib/runtime/ode-solver.js';
-import { type DType, Tensor } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor } from '../../lib/runtime/native/tensor.js';
 import { expectClose, expectRounded, numbersOf, tensorOf } from '../helpers/numbers.js';
 
 const batch = 3;

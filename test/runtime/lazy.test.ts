@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { inspect } from '../../lib/runtime/native/loader.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { compiled, runNode } from '../helpers/child.js';
 import { tinySd3 } from '../helpers/sd3.js';
 

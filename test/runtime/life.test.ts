@@ -9,7 +9,7 @@ const imports = `
   import { once } from 'node:events';
   import { setTimeout as sleep } from 'node:timers/promises';
   const { philoxNormal, renoise } = await import(${compiled('runtime/kernels.js')});
-  const { Tensor } = await import(${compiled('runtime/tensor.js')});
+  const { Tensor } = await import(${compiled('runtime/native/tensor.js')});
   const { binding } = await import(${compiled('runtime/native/index.js')});
   // Keeps the executor busy until the function that it returns is called.
   const hold = () => {

@@ -414,7 +414,7 @@ describe('the libraries of a LibTorch', () => {
 describe("OpenMP's threads", () => {
   /** What OpenMP's runtime says of OMP_WAIT_POLICY as it is loaded, in a worker or on the main thread. */
   const policy = async (where: 'main thread' | 'worker', env: Record<string, string> = {}) => {
-    const body = `(await import(${compiled('runtime/tensor.js')})).Tensor.from([1], [1]);`;
+    const body = `(await import(${compiled('runtime/native/tensor.js')})).Tensor.from([1], [1]);`;
     const script =
       where === 'worker'
         ? "const { Worker } = await import('node:worker_threads'); new Worker(new URL('data:text/javascript,' + " +

@@ -16,7 +16,7 @@ import {
   terminalGradient,
 } from '../../lib/runtime/kernels.js';
 import { OdeSolver } from '../../lib/runtime/ode-solver.js';
-import { type DType, Tensor, type TypedArray } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor, type TypedArray } from '../../lib/runtime/native/tensor.js';
 import { hold } from '../helpers/executor.js';
 import { collectAll, collectedUntil } from '../helpers/garbage.js';
 

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../lib/errors.js';
 import * as kernels from '../../lib/runtime/kernels.js';
 import { OdeSolver } from '../../lib/runtime/ode-solver.js';
-import { type DType, Tensor } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor } from '../../lib/runtime/native/tensor.js';
 
 const noise = { seed: 1n, stream: 1n };
 const perSample = { seed: 1n, stream: [4n, 5n, 6n] };

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError, DisposedError, ShapeError } from '../../lib/errors.js';
 import { philoxNormal, renoise } from '../../lib/runtime/kernels.js';
 import { binding } from '../../lib/runtime/native/index.js';
-import { type DType, Tensor, type TypedArray } from '../../lib/runtime/tensor.js';
+import { type DType, Tensor, type TypedArray } from '../../lib/runtime/native/tensor.js';
 
 const dtypes: [DType, TypedArray][] = [
   ['float32', Float32Array.of(1, -2.5, 3)],

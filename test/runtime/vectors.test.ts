@@ -14,7 +14,7 @@ import {
 } from '../../lib/runtime/kernels.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { OdeSolver, type SolverName } from '../../lib/runtime/ode-solver.js';
-import type { DType, Tensor } from '../../lib/runtime/tensor.js';
+import type { DType, Tensor } from '../../lib/runtime/native/tensor.js';
 import {
   expectClose,
   expectRounded,

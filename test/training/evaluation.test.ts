@@ -5,7 +5,7 @@ import { evaluate } from '../../lib/training/evaluation.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { renderReport } from '../../lib/jobs/report/report.js';
 import type { Judge, Reward } from '../../lib/rewards/reward.js';
-import { Tensor } from '../../lib/runtime/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { tinyAdapter, tinyModelDirectory } from '../helpers/tiny-run.js';
 
 const constant = (name: string, value: number): Reward => ({

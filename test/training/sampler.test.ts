@@ -3,7 +3,7 @@ import { expect, it, vi } from 'vitest';
 
 import { loadModel } from '../../lib/models/registry.js';
 import { sampleBatches, sampleImages } from '../../lib/training/sampler.js';
-import type { Tensor } from '../../lib/runtime/tensor.js';
+import type { Tensor } from '../../lib/runtime/native/tensor.js';
 import { tinyModelDirectory } from '../helpers/tiny-run.js';
 
 const prompts = ['0', '1', '2', '0', '1', '2', '0'];

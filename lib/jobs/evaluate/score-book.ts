@@ -4,7 +4,7 @@ import type { PublishedReward } from '../../rewards/published/published-reward.j
 import { combine } from '../../rewards/combine.js';
 import { rewardExamples } from '../../rewards/examples.js';
 import { score, type Reward } from '../../rewards/reward.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { summarize, type Diversity, type SampleScores, type ScoreSummary } from './summary.js';
 
 /** What an image is, beside its scores. */

@@ -4,7 +4,7 @@ import type { NativeOptimizer } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { OdeSolver } from '../../runtime/ode-solver.js';
 import { disposeAll } from '../../files/safetensors.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import type { FidelitySettings } from './settings.js';
 
 export interface DrawOptions {

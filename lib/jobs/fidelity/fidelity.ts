@@ -14,7 +14,7 @@ import { binding } from '../../runtime/native/index.js';
 import { silent, type JobObserver } from '../progress.js';
 import { quadratic } from '../../rewards/quadratic.js';
 import { spreadOf, type Spread } from '../../training/statistics.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import type { Evaluations } from '../../training/metrics.js';
 import { Trainer } from '../../training/trainer.js';
 

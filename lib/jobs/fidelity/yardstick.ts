@@ -2,7 +2,7 @@ import type { GaussianMixture } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { score, type Reward } from '../../rewards/reward.js';
 import { spreadOf } from '../../training/statistics.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 
 /** Samples against the exact target. */
 export interface FidelityMeasurement {

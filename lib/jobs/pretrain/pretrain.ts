@@ -8,7 +8,7 @@ import { disposeAll, removeUnfinished, saveTensors } from '../../files/safetenso
 import type { PretrainTask } from '../../models/pretraining.js';
 import type { NativeOptimizer } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { EpochOrder } from '../../training/epochs.js';
 import { cyclePrompts, encodeGrid, sampleImages } from '../../training/sampler.js';
 import { adamWOptions } from '../../training/settings.js';

@@ -7,7 +7,7 @@ import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import type { SolverName } from '../../runtime/ode-solver.js';
 import { packageVersion } from '../../runtime/package.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptions } from '../../training/sampler.js';
 import { openAdaptedModel, type AdaptedModel, type ModelChoice } from '../adapted-model.js';
 

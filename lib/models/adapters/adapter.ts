@@ -7,7 +7,7 @@ import type { NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { refuseTaken, writeNewDirectory } from '../../files/new-directory.js';
 import { disposeAll, readHeader } from '../../files/safetensors.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { diffusersLayout } from './diffusers.js';
 import { adaptedModules, type AdapterConfig, type AdapterLayout, type AdapterLayoutName } from './layout.js';
 import { peftLayout } from './peft.js';

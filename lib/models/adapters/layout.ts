@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { CheckpointError } from '../../errors.js';
 import type { TensorEntry } from '../../files/safetensors-header.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import type { AdapterInfo } from '../model.js';
 import { expected } from '../../schema/validate.js';
 

@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 import { ConfigError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { Purpose, RandomStream, streamOf } from '../../runtime/random.js';
 import { expected } from '../../schema/validate.js';
 

@@ -7,7 +7,7 @@ import { ConfigError, DisposedError } from '../../errors.js';
 import type { DigitsModelConfig, NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { withWeights } from '../../files/weights.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
 import type { AdapterInfo, Drawing, LoadModelOptions, Model, ModelDType, PrepareOptions } from '../model.js';
 import { evenTimes } from '../times.js';

@@ -1,7 +1,7 @@
 import { ConfigError, DisposedError } from '../../errors.js';
 import type { NativeAutoencoder, NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
 import type {
   AdapterInfo,

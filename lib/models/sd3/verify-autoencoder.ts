@@ -1,6 +1,6 @@
 import type { NativeAutoencoder } from '../../runtime/native/binding.js';
 import { affine } from '../verification/affine.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import type { Goldens } from '../verification/goldens.js';
 import type { Findings, VerifySettings } from '../verification/verification.js';
 import type { Sd3Directory } from './directory.js';

@@ -1,6 +1,6 @@
 import type { NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { affine } from '../verification/affine.js';
 import type { Goldens } from '../verification/goldens.js';
 import type { Findings, VerifySettings } from '../verification/verification.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { NativeAutoencoder, NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { disposeAll } from '../../files/safetensors.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { withComponent } from '../component-weights.js';
 import { affine } from '../verification/affine.js';
 import type { Goldens } from '../verification/goldens.js';

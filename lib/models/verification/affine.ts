@@ -1,5 +1,5 @@
 import { binding } from '../../runtime/native/index.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 
 /** scale · x + offset: other conventions than ours. */
 export async function affine(x: Tensor, { scale, offset = 0 }: { scale: number; offset?: number }): Promise<Tensor> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import { disposeAll, readHeader } from '../../files/safetensors.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import type { GoldenComparison } from './finding.js';
 
 const fileName = 'goldens.safetensors';

@@ -1,5 +1,5 @@
 import { binding } from '../../runtime/native/index.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 
 /** What a tokenizer gives for some texts, a row each. */
 export interface Tokens {

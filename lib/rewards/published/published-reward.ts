@@ -1,7 +1,7 @@
 import { ConfigError, ShapeError } from '../../errors.js';
 import type { ModelDType } from '../../models/model.js';
 import type { NativeImageReward } from '../../runtime/native/binding.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import { describe, type ArrayReward, type ArrayScore, type ScoreOptions } from '../reward.js';
 import { PromptTokens, type Tokens } from './prompt-tokens.js';
 import { expected } from '../../schema/validate.js';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { validate } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
-import type { Tensor } from '../../runtime/tensor.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import type { Goldens } from '../../models/verification/goldens.js';
 import type { Finding } from '../../models/verification/finding.js';
 import type { Verifier, VerifySettings } from '../../models/verification/verification.js';
