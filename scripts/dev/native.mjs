@@ -15,6 +15,6 @@ function run(program, args) {
 
 const build = join('build', 'cpu');
 if (!existsSync(join(root, build, 'CMakeCache.txt'))) run(process.execPath, [join('scripts', 'setup.mjs')]);
-run('cmake', ['--build', build, '--parallel']);
+run('cmake', ['--build', build, '--parallel', '--target', 'eam_torch', 'eam_loader']);
 const tests = process.argv.slice(2);
 if (tests.length > 0) run(process.execPath, [join('node_modules', 'vitest', 'vitest.mjs'), 'run', ...tests]);
