@@ -149,10 +149,11 @@ const say = (line) => console.log(`test:systems: ${line}`);
 say(`LibTorch ${libtorch.version} from ${libtorch.source}, Node ${process.versions.node}`);
 for (const suite of suites) {
   const folder = resolve(flags.roots, suite);
+  let versions;
   try {
     const seconds = makeRoot(suite, folder);
     copyClone(folder);
-    const versions = inside(
+    versions = inside(
       folder,
       'ldd --version | head -n 1; g++ --version | head -n 1; clang++ --version | head -n 1',
     );
@@ -164,6 +165,12 @@ for (const suite of suites) {
     continue;
   }
   for (const compiler of wanted) {
+    // What the README asks for: clang 14.
+    const clang = Number(/clang version (\d+)/.exec(versions.output)?.[1]);
+    if (compiler === 'clang++' && !(clang >= 14)) {
+      say(`${systems[suite]}, clang++: left out, version ${clang} is older than 14`);
+      continue;
+    }
     try {
       say(`${systems[suite]}, ${compiler}: ok (${buildAndRun(folder, compiler)})`);
     } catch (error) {

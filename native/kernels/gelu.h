@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/macros.h"
 
@@ -12,6 +13,16 @@ struct GeluConstants {
   static constexpr float a = 1.5957691216057308f;
   static constexpr float b = 0.0713548162726002527f;
 };
+
+// 2^k, from k rounded into the last bits of `shifted`; std::bit_cast and its builtin came with g++ 11.
+EAM_HD float power_of_two(float shifted) {
+  int32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127) << 23;
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return power;
+}
 
 // e^y to float rounding for y in [−60, 60]: 2^k e^r with |r| ≤ ln 2 / 2 and Cephes' polynomial.
 EAM_HD float exp_within(float y) {
@@ -26,7 +37,7 @@ EAM_HD float exp_within(float y) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   const float e = p * (r * r) + r + 1.0f;
-  return e * __builtin_bit_cast(float, (__builtin_bit_cast(int32_t, shifted) + 127) << 23);
+  return e * power_of_two(shifted);
 }
 
 // Where |x| is 8 or more, σ(2u) is 0 or 1 to float rounding (3·10⁻²² from them), and further out its exponential would
