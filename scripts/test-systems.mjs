@@ -153,10 +153,7 @@ for (const suite of suites) {
   try {
     const seconds = makeRoot(suite, folder);
     copyClone(folder);
-    versions = inside(
-      folder,
-      'ldd --version | head -n 1; g++ --version | head -n 1; clang++ --version | head -n 1',
-    );
+    versions = inside(folder, 'ldd --version | head -n 1; g++ --version | head -n 1; clang++ --version | head -n 1');
     say(`${systems[suite]} (${suite}): root ${seconds.toFixed(0)} s; ${versions.output.trim().split('\n').join('; ')}`);
     if (!versions.ok) throw new Error(versions.output);
   } catch (error) {
