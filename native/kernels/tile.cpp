@@ -53,7 +53,10 @@ EAM_HD void box_muller_loop(const uint32_t (*words)[kBlocks], int64_t blocks, Re
   }
 }
 
-// Multiversioned functions cannot be templates: one overload for each pair of types.
+}  // namespace
+
+// Multiversioned functions cannot be templates: one overload for each pair of types. Nor are they in the anonymous
+// namespace: binutils 2.35 leaves the calls of local ones in a shared library unresolved.
 #define EAM_LOOPS(Real, Storage)                                                           \
   EAM_MULTIVERSION void run_add_scaled(Real* y, const Storage* x, Real c, int64_t n) {     \
     add_scaled_loop(y, x, c, n);                                                           \
@@ -81,6 +84,8 @@ EAM_MULTIVERSION void run_box_muller(const uint32_t (*words)[kBlocks], int64_t b
 EAM_MULTIVERSION void run_box_muller(const uint32_t (*words)[kBlocks], int64_t blocks, double* out) {
   box_muller_loop(words, blocks, out);
 }
+
+namespace {
 
 template <class Real>
 void fill(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, Real* out) {
