@@ -19,7 +19,7 @@ import { findLibTorch } from '../dist/runtime/native/libtorch.js';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const systems = { bullseye: 'Debian 11', bookworm: 'Debian 12', trixie: 'Debian 13' };
 const compilers = ['g++', 'g++-static', 'clang++', 'prebuilt'];
-const packages = 'ca-certificates,g++,clang,cmake,ninja-build,binutils';
+const packages = 'ca-certificates,g++,clang,libomp-dev,cmake,ninja-build,binutils';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -63,13 +63,14 @@ function run(command, args, options = {}) {
 }
 
 function makeRoot(suite, folder) {
-  if (existsSync(join(folder, 'etc', 'eam-root'))) return 0;
+  const mark = join(folder, 'etc', 'eam-root');
+  if (existsSync(mark) && readFileSync(mark, 'utf8') === `${packages}\n`) return 0;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const args = ['--no-check-gpg', '--variant=minbase', `--include=${packages}`, suite, folder, archive()];
   const { ok, output, seconds } = run('debootstrap', args);
   if (!ok) throw new Error(`debootstrap failed:\n${output.split('\n').slice(-15).join('\n')}`);
-  writeFileSync(join(folder, 'etc', 'eam-root'), `${packages}\n`);
+  writeFileSync(mark, `${packages}\n`);
   return seconds;
 }
 
