@@ -37,7 +37,7 @@ export const evaluateCommand = (signal: AbortSignal) =>
       return print(evaluation, evaluationTable(evaluation));
     }
     const { scoreFolder, scoreModel } = await import('../jobs/evaluate/score.js');
-    const { summaryTable } = await import('../jobs/evaluate/summary.js');
+    const { refuseSkipped, summaryTable } = await import('../jobs/evaluate/summary.js');
     const { prompts, images, reward: rewards, ...settings } = flags;
     if (mode === 'model' && flags.asReference)
       throw new ConfigError('--as-reference: samples are not files; draw them into PNGs and give --images');
@@ -48,6 +48,7 @@ export const evaluateCommand = (signal: AbortSignal) =>
     const summary =
       mode === 'images' ? await scoreFolder(images!, given, options) : await scoreModel(given, options, note);
     print(summary, summaryTable(summary));
+    refuseSkipped(summary);
   });
 
 const options = () =>
