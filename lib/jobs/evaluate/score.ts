@@ -1,4 +1,4 @@
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
@@ -15,6 +15,7 @@ import { ScoreBook } from './score-book.js';
 import { scoreImages } from './score-images.js';
 import { repeated, scoreSamples } from './score-samples.js';
 import { refuseSkipped, type SampleScores, type ScoreSummary } from './summary.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** What images are scored by, and where their scores go. */
 export interface ScoreSettings {
@@ -140,7 +141,7 @@ const lineOf = (sample: SampleScores): string => `${JSON.stringify(sample)}\n`;
 /** Makes sure that scores can be written before they are computed; what is there stays until there are scores. */
 async function openForWriting(path: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeDirectory(dirname(path));
     await appendFile(path, '');
   } catch (error) {
     throw new ConfigError(`--out ${path}: it cannot be written: ${(error as Error).message}`, { cause: error });
