@@ -68,7 +68,7 @@ const options = () =>
     .option(
       '--prompts <file>',
       'Read prompts from this file: one a line, in the order of the PNGs; ' +
-        'or .jsonl with {"file": …, "prompt": …} a line.',
+        'or .jsonl with {"file": …, "prompt": …} a line; or .csv with such columns.',
     )
     .addOption(repeatable('--reward <name=directory>', `Score by this, such as ${rewardExamples.join(' or ')}.`))
     .option('--samples <n>', 'Let the model draw this many images a prompt. By default they are 4.', positiveInteger)

@@ -1,5 +1,7 @@
 import { crc32 } from 'node:zlib';
 
+import { pointerProblem } from '../../schema/text.js';
+
 /** What a PNG's first chunk says of its pixels. */
 export interface PngHeader {
   width: number;
@@ -50,7 +52,7 @@ const maxPixels = 89_478_485;
  */
 export function readChunks(file: Buffer): PngChunks {
   if (!file.subarray(0, signature.length).equals(signature))
-    throw new Error(`is no PNG: ${file.length === 0 ? 'it is empty' : 'it starts otherwise'}`);
+    throw new Error(pointerProblem(file) ?? `is no PNG: ${file.length === 0 ? 'it is empty' : 'it starts otherwise'}`);
   const found: PngChunks = { header: readHeader(file), palette: undefined, transparency: undefined, pixels: [] };
   for (const chunk of chunksOf(file)) take(chunk, found);
   if (found.pixels.length === 0) throw new Error('is damaged: it has no IDAT chunk');
