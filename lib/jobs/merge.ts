@@ -1,4 +1,4 @@
-import { copyFile, link, readdir, realpath } from 'node:fs/promises';
+import { copyFile, link, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 import { CheckpointError } from '../errors.js';
@@ -120,7 +120,9 @@ async function copyOthers({ directory, network, folders }: StoredModel, out: str
     makeDirectory(join(out, folder));
     for (const entry of await readdir(join(directory, folder), { withFileTypes: true })) {
       const from = join(directory, folder, entry.name);
-      if (entry.isDirectory() || (isWeights(entry.name) && (folder === '.' || folder === network))) continue;
+      if (isWeights(entry.name) && (folder === '.' || folder === network)) continue;
+      // A link may lead to a folder: a component that several models share, which is copied as one of `folders`.
+      if (entry.isDirectory() || (entry.isSymbolicLink() && (await stat(from)).isDirectory())) continue;
       await (isWeights(entry.name) ? linkOrCopy : copyFile)(from, join(out, folder, entry.name));
     }
   }

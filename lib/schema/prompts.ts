@@ -119,8 +119,8 @@ function decode(bytes: Buffer, path: string): string {
   if (zero < 0) return text;
   const line = text.slice(0, zero).split(/\r\n|\n|\r/).length;
   throw new ConfigError(
-    `expected text; ${path}, line ${line} holds a zero byte, as UTF-16 without a byte order mark and files that are no ` +
-      'text do: save it as UTF-8',
+    `expected text; ${path}, line ${line} holds a zero byte, as UTF-16 without a byte order mark and files that are ` +
+      'no text do: save it as UTF-8',
   );
 }
 
