@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /**
  * Every error the package throws on purpose: `code` is stable, `message` says what was found and what to do.
  * An unexpected failure inside LibTorch is a plain EamError with code ERR_EAM_NATIVE.
@@ -65,13 +67,24 @@ export class DisposedError extends EamError {
 }
 
 /**
+ * Whether a value is an error, of this realm or another: under Jest and in node:vm, what Node and native code throw is
+ * no instance of the `Error` that is seen here.
+ */
+export function isError(value: unknown): value is Error {
+  // Node 20 does not count its DOMException, such as an aborted signal's reason, among the native errors.
+  return types.isNativeError(value) || value instanceof Error || tagOf(value) === '[object DOMException]';
+}
+
+const tagOf = (value: unknown): string => Object.prototype.toString.call(value);
+
+/**
  * Keeps a failure that followed from `error` as `error.suppressed`, which Node prints with the error: a second failure
  * must not hide the first, nor be lost. What cannot carry it, such as a string, is followed by a
  * warning.
  */
 export function suppress(error: unknown, failure: unknown): void {
-  if (!(error instanceof Error) || !Object.isExtensible(error)) {
-    process.emitWarning(failure instanceof Error ? failure : String(failure));
+  if (!isError(error) || !Object.isExtensible(error)) {
+    process.emitWarning(isError(failure) ? failure : String(failure));
     return;
   }
   Object.assign(error, { suppressed: [...suppressedBy(error), failure] });

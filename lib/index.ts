@@ -1,6 +1,8 @@
 // For consumers whose `lib` has no Symbol.dispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import './runtime/dispose-symbols.js';
+
 export {
   CheckpointError,
   ConfigError,

@@ -37,7 +37,7 @@ export const evaluateCommand = (signal: AbortSignal) =>
       return print(evaluation, evaluationTable(evaluation));
     }
     const { scoreFolder, scoreModel } = await import('../jobs/evaluate/score.js');
-    const { summaryTable } = await import('../jobs/evaluate/summary.js');
+    const { refuseSkipped, summaryTable } = await import('../jobs/evaluate/summary.js');
     const { prompts, images, reward: rewards, ...settings } = flags;
     if (mode === 'model' && flags.asReference)
       throw new ConfigError('--as-reference: samples are not files; draw them into PNGs and give --images');
@@ -48,6 +48,7 @@ export const evaluateCommand = (signal: AbortSignal) =>
     const summary =
       mode === 'images' ? await scoreFolder(images!, given, options) : await scoreModel(given, options, note);
     print(summary, summaryTable(summary));
+    refuseSkipped(summary);
   });
 
 const options = () =>
@@ -67,7 +68,7 @@ const options = () =>
     .option(
       '--prompts <file>',
       'Read prompts from this file: one a line, in the order of the PNGs; ' +
-        'or .jsonl with {"file": …, "prompt": …} a line.',
+        'or .jsonl with {"file": …, "prompt": …} a line; or .csv with such columns.',
     )
     .addOption(repeatable('--reward <name=directory>', `Score by this, such as ${rewardExamples.join(' or ')}.`))
     .option('--samples <n>', 'Let the model draw this many images a prompt. By default they are 4.', positiveInteger)

@@ -1,6 +1,6 @@
 import { CommanderError } from '@commander-js/extra-typings';
 
-import { ConfigError, EamError, suppressedBy } from '../errors.js';
+import { ConfigError, EamError, isError, suppressedBy } from '../errors.js';
 import { createProgram } from './program.js';
 
 /** Exit codes of every command. */
@@ -34,6 +34,6 @@ export async function run(args: readonly string[]): Promise<number> {
 }
 
 function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!isError(error)) return String(error);
   return process.env['EAM_DEBUG'] === '1' ? (error.stack ?? error.message) : error.message;
 }

@@ -25,7 +25,10 @@ export const sampleCommand = (signal: AbortSignal) =>
     .addOption(modelOption(`the one that the adapter was trained on, else "${shippedModels[0]}"`))
     .addOption(adapterOption())
     .addOption(repeatable('--prompt <text>', 'Draw this.'))
-    .option('--prompts <file>', 'Draw these prompts, one a line or in JSON lines, after those of --prompt.')
+    .option(
+      '--prompts <file>',
+      'Draw these prompts, one a line, in JSON lines or a column of CSV, after those of --prompt.',
+    )
     .addOption(negativeOption())
     .option(
       '--count <n>',

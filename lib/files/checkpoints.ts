@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 
 import { CheckpointError } from '../errors.js';
+import { makeDirectory } from '../runtime/make-directory.js';
 
 const manifestName = 'manifest.json';
 
@@ -69,7 +70,7 @@ export async function writeCheckpoint(
   const existing = await verifyCheckpoint(directory).catch(() => undefined);
   if (existing) return existing;
   try {
-    await mkdir(root, { recursive: true });
+    makeDirectory(root);
     await rm(directory, { recursive: true, force: true });
     await rm(aside, { recursive: true, force: true });
     await mkdir(aside);

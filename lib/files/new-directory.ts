@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 
 import { CheckpointError, EamError } from '../errors.js';
 import { checkOutput } from './output-path.js';
+import { makeDirectory } from '../runtime/make-directory.js';
 
 /**
  * Checks that there is nothing yet where a directory is to be written; before the work for it, too.
@@ -22,7 +23,7 @@ export async function writeNewDirectory(path: string, write: (aside: string) => 
   const aside = `${resolve(path)}.tmp-${process.pid}`;
   await refuseTaken(path);
   try {
-    await mkdir(dirname(aside), { recursive: true });
+    makeDirectory(dirname(aside));
     await mkdir(aside);
     await write(aside);
     // Renaming would replace an empty directory that came meanwhile.

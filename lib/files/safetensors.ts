@@ -3,6 +3,7 @@ import { open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { CheckpointError } from '../errors.js';
+import { pointerLength, pointerProblem } from '../schema/text.js';
 import type { DType } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import { parseHeader, storedDTypes, type SafetensorsHeader } from './safetensors-header.js';
@@ -39,6 +40,10 @@ async function readHeaderOf(file: FileHandle, path: string): Promise<Safetensors
     throw new CheckpointError(`${path} is ${status.size} bytes long: cut short, or not a safetensors file`);
   }
   const headerBytes = prefix.readBigUInt64LE();
+  const start = Buffer.alloc(pointerLength);
+  await file.read(start, 0, start.length, 0);
+  const problem = pointerProblem(start);
+  if (problem) throw new CheckpointError(`${path} ${problem}`);
   if (headerBytes > BigInt(status.size - 8)) {
     throw new CheckpointError(
       `${path} announces a header of ${headerBytes} bytes in a file of ${status.size}: cut short, or not a ` +

@@ -3,6 +3,7 @@ import { extname } from 'node:path';
 import { EamError } from '../errors.js';
 import type { NativeWeightFiles } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
+import { refusePointer } from './git-lfs.js';
 import { readHeader } from './safetensors.js';
 
 /** A file of a network's weights, .safetensors or of torch.save, and what is taken of it. */
@@ -22,10 +23,11 @@ export interface WeightFile {
  * @throws CheckpointError for files that are missing or damaged, and for a tensor that two of them hold
  */
 export async function openWeights(files: readonly WeightFile[]): Promise<NativeWeightFiles> {
-  const described = files.map(async (file) => ({
-    ...file,
-    entries: extname(file.path) === '.safetensors' ? (await readHeader(file.path)).entries : undefined,
-  }));
+  const described = files.map(async (file) => {
+    if (extname(file.path) === '.safetensors') return { ...file, entries: (await readHeader(file.path)).entries };
+    await refusePointer(file.path);
+    return { ...file, entries: undefined };
+  });
   return binding().openWeights(await Promise.all(described));
 }
 

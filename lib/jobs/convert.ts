@@ -3,6 +3,7 @@ import { extname } from 'node:path';
 
 import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
+import { refusePointer } from '../files/git-lfs.js';
 import { checkOutput } from '../files/output-path.js';
 import { disposeAll, saveTensors } from '../files/safetensors.js';
 
@@ -25,6 +26,7 @@ export async function convert(file: string, out: string, { force = false } = {})
   if (extname(out) !== '.safetensors') throw new ConfigError(`${out}: expected a file that ends in .safetensors`);
   await checkOutput(out, 'file');
   if (!force && existsSync(out)) throw new ConfigError(`${out} is there already; --force overwrites it`);
+  await refusePointer(file);
   const tensors = await binding().readTorchFile(file);
   try {
     // transformers refuses a file that does not say what framework its tensors are of.

@@ -1,4 +1,4 @@
-import { copyFile, link, mkdir, readdir, realpath } from 'node:fs/promises';
+import { copyFile, link, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 import { CheckpointError } from '../errors.js';
@@ -11,6 +11,7 @@ import { refuseTaken, writeNewDirectory } from '../files/new-directory.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
 import { disposeAll, readHeader, saveTensors } from '../files/safetensors.js';
 import type { Tensor } from '../runtime/native/tensor.js';
+import { makeDirectory } from '../runtime/make-directory.js';
 
 /** What {@link mergeAdapter} did. */
 export interface MergeResult {
@@ -116,10 +117,12 @@ const isWeights = (name: string): boolean => /\.(safetensors|bin|pt|pth|ckpt|msg
  */
 async function copyOthers({ directory, network, folders }: StoredModel, out: string): Promise<void> {
   for (const folder of ['.', ...folders]) {
-    await mkdir(join(out, folder), { recursive: true });
+    makeDirectory(join(out, folder));
     for (const entry of await readdir(join(directory, folder), { withFileTypes: true })) {
       const from = join(directory, folder, entry.name);
-      if (entry.isDirectory() || (isWeights(entry.name) && (folder === '.' || folder === network))) continue;
+      if (isWeights(entry.name) && (folder === '.' || folder === network)) continue;
+      // A link may lead to a folder: a component that several models share, which is copied as one of `folders`.
+      if (entry.isDirectory() || (entry.isSymbolicLink() && (await stat(from)).isDirectory())) continue;
       await (isWeights(entry.name) ? linkOrCopy : copyFile)(from, join(out, folder, entry.name));
     }
   }

@@ -1,11 +1,12 @@
 import { existsSync, rmdirSync } from 'node:fs';
-import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
+import { appendFile, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { listCheckpoints, newestWholeCheckpoint, replaceFile, type Checkpoint } from '../files/checkpoints.js';
 import { readJson } from '../schema/json.js';
 import { CheckpointError, EamError } from '../errors.js';
 import { lockName, RunLock } from '../files/lock.js';
+import { makeDirectory } from '../runtime/make-directory.js';
 
 /** Options of {@link RunDirectory.open}. */
 export interface OpenOptions {
@@ -74,7 +75,7 @@ export class RunDirectory {
       if (!isEmpty(entries)) continue;
       const directory = new RunDirectory(candidate);
       try {
-        directory.#isNew = (await mkdir(candidate, { recursive: true })) !== undefined;
+        directory.#isNew = makeDirectory(candidate) !== undefined;
         directory.#lock = RunLock.take(candidate);
       } catch (error) {
         directory.unlock();
@@ -211,7 +212,7 @@ export class RunDirectory {
   async writeSamples(step: number, png: Uint8Array): Promise<string> {
     const path = this.samples(step);
     try {
-      await mkdir(join(this.path, 'samples'), { recursive: true });
+      makeDirectory(join(this.path, 'samples'));
     } catch (error) {
       throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
     }

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { DisposedError } from '../errors.js';
@@ -8,6 +7,7 @@ import { disposeAll, loadTensors, saveTensors } from '../files/safetensors.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import type { Model, ModelDType } from './model.js';
 import { evenTimes } from './times.js';
+import { makeDirectory } from '../runtime/make-directory.js';
 
 const controlFile = 'control.safetensors';
 
@@ -71,7 +71,7 @@ export class GaussianMixtureModel implements Model {
   async saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
     const own = tensors ? undefined : this.native.trainable();
     try {
-      await mkdir(directory, { recursive: true });
+      makeDirectory(directory);
       await saveTensors(join(directory, controlFile), tensors ?? own!);
     } finally {
       if (own) disposeAll(own);

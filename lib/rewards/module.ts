@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 
 import { z } from 'zod';
 
-import { ConfigError } from '../errors.js';
+import { ConfigError, isError } from '../errors.js';
 import { fromFunction, type FunctionScore, type ImageArray } from './from-function.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
 import type { Reward } from './reward.js';
@@ -29,7 +29,7 @@ export async function moduleReward(file: string, options: Readonly<Record<string
   try {
     exported = (await import(pathToFileURL(path).href)) as { default?: unknown };
   } catch (error) {
-    throw refuse(`it cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, error);
+    throw refuse(`it cannot be loaded: ${isError(error) ? error.message : String(error)}`, error);
   }
   const reward = exported.default;
   if (typeof reward === 'function') {

@@ -1,4 +1,6 @@
-import { EamError } from '../errors.js';
+import { types } from 'node:util';
+
+import { EamError, isError } from '../errors.js';
 import { Tensor } from '../runtime/native/tensor.js';
 import { expected } from '../schema/validate.js';
 
@@ -133,7 +135,7 @@ export async function score(
     const invalid = error instanceof InvalidScore;
     // A part of a combined reward has been named already.
     if (!invalid && error instanceof EamError && error.code === 'ERR_EAM_REWARD') throw error;
-    const problem = error instanceof Error ? error.message : String(error);
+    const problem = isError(error) ? error.message : String(error);
     throw new EamError('ERR_EAM_REWARD', `reward "${reward.name}" failed: ${problem}`, invalid ? {} : { cause: error });
   } finally {
     dispose(result?.values);
@@ -165,8 +167,9 @@ export function valuesFrom(values: unknown, count: number): Float32Array {
 
 /** Numbers as float32; rejects what would become NaN in silence. */
 export function toFloat32(numbers: unknown, name: string): Float32Array {
-  if (numbers instanceof Float32Array) return numbers;
-  if (numbers instanceof Float64Array || numbers instanceof Int32Array) return Float32Array.from(numbers);
+  // Of any realm: what native code makes is of another under Jest and in node:vm.
+  if (types.isFloat32Array(numbers)) return numbers as Float32Array;
+  if (types.isFloat64Array(numbers) || types.isInt32Array(numbers)) return Float32Array.from(numbers);
   if (!Array.isArray(numbers)) {
     throw new InvalidScore(expected(name, 'numbers in a typed array or an array', describe(numbers)));
   }

@@ -4,6 +4,7 @@ import { parse, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { ConfigError, EamError } from '../errors.js';
+import { pointerLength, pointerProblem } from '../schema/text.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
@@ -65,11 +66,13 @@ async function load(path: string, device: string) {
   const refuse = (problem: string, cause?: unknown) => new ConfigError(`torchScript: ${path}: ${problem}`, { cause });
   let start: Uint8Array;
   try {
-    start = await firstBytes(path, 16);
+    start = await firstBytes(path, pointerLength);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw refuse(code === 'ENOENT' ? 'there is no such file' : message, error);
   }
+  const problem = pointerProblem(start);
+  if (problem) throw refuse(`it ${problem}`);
   // LibTorch has readers of other formats, which are not for files of unknown origin.
   const found = formatOf(start);
   if (found)

@@ -1,18 +1,12 @@
-import { readFile } from 'node:fs/promises';
-
 import { ConfigError } from '../errors.js';
+import { readText } from './text.js';
 
 /**
- * Reads a JSON file.
- * @throws ConfigError if it is missing or is not JSON
+ * Reads a JSON file, in UTF-8 or in UTF-16 with its byte order mark.
+ * @throws ConfigError if it is missing, is not JSON or only a pointer of Git LFS to it
  */
 export async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw new ConfigError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
-  }
+  const text = await readText(path);
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -5,12 +5,17 @@ import { extname } from 'node:path';
 import { z } from 'zod';
 
 import { ConfigError } from '../errors.js';
+import { readCsv } from './csv.js';
+import { decodeText, isUtf16, pointerProblem } from './text.js';
 
 /** What to draw, in words that the model understands. */
 export const promptsSchema = z.array(z.string().min(1)).min(1);
 
 /** Names of files with a JSON object a line. */
 const jsonNames = ['.jsonl', '.ndjson', '.json'];
+
+/** Names of files with a table. */
+const tableNames = ['.csv', '.tsv'];
 
 const recordSchema = z.object({ prompt: z.string() });
 
@@ -30,10 +35,10 @@ export const promptsOrFileSchema = z.preprocess((value, context) => {
 }, promptsSchema);
 
 /**
- * Reads prompts: of a .jsonl, .ndjson or .json file the "prompt" of the object in each line, of any other each line,
- * without the spaces around it. Blank lines are passed over.
- * @throws ConfigError for a file that is missing, empty or not UTF-8, or a line that is no such object; it names the
- * line
+ * Reads prompts: of a .jsonl, .ndjson or .json file the "prompt" of the object in each line, of a .csv or .tsv file the
+ * column "prompt", of any other each line, without the spaces around it. Blank lines are passed over.
+ * @throws ConfigError for a file that is missing, empty or no text (UTF-8, or UTF-16 with its byte order mark), a line
+ * that is no such object, or a table without that column; it names the line
  */
 export function readPrompts(path: string): string[] {
   return readPromptLines(path).map(({ text, json, place }) => (json ? promptOf(text, place) : text));
@@ -48,7 +53,10 @@ export interface PromptText {
   place: string;
 }
 
-/** The lines that are not blank. @throws ConfigError for a file that is missing, empty or not UTF-8 */
+/**
+ * The lines that are not blank; a table's rows are objects of its columns.
+ * @throws ConfigError for a file that is missing, empty or no text, or a table without a column "prompt"
+ */
 export function readPromptLines(path: string): PromptText[] {
   let bytes: Buffer;
   try {
@@ -59,11 +67,19 @@ export function readPromptLines(path: string): PromptText[] {
       { cause: error },
     );
   }
-  const json = jsonNames.includes(extname(path).toLowerCase());
-  const lines = decode(bytes, path)
-    .split(/\r\n|\n|\r/)
-    .map((line, index) => ({ text: line.trim(), json, place: `${path}, line ${index + 1}` }))
-    .filter(({ text }) => text !== '');
+  const extension = extname(path).toLowerCase();
+  const json = jsonNames.includes(extension);
+  const text = decode(bytes, path);
+  const lines = tableNames.includes(extension)
+    ? readCsv(text, 'prompt', path).map(({ fields, line }) => ({
+        text: JSON.stringify(fields),
+        json: true,
+        place: `${path}, line ${line}`,
+      }))
+    : text
+        .split(/\r\n|\n|\r/)
+        .map((line, index) => ({ text: line.trim(), json, place: `${path}, line ${index + 1}` }))
+        .filter((line) => line.text !== '');
   if (lines.length === 0) throw new ConfigError(`expected a prompt a line; ${path} holds none`);
   return lines;
 }
@@ -85,14 +101,27 @@ function promptOf(line: string, place: string): string {
 }
 
 function decode(bytes: Buffer, path: string): string {
-  if (!isUtf8(bytes)) {
+  const problem = pointerProblem(bytes);
+  if (problem) throw new ConfigError(`${path} ${problem}`);
+  if (!isUtf16(bytes) && !isUtf8(bytes)) {
     const { line, byte } = firstInvalid(bytes);
     throw new ConfigError(
       `expected UTF-8 text; ${path}, line ${line} (byte ${byte} of the file) is not: save it as UTF-8`,
     );
   }
-  // TextDecoder leaves out a byte order mark.
-  return new TextDecoder().decode(bytes);
+  let text: string;
+  try {
+    text = decodeText(bytes);
+  } catch (error) {
+    throw new ConfigError(`expected text; ${path} begins as UTF-16 and is not: save it as UTF-8`, { cause: error });
+  }
+  const zero = text.indexOf('\0');
+  if (zero < 0) return text;
+  const line = text.slice(0, zero).split(/\r\n|\n|\r/).length;
+  throw new ConfigError(
+    `expected text; ${path}, line ${line} holds a zero byte, as UTF-16 without a byte order mark and files that are ` +
+      'no text do: save it as UTF-8',
+  );
 }
 
 /** Where a text stops being UTF-8: its line, from 1, and the byte, from 0. */

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32, deflateSync } from 'node:zlib';
 
 import { encode, type BitDepth } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 
-import { ImageFileError, readPng } from '../../lib/files/png.js';
+import { ImageFileError, readPng, type Picture } from '../../lib/files/png/read.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';
 
 const folder = temporaryFolder();
@@ -35,6 +36,27 @@ function damaged(file: Uint8Array): Uint8Array {
   return copy;
 }
 const rounded = (data: Float32Array): number[] => Array.from(data, (value) => Number((255 * value).toFixed(4)));
+
+/** Red, green and blue of each pixel, as bytes. */
+function bytesOf({ width, height, data }: Picture): number[] {
+  const pixels = width * height;
+  return Array.from({ length: 3 * pixels }, (_, i) => 255 * data[(i % 3) * pixels + Math.floor(i / 3)]!).map(
+    Math.round,
+  );
+}
+const chunk = (name: string, data: Uint8Array): Buffer => {
+  const content = Buffer.concat([Buffer.from(name, 'latin1'), data]);
+  const [length, checksum] = [Buffer.alloc(4), Buffer.alloc(4)];
+  length.writeUInt32BE(data.length);
+  checksum.writeUInt32BE(crc32(content));
+  return Buffer.concat([length, content, checksum]);
+};
+/** A PNG of these chunks after its header, of 3 × 1 pixels. */
+function custom(type: number, depth: number, chunks: readonly Buffer[], { interlace = 0, filter = 0 } = {}): Buffer {
+  const header = chunk('IHDR', Uint8Array.of(0, 0, 0, 3, 0, 0, 0, 1, depth, type, 0, filter, interlace));
+  return Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), header, ...chunks, chunk('IEND', new Uint8Array(0))]);
+}
+const pixels = (...row: number[]): Buffer => chunk('IDAT', deflateSync(Uint8Array.of(0, ...row)));
 
 describe('readPng', () => {
   it('gives red, green and blue apart', async () => {
@@ -84,7 +106,7 @@ describe('readPng', () => {
     {
       what: 'pixels that do not decompress',
       bytes: damaged(patterned),
-      message: /is damaged: Error while decompressing the data: invalid \w+/,
+      message: /is damaged: the checksum of its IDAT chunk is another$/,
     },
   ])('refuses $what and names the file', async ({ bytes, message }) => {
     const path = write(bytes);
@@ -105,5 +127,80 @@ describe('readPng', () => {
     new DataView(huge.buffer).setUint32(16, 2 ** 31 - 1);
     await expect(readPng(write(huge))).rejects.toThrow(/has 2147483647×8 pixels, expected 1 to/);
     await expect(readPng(join(folder, 'nowhere.png'))).rejects.toThrow(/nowhere.png: cannot be read/);
+  });
+
+  const suite = JSON.parse(readFileSync(new URL('../fixtures/png/suite.json', import.meta.url), 'utf8')) as {
+    name: string;
+    depth: number;
+    file: string;
+    rgb: string;
+  }[];
+  it.each(suite)('reads as Pillow does: $name', async ({ file, depth, rgb }) => {
+    const path = write(Buffer.from(file, 'base64'));
+    const expected = [...Buffer.from(rgb, 'base64')];
+    expect(bytesOf(await readPng(path, { bytes: true }))).toEqual(expected);
+    if (depth <= 8) expect(bytesOf(await readPng(path))).toEqual(expected);
+  });
+
+  it('cuts sixteen bits of gray off at 255 where bytes are wanted, as Pillow does, or keeps them', async () => {
+    const path = write(custom(0, 16, [pixels(0, 200, 1, 0, 0xff, 0xff)]));
+    expect(rounded((await readPng(path, { bytes: true })).data).slice(0, 3)).toEqual([200, 255, 255]);
+    expect(Array.from((await readPng(path)).data.slice(0, 3))).toEqual(
+      [200, 256, 65535].map((v) => Math.fround(v / 65535)),
+    );
+  });
+
+  it.each([
+    { what: 'a gray level', type: 0, depth: 8, row: [1, 2, 3], alpha: [0, 2] },
+    { what: 'a gray level, in the bits that count', type: 0, depth: 2, row: [0b00011000], alpha: [0xff, 0xfd] },
+    { what: 'a gray level of 16 bits', type: 0, depth: 16, row: [1, 2, 3, 4, 5, 6], alpha: [3, 4] },
+    { what: 'a color', type: 2, depth: 8, row: [1, 2, 3, 4, 5, 6, 7, 8, 9], alpha: [0, 4, 0, 5, 0, 6] },
+    { what: "a palette's color", type: 3, depth: 2, row: [0b00011000], alpha: [255, 254] },
+  ])('refuses a transparency that a pixel has: $what', async ({ type, depth, row, alpha }) => {
+    const palette = type === 3 ? [chunk('PLTE', new Uint8Array(9))] : [];
+    const file = custom(type, depth, [...palette, chunk('tRNS', Uint8Array.from(alpha)), pixels(...row)]);
+    await expect(readPng(write(file))).rejects.toThrow(/is partly transparent/);
+  });
+
+  const gray = pixels(1, 2, 3);
+  it.each([
+    { what: 'a depth that its color type has not', file: custom(2, 4, [gray]), message: /color type 2 with 4 bits/ },
+    { what: 'a color type that is none', file: custom(5, 8, [gray]), message: /color type 5 with 8 bits/ },
+    { what: 'another interlace', file: custom(0, 8, [gray], { interlace: 2 }), message: /interlace 2; expected/ },
+    { what: 'another filter method', file: custom(0, 8, [gray], { filter: 1 }), message: /filter 1 and/ },
+    {
+      what: 'a filter that is none',
+      file: custom(0, 8, [chunk('IDAT', deflateSync(Uint8Array.of(5, 1, 2, 3)))]),
+      message: /a row has filter 5/,
+    },
+    { what: 'no pixels', file: custom(0, 8, []), message: /has no IDAT chunk/ },
+    { what: 'too few pixels', file: custom(0, 8, [pixels(1, 2)]), message: /3 of the 4 bytes of its pixels are there/ },
+    {
+      what: 'pixels that are no zlib stream',
+      file: custom(0, 8, [chunk('IDAT', Uint8Array.of(1, 2, 3, 4))]),
+      message: /do not decompress: incorrect header/,
+    },
+    {
+      what: 'a palette after its pixels',
+      file: custom(3, 8, [gray, chunk('PLTE', new Uint8Array(9))]),
+      message: /no palette before/,
+    },
+    {
+      what: 'a palette of 7 bytes',
+      file: custom(3, 8, [chunk('PLTE', new Uint8Array(7)), gray]),
+      message: /palette has 7 bytes/,
+    },
+    {
+      what: 'a color that the palette has not',
+      file: custom(3, 8, [chunk('PLTE', new Uint8Array(9)), gray]),
+      message: /color 3 of a palette of 3/,
+    },
+    {
+      what: 'a chunk that changes what pixels mean',
+      file: custom(0, 8, [chunk('CgBI', new Uint8Array(4)), gray]),
+      message: /a chunk "CgBI"/,
+    },
+  ])('refuses $what', async ({ file, message }) => {
+    await expect(readPng(write(file))).rejects.toThrow(message);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { encode } from 'fast-png';
@@ -165,7 +165,10 @@ describe('eam evaluate --images', () => {
       'stroke-weight',
       '--quiet',
     );
-    expect([damaged.code, damaged.stderr]).toEqual([1, expect.stringMatching(/b\.png: is cut short: it has 50 bytes/)]);
+    expect([damaged.code, damaged.stderr]).toEqual([
+      1,
+      expect.stringMatching(/1 of 2 images could not be read; .*\n {2}b\.png is cut short: it has 50 bytes/),
+    ]);
     const wrong = await eam(
       'evaluate',
       '--images',
@@ -179,14 +182,81 @@ describe('eam evaluate --images', () => {
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringMatching(/c\.png: reward "digit-classifier" failed/)]);
   });
 
+  it('passes over what cannot be read, scores the others, lists it and fails', async () => {
+    const folder = folderOf(Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`${index}.png`, 255])));
+    const whole = readFileSync(join(folder, '0.png'));
+    const bad: Record<string, Uint8Array> = {
+      '1.png': new Uint8Array(0),
+      '2.png': whole.subarray(0, 50),
+      '5.png': Buffer.from('GIF89a'),
+      '11.png': encode({ width: 1, height: 1, channels: 4, data: Uint8Array.of(1, 2, 3, 0) }),
+    };
+    for (const [name, bytes] of Object.entries(bad)) writeFileSync(join(folder, name), bytes);
+    rmSync(join(folder, '7.png'));
+    symlinkSync('nowhere', join(folder, '7.png'));
+    const out = join(temporaryFolder(), 'scores.jsonl');
+    const prompts = promptsOf(...Array.from({ length: 12 }, (_, index) => `p${index % 2}`));
+    const args = ['--images', folder, '--prompts', prompts, '--reward', 'stroke-weight', '--out', out];
+    const { code, stdout, stderr } = await eam('evaluate', ...args, '--json', '--quiet');
+    expect(code).toBe(1);
+    const summary = JSON.parse(stdout) as ScoreSummary;
+    expect(summary).toMatchObject({ images: 7, rewards: [{ images: 7, mean: 10 }] });
+    expect(summary.skipped).toEqual([
+      { file: '1.png', problem: 'is no PNG: it is empty' },
+      { file: '2.png', problem: expect.stringContaining('is cut short') as string },
+      { file: '5.png', problem: 'is no PNG: it starts otherwise' },
+      { file: '7.png', problem: expect.stringContaining('cannot be read: ENOENT') as string },
+      { file: '11.png', problem: expect.stringContaining('is partly transparent') as string },
+    ]);
+    expect(stderr).toMatch(
+      /^error: 5 of 12 images could not be read; the figures are those of the others:\n {2}1\.png is/,
+    );
+    expect((lines(out) as { file: string }[]).map(({ file }) => file)).toEqual(
+      [0, 3, 4, 6, 8, 9, 10].map((index) => `${index}.png`),
+    );
+  });
+
+  it("takes neither macOS's files beside images nor folders for images", async () => {
+    const folder = folderOf({ 'a.png': 0, 'b.png': 255 });
+    for (const name of ['._a.png', '._b.png', '._.DS_Store']) writeFileSync(join(folder, name), 'x');
+    mkdirSync(join(folder, 'c.png'));
+    symlinkSync('c.png', join(folder, 'd.png'));
+    const args = ['--images', folder, '--prompts', promptsOf('a', 'b'), '--reward', 'stroke-weight', '--json'];
+    const { code, stdout } = await eam('evaluate', ...args, '--quiet');
+    expect([code, (JSON.parse(stdout) as ScoreSummary).images]).toEqual([0, 2]);
+  });
+
+  it('says of images of other kinds that they are not read, beside PNGs too', async () => {
+    const folder = folderOf({ 'a.png': 0 });
+    writeFileSync(join(folder, 'b.jpeg'), '');
+    for (const prompts of [promptsOf('a', 'b'), promptsOf('{"file":"b.jpeg","prompt":"b"}')]) {
+      const result = await eam(
+        'evaluate',
+        '--images',
+        folder,
+        '--prompts',
+        prompts,
+        '--reward',
+        'stroke-weight',
+        '--quiet',
+      );
+      expect([result.code, result.stderr]).toEqual([
+        2,
+        expect.stringContaining('; it has .jpeg files, which are not read: convert them to PNG\n'),
+      ]);
+    }
+  });
+
   it('keeps the scores that are there until there are others, and says that weights are left aside', async () => {
-    const [folder, out] = [folderOf({ 'a.png': 0 }), join(temporaryFolder(), 'scores.jsonl')];
+    const [folder, out] = [temporaryFolder(), join(temporaryFolder(), 'scores.jsonl')];
     writeFileSync(out, 'earlier\n');
-    writeFileSync(join(folder, 'b.png'), 'none');
+    for (const name of ['a.png', 'b.png']) writeFileSync(join(folder, name), 'none');
     const args = ['--reward', 'stroke-weight,weight=3', '--out', out, '--prompts'];
     expect(await eam('evaluate', '--images', folder, ...args, promptsOf('p', 'q'))).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/b\.png: is no PNG/) as unknown,
+      stderr: expect.stringMatching(
+        /none of 2 images could be read:\n {2}a\.png is no PNG.*\n {2}b\.png is no PNG/,
+      ) as unknown,
     });
     expect(readFileSync(out, 'utf8')).toBe('earlier\n');
     const { stderr } = await eam(
@@ -223,7 +293,7 @@ describe('eam evaluate --images', () => {
       },
       {
         args: ['--images', join(folder, 'photos'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
-        message: /has no \.png files; it has \.jpg and \.webp, which are not read: convert them/,
+        message: /has no \.png files; it has \.jpg and \.webp files, which are not read: convert them to PNG/,
       },
       {
         args: ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'],

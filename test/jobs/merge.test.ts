@@ -1,6 +1,6 @@
 // `eam merge`: a copy of the model that is what base and adapter are together.
 
-import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -138,6 +138,27 @@ describe('eam merge, of Stable Diffusion 3', () => {
     expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
     expect((await readdir(folder)).filter((name) => name.startsWith('refused'))).toEqual([]);
   });
+
+  it.each(['text_encoder_3', 'vae', 'transformer', 'tokenizer'])(
+    'takes a link to a folder for the folder: %s',
+    async (name) => {
+      const model = await mkdtemp(join(folder, 'linked-'));
+      await cp(tiny, model, { recursive: true });
+      await cp(join(model, name), `${model}-shared`, { recursive: true });
+      await rm(join(model, name), { recursive: true });
+      await symlink(`${model}-shared`, join(model, name));
+      // Folders that are of no component are left out, links to them as well.
+      await symlink(tiny, join(model, 'other'));
+      await symlink(tiny, join(model, 'scheduler', 'other'));
+      const out = `${model}-merged`;
+      await mergeAdapter({ model, adapter: join(tiny, 'lora_peft'), out });
+      expect(await readdir(join(out, name))).toEqual(await readdir(join(tiny, name)));
+      expect((await lstat(join(out, name))).isDirectory()).toBe(true);
+      expect((await readdir(out)).includes('other')).toBe(false);
+      const expected = await velocity(tiny, join(tiny, 'lora_peft'));
+      expect(relativeError(await velocity(out), expected)).toBeLessThan(1e-5);
+    },
+  );
 
   const load = async (directory: string, adapter?: string) => {
     const options = { size: { width: 16, height: 24 }, textLength: 12, embeddingCache: join(folder, 'cache') };

@@ -31,7 +31,7 @@ const lib: Rooms = {
     one('cli'),
     one('index.ts'),
   ],
-  runtime: [one('package.ts'), one('native'), one('*')],
+  runtime: [one('package.ts', 'make-directory.ts'), one('native'), one('*')],
   // Loading knows nothing of what it loads; the addon's surface knows tensors and options.
   'runtime/native': [
     one('libtorch.ts', 'needed-libraries.ts'),

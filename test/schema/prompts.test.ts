@@ -32,6 +32,27 @@ describe('a file of prompts', () => {
       content: '{"prompt": "a fox", "tag": 1}\n\n{"prompt": " zwei\\nZeilen "}\n',
       prompts: ['a fox', 'zwei\nZeilen'],
     },
+    {
+      what: 'UTF-16 that says so',
+      name: 'e.txt',
+      content: Buffer.from('\ufeffa fûchs\r\n狐\r\n', 'utf16le'),
+      prompts: ['a fûchs', '狐'],
+    },
+    {
+      what: 'UTF-16, big end first',
+      name: 'f.txt',
+      content: bytes(0xfe, 0xff, 0, 'a', 0, '\n', 0, 'b'),
+      prompts: ['a', 'b'],
+    },
+    {
+      what: 'a table with a column of prompts',
+      name: 'g.csv',
+      content: '\ufeffseed,Prompt\r\n3,"a fox, ""red"""\r\n\r\n4, plain "one" \r\n5,"two\nlines"',
+      prompts: ['a fox, "red"', 'plain "one"', 'two\nlines'],
+    },
+    { what: 'a table that ; separates', name: 'h.csv', content: '"prompt";n\na, b;1\n', prompts: ['a, b'] },
+    { what: 'a table that tabs separate', name: 'i.tsv', content: 'Category\tPrompt\nx\ta, b\n', prompts: ['a, b'] },
+    { what: 'a table of prompts alone', name: 'j.csv', content: 'prompt\na fox\n"b"\n', prompts: ['a fox', 'b'] },
     { what: 'JSON in a text file is text', name: 'd.txt', content: '{"prompt": "a"}', prompts: ['{"prompt": "a"}'] },
   ])('may hold $what', ({ name, content, prompts }) => {
     expect(readPrompts(file(name, content))).toEqual(prompts);
@@ -47,7 +68,45 @@ describe('a file of prompts', () => {
       message: /expected UTF-8 text; .*latin1\.txt, line 2 \(byte 5 of the file\) is not/,
     },
     { name: 'cut.txt', content: bytes('fox\nmoon\nü', 0xc3), message: /line 3 \(byte 11 of the file\)/ },
-    { name: 'utf16.txt', content: Buffer.from('\ufefffox', 'utf16le'), message: /line 1 \(byte 0 of the file\)/ },
+    {
+      name: 'utf16-without-mark.txt',
+      content: Buffer.from('a fox\n', 'utf16le'),
+      message: /utf16-without-mark\.txt, line 1 holds a zero byte, as UTF-16 without a byte order mark/,
+    },
+    {
+      name: 'zero.jsonl',
+      content: '{"prompt": "a"}\n{"prompt": "b\0"}',
+      message: /zero\.jsonl, line 2 holds a zero byte/,
+    },
+    { name: 'utf32.txt', content: bytes(0xff, 0xfe, 0, 0, 'f', 0, 0, 0), message: /line 1 holds a zero byte/ },
+    {
+      name: 'half.txt',
+      content: Buffer.from([0xff, 0xfe, 0x41, 0, 0x42]),
+      message: /half\.txt begins as UTF-16 and is not/,
+    },
+    {
+      name: 'pointer.txt',
+      content: `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 9\n`,
+      message: /pointer\.txt is a pointer of Git LFS .* run "git lfs pull"/,
+    },
+    {
+      name: 'other.csv',
+      content: 'text,seed\na fox,3\n',
+      message: /other\.csv, line 1: expected columns' names, one of them "prompt", got "text,seed"/,
+    },
+    {
+      name: 'short.csv',
+      content: 'prompt,seed\n"a\nfox",3\nb\n',
+      message: /short\.csv, line 4: expected 2 fields, .* got 1/,
+    },
+    {
+      name: 'open.csv',
+      content: 'prompt,seed\na,1\n"a fox,3\n',
+      message: /open\.csv, line 3: a field's quotation marks/,
+    },
+    { name: 'after.tsv', content: 'prompt\tseed\n"a"b\t3\n', message: /after\.tsv, line 2: a field's quotation marks/ },
+    { name: 'blank.csv', content: 'prompt,seed\n,3\n', message: /blank\.csv, line 2 has no text there/ },
+    { name: 'none.csv', content: 'prompt,seed\n\n', message: /none\.csv holds none/ },
     {
       name: 'bad.jsonl',
       content: '{"prompt": "a"}\n{"prompt": \n',

@@ -1,6 +1,6 @@
 // Puts a LibTorch into the cache: the wheels that pip finds, less their Python.
 
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
@@ -10,6 +10,7 @@ import { cudaFor, type CudaMajor, driverFor, driverVersion } from './cuda-driver
 import { withLock } from './lock.js';
 import { BuildError } from './run-command.js';
 import { Wheels } from './wheels.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 const defaultVersion: Record<Variant, string> = { cpu: '2.13.0', cuda: '2.14.1' };
 
@@ -141,7 +142,7 @@ export async function fetchLibTorch(options: FetchOptions): Promise<string> {
     if (isWhole()) return torch; // another process has fetched it meanwhile
     const started = performance.now();
     const wheels = new Wheels(folder, options.python);
-    mkdirSync(folder, { recursive: true });
+    makeDirectory(folder);
     if (variant === 'cuda') report(driverLine(driver, cuda));
     checkSpace(label, folder, variant, wheels.size(), options);
     const site = join(folder, 'site');

@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 export function isRunning(pid: number): boolean {
   try {
@@ -27,7 +28,7 @@ function tryLock(path: string): boolean {
  * Runs `work` while holding the lock file `path`; waits for a process that holds it, and takes over from a dead one.
  */
 export async function withLock<T>(path: string, report: (line: string) => void, work: () => Promise<T>): Promise<T> {
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   let announced = false;
   while (!tryLock(path)) {
     let owner: number;

@@ -1,7 +1,7 @@
 // `eam build`: find or fetch a LibTorch, then configure and compile with cmake-js into build/<variant>.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
@@ -20,6 +20,7 @@ import { fetchLibTorch } from './fetch-libtorch.js';
 import { withLock } from './lock.js';
 import { BuildError, runCommand } from './run-command.js';
 import { type ToolName, findExecutable, inspectTools, missingToolsMessage } from './tools.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 export interface BuildOptions {
   variant: Variant;
@@ -157,7 +158,7 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
 
     if (!fetching) requireTools(tools);
     if (!sameConfiguration(previous, stamp)) rmSync(directory, { recursive: true, force: true });
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
     const logFile = join(directory, 'build.log');
     rmSync(logFile, { force: true });
     writeFileSync(join(directory, stampName), JSON.stringify({ configuration: stamp.configuration }));

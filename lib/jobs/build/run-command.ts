@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { dirname } from 'node:path';
 
 import { EamError } from '../../errors.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** A step of the build failed; the message ends with the last lines of its log. */
 export class BuildError extends EamError {
@@ -32,7 +33,7 @@ export async function runCommand(
   args: readonly string[],
   options: { logFile: string; cwd?: string; env?: NodeJS.ProcessEnv; onOutput?: (text: string) => void },
 ): Promise<void> {
-  mkdirSync(dirname(options.logFile), { recursive: true });
+  makeDirectory(dirname(options.logFile));
   const log = createWriteStream(options.logFile, { flags: 'a' });
   let unwritten = false;
   log.on('error', () => {

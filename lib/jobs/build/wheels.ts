@@ -1,12 +1,13 @@
 // Wheels, fetched and unpacked with pip, each whole or absent: what was fetched before a cut is there for the next try.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
 import { BuildError, runCommand } from './run-command.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** What a wheel says of itself. */
 export interface WheelFacts {
@@ -131,7 +132,7 @@ export class Wheels {
     // pip works in TMPDIR and then moves: on one file system that is a rename.
     const temporary = join(this.folder, '.tmp');
     rmSync(temporary, { recursive: true, force: true });
-    mkdirSync(temporary, { recursive: true });
+    makeDirectory(temporary);
     try {
       await runCommand(this.python, ['-m', 'pip', ...args, '--disable-pip-version-check', '--retries=2'], {
         logFile: join(this.folder, 'pip.log'),

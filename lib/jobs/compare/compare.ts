@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
@@ -22,6 +22,7 @@ import { createJudge, createRewards } from '../../rewards/registry.js';
 import { jobDevice } from '../device.js';
 import { RunDirectory } from '../run-directory.js';
 import { versions } from '../../runtime/versions.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** What {@link compare} returns. */
 export interface CompareResult {
@@ -48,7 +49,7 @@ export async function compare(config: unknown, options: JobOptions = {}): Promis
   const onNote = (message: string) => options.observer?.note(message);
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
-  if (options.resume) await mkdir(output, { recursive: true });
+  if (options.resume) makeDirectory(output);
   const directory = options.resume ? RunDirectory.existing(output) : await RunDirectory.create(output);
   if (options.resume) directory.lock();
   try {

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-
 import { NonFiniteError } from '../../errors.js';
 import { disposeAll } from '../../files/safetensors.js';
 import type { Model } from '../../models/model.js';
@@ -13,6 +11,7 @@ import { RunDirectory } from '../run-directory.js';
 import { createTrainer, drawGrid, measureSet, openModel, type Bench } from './bench.js';
 import type { Baseline, CurvePoint, RunResult } from './results.js';
 import { settingsOf, type RunPlan } from './run-plan.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /**
  * Fine-tunes the model as one contender does, measuring on the way, and writes the result into `directory`.
@@ -26,7 +25,7 @@ export async function makeRun(
   steps: number,
   directory: string,
 ): Promise<RunResult> {
-  await mkdir(directory, { recursive: true });
+  makeDirectory(directory);
   using model = await openModel(bench, plan.seed);
   return await new ComparedRun(bench, plan, baseline, steps, RunDirectory.existing(directory), model).run();
 }

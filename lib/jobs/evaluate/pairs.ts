@@ -1,4 +1,5 @@
-import { readdir } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
@@ -23,22 +24,11 @@ const order = new Intl.Collator('en', { numeric: true });
  * @throws ConfigError if there are none, or not as many as prompts
  */
 export async function pairImages(folder: string, promptFile: string): Promise<Pair[]> {
-  let files: string[];
-  try {
-    files = (await readdir(folder)).sort();
-  } catch (error) {
-    throw new ConfigError(`cannot read ${folder}: ${(error as Error).message}`, { cause: error });
-  }
-  const names = files.filter((name) => extname(name).toLowerCase() === '.png').sort(order.compare);
-  if (names.length === 0) {
-    const others = [...new Set(files.map((name) => extname(name).toLowerCase()))].filter((extension) =>
-      otherImages.has(extension),
-    );
-    throw new ConfigError(
-      `${folder} has no .png ` +
-        `files${others.length ? `; it has ${others.join(' and ')}, which are not read: convert them` : ''}`,
-    );
-  }
+  const files = await filesOf(folder);
+  const names = files.filter((name) => extensionOf(name) === '.png').sort(order.compare);
+  const others = [...new Set(files.map(extensionOf))].filter((extension) => otherImages.has(extension));
+  const unread = others.length ? `; it has ${others.join(' and ')} files, which are not read: convert them to PNG` : '';
+  if (names.length === 0) throw new ConfigError(`${folder} has no .png files${unread}`);
   const lines = readPromptFile(promptFile);
   const named = lines.filter(({ file }) => file !== undefined).length;
   if (named > 0 && named < lines.length)
@@ -46,13 +36,37 @@ export async function pairImages(folder: string, promptFile: string): Promise<Pa
   if (named === 0 && names.length !== lines.length) {
     throw new ConfigError(
       `${folder} has ${names.length} .png files and ${promptFile} ${lines.length} prompts; expected as many, ` +
-        'or lines of {"file": "….png", "prompt": "…"}',
+        `or lines of {"file": "….png", "prompt": "…"}${unread}`,
     );
   }
   return lines.map(({ file = '', prompt }, index) => {
     const name = named ? file : names[index]!;
     if (named && !names.includes(name))
-      throw new ConfigError(`${promptFile} names ${JSON.stringify(name)}, which is no .png file in ${folder}`);
+      throw new ConfigError(`${promptFile} names ${JSON.stringify(name)}, which is no .png file in ${folder}${unread}`);
     return { file: name, path: join(folder, name), prompt };
   });
+}
+
+const extensionOf = (name: string): string => extname(name).toLowerCase();
+
+/** A folder's files, without those that macOS writes beside them: ._a.png holds what its file system keeps of a.png. */
+async function filesOf(folder: string): Promise<string[]> {
+  let entries: Dirent[];
+  try {
+    entries = await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    throw new ConfigError(`cannot read ${folder}: ${(error as Error).message}`, { cause: error });
+  }
+  const names: string[] = [];
+  for (const entry of entries) {
+    // Of a link that leads nowhere the reader says so.
+    const isFolder = entry.isSymbolicLink()
+      ? await stat(join(folder, entry.name)).then(
+          (target) => target.isDirectory(),
+          () => false,
+        )
+      : entry.isDirectory();
+    if (!isFolder && !entry.name.startsWith('._')) names.push(entry.name);
+  }
+  return names.sort();
 }

@@ -5,7 +5,7 @@ import { combine } from '../../rewards/combine.js';
 import { rewardExamples } from '../../rewards/examples.js';
 import { score, type Reward } from '../../rewards/reward.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
-import { summarize, type Diversity, type SampleScores, type ScoreSummary } from './summary.js';
+import { summarize, type Diversity, type SampleScores, type ScoreSummary, type SkippedImage } from './summary.js';
 
 /** What an image is, beside its scores. */
 export type SampleLabel = Omit<SampleScores, 'scores'>;
@@ -13,6 +13,8 @@ export type SampleLabel = Omit<SampleScores, 'scores'>;
 /** Scores images, a batch at a time, and keeps what the summary is made of. */
 export class ScoreBook {
   readonly #samples: SampleScores[] = [];
+  /** Images that have no scores. */
+  readonly skipped: SkippedImage[] = [];
   /** The features of each image, for prompts that have several. */
   readonly #features = new Map<string, Float32Array[]>();
   readonly #reward;
@@ -54,8 +56,14 @@ export class ScoreBook {
     return samples;
   }
 
+  /** Takes down that an image could not be read. */
+  skip(file: string, problem: string): void {
+    this.skipped.push({ file, problem });
+  }
+
   async summary(): Promise<ScoreSummary> {
-    return summarize(this.#samples, await this.#diversity());
+    const summary = summarize(this.#samples, await this.#diversity());
+    return this.skipped.length ? { ...summary, skipped: this.skipped } : summary;
   }
 
   /**
@@ -82,6 +90,8 @@ export class ScoreBook {
     let sum = 0;
     let prompts = 0;
     for (const rows of this.#features.values()) {
+      // Of a prompt's images, some may not have been read.
+      if (rows.length < 2) continue;
       const length = rows[0]!.length;
       const data = new Float32Array(rows.length * length);
       for (const [index, row] of rows.entries()) data.set(row, index * length);

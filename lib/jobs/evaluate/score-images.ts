@@ -1,7 +1,7 @@
 import { EamError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import type { Pair } from './pairs.js';
-import { readPng, type Picture } from '../../files/png.js';
+import { ImageFileError, readPng, type Picture } from '../../files/png/read.js';
 import type { ScoreBook } from './score-book.js';
 import type { SampleScores } from './summary.js';
 
@@ -16,8 +16,9 @@ export interface ScoreImagesOptions {
 }
 
 /**
- * Scores image files in their order, a batch of one size at a time.
- * @throws EamError that names the file which cannot be read or scored
+ * Scores image files in their order, a batch of one size at a time. Files that cannot be read are passed over, and the
+ * book told.
+ * @throws EamError that names the files which cannot be scored
  */
 export async function* scoreImages(
   book: ScoreBook,
@@ -27,7 +28,14 @@ export async function* scoreImages(
   let batch: { pair: Pair; picture: Picture }[] = [];
   for (const pair of pairs) {
     options.signal?.throwIfAborted();
-    const picture = await readPng(pair.path, { bytes: options.bytes });
+    let picture: Picture;
+    try {
+      picture = await readPng(pair.path, { bytes: options.bytes });
+    } catch (error) {
+      if (!(error instanceof ImageFileError)) throw error;
+      book.skip(pair.file, error.problem);
+      continue;
+    }
     const first = batch[0]?.picture;
     if (first && (batch.length === options.batch || picture.width !== first.width || picture.height !== first.height)) {
       yield await scoreBatch(book, batch, options.device);

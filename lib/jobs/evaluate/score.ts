@@ -1,4 +1,4 @@
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
@@ -14,7 +14,8 @@ import { readPromptFile } from './prompt-file.js';
 import { ScoreBook } from './score-book.js';
 import { scoreImages } from './score-images.js';
 import { repeated, scoreSamples } from './score-samples.js';
-import type { SampleScores, ScoreSummary } from './summary.js';
+import { refuseSkipped, type SampleScores, type ScoreSummary } from './summary.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** What images are scored by, and where their scores go. */
 export interface ScoreSettings {
@@ -50,6 +51,7 @@ const defaultBatch = 8;
 
 /**
  * Scores a folder of PNGs.
+ * Files that cannot be read are passed over and named in the summary.
  * @param settings `asReference`: cut the files' numbers to bytes and resize those, as the reference scripts do
  */
 export async function scoreFolder(
@@ -124,11 +126,12 @@ async function run(
     for await (const batch of scores(book)) {
       if (out !== undefined) await writeFile(out, batch.map(lineOf).join(''), { flag: done ? 'a' : 'w' });
       done += batch.length;
-      observer.advance(done, {});
+      observer.advance(done + book.skipped.length, {});
     }
   } finally {
     observer.end();
   }
+  if (done === 0) refuseSkipped({ images: 0, skipped: book.skipped });
   noteTruncated(rewards, observer);
   return book.summary();
 }
@@ -138,7 +141,7 @@ const lineOf = (sample: SampleScores): string => `${JSON.stringify(sample)}\n`;
 /** Makes sure that scores can be written before they are computed; what is there stays until there are scores. */
 async function openForWriting(path: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeDirectory(dirname(path));
     await appendFile(path, '');
   } catch (error) {
     throw new ConfigError(`--out ${path}: it cannot be written: ${(error as Error).message}`, { cause: error });

@@ -1,3 +1,4 @@
+import { EamError } from '../../errors.js';
 import { reachOf95 } from './student.js';
 
 /** One image's values, by reward, and what was asked for. */
@@ -38,12 +39,32 @@ export interface Diversity {
   prompts: number;
 }
 
+/** An image that could not be read, and why. */
+export interface SkippedImage {
+  file: string;
+  problem: string;
+}
+
 /** What {@link summarize} found. */
 export interface ScoreSummary {
   images: number;
   prompts: number;
   rewards: RewardSummary[];
   diversity?: Diversity;
+  /** Left out where every image was scored. */
+  skipped?: SkippedImage[];
+}
+
+/** @throws EamError that lists the images that could not be read */
+export function refuseSkipped({ images, skipped = [] }: Pick<ScoreSummary, 'images' | 'skipped'>): void {
+  if (skipped.length === 0) return;
+  const lines = skipped.slice(0, 8).map(({ file, problem }) => `\n  ${file} ${problem}`);
+  const more = skipped.length > 8 ? `\n  and ${skipped.length - 8} more` : '';
+  const all = images + skipped.length;
+  const what = images
+    ? `${skipped.length} of ${all} images could not be read; the figures are those of the others:`
+    : `none of ${all} images could be read:`;
+  throw new EamError('ERR_EAM_IMAGE', what + lines.join('') + more);
 }
 
 export function summarize(samples: readonly SampleScores[], diversity?: Diversity): ScoreSummary {

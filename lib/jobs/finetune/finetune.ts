@@ -7,7 +7,7 @@ import { makeRoom } from '../../files/checkpoints.js';
 import { finetuneSchema, readFinetuneConfig, type FinetuneConfig } from '../settings/finetune.js';
 import { loadConfiguredModel } from '../settings/model.js';
 import { DriftProbe } from '../../training/drift.js';
-import { NonFiniteError, suppress, suppressedBy } from '../../errors.js';
+import { isError, NonFiniteError, suppress, suppressedBy } from '../../errors.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
 import type { Model } from '../../models/model.js';
 import { checkOutput } from '../../files/output-path.js';
@@ -196,7 +196,7 @@ class FinetuneJob {
       await this.#trainer.save();
       return true;
     } catch (failure) {
-      if (failure instanceof Error && failure.message !== (error as Error | null)?.message) suppress(error, failure);
+      if (isError(failure) && failure.message !== (error as Error | null)?.message) suppress(error, failure);
       return false;
     }
   }

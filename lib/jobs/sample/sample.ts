@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
@@ -10,6 +10,7 @@ import { packageVersion } from '../../runtime/package.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptions } from '../../training/sampler.js';
 import { openAdaptedModel, type AdaptedModel, type ModelChoice } from '../adapted-model.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** What `eam sample` draws, and how; what is left out is the model's own choice. */
 export interface SampleSettings extends ModelChoice {
@@ -101,10 +102,10 @@ async function writeGrid(
   columns: number,
   record: object,
 ): Promise<void> {
+  makeDirectory(dirname(path));
   using images = await sampleImages(model, drawing);
   const [count, , height, width] = images.shape;
   const text = { 'eam-torch': JSON.stringify({ ...record, width, height }) };
-  await mkdir(dirname(path), { recursive: true });
   // A single image is what it is, without a frame.
   await writeFile(path, await encodeGrid(images, columns, text, count === 1 ? 0 : 2));
 }
@@ -117,7 +118,7 @@ async function writeEach(
   record: object,
   onNote: (line: string) => void,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeDirectory(folder);
   const digits = String(drawing.prompts.length).length;
   let number = 0;
   for await (const batch of sampleBatches(model, drawing)) {

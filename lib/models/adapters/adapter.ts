@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { hasManifest, verifyCheckpoint } from '../../files/checkpoints.js';
@@ -12,6 +12,7 @@ import { diffusersLayout } from './diffusers.js';
 import { adaptedModules, type AdapterConfig, type AdapterLayout, type AdapterLayoutName } from './layout.js';
 import { peftLayout } from './peft.js';
 import type { AdapterInfo, Model } from '../model.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** PEFT's first: it is what checkpoints hold. */
 const layouts: Readonly<Record<AdapterLayoutName, AdapterLayout>> = { peft: peftLayout, diffusers: diffusersLayout };
@@ -51,7 +52,7 @@ async function writeAdapter(
   base: string | undefined,
   layout: AdapterLayoutName = 'peft',
 ): Promise<void> {
-  await mkdir(directory, { recursive: true });
+  makeDirectory(directory);
   await layouts[layout].write(directory, tensors, adapter, base);
 }
 

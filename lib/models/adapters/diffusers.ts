@@ -2,7 +2,8 @@ import { join } from 'node:path';
 
 import { CheckpointError } from '../../errors.js';
 import { readHeader, saveTensors } from '../../files/safetensors.js';
-import { adaptedModules, readLoraSettings, type AdapterLayout } from './layout.js';
+import { adaptedModules, type AdapterLayout } from './layout.js';
+import { readLoraSettings } from './settings.js';
 import type { AdapterInfo } from '../model.js';
 
 const tensorsFile = 'pytorch_lora_weights.safetensors';

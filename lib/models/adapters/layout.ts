@@ -1,5 +1,3 @@
-import { z } from 'zod';
-
 import { CheckpointError } from '../../errors.js';
 import type { TensorEntry } from '../../files/safetensors-header.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
@@ -37,67 +35,6 @@ export interface AdapterLayout {
     adapter: AdapterInfo,
     base: string | undefined,
   ): Promise<void>;
-}
-
-/**
- * Both layouts keep PEFT's settings; these make an adapter that is not W + (alpha/rank) B A with one rank and alpha.
- */
-const unsupported = [
-  'use_dora',
-  'use_rslora',
-  'lora_bias',
-  'fan_in_fan_out',
-  'rank_pattern',
-  'alpha_pattern',
-  'modules_to_save',
-  'layer_replication',
-];
-/** With these, the targets are not all that was adapted. */
-const selections = ['exclude_modules', 'layers_to_transform', 'layers_pattern'];
-
-const settingsSchema = z.looseObject({
-  r: z.int().min(1),
-  lora_alpha: z.number(),
-  target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
-  bias: z.literal('none').nullish(),
-  base_model_name_or_path: z.string().nullish(),
-});
-
-/** Whether a setting is there and says something. */
-const isSet = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null ? Object.keys(value).length > 0 : Boolean(value);
-
-/**
- * Reads PEFT's settings; `targets` is undefined where only the tensors tell what was adapted.
- * @throws CheckpointError for settings that are not a plain LoRA adapter's
- */
-export function readLoraSettings(
-  json: unknown,
-  path: string,
-): Pick<AdapterConfig, 'rank' | 'alpha' | 'base'> & { targets: string[] | undefined } {
-  const parsed = settingsSchema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new CheckpointError(
-      `${path} is not the configuration of a LoRA adapter: ${issue.path.join('.')}: ${issue.message}`,
-    );
-  }
-  const { r, lora_alpha, target_modules, base_model_name_or_path, ...others } = parsed.data;
-  const strange = unsupported.filter((key) => isSet(others[key]));
-  if (strange.length) {
-    throw new CheckpointError(
-      `${path}: ${strange.map((key) => `${key} is ${JSON.stringify(others[key])}`).join(', ')}; ` +
-        'supported is plain LoRA with one rank and one alpha: W + (alpha/rank) B A',
-    );
-  }
-  const explicit =
-    Array.isArray(target_modules) && target_modules.length > 0 && !selections.some((key) => isSet(others[key]));
-  return {
-    rank: r,
-    alpha: lora_alpha,
-    targets: explicit ? target_modules : undefined,
-    base: base_model_name_or_path ?? undefined,
-  };
 }
 
 const tensorName = /^(.+)\.lora_([AB])\.weight$/;

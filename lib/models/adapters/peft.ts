@@ -4,7 +4,8 @@ import { replaceFile } from '../../files/checkpoints.js';
 import { readJson } from '../../schema/json.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import { readHeader, saveTensors } from '../../files/safetensors.js';
-import { adaptedModules, readLoraSettings, type AdapterLayout } from './layout.js';
+import { adaptedModules, type AdapterLayout } from './layout.js';
+import { readLoraSettings } from './settings.js';
 import { expected } from '../../schema/validate.js';
 
 const tensorsFile = 'adapter_model.safetensors';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+
 import { join } from 'node:path';
 
 import { CheckpointError } from '../../errors.js';
@@ -8,6 +8,7 @@ import { disposeAll, readHeader, removeUnfinished, saveTensors } from '../../fil
 import type { SafetensorsHeader } from '../../files/safetensors-header.js';
 import type { ModelDType } from '../model.js';
 import type { Elements, PromptEmbedding } from './text.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** Milliseconds after which a file that is not whole is nobody's any more: one is written in far less. */
 const abandoned = 3_600_000;
@@ -61,7 +62,7 @@ export class EmbeddingCache {
       pooled: binding().Tensor.from(pooled, this.shapes.pooled, { dtype: this.dtype }),
     };
     try {
-      await mkdir(this.directory, { recursive: true });
+      makeDirectory(this.directory);
       if (!this.#swept) await removeUnfinished(this.directory, abandoned);
       this.#swept = true;
       await saveTensors(this.path(prompt), tensors, {

@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
-
 import { ConfigError } from '../../errors.js';
+import { readText } from '../../schema/text.js';
 import { createTokenizer, type TokenIds } from './tokenizer.js';
 
 /** Rows of ids and of which of them count. */
@@ -92,11 +91,5 @@ export async function loadBertTokenizer(path: string, length: number): Promise<B
 }
 
 async function readVocabulary(path: string): Promise<string[]> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw new ConfigError(`cannot read ${path}: ${(error as Error).message}`, { cause: error });
-  }
-  return text.replace(/\r?\n$/, '').split(/\r?\n/);
+  return (await readText(path)).replace(/\r?\n$/, '').split(/\r?\n/);
 }

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
 import { readJson } from '../../schema/json.js';
+import { readText } from '../../schema/text.js';
 import { validate } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 import {
@@ -95,7 +95,7 @@ async function readTokenizer(directory: string, unknown: string): Promise<z.outp
   }
   return assemble(
     validate(vocabularySchema, await readJson(vocabulary), vocabulary),
-    parseMerges(await readFile(merges, 'utf8'), merges),
+    parseMerges(await readText(merges), merges),
     unknown,
   );
 }

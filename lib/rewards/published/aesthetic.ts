@@ -45,10 +45,7 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
       const tower = options.tower ?? directory;
       const path = await new PublishedDirectory(directory, aestheticFiles.expected).locate(aestheticFiles.head);
       const clip = await readTower(directory, options.tower);
-      const files = [
-        { path, under: 'head.' },
-        { path: clip.weights, only: ofImageTower },
-      ];
+      const files = [{ path, under: 'head.' }, ...clip.weights.map((file) => ({ path: file, only: ofImageTower }))];
       const native = await withWeights(`${path}, ${tower}`, files, (weights) => {
         const width = shapesOf(weights)['head.layers.0.weight']?.[1];
         if (width !== clip.vision.projection) {
@@ -101,11 +98,11 @@ export const aestheticKind = rewardKind({
   create: (config, device, settings) => loaded(aesthetic(config.directory, { ...config, ...settings, device })),
   async locate({ directory, dtype = 'float32', tower }) {
     const path = await new PublishedDirectory(directory, aestheticFiles.expected).locate(aestheticFiles.head);
-    const towerPath = await clipWeightsIn(await towerDirectory(directory, tower), aestheticFiles.expectedTower);
+    const towerPaths = await clipWeightsIn(await towerDirectory(directory, tower), aestheticFiles.expectedTower);
     return [
       // The head keeps what half precision would round.
       { path, dtype: dtype === 'float64' ? dtype : 'float32' },
-      { path: towerPath, dtype, only: ofImageTower },
+      ...towerPaths.map((file) => ({ path: file, dtype, only: ofImageTower })),
     ];
   },
   verify: verifierOf((directory, options) =>

@@ -1,9 +1,12 @@
+import { readdir } from 'node:fs/promises';
+
 import { z } from 'zod';
 
 import { validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type { ClipTextConfig, ClipVisionConfig, ImagePreprocessConfig } from '../../runtime/native/binding.js';
 import { readHeader } from '../../files/safetensors.js';
+import { locateWeights } from '../../models/component-weights.js';
 import { PublishedDirectory } from './directory.js';
 
 const size = z.int().min(1);
@@ -47,6 +50,12 @@ const preprocessorSchema = z.object({
   do_resize: z.literal(true).default(true),
   do_center_crop: z.literal(true).default(true),
   do_normalize: z.literal(true).default(true),
+  /** False leaves numbers from 0 to 255, which a tower that was trained on others does not know. */
+  do_rescale: z.literal(true).default(true),
+  rescale_factor: z
+    .number()
+    .refine((factor) => Math.abs(255 * factor - 1) < 1e-6, 'expected 1/255')
+    .default(1 / 255),
   image_mean: normalisation,
   image_std: normalisation,
 });
@@ -63,12 +72,13 @@ export interface ClipDirectory {
   vision: ClipVisionConfig;
   text: ClipTextConfig;
   preprocess: Omit<ImagePreprocessConfig, 'bytes'>;
-  /** The file of its weights. */
-  weights: string;
+  /** The files of its weights. */
+  weights: string[];
 }
 
 /**
- * Reads config.json, preprocessor_config.json and model.safetensors.
+ * Reads config.json, preprocessor_config.json or processor_config.json, and finds the weights: model.safetensors, its
+ * shards, or the only variant (`model.fp16.safetensors`).
  * @param expected for messages: 'PickScore, a CLIPModel of transformers'
  * @throws CheckpointError if the files or the model are not those, ConfigError for a configuration that is not one of
  * CLIP
@@ -77,7 +87,7 @@ export async function readClipDirectory(path: string, expected: string): Promise
   const directory = new PublishedDirectory(path, expected);
   const { projection_dim: projection, text_config: text, vision_config: vision } = await readConfig(directory);
   const preprocess = await readPreprocessor(directory, vision.image_size);
-  const weights = await locateWeights(directory);
+  const weights = await weightsOf(directory);
   await checkFamily(weights);
   const tower = (config: z.output<typeof textSchema> | z.output<typeof visionSchema>) => ({
     width: config.hidden_size,
@@ -103,17 +113,17 @@ export async function readClipDirectory(path: string, expected: string): Promise
   };
 }
 
-const weightsFile = 'model.safetensors';
+/** The files of a CLIPModel's weights. @throws CheckpointError if they are not there */
+export const clipWeightsIn = (path: string, expected: string): Promise<string[]> =>
+  weightsOf(new PublishedDirectory(path, expected));
 
-/** The file of a CLIPModel's weights. @throws CheckpointError if it is not there */
-export const clipWeightsIn = (path: string, expected: string): Promise<string> =>
-  locateWeights(new PublishedDirectory(path, expected));
-
-async function locateWeights(directory: PublishedDirectory): Promise<string> {
-  if (!directory.has(weightsFile) && directory.has('pytorch_model.bin')) {
-    throw await directory.refusal(`there is no ${weightsFile}; "eam convert" makes it from pytorch_model.bin`);
-  }
-  return directory.locate([weightsFile]);
+async function weightsOf(directory: PublishedDirectory): Promise<string[]> {
+  const stem = 'model';
+  const names = await readdir(directory.path).catch(() => []);
+  if (names.some((name) => name.startsWith(`${stem}.`) && name.includes('.safetensors')))
+    return locateWeights(directory.path);
+  const hint = directory.has('pytorch_model.bin') ? '; "eam convert" makes it from pytorch_model.bin' : '';
+  throw await directory.refusal(`there is no ${stem}.safetensors${hint}`);
 }
 
 async function readConfig(directory: PublishedDirectory): Promise<z.output<typeof schema>> {
@@ -140,8 +150,8 @@ async function readPreprocessor(
   directory: PublishedDirectory,
   imageSize: number,
 ): Promise<Omit<ImagePreprocessConfig, 'bytes'>> {
-  const path = directory.file('preprocessor_config.json');
-  const config = validate(preprocessorSchema, withoutNulls(await directory.json('preprocessor_config.json')), path);
+  const { path, json } = await preprocessorOf(directory);
+  const config = validate(preprocessorSchema, withoutNulls(json), path);
   const sides = [config.size, config.crop_size].flatMap((value) =>
     typeof value === 'number' ? [value] : Object.values(value),
   );
@@ -153,13 +163,25 @@ async function readPreprocessor(
   return { fit: 'crop', size: imageSize, mean: config.image_mean, std: config.image_std };
 }
 
+/** The image processor's settings. As in transformers 5, those of processor_config.json come before a file of their own. */
+async function preprocessorOf(directory: PublishedDirectory): Promise<{ path: string; json: unknown }> {
+  const [own, whole] = ['preprocessor_config.json', 'processor_config.json'];
+  if (directory.has(whole)) {
+    const { image_processor: json } = (await directory.json(whole)) as { image_processor?: unknown };
+    if (json !== undefined) return { path: `${directory.file(whole)}, image_processor`, json };
+  }
+  if (!directory.has(own)) throw await directory.refusal(`there is no ${own}, nor a ${whole} with an image_processor`);
+  return { path: directory.file(own), json: await directory.json(own) };
+}
+
 /** What a missing key would say of a file of another family is a list of hundreds. */
-async function checkFamily(path: string): Promise<void> {
-  const names = (await readHeader(path)).entries.map(({ name }) => name);
+async function checkFamily(files: readonly string[]): Promise<void> {
+  const headers = await Promise.all(files.map(readHeader));
+  const names = headers.flatMap(({ entries }) => entries.map(({ name }) => name));
   const missing = ['vision_model.', 'text_model.'].filter((prefix) => !names.some((name) => name.startsWith(prefix)));
   if (missing.length === 0) return;
   throw new CheckpointError(
-    `${path} has no tensors ${missing.map((prefix) => `${prefix}*`).join(' and ')}, expected those of a CLIPModel; ` +
+    `${files.join(', ')} has no tensors ${missing.map((prefix) => `${prefix}*`).join(' and ')}, expected those of a CLIPModel; ` +
       `it has ${names.length}, the first are ${names.slice(0, 4).join(', ')}`,
   );
 }

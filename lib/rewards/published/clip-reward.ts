@@ -17,9 +17,10 @@ export function clipReward(
   return publishedReward(
     name,
     async ({ dtype, device, bytes }) => {
-      const { vision, text, preprocess, weights: path } = await readClipDirectory(directory, expected);
+      const { vision, text, preprocess, weights: paths } = await readClipDirectory(directory, expected);
       const tokenizer = await loadClipTokenizer(directory, { positions: text.positions });
-      const native = await withWeights(directory, [{ path }], async (weights) => {
+      const files = paths.map((path) => ({ path }));
+      const native = await withWeights(directory, files, async (weights) => {
         checkEnd(text.eosToken, tokenizer);
         const config = { vision, text, preprocess: { ...preprocess, bytes }, kind, layout: 'transformers' } as const;
         return binding().loadNetwork('clip-reward', { config, weights, dtype, device });

@@ -26,6 +26,7 @@ export const clipScoreKind = rewardKind({
   }),
   parameters: 428e6, // CLIP ViT-L/14, both towers
   create: (config, device, settings) => loaded(clipScore(config.directory, { ...config, ...settings, device })),
-  locate: async ({ directory, dtype = 'float32' }) => [{ path: await clipWeightsIn(directory, expected), dtype }],
+  locate: async ({ directory, dtype = 'float32' }) =>
+    (await clipWeightsIn(directory, expected)).map((path) => ({ path, dtype })),
   verify: verifierOf(clipScore),
 });

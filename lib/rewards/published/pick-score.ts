@@ -27,6 +27,7 @@ export const pickScoreKind = rewardKind({
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers
   create: (config, device, settings) => loaded(pickScore(config.directory, { ...config, ...settings, device })),
-  locate: async ({ directory, dtype = 'float32' }) => [{ path: await clipWeightsIn(directory, expected), dtype }],
+  locate: async ({ directory, dtype = 'float32' }) =>
+    (await clipWeightsIn(directory, expected)).map((path) => ({ path, dtype })),
   verify: verifierOf(pickScore),
 });

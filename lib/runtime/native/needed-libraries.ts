@@ -70,7 +70,7 @@ function readDynamic(path: string): Dynamic {
         .filter((folder) => folder.startsWith('/')),
     };
   } catch (error) {
-    if (error instanceof RangeError) return none; // numbers that lead out of the file
+    if ((error as Error).name === 'RangeError') return none; // numbers that lead out of the file
     throw error;
   } finally {
     closeSync(file);

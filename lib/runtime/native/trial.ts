@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 import { packageDirectory, packageVersion } from '../package.js';
@@ -11,6 +11,7 @@ import { type Addon, addonFiles, prebuiltProblem } from './addons.js';
 import { cacheDirectory, type LibTorch, mainLibrary } from './libtorch.js';
 import { neededLibraries } from './needed-libraries.js';
 import type { OpenFailure } from './open.js';
+import { makeDirectory } from '../make-directory.js';
 
 const milliseconds = 120_000;
 const script = join(packageDirectory, 'dist', 'runtime', 'native', 'trial-process.js');
@@ -55,7 +56,7 @@ function remember(pair: string): void {
   if (path === undefined) return;
   const aside = `${path}.${process.pid}`;
   try {
-    mkdirSync(join(path, '..'), { recursive: true });
+    makeDirectory(join(path, '..'));
     writeFileSync(aside, pair);
     renameSync(aside, path);
   } catch {
