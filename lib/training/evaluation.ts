@@ -2,7 +2,7 @@ import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { SolverName } from '../runtime/ode-solver.js';
-import { score, type Judge, type Reward } from '../rewards/reward.js';
+import { read, score, type Judge, type Reward } from '../rewards/reward.js';
 import { disposeAll } from '../files/safetensors.js';
 import { cyclePrompts, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
@@ -119,14 +119,14 @@ export async function measure(
     })) {
       const images = batch.images;
       try {
-        const scored = await score(reward, images, batch.prompts, {});
+        const scored = await score(reward, images, batch.prompts, { signal });
         values.push(...scored.values);
         for (const [name, part] of Object.entries(scored.parts ?? {})) {
           parts[name] ??= [];
           parts[name].push(...part);
         }
         if (judge) {
-          const judged = await judge.judge(images, batch.prompts);
+          const judged = await read(judge, images, batch.prompts, signal);
           matches.push(...judged.matches);
           features.push(judged.features);
         }

@@ -214,7 +214,7 @@ export class Trainer {
     const { optimizer } = this.#settings;
     const rollout = await this.#rollout(conditions, prompts.length, signal);
     try {
-      const scored = await score(this.#options.reward, rollout.images, prompts, { gradient: true });
+      const scored = await score(this.#options.reward, rollout.images, prompts, { gradient: true, signal });
       const native = await this.#accumulate(rollout, scored, signal);
       const learningRate = learningRateAt(optimizer, this.#step, steps);
       // With every sample dropped before its backward pass there is no gradient.

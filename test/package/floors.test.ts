@@ -77,7 +77,7 @@ const lib: Rooms = {
     closed('*'),
   ],
   cli: [
-    one('options.ts', 'job-command.ts', 'read-job.ts'),
+    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts'),
     closed('*'),
     one('program.ts'),
     one('run.ts'),

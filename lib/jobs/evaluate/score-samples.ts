@@ -36,6 +36,7 @@ export async function* scoreSamples(
       yield await book.add(
         images,
         prompts.map((prompt, index) => ({ prompt, sample: (done + index) % samples })),
+        options.signal,
       );
     } finally {
       images.dispose();
