@@ -20,8 +20,14 @@ export class Interruption implements Disposable {
   readonly #isDetached = outlivesTerminal();
   #first = 0;
 
-  /** @param stop ends the process at once */
-  constructor(private readonly stop: () => void) {
+  /**
+   * @param note is told what happens now
+   * @param stop ends the process at once
+   */
+  constructor(
+    private readonly note: (line: string) => void,
+    private readonly stop: () => void,
+  ) {
     for (const name of ending) process.on(name, this.#onSignal);
     process.on('uncaughtException', this.#onFault);
   }
@@ -55,7 +61,7 @@ export class Interruption implements Disposable {
     }
     this.#first = now;
     const again = name === 'SIGINT' ? 'a second Ctrl-C' : name === 'SIGHUP' ? 'SIGTERM' : `a second ${name}`;
-    process.stderr.write(`${name}: stopping; what can be resumed is written first, which ${again} leaves out\n`);
+    this.note(`${name}: stopping; what can be resumed is written first, which ${again} leaves out`);
     this.#controller.abort(new EamError('ERR_EAM_INTERRUPTED', `interrupted by ${name}`));
   };
 

@@ -9,7 +9,8 @@ export const exitCode = { done: 0, failed: 1, usage: 2, interrupted: 130 } as co
 
 /** Runs one command line and returns its exit code; every error is printed as one message. */
 export async function run(args: readonly string[]): Promise<number> {
-  using interruption = new Interruption(() => process.exit(exitCode.interrupted));
+  const note = (line: string) => void (args.includes('--quiet') || process.stderr.write(`${line}\n`));
+  using interruption = new Interruption(note, () => process.exit(exitCode.interrupted));
   try {
     await createProgram(interruption.signal).parseAsync(args, { from: 'user' });
     if (!interruption.fault) return exitCode.done;

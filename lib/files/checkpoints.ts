@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
 import { z } from 'zod';
 
 import { CheckpointError } from '../errors.js';
+import { sync, writeSynced } from './sync.js';
 
 const manifestName = 'manifest.json';
 
@@ -203,24 +204,6 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
   } catch (error) {
     await rm(aside, { force: true }).catch(() => undefined);
     throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-async function writeSynced(path: string, data: string | Uint8Array): Promise<void> {
-  await writeFile(path, data, { flush: true });
-}
-
-async function sync(path: string): Promise<void> {
-  // Windows cannot open a directory; there the rename itself is journalled.
-  if (process.platform === 'win32' && (await stat(path)).isDirectory()) return;
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } catch (error) {
-    // Some file systems have nothing to sync in a folder, and say so.
-    if ((error as NodeJS.ErrnoException).code !== 'EINVAL' || !(await file.stat()).isDirectory()) throw error;
-  } finally {
-    await file.close();
   }
 }
 

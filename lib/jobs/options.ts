@@ -1,3 +1,4 @@
+import type { Belonging } from '../training/belonging.js';
 import type { JobObserver } from './progress.js';
 
 /** Options of a job: of `finetune`, `compare` and `pretrain`. */
@@ -8,4 +9,6 @@ export interface JobOptions {
   observer?: JobObserver | undefined;
   /** Go on from the newest whole checkpoint of the run in `output`. */
   resume?: boolean | undefined;
+  /** What may be another than the run had that is resumed; default: nothing. */
+  allow?: readonly Belonging[] | undefined;
 }

@@ -9,6 +9,7 @@ import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { SolverName } from '../runtime/ode-solver.js';
+import { originOf } from '../files/origin.js';
 import { disposeAll } from '../files/safetensors.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
@@ -90,6 +91,7 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
       );
       try {
         const images = await model.native.images(latents);
+        await originOf(model)?.refuseChanged();
         broken += await countNonFinite(images);
         if (broken === first + part.length) {
           images.dispose();

@@ -75,7 +75,7 @@ async function eam(
 describe('a run', () => {
   it.each(['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'])('leaves a checkpoint on %s', async (name) => {
     const { config, output } = runWith(`kill('${name}'); await pause(20);`);
-    const { code, stderr } = await eam(['finetune', config, '--quiet']);
+    const { code, stderr } = await eam(['finetune', config]);
     expect([code, checkpointsOf(output)]).toEqual([130, ['step-2']]);
     expect(stderr).toContain(`${name}: stopping; what can be resumed is written first`);
     expect(stderr).toMatch(new RegExp(`^interrupted by ${name}$`, 'm'));
@@ -91,7 +91,7 @@ describe('a run', () => {
 
   it('stops at once on a second Ctrl-C', async () => {
     const { config, output } = runWith("kill('SIGINT'); await pause(1000); kill('SIGINT'); await pause(60_000);");
-    const { code, stderr } = await eam(['finetune', config, '--quiet']);
+    const { code, stderr } = await eam(['finetune', config]);
     expect([code, checkpointsOf(output)]).toEqual([130, []]);
     expect(stderr).toContain('a second Ctrl-C');
   });

@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { renderComparison } from './report.js';
 import type { Comparison, ContenderResult } from './comparison.js';
@@ -72,7 +72,7 @@ async function compareInto(
     observer: options.observer ?? silent,
     signal: options.signal,
   };
-  await directory.writeConfig({ ...settings, output: directory.path });
+  await directory.writeConfig({ ...settings, output: resolve(directory.path) });
   bench.observer.note(`writing to ${directory.path}`);
   try {
     return await new ComparisonJob(bench, directory).run();

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { createAlgorithm } from '../../training/algorithms.js';
 import { makeRoom } from '../../files/checkpoints.js';
@@ -91,7 +91,7 @@ class FinetuneJob {
 
   async run(): Promise<FinetuneResult> {
     await this.#open();
-    await this.#directory.writeConfig({ ...this.config, output: this.#directory.path });
+    await this.#directory.writeConfig({ ...this.config, output: resolve(this.#directory.path) });
     try {
       await this.#prepare();
       await this.#train();
@@ -120,7 +120,7 @@ class FinetuneJob {
       checkpoints: { directory: this.#directory.checkpoints, ...config.checkpoints },
     });
     if (checkpoint) {
-      await this.#trainer.resume(checkpoint.directory);
+      await this.#trainer.resume(checkpoint.directory, { allow: this.options.allow });
       // The run may have been killed after its last checkpoint and before it had made room.
       await makeRoom(this.#directory.checkpoints, this.#trainer.step, config.checkpoints.keep);
       await this.#directory.rewindMetrics(this.#trainer.step, this.#trainer.last);

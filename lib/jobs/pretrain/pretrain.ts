@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { NonFiniteError, suppress } from '../../errors.js';
 import { makeRoom, writeCheckpoint } from '../../files/checkpoints.js';
@@ -105,12 +105,12 @@ async function trainInto(
   let skippedInARow = 0;
   let last: ({ step: number } & Record<string, unknown>) | undefined;
   // What the examples of a position depend on, besides the seed.
-  const source = fingerprint(task.source);
+  const belongsTo = { model: fingerprint(config.model), data: fingerprint(task.source) };
   if (restarted) {
     await run.rewindMetrics(0);
     observer.note(`resuming ${run.path}, which was stopped before its first checkpoint, at step 0`);
   } else if (checkpoint) {
-    const own = { seed, batch: config.batch, source };
+    const own = { seed, batch: config.batch, belongsTo, allow: options.allow };
     const state = await readTrainingState(checkpoint.directory, own, task.load, optimizer);
     step = saved = state.step;
     seconds = state.totals['seconds'] ?? 0;
@@ -123,7 +123,7 @@ async function trainInto(
     observer.note(`writing to ${run.path}`);
   }
   // First of all: by it a killed run is known, and resumed from its directory alone.
-  await run.write(recordFile, `${JSON.stringify({ ...config, output: run.path }, null, 2)}\n`);
+  await run.write(recordFile, `${JSON.stringify({ ...config, output: resolve(run.path) }, null, 2)}\n`);
 
   const save = async () => {
     if (saved === step) return;
@@ -133,7 +133,7 @@ async function trainInto(
         step,
         seed: String(seed),
         position: step * config.batch,
-        source,
+        belongsTo,
         badInARow: skippedInARow,
         last: last ?? null,
         algorithm: {},
