@@ -121,6 +121,7 @@ export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';
 export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './training/sampler.js';
 export type { Belonging } from './training/belonging.js';
+export type { Change } from './training/student.js';
 export type { Spread } from './training/statistics.js';
 export type { Evaluations, StepMetrics } from './training/metrics.js';
 export { Trainer, type ResumeOptions } from './training/trainer.js';

@@ -32,12 +32,12 @@ export const evaluateCommand = (signal: AbortSignal) =>
     refuseMisplaced(flags, mode);
     if (mode === 'run') {
       const { evaluateRun } = await import('../jobs/evaluate/evaluate-run.js');
-      const { evaluationTable } = await import('../jobs/report/evaluation-table.js');
+      const { evaluationText } = await import('../jobs/report/evaluation-table.js');
       const { belonging } = await import('./read-job.js');
       const { device, count, seed, steps } = flags;
       const allow = flags.allow.map(belonging);
       const evaluation = await evaluateRun(path!, { device, count, seed, steps, allow, observer: observer(), signal });
-      return print(evaluation, evaluationTable(evaluation));
+      return print(evaluation, evaluationText(evaluation));
     }
     const { scoreFolder, scoreModel } = await import('../jobs/evaluate/score.js');
     const { summaryTable } = await import('../jobs/evaluate/summary.js');

@@ -7,8 +7,8 @@ export const finetuneCommand = (signal: AbortSignal) =>
     .action(async (path, flags) => {
       const { readJob } = await import('./read-job.js');
       const { finetune } = await import('../jobs/finetune/finetune.js');
-      const { evaluationTable } = await import('../jobs/report/evaluation-table.js');
+      const { evaluationText } = await import('../jobs/report/evaluation-table.js');
       const { config, options } = await readJob(path, 'config.json', flags, signal);
       const { evaluation } = await finetune(config, options);
-      if (evaluation && !flags.quiet) process.stdout.write(`${evaluationTable(evaluation)}\n`);
+      if (evaluation && !flags.quiet) process.stdout.write(`${evaluationText(evaluation)}\n`);
     });

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 
 import { ConfigError } from '../errors.js';
+import type { Existing } from '../jobs/existing-output.js';
 import type { JobOptions } from '../jobs/options.js';
 import { observe, silent } from '../jobs/progress.js';
 import { belongings, type Belonging } from '../training/belonging.js';
@@ -14,6 +15,7 @@ interface JobFlags {
   output?: string | undefined;
   resume?: true | undefined;
   quiet?: true | undefined;
+  overwrite?: true | undefined;
   allow?: string[] | undefined;
 }
 
@@ -37,6 +39,7 @@ export async function readJob(
       signal,
       observer: flags.quiet ? silent : observe(),
       resume: flags.resume ?? false,
+      existing: existingOf(flags),
       allow: flags.allow?.map(belonging),
     },
   };
@@ -46,6 +49,13 @@ export async function readJob(
 export async function readConfig(path: string, settings: readonly string[]): Promise<unknown> {
   const isRun = await isDirectory(path);
   return applyOverrides(await (isRun ? readRecord(path, 'config.json') : readJson(path)), settings);
+}
+
+/** An output that the command line names is that one, or none. */
+function existingOf({ output, set, resume, overwrite }: JobFlags): Existing {
+  if (resume && overwrite) throw new ConfigError('expected --resume or --overwrite, got both');
+  if (overwrite) return 'overwrite';
+  return output !== undefined || set.some((setting) => setting.startsWith('output=')) ? 'refuse' : 'number';
 }
 
 /** One value of --allow. @throws ConfigError for another word */

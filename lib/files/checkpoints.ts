@@ -113,10 +113,16 @@ export async function makeRoom(root: string, step: number, keep: number): Promis
   // Later ones are damaged: the run was resumed from before them. They must not make this one give way.
   const written = (await listCheckpoints(root)).filter((checkpoint) => checkpoint.step <= step);
   // Renamed first: a process killed while it removes one leaves no half of a checkpoint under a checkpoint's name.
-  for (const { directory } of written.slice(0, -keep)) await rename(directory, `${directory}.tmp`);
+  for (const { directory } of written.slice(0, Math.max(0, written.length - keep)))
+    await rename(directory, `${directory}.tmp`);
   for (const name of await namesIn(root)) {
     if (/^step-\d+\.tmp$/.test(name)) await rm(join(root, name), { recursive: true, force: true });
   }
+}
+
+/** Removes every checkpoint below `root`. Not while another process writes to it. */
+export async function removeCheckpoints(root: string): Promise<void> {
+  await makeRoom(root, Infinity, 0);
 }
 
 /** Whether `directory` says that it is a checkpoint, whole or not. */

@@ -19,6 +19,13 @@ export interface Picture {
   data: Float32Array;
 }
 
+/** How files of other formats are called. */
+export const otherImages: ReadonlySet<string> = new Set(
+  'jpg jpeg jpe jfif webp gif bmp tif tiff avif heic heif jxl jp2 svg ppm tga ico exr pdf'
+    .split(' ')
+    .map((each) => `.${each}`),
+);
+
 /** As many as Pillow opens without a complaint about decompression bombs. */
 const maxPixels = 89_478_485;
 

@@ -38,6 +38,8 @@ export interface SampleOptions {
   batch?: number | undefined;
   /** Told what the user should know: what {@link Model.prepare} tells, and how many images are not finite. */
   onNote?: ((message: string) => void) | undefined;
+  /** Told of the prompts that are encoded before anything is drawn, where any are: `done` of `total`. */
+  onPrepare?: ((done: number, total: number) => void) | undefined;
   /** Stops between network evaluations. */
   signal?: AbortSignal | undefined;
 }
@@ -58,7 +60,7 @@ export interface SampleBatch {
  * so far is finite; the signal's reason
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
-  const { prompts, seed, weights = 'trained', average, negativePrompt, onNote } = options;
+  const { prompts, seed, weights = 'trained', average, negativePrompt, onNote, onPrepare } = options;
   const {
     steps = model.sampling.steps,
     solver = model.sampling.solver,
@@ -66,7 +68,7 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
     batch = model.sampling.batch,
   } = options;
   validate(settingsSchema, { prompts, steps, batch }, 'sample options');
-  await model.prepare(prompts, { negativePrompt, onNote, signal: options.signal });
+  await model.prepare(prompts, { negativePrompt, onNote, onProgress: onPrepare, signal: options.signal });
   const times = model.times(steps);
   let broken = 0;
   for (let first = 0; first < prompts.length; first += batch) {

@@ -75,6 +75,7 @@ const lib: Rooms = {
       'options.ts',
       'text.ts',
       'progress.ts',
+      'existing-output.ts',
       'run-directory.ts',
       'run-record.ts',
       'device.ts',

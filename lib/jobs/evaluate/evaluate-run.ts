@@ -6,7 +6,7 @@ import { rewardIdentity } from '../../rewards/identity.js';
 import { modelIdentity, refuseOthers, type Belonging } from '../../training/belonging.js';
 import { belongsToOf, fingerprint } from '../../training/state.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
-import type { JobObserver } from '../progress.js';
+import { promptProgress, type JobObserver } from '../progress.js';
 import { RunDirectory } from '../run-directory.js';
 import { readRecord } from '../run-record.js';
 import { evaluationSchema } from '../settings/evaluation.js';
@@ -47,6 +47,13 @@ export async function evaluateRun(
   await model.loadAdapter(checkpoint.directory);
   const settings = config.evaluation ?? withDrawing(evaluationSchema.parse({}), model.sampling);
   const { count = settings.count, seed = settings.seed, steps = settings.steps } = changes;
+  const onNote = (line: string) => observer.note(line);
+  await model.prepare(config.prompts, {
+    negativePrompt: config.negativePrompt,
+    onNote,
+    onProgress: promptProgress(onNote),
+    signal,
+  });
   observer.begin(2 * count, 0, 'image');
   try {
     return await evaluate(model, {

@@ -49,6 +49,8 @@ export async function pretrain(config: unknown, options: JobOptions = {}): Promi
   using task = await recipe.start(settings as Parameters<typeof recipe.start>[0], options.signal);
   const run = await RunDirectory.open(settings.output, {
     resume: options.resume ?? false,
+    existing: options.existing,
+    onNumbered: onNote,
     record: recordFile,
     // A model that is finished is not begun again in its place.
     isRecord: (json) => isRecordOf(recipe, json) && !existsSync(join(settings.output, weightsFile)),
