@@ -19,6 +19,6 @@ const trainer = new Trainer({
   prompts: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
   algorithm: eam({ lambda: 12, delta: 0.3, steps: 4, renoisings: 2, rewardThroughDenoiser: true }),
   optimizer: { learningRate: 1e-3, emaDecay: 0.95 },
-  checkpoints: { directory: 'runs/ten-lines' },
+  checkpoints: { directory: 'runs/ten-lines', overwrite: true },
 });
 for await (const { step, reward } of trainer.run({ steps: 5 })) console.log(step, reward.toFixed(3));

@@ -122,9 +122,11 @@ export type {
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';
 export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './training/sampler.js';
+export type { Belonging } from './training/belonging.js';
+export type { Change } from './training/student.js';
 export type { Spread } from './training/statistics.js';
 export type { Evaluations, StepMetrics } from './training/metrics.js';
-export { Trainer } from './training/trainer.js';
+export { Trainer, type ResumeOptions } from './training/trainer.js';
 export type { CheckpointOptions, TrainerOptions } from './training/trainer-options.js';
 export type { Finding, GoldenComparison, NotChecked } from './models/verification/finding.js';
 export { verify, type VerifyOptions } from './jobs/verify/verify.js';

@@ -4,6 +4,7 @@ import { ConfigError } from '../errors.js';
 import { rewardExamples } from '../rewards/examples.js';
 import {
   adapterOption,
+  allowOption,
   deviceOverride,
   drawingTypes,
   guidanceOption,
@@ -31,10 +32,12 @@ export const evaluateCommand = (signal: AbortSignal) =>
     refuseMisplaced(flags, mode);
     if (mode === 'run') {
       const { evaluateRun } = await import('../jobs/evaluate/evaluate-run.js');
-      const { evaluationTable } = await import('../jobs/report/evaluation-table.js');
+      const { evaluationText } = await import('../jobs/report/evaluation-table.js');
+      const { belonging } = await import('./read-job.js');
       const { device, count, seed, steps } = flags;
-      const evaluation = await evaluateRun(path!, { device, count, seed, steps, observer: observer(), signal });
-      return print(evaluation, evaluationTable(evaluation));
+      const allow = flags.allow.map(belonging);
+      const evaluation = await evaluateRun(path!, { device, count, seed, steps, allow, observer: observer(), signal });
+      return print(evaluation, evaluationText(evaluation));
     }
     const { scoreFolder, scoreModel } = await import('../jobs/evaluate/score.js');
     const { refuseSkipped, summaryTable } = await import('../jobs/evaluate/summary.js');
@@ -62,6 +65,7 @@ const options = () =>
       "Draw this many samples of each of a run's two models. By default they are as many as its configuration says.",
       positiveInteger,
     )
+    .addOption(allowOption())
     .option('--images <folder>', 'Score the PNGs in this folder, with --prompts and --reward.')
     .addOption(modelOption())
     .addOption(adapterOption())
@@ -141,8 +145,8 @@ const misplaced: Readonly<Record<Mode, readonly (keyof Flags)[]>> = {
     'asReference',
     ...ofDrawing.filter((name) => name !== 'seed' && name !== 'steps'),
   ],
-  images: ['count', ...ofDrawing],
-  model: ['count'],
+  images: ['count', 'allow', ...ofDrawing],
+  model: ['count', 'allow'],
 };
 
 /** A setting that nothing reads would be believed to have been used. */

@@ -1,13 +1,14 @@
+import { allowOption } from './options.js';
 import { jobCommand } from './job-command.js';
 
 export const finetuneCommand = (signal: AbortSignal) =>
-  jobCommand('finetune', "Fine-tune a model's adapter towards rewards, and write a report.").action(
-    async (path, flags) => {
+  jobCommand('finetune', "Fine-tune a model's adapter towards rewards, and write a report.")
+    .addOption(allowOption())
+    .action(async (path, flags) => {
       const { readJob } = await import('./read-job.js');
       const { finetune } = await import('../jobs/finetune/finetune.js');
-      const { evaluationTable } = await import('../jobs/report/evaluation-table.js');
+      const { evaluationText } = await import('../jobs/report/evaluation-table.js');
       const { config, options } = await readJob(path, 'config.json', flags, signal);
       const { evaluation } = await finetune(config, options);
-      if (evaluation && !flags.quiet) process.stdout.write(`${evaluationTable(evaluation)}\n`);
-    },
-  );
+      if (evaluation && !flags.quiet) process.stdout.write(`${evaluationText(evaluation)}\n`);
+    });

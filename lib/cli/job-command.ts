@@ -12,6 +12,10 @@ export const jobCommand = (
     .description(description)
     .argument('<config>', 'A JSON configuration, or the directory of a run.')
     .addOption(setOption('optimizer.learningRate=1e-3'))
-    .option('--output <directory>', "Write into this directory instead of the configuration's.")
+    .option(
+      '--output <directory>',
+      "Write into this directory, which holds nothing yet, instead of the configuration's.",
+    )
     .option('--resume', resume)
+    .option('--overwrite', 'Replace the run in the output directory.')
     .addOption(quietOption());

@@ -1,11 +1,15 @@
 #!/usr/bin/env node
-import { run } from './run.js';
+import { exitCode, run } from './run.js';
+import { surviveDeadStreams } from './streams.js';
 
-// A reader that has seen enough, such as `head`, is no failure of the command, whose exit code stays its own.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
-}
-
-process.exitCode = await run(process.argv.slice(2));
+const lostOutput = surviveDeadStreams();
+const code = await run(process.argv.slice(2));
+// A reward that was left behind may keep the process alive.
+if (code === exitCode.interrupted) process.exit(code);
+process.exitCode = code;
+process.once('beforeExit', () => {
+  const lost = lostOutput();
+  if (!lost) return;
+  process.stderr.write(`error: the output could not be written: ${lost.message}\n`);
+  process.exitCode ||= exitCode.failed;
+});

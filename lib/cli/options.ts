@@ -25,6 +25,9 @@ export const repeatable = <Flags extends string>(flags: Flags, description: stri
 export const setOption = (example: string) =>
   repeatable('--set <key=value>', `Change one setting of the configuration, such as ${example}.`);
 
+export const allowOption = () =>
+  repeatable('--allow <what>', 'Accept another one than the run had: model, rewards, algorithm or data.');
+
 export const quietOption = (what = 'Print nothing but errors.') => new Option('--quiet', what);
 
 export const jsonOption = (what = 'Print the result as JSON.') => new Option('--json', what);

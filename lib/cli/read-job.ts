@@ -1,8 +1,12 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 
+import { ConfigError } from '../errors.js';
+import type { Existing } from '../jobs/existing-output.js';
 import type { JobOptions } from '../jobs/options.js';
 import { observe, silent } from '../jobs/progress.js';
+import { belongings, type Belonging } from '../training/belonging.js';
+import { expected } from '../schema/validate.js';
+import { readRecord } from '../jobs/run-record.js';
 import { applyOverrides, readJson } from '../schema/json.js';
 
 /** What `jobCommand` gives to its action. */
@@ -11,6 +15,8 @@ interface JobFlags {
   output?: string | undefined;
   resume?: true | undefined;
   quiet?: true | undefined;
+  overwrite?: true | undefined;
+  allow?: string[] | undefined;
 }
 
 /**
@@ -28,14 +34,35 @@ export async function readJob(
   const output = flags.output ?? (isRun && flags.resume ? path : undefined);
   if (output !== undefined) settings.push(`output=${JSON.stringify(output)}`);
   return {
-    config: applyOverrides(await readJson(isRun ? join(path, record) : path), settings),
-    options: { signal, observer: flags.quiet ? silent : observe(), resume: flags.resume ?? false },
+    config: applyOverrides(await (isRun ? readRecord(path, record) : readJson(path)), settings),
+    options: {
+      signal,
+      observer: flags.quiet ? silent : observe(),
+      resume: flags.resume ?? false,
+      existing: existingOf(flags),
+      allow: flags.allow?.map(belonging),
+    },
   };
 }
 
 /** A configuration as `--set` changes it, from its file or from the config.json of a run's directory. */
 export async function readConfig(path: string, settings: readonly string[]): Promise<unknown> {
-  return applyOverrides(await readJson((await isDirectory(path)) ? join(path, 'config.json') : path), settings);
+  const isRun = await isDirectory(path);
+  return applyOverrides(await (isRun ? readRecord(path, 'config.json') : readJson(path)), settings);
+}
+
+/** An output that the command line names is that one, or none. */
+function existingOf({ output, set, resume, overwrite }: JobFlags): Existing {
+  if (resume && overwrite) throw new ConfigError('expected --resume or --overwrite, got both');
+  if (overwrite) return 'overwrite';
+  return output !== undefined || set.some((setting) => setting.startsWith('output=')) ? 'refuse' : 'number';
+}
+
+/** One value of --allow. @throws ConfigError for another word */
+export function belonging(word: string): Belonging {
+  const known = belongings.find((each) => each === word);
+  if (known) return known;
+  throw new ConfigError(expected('--allow', `one of ${belongings.join(', ')}`, word));
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -60,6 +60,7 @@ export const sampleCommand = (signal: AbortSignal) =>
     )
     .addOption(deviceOption('auto'))
     .requiredOption('--out <path>', 'Write this PNG, or into this folder a PNG each.')
+    .option('--overwrite', 'Write into a folder that holds images already, and replace those of the same names.')
     .addOption(quietOption())
     .action(async ({ prompt, prompts, quiet, ...settings }) => {
       const { sample } = await import('../jobs/sample/sample.js');

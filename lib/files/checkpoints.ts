@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
@@ -8,6 +8,7 @@ import { z } from 'zod';
 
 import { CheckpointError } from '../errors.js';
 import { makeDirectory } from '../runtime/make-directory.js';
+import { sync, writeSynced } from './sync.js';
 
 const manifestName = 'manifest.json';
 
@@ -113,10 +114,16 @@ export async function makeRoom(root: string, step: number, keep: number): Promis
   // Later ones are damaged: the run was resumed from before them. They must not make this one give way.
   const written = (await listCheckpoints(root)).filter((checkpoint) => checkpoint.step <= step);
   // Renamed first: a process killed while it removes one leaves no half of a checkpoint under a checkpoint's name.
-  for (const { directory } of written.slice(0, -keep)) await rename(directory, `${directory}.tmp`);
+  for (const { directory } of written.slice(0, Math.max(0, written.length - keep)))
+    await rename(directory, `${directory}.tmp`);
   for (const name of await namesIn(root)) {
     if (/^step-\d+\.tmp$/.test(name)) await rm(join(root, name), { recursive: true, force: true });
   }
+}
+
+/** Removes every checkpoint below `root`. Not while another process writes to it. */
+export async function removeCheckpoints(root: string): Promise<void> {
+  await makeRoom(root, Infinity, 0);
 }
 
 /** Whether `directory` says that it is a checkpoint, whole or not. */
@@ -204,24 +211,6 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
   } catch (error) {
     await rm(aside, { force: true }).catch(() => undefined);
     throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-async function writeSynced(path: string, data: string | Uint8Array): Promise<void> {
-  await writeFile(path, data, { flush: true });
-}
-
-async function sync(path: string): Promise<void> {
-  // Windows cannot open a directory; there the rename itself is journalled.
-  if (process.platform === 'win32' && (await stat(path)).isDirectory()) return;
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } catch (error) {
-    // Some file systems have nothing to sync in a folder, and say so.
-    if ((error as NodeJS.ErrnoException).code !== 'EINVAL' || !(await file.stat()).isDirectory()) throw error;
-  } finally {
-    await file.close();
   }
 }
 

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { CheckpointError } from '../errors.js';
 import { adapterNote, readAdapterConfig } from '../models/adapters/adapter.js';
 import type { ImageSize, Model, ModelDType } from '../models/model.js';
 import { loadModel } from '../models/registry.js';
@@ -11,7 +12,10 @@ import { baseModel } from '../models/registry.js';
 import { chooseDevice, deviceLine } from '../runtime/device.js';
 import { readJson } from '../schema/json.js';
 import { validate } from '../schema/validate.js';
+import { modelIdentity } from '../training/belonging.js';
+import { belongsToOf, stateFile } from '../training/state.js';
 import { adapterDirectory } from './run-directory.js';
+import { foundAgain, runOf } from './run-record.js';
 import { modelSettings, type ModelSettings } from './settings/model.js';
 
 /** These options say which model draws, with which adapter, and how it is loaded. */
@@ -54,12 +58,16 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
   const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
   const remark = adapter && adapterNote(directory!, adapter);
   if (remark !== undefined) onNote(remark);
-  const source = choice.model ?? (adapter ? await baseModel(directory!, adapter.base) : shippedModels[0]);
+  const source =
+    choice.model ?? (adapter ? await baseModel(directory!, await baseNow(directory!, adapter.base)) : shippedModels[0]);
   const trained = directory === undefined ? {} : await trainedWith(directory);
   const { textLength = trained.textLength } = choice;
   const model = await loadModel(source, { device, dtype, adapter, size: sizeOf(choice) ?? trained.image, textLength });
   try {
-    if (directory !== undefined) await model.loadAdapter(directory);
+    if (directory !== undefined) {
+      if (choice.model === undefined) await refuseOtherModel(directory, model);
+      await model.loadAdapter(directory);
+    }
     return { model, source, directory, textLength };
   } catch (error) {
     model.dispose();
@@ -71,11 +79,28 @@ const trainedSchema = z.object({ image: modelSettings.image, textLength: modelSe
 
 /** What the adapter of a run's checkpoint has seen; nothing of one that is not in a run with a record. */
 async function trainedWith(directory: string): Promise<Partial<Pick<ModelSettings, 'image' | 'textLength'>>> {
-  const checkpoints = dirname(resolve(directory));
-  const record = join(dirname(checkpoints), 'config.json');
-  return basename(checkpoints) === 'checkpoints' && existsSync(record)
-    ? validate(trainedSchema, await readJson(record), record)
-    : {};
+  const run = runOf(directory);
+  const record = run && join(run, 'config.json');
+  return record ? validate(trainedSchema, await readJson(record), record) : {};
+}
+
+/** Where the model is that an adapter names: one that was moved together with the adapter's run is beside it. */
+async function baseNow(directory: string, base: string | undefined): Promise<string | undefined> {
+  const run = runOf(directory);
+  if (base === undefined || run === undefined) return base;
+  const { output } = (await readJson(join(run, 'config.json'))) as { output?: unknown };
+  return typeof output === 'string' ? foundAgain(base, output, run) : base;
+}
+
+/** @throws CheckpointError where another model has come to be where that of the adapter's run was */
+async function refuseOtherModel(directory: string, model: Model): Promise<void> {
+  if (!existsSync(join(directory, stateFile))) return;
+  const before = (await belongsToOf(directory)).model;
+  if (before === undefined || before === (await modelIdentity(model))) return;
+  throw new CheckpointError(
+    `${directory} was trained on another model than ${model.source} holds now; put that back, or name the model to ` +
+      'draw with (--model)',
+  );
 }
 
 function sizeOf({ width, height }: ModelChoice): ImageSize | undefined {

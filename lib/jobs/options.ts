@@ -1,3 +1,5 @@
+import type { Belonging } from '../training/belonging.js';
+import type { Existing } from './existing-output.js';
 import type { JobObserver } from './progress.js';
 
 /** Options of a job: of `finetune`, `compare` and `pretrain`. */
@@ -8,4 +10,11 @@ export interface JobOptions {
   observer?: JobObserver | undefined;
   /** Go on from the newest whole checkpoint of the run in `output`. */
   resume?: boolean | undefined;
+  /**
+   * What becomes of a new run whose `output` holds something: `'number'` writes into `output-2` and so on, `'refuse'`
+   * is an error, `'overwrite'` removes what an earlier run wrote there. Default 'number'.
+   */
+  existing?: Existing | undefined;
+  /** What may be another than the run had that is resumed; default: nothing. */
+  allow?: readonly Belonging[] | undefined;
 }

@@ -16,6 +16,16 @@ export interface JobObserver {
 
 export const silent: JobObserver = { begin() {}, advance() {}, note() {}, end() {} };
 
+/** Notes every tenth of the prompts that are encoded, where they are more than the encoders read at once. */
+export function promptProgress(note: (line: string) => void): (done: number, total: number) => void {
+  let told = 0;
+  return (done, total) => {
+    const tenth = Math.floor((10 * done) / total);
+    if (tenth > told && done < total) note(`encoded ${done} of ${total} prompts`);
+    told = tenth;
+  };
+}
+
 /** What is needed of a stream; Node's own types would be asked of everyone who imports this package's. */
 interface Output {
   isTTY?: boolean;

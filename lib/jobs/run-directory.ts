@@ -7,6 +7,7 @@ import { readJson } from '../schema/json.js';
 import { CheckpointError, EamError } from '../errors.js';
 import { lockName, RunLock } from '../files/lock.js';
 import { makeDirectory } from '../runtime/make-directory.js';
+import { checkOverwritable, refuseExisting, removeRun, type Existing } from './existing-output.js';
 
 /** Options of {@link RunDirectory.open}. */
 export interface OpenOptions {
@@ -15,6 +16,10 @@ export interface OpenOptions {
   record: string;
   /** Whether the file's JSON is that of such a run: other things have a config.json, too. */
   isRecord: (json: unknown) => boolean;
+  /** What becomes of a new run where the folder holds something; default 'number'. */
+  existing?: Existing | undefined;
+  /** Told where a new run is written to another folder. */
+  onNumbered?: ((line: string) => void) | undefined;
   /** Told of each checkpoint that is passed over. */
   onRejected: (error: CheckpointError) => void;
 }
@@ -36,6 +41,8 @@ export class RunDirectory {
   #lock: RunLock | undefined;
   /** Whether it was not there before. */
   #isNew = false;
+  /** Whether it holds an earlier run, which is removed when this one begins to write: until then it may fail. */
+  #isOverwritten = false;
 
   private constructor(readonly path: string) {}
 
@@ -44,8 +51,12 @@ export class RunDirectory {
    * checkpoint, or none of a run that was killed before it wrote one and has to begin again.
    * @throws CheckpointError where another process writes to it, or there is nothing to resume
    */
-  static async open(path: string, { resume, record, isRecord, onRejected }: OpenOptions): Promise<OpenedRun> {
-    if (!resume) return { directory: await RunDirectory.create(path), checkpoint: undefined, restarted: false };
+  static async open(path: string, options: OpenOptions): Promise<OpenedRun> {
+    const { resume, record, isRecord, onRejected } = options;
+    if (!resume) {
+      const created = await RunDirectory.createAs(path, options.existing, options.onNumbered);
+      return { directory: created, checkpoint: undefined, restarted: false };
+    }
     const directory = new RunDirectory(path);
     directory.lock();
     try {
@@ -57,6 +68,29 @@ export class RunDirectory {
       directory.unlock();
       throw error;
     }
+  }
+
+  /**
+   * A directory for a new run, locked.
+   * @param existing what becomes of `path` where it holds something
+   * @throws ConfigError where that is to be refused, CheckpointError where `path` cannot be overwritten
+   */
+  static async createAs(
+    path: string,
+    existing: Existing = 'number',
+    onNumbered: (line: string) => void = () => {},
+  ): Promise<RunDirectory> {
+    if (existing === 'refuse') await refuseExisting(path);
+    if (existing === 'overwrite' && existsSync(path)) {
+      await checkOverwritable(path);
+      const directory = new RunDirectory(path);
+      directory.lock();
+      directory.#isOverwritten = true;
+      return directory;
+    }
+    const created = await RunDirectory.create(path);
+    if (created.path !== path) onNumbered(`${path} is there already: this run is another, ${created.path}`);
+    return created;
   }
 
   /**
@@ -169,7 +203,7 @@ export class RunDirectory {
   }
 
   async writeConfig(config: unknown): Promise<void> {
-    await replaceFile(join(this.path, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+    await this.write('config.json', `${JSON.stringify(config, null, 2)}\n`);
   }
 
   async appendMetrics(metrics: object): Promise<void> {
@@ -225,6 +259,8 @@ export class RunDirectory {
   }
 
   async write(name: string, text: string): Promise<string> {
+    if (this.#isOverwritten) await removeRun(this.path);
+    this.#isOverwritten = false;
     const path = join(this.path, name);
     await replaceFile(path, text);
     return path;

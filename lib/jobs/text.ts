@@ -13,3 +13,12 @@ export function duration(seconds: number): string {
 export function bytesText(bytes: number): string {
   return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
+
+/** A text as part of a file's name: its letters and digits, of whatever script, and hyphens; at most 40 of them. */
+export function slugOf(text: string): string {
+  const slug = text
+    .normalize('NFC')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{M}\p{N}]+/gu, '-');
+  return Array.from(slug.replace(/^-/, '')).slice(0, 40).join('').replace(/-$/, '');
+}

@@ -54,6 +54,9 @@ export async function locateWeights(directory: string): Promise<string[]> {
   );
 }
 
+/** As {@link locateWeights}; none where they are not all there. */
+export const weightsIn = (directory: string): Promise<string[]> => locateWeights(directory).catch(() => []);
+
 async function shardsOf(directory: string, index: string, names: readonly string[]): Promise<string[]> {
   const path = join(directory, index);
   const { weight_map: map } = validate(indexSchema, await readJson(path), path);

@@ -35,6 +35,8 @@ export interface ModelKind {
    * fit
    */
   load(place: ModelPlace, options: LoadModelOptions): Promise<Model>;
+  /** The files that its networks, and what reads prompts, are made of; those that are not there are left out. */
+  files(directory: string): Promise<string[]>;
   /**
    * @throws ConfigError for a directory that adapters are not made for here, CheckpointError where weights are missing
    */

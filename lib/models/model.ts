@@ -52,6 +52,8 @@ export interface PrepareOptions {
   negativePrompt?: string | undefined;
   /** Told what the user should know, such as how many prompts were too long; at most once a matter. */
   onNote?: ((message: string) => void) | undefined;
+  /** Told of the prompts that are encoded, where any are: `done` of `total`. */
+  onProgress?: ((done: number, total: number) => void) | undefined;
   /** Stops between batches of prompts. */
   signal?: AbortSignal | undefined;
 }

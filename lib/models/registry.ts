@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { CheckpointError, ConfigError } from '../errors.js';
+import { Origin, setOrigin } from '../files/origin.js';
 import { readHeader } from '../files/safetensors.js';
 import { shippedDirectory } from '../runtime/package.js';
 import { readJson } from '../schema/json.js';
@@ -28,7 +29,11 @@ const modelIndex = 'model_index.json';
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
   const { kind, place } = await findModel(source);
-  return kind.load(place, options);
+  // Before they are mapped: what is written to them meanwhile is seen.
+  const origin = await Origin.of(await kind.files(place.directory));
+  const model = await kind.load(place, options);
+  setOrigin(model, origin);
+  return model;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
 import { checked, score, type ArrayReward, type ArrayScore, type CheckedScore, type Reward } from './reward.js';
+import { setParts } from './identity.js';
 import { expected } from '../schema/validate.js';
 
 /**
@@ -15,7 +16,7 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
   }
   const names = uniqueNames(parts.map(([reward]) => reward.name));
   const weights = Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight]));
-  return {
+  const combined: ArrayReward = {
     name: names.join(' + '),
     async score(images, prompts, options = {}): Promise<CheckedScore> {
       const scores: CheckedScore[] = [];
@@ -42,6 +43,8 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
       }
     },
   };
+  setParts(combined, parts);
+  return combined;
 }
 
 function uniqueNames(names: readonly string[]): string[] {

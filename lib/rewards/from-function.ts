@@ -1,5 +1,5 @@
 import { binding } from '../runtime/native/index.js';
-import { checked, InvalidScore, toFloat32, valuesFrom, type ArrayReward } from './reward.js';
+import { checked, InvalidScore, toFloat32, valuesFrom, type ArrayReward, type ScoreOptions } from './reward.js';
 import { expected } from '../schema/validate.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */
@@ -20,20 +20,26 @@ export interface FunctionScore {
 
 /**
  * A reward computed in JavaScript.
- * @param score is given images and their prompts; it may be asynchronous
+ * @param score is given images, their prompts and the signal that ends the run; it may be asynchronous
  */
 export function fromFunction(
   name: string,
-  score: (images: ImageArray, prompts: readonly string[]) => FunctionScore | Promise<FunctionScore>,
+  score: (
+    images: ImageArray,
+    prompts: readonly string[],
+    options: Pick<ScoreOptions, 'signal'>,
+  ) => FunctionScore | Promise<FunctionScore>,
 ): ArrayReward {
   return {
     name,
-    async score(images, prompts, { gradient = false } = {}) {
+    async score(images, prompts, { gradient = false, signal } = {}) {
       // A tensor that shares the images' memory gives a copy of it: what the function does to it stays its own affair.
       using shared = await images.to({ dtype: 'float32' });
       const data = (await shared.data()) as Float32Array;
       const count = data.length;
-      const result: Partial<FunctionScore> | undefined | null = await score({ data, shape: images.shape }, prompts);
+      const result: Partial<FunctionScore> | undefined | null = await score({ data, shape: images.shape }, prompts, {
+        signal,
+      });
       const values = valuesFrom(result?.values, prompts.length);
       if (!gradient || !result?.grad) return checked({ values }, images);
       const grad = toFloat32(result.grad, 'grad');

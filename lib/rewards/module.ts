@@ -7,13 +7,16 @@ import { z } from 'zod';
 import { ConfigError, isError } from '../errors.js';
 import { fromFunction, type FunctionScore, type ImageArray } from './from-function.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
-import type { Reward } from './reward.js';
+import type { Reward, ScoreOptions } from './reward.js';
 
-/** What a module's default export may be, beside a Reward. `options` come from the configuration. */
+/**
+ * What a module's default export may be, beside a Reward. `options` come from the configuration, `signal` ends the run.
+ */
 export type RewardFunction = (
   images: ImageArray,
   prompts: readonly string[],
   options: Readonly<Record<string, unknown>>,
+  context: Pick<ScoreOptions, 'signal'>,
 ) => FunctionScore | Promise<FunctionScore>;
 
 /**
@@ -33,7 +36,9 @@ export async function moduleReward(file: string, options: Readonly<Record<string
   }
   const reward = exported.default;
   if (typeof reward === 'function') {
-    return fromFunction(parse(path).name, (images, prompts) => (reward as RewardFunction)(images, prompts, options));
+    return fromFunction(parse(path).name, (images, prompts, context) =>
+      (reward as RewardFunction)(images, prompts, options, context),
+    );
   }
   if (!isReward(reward)) {
     const names = Object.keys(exported)

@@ -1,8 +1,11 @@
+import { isAbsolute } from 'node:path';
+
 import { z } from 'zod';
 
 import { ConfigError } from '../errors.js';
 import type { ModelDType } from '../models/model.js';
 import type { Verifier } from '../models/verification/verification.js';
+import { Origin, setOrigin } from '../files/origin.js';
 import { validate } from '../schema/validate.js';
 import { combine } from './combine.js';
 import { judgeKinds, rewardKinds } from './kinds.js';
@@ -48,13 +51,24 @@ export function createRewardList(
   settings: RewardSettings = {},
 ): Promise<[Reward, number][]> {
   return Promise.all(
-    configs.map(
-      async (config): Promise<[Reward, number]> => [
-        await kindOf(config).create(config, device, settings),
-        config.weight,
-      ],
-    ),
+    configs.map(async (config): Promise<[Reward, number]> => {
+      const origin = await originOfConfig(config);
+      const reward = await kindOf(config).create(config, device, settings);
+      setOrigin(reward, origin);
+      return [reward, config.weight];
+    }),
   );
+}
+
+/** Where a reward's files are does not count, nor does what changes no value. */
+async function originOfConfig({ weight: _, ...config }: RewardConfig): Promise<Origin> {
+  const { slice: _slice, ...settings } = config as Readonly<Record<string, unknown>>;
+  const located = await kindOf(config as RewardConfig)
+    .locate(config as RewardConfig)
+    .catch(() => undefined);
+  const files = located?.map(({ path }) => path) ?? ('file' in config ? [config.file] : []);
+  const isPath = (value: unknown) => typeof value === 'string' && isAbsolute(value);
+  return Origin.of(files, Object.fromEntries(Object.entries(settings).filter(([, value]) => !isPath(value))));
 }
 
 /** Their weighted sum. @throws EamError for one whose files do not fit */

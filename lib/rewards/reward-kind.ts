@@ -58,8 +58,12 @@ export const rewardKind = <Schema extends z.ZodType>(kind: RewardKind<Schema>): 
 export const judgeKind = <Schema extends z.ZodType>(kind: JudgeKind<Schema>): JudgeKind<Schema> => kind;
 
 export const weight = z.number().default(1);
-export const directory = z.string().min(1).optional();
-export const file = z.string().min(1);
+/** Made absolute: a record of it means the same in every working directory. */
+export const file = z
+  .string()
+  .min(1)
+  .transform((path) => resolve(path));
+export const directory = file.optional();
 
 /** Options of every reward that is read from the files its authors published. */
 export const published = {

@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 
 import { EamError, isError } from '../errors.js';
+import { unlessLeftBehind } from '../runtime/cancellation.js';
 import { Tensor } from '../runtime/native/tensor.js';
 import { expected } from '../schema/validate.js';
 
@@ -23,7 +24,15 @@ export interface RewardScore {
 export interface ScoreOptions {
   /** Whether `grad` is wanted; default false. */
   gradient?: boolean | undefined;
+  /**
+   * Aborted when the run is to stop: a reward that asks a service, say, passes it on and rejects. One that does not
+   * settle is left behind 5 seconds later, and what it returns then is disposed of.
+   */
+  signal?: AbortSignal | undefined;
 }
+
+/** Milliseconds that a reward or a judge has to come to an end after its signal was aborted. */
+const rewardGrace = 5000;
 
 /**
  * What images are trained towards. `images` is [B, channels, H, W] in [0, 1], not clamped, on the model's device, and
@@ -55,6 +64,7 @@ export interface Judge {
   judge(
     images: Tensor,
     prompts: readonly string[],
+    options?: Pick<ScoreOptions, 'signal'>,
   ): Promise<{
     /** One an image. */
     matches: boolean[];
@@ -107,7 +117,8 @@ export class InvalidScore extends EamError {
 /**
  * Scores images, checks the answer and brings it into one form: `grad`, there if and only if asked for, has the images'
  * shape, dtype and device.
- * @throws EamError with code ERR_EAM_REWARD, which names the reward and has the reward's own error as its cause
+ * @throws EamError with code ERR_EAM_REWARD, which names the reward and has the reward's own error as its cause; the
+ *   signal's reason
  */
 export async function score(
   reward: Reward,
@@ -115,12 +126,17 @@ export async function score(
   prompts: readonly string[],
   options: ScoreOptions,
 ): Promise<CheckedScore> {
-  const { gradient = false } = options;
+  const { gradient = false, signal } = options;
+  signal?.throwIfAborted();
   // Shares the images' memory: a reward that disposes of its images, or writes to their data, disturbs no other.
   using shared = await images.to({});
   let result: RewardScore | undefined;
   try {
-    result = await reward.score(shared, prompts, options);
+    const asked = Promise.resolve(reward.score(shared, prompts, options));
+    result = await unlessLeftBehind(asked, signal, rewardGrace, (late: RewardScore | undefined) => {
+      dispose(late?.values);
+      dispose(late?.grad);
+    });
     if (!isObject(result)) throw new InvalidScore(expected('what it returned', '{ values, grad }', describe(result)));
     const { parts, weights } = result;
     const { values, grad } = isCheckedFor(result, shared, { count: prompts.length, gradient })
@@ -132,6 +148,7 @@ export async function score(
     return checked({ values, ...(grad && { grad }), ...(parts && { parts }), ...(weights && { weights }) }, images);
   } catch (error) {
     dispose(result?.grad);
+    if (signal?.aborted && error === signal.reason) throw error;
     const invalid = error instanceof InvalidScore;
     // A part of a combined reward has been named already.
     if (!invalid && error instanceof EamError && error.code === 'ERR_EAM_REWARD') throw error;
@@ -141,6 +158,22 @@ export async function score(
     dispose(result?.values);
     if (!gradient) dispose(result?.grad);
   }
+}
+
+/**
+ * What a judge reads in images.
+ * @throws what the judge does; the signal's reason
+ */
+export function read(
+  judge: Judge,
+  images: Tensor,
+  prompts: readonly string[],
+  signal: AbortSignal | undefined,
+): ReturnType<Judge['judge']> {
+  signal?.throwIfAborted();
+  return unlessLeftBehind(judge.judge(images, prompts, { signal }), signal, rewardGrace, ({ features }) =>
+    dispose(features),
+  );
 }
 
 async function valuesOf(values: unknown, count: number): Promise<Float32Array> {

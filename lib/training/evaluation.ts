@@ -2,10 +2,11 @@ import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { SolverName } from '../runtime/ode-solver.js';
-import { score, type Judge, type Reward } from '../rewards/reward.js';
+import { read, score, type Judge, type Reward } from '../rewards/reward.js';
 import { disposeAll } from '../files/safetensors.js';
 import { cyclePrompts, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
+import { pairedChange, type Change } from './student.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
 /** Options of {@link evaluate}. */
@@ -60,6 +61,13 @@ export interface Evaluation {
   before: Measurement;
   /** The fine-tuned model. */
   after: Measurement;
+  /** How the rewards changed, image by image, from the same noise. Left out where that is not known. */
+  change?: {
+    /** Of the whole reward. */
+    reward: Change;
+    /** Of each reward of a combined one, unweighted. */
+    rewards: Record<string, Change>;
+  };
   /** Rise of the mean reward, in standard deviations of the pretrained model's; null where its rewards do not vary. */
   gain: number | null;
   /** Diversity after, as a fraction of before; null where there was none. */
@@ -68,13 +76,18 @@ export interface Evaluation {
 
 /** The pretrained model against the fine-tuned one, on the same prompts and the same noise. */
 export async function evaluate(model: Model, options: EvaluationOptions): Promise<Evaluation> {
-  const before = await measure(model, options, 'pretrained');
-  const after = await measure(model, options, 'trained');
+  const { measurement: before, values: old } = await measureEach(model, options, 'pretrained');
+  const { measurement: after, values: now } = await measureEach(model, options, 'trained');
+  const partNames = Object.keys(old.parts).filter((name) => now.parts[name]);
   return {
     count: options.count,
     seed: String(options.seed),
     before,
     after,
+    change: {
+      reward: pairedChange(old.reward, now.reward),
+      rewards: Object.fromEntries(partNames.map((name) => [name, pairedChange(old.parts[name]!, now.parts[name]!)])),
+    },
     gain: gainOf(before.reward, after.reward),
     ...(before.diversity !== undefined &&
       after.diversity !== undefined && { diversityRatio: ratio(after.diversity, before.diversity) }),
@@ -91,11 +104,23 @@ export function gainOf(before: Spread, after: Spread): number | null {
 }
 
 /** One half of an evaluation: fresh samples of the model with or without its adapter. */
-export async function measure(
+export const measure = async (
   model: Model,
   options: EvaluationOptions,
   weights: 'trained' | 'pretrained',
-): Promise<Measurement> {
+): Promise<Measurement> => (await measureEach(model, options, weights)).measurement;
+
+/** A measurement, and the rewards of each image that it is made of. */
+interface Measured {
+  measurement: Measurement;
+  values: { reward: number[]; parts: Record<string, number[]> };
+}
+
+async function measureEach(
+  model: Model,
+  options: EvaluationOptions,
+  weights: 'trained' | 'pretrained',
+): Promise<Measured> {
   const { reward, judge, count, steps, solver, guidance, seed, signal, negativePrompt } = options;
   const values: number[] = [];
   const parts: Record<string, number[]> = {};
@@ -119,14 +144,14 @@ export async function measure(
     })) {
       const images = batch.images;
       try {
-        const scored = await score(reward, images, batch.prompts, {});
+        const scored = await score(reward, images, batch.prompts, { signal });
         values.push(...scored.values);
         for (const [name, part] of Object.entries(scored.parts ?? {})) {
           parts[name] ??= [];
           parts[name].push(...part);
         }
         if (judge) {
-          const judged = await judge.judge(images, batch.prompts);
+          const judged = await read(judge, images, batch.prompts, signal);
           matches.push(...judged.matches);
           features.push(judged.features);
         }
@@ -136,11 +161,12 @@ export async function measure(
       done += batch.prompts.length;
       options.onProgress?.(done, 2 * count, batch.forwards);
     }
-    return {
+    const measurement = {
       reward: spreadOf(values),
       rewards: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, spreadOf(part)])),
       ...(judge && { accuracy: matches.filter(Boolean).length / count, diversity: await diversityOf(features) }),
     };
+    return { measurement, values: { reward: values, parts } };
   } finally {
     disposeAll(features);
   }

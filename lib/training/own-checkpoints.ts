@@ -1,7 +1,13 @@
 import { dirname, resolve } from 'node:path';
 
 import { CheckpointError } from '../errors.js';
-import { listCheckpoints, verifyCheckpoint, writeCheckpoint, type Checkpoint } from '../files/checkpoints.js';
+import {
+  listCheckpoints,
+  removeCheckpoints,
+  verifyCheckpoint,
+  writeCheckpoint,
+  type Checkpoint,
+} from '../files/checkpoints.js';
 import type { TrainerSettings } from './trainer-options.js';
 
 /** The checkpoints that one run writes, in a directory that holds no other run's. */
@@ -33,6 +39,7 @@ export class OwnCheckpoints {
   async write(step: number, fill: (directory: string) => Promise<void>): Promise<Checkpoint> {
     const { directory, keep } = this.settings;
     await this.refuseOtherRuns(step);
+    if (this.settings.overwrite && this.#home === undefined) await removeCheckpoints(directory);
     const written = await writeCheckpoint(directory, step, keep, fill);
     this.#saved = step;
     this.#home = resolve(directory);
@@ -45,6 +52,7 @@ export class OwnCheckpoints {
    * @throws CheckpointError where there are any
    */
   async refuseOtherRuns(current: number): Promise<void> {
+    if (this.settings.overwrite && this.#home === undefined) return;
     const all = await listCheckpoints(this.settings.directory);
     const own = this.#home === resolve(this.settings.directory);
     for (const { step, directory } of all.reverse()) {
@@ -53,7 +61,7 @@ export class OwnCheckpoints {
       if (own && !(await verifyCheckpoint(directory).catch(() => undefined))) continue;
       throw new CheckpointError(
         `checkpoints.directory: ${this.settings.directory} holds checkpoints of an earlier run; go on from one with ` +
-          `trainer.resume('${directory}'), name another directory, or remove it`,
+          `trainer.resume('${directory}'), start anew with checkpoints.overwrite, or name another directory`,
       );
     }
   }

@@ -9,6 +9,7 @@ import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { SolverName } from '../runtime/ode-solver.js';
+import { originOf } from '../files/origin.js';
 import { disposeAll } from '../files/safetensors.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
@@ -37,6 +38,8 @@ export interface SampleOptions {
   batch?: number | undefined;
   /** Told what the user should know: what {@link Model.prepare} tells, and how many images are not finite. */
   onNote?: ((message: string) => void) | undefined;
+  /** Told of the prompts that are encoded before anything is drawn, where any are: `done` of `total`. */
+  onPrepare?: ((done: number, total: number) => void) | undefined;
   /** Stops between network evaluations. */
   signal?: AbortSignal | undefined;
 }
@@ -57,7 +60,7 @@ export interface SampleBatch {
  * so far is finite; the signal's reason
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
-  const { prompts, seed, weights = 'trained', average, negativePrompt, onNote } = options;
+  const { prompts, seed, weights = 'trained', average, negativePrompt, onNote, onPrepare } = options;
   const {
     steps = model.sampling.steps,
     solver = model.sampling.solver,
@@ -65,7 +68,7 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
     batch = model.sampling.batch,
   } = options;
   validate(settingsSchema, { prompts, steps, batch }, 'sample options');
-  await model.prepare(prompts, { negativePrompt, onNote, signal: options.signal });
+  await model.prepare(prompts, { negativePrompt, onNote, onProgress: onPrepare, signal: options.signal });
   const times = model.times(steps);
   let broken = 0;
   for (let first = 0; first < prompts.length; first += batch) {
@@ -90,6 +93,7 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
       );
       try {
         const images = await model.native.images(latents);
+        await originOf(model)?.refuseChanged();
         broken += await countNonFinite(images);
         if (broken === first + part.length) {
           images.dispose();

@@ -9,10 +9,12 @@ import { CheckpointError } from '../errors.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { disposeAll, readTensors, saveTensors } from '../files/safetensors.js';
 import type { Tensor } from '../runtime/native/tensor.js';
+import { belongings, refuseOthers, type Belonging, type BelongsTo } from './belonging.js';
 import { versions } from '../runtime/versions.js';
 
 const tensorsFile = 'training.safetensors';
-const stateFile = 'state.json';
+/** The file of a checkpoint that says what it is of. */
+export const stateFile = 'state.json';
 const weightPrefix = 'weights.';
 
 const stateSchema = z.strictObject({
@@ -22,8 +24,8 @@ const stateSchema = z.strictObject({
   optimizerSteps: z.int().min(0),
   /** The next prompt or image to be drawn, as a position in the seeded endless order. */
   position: z.int().min(0),
-  /** Fingerprint of what positions count: with other prompts or images the same position is another one's. */
-  source: z.string(),
+  /** What the run belongs to. Of the data, positions count: with others, the same position is another one's. */
+  belongsTo: z.partialRecord(z.enum(belongings), z.string()),
   /** Steps in a row, up to the last, that were left out or lost too many samples: see `nonFinite` and `patience`. */
   badInARow: z.int().min(0),
   /** Metrics of step `step`, for a run that stopped before it recorded them; null before the first. */
@@ -36,7 +38,19 @@ const stateSchema = z.strictObject({
 /** What a run needs to go on exactly where it stopped, besides its configuration. */
 export type TrainingState = Omit<z.output<typeof stateSchema>, 'versions' | 'optimizerSteps'>;
 
-/** A fingerprint of the prompts, or of the settings that choose the images, that a run draws from. */
+/** What a checkpoint must be of, for a run to go on from it. */
+export interface OwnRun {
+  seed: bigint;
+  batch: number;
+  belongsTo: BelongsTo;
+  /** What of `belongsTo` may differ. */
+  allow?: readonly Belonging[] | undefined;
+}
+
+/** What the run that wrote a checkpoint belonged to. @throws CheckpointError where its state cannot be read */
+export const belongsToOf = async (directory: string): Promise<BelongsTo> => (await readState(directory)).belongsTo;
+
+/** A fingerprint of settings, such as the prompts that a run draws from. */
 export function fingerprint(source: unknown): string {
   return createHash('sha256').update(JSON.stringify(source)).digest('hex');
 }
@@ -63,12 +77,12 @@ export async function writeTrainingState(
 /**
  * Reads a checkpoint back.
  * @param loadWeights copies the weights into the network
- * @throws CheckpointError if a file is missing, changed or of another model, or the run had another seed, batch or
- *   source; of these, only one that names tensors can leave weights changed
+ * @throws CheckpointError if a file is missing, changed or of another model, or the run had another seed or batch, or
+ *   belonged to something else; of these, only one that names tensors can leave weights changed
  */
 export async function readTrainingState(
   directory: string,
-  { seed, batch, source }: { seed: bigint; batch: number; source: string },
+  { seed, batch, belongsTo, allow }: OwnRun,
   loadWeights: (weights: Record<string, Tensor>) => Promise<void>,
   optimizer: NativeOptimizer,
 ): Promise<TrainingState> {
@@ -89,12 +103,7 @@ export async function readTrainingState(
         'on with the same',
     );
   }
-  if (state.source !== source) {
-    throw new CheckpointError(
-      `${directory} was written by a run with other prompts or images, or in another order: go on with the same, ` +
-        'or load its adapter into a new run',
-    );
-  }
+  refuseOthers(directory, state.belongsTo, belongsTo, allow);
   // Read, not mapped: whoever cuts the file short now must not end the run.
   const tensors = await readTensors(join(directory, tensorsFile));
   try {

@@ -16,7 +16,13 @@ export const settingsSchema = z.strictObject({
     .bigint()
     .min(0n)
     .max(2n ** 64n - 1n),
-  checkpoints: z.strictObject({ directory: z.string().min(1), ...checkpointsSchema.shape }).optional(),
+  checkpoints: z
+    .strictObject({
+      directory: z.string().min(1),
+      overwrite: z.boolean().default(false),
+      ...checkpointsSchema.shape,
+    })
+    .optional(),
   nonFinite: z
     .strictObject({ fraction: z.number().min(0).max(1).default(0.5), patience: z.int().min(1).default(5) })
     .prefault({}),
@@ -30,6 +36,12 @@ export interface CheckpointOptions {
   every?: number | undefined;
   /** How many of the newest are kept, at least 1. @defaultValue 2 */
   keep?: number | undefined;
+  /**
+   * True lets a run start anew where the directory holds checkpoints of an earlier one, which are removed when the
+   * first of this run is written. A run that was resumed is never removed.
+   * @defaultValue false
+   */
+  overwrite?: boolean | undefined;
 }
 
 /** Options of a {@link Trainer}. */

@@ -1,12 +1,15 @@
 import { CheckpointError, ConfigError, NonFiniteError, suppress } from '../errors.js';
 import type { Checkpoint } from '../files/checkpoints.js';
+import { originOf } from '../files/origin.js';
 import { disposeAll } from '../files/safetensors.js';
 import { checkAdapter } from '../models/adapters/adapter.js';
+import { refuseChangedReward, rewardIdentity } from '../rewards/identity.js';
 import { score, type ArrayScore } from '../rewards/reward.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeRollout, NativeStepMetrics } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
+import { modelIdentity, type Belonging, type BelongsTo } from './belonging.js';
 import { EpochOrder } from './epochs.js';
 import { addTotals, noTotals, rewardMetrics, type StepMetrics } from './metrics.js';
 import { OwnCheckpoints } from './own-checkpoints.js';
@@ -20,6 +23,12 @@ import { readTrainerSettings, type TrainerOptions, type TrainerSettings } from '
 interface Conditions extends Disposable {
   conditioning: Tensor[];
   unconditional?: Tensor[];
+}
+
+/** Options of {@link Trainer.resume}. */
+export interface ResumeOptions {
+  /** What may be another than the checkpoint's run had; default: nothing. */
+  allow?: readonly Belonging[] | undefined;
 }
 
 /**
@@ -40,6 +49,7 @@ export class Trainer {
   #last: StepMetrics | undefined;
   #total = noTotals;
   #running = false;
+  #belongsTo: Promise<BelongsTo> | undefined;
   /** Why a step that failed could not be undone: the weights are then between two steps. */
   #broken: Error | undefined;
 
@@ -86,6 +96,7 @@ export class Trainer {
     try {
       this.#refuseBroken();
       await this.#checkpoints?.refuseOtherRuns(this.#step);
+      if (this.#checkpoints) await this.#belongings();
       await this.#options.model.prepare(this.#options.prompts, {
         negativePrompt: this.#options.negativePrompt,
         signal,
@@ -130,9 +141,9 @@ export class Trainer {
 
   /**
    * Goes on from a checkpoint.
-   * @throws CheckpointError if it is damaged or of another run, such as one of another batch
+   * @throws CheckpointError if it is damaged or of another run, such as one of another batch or another model
    */
-  async resume(directory: string): Promise<void> {
+  async resume(directory: string, { allow = [] }: ResumeOptions = {}): Promise<void> {
     const { native, adapter } = this.#options.model;
     if (adapter) await checkAdapter(directory, adapter);
     const load = async (weights: Record<string, Tensor>) => {
@@ -140,7 +151,8 @@ export class Trainer {
       this.#broken = new Error(`${directory} was loaded in part`);
     };
     const { seed, batch } = this.#settings;
-    const state = await readTrainingState(directory, { seed, batch, source: this.#source }, load, this.#optimizer);
+    const own = { seed, batch, belongsTo: await this.#belongings(), allow };
+    const state = await readTrainingState(directory, own, load, this.#optimizer);
     this.#algorithm.load(state.algorithm);
     this.#step = state.step;
     this.#badInARow = state.badInARow;
@@ -150,8 +162,16 @@ export class Trainer {
     this.#checkpoints?.goOnFrom(directory, state.step);
   }
 
-  get #source(): string {
-    return fingerprint(this.#settings.prompts);
+  /** Taken once: a file that is written to while the run computes with it makes it no other run. */
+  #belongings(): Promise<BelongsTo> {
+    const { model, reward, algorithm } = this.#options;
+    this.#belongsTo ??= (async () => ({
+      model: await modelIdentity(model),
+      rewards: fingerprint(await rewardIdentity(reward)),
+      algorithm: fingerprint([algorithm.name, algorithm.options]),
+      data: fingerprint(this.#settings.prompts),
+    }))();
+    return this.#belongsTo;
   }
 
   #refuseBroken(): void {
@@ -214,8 +234,9 @@ export class Trainer {
     const { optimizer } = this.#settings;
     const rollout = await this.#rollout(conditions, prompts.length, signal);
     try {
-      const scored = await score(this.#options.reward, rollout.images, prompts, { gradient: true });
+      const scored = await score(this.#options.reward, rollout.images, prompts, { gradient: true, signal });
       const native = await this.#accumulate(rollout, scored, signal);
+      await this.#refuseChanged();
       const learningRate = learningRateAt(optimizer, this.#step, steps);
       // With every sample dropped before its backward pass there is no gradient.
       const { gradNorm, skipped } =
@@ -226,6 +247,12 @@ export class Trainer {
     } finally {
       rollout.dispose();
     }
+  }
+
+  /** A step that was computed with other weights than the run's is no step of it. */
+  async #refuseChanged(): Promise<void> {
+    await originOf(this.#options.model)?.refuseChanged();
+    await refuseChangedReward(this.#options.reward);
   }
 
   #rollout(
@@ -293,7 +320,7 @@ export class Trainer {
         step: this.#step,
         seed: String(this.#settings.seed),
         position: this.#step * this.#settings.batch,
-        source: this.#source,
+        belongsTo: await this.#belongings(),
         badInARow: this.#badInARow,
         last: this.#last ? { ...this.#last } : null,
         algorithm: this.#algorithm.state(),

@@ -3,7 +3,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include <sstream>
 #include <utility>
 
+#include "io/mapped_file.h"
 #include "ops/error.h"
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
@@ -51,22 +51,6 @@ class Descriptor {
 
  private:
   int value_;
-};
-
-class Map {
- public:
-  Map(const std::string& path, int descriptor, size_t size) : size_(size) {
-    data_ = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
-    if (data_ == MAP_FAILED) fail_with_errno(path, "mapping into memory failed", errno);
-  }
-  ~Map() { ::munmap(data_, size_); }
-  Map(const Map&) = delete;
-  Map& operator=(const Map&) = delete;
-  std::byte* data() const { return static_cast<std::byte*>(data_); }
-
- private:
-  void* data_;
-  size_t size_;
 };
 
 // numel · itemsize, or −1 where it does not fit in 63 bits.
@@ -180,13 +164,18 @@ AsideFile create_aside(const std::string& path) {
   }
 }
 
+// Whether data did not reach the disk; other errors say that a file system has nothing to sync there.
+bool is_failed_sync(int error) {
+  return error == EIO || error == ENOSPC || error == EDQUOT || error == EFBIG || error == EROFS;
+}
+
 void sync_folder(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (descriptor.get() < 0) fail_with_errno(folder, "opening failed", errno);
-  // Some file systems have nothing to sync in a folder and say so with EINVAL.
-  if (::fsync(descriptor.get()) != 0 && errno != EINVAL) fail_with_errno(folder, "syncing failed", errno);
+  // A folder that may be written to and not read cannot be synced.
+  if (descriptor.get() < 0) return;
+  if (::fsync(descriptor.get()) != 0 && is_failed_sync(errno)) fail_with_errno(folder, "syncing failed", errno);
 }
 
 }  // namespace
@@ -208,7 +197,8 @@ NamedTensors read_tensors(const std::string& path, const std::vector<TensorEntry
 
 NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>& entries) {
   const OpenFile file = open_file(path);
-  const auto map = std::make_shared<Map>(path, file.descriptor.get(), file.size);
+  const auto map = MappedFile::open(path, file.descriptor.get(), file.size);
+  if (!map) return read_tensors(path, entries);
   NamedTensors tensors;
   for (const TensorEntry& entry : entries) {
     const size_t bytes = checked_bytes(path, file, entry);
@@ -233,7 +223,9 @@ void write_tensors(const std::string& path, const std::vector<uint8_t>& header,
       const at::Tensor host = tensor.detach().to(at::kCPU).contiguous();
       write_all(path, descriptor.get(), host.const_data_ptr(), host.nbytes());
     }
-    if (::fsync(descriptor.get()) != 0) fail_with_errno(path, "syncing to disk failed", errno);
+    if (::fsync(descriptor.get()) != 0 && is_failed_sync(errno)) {
+      fail_with_errno(path, "syncing to disk failed", errno);
+    }
     if (descriptor.close() != 0) fail_with_errno(path, "closing failed", errno);
     if (::rename(aside.c_str(), path.c_str()) != 0) fail_with_errno(path, "renaming to it failed", errno);
   } catch (...) {

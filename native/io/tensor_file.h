@@ -27,8 +27,8 @@ struct TensorEntry {
 NamedTensors read_tensors(const std::string& path, const std::vector<TensorEntry>& entries);
 
 // Tensors that read from a private memory map of the file: they cost memory only where touched, and writing to one
-// does not reach the file. The map lives as long as a tensor of it; a file that another process cuts short meanwhile
-// ends this one (SIGBUS), as with every memory map, so files are replaced by renaming, never rewritten in place.
+// does not reach the file. The map lives as long as a tensor of it; MappedFile says what happens where another process
+// cuts the file short meanwhile. Where a file system maps no files, they are read.
 NamedTensors map_tensors(const std::string& path, const std::vector<TensorEntry>& entries);
 
 // Writes `header` (its length in front), then the tensors' elements, beside `path`, syncs, and renames to `path`: a

@@ -124,7 +124,9 @@ describe('a checkpoint', () => {
       optimizerSteps: steps,
       position: steps * 8,
       badInARow: 0,
-      source: expect.stringMatching(/^[0-9a-f]{64}$/),
+      belongsTo: Object.fromEntries(
+        ['model', 'rewards', 'algorithm', 'data'].map((what) => [what, expect.stringMatching(/^[0-9a-f]{64}$/)]),
+      ),
       last: { step: steps },
       totals: { forwards: expect.any(Number), seconds: expect.any(Number) },
     });

@@ -1,11 +1,11 @@
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 
 import { parseReward } from '../../lib/rewards/registry.js';
-import { reachOf95 } from '../../lib/jobs/evaluate/student.js';
+import { reachOf95 } from '../../lib/training/student.js';
 import { summarize, summaryTable, type ScoreSummary } from '../../lib/jobs/evaluate/summary.js';
 import { eam } from '../helpers/command-line.js';
 import { temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
@@ -352,7 +352,7 @@ describe('eam evaluate --model', () => {
     const { code, stdout } = await run(out, '4');
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /stroke-weight +6 +\S+ +\[\S+, \S+\] +\S+\n\nintervals: Student's t, from the spread between 2 prompts\n/,
+      /stroke-weight +6 +\S+ +\[\S+, \S+\] +\S+\n\nintervals: Student's t, from .* 2 prompts; of fewer than 30, they are rough\n/,
     );
     const samples = lines(out) as { prompt: string; sample: number; scores: Record<string, number> }[];
     expect(samples.map(({ prompt, sample }) => [prompt, sample])).toEqual([
@@ -423,7 +423,9 @@ describe('the summary', () => {
       { reward: 'r', images: 0, notFinite: 2, mean: null, std: null, interval: null },
     ]);
     expect(summaryTable(of(null, null))).toMatch(/^r +0 +– +– +– +2 not finite$/m);
-    expect(summaryTable(of(1, 2, 3))).toMatch(/between 3 images of one prompt; they say nothing of other prompts$/);
+    expect(summaryTable(of(1, 2, 3))).toMatch(
+      /between 3 images of one prompt; they say nothing of other prompts; of fewer than 30, they are rough$/,
+    );
   });
 
   it('leaves out and counts what is not finite', () => {
@@ -437,14 +439,14 @@ describe('a reward on the command line', () => {
   it('is a name, a directory and settings, or JSON', () => {
     expect(parseReward('aesthetic=a dir,tower=b=c,slice=2,weight=-0.5')).toEqual({
       name: 'aesthetic',
-      directory: 'a dir',
-      tower: 'b=c',
+      directory: resolve('a dir'),
+      tower: resolve('b=c'),
       slice: 2,
       weight: -0.5,
     });
-    expect(parseReward('torchscript=taste.pt')).toMatchObject({ name: 'torchscript', file: 'taste.pt' });
+    expect(parseReward('torchscript=taste.pt')).toMatchObject({ name: 'torchscript', file: resolve('taste.pt') });
     expect(parseReward('{"name":"hpsv2","directory":"a,b","dtype":"bfloat16"}')).toMatchObject({
-      directory: 'a,b',
+      directory: resolve('a,b'),
       dtype: 'bfloat16',
     });
     expect(() => parseReward('pickscore')).toThrow(/directory: expected a string, but it is missing/);

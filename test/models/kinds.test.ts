@@ -93,6 +93,7 @@ describe('a new kind of model', () => {
     recognises: { pipeline: 'CirclePipeline' },
     drawing,
     load: vi.fn(async () => ({ name: 'circle' }) as Model),
+    files: vi.fn(async () => []),
     locate: vi.fn(async () => stored),
     verification: {
       check: vi.fn(async () => {}),

@@ -66,18 +66,28 @@ const lib: Rooms = {
     one('kinds.ts', 'registry.ts'),
   ],
   rewards: [
-    one('reward.ts', 'combine.ts', 'from-function.ts', 'examples.ts', 'reward-kind.ts'),
+    one('reward.ts', 'identity.ts', 'combine.ts', 'from-function.ts', 'examples.ts', 'reward-kind.ts'),
     closed('*'),
     one('kinds.ts', 'registry.ts'),
   ],
   jobs: [
-    one('options.ts', 'text.ts', 'progress.ts', 'run-directory.ts', 'device.ts', 'settings', 'adapted-model.ts'),
+    one(
+      'options.ts',
+      'text.ts',
+      'progress.ts',
+      'existing-output.ts',
+      'run-directory.ts',
+      'run-record.ts',
+      'device.ts',
+      'settings',
+      'adapted-model.ts',
+    ),
     // Jobs that others use, too.
     closed('plan', 'report'),
     closed('*'),
   ],
   cli: [
-    one('options.ts', 'job-command.ts', 'read-job.ts'),
+    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts'),
     closed('*'),
     one('program.ts'),
     one('run.ts'),

@@ -44,8 +44,9 @@ describe('the README', () => {
 
   it('has three programs', () => expect(programs).toHaveLength(3));
 
-  it('fine-tunes in ten lines and leaves an adapter', async () => {
+  it('fine-tunes in ten lines, however often, and leaves an adapter', async () => {
     const lines = (await run('trainer', programs[0]!)).trim().split('\n');
+    expect((await run('trainer', programs[0]!)).trim().split('\n')).toEqual(lines);
     expect(lines).toHaveLength(10);
     for (const [index, line] of lines.entries()) expect(line).toMatch(new RegExp(`^${index + 1} -?\\d+\\.\\d{3}$`));
     expect(existsSync(join(directory, 'runs/ten-lines/step-10/adapter_model.safetensors'))).toBe(true);

@@ -267,7 +267,7 @@ describe('drawing with Stable Diffusion 3', () => {
       out,
     );
     expect([code, stderr]).toEqual([0, expect.stringContaining(join(out, '2-the-moon.png')) as string]);
-    const { text, width, height } = decode(readFileSync(join(out, '1-ein-f-chslein.png')));
+    const { text, width, height } = decode(readFileSync(join(out, '1-ein-füchslein.png')));
     expect([width, height]).toEqual([16, 16]);
     expect(JSON.parse(text['eam-torch']!)).toMatchObject({
       model: tinySd3,

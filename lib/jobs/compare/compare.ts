@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { renderComparison } from './report.js';
 import type { Comparison, ContenderResult } from './comparison.js';
@@ -12,7 +12,7 @@ import { meanCurve } from './curves.js';
 import { speedUp } from './speed-up.js';
 import { renderSummary } from './summary.js';
 import { atEdge, chooseRate } from './sweep.js';
-import { readCompareConfig, slugOf, type Budget, type CompareConfig, type Contender } from './config.js';
+import { readCompareConfig, folderOf, type Budget, type CompareConfig, type Contender } from './config.js';
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import { checkOutput } from '../../files/output-path.js';
@@ -50,7 +50,9 @@ export async function compare(config: unknown, options: JobOptions = {}): Promis
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
   if (options.resume) makeDirectory(output);
-  const directory = options.resume ? RunDirectory.existing(output) : await RunDirectory.create(output);
+  const directory = options.resume
+    ? RunDirectory.existing(output)
+    : await RunDirectory.createAs(output, options.existing, onNote);
   if (options.resume) directory.lock();
   try {
     return await compareInto(directory, settings, options);
@@ -73,7 +75,7 @@ async function compareInto(
     observer: options.observer ?? silent,
     signal: options.signal,
   };
-  await directory.writeConfig({ ...settings, output: directory.path });
+  await directory.writeConfig({ ...settings, output: resolve(directory.path) });
   bench.observer.note(`writing to ${directory.path}`);
   try {
     return await new ComparisonJob(bench, directory).run();
@@ -146,7 +148,7 @@ class ComparisonJob {
         const title =
           `sweep of ${contender.name}, learning rate ${learningRate} (${index + 1} of ` +
           `${settings.learningRates.length})`;
-        runs.push(await this.#run(title, plan, baseline, join('sweep', `${slugOf(contender.name)}-${learningRate}`)));
+        runs.push(await this.#run(title, plan, baseline, join('sweep', `${folderOf(contender.name)}-${learningRate}`)));
       }
       const limits = { accuracy: baseline.tracking.accuracy, accuracyLoss: settings.accuracyLoss };
       const entries = chooseRate(runs, limits);
@@ -178,7 +180,7 @@ class ComparisonJob {
           whole: true,
         };
         const title = `${contender.name}, seed ${seed} (run ${++number} of ${seeds.length * contenders.length})`;
-        const run = await this.#run(title, plan, baseline, join('runs', `${slugOf(contender.name)}-seed-${seed}`));
+        const run = await this.#run(title, plan, baseline, join('runs', `${folderOf(contender.name)}-seed-${seed}`));
         if (run.failure !== undefined) this.bench.observer.note(`${title} ended early: ${run.failure}`);
         runs.get(contender)!.push(run);
       }
@@ -216,7 +218,7 @@ class ComparisonJob {
       const run = runs.find(({ final }) => final);
       if (!run) continue;
       const { step } = run.points.at(-1)!;
-      const path = join(directory.path, 'runs', `${slugOf(name)}-seed-${run.seed}`);
+      const path = join(directory.path, 'runs', `${folderOf(name)}-seed-${run.seed}`);
       grids.push({ name: `${name}, seed ${run.seed}`, png: await readFile(RunDirectory.existing(path).samples(step)) });
     }
     await directory.write('compare.json', `${JSON.stringify(comparison, null, 2)}\n`);

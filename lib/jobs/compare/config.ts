@@ -6,6 +6,7 @@ import { drawingSettings, optimizerSchema, samplesSchema, seed } from '../../tra
 import { evaluationSchema } from '../settings/evaluation.js';
 import { finetuneSchema } from '../settings/finetune.js';
 import { modelSettings, withDrawing } from '../settings/model.js';
+import { slugOf } from '../text.js';
 import { validate } from '../../schema/validate.js';
 
 const exactlyOne = 'expected either "steps" or "evaluations"';
@@ -94,7 +95,7 @@ export const compareSchema = z
     const lambda = contenders[0]!.algorithm.lambda;
     for (const [index, contender] of contenders.entries()) {
       const path = ['contenders', index];
-      const twin = contenders.findIndex(({ name }) => slugOf(name) === slugOf(contender.name));
+      const twin = contenders.findIndex(({ name }) => folderOf(name) === folderOf(contender.name));
       if (twin < index)
         refuse([...path, 'name'], `expected a name unlike contenders[${twin}]'s, whose folder it would share`);
       if (contender.algorithm.lambda !== lambda) {
@@ -133,8 +134,4 @@ export type Contender = CompareConfig['contenders'][number];
 export type Budget = z.output<typeof budgetSchema>;
 
 /** A contender's name as part of a path. */
-export const slugOf = (name: string): string =>
-  name
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-|-$/g, '') || 'contender';
+export const folderOf = (name: string): string => slugOf(name) || 'contender';

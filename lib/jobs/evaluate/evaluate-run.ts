@@ -2,10 +2,13 @@ import { join } from 'node:path';
 
 import { chooseDevice } from '../../runtime/device.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
-import { readJson } from '../../schema/json.js';
+import { rewardIdentity } from '../../rewards/identity.js';
+import { modelIdentity, refuseOthers, type Belonging } from '../../training/belonging.js';
+import { belongsToOf, fingerprint } from '../../training/state.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
-import type { JobObserver } from '../progress.js';
+import { promptProgress, type JobObserver } from '../progress.js';
 import { RunDirectory } from '../run-directory.js';
+import { readRecord } from '../run-record.js';
 import { evaluationSchema } from '../settings/evaluation.js';
 import { readFinetuneConfig } from '../settings/finetune.js';
 import { loadConfiguredModel, withDrawing } from '../settings/model.js';
@@ -16,6 +19,8 @@ export interface EvaluateRunOptions {
   count?: number | undefined;
   seed?: number | undefined;
   steps?: number | undefined;
+  /** What may be another than the run had; default: nothing. */
+  allow?: readonly Belonging[] | undefined;
   observer: JobObserver;
   signal: AbortSignal;
 }
@@ -27,19 +32,28 @@ export interface EvaluateRunOptions {
  */
 export async function evaluateRun(
   path: string,
-  { observer, signal, ...changes }: EvaluateRunOptions,
+  { observer, signal, allow, ...changes }: EvaluateRunOptions,
 ): Promise<Evaluation> {
   const configPath = join(path, 'config.json');
-  const config = await readFinetuneConfig(await readJson(configPath), configPath);
+  const config = await readFinetuneConfig(await readRecord(path, 'config.json'), configPath);
   const { device } = chooseDevice(changes.device ?? config.device);
   const reward = await createRewards(config.rewards, device, { onNote: (message) => observer.note(message) });
   const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) =>
     observer.note(`passed over: ${error.message}`),
   );
   using model = await loadConfiguredModel(config, { device });
+  const now = { model: await modelIdentity(model), rewards: fingerprint(await rewardIdentity(reward)) };
+  refuseOthers(checkpoint.directory, await belongsToOf(checkpoint.directory), now, allow);
   await model.loadAdapter(checkpoint.directory);
   const settings = config.evaluation ?? withDrawing(evaluationSchema.parse({}), model.sampling);
   const { count = settings.count, seed = settings.seed, steps = settings.steps } = changes;
+  const onNote = (line: string) => observer.note(line);
+  await model.prepare(config.prompts, {
+    negativePrompt: config.negativePrompt,
+    onNote,
+    onProgress: promptProgress(onNote),
+    signal,
+  });
   observer.begin(2 * count, 0, 'image');
   try {
     return await evaluate(model, {

@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
+import { otherImages } from '../../files/image-formats.js';
 import { readPromptFile } from './prompt-file.js';
 
 /** An image's file and what it was drawn for. */
@@ -12,8 +13,6 @@ export interface Pair {
   path: string;
   prompt: string;
 }
-
-const otherImages = new Set(['.jpg', '.jpeg', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.avif']);
 
 /** Numbers by their size: 2.png comes before 10.png, which is how images are numbered more often than not. */
 const order = new Intl.Collator('en', { numeric: true });

@@ -39,12 +39,12 @@ export class ScoreBook {
   }
 
   /** Scores a batch [B, channels, H, W], one label an image. */
-  async add(images: Tensor, labels: readonly SampleLabel[]): Promise<SampleScores[]> {
+  async add(images: Tensor, labels: readonly SampleLabel[], signal?: AbortSignal): Promise<SampleScores[]> {
     const { parts = {} } = await score(
       this.#reward,
       images,
       labels.map(({ prompt }) => prompt),
-      {},
+      { signal },
     );
     const samples = labels.map((label, index) => ({
       ...label,

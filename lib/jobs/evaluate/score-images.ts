@@ -38,18 +38,18 @@ export async function* scoreImages(
     }
     const first = batch[0]?.picture;
     if (first && (batch.length === options.batch || picture.width !== first.width || picture.height !== first.height)) {
-      yield await scoreBatch(book, batch, options.device);
+      yield await scoreBatch(book, batch, options);
       batch = [];
     }
     batch.push({ pair, picture });
   }
-  if (batch.length) yield await scoreBatch(book, batch, options.device);
+  if (batch.length) yield await scoreBatch(book, batch, options);
 }
 
 async function scoreBatch(
   book: ScoreBook,
   batch: readonly { pair: Pair; picture: Picture }[],
-  device: string,
+  { device, signal }: ScoreImagesOptions,
 ): Promise<SampleScores[]> {
   const { width, height, data } = batch[0]!.picture;
   const numbers = new Float32Array(batch.length * data.length);
@@ -59,9 +59,10 @@ async function scoreBatch(
     return await book.add(
       images,
       batch.map(({ pair: { file, prompt } }) => ({ file, prompt })),
+      signal,
     );
   } catch (error) {
-    if (!(error instanceof EamError)) throw error;
+    if (!(error instanceof EamError) || error === signal?.reason) throw error;
     const files = batch.map(({ pair }) => pair.path);
     throw new EamError(
       error.code,

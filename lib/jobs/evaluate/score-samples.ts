@@ -1,6 +1,7 @@
 import type { Model } from '../../models/model.js';
 import type { SolverName } from '../../runtime/ode-solver.js';
 import { sampleBatches } from '../../training/sampler.js';
+import { promptProgress } from '../progress.js';
 import type { ScoreBook } from './score-book.js';
 import type { SampleScores } from './summary.js';
 
@@ -31,11 +32,16 @@ export async function* scoreSamples(
 ): AsyncGenerator<SampleScores[]> {
   const { samples, ...sampling } = options;
   let done = 0;
-  for await (const { images, prompts } of sampleBatches(model, { ...sampling, prompts: repeated(options) })) {
+  for await (const { images, prompts } of sampleBatches(model, {
+    ...sampling,
+    prompts: repeated(options),
+    onPrepare: promptProgress(options.onNote ?? (() => {})),
+  })) {
     try {
       yield await book.add(
         images,
         prompts.map((prompt, index) => ({ prompt, sample: (done + index) % samples })),
+        options.signal,
       );
     } finally {
       images.dispose();

@@ -1,5 +1,5 @@
 import { EamError } from '../../errors.js';
-import { reachOf95 } from './student.js';
+import { fewSamples, reachOf95 } from '../../training/student.js';
 
 /** One image's values, by reward, and what was asked for. */
 export interface SampleScores {
@@ -143,9 +143,12 @@ function ofIntervals({ images, prompts }: ScoreSummary): string {
   if (prompts === 1)
     return (
       `intervals: Student's t, from the spread between ${images} images of one prompt; they say nothing of other ` +
-      'prompts'
+      `prompts${roughness(images)}`
     );
-  return `intervals: Student's t, from the spread between ${prompts} prompts`;
+  return `intervals: Student's t, from the spread between ${prompts} prompts${roughness(prompts)}`;
 }
+
+const roughness = (count: number): string =>
+  count < fewSamples ? `; of fewer than ${fewSamples}, they are rough` : '';
 
 const digits = (value: number | null): string => (value === null ? '–' : value.toPrecision(5));

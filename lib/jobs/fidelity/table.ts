@@ -55,5 +55,9 @@ export function fidelityTable({ exact, pretrained, floor, runs, summary }: Fidel
         .join('  ')
         .trimEnd(),
     )
+    .concat(
+      '',
+      `E[r] ±: standard error of the mean over the samples drawn${runs.length > 1 ? '; ± std: over seeds' : ''}`,
+    )
     .join('\n');
 }

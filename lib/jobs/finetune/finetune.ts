@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { createAlgorithm } from '../../training/algorithms.js';
 import { makeRoom } from '../../files/checkpoints.js';
@@ -14,7 +14,7 @@ import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
 import { checkFinetune } from '../plan/plan.js';
 import type { JobOptions } from '../options.js';
-import { silent, type JobObserver } from '../progress.js';
+import { promptProgress, silent, type JobObserver } from '../progress.js';
 import { renderReport } from '../report/report.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
 import type { Reward } from '../../rewards/reward.js';
@@ -58,6 +58,8 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   await checkFinetune(settings);
   const run = await RunDirectory.open(settings.output, {
     resume: options.resume ?? false,
+    existing: options.existing,
+    onNumbered: onNote,
     record: 'config.json',
     isRecord: (json) => finetuneSchema.safeParse(json).success,
     onRejected: (error) => onNote(`passed over: ${error.message}`),
@@ -91,7 +93,7 @@ class FinetuneJob {
 
   async run(): Promise<FinetuneResult> {
     await this.#open();
-    await this.#directory.writeConfig({ ...this.config, output: this.#directory.path });
+    await this.#directory.writeConfig({ ...this.config, output: resolve(this.#directory.path) });
     try {
       await this.#prepare();
       await this.#train();
@@ -120,7 +122,7 @@ class FinetuneJob {
       checkpoints: { directory: this.#directory.checkpoints, ...config.checkpoints },
     });
     if (checkpoint) {
-      await this.#trainer.resume(checkpoint.directory);
+      await this.#trainer.resume(checkpoint.directory, { allow: this.options.allow });
       // The run may have been killed after its last checkpoint and before it had made room.
       await makeRoom(this.#directory.checkpoints, this.#trainer.step, config.checkpoints.keep);
       await this.#directory.rewindMetrics(this.#trainer.step, this.#trainer.last);
@@ -135,9 +137,11 @@ class FinetuneJob {
 
   /** Encodes the prompts, and draws the grid of the pretrained model where a run before has not. */
   async #prepare(): Promise<void> {
+    const onNote = (line: string) => this.#observer.note(line);
     await this.model.prepare(this.config.prompts, {
       negativePrompt: this.config.negativePrompt,
-      onNote: (line) => this.#observer.note(line),
+      onNote,
+      onProgress: promptProgress(onNote),
       signal: this.options.signal,
     });
     if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { NonFiniteError, suppress } from '../../errors.js';
 import { makeRoom, writeCheckpoint } from '../../files/checkpoints.js';
@@ -49,6 +49,8 @@ export async function pretrain(config: unknown, options: JobOptions = {}): Promi
   using task = await recipe.start(settings as Parameters<typeof recipe.start>[0], options.signal);
   const run = await RunDirectory.open(settings.output, {
     resume: options.resume ?? false,
+    existing: options.existing,
+    onNumbered: onNote,
     record: recordFile,
     // A model that is finished is not begun again in its place.
     isRecord: (json) => isRecordOf(recipe, json) && !existsSync(join(settings.output, weightsFile)),
@@ -105,12 +107,12 @@ async function trainInto(
   let skippedInARow = 0;
   let last: ({ step: number } & Record<string, unknown>) | undefined;
   // What the examples of a position depend on, besides the seed.
-  const source = fingerprint(task.source);
+  const belongsTo = { model: fingerprint(config.model), data: fingerprint(task.source) };
   if (restarted) {
     await run.rewindMetrics(0);
     observer.note(`resuming ${run.path}, which was stopped before its first checkpoint, at step 0`);
   } else if (checkpoint) {
-    const own = { seed, batch: config.batch, source };
+    const own = { seed, batch: config.batch, belongsTo, allow: options.allow };
     const state = await readTrainingState(checkpoint.directory, own, task.load, optimizer);
     step = saved = state.step;
     seconds = state.totals['seconds'] ?? 0;
@@ -123,7 +125,7 @@ async function trainInto(
     observer.note(`writing to ${run.path}`);
   }
   // First of all: by it a killed run is known, and resumed from its directory alone.
-  await run.write(recordFile, `${JSON.stringify({ ...config, output: run.path }, null, 2)}\n`);
+  await run.write(recordFile, `${JSON.stringify({ ...config, output: resolve(run.path) }, null, 2)}\n`);
 
   const save = async () => {
     if (saved === step) return;
@@ -133,7 +135,7 @@ async function trainInto(
         step,
         seed: String(seed),
         position: step * config.batch,
-        source,
+        belongsTo,
         badInARow: skippedInARow,
         last: last ?? null,
         algorithm: {},

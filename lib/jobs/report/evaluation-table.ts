@@ -1,4 +1,5 @@
 import { gainOf, type Evaluation } from '../../training/evaluation.js';
+import { fewSamples, type Change } from '../../training/student.js';
 import type { Spread } from '../../training/statistics.js';
 
 /** A gain as the command line and the report show it. */
@@ -14,16 +15,45 @@ export interface EvaluationRow {
   change: string;
 }
 
-export function evaluationRows({ before, after, gain, diversityRatio }: Evaluation): EvaluationRow[] {
+/** A mean difference with its interval. */
+export function formatChange(change: Change | undefined): string {
+  if (!change || change.mean === null) return '';
+  const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
+  return `${signed(change.mean)}${change.interval ? ` [${change.interval.map(signed).join(', ')}]` : ''}`;
+}
+
+/** What the figures of the table are, and how far they can be trusted. */
+export function evaluationNotes({ count, change }: Evaluation): string[] {
+  const pairs = change?.reward.pairs ?? count;
+  return [
+    `±: standard deviation over the ${count} images of a model; σ: that of the pretrained model's rewards`,
+    ...(change ? ['change: mean difference of image pairs from the same noise, with its 95 % interval'] : []),
+    ...(change && pairs < fewSamples ? [`of fewer than ${fewSamples} pairs (${pairs}) the interval is rough`] : []),
+  ];
+}
+
+export function evaluationRows({ before, after, change, gain, diversityRatio }: Evaluation): EvaluationRow[] {
+  const changed = (paired: Change | undefined, gained: number | null) =>
+    [formatChange(paired), formatGain(gained)].filter(Boolean).join('  ');
   const spread = ({ mean, std }: Spread) => `${mean.toFixed(3)} ± ${std.toFixed(3)}`;
   const rows = [
-    { name: 'reward', before: spread(before.reward), after: spread(after.reward), change: formatGain(gain) },
+    {
+      name: 'reward',
+      before: spread(before.reward),
+      after: spread(after.reward),
+      change: changed(change?.reward, gain),
+    },
   ];
   const names = Object.keys(before.rewards);
   if (names.length > 1) {
     for (const name of names) {
       const [old, now] = [before.rewards[name]!, after.rewards[name]!];
-      rows.push({ name, before: spread(old), after: spread(now), change: formatGain(gainOf(old, now)) });
+      rows.push({
+        name,
+        before: spread(old),
+        after: spread(now),
+        change: changed(change?.rewards[name], gainOf(old, now)),
+      });
     }
   }
   if (before.accuracy !== undefined && after.accuracy !== undefined) {
@@ -46,6 +76,10 @@ export function evaluationRows({ before, after, gain, diversityRatio }: Evaluati
   }
   return rows;
 }
+
+/** The table, and below it what its figures are. */
+export const evaluationText = (evaluation: Evaluation): string =>
+  [evaluationTable(evaluation), '', ...evaluationNotes(evaluation)].join('\n');
 
 export function evaluationTable(evaluation: Evaluation): string {
   const rows = [{ name: '', before: 'before', after: 'after', change: 'change' }, ...evaluationRows(evaluation)];

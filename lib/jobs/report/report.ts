@@ -1,6 +1,6 @@
 import type { Evaluation } from '../../training/evaluation.js';
 import { duration } from '../text.js';
-import { evaluationRows, formatGain } from './evaluation-table.js';
+import { evaluationNotes, evaluationRows, formatChange, formatGain } from './evaluation-table.js';
 import {
   chartSection,
   compact,
@@ -81,11 +81,12 @@ function subtitle(config: ReportOptions['config'], metrics: ReportOptions['metri
 function tiles(metrics: ReportOptions['metrics'], evaluation: Evaluation | undefined): string {
   const items: Tile[] = [];
   if (evaluation) {
-    const { before, after, gain, diversityRatio, count } = evaluation;
+    const { before, after, change, gain, diversityRatio, count } = evaluation;
+    const interval = change ? `; change ${formatChange(change.reward)}, 95 % interval` : '';
     items.push({
       value: formatGain(gain),
       label: 'reward',
-      note: `${before.reward.mean.toFixed(2)} → ${after.reward.mean.toFixed(2)} on ${count} fresh samples`,
+      note: `${before.reward.mean.toFixed(2)} → ${after.reward.mean.toFixed(2)} on ${count} fresh samples${interval}`,
     });
     if (after.accuracy !== undefined && before.accuracy !== undefined) {
       items.push({
@@ -140,8 +141,10 @@ function evaluationSection(evaluation: Evaluation): string {
   const rows = evaluationRows(evaluation).map(({ name, before, after, change }) => [name, before, after, change]);
   return `<section aria-labelledby="evaluation">
 <h2 id="evaluation">Evaluation</h2>
-<p>${evaluation.count} fresh samples from seed ${escapeHtml(evaluation.seed)}, the same noise for both models. σ is
-the standard deviation of the pretrained model's samples.</p>
+<p>${evaluation.count} fresh samples from seed ${escapeHtml(evaluation.seed)}, the same noise for both models.
+${evaluationNotes(evaluation)
+  .map((note) => `<br>${escapeHtml(note)}`)
+  .join('\n')}</p>
 ${htmlTable({ head: ['', 'before', 'after', 'change'], rows }, 'change')}
 </section>`;
 }

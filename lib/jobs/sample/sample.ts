@@ -1,14 +1,18 @@
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
 import { checkOutput } from '../../files/output-path.js';
+import { otherImages } from '../../files/image-formats.js';
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import type { SolverName } from '../../runtime/ode-solver.js';
 import { packageVersion } from '../../runtime/package.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { cyclePrompts, encodeGrid, sampleBatches, sampleImages, type SampleOptions } from '../../training/sampler.js';
+import { promptProgress } from '../progress.js';
+import { slugOf } from '../text.js';
 import { openAdaptedModel, type AdaptedModel, type ModelChoice } from '../adapted-model.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 
@@ -26,6 +30,8 @@ export interface SampleSettings extends ModelChoice {
   batch?: number | undefined;
   /** A path that ends in .png, of one grid of all images; or a folder, of a PNG each. */
   out: string;
+  /** Write into a folder that holds images already. */
+  overwrite?: boolean | undefined;
 }
 
 /** Draws images into PNGs whose text metadata keeps the settings; `onNote` is told the path of each. */
@@ -36,24 +42,43 @@ export async function sample(
   const { out } = settings;
   if (settings.prompts.length === 0)
     throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
-  const isGrid = extname(out).toLowerCase() === '.png';
+  const extension = extname(out).toLowerCase();
+  const isGrid = extension === '.png';
+  if (otherImages.has(extension))
+    throw new ConfigError(
+      `--out ${out}: ${extension} is not written, only PNG: name ${out.slice(0, -extension.length)}.png, or a folder ` +
+        'for a PNG each',
+    );
   await checkOutput(
     out,
     isGrid ? 'file' : 'directory',
     isGrid ? undefined : 'name another folder, or for one PNG of all images a path that ends in .png',
   );
+  if (!isGrid && !settings.overwrite) await refuseMixing(out);
   const opened = await openAdaptedModel(settings, onNote);
   using model = opened.model;
   const count = settings.count ?? model.sampling.count ?? settings.prompts.length;
-  const drawing = { ...drawingOf(settings, model, count), onNote, signal };
+  const drawing = { ...drawingOf(settings, model, count), onNote, onPrepare: promptProgress(onNote), signal };
   const record = recordOf(settings, opened, drawing);
   if (isGrid) {
     const columns = Math.min(settings.columns ?? Math.ceil(Math.sqrt(count)), count);
+    const isThere = existsSync(out);
     await writeGrid(out, model, drawing, columns, { ...record, prompts: settings.prompts });
-    onNote(out);
+    onNote(isThere ? `${out} (replaced)` : out);
   } else {
     await writeEach(out, model, drawing, record, onNote);
   }
+}
+
+/** Images of two calls in one folder cannot be told apart, and some would replace others. */
+async function refuseMixing(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  const found = names.filter((name) => /^\d+(-.*)?\.png$/.test(name)).sort();
+  if (found.length === 0) return;
+  throw new ConfigError(
+    `--out ${folder} holds images already, such as ${found[0]}: name another folder, or replace those of the same ` +
+      'names with --overwrite',
+  );
 }
 
 function drawingOf(settings: SampleSettings, { sampling }: Model, count: number) {
@@ -146,10 +171,3 @@ async function rowsOf(images: Tensor): Promise<Tensor[]> {
     binding().Tensor.from(data.slice(row * length, (row + 1) * length), [1, ...shape]),
   );
 }
-
-const slugOf = (prompt: string): string =>
-  prompt
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .slice(0, 40)
-    .replace(/^-+|-+$/g, '');

@@ -1,13 +1,19 @@
+import { resolve } from 'node:path';
+
 import { z } from 'zod';
 
 import type { Drawing, LoadModelOptions, Model } from '../../models/model.js';
+import { shippedModels } from '../../models/shipped.js';
 import { loadModel } from '../../models/registry.js';
 import { device, dtype } from '../../training/settings.js';
 
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {
-  /** `"digits"` or a model's directory. */
-  model: z.string().min(1),
+  /** `"digits"` or a model's directory, which is made absolute. */
+  model: z
+    .string()
+    .min(1)
+    .transform((name) => (shippedModels.includes(name) ? name : resolve(name))),
   /** `'cpu'`, `'cuda'` or `'cuda:N'`; `'auto'`: CUDA where the loaded addon has a device, else the CPU. */
   device: device.default('auto'),
   /** What the network computes in. */

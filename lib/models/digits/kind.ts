@@ -1,5 +1,7 @@
+import { join } from 'node:path';
+
 import { validate } from '../../schema/validate.js';
-import { locateWeights } from '../component-weights.js';
+import { locateWeights, weightsIn } from '../component-weights.js';
 import type { ModelKind } from '../model-kind.js';
 import { digitsConfigSchema, digitsDrawing, loadDigitsModel } from './model.js';
 import { digitsPretraining } from './pretraining.js';
@@ -9,6 +11,7 @@ export const digitsKind: ModelKind = {
   drawing: digitsDrawing,
   load: async ({ directory, source, path, json }, options) =>
     loadDigitsModel(validate(digitsConfigSchema, json, path), directory, source, options),
+  files: async (directory) => [join(directory, 'config.json'), ...(await weightsIn(directory))],
   locate: async (directory) => ({
     directory,
     network: '.',

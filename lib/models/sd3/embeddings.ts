@@ -49,16 +49,14 @@ export class Embeddings {
   ) {}
 
   /** Sees to it that the embeddings of these prompts and of the negative one are there. @throws the signal's reason */
-  prepare(
-    prompts: readonly string[],
-    { negativePrompt, onNote = () => undefined, signal }: PrepareOptions = {},
-  ): Promise<void> {
+  prepare(prompts: readonly string[], options: PrepareOptions = {}): Promise<void> {
+    const { negativePrompt, onNote = () => {} } = options;
     return this.#enqueue(async () => {
       const distinct = [...new Set(prompts)];
       const missing = await this.missing(negativePrompt === undefined ? distinct : [...distinct, negativePrompt]);
       if (missing.length) {
         onNote(`encoding ${missing.length} prompt${missing.length > 1 ? 's' : ''}`);
-        await this.#compute(missing, onNote, signal);
+        await this.#compute(missing, options);
       }
       await this.#tellTruncated(distinct, negativePrompt, onNote);
     });
@@ -95,11 +93,7 @@ export class Embeddings {
     ];
   }
 
-  async #compute(
-    prompts: readonly string[],
-    onNote: (message: string) => void,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  async #compute(prompts: readonly string[], { onNote = () => {}, onProgress, signal }: PrepareOptions): Promise<void> {
     signal?.throwIfAborted();
     using encoders = await TextEncoders.load(this.directory, this.options);
     for (let first = 0; first < prompts.length; first += encoderBatch) {
@@ -107,6 +101,7 @@ export class Embeddings {
       const batch = prompts.slice(first, first + encoderBatch);
       for (const [number, embedding] of (await encoders.encode(batch)).entries())
         await this.#keep(batch[number]!, embedding, onNote);
+      onProgress?.(first + batch.length, prompts.length);
     }
   }
 
@@ -140,7 +135,7 @@ export class Embeddings {
     }
     // What its file holds is damaged, which its header does not tell, or it was removed since it was seen.
     this.#stored.delete(prompt);
-    await this.#enqueue(() => this.#compute([prompt], () => undefined, undefined));
+    await this.#enqueue(() => this.#compute([prompt], {}));
     return this.#memory.get(prompt)!;
   }
 

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 
-import { locateWeights } from '../component-weights.js';
+import { locateWeights, weightsIn } from '../component-weights.js';
 import type { ModelKind, StoredModel } from '../model-kind.js';
 import { checkSd3Classes, pipelineClass, pipelineComponents } from './directory.js';
 import { publishedFootprint, sd3Footprint } from './footprint.js';
@@ -14,11 +14,23 @@ export const sd3Kind: ModelKind = {
   recognises: { pipeline: pipelineClass },
   drawing: sd3Drawing,
   load: ({ directory, source }, options) => loadSd3Model(directory, source, options),
+  files,
   locate,
   footprint: sd3Footprint,
   published: { names: publishedNames, footprint: publishedFootprint },
   verification: { check: checkSd3Classes, verify: verifySd3 },
 };
+
+async function files(directory: string): Promise<string[]> {
+  const all = [join(directory, 'model_index.json')];
+  for (const component of pipelineComponents) {
+    const folder = join(directory, component);
+    const names = await readdir(folder).catch(() => []);
+    const small = names.filter((name) => ['.json', '.txt', '.model'].includes(extname(name))).sort();
+    all.push(...small.map((name) => join(folder, name)), ...(await weightsIn(folder)));
+  }
+  return all;
+}
 
 async function locate(directory: string): Promise<StoredModel> {
   await checkSd3Classes(directory);

@@ -17,6 +17,7 @@
 #include <variant>
 
 #include "addon/runtime/errors.h"
+#include "io/mapped_file.h"
 #include "ops/cancellation.h"
 
 namespace eam::addon {
@@ -92,6 +93,7 @@ class Executor {
     Napi::Promise promise() const { return deferred_.Promise(); }
 
     void run() noexcept override {
+      const io::LossWatch watch;
       try {
         cancellation_.check();
         if constexpr (std::is_void_v<Result>) {
@@ -100,6 +102,11 @@ class Executor {
         } else {
           result_.emplace((*work_)());
         }
+      } catch (...) {
+        error_ = std::current_exception();
+      }
+      try {
+        watch.check();
       } catch (...) {
         error_ = std::current_exception();
       }

@@ -36,8 +36,8 @@ export interface FileBinding {
    */
   openWeights(files: readonly WeightFileArgs[]): Promise<NativeWeightFiles>;
   /**
-   * Memory-mapped, bounds-checked views into a safetensors file. Cutting the file short while they live ends the
-   * process.
+   * Memory-mapped, bounds-checked views into a safetensors file. A call that reads what was cut off meanwhile rejects
+   * with CheckpointError.
    */
   mapTensors(path: string, entries: TensorFileEntry[]): Promise<Record<string, Tensor>>;
   /** Reads the tensors into memory of their own. */

@@ -1,0 +1,69 @@
+import { stat } from 'node:fs/promises';
+import { extname } from 'node:path';
+
+import { CheckpointError } from '../errors.js';
+import { contentsHash, sha256 } from './content.js';
+
+/** How a file was when it was loaded. */
+interface Mark {
+  inode: bigint;
+  size: bigint;
+  changed: bigint;
+}
+
+/** The files that something was loaded from: what they held, and whether somebody has written to them since. */
+export class Origin {
+  #identity: Promise<string> | undefined;
+
+  private constructor(
+    private readonly marks: ReadonlyMap<string, Mark | undefined>,
+    private readonly settings: unknown,
+  ) {}
+
+  /** @param settings what else it is made of; JSON */
+  static async of(files: readonly string[], settings: unknown = null): Promise<Origin> {
+    return new Origin(
+      new Map(await Promise.all(files.map(async (path) => [path, await markOf(path)] as const))),
+      settings,
+    );
+  }
+
+  /** A fingerprint of the files' contents and the settings. @throws CheckpointError for a file that cannot be read */
+  identity(): Promise<string> {
+    this.#identity ??= contentsHash([...this.marks.keys()]).then((contents) =>
+      sha256(JSON.stringify([contents, this.settings])),
+    );
+    return this.#identity;
+  }
+
+  /**
+   * Weights are mapped: what is written into their file is computed with from then on. One that was replaced by another
+   * file, or removed, is still the old one to whoever has mapped it.
+   * @throws CheckpointError that names the file
+   */
+  async refuseChanged(): Promise<void> {
+    for (const [path, before] of this.marks) {
+      if (extname(path) !== '.safetensors') continue;
+      const now = before && (await markOf(path));
+      if (!now || now.inode !== before.inode || (now.size === before.size && now.changed === before.changed)) continue;
+      throw new CheckpointError(
+        `${path} was written to while it was in use; put the file back as it was, and replace files by renaming ` +
+          'others to them',
+      );
+    }
+  }
+}
+
+const markOf = (path: string): Promise<Mark | undefined> =>
+  stat(path, { bigint: true }).then(
+    ({ ino, size, mtimeNs }) => ({ inode: ino, size, changed: mtimeNs }),
+    () => undefined,
+  );
+
+const origins = new WeakMap<object, Origin>();
+
+/** Remembers what `made` was loaded from. */
+export const setOrigin = (made: object, origin: Origin): void => void origins.set(made, origin);
+
+/** What a model or a reward was loaded from; undefined of one that a program made itself. */
+export const originOf = (made: object): Origin | undefined => origins.get(made);

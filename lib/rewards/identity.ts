@@ -1,0 +1,26 @@
+import { originOf } from '../files/origin.js';
+import type { Reward } from './reward.js';
+
+type Parts = readonly (readonly [reward: Reward, weight: number])[];
+
+const combined = new WeakMap<Reward, Parts>();
+
+/** Remembers what a combined reward is made of. */
+export const setParts = (reward: Reward, parts: Parts): void => void combined.set(reward, parts);
+
+/**
+ * What tells a reward from another: the contents of its files and its settings, of a combined one those of its parts,
+ * with their weights; of one that a program made itself, its name.
+ * @throws CheckpointError for a file that cannot be read
+ */
+export async function rewardIdentity(reward: Reward): Promise<unknown> {
+  const parts = combined.get(reward);
+  if (parts) return Promise.all(parts.map(async ([part, weight]) => [await rewardIdentity(part), weight]));
+  return (await originOf(reward)?.identity()) ?? reward.name;
+}
+
+/** @throws CheckpointError that names a file of the reward that was written to since it was loaded */
+export async function refuseChangedReward(reward: Reward): Promise<void> {
+  for (const [part] of combined.get(reward) ?? []) await refuseChangedReward(part);
+  await originOf(reward)?.refuseChanged();
+}

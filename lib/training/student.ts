@@ -1,0 +1,44 @@
+/** The normal distribution's quantile at 97.5 %. */
+const z = 1.959963984540054;
+
+/**
+ * How many standard errors a mean's 95 % interval reaches to either side: the 97.5 % quantile of Student's t with so
+ * many degrees of freedom. Exact for one and two, else within 0.2 % (Abramowitz and Stegun, 26.7.5).
+ * @param degrees from 1
+ */
+export function reachOf95(degrees: number): number {
+  if (degrees === 1) return Math.tan(0.475 * Math.PI);
+  if (degrees === 2) return 0.95 * Math.sqrt(2 / (1 - 0.95 ** 2));
+  return (
+    z +
+    (z ** 3 + z) / (4 * degrees) +
+    (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * degrees ** 2) +
+    (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / (384 * degrees ** 3) +
+    (79 * z ** 9 + 776 * z ** 7 + 1482 * z ** 5 - 1920 * z ** 3 - 945 * z) / (92160 * degrees ** 4)
+  );
+}
+
+/** Below so many samples an interval of a mean is rough: it rests on how normal the samples are. */
+export const fewSamples = 30;
+
+/** How a mean changed, from pairs of samples that differ in nothing else. */
+export interface Change {
+  /** Mean difference, after less before, over the pairs of which both are finite; null where there are none. */
+  mean: number | null;
+  /** 95 %, of Student's t over the pairs' differences; null of fewer than two pairs. */
+  interval: [low: number, high: number] | null;
+  /** How many pairs. */
+  pairs: number;
+}
+
+/** The change from each of `before` to the one of `after` at its place. */
+export function pairedChange(before: readonly number[], after: readonly number[]): Change {
+  const differences = before.map((value, index) => after[index]! - value).filter(Number.isFinite);
+  const pairs = differences.length;
+  if (pairs === 0) return { mean: null, interval: null, pairs };
+  const mean = differences.reduce((sum, value) => sum + value, 0) / pairs;
+  if (pairs === 1) return { mean, interval: null, pairs };
+  const variance = differences.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (pairs - 1);
+  const reach = reachOf95(pairs - 1) * Math.sqrt(variance / pairs);
+  return { mean, interval: [mean - reach, mean + reach], pairs };
+}
