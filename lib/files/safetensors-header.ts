@@ -12,6 +12,9 @@ export const storedDTypes = {
   U8: { dtype: 'uint8', bytes: 1 },
 } as const satisfies Record<string, { dtype: DType; bytes: number }>;
 
+/** Types of weights in 8 bits or fewer. */
+const fewBits = /^(F[468](_\w+)?|I[48])$/;
+
 /** More dimensions than any network's tensors have; a header could otherwise list millions. */
 const maxDimensions = 16;
 
@@ -115,7 +118,12 @@ class HeaderReader {
     if (shape === undefined) return this.fail(`${where} has no shape`);
     if (offsets?.length !== 2) return this.fail(`${where} has no data_offsets of two numbers`);
     if (!Object.hasOwn(storedDTypes, stored)) {
-      return this.fail(`${where} has dtype ${quoted(stored)}; supported are ${Object.keys(storedDTypes).join(', ')}`);
+      const hint = fewBits.test(stored)
+        ? ". Its weights are quantized, and such are not read: take the model's in F32, BF16 or F16"
+        : '';
+      return this.fail(
+        `${where} has dtype ${quoted(stored)}; supported are ${Object.keys(storedDTypes).join(', ')}${hint}`,
+      );
     }
     const { dtype, bytes } = storedDTypes[stored as keyof typeof storedDTypes];
     const [begin, end] = offsets as [number, number];

@@ -50,7 +50,8 @@ export async function locateWeights(directory: string): Promise<string[]> {
     `${directory} holds no weights: expected ${stems.map((stem) => `${stem}.safetensors`).join(' or ')}, or ` +
       'shards with an index ' +
       `(${stems.at(-1)}.safetensors.index.json)` +
-      (names.some((name) => name.endsWith('.bin')) ? '; .bin files are not read: convert them' : ''),
+      (names.some((name) => name.endsWith('.bin')) ? '; .bin files are not read: convert them' : '') +
+      (names.some((name) => name.endsWith('.gguf')) ? '; .gguf files hold quantized weights and are not read' : ''),
   );
 }
 

@@ -80,6 +80,9 @@ const article = (type: string): string => {
 
 function bound(origin: string, limit: number | bigint, relation: string): string {
   if (origin === 'array') return `an array of ${relation} ${limit} items`;
+  // What JSON holds past it has been rounded before anyone could see.
+  if (limit === Number.MAX_SAFE_INTEGER && relation === 'at most')
+    return 'a number of at most 2^53 - 1, up to which numbers are exact';
   if (origin === 'string') return `a string of ${relation} ${limit} characters`;
   return relation === 'at least' || relation === 'at most'
     ? `a number of ${relation} ${limit}`

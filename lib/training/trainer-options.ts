@@ -89,6 +89,14 @@ export function readTrainerSettings({
   nonFinite,
   seed = 0,
 }: TrainerOptions): TrainerSettings {
-  const given = { prompts, optimizer, batch, checkpoints, nonFinite, seed: BigInt(seed) };
+  const given = {
+    prompts,
+    optimizer,
+    batch,
+    checkpoints,
+    nonFinite,
+    // A number past 2^53 may not be the one that was meant.
+    seed: Number.isSafeInteger(seed) ? BigInt(seed) : seed,
+  };
   return validate(settingsSchema, given, 'trainer options');
 }

@@ -22,6 +22,7 @@ import {
   toTransformerConfig,
   transformerSchema,
 } from './config.js';
+import { refuseQuantized } from '../quantization.js';
 import { schedulerSchema, toSchedulerConfig, type SchedulerConfig } from './scheduler.js';
 
 /** What a directory in diffusers' layout says of its components. */
@@ -88,7 +89,9 @@ export async function checkSd3Classes(path: string): Promise<void> {
   const indexPath = join(path, modelIndex);
   checkClasses(await readIndex(indexPath), indexPath, ['transformer']);
   const file = join(path, 'transformer', 'config.json');
-  validate(transformerSchema, await readJson(file), file);
+  const json = await readJson(file);
+  refuseQuantized(json, file);
+  validate(transformerSchema, json, file);
 }
 
 /** @throws ConfigError for another pipeline */
@@ -119,7 +122,9 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
   ): Promise<Component<Config>> => {
     const directory = join(path, name);
     const file = join(directory, name === 'scheduler' ? 'scheduler_config.json' : 'config.json');
-    return { directory, config: convert(validate(schema, await readJson(file), file)) };
+    const json = await readJson(file);
+    refuseQuantized(json, file);
+    return { directory, config: convert(validate(schema, json, file)) };
   };
   const orWithout = (error: unknown): never => {
     const absent =

@@ -6,6 +6,7 @@ import { readJson } from '../../schema/json.js';
 import { readText } from '../../schema/text.js';
 import { validate } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
+import { addedTokens } from './added-tokens.js';
 import {
   createTokenizer,
   exists,
@@ -23,7 +24,7 @@ const defaultLength = 77;
 const vocabularySchema = z.record(z.string(), z.int().min(0));
 
 const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(z.looseObject({ content: z.string() })).default([]),
+  added_tokens: z.array(z.looseObject({ content: z.string(), id: z.int().min(0) })).default([]),
   model: z.looseObject({ vocab: vocabularySchema }),
 });
 
@@ -60,18 +61,21 @@ export async function loadClipTokenizer(
   const padded = config.pad_token ?? end;
   const unknown = config.unk_token ?? end;
   const json = await readTokenizer(directory, unknown);
+  const marked = new Set([begin, end, unknown, padded]);
   const known = new Set(json.added_tokens.map(({ content }) => content));
+  const added = await addedTokens(directory, config, json.added_tokens, (content) => json.model.vocab[content]);
+  const tokens = added.filter(({ content }) => known.has(content) || !marked.has(content));
   // As transformers does: a special token is itself wherever it stands in a text, "!" too where that is what rows are
   // padded with.
-  for (const content of new Set([begin, end, unknown, padded])) {
-    const id = json.model.vocab[content];
+  for (const content of marked) {
+    const id = json.model.vocab[content] ?? added.find((token) => token.content === content)?.id;
     if (id === undefined)
       throw new CheckpointError(
         `${directory}: the vocabulary lacks the token "${content}" that its configuration names`,
       );
-    if (!known.has(content)) json.added_tokens.push({ id, content, special: true, normalized: false });
+    if (!known.has(content)) tokens.push({ id, content, special: true, normalized: false });
   }
-  const tokenizer = createTokenizer(json, config, directory);
+  const tokenizer = createTokenizer({ ...json, added_tokens: tokens }, config, directory);
   const marks = {
     begin: [idOf(tokenizer, begin, directory)],
     end: idOf(tokenizer, end, directory),

@@ -22,19 +22,39 @@ export interface TextTokenizer {
   encode(texts: readonly string[]): TokenIds;
 }
 
-const tokenSchema = z
-  .union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)])
-  .nullish();
+const contentSchema = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]);
+const tokenSchema = contentSchema.nullish();
 
 const specialSchema = z.object({
   bos_token: tokenSchema,
   eos_token: tokenSchema,
   unk_token: tokenSchema,
   pad_token: tokenSchema,
+  additional_special_tokens: z.array(contentSchema).nullish(),
+  /** Their name in transformers 5, and in version 4 those with names of their own. */
+  extra_special_tokens: z
+    .union([z.array(contentSchema), z.record(z.string(), contentSchema).transform(Object.values<string>)])
+    .nullish(),
 });
 export type SpecialTokens = z.output<typeof specialSchema>;
 
-const configSchema = specialSchema.extend({ model_max_length: z.number().min(2).nullish() });
+const flag = z.boolean().optional();
+const configSchema = specialSchema.extend({
+  model_max_length: z.number().min(2).nullish(),
+  added_tokens_decoder: z
+    .record(
+      z.string().regex(/^\d+$/),
+      z.object({
+        content: z.string(),
+        lstrip: flag,
+        normalized: flag,
+        rstrip: flag,
+        single_word: flag,
+        special: flag,
+      }),
+    )
+    .nullish(),
+});
 export type TokenizerConfig = z.output<typeof configSchema>;
 
 export async function exists(path: string): Promise<boolean> {
@@ -52,9 +72,12 @@ export async function readTokenizerConfig(directory: string): Promise<TokenizerC
   };
   const config = await read('tokenizer_config.json', configSchema);
   const map = await read('special_tokens_map.json', specialSchema);
-  const token = (name: keyof SpecialTokens) => config[name] ?? map[name];
+  const token = <Name extends keyof SpecialTokens>(name: Name) => config[name] ?? map[name];
   return {
     model_max_length: config.model_max_length,
+    added_tokens_decoder: config.added_tokens_decoder,
+    additional_special_tokens: token('additional_special_tokens'),
+    extra_special_tokens: token('extra_special_tokens'),
     bos_token: token('bos_token'),
     eos_token: token('eos_token'),
     unk_token: token('unk_token'),

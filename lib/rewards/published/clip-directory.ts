@@ -7,6 +7,7 @@ import { CheckpointError, ConfigError } from '../../errors.js';
 import type { ClipTextConfig, ClipVisionConfig, ImagePreprocessConfig } from '../../runtime/native/binding.js';
 import { readHeader } from '../../files/safetensors.js';
 import { locateWeights } from '../../models/component-weights.js';
+import { refuseQuantized } from '../../models/quantization.js';
 import { PublishedDirectory } from './directory.js';
 
 const size = z.int().min(1);
@@ -128,6 +129,7 @@ async function weightsOf(directory: PublishedDirectory): Promise<string[]> {
 
 async function readConfig(directory: PublishedDirectory): Promise<z.output<typeof schema>> {
   const json = await directory.json('config.json');
+  refuseQuantized(json, directory.file('config.json'));
   const config = { ...(json as Record<string, unknown>) };
   const { model_type: type, architectures } = config;
   if (type !== 'clip') {
@@ -163,7 +165,7 @@ async function readPreprocessor(
   return { fit: 'crop', size: imageSize, mean: config.image_mean, std: config.image_std };
 }
 
-/** The image processor's settings. As in transformers 5, those of processor_config.json come before a file of their own. */
+/** The image processor's settings. As in transformers 5, those in processor_config.json come before their own file. */
 async function preprocessorOf(directory: PublishedDirectory): Promise<{ path: string; json: unknown }> {
   const [own, whole] = ['preprocessor_config.json', 'processor_config.json'];
   if (directory.has(whole)) {
@@ -181,8 +183,8 @@ async function checkFamily(files: readonly string[]): Promise<void> {
   const missing = ['vision_model.', 'text_model.'].filter((prefix) => !names.some((name) => name.startsWith(prefix)));
   if (missing.length === 0) return;
   throw new CheckpointError(
-    `${files.join(', ')} has no tensors ${missing.map((prefix) => `${prefix}*`).join(' and ')}, expected those of a CLIPModel; ` +
-      `it has ${names.length}, the first are ${names.slice(0, 4).join(', ')}`,
+    `${files.join(', ')} has no tensors ${missing.map((prefix) => `${prefix}*`).join(' and ')}, expected those of a ` +
+      `CLIPModel; it has ${names.length}, the first are ${names.slice(0, 4).join(', ')}`,
   );
 }
 
