@@ -16,7 +16,7 @@ import { readCompareConfig, folderOf, type Budget, type CompareConfig, type Cont
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import { checkOutput } from '../../files/output-path.js';
-import type { JobOptions } from '../options.js';
+import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
 import { jobDevice } from '../device.js';
@@ -42,6 +42,7 @@ export interface CompareResult {
  *   EamError with code ERR_EAM_SWEEP if no learning rate suits a contender; the signal's reason when aborted
  */
 export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
+  checkJobOptions(options, 'compare options');
   const wanted = await readCompareConfig(config);
   const { output } = wanted;
   await checkOutput(output, 'directory');

@@ -13,7 +13,7 @@ import type { Model } from '../../models/model.js';
 import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
 import { checkFinetune } from '../plan/plan.js';
-import type { JobOptions } from '../options.js';
+import { checkJobOptions, type JobOptions } from '../options.js';
 import { promptProgress, silent, type JobObserver } from '../progress.js';
 import { renderReport } from '../report/report.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
@@ -49,6 +49,7 @@ const driftMeasurements = 20;
  *   when aborted (after a checkpoint)
  */
 export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
+  checkJobOptions(options, 'finetune options');
   const onNote = (message: string) => options.observer?.note(message);
   const wanted = await readFinetuneConfig(config, 'finetune configuration');
   const { output } = wanted;

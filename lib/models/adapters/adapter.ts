@@ -1,6 +1,9 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { z } from 'zod';
+
+import { checkOptions, checkText } from '../../schema/options.js';
 import { hasManifest, verifyCheckpoint } from '../../files/checkpoints.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type { NativeFlowModel } from '../../runtime/native/binding.js';
@@ -146,6 +149,9 @@ export async function saveAdapterOf(
  * @throws CheckpointError for an adapter that cannot be read, or an output that exists or cannot be written
  */
 export async function exportAdapter(directory: string, out: string, layout: AdapterLayoutName): Promise<AdapterConfig> {
+  checkText(directory, 'directory', 'exportAdapter');
+  checkText(out, 'out', 'exportAdapter');
+  checkOptions({ layout: z.enum(['peft', 'diffusers']) }, { layout }, 'exportAdapter');
   await refuseTaken(out);
   const { config, tensors } = await readAdapterTensors(directory);
   try {
