@@ -4,7 +4,7 @@ import { CheckpointError, ConfigError, NonFiniteError, suppress } from '../error
 import type { Checkpoint } from '../files/checkpoints.js';
 import { originOf } from '../files/origin.js';
 import { disposeAll } from '../files/safetensors.js';
-import { checkAdapter } from '../models/adapters/adapter.js';
+import { checkAdapter, refuseWideAdapter } from '../models/adapters/adapter.js';
 import { refuseChangedReward, rewardIdentity } from '../rewards/identity.js';
 import { score, type ArrayScore } from '../rewards/reward.js';
 import { abortSignal, checkOptions, checkText } from '../schema/options.js';
@@ -64,6 +64,7 @@ export class Trainer {
     this.#options = options;
     this.#settings = readTrainerSettings(options);
     const { seed, checkpoints, optimizer } = this.#settings;
+    refuseWideAdapter(options.model);
     this.#order = new EpochOrder(options.prompts.length, seed);
     this.#checkpoints = checkpoints && new OwnCheckpoints(checkpoints);
     this.#algorithm = options.algorithm.create(options.model);

@@ -5,9 +5,9 @@ import { type Aim, type Moment, reach, uniformNumbers } from './kill-moments.js'
 import { KilledRun, type Profile, steps } from './killed-run.js';
 import { tinyModelDirectory } from './tiny-run.js';
 
-/** Runs that spend most of their life in writing an adapter larger than its model, and runs that mostly train. */
+/** Runs that spend most of their life in writing checkpoints, and runs that mostly train. */
 const profiles: readonly Profile[] = [
-  { rank: 256, every: 1 },
+  { rank: 16, every: 1 },
   { rank: 2, every: 5 },
 ];
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { expected } from '../../schema/validate.js';
 import { checkOptions, checkText } from '../../schema/options.js';
 import { hasManifest, verifyCheckpoint } from '../../files/checkpoints.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
@@ -113,6 +114,28 @@ export async function readAdapter(directory: string, native: NativeFlowModel, ad
       );
     }
     await native.load('trainable', tensors);
+  } finally {
+    disposeAll(tensors);
+  }
+}
+
+/**
+ * Refuses to train an adapter whose rank is above the width of a layer: it could hold nothing that one of that width
+ * could not.
+ * @throws ConfigError that names the layer
+ */
+export function refuseWideAdapter({ native, adapter }: Pick<Model, 'native' | 'adapter'>): void {
+  if (!adapter) return;
+  const tensors = native.trainable();
+  try {
+    for (const [name, { shape }] of Object.entries(tensors)) {
+      // A is [rank, in], B is [out, rank].
+      const [, part] = /\.lora_([AB])\.weight$/.exec(name) ?? [];
+      const width = part === 'A' ? shape[1] : part === 'B' ? shape[0] : undefined;
+      if (width === undefined || adapter.rank <= width) continue;
+      const layer = name.replace(/\.lora_[AB]\.weight$/, '');
+      throw new ConfigError(expected('adapter.rank', `at most ${width}, the width of ${layer}`, adapter.rank));
+    }
   } finally {
     disposeAll(tensors);
   }
