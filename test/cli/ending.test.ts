@@ -16,7 +16,10 @@ beforeAll(async () => {
   model = await tinyModelDirectory();
 });
 
-/** A run of 5 steps whose reward does `third` at the third step, its fourth call, one being the rehearsal's: a body with `images`, `signal` and `kill`. */
+/**
+ * A run of 5 steps whose reward does `third` at the third step, which is its fourth call: the first is the rehearsal's.
+ * @param third a function's body, with `images`, `signal`, `kill` and `pause`
+ */
 function runWith(third: string) {
   const folder = temporaryFolder();
   const reward = join(folder, 'reward.mjs');
