@@ -87,6 +87,7 @@ export type { Phase } from './jobs/plan/phases.js';
 export type { CardTime } from './jobs/plan/cards.js';
 export type { DiskUse } from './jobs/plan/disk.js';
 export { plan, type MemoryPlan, type PlanOptions, type Plan, type PlannedComponent } from './jobs/plan/plan.js';
+export type { Existing } from './jobs/existing-output.js';
 export type { JobOptions } from './jobs/options.js';
 export { pretrain, type PretrainResult } from './jobs/pretrain/pretrain.js';
 export type { JobObserver } from './jobs/progress.js';

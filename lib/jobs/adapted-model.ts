@@ -62,7 +62,14 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
     choice.model ?? (adapter ? await baseModel(directory!, await baseNow(directory!, adapter.base)) : shippedModels[0]);
   const trained = directory === undefined ? {} : await trainedWith(directory);
   const { textLength = trained.textLength } = choice;
-  const model = await loadModel(source, { device, dtype, adapter, size: sizeOf(choice) ?? trained.image, textLength });
+  const trainable = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets };
+  const model = await loadModel(source, {
+    device,
+    dtype,
+    adapter: trainable,
+    size: sizeOf(choice) ?? trained.image,
+    textLength,
+  });
   try {
     if (directory !== undefined) {
       if (choice.model === undefined) await refuseOtherModel(directory, model);

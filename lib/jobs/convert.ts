@@ -1,6 +1,9 @@
 import { existsSync } from 'node:fs';
 import { extname } from 'node:path';
 
+import { z } from 'zod';
+
+import { checkOptions, checkText } from '../schema/options.js';
 import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
 import { refusePointer } from '../files/git-lfs.js';
@@ -18,11 +21,19 @@ export interface Converted {
 /**
  * Reads the tensors of a file of torch.save, through LibTorch's restricted unpickler, and writes them as safetensors
  * with their names and types. Names in nested dictionaries are joined by dots; whatever is no tensor is left out.
- * @param force overwrite `out`
+ * @param options `force`: overwrite `out`
  * @throws CheckpointError for a file that holds anything else, ConfigError where `out` is there already, or is a
  * directory
  */
-export async function convert(file: string, out: string, { force = false } = {}): Promise<Converted> {
+export async function convert(
+  file: string,
+  out: string,
+  options: { force?: boolean | undefined } = {},
+): Promise<Converted> {
+  checkText(file, 'file', 'convert');
+  checkText(out, 'out', 'convert');
+  checkOptions({ force: z.boolean() }, options, 'convert options');
+  const { force = false } = options;
   if (extname(out) !== '.safetensors') throw new ConfigError(`${out}: expected a file that ends in .safetensors`);
   await checkOutput(out, 'file');
   if (!force && existsSync(out)) throw new ConfigError(`${out} is there already; --force overwrites it`);

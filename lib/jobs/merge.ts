@@ -1,6 +1,9 @@
 import { copyFile, link, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
+import { z } from 'zod';
+
+import { validate } from '../schema/validate.js';
 import { CheckpointError } from '../errors.js';
 import type { AdapterConfig } from '../models/adapters/layout.js';
 import { readAdapterTensors } from '../models/adapters/adapter.js';
@@ -21,24 +24,25 @@ export interface MergeResult {
   modules: string[];
 }
 
+const text = z.string().min(1);
+const mergeSchema = z.strictObject({ model: text.optional(), adapter: text, out: text });
+
 /**
  * Writes a copy of a model with an adapter folded into its weights, W + (alpha/rank) B A, in the weights' own dtype: it
  * loads as the model does, and draws what the model draws with the adapter. Weights that stay the same are hard links
  * where the file system has them.
  *
- * @param model `'digits'` or a model directory; default: the one that the adapter says it was trained on
+ * @param options `model`: `'digits'` or a model directory; default: the one that the adapter says it was trained on
  * @throws CheckpointError for an adapter of other layers than the model's, and an output that exists or cannot be
  * written
  */
-export async function mergeAdapter({
-  model,
-  adapter,
-  out,
-}: {
+export async function mergeAdapter(options: {
   model?: string | undefined;
   adapter: string;
   out: string;
 }): Promise<MergeResult> {
+  validate(mergeSchema, options, 'mergeAdapter');
+  const { model, adapter, out } = options;
   await refuseTaken(out);
   const { config, modules, tensors } = await readAdapterTensors(adapter);
   try {

@@ -1,6 +1,21 @@
-import type { Belonging } from '../training/belonging.js';
+import { z } from 'zod';
+
+import { abortSignal, checkOptions, objectWith } from '../schema/options.js';
+import { belongings, type Belonging } from '../training/belonging.js';
 import type { Existing } from './existing-output.js';
 import type { JobObserver } from './progress.js';
+
+/** Checks a job's options. @param source such as `finetune options` @throws ConfigError */
+export function checkJobOptions(options: JobOptions, source: string): void {
+  const shape = {
+    signal: abortSignal,
+    observer: objectWith('an observer with begin, advance, note and end', 'begin', 'advance', 'note', 'end'),
+    resume: z.boolean(),
+    existing: z.enum(['number', 'refuse', 'overwrite']),
+    allow: z.array(z.enum(belongings)),
+  };
+  checkOptions(shape, options, source);
+}
 
 /** Options of a job: of `finetune`, `compare` and `pretrain`. */
 export interface JobOptions {

@@ -7,6 +7,7 @@ import { CheckpointError, ConfigError } from '../errors.js';
 import { Origin, setOrigin } from '../files/origin.js';
 import { readHeader } from '../files/safetensors.js';
 import { shippedDirectory } from '../runtime/package.js';
+import { checkOptions, checkText, seed64 } from '../schema/options.js';
 import { readJson } from '../schema/json.js';
 import { validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
@@ -19,6 +20,22 @@ import type { Verifier } from './verification/verification.js';
 /** The file by which a directory in diffusers' layout is recognised. */
 const modelIndex = 'model_index.json';
 
+/** Ranges are those of the kind of model. */
+const loadShape = {
+  device: z.string(),
+  dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']),
+  adapter: z.strictObject({
+    rank: z.number(),
+    alpha: z.number(),
+    targets: z.array(z.string().min(1)).optional(),
+  }),
+  seed: seed64,
+  size: z.strictObject({ width: z.number(), height: z.number() }),
+  checkpointing: z.boolean(),
+  textLength: z.number(),
+  embeddingCache: z.string(),
+};
+
 /**
  * Loads a model.
  *
@@ -28,6 +45,8 @@ const modelIndex = 'model_index.json';
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
+  checkText(source, 'source', 'loadModel');
+  checkOptions(loadShape, options, 'loadModel options');
   const { kind, place } = await findModel(source);
   // Before they are mapped: what is written to them meanwhile is seen.
   const origin = await Origin.of(await kind.files(place.directory));

@@ -1,6 +1,14 @@
 import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
-import { checked, score, type ArrayReward, type ArrayScore, type CheckedScore, type Reward } from './reward.js';
+import {
+  checked,
+  describe,
+  score,
+  type ArrayReward,
+  type ArrayScore,
+  type CheckedScore,
+  type Reward,
+} from './reward.js';
 import { setParts } from './identity.js';
 import { expected } from '../schema/validate.js';
 
@@ -9,10 +17,20 @@ import { expected } from '../schema/validate.js';
  * @throws ConfigError if there are none or a weight is not finite
  */
 export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): ArrayReward {
+  if (!Array.isArray(parts)) throw new ConfigError(expected('combine', 'a list of [reward, weight]', describe(parts)));
   if (parts.length === 0) throw new ConfigError(expected('combine', 'at least one [reward, weight]', 'none'));
-  for (const [reward, weight] of parts) {
+  for (const [index, part] of parts.entries()) {
+    const [reward, weight] = Array.isArray(part) ? (part as unknown as [Reward, number]) : [];
+    if (typeof reward?.score !== 'function')
+      throw new ConfigError(expected(`combine[${index}]`, '[reward, weight]', describe(part)));
     if (!Number.isFinite(weight))
-      throw new ConfigError(expected(`combine: the weight of "${reward.name}"`, 'a finite number', weight));
+      throw new ConfigError(
+        expected(
+          `combine: the weight of "${reward.name}"`,
+          'a finite number',
+          typeof weight === 'number' ? weight : describe(weight),
+        ),
+      );
   }
   const names = uniqueNames(parts.map(([reward]) => reward.name));
   const weights = Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight]));

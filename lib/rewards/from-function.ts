@@ -1,5 +1,14 @@
+import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
-import { checked, InvalidScore, toFloat32, valuesFrom, type ArrayReward, type ScoreOptions } from './reward.js';
+import {
+  checked,
+  describe,
+  InvalidScore,
+  toFloat32,
+  valuesFrom,
+  type ArrayReward,
+  type ScoreOptions,
+} from './reward.js';
 import { expected } from '../schema/validate.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */
@@ -30,6 +39,9 @@ export function fromFunction(
     options: Pick<ScoreOptions, 'signal'>,
   ) => FunctionScore | Promise<FunctionScore>,
 ): ArrayReward {
+  if (typeof name !== 'string') throw new ConfigError(expected('fromFunction: name', 'a string', describe(name)));
+  if (typeof score !== 'function')
+    throw new ConfigError(expected('fromFunction: score', 'a function', describe(score)));
   return {
     name,
     async score(images, prompts, { gradient = false, signal } = {}) {

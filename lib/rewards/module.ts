@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 
 import { z } from 'zod';
 
+import { checkText } from '../schema/options.js';
 import { ConfigError, isError } from '../errors.js';
 import { fromFunction, type FunctionScore, type ImageArray } from './from-function.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
@@ -25,6 +26,7 @@ export type RewardFunction = (
  * @throws ConfigError for a file that is missing, fails to load or exports something else
  */
 export async function moduleReward(file: string, options: Readonly<Record<string, unknown>> = {}): Promise<Reward> {
+  checkText(file, 'file', 'moduleReward');
   const path = resolve(file);
   const refuse = (problem: string, cause?: unknown) => new ConfigError(`moduleReward: ${path}: ${problem}`, { cause });
   if (!existsSync(path)) throw refuse('there is no such file');

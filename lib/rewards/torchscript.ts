@@ -9,6 +9,7 @@ import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
 import { describe, dispose, InvalidScore, type ArrayReward } from './reward.js';
+import { callback, checkOptions, checkText } from '../schema/options.js';
 import { expected } from '../schema/validate.js';
 
 /** Options of {@link torchScript}. */
@@ -35,6 +36,9 @@ export interface TorchScriptOptions {
  * @throws ConfigError for a file that is missing or no TorchScript module of that signature
  */
 export async function torchScript(file: string, options: TorchScriptOptions = {}): Promise<ArrayReward> {
+  checkText(file, 'file', 'torchScript');
+  const shape = { name: z.string().min(1), device: z.string(), encodePrompts: callback };
+  checkOptions(shape, options, 'torchScript options');
   const path = resolve(file);
   const { name = parse(path).name, device = 'cpu', encodePrompts } = options;
   const module = await load(path, device);

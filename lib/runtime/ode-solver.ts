@@ -1,3 +1,7 @@
+import { z } from 'zod';
+
+import { abortSignal, callback } from '../schema/options.js';
+import { validate } from '../schema/validate.js';
 import { ConfigError } from '../errors.js';
 import { binding } from './native/index.js';
 import type { SolverName } from './native/choices.generated.js';
@@ -40,6 +44,11 @@ export interface OdeRunSyncOptions {
   guidance?: number | undefined;
 }
 
+/** The values are checked by the native solver. */
+const solverSchema = z.strictObject({ solver: z.unknown(), times: z.unknown() });
+const runSyncSchema = z.strictObject({ unconditional: callback.optional(), guidance: z.number().optional() });
+const runSchema = runSyncSchema.extend({ signal: abortSignal.optional() });
+
 function checkGuidance(guidance: number | undefined, unconditional: unknown): void {
   if (guidance !== undefined && !unconditional) {
     throw new ConfigError('OdeSolver: `guidance` needs `unconditional`, the velocity to guide away from');
@@ -50,6 +59,7 @@ function checkGuidance(guidance: number | undefined, unconditional: unknown): vo
 export class OdeSolver {
   /** @throws {@link ConfigError} for an unknown solver or times that do not increase within [0, 1] */
   constructor(private readonly options: OdeSolverOptions) {
+    validate(solverSchema, options, 'OdeSolver');
     this.native();
   }
 
@@ -59,7 +69,9 @@ export class OdeSolver {
    * @throws what `velocity` throws; the signal's reason; {@link ShapeError} where a velocity does not have the shape of
    * x
    */
-  async run(velocity: Velocity, x0: Tensor, { unconditional, guidance, signal }: OdeRunOptions = {}): Promise<Tensor> {
+  async run(velocity: Velocity, x0: Tensor, options: OdeRunOptions = {}): Promise<Tensor> {
+    validate(runSchema, options, 'OdeSolver.run options');
+    const { unconditional, guidance, signal } = options;
     checkGuidance(guidance, unconditional);
     signal?.throwIfAborted();
     const solver = this.native();
@@ -79,7 +91,9 @@ export class OdeSolver {
    * What {@link OdeSolver.run} gives, at once: the solver's own arithmetic runs on the calling thread and one core. For
    * small tensors on the CPU, with velocities that answer at once.
    */
-  runSync(velocity: VelocitySync, x0: Tensor, { unconditional, guidance }: OdeRunSyncOptions = {}): Tensor {
+  runSync(velocity: VelocitySync, x0: Tensor, options: OdeRunSyncOptions = {}): Tensor {
+    validate(runSyncSchema, options, 'OdeSolver.runSync options');
+    const { unconditional, guidance } = options;
     checkGuidance(guidance, unconditional);
     const solver = this.native();
     let state = solver.startSync(x0);

@@ -93,8 +93,17 @@ function found(value: unknown): string {
   if (value === undefined) return 'but it is missing';
   if (typeof value === 'bigint') return `got ${value}n`;
   if (typeof value === 'number' || typeof value === 'boolean') return `got ${value}`;
-  const text = JSON.stringify(value) ?? typeof value;
+  const text = jsonOf(value) ?? (typeof value === 'function' ? 'a function' : `an ${typeof value}`);
   return `got ${text.length > 80 ? `${text.slice(0, 77)}...` : text}`;
+}
+
+/** Undefined for what JSON cannot hold, such as a function, or an object with a bigint or itself in it. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 function pathOf(path: readonly PropertyKey[]): string {

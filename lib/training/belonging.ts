@@ -2,10 +2,11 @@ import { CheckpointError } from '../errors.js';
 import { originOf } from '../files/origin.js';
 import type { Model } from '../models/model.js';
 
-/** What a run belongs to: a checkpoint of it is of no use with another one. */
-export const belongings = ['model', 'rewards', 'algorithm', 'data'] as const;
 /** One of what a run belongs to, as `--allow` and `trainer.resume` name it. */
-export type Belonging = (typeof belongings)[number];
+export type Belonging = 'model' | 'rewards' | 'algorithm' | 'data';
+
+/** What a run belongs to: a checkpoint of it is of no use with another one. */
+export const belongings = ['model', 'rewards', 'algorithm', 'data'] as const satisfies readonly Belonging[];
 
 /** A fingerprint of each, of those that a run has. */
 export type BelongsTo = Readonly<Partial<Record<Belonging, string>>>;

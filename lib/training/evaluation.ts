@@ -1,10 +1,14 @@
+import { z } from 'zod';
+
 import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { SolverName } from '../runtime/ode-solver.js';
 import { read, score, type Judge, type Reward } from '../rewards/reward.js';
+import { callback, objectWith } from '../schema/options.js';
+import { validate } from '../schema/validate.js';
 import { disposeAll } from '../files/safetensors.js';
-import { cyclePrompts, sampleBatches } from './sampler.js';
+import { cyclePrompts, drawingShape, modelShape, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
 import { pairedChange, type Change } from './student.js';
 import type { Tensor } from '../runtime/native/tensor.js';
@@ -38,6 +42,17 @@ export interface EvaluationOptions {
   /** Told after each batch of either half. */
   onProgress?: ((done: number, total: number, forwards: number) => void) | undefined;
 }
+
+const argumentsSchema = z.object({
+  model: modelShape,
+  options: z.strictObject({
+    ...drawingShape,
+    reward: objectWith('a reward with name and score; combine makes one of several', 'name', 'score'),
+    judge: objectWith('a judge with name and judge', 'name', 'judge').optional(),
+    count: z.int().min(1),
+    onProgress: callback.optional(),
+  }),
+});
 
 /** One model's samples. */
 export interface Measurement {
@@ -76,6 +91,7 @@ export interface Evaluation {
 
 /** The pretrained model against the fine-tuned one, on the same prompts and the same noise. */
 export async function evaluate(model: Model, options: EvaluationOptions): Promise<Evaluation> {
+  validate(argumentsSchema, { model, options }, 'evaluate');
   const { measurement: before, values: old } = await measureEach(model, options, 'pretrained');
   const { measurement: after, values: now } = await measureEach(model, options, 'trained');
   const partNames = Object.keys(old.parts).filter((name) => now.parts[name]);

@@ -3,18 +3,40 @@ import { z } from 'zod';
 
 import { cancellable } from '../runtime/cancellation.js';
 import { promptsSchema } from '../schema/prompts.js';
+import { abortSignal, callback, objectWith, seed64 } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
 import { NonFiniteError } from '../errors.js';
 import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
+import { solverNames } from '../runtime/native/choices.generated.js';
 import type { SolverName } from '../runtime/ode-solver.js';
 import { originOf } from '../files/origin.js';
 import { disposeAll } from '../files/safetensors.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
-/** What would go wrong only in here: the rest is checked where it is used. */
-const settingsSchema = z.object({ prompts: promptsSchema, steps: z.int().min(1), batch: z.int().min(1) });
+/** Members of options that are drawn by. */
+export const drawingShape = {
+  prompts: promptsSchema,
+  seed: seed64,
+  steps: z.int().min(1).optional(),
+  solver: z.enum(solverNames).optional(),
+  guidance: z.number().min(0).optional(),
+  negativePrompt: z.string().optional(),
+  average: objectWith('an optimizer', 'stepCount').optional(),
+  batch: z.int().min(1).optional(),
+  signal: abortSignal.optional(),
+};
+export const modelShape = objectWith('a model, such as loadModel gives', 'latentShape', 'encode');
+const argumentsSchema = z.object({
+  model: modelShape,
+  options: z.strictObject({
+    ...drawingShape,
+    weights: z.enum(['trained', 'pretrained']).optional(),
+    onNote: callback.optional(),
+    onPrepare: callback.optional(),
+  }),
+});
 
 /** Options of {@link sampleImages} and {@link sampleBatches}. */
 export interface SampleOptions {
@@ -60,6 +82,7 @@ export interface SampleBatch {
  * so far is finite; the signal's reason
  */
 export async function* sampleBatches(model: Model, options: SampleOptions): AsyncGenerator<SampleBatch> {
+  validate(argumentsSchema, { model, options }, 'sample');
   const { prompts, seed, weights = 'trained', average, negativePrompt, onNote, onPrepare } = options;
   const {
     steps = model.sampling.steps,
@@ -67,7 +90,6 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
     guidance = model.sampling.guidance,
     batch = model.sampling.batch,
   } = options;
-  validate(settingsSchema, { prompts, steps, batch }, 'sample options');
   await model.prepare(prompts, { negativePrompt, onNote, onProgress: onPrepare, signal: options.signal });
   const times = model.times(steps);
   let broken = 0;
@@ -138,6 +160,7 @@ function whyNonFinite({ source, dtype, adapter }: Model, weights: 'trained' | 'p
  * at a time; whoever wants to go on there takes {@link sampleBatches}.
  */
 export async function sampleImages(model: Model, options: SampleOptions): Promise<Tensor> {
+  validate(argumentsSchema, { model, options }, 'sample');
   const rows = options.prompts.length;
   let data = new Float32Array();
   let shape: readonly number[] = [];
@@ -171,6 +194,7 @@ export async function encodeGrid(
   text: Readonly<Record<string, string>> = {},
   padding = 2,
 ): Promise<Uint8Array> {
+  validate(z.record(z.string(), z.string()), text, 'encodeGrid: text');
   const grid = await binding().imageGrid(images, columns, padding);
   const ascii = Object.entries(text).map(([key, value]) => [key, escapeToAscii(value)]);
   return encode({ ...grid, depth: 8, text: { Software: 'eam-torch', ...Object.fromEntries(ascii) } });

@@ -3,19 +3,25 @@ import { z } from 'zod';
 import type { Model } from '../models/model.js';
 import type { Reward } from '../rewards/reward.js';
 import { promptsSchema } from '../schema/prompts.js';
+import { objectWith, seed64 } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
 import type { Algorithm } from './algorithms.js';
+import { modelShape } from './sampler.js';
 import { checkpointsSchema, optimizerSchema, type OptimizerOptions } from './settings.js';
 
-/** What {@link TrainerOptions} say in numbers. */
+/** What {@link TrainerOptions} say in numbers, and what else they hold. */
 export const settingsSchema = z.strictObject({
+  model: modelShape,
+  reward: objectWith('a reward with name and score; combine makes one of several', 'name', 'score'),
+  algorithm: objectWith('an algorithm, such as eam() gives', 'name', 'create'),
   prompts: promptsSchema,
+  negativePrompt: z.string().optional(),
   optimizer: optimizerSchema,
   batch: z.int().min(1).default(32),
-  seed: z
-    .bigint()
-    .min(0n)
-    .max(2n ** 64n - 1n),
+  seed: z.preprocess(
+    (seed) => (typeof seed === 'number' && Number.isSafeInteger(seed) ? BigInt(seed) : (seed ?? 0n)),
+    seed64,
+  ),
   checkpoints: z
     .strictObject({
       directory: z.string().min(1),
@@ -80,23 +86,6 @@ export interface TrainerOptions {
 
 export type TrainerSettings = z.output<typeof settingsSchema>;
 
-/** @throws ConfigError for settings out of range */
-export function readTrainerSettings({
-  prompts,
-  optimizer,
-  batch,
-  checkpoints,
-  nonFinite,
-  seed = 0,
-}: TrainerOptions): TrainerSettings {
-  const given = {
-    prompts,
-    optimizer,
-    batch,
-    checkpoints,
-    nonFinite,
-    // A number past 2^53 may not be the one that was meant.
-    seed: Number.isSafeInteger(seed) ? BigInt(seed) : seed,
-  };
-  return validate(settingsSchema, given, 'trainer options');
-}
+/** @throws ConfigError for settings out of range, and unknown ones */
+export const readTrainerSettings = (options: TrainerOptions): TrainerSettings =>
+  validate(settingsSchema, options, 'trainer options');

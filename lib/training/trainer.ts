@@ -1,15 +1,19 @@
+import { z } from 'zod';
+
 import { CheckpointError, ConfigError, NonFiniteError, suppress } from '../errors.js';
 import type { Checkpoint } from '../files/checkpoints.js';
 import { originOf } from '../files/origin.js';
 import { disposeAll } from '../files/safetensors.js';
-import { checkAdapter } from '../models/adapters/adapter.js';
+import { checkAdapter, refuseWideAdapter } from '../models/adapters/adapter.js';
 import { refuseChangedReward, rewardIdentity } from '../rewards/identity.js';
 import { score, type ArrayScore } from '../rewards/reward.js';
+import { abortSignal, checkOptions, checkText } from '../schema/options.js';
+import { validate } from '../schema/validate.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeRollout, NativeStepMetrics } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
-import { modelIdentity, type Belonging, type BelongsTo } from './belonging.js';
+import { belongings, modelIdentity, type Belonging, type BelongsTo } from './belonging.js';
 import { EpochOrder } from './epochs.js';
 import { addTotals, noTotals, rewardMetrics, type StepMetrics } from './metrics.js';
 import { OwnCheckpoints } from './own-checkpoints.js';
@@ -24,6 +28,8 @@ interface Conditions extends Disposable {
   conditioning: Tensor[];
   unconditional?: Tensor[];
 }
+
+const runSchema = z.strictObject({ steps: z.int().min(0), signal: abortSignal.optional() });
 
 /** Options of {@link Trainer.resume}. */
 export interface ResumeOptions {
@@ -58,6 +64,7 @@ export class Trainer {
     this.#options = options;
     this.#settings = readTrainerSettings(options);
     const { seed, checkpoints, optimizer } = this.#settings;
+    refuseWideAdapter(options.model);
     this.#order = new EpochOrder(options.prompts.length, seed);
     this.#checkpoints = checkpoints && new OwnCheckpoints(checkpoints);
     this.#algorithm = options.algorithm.create(options.model);
@@ -83,13 +90,9 @@ export class Trainer {
    * fails; CheckpointError where a checkpoint cannot be written, or the directory holds those of another run. What
    * fails afterwards, such as the last checkpoint, is in the error's `suppressed`
    */
-  async *run({
-    steps,
-    signal,
-  }: {
-    steps: number;
-    signal?: AbortSignal | undefined;
-  }): AsyncGenerator<StepMetrics, void, void> {
+  async *run(options: { steps: number; signal?: AbortSignal | undefined }): AsyncGenerator<StepMetrics, void, void> {
+    validate(runSchema, options, 'run options');
+    const { steps, signal } = options;
     if (this.#running) throw new ConfigError('run: this trainer is already running');
     this.#running = true;
     let failed = false;
@@ -143,7 +146,10 @@ export class Trainer {
    * Goes on from a checkpoint.
    * @throws CheckpointError if it is damaged or of another run, such as one of another batch or another model
    */
-  async resume(directory: string, { allow = [] }: ResumeOptions = {}): Promise<void> {
+  async resume(directory: string, options: ResumeOptions = {}): Promise<void> {
+    checkText(directory, 'directory', 'resume');
+    checkOptions({ allow: z.array(z.enum(belongings)) }, options, 'resume options');
+    const { allow = [] } = options;
     const { native, adapter } = this.#options.model;
     if (adapter) await checkAdapter(directory, adapter);
     const load = async (weights: Record<string, Tensor>) => {

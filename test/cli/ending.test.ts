@@ -16,7 +16,10 @@ beforeAll(async () => {
   model = await tinyModelDirectory();
 });
 
-/** A run of 5 steps whose reward does `third` at the third step: a body with `images`, `signal` and `kill`. */
+/**
+ * A run of 5 steps whose reward does `third` at the third step, which is its fourth call: the first is the rehearsal's.
+ * @param third a function's body, with `images`, `signal`, `kill` and `pause`
+ */
 function runWith(third: string) {
   const folder = temporaryFolder();
   const reward = join(folder, 'reward.mjs');
@@ -26,7 +29,7 @@ function runWith(third: string) {
 const kill = (name) => process.kill(process.pid, name);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export default async (images, prompts, options, { signal }) => {
-  if (++calls === 3) { ${third} }
+  if (++calls === 4) { ${third} }
   return { values: prompts.map(() => 0), grad: new Float32Array(images.data.length) };
 };`,
   );

@@ -5,9 +5,9 @@ import { type Aim, type Moment, reach, uniformNumbers } from './kill-moments.js'
 import { KilledRun, type Profile, steps } from './killed-run.js';
 import { tinyModelDirectory } from './tiny-run.js';
 
-/** Runs that spend most of their life in writing an adapter larger than its model, and runs that mostly train. */
+/** Runs that spend most of their life in writing an adapter as large as its model, and runs that mostly train. */
 const profiles: readonly Profile[] = [
-  { rank: 256, every: 1 },
+  { rank: 64, every: 1 },
   { rank: 2, every: 5 },
 ];
 
@@ -38,7 +38,7 @@ interface Reference {
  */
 export async function killRuns(kills: number, seed: number): Promise<KillCounts> {
   console.log(`kill test: seed ${seed}; EAM_KILL_SEED=${seed} repeats the moments that were drawn`);
-  const model = await tinyModelDirectory();
+  const model = await tinyModelDirectory({ width: 64 });
   const references: Reference[] = [];
   for (const profile of profiles) references.push(await leaveAlone(model, profile));
 

@@ -16,10 +16,11 @@ import { tinyConfig, tinyModel } from './tiny-model.js';
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'eam-test-'));
 
 /** The directory of a tiny model with random weights; it draws "0", "1" and "2" of 8×8 pixels. */
-export async function tinyModelDirectory(): Promise<string> {
+export async function tinyModelDirectory(change: Partial<typeof tinyConfig> = {}): Promise<string> {
+  const config = { ...tinyConfig, ...change };
   const directory = temporaryFolder();
-  writeFileSync(join(directory, 'config.json'), JSON.stringify({ type: 'digits', ...tinyConfig }));
-  await saveTensors(join(directory, 'model.safetensors'), (await tinyModel()).weights());
+  writeFileSync(join(directory, 'config.json'), JSON.stringify({ type: 'digits', ...config }));
+  await saveTensors(join(directory, 'model.safetensors'), (await tinyModel(undefined, config)).weights());
   return directory;
 }
 

@@ -92,7 +92,7 @@ describe('an output that is there', () => {
     expect([code, stderr]).toEqual([2, 'error: expected --resume or --overwrite, got both\n']);
   });
 
-  it('does not stop a trainer that may overwrite it, and the old run stays until the new one has a checkpoint', async () => {
+  it('does not stop a trainer that may overwrite it, and the old one stays until it has a checkpoint', async () => {
     const { trainer, checkpoints } = await tinyRun(model);
     for await (const _ of trainer.run({ steps: 3 }));
     const next = await tinyRun(model, checkpoints, { checkpoints: { directory: checkpoints, overwrite: true } });

@@ -76,6 +76,7 @@ const lib: Rooms = {
       'text.ts',
       'progress.ts',
       'existing-output.ts',
+      'rehearsal.ts',
       'run-directory.ts',
       'run-record.ts',
       'device.ts',

@@ -16,10 +16,13 @@ import { readCompareConfig, folderOf, type Budget, type CompareConfig, type Cont
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import { checkOutput } from '../../files/output-path.js';
-import type { JobOptions } from '../options.js';
+import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
 import { jobDevice } from '../device.js';
+import { refuseExisting } from '../existing-output.js';
+import { rehearse } from '../rehearsal.js';
+import { loadConfiguredModel } from '../settings/model.js';
 import { RunDirectory } from '../run-directory.js';
 import { versions } from '../../runtime/versions.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
@@ -43,35 +46,48 @@ export interface CompareResult {
  *   EamError with code ERR_EAM_SWEEP if no learning rate suits a contender; the signal's reason when aborted
  */
 export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
+  checkJobOptions(options, 'compare options');
   const wanted = await readCompareConfig(config);
   const { output } = wanted;
   await checkOutput(output, 'directory');
   const onNote = (message: string) => options.observer?.note(message);
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
+  if (!options.resume && options.existing === 'refuse') await refuseExisting(output);
+  const parts = await partsOf(settings, options);
   if (options.resume) makeDirectory(output);
   const directory = options.resume
     ? RunDirectory.existing(output)
     : await RunDirectory.createAs(output, options.existing, onNote);
   if (options.resume) directory.lock();
   try {
-    return await compareInto(directory, settings, options);
+    return await compareInto(directory, settings, parts, options);
   } finally {
     directory.unlock();
   }
 }
 
+/** What scores and judges images, tried with the model. */
+async function partsOf(settings: CompareConfig, { observer, signal, resume }: JobOptions) {
+  const { rewards, prompts, device, evaluation } = settings;
+  const reward = await createRewards(rewards, device, { onNote: (message) => observer?.note(message) });
+  const judge = evaluation.judge && createJudge(evaluation.judge, device);
+  if (!resume) {
+    using model = await loadConfiguredModel(settings);
+    await rehearse({ model, prompts, reward, judge, signal });
+  }
+  return { reward, judge };
+}
+
 async function compareInto(
   directory: RunDirectory,
   settings: CompareConfig,
+  parts: Pick<Bench, 'reward' | 'judge'>,
   options: JobOptions,
 ): Promise<CompareResult> {
   const bench: Bench = {
     config: settings,
-    reward: await createRewards(settings.rewards, settings.device, {
-      onNote: (message) => options.observer?.note(message),
-    }),
-    judge: settings.evaluation.judge && createJudge(settings.evaluation.judge, settings.device),
+    ...parts,
     observer: options.observer ?? silent,
     signal: options.signal,
   };

@@ -1,6 +1,7 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 
 import { createAlgorithm } from '../../training/algorithms.js';
+import { abortSignal, objectWith } from '../../schema/options.js';
 import { validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { drawLatents, type DrawOptions } from './draw.js';
@@ -90,6 +91,13 @@ export interface FidelityOptions {
   signal?: AbortSignal | undefined;
 }
 
+const optionsSchema = z.strictObject({
+  problem: objectWith('a problem, such as readProblem gives', 'means', 'std', 'reward', 'lambda'),
+  settings: z.object({}),
+  observer: objectWith('an observer with begin, advance, note and end', 'begin', 'advance', 'note', 'end').optional(),
+  signal: abortSignal.optional(),
+});
+
 /**
  * Fine-tunes a Gaussian mixture's flow towards a reward whose tilted target is known exactly, once a seed, and measures
  * what was reached against it.
@@ -97,12 +105,9 @@ export interface FidelityOptions {
  * @throws ConfigError for settings out of range, a target without a density, or an `algorithm.lambda` besides the
  * problem's
  */
-export async function fidelity({
-  problem,
-  settings,
-  observer = silent,
-  signal,
-}: FidelityOptions): Promise<FidelityResult> {
+export async function fidelity(options: FidelityOptions): Promise<FidelityResult> {
+  validate(optionsSchema, options, 'fidelity');
+  const { problem, settings, observer = silent, signal } = options;
   const wanted = validate(fidelitySchema, withLambda(settings, problem.lambda), 'fidelity settings');
   const checked = { ...wanted, device: chooseDevice(wanted.device).device };
   const target = tiltedMixture(problem);

@@ -13,11 +13,13 @@ import type { Model } from '../../models/model.js';
 import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
 import { checkFinetune } from '../plan/plan.js';
-import type { JobOptions } from '../options.js';
+import { checkJobOptions, type JobOptions } from '../options.js';
 import { promptProgress, silent, type JobObserver } from '../progress.js';
+import { refuseExisting } from '../existing-output.js';
+import { rehearse } from '../rehearsal.js';
 import { renderReport } from '../report/report.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
-import type { Reward } from '../../rewards/reward.js';
+import type { Judge, Reward } from '../../rewards/reward.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
 import { cyclePrompts, encodeGrid } from '../../training/sampler.js';
 import type { StepMetrics } from '../../training/metrics.js';
@@ -49,6 +51,7 @@ const driftMeasurements = 20;
  *   when aborted (after a checkpoint)
  */
 export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
+  checkJobOptions(options, 'finetune options');
   const onNote = (message: string) => options.observer?.note(message);
   const wanted = await readFinetuneConfig(config, 'finetune configuration');
   const { output } = wanted;
@@ -56,21 +59,32 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
   await checkFinetune(settings);
+  const { resume = false, existing, signal } = options;
+  if (!resume && existing === 'refuse') await refuseExisting(output);
+  const reward = await createRewards(settings.rewards, settings.device, { onNote });
+  const judge = settings.evaluation?.judge && createJudge(settings.evaluation.judge, settings.device);
+  using model = await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
+  if (!resume) await rehearse({ model, prompts: settings.prompts, reward, judge, signal });
   const run = await RunDirectory.open(settings.output, {
-    resume: options.resume ?? false,
-    existing: options.existing,
+    resume,
+    existing,
     onNumbered: onNote,
     record: 'config.json',
     isRecord: (json) => finetuneSchema.safeParse(json).success,
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
   try {
-    const reward = await createRewards(settings.rewards, settings.device, { onNote });
-    using model = await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
-    return await new FinetuneJob(settings, run, model, reward, options).run();
+    return await new FinetuneJob(settings, run, { model, reward, judge }, options).run();
   } finally {
     run.directory.unlock();
   }
+}
+
+/** What a run computes with. */
+interface Parts {
+  model: Model;
+  reward: Reward;
+  judge: Judge | undefined;
 }
 
 class FinetuneJob {
@@ -82,8 +96,7 @@ class FinetuneJob {
   constructor(
     private readonly config: FinetuneConfig,
     private readonly opened: OpenedRun,
-    private readonly model: Model,
-    private readonly reward: Reward,
+    private readonly parts: Parts,
     private readonly options: JobOptions,
   ) {
     this.#observer = options.observer ?? silent;
@@ -102,7 +115,16 @@ class FinetuneJob {
       throw error;
     }
     await this.#writeGrid(this.#trainer.step, 'trained');
-    return this.#finish(await this.#evaluate());
+    let evaluation: Evaluation | undefined;
+    try {
+      evaluation = await this.#evaluate();
+    } catch (error) {
+      // What was trained has its report all the same.
+      await this.#finish(undefined).catch((failure: unknown) => suppress(error, failure));
+      this.#observer.note(`the evaluation did not finish; to repeat it: eam evaluate ${this.#directory.path}`);
+      throw error;
+    }
+    return this.#finish(evaluation);
   }
 
   async #open(): Promise<void> {
@@ -111,8 +133,8 @@ class FinetuneJob {
       opened: { checkpoint, restarted },
     } = this;
     this.#trainer = new Trainer({
-      model: this.model,
-      reward: this.reward,
+      model: this.parts.model,
+      reward: this.parts.reward,
       prompts: config.prompts,
       negativePrompt: config.negativePrompt,
       algorithm: createAlgorithm(config.algorithm),
@@ -138,7 +160,7 @@ class FinetuneJob {
   /** Encodes the prompts, and draws the grid of the pretrained model where a run before has not. */
   async #prepare(): Promise<void> {
     const onNote = (line: string) => this.#observer.note(line);
-    await this.model.prepare(this.config.prompts, {
+    await this.parts.model.prepare(this.config.prompts, {
       negativePrompt: this.config.negativePrompt,
       onNote,
       onProgress: promptProgress(onNote),
@@ -169,8 +191,8 @@ class FinetuneJob {
 
   #createProbe(): Promise<DriftProbe> {
     const { prompts, samples } = this.config;
-    return DriftProbe.create(this.model, {
-      prompts: cyclePrompts(prompts, Math.min(32, samples.count, this.model.sampling.batch)),
+    return DriftProbe.create(this.parts.model, {
+      prompts: cyclePrompts(prompts, Math.min(32, samples.count, this.parts.model.sampling.batch)),
       seed: BigInt(samples.seed),
       steps: samples.steps,
     });
@@ -229,16 +251,16 @@ class FinetuneJob {
   }
 
   async #evaluate(): Promise<Evaluation | undefined> {
-    const { evaluation: settings, prompts, negativePrompt, device } = this.config;
+    const { evaluation: settings, prompts, negativePrompt } = this.config;
     if (!settings) return undefined;
-    const { judge, seed, ...sampling } = settings;
+    const { judge: _, seed, ...sampling } = settings;
     this.#observer.note(`evaluating on ${settings.count} fresh samples`);
     this.#observer.begin(2 * settings.count, 0, 'image');
     try {
-      return await evaluate(this.model, {
+      return await evaluate(this.parts.model, {
         ...sampling,
-        reward: this.reward,
-        judge: judge && createJudge(judge, device),
+        reward: this.parts.reward,
+        judge: this.parts.judge,
         prompts,
         negativePrompt,
         seed: BigInt(seed),

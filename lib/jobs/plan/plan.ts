@@ -1,3 +1,6 @@
+import { z } from 'zod';
+
+import { checkOptions } from '../../schema/options.js';
 import { readFinetuneConfig, type FinetuneConfig } from '../settings/finetune.js';
 import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from '../../errors.js';
 import { modelFootprint, publishedModel } from '../../models/registry.js';
@@ -85,7 +88,9 @@ export interface MemoryPlan {
  * @throws ConfigError for a configuration that is not valid, CheckpointError where weights that the run would load are
  * missing or cut short
  */
-export async function plan(config: unknown, { like }: PlanOptions = {}): Promise<Plan> {
+export async function plan(config: unknown, options: PlanOptions = {}): Promise<Plan> {
+  checkOptions({ like: z.string() }, options, 'plan options');
+  const { like } = options;
   const known = like === undefined ? undefined : publishedModel(like);
   const wanted = await readFinetuneConfig(config, 'finetune configuration', known?.drawing);
   return planFor({ ...wanted, device: plannedDevice(wanted.device) }, known?.footprint);

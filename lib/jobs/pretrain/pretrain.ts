@@ -15,7 +15,7 @@ import { adamWOptions } from '../../training/settings.js';
 import { learningRateAt } from '../../training/schedule.js';
 import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } from '../../training/state.js';
 import { jobDevice } from '../device.js';
-import type { JobOptions } from '../options.js';
+import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
 import { isRecordOf, readPretrainConfig, type PretrainConfig } from './config.js';
@@ -40,6 +40,7 @@ const patience = 10;
  * @throws ConfigError for a configuration that is not valid, the signal's reason when aborted (after a checkpoint)
  */
 export async function pretrain(config: unknown, options: JobOptions = {}): Promise<PretrainResult> {
+  checkJobOptions(options, 'pretrain options');
   const { recipe, settings: wanted } = readPretrainConfig(config);
   const { output } = wanted;
   await checkOutput(output, 'directory');

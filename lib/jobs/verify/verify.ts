@@ -1,3 +1,6 @@
+import { z } from 'zod';
+
+import { callback, checkOptions, checkText } from '../../schema/options.js';
 import { modelVerifier } from '../../models/registry.js';
 import type { ModelDType } from '../../models/model.js';
 import { rewardVerifier } from '../../rewards/registry.js';
@@ -35,6 +38,16 @@ export const tolerances: Readonly<Record<ModelDType, number>> = {
  * is not known
  */
 export async function* verify(directory: string, options: VerifyOptions = {}): AsyncGenerator<Finding, void, void> {
+  checkText(directory, 'directory', 'verify');
+  const shape = {
+    reward: z.string(),
+    tower: z.string(),
+    device: z.string(),
+    dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']),
+    tolerance: z.number().min(0),
+    onNote: callback,
+  };
+  checkOptions(shape, options, 'verify options');
   const {
     reward,
     tower,

@@ -1,6 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { z } from 'zod';
+
+import { expected } from '../../schema/validate.js';
+import { checkOptions, checkText } from '../../schema/options.js';
 import { hasManifest, verifyCheckpoint } from '../../files/checkpoints.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type { NativeFlowModel } from '../../runtime/native/binding.js';
@@ -116,6 +120,28 @@ export async function readAdapter(directory: string, native: NativeFlowModel, ad
   }
 }
 
+/**
+ * Refuses to train an adapter whose rank is above the width of a layer: it could hold nothing that one of that width
+ * could not.
+ * @throws ConfigError that names the layer
+ */
+export function refuseWideAdapter({ native, adapter }: Pick<Model, 'native' | 'adapter'>): void {
+  if (!adapter) return;
+  const tensors = native.trainable();
+  try {
+    for (const [name, { shape }] of Object.entries(tensors)) {
+      // A is [rank, in], B is [out, rank].
+      const [, part] = /\.lora_([AB])\.weight$/.exec(name) ?? [];
+      const width = part === 'A' ? shape[1] : part === 'B' ? shape[0] : undefined;
+      if (width === undefined || adapter.rank <= width) continue;
+      const layer = name.replace(/\.lora_[AB]\.weight$/, '');
+      throw new ConfigError(expected('adapter.rank', `at most ${width}, the width of ${layer}`, adapter.rank));
+    }
+  } finally {
+    disposeAll(tensors);
+  }
+}
+
 type AdaptedModel = Pick<Model, 'native' | 'adapter' | 'source'>;
 
 function adapterOf({ adapter }: AdaptedModel): AdapterInfo {
@@ -147,6 +173,9 @@ export async function saveAdapterOf(
  * @throws CheckpointError for an adapter that cannot be read, or an output that exists or cannot be written
  */
 export async function exportAdapter(directory: string, out: string, layout: AdapterLayoutName): Promise<AdapterConfig> {
+  checkText(directory, 'directory', 'exportAdapter');
+  checkText(out, 'out', 'exportAdapter');
+  checkOptions({ layout: z.enum(['peft', 'diffusers']) }, { layout }, 'exportAdapter');
   await refuseTaken(out);
   const { config, tensors } = await readAdapterTensors(directory);
   try {

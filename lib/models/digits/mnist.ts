@@ -31,6 +31,18 @@ export interface LabelledImages {
   heldOut: Int32Array;
 }
 
+/**
+ * Refuses a network for other images than these are.
+ * @throws ConfigError that names the setting
+ */
+export function checkFitsMnist(sizes: { imageSize: number; channels: number; classes: number }): void {
+  const own = { imageSize, channels: 1, classes: 10 };
+  for (const [name, value] of Object.entries(own) as [keyof typeof own, number][]) {
+    if (sizes[name] === value) continue;
+    throw new ConfigError(expected(`model.${name}`, `${value}, as the images of data.name "mnist" have`, sizes[name]));
+  }
+}
+
 /** A batch's shifts, (down, right) for each image, up to `shift` pixels either way; undefined: none. */
 export function drawShifts(count: number, shift: number, seed: bigint, step: number): Int32Array | undefined {
   if (shift === 0) return undefined;

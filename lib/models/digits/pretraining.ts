@@ -5,7 +5,7 @@ import { cancellable } from '../../runtime/cancellation.js';
 import { timeDistributions } from '../../runtime/native/choices.generated.js';
 import { binding } from '../../runtime/native/index.js';
 import { pretraining } from '../pretraining.js';
-import { drawShifts, loadMnist, mnistSettings } from './mnist.js';
+import { checkFitsMnist, drawShifts, loadMnist, mnistSettings } from './mnist.js';
 import { digitsConfigSchema, digitsDrawing, newDigitsModel } from './model.js';
 
 /** The digits, by flow matching. */
@@ -20,6 +20,7 @@ export const digitsPretraining = pretraining({
   },
   drawing: digitsDrawing,
   async start({ model: sizes, data, labelDropout, timeDistribution, ...config }, signal) {
+    checkFitsMnist(sizes);
     const seed = BigInt(config.seed);
     const model = newDigitsModel(sizes, config.output, { device: config.device, seed });
     const { images, labels, train } = await loadMnist(data.heldOut, config.device);

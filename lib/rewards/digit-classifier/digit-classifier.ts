@@ -4,6 +4,7 @@ import { z } from 'zod';
 
 import { shippedDirectory } from '../../runtime/package.js';
 import { readJson } from '../../schema/json.js';
+import { checkOptions } from '../../schema/options.js';
 import { validate } from '../../schema/validate.js';
 import { digitOf } from '../../models/digits/prompts.js';
 import type { NativeClassifier } from '../../runtime/native/binding.js';
@@ -30,8 +31,11 @@ export interface DigitClassifierOptions {
   device?: string | undefined;
 }
 
+const optionsShape = { directory: z.string().min(1), device: z.string() };
+
 /** log p(the digit that the prompt asks for | image), by a classifier that reads the image. */
 export function digitClassifier(options: DigitClassifierOptions = {}): ArrayReward {
+  checkOptions(optionsShape, options, 'digitClassifier options');
   const network = lazily(() =>
     loadClassifier(options.directory ?? shippedDirectory('digit-classifier'), options.device),
   );
@@ -48,6 +52,7 @@ export function digitClassifier(options: DigitClassifierOptions = {}): ArrayRewa
 
 /** Reads the digit in an image; its features are the classifier's last hidden layer. */
 export function digitJudge(options: DigitClassifierOptions = {}): Judge {
+  checkOptions(optionsShape, options, 'digitJudge options');
   const network = lazily(() => loadClassifier(options.directory ?? shippedDirectory('digit-judge'), options.device));
   return {
     name: 'digit-judge',

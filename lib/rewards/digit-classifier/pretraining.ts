@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { disposeAll } from '../../files/safetensors.js';
-import { drawShifts, loadMnist, mnistSettings } from '../../models/digits/mnist.js';
+import { checkFitsMnist, drawShifts, loadMnist, mnistSettings } from '../../models/digits/mnist.js';
 import { pretraining } from '../../models/pretraining.js';
 import { binding } from '../../runtime/native/index.js';
 import { Purpose, RandomStream, streamOf } from '../../runtime/random.js';
@@ -25,6 +25,7 @@ export const classifierPretraining = pretraining({
     labelSmoothing: z.number().min(0).lt(1).default(0),
   },
   async start({ model: sizes, data, labelSmoothing, ...config }, signal) {
+    checkFitsMnist(sizes);
     const seed = BigInt(config.seed);
     const classifier = newClassifier(sizes, seed, config.device);
     const { images: all, labels, train, heldOut } = await loadMnist(data.heldOut, config.device);

@@ -9,7 +9,14 @@ import { shapesOf, withWeights } from '../../files/weights.js';
 import { directory as folder, published, rewardKind } from '../reward-kind.js';
 import { clipWeightsIn, readClipDirectory, type ClipDirectory } from './clip-directory.js';
 import { PublishedDirectory } from './directory.js';
-import { loaded, publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import {
+  checkPublished,
+  loaded,
+  optionsFrom,
+  publishedReward,
+  type PublishedReward,
+  type PublishedRewardOptions,
+} from './published-reward.js';
 import { verifierOf } from './verifier.js';
 
 /** Options of {@link aesthetic}. */
@@ -39,6 +46,7 @@ const ofImageTower = ['vision_model.', 'visual_projection.'];
  * @param directory holds sac+logos+ava1-l14-linearMSE.pth, or the .safetensors that `eam convert` makes of it
  */
 export function aesthetic(directory: string, options: AestheticOptions = {}): PublishedReward {
+  checkPublished('aesthetic', directory, options, { tower: z.string().min(1) });
   return publishedReward(
     'aesthetic',
     async ({ dtype, device, bytes }) => {
@@ -95,7 +103,7 @@ export const aestheticKind = rewardKind({
     tower: folder,
   }),
   parameters: 305e6, // ViT-L/14's image tower and a small head
-  create: (config, device, settings) => loaded(aesthetic(config.directory, { ...config, ...settings, device })),
+  create: (config, device, settings) => loaded(aesthetic(config.directory, optionsFrom(config, settings, device))),
   async locate({ directory, dtype = 'float32', tower }) {
     const path = await new PublishedDirectory(directory, aestheticFiles.expected).locate(aestheticFiles.head);
     const towerPaths = await clipWeightsIn(await towerDirectory(directory, tower), aestheticFiles.expectedTower);

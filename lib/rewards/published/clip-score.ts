@@ -3,7 +3,13 @@ import { z } from 'zod';
 import { published, rewardKind } from '../reward-kind.js';
 import { clipWeightsIn } from './clip-directory.js';
 import { clipReward } from './clip-reward.js';
-import { loaded, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import {
+  checkPublished,
+  loaded,
+  optionsFrom,
+  type PublishedReward,
+  type PublishedRewardOptions,
+} from './published-reward.js';
 import { verifierOf } from './verifier.js';
 
 /** What its directory holds, for messages. */
@@ -15,6 +21,7 @@ const expected = 'CLIP, a CLIPModel of transformers';
  *   preprocessor_config.json, model.safetensors, vocab.json and merges.txt (or tokenizer.json)
  */
 export function clipScore(directory: string, options: PublishedRewardOptions = {}): PublishedReward {
+  checkPublished('clipScore', directory, options);
   return clipReward('clipscore', directory, expected, 'cosine', options);
 }
 
@@ -25,7 +32,7 @@ export const clipScoreKind = rewardKind({
     ...published,
   }),
   parameters: 428e6, // CLIP ViT-L/14, both towers
-  create: (config, device, settings) => loaded(clipScore(config.directory, { ...config, ...settings, device })),
+  create: (config, device, settings) => loaded(clipScore(config.directory, optionsFrom(config, settings, device))),
   locate: async ({ directory, dtype = 'float32' }) =>
     (await clipWeightsIn(directory, expected)).map((path) => ({ path, dtype })),
   verify: verifierOf(clipScore),

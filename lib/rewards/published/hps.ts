@@ -9,7 +9,14 @@ import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
 import { directory as folder, published, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
 import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
-import { loaded, publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import {
+  checkPublished,
+  loaded,
+  optionsFrom,
+  publishedReward,
+  type PublishedReward,
+  type PublishedRewardOptions,
+} from './published-reward.js';
 import { verifierOf } from './verifier.js';
 
 /** Options of {@link hpsv2}. */
@@ -40,6 +47,7 @@ const vitH14 = { visionWidth: 1280, visionHeads: 16, textWidth: 1024, textHeads:
  * makes of it; vocab.json and merges.txt of any CLIP; for a model of another size open_clip_config.json
  */
 export function hpsv2(directory: string, options: HpsOptions = {}): PublishedReward {
+  checkPublished('hpsv2', directory, options, { tokenizer: z.string().min(1) });
   return publishedReward(
     'hpsv2',
     async ({ dtype, device, bytes }) => {
@@ -132,7 +140,7 @@ export const hpsv2Kind = rewardKind({
     tokenizer: folder,
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers
-  create: (config, device, settings) => loaded(hpsv2(config.directory, { ...config, ...settings, device })),
+  create: (config, device, settings) => loaded(hpsv2(config.directory, optionsFrom(config, settings, device))),
   locate: async ({ directory, dtype = 'float32' }) => [
     { path: await new PublishedDirectory(directory, hpsFiles.expected).locate(hpsFiles.weights), dtype },
   ],

@@ -8,7 +8,14 @@ import { loadBertTokenizer } from '../../models/tokenizers/bert.js';
 import { directory as folder, published, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
 import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
-import { loaded, publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import {
+  checkPublished,
+  loaded,
+  optionsFrom,
+  publishedReward,
+  type PublishedReward,
+  type PublishedRewardOptions,
+} from './published-reward.js';
 import { verifierOf } from './verifier.js';
 
 /** Options of {@link imageReward}. */
@@ -48,6 +55,7 @@ const schema = z.object({
  *   .safetensors that `eam convert` makes of it), and vocab.txt of bert-base-uncased
  */
 export function imageReward(directory: string, options: ImageRewardOptions = {}): PublishedReward {
+  checkPublished('imageReward', directory, options, { tokenizer: z.string().min(1) });
   return publishedReward(
     'imagereward',
     async ({ dtype, device, bytes }) => {
@@ -118,7 +126,7 @@ export const imageRewardKind = rewardKind({
     tokenizer: folder,
   }),
   parameters: 447e6, // BLIP's ViT-L/16 and BERT
-  create: (config, device, settings) => loaded(imageReward(config.directory, { ...config, ...settings, device })),
+  create: (config, device, settings) => loaded(imageReward(config.directory, optionsFrom(config, settings, device))),
   locate: async ({ directory, dtype = 'float32' }) => [
     {
       path: await new PublishedDirectory(directory, imageRewardFiles.expected).locate(imageRewardFiles.weights),

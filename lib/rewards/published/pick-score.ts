@@ -3,7 +3,13 @@ import { z } from 'zod';
 import { published, rewardKind } from '../reward-kind.js';
 import { clipWeightsIn } from './clip-directory.js';
 import { clipReward } from './clip-reward.js';
-import { loaded, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
+import {
+  checkPublished,
+  loaded,
+  optionsFrom,
+  type PublishedReward,
+  type PublishedRewardOptions,
+} from './published-reward.js';
 import { verifierOf } from './verifier.js';
 
 /** What its directory holds, for messages. */
@@ -16,6 +22,7 @@ const expected = 'PickScore, a CLIPModel of transformers';
  *   preprocessor_config.json, model.safetensors, vocab.json and merges.txt (or tokenizer.json)
  */
 export function pickScore(directory: string, options: PublishedRewardOptions = {}): PublishedReward {
+  checkPublished('pickScore', directory, options);
   return clipReward('pickscore', directory, expected, 'scaled-cosine', options);
 }
 
@@ -26,7 +33,7 @@ export const pickScoreKind = rewardKind({
     ...published,
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers
-  create: (config, device, settings) => loaded(pickScore(config.directory, { ...config, ...settings, device })),
+  create: (config, device, settings) => loaded(pickScore(config.directory, optionsFrom(config, settings, device))),
   locate: async ({ directory, dtype = 'float32' }) =>
     (await clipWeightsIn(directory, expected)).map((path) => ({ path, dtype })),
   verify: verifierOf(pickScore),

@@ -1,9 +1,13 @@
+import { z } from 'zod';
+
 import { ConfigError, ShapeError } from '../../errors.js';
 import type { ModelDType } from '../../models/model.js';
 import type { NativeImageReward } from '../../runtime/native/binding.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { describe, type ArrayReward, type ArrayScore, type ScoreOptions } from '../reward.js';
 import { PromptTokens, type Tokens } from './prompt-tokens.js';
+import type { RewardSettings } from '../reward-kind.js';
+import { callback, checkOptions, checkText } from '../../schema/options.js';
 import { expected } from '../../schema/validate.js';
 
 /** Options of every published reward. */
@@ -68,6 +72,34 @@ export interface LoadedReward {
   native: NativeImageReward;
   /** Undefined where the reward reads no prompts. */
   tokenizer?: { encode(texts: readonly string[]): Tokens } | undefined;
+}
+
+/** Checks the arguments of a published reward. @param own further options, beside those of every one */
+export function checkPublished(
+  source: string,
+  directory: string,
+  options: PublishedRewardOptions,
+  own: Record<string, z.ZodType> = {},
+): void {
+  checkText(directory, 'directory', source);
+  checkOptions({ ...optionsShape, ...own }, options, `${source} options`);
+}
+
+const optionsShape = {
+  device: z.string(),
+  dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']),
+  slice: z.int().min(0),
+  asReference: z.boolean(),
+  onNote: callback,
+};
+
+/** What a configuration and a job say of a reward, as its options. */
+export function optionsFrom<Config extends { name: string; weight: number; directory: string }>(
+  { name: _name, weight: _weight, directory: _directory, ...own }: Config,
+  settings: RewardSettings,
+  device: string,
+) {
+  return { ...own, ...settings, device };
 }
 
 /** The reward that `load` reads from a directory. */
