@@ -134,8 +134,9 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
     ) {
       node = node.def.innerType as z.ZodType;
     } else if (node instanceof z.ZodPipe) {
-      // What a transform reads.
-      node = node.def.in as z.ZodType;
+      // What a transform reads, or what a preprocessing gives.
+      const { in: before, out: after } = node.def;
+      node = (before instanceof z.ZodTransform ? after : before) as z.ZodType;
     } else if (node instanceof z.ZodDiscriminatedUnion) {
       const key = node.def.discriminator;
       node = (node.options as z.ZodType[]).find(

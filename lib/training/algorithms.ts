@@ -38,7 +38,7 @@ export interface Algorithm {
  * @throws ConfigError for an option outside its range or an unknown one
  */
 export function eam(options: EamOptions = {}): Algorithm {
-  const checked = validate(eamOptionsSchema, options, 'eam options');
+  const checked = validate(eamOptionsSchema, withModeDefaults(options), 'eam options');
   return {
     name: 'eam',
     options: checked,
@@ -62,8 +62,13 @@ export function adjointMatching(options: AdjointMatchingOptions = {}): Algorithm
   };
 }
 
-/** What a configuration's `algorithm` may be; a new algorithm is one more entry here and in `factories`. */
-export const algorithmSchema = z.discriminatedUnion('name', [
+/** What `modes` was measured to want of the other options, where they are not given: docs/beyond-the-paper.md. */
+function withModeDefaults(options: unknown): unknown {
+  const { modes, C = 0.6, renoisings = 6 } = (options ?? {}) as EamOptions;
+  return modes ? { ...(options as EamOptions), C, renoisings } : options;
+}
+
+const algorithms = z.discriminatedUnion('name', [
   z.strictObject({
     /** The name says which algorithm. */
     name: z.literal('eam'),
@@ -75,6 +80,9 @@ export const algorithmSchema = z.discriminatedUnion('name', [
     ...adjointMatchingOptionsSchema.shape,
   }),
 ]);
+
+/** What a configuration's `algorithm` may be; a new algorithm is one more entry above and in `factories`. */
+export const algorithmSchema = z.preprocess(withModeDefaults, algorithms) as unknown as typeof algorithms;
 
 /** What a configuration's `algorithm` becomes. */
 export type AlgorithmSettings = EamSettings | AdjointMatchingSettings;

@@ -8,6 +8,7 @@
 #include <ATen/ops/lerp.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -31,15 +32,28 @@ const EamOptions& validated(const EamOptions& options) {
         "denoised estimate",
         "true");
   }
+  if (options.modes && options.terminal == Terminal::plugin) {
+    throw bad_value("Eam: modes", "none, or the terminal \"consistent\": with \"plugin\" the log ratio has no end",
+                    "some");
+  }
+  if (options.modes && (options.renoisings < 2 * kDrawsAStratum || options.renoisings % kDrawsAStratum != 0)) {
+    throw bad_value("Eam: renoisings", "an even number of at least 4 where modes is set, two for each stratum of times",
+                    options.renoisings);
+  }
   return options;
 }
+
+// With modes a time keeps this distance from the terminal one, where the conditional velocity does not exist.
+constexpr double kLastTime = 1e-5;
+
+constexpr const char* kModeBaseline = "modeBaseline";
 
 }  // namespace
 
 struct Eam::Solved final : Rollout {
   Solved(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, at::Tensor velocity,
-         Conditioning free)
-      : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards),
+         Conditioning free, double jacobian)
+      : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards, jacobian),
         pretrained_velocity(std::move(velocity)),
         unconditional(std::move(free)) {}
 
@@ -49,6 +63,7 @@ struct Eam::Solved final : Rollout {
 
 struct Eam::Terminals {
   std::vector<int64_t> samples;   // their numbers in the rollout
+  std::vector<double> tilts;      // λr, one a kept sample
   at::Tensor endpoint, gradient;  // Y or X_1, and G: [kept, …]
   Conditioning conditioning;      // [kept, …]
   Conditioning unconditional;     // the same, or empty
@@ -118,7 +133,12 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   });
   const int64_t denoised = batch * (!keep_graph && through ? 2 : 1) * (guided() ? 2 : 1);
   return std::make_unique<Solved>(std::move(origin), samples.latents, std::move(parts), samples.forwards + denoised,
-                                  at::cat(velocities), free);
+                                  at::cat(velocities), free, denoiser_jacobian());
+}
+
+double Eam::denoiser_jacobian() const {
+  if (options_.reward_through_denoiser || options_.terminal == Terminal::plugin) return 1;
+  return kernels::base_jacobian(terminal_time(), model_.latent_variance());
 }
 
 at::Tensor Eam::images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity) {
@@ -147,6 +167,7 @@ Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, StepMetri
       continue;
     }
     result.samples.push_back(sample);
+    result.tilts.push_back(options_.lambda * kept.rewards[i]);
     finite.push_back(static_cast<int64_t>(i));
     finite_norms.push_back(score_norms[i]);
   }
@@ -162,7 +183,7 @@ Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, StepMetri
 
 // One evaluation of the trained network: renoisings begin ≤ i < end of the kept samples, M consecutive ones a sample.
 void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, int64_t begin, int64_t end,
-                     StepMetrics& metrics) {
+                     StepMetrics& metrics, ModeStep* modes) {
   const int64_t renoisings = options_.renoisings, count = end - begin;
   const double last = terminal_time();
   std::vector<int64_t> samples(count);  // of `terminals`
@@ -176,9 +197,12 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
   std::vector<double> t = ops::philox_uniform({origin.seed, time_streams});
   for (int64_t i = 0; i < count; ++i) {
     // What the network reads in float32, the kernels read too; rounding must not pass the terminal time.
-    const auto stratum = static_cast<double>((begin + i) % renoisings);
-    auto time = static_cast<float>(last * (stratum + t[i]) / static_cast<double>(renoisings));
+    const int64_t draws = modes ? kDrawsAStratum : 1;
+    const auto stratum = static_cast<double>((begin + i) % renoisings / draws);
+    auto time =
+        static_cast<float>(last * (stratum + t[i]) * static_cast<double>(draws) / static_cast<double>(renoisings));
     if (time > last) time = std::nextafter(time, 0.0f);
+    if (modes && time > last - kLastTime) time = static_cast<float>(last - kLastTime);
     t[i] = time;
   }
 
@@ -193,11 +217,25 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
     const ops::Noise noise{std::nullopt, {origin.seed, pick(noise_streams)}};
     const at::Tensor x1 = select(terminals.endpoint, row_samples);
     const at::Tensor x = ops::renoise(x1, times, noise, last);
-    const at::Tensor trained =
-        velocity(false, x, at::tensor(times, at::kDouble).to(x.device(), at::kFloat),
-                 select(terminals.conditioning, row_samples), select(terminals.unconditional, row_samples));
+    const at::Tensor network_times = at::tensor(times, at::kDouble).to(x.device(), at::kFloat);
+    const Conditioning conditioning = select(terminals.conditioning, row_samples);
+    const Conditioning unconditional = select(terminals.unconditional, row_samples);
+    const at::Tensor trained = velocity(false, x, network_times, conditioning, unconditional);
     const at::Tensor gradient = select(terminals.gradient, row_samples);
     const ops::Matching matching{options_.C, options_.weighting, options_.cap, last};
+    if (modes) {
+      const at::Tensor pretrained = [&] {
+        at::NoGradGuard no_grad;
+        return velocity(true, x, network_times, conditioning, unconditional);
+      }();
+      std::vector<int64_t> numbers = rows;
+      for (int64_t& number : numbers) number += begin;
+      const std::vector<double> factors =
+          modes->factors(numbers, ops::log_ratio_terms(trained.detach(), pretrained, x1, times, noise, last));
+      ops::Loss loss = ops::mode_matching_loss(trained.detach(), x1, gradient, times, noise, matching, factors);
+      modes->keep_whole(numbers, loss.per_sample);
+      return {trained, std::move(loss)};
+    }
     // A GPU draws numbers faster than it reads them.
     ops::Loss loss = x.is_cuda() ? ops::matching_loss(trained.detach(), x1, gradient, times, noise, matching)
                                  : ops::matching_loss(trained.detach(), x, x1, gradient, times, matching);
@@ -205,7 +243,7 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
   };
   const auto total = static_cast<double>(terminals.samples.size()) * static_cast<double>(renoisings);
   const RowLosses part = backpropagate(count, total, evaluate);
-  metrics.forwards += part.forwards * (guided() ? 2 : 1);
+  metrics.forwards += part.forwards * (guided() ? 2 : 1) * (modes ? 2 : 1);
   metrics.backwards += part.backwards * (guided() ? 2 : 1);
   for (int64_t i = 0; i < count; ++i) {
     metrics.per_sample[terminals.samples[samples[i]]] += part.losses[i] / static_cast<float>(renoisings);
@@ -216,9 +254,41 @@ void Eam::match(const Rollout& rollout, Kept kept, const Cancellation& cancellat
   metrics.vjps = options_.reward_through_denoiser ? rollout.endpoint().size(0) * (guided() ? 2 : 1) : 0;
   if (kept.samples.empty()) return;
   const Terminals kept_terminals = terminals(static_cast<const Solved&>(rollout), kept, metrics);
-  const int64_t total = static_cast<int64_t>(kept_terminals.samples.size()) * options_.renoisings;
-  for_each_part(total, options_.micro_batch, cancellation,
-                [&](int64_t begin, int64_t end) { match_part(rollout.origin(), kept_terminals, begin, end, metrics); });
+  if (kept_terminals.samples.empty()) return;
+  const int64_t renoisings = options_.renoisings, micro_batch = options_.micro_batch;
+  const int64_t total = static_cast<int64_t>(kept_terminals.samples.size()) * renoisings;
+  std::optional<ModeStep> modes;
+  if (options_.modes) modes.emplace(*options_.modes, mode_baseline_, kept_terminals.tilts, renoisings, terminal_time());
+  // A sample's log ratio needs all of its renoisings.
+  const int64_t whole =
+      modes && micro_batch > 0 ? std::max<int64_t>(1, micro_batch / renoisings) * renoisings : micro_batch;
+  for_each_part(total, whole, cancellation, [&](int64_t begin, int64_t end) {
+    match_part(rollout.origin(), kept_terminals, begin, end, metrics, modes ? &*modes : nullptr);
+  });
+  if (!modes) return;
+  metrics.modes = modes->metrics();
+  if (metrics.modes) mode_baseline_.add({metrics.modes->advantage, metrics.modes->advantage_deviation});
+}
+
+AlgorithmState Eam::state() const {
+  AlgorithmState state = RewardAlgorithm::state();
+  if (options_.modes) state[kModeBaseline] = mode_baseline_.state();
+  return state;
+}
+
+void Eam::check(const AlgorithmState& state) const {
+  RewardAlgorithm::check(state);
+  const auto baseline = state.find(kModeBaseline);
+  if (options_.modes.has_value() != (baseline != state.end())) {
+    throw Error(ErrorKind::checkpoint, options_.modes ? "the state is of a run without modes, and this one has them"
+                                                      : "the state is of a run with modes, and this one has none");
+  }
+  if (baseline != state.end()) ModeBaseline().load(baseline->second);
+}
+
+void Eam::load(const AlgorithmState& state) {
+  RewardAlgorithm::load(state);
+  if (options_.modes) mode_baseline_.load(state.at(kModeBaseline));
 }
 
 }  // namespace eam

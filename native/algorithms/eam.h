@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "algorithms/eam_options.h"
+#include "algorithms/modes.h"
 #include "algorithms/reward_algorithm.h"
 
 namespace eam {
@@ -22,6 +23,10 @@ class Eam final : public RewardAlgorithm {
                                    at::IntArrayRef shape, uint64_t seed, uint64_t step,
                                    const Cancellation& cancellation) override;
 
+  AlgorithmState state() const override;
+  void check(const AlgorithmState& state) const override;
+  void load(const AlgorithmState& state) override;
+
  private:
   struct Solved;     // an ODE's rollout
   struct Terminals;  // the kept samples with what the loss needs of them
@@ -34,11 +39,13 @@ class Eam final : public RewardAlgorithm {
   at::Tensor velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
                       const Conditioning& unconditional);
   at::Tensor images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity);
+  double denoiser_jacobian() const;
   Terminals terminals(const Solved& rollout, const Kept& kept, StepMetrics& metrics) const;
   void match_part(const Rollout::Origin& origin, const Terminals& terminals, int64_t begin, int64_t end,
-                  StepMetrics& metrics);
+                  StepMetrics& metrics, ModeStep* modes);
 
   const EamOptions options_;
+  ModeBaseline mode_baseline_;
 };
 
 }  // namespace eam

@@ -53,7 +53,14 @@ const OptionTable& EamOptions::table() {
                                             "True, with guidance, matches the guided velocity and takes score and "
                                             "image from the pretrained model's, as "
                                             "the rollout does, at twice the evaluations. False matches the conditional "
-                                            "velocity to the guided rollout.");
+                                            "velocity to the guided rollout.")
+          .switched<&EamOptions::modes>(
+              "modes",
+              "The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and "
+              "keeps "
+              "the pretrained weights of modes that are apart. It needs the terminal `'consistent'` and an even number "
+              "of renoisings from 4 on, evaluates the pretrained velocity at each of them, and makes the defaults of C "
+              "and renoisings 0.6 and 6. True takes the defaults of {@link ModeOptions}.");
   return table;
 }
 

@@ -10,6 +10,36 @@ import type { Device, DType, Tensor } from './tensor.js';
 /** The native core keeps whole numbers in 32 bits. */
 const largestInt = 2 ** 31 - 1;
 
+/**
+ * These options are of the on-policy term that corrects the weights of modes (docs/beyond-the-paper.md): each sample's
+ * target is moved by s times the deviation of its conditional velocity, s = clip(gain (A − Ā), −1, ceiling), A = λr −
+ * log p_θ/p_pre.
+ */
+export interface ModeOptions {
+  /** The advantage A − Ā is multiplied by this. It is at least 0. @defaultValue 8 */
+  gain?: number | undefined;
+  /** s never exceeds this. Its floor is −1: below it a sample would push others away. It is above 0. @defaultValue 4 */
+  ceiling?: number | undefined;
+  /**
+   * True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are noisy, together
+   * with a gain of 2.
+   * @defaultValue false
+   */
+  normalise?: boolean | undefined;
+}
+
+export const modeOptionsSchema = z.strictObject({
+  /** The advantage A − Ā is multiplied by this. */
+  gain: z.number().min(0).default(8),
+  /** s never exceeds this. Its floor is −1: below it a sample would push others away. */
+  ceiling: z.number().gt(0).default(4),
+  /**
+   * True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are noisy, together
+   * with a gain of 2.
+   */
+  normalise: z.boolean().default(false),
+});
+
 /** These options are what {@link eam} and {@link adjointMatching} share. */
 export interface AlgorithmOptions {
   /** λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. It is at least 0. @defaultValue 1 */
@@ -115,6 +145,14 @@ export interface EamOptions extends AlgorithmOptions {
    * @defaultValue false
    */
   guidedLoss?: boolean | undefined;
+  /**
+   * The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps the
+   * pretrained weights of modes that are apart. It needs the terminal `'consistent'` and an even number of renoisings
+   * from 4 on, evaluates the pretrained velocity at each of them, and makes the defaults of C and renoisings 0.6 and 6.
+   * True takes the defaults of {@link ModeOptions}.
+   * @defaultValue false
+   */
+  modes?: boolean | ModeOptions | undefined;
 }
 
 export const eamOptionsSchema = z.strictObject({
@@ -157,6 +195,13 @@ export const eamOptionsSchema = z.strictObject({
    * rollout does, at twice the evaluations. False matches the conditional velocity to the guided rollout.
    */
   guidedLoss: z.boolean().default(false),
+  /**
+   * The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps the
+   * pretrained weights of modes that are apart. It needs the terminal `'consistent'` and an even number of renoisings
+   * from 4 on, evaluates the pretrained velocity at each of them, and makes the defaults of C and renoisings 0.6 and 6.
+   * True takes the defaults of {@link ModeOptions}.
+   */
+  modes: z.union([z.boolean(), modeOptionsSchema]).default(false),
 });
 
 /** {@link EamOptions} with every default filled in. */
