@@ -276,14 +276,17 @@ AlgorithmState Eam::state() const {
   return state;
 }
 
-void Eam::check(const AlgorithmState& state) const {
-  RewardAlgorithm::check(state);
+AlgorithmState Eam::checked(const AlgorithmState& state) const {
   const auto baseline = state.find(kModeBaseline);
   if (options_.modes.has_value() != (baseline != state.end())) {
     throw Error(ErrorKind::checkpoint, options_.modes ? "the state is of a run without modes, and this one has them"
                                                       : "the state is of a run with modes, and this one has none");
   }
-  if (baseline != state.end()) ModeBaseline().load(baseline->second);
+  AlgorithmState kept = RewardAlgorithm::checked(state);
+  if (baseline == state.end()) return kept;
+  ModeBaseline().load(baseline->second);
+  kept.insert(*baseline);
+  return kept;
 }
 
 void Eam::load(const AlgorithmState& state) {

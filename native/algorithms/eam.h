@@ -24,7 +24,7 @@ class Eam final : public RewardAlgorithm {
                                    const Cancellation& cancellation) override;
 
   AlgorithmState state() const override;
-  void check(const AlgorithmState& state) const override;
+  AlgorithmState checked(const AlgorithmState& state) const override;
   void load(const AlgorithmState& state) override;
 
  private:

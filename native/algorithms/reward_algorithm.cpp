@@ -89,10 +89,12 @@ AlgorithmState RewardAlgorithm::state() const {
   return {{kNorms, reward_gradient_norms_.values()}};
 }
 
-void RewardAlgorithm::check(const AlgorithmState& state) const {
+AlgorithmState RewardAlgorithm::checked(const AlgorithmState& state) const {
   const auto norms = state.find(kNorms);
-  if (norms == state.end()) throw bad_value(kNorms, "numbers", "none", ErrorKind::checkpoint);
-  RunningQuantile(1).load(norms->second);
+  if (norms == state.end()) throw bad_value(kNorms, "numbers", "none");
+  RunningQuantile kept(1);
+  kept.load(norms->second);
+  return {{kNorms, kept.values()}};
 }
 
 void RewardAlgorithm::load(const AlgorithmState& state) {

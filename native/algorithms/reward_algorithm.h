@@ -97,10 +97,11 @@ class RewardAlgorithm {
   // What a checkpoint must keep for a resumed run to go on the same.
   virtual AlgorithmState state() const;
 
-  // Error(checkpoint) for what `load` does not take. Reads no state, so that any thread may call it.
-  virtual void check(const AlgorithmState& state) const;
+  // What `load` keeps of `state`; Error for one that it does not take. Reads no state of its own, so that any thread may
+  // call it.
+  virtual AlgorithmState checked(const AlgorithmState& state) const;
 
-  // Takes what `state` gave.
+  // Takes what `checked` gave.
   virtual void load(const AlgorithmState& state);
 
  protected:

@@ -144,9 +144,8 @@ Loss mode_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const 
     noise_coefficients.push_back(c.noise);
     own.push_back(c.velocity);
   }
-  return regress(trained,
-                 {{{x1, "x1"}, endpoint}, {{terminal_gradient, "terminalGradient"}, gradient}, {trained, own}}, &noise,
-                 noise_coefficients, weights);
+  return regress(trained, {{{x1, "x1"}, endpoint}, {{terminal_gradient, "terminalGradient"}, gradient}, {trained, own}},
+                 &noise, noise_coefficients, weights);
 }
 
 std::vector<double> log_ratio_terms(const at::Tensor& velocity, const at::Tensor& pretrained, const at::Tensor& x1,

@@ -210,13 +210,22 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
         state[key] = to_numbers(static_cast<Napi::Value>(value), "load: " + key);
       }
       const auto algorithm = used();
-      named("load", [&] { algorithm->check(state); });
-      state_ = state;
+      named("load", [&] { state_ = read_state(*algorithm, state); });
       instance(info.Env())
           .executor.submit(
-              info.Env(), [model = model_, algorithm, state] { algorithm->load(state); },
+              info.Env(), [model = model_, algorithm, state = state_] { algorithm->load(state); },
               [](Napi::Env env) { return env.Undefined(); });
     });
+  }
+
+  static AlgorithmState read_state(const RewardAlgorithm& algorithm, const AlgorithmState& given) {
+    AlgorithmState kept = algorithm.checked(given);
+    std::vector<std::string_view> names;
+    for (const auto& [name, values] : kept) names.push_back(name);
+    for (const auto& [name, values] : given) {
+      if (kept.count(name) == 0) throw unknown_key("", name, names);
+    }
+    return kept;
   }
 
   // JavaScript can reach the constructor through an object of the class.
