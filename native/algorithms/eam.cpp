@@ -8,7 +8,6 @@
 #include <ATen/ops/lerp.h>
 #include <ATen/ops/tensor.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -36,15 +35,8 @@ const EamOptions& validated(const EamOptions& options) {
     throw bad_value("Eam: modes", "none, or the terminal \"consistent\": with \"plugin\" the log ratio has no end",
                     "some");
   }
-  if (options.modes && (options.renoisings < 2 * kDrawsAStratum || options.renoisings % kDrawsAStratum != 0)) {
-    throw bad_value("Eam: renoisings", "an even number of at least 4 where modes is set, two for each stratum of times",
-                    options.renoisings);
-  }
   return options;
 }
-
-// With modes a time keeps this distance from the terminal one, where the conditional velocity does not exist.
-constexpr double kLastTime = 1e-5;
 
 constexpr const char* kModeBaseline = "modeBaseline";
 
@@ -63,7 +55,7 @@ struct Eam::Solved final : Rollout {
 
 struct Eam::Terminals {
   std::vector<int64_t> samples;   // their numbers in the rollout
-  std::vector<double> tilts;      // λr, one a kept sample
+  std::vector<double> factors;    // s, one a sample; empty without modes
   at::Tensor endpoint, gradient;  // Y or X_1, and G: [kept, …]
   Conditioning conditioning;      // [kept, …]
   Conditioning unconditional;     // the same, or empty
@@ -89,6 +81,7 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
                                       const std::optional<Conditioning>& unconditional, at::IntArrayRef shape,
                                       uint64_t seed, uint64_t step, const Cancellation& cancellation) {
   check_stream_count(shape, options_.renoisings, "renoisings");
+  if (options_.modes) check_stream_count(shape, options_.modes->times, "times of modes");
   SamplerOptions sampler;
   sampler.solver = options_.solver;
   sampler.times = shifted_times(options_.steps, terminal_time(), options_.shift.value_or(1));
@@ -150,29 +143,53 @@ bool Eam::made(const Rollout& rollout) const {
   return dynamic_cast<const Solved*>(&rollout) != nullptr;
 }
 
-Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, StepMetrics& metrics) const {
+std::vector<double> Eam::ratios(const Solved& rollout, const std::vector<int64_t>& samples,
+                                const Cancellation& cancellation, StepMetrics& metrics) {
+  const Rollout::Origin& origin = rollout.origin();
+  const RatioPoints points{options_.modes->times, terminal_time(), origin.seed, origin.step, samples};
+  const auto velocities = [&](const at::Tensor& x, const at::Tensor& t, const std::vector<int64_t>& rows) {
+    std::vector<int64_t> numbers;
+    for (const int64_t row : rows) numbers.push_back(samples[row]);
+    const Conditioning conditioning = select(origin.conditioning, numbers);
+    const Conditioning unconditional = select(rollout.unconditional, numbers);
+    metrics.forwards += 2 * static_cast<int64_t>(rows.size()) * (guided() ? 2 : 1);
+    return std::pair(velocity(false, x, t, conditioning, unconditional),
+                     velocity(true, x, t, conditioning, unconditional));
+  };
+  return log_ratios(select(rollout.endpoint(), samples), points, options_.micro_batch, cancellation, velocities);
+}
+
+Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, const std::vector<double>& ratios,
+                              StepMetrics& metrics) {
   const double time = 1 - options_.delta;
   const at::Tensor endpoint = select(rollout.endpoint(), kept.samples);
   const at::Tensor velocity = select(rollout.pretrained_velocity, kept.samples);
   // (t v − x)/(1 − t), for the metric; the kernel below has it in registers.
   const std::vector<double> score_norms =
       norms(ops::affine({{velocity, {time / (1 - time)}}, {endpoint, {-1 / (1 - time)}}}));
-  std::vector<double> finite_norms;
+  std::vector<double> finite_norms, finite_ratios, advantages;
   std::vector<int64_t> finite;
   Terminals result;
   for (size_t i = 0; i < kept.samples.size(); ++i) {
     const int64_t sample = kept.samples[i];
-    if (!std::isfinite(score_norms[i])) {
+    if (!std::isfinite(score_norms[i]) || (options_.modes && !std::isfinite(ratios[i]))) {
       metrics.per_sample[sample] = std::numeric_limits<float>::quiet_NaN();
       continue;
     }
     result.samples.push_back(sample);
-    result.tilts.push_back(options_.lambda * kept.rewards[i]);
+    if (options_.modes) {
+      finite_ratios.push_back(ratios[i]);
+      advantages.push_back(options_.lambda * kept.rewards[i] - ratios[i]);
+    }
     finite.push_back(static_cast<int64_t>(i));
     finite_norms.push_back(score_norms[i]);
   }
   metrics.score_norm = mean(finite_norms);
   if (finite.empty()) return result;
+  if (options_.modes) {
+    result.factors = mode_factors(*options_.modes, mode_baseline_.add(advantages), advantages);
+    metrics.modes = mode_metrics(*options_.modes, finite_ratios, advantages, result.factors);
+  }
   result.endpoint = select(endpoint, finite);
   result.conditioning = select(rollout.origin().conditioning, result.samples);
   result.unconditional = select(rollout.unconditional, result.samples);
@@ -183,7 +200,7 @@ Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, StepMetri
 
 // One evaluation of the trained network: renoisings begin ≤ i < end of the kept samples, M consecutive ones a sample.
 void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, int64_t begin, int64_t end,
-                     StepMetrics& metrics, ModeStep* modes) {
+                     StepMetrics& metrics) {
   const int64_t renoisings = options_.renoisings, count = end - begin;
   const double last = terminal_time();
   std::vector<int64_t> samples(count);  // of `terminals`
@@ -197,12 +214,9 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
   std::vector<double> t = ops::philox_uniform({origin.seed, time_streams});
   for (int64_t i = 0; i < count; ++i) {
     // What the network reads in float32, the kernels read too; rounding must not pass the terminal time.
-    const int64_t draws = modes ? kDrawsAStratum : 1;
-    const auto stratum = static_cast<double>((begin + i) % renoisings / draws);
-    auto time =
-        static_cast<float>(last * (stratum + t[i]) * static_cast<double>(draws) / static_cast<double>(renoisings));
+    const auto stratum = static_cast<double>((begin + i) % renoisings);
+    auto time = static_cast<float>(last * (stratum + t[i]) / static_cast<double>(renoisings));
     if (time > last) time = std::nextafter(time, 0.0f);
-    if (modes && time > last - kLastTime) time = static_cast<float>(last - kLastTime);
     t[i] = time;
   }
 
@@ -223,18 +237,10 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
     const at::Tensor trained = velocity(false, x, network_times, conditioning, unconditional);
     const at::Tensor gradient = select(terminals.gradient, row_samples);
     const ops::Matching matching{options_.C, options_.weighting, options_.cap, last};
-    if (modes) {
-      const at::Tensor pretrained = [&] {
-        at::NoGradGuard no_grad;
-        return velocity(true, x, network_times, conditioning, unconditional);
-      }();
-      std::vector<int64_t> numbers = rows;
-      for (int64_t& number : numbers) number += begin;
-      const std::vector<double> factors =
-          modes->factors(numbers, ops::log_ratio_terms(trained.detach(), pretrained, x1, times, noise, last));
-      ops::Loss loss = ops::mode_matching_loss(trained.detach(), x1, gradient, times, noise, matching, factors);
-      modes->keep_whole(numbers, loss.per_sample);
-      return {trained, std::move(loss)};
+    if (options_.modes) {
+      std::vector<double> factors;
+      for (const int64_t sample : row_samples) factors.push_back(terminals.factors[sample]);
+      return {trained, ops::mode_matching_loss(trained.detach(), x1, gradient, times, noise, matching, factors)};
     }
     // A GPU draws numbers faster than it reads them.
     ops::Loss loss = x.is_cuda() ? ops::matching_loss(trained.detach(), x1, gradient, times, noise, matching)
@@ -243,7 +249,7 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
   };
   const auto total = static_cast<double>(terminals.samples.size()) * static_cast<double>(renoisings);
   const RowLosses part = backpropagate(count, total, evaluate);
-  metrics.forwards += part.forwards * (guided() ? 2 : 1) * (modes ? 2 : 1);
+  metrics.forwards += part.forwards * (guided() ? 2 : 1);
   metrics.backwards += part.backwards * (guided() ? 2 : 1);
   for (int64_t i = 0; i < count; ++i) {
     metrics.per_sample[terminals.samples[samples[i]]] += part.losses[i] / static_cast<float>(renoisings);
@@ -253,21 +259,15 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
 void Eam::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
   metrics.vjps = options_.reward_through_denoiser ? rollout.endpoint().size(0) * (guided() ? 2 : 1) : 0;
   if (kept.samples.empty()) return;
-  const Terminals kept_terminals = terminals(static_cast<const Solved&>(rollout), kept, metrics);
+  const auto& solved = static_cast<const Solved&>(rollout);
+  const std::vector<double> log_ratios =
+      options_.modes ? ratios(solved, kept.samples, cancellation, metrics) : std::vector<double>{};
+  const Terminals kept_terminals = terminals(solved, kept, log_ratios, metrics);
   if (kept_terminals.samples.empty()) return;
-  const int64_t renoisings = options_.renoisings, micro_batch = options_.micro_batch;
-  const int64_t total = static_cast<int64_t>(kept_terminals.samples.size()) * renoisings;
-  std::optional<ModeStep> modes;
-  if (options_.modes) modes.emplace(*options_.modes, mode_baseline_, kept_terminals.tilts, renoisings, terminal_time());
-  // A sample's log ratio needs all of its renoisings.
-  const int64_t whole =
-      modes && micro_batch > 0 ? std::max<int64_t>(1, micro_batch / renoisings) * renoisings : micro_batch;
-  for_each_part(total, whole, cancellation, [&](int64_t begin, int64_t end) {
-    match_part(rollout.origin(), kept_terminals, begin, end, metrics, modes ? &*modes : nullptr);
+  const int64_t total = static_cast<int64_t>(kept_terminals.samples.size()) * options_.renoisings;
+  for_each_part(total, options_.micro_batch, cancellation, [&](int64_t begin, int64_t end) {
+    match_part(rollout.origin(), kept_terminals, begin, end, metrics);
   });
-  if (!modes) return;
-  metrics.modes = modes->metrics();
-  if (metrics.modes) mode_baseline_.add({metrics.modes->advantage, metrics.modes->advantage_deviation});
 }
 
 AlgorithmState Eam::state() const {

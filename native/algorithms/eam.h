@@ -40,9 +40,11 @@ class Eam final : public RewardAlgorithm {
                       const Conditioning& unconditional);
   at::Tensor images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity);
   double denoiser_jacobian() const;
-  Terminals terminals(const Solved& rollout, const Kept& kept, StepMetrics& metrics) const;
+  std::vector<double> ratios(const Solved& rollout, const std::vector<int64_t>& samples,
+                             const Cancellation& cancellation, StepMetrics& metrics);
+  Terminals terminals(const Solved& rollout, const Kept& kept, const std::vector<double>& ratios, StepMetrics& metrics);
   void match_part(const Rollout::Origin& origin, const Terminals& terminals, int64_t begin, int64_t end,
-                  StepMetrics& metrics, ModeStep* modes);
+                  StepMetrics& metrics);
 
   const EamOptions options_;
   ModeBaseline mode_baseline_;

@@ -15,7 +15,10 @@ const OptionTable& ModeOptions::table() {
           .option<&ModeOptions::normalise>(
               "normalise",
               "True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are "
-              "noisy, together with a gain of 2.");
+              "noisy, together with a gain of 2.")
+          .option<&ModeOptions::times>(
+              "times", at_least(1),
+              "log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each.");
   return table;
 }
 

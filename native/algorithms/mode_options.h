@@ -9,6 +9,7 @@ struct ModeOptions {
   double gain = 8;
   double ceiling = 4;
   bool normalise = false;
+  int times = 3;
 
   static const OptionTable& table();
 };

@@ -1,8 +1,11 @@
 #include "algorithms/modes.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "algorithms/batch.h"
 #include "ops/error.h"
@@ -14,6 +17,8 @@ namespace {
 constexpr double kFloor = -1;
 // Of the running values, the share that a step keeps.
 constexpr double kMemory = 0.8;
+// The conditional velocity does not exist at the terminal time itself.
+constexpr double kLastTime = 1e-5;
 
 ModeBaseline::Values spread(const std::vector<double>& values) {
   const double center = mean(values);
@@ -25,30 +30,51 @@ ModeBaseline::Values spread(const std::vector<double>& values) {
 
 }  // namespace
 
-std::vector<double> log_ratios(const std::vector<double>& terms, double terminal_time) {
-  const size_t strata = terms.size() / kDrawsAStratum;
-  const double width = terminal_time / static_cast<double>(strata);
-  double total = 0;
-  for (const double term : terms) total += term / kDrawsAStratum;
-  std::vector<double> result;
-  for (size_t i = 0; i < terms.size(); ++i) {
-    const double other = terms[i ^ 1], own_stratum = (terms[i] + other) / kDrawsAStratum;
-    result.push_back(width * (total - own_stratum + other));
-  }
+std::vector<double> log_ratios(const at::Tensor& endpoint, const RatioPoints& points, int64_t micro_batch,
+                               const Cancellation& cancellation, const BothVelocities& velocities) {
+  at::NoGradGuard no_grad;
+  const int64_t times = points.times, rows = endpoint.size(0) * times * 2;
+  const double last = points.terminal_time, width = last / static_cast<double>(times);
+  std::vector<uint64_t> streams;
+  for (const int64_t number : points.numbers) streams.push_back(stream_of(points.step, number, Purpose::ratio_time));
+  const std::vector<double> offsets = ops::philox_uniform({points.seed, streams});
+  std::vector<double> result(points.numbers.size());
+  for_each_part(rows, micro_batch, cancellation, [&](int64_t begin, int64_t end) {
+    std::vector<int64_t> samples;
+    std::vector<uint64_t> noise_streams;
+    std::vector<double> t, signs;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t point = row / 2, sample = point / times;
+      samples.push_back(sample);
+      noise_streams.push_back(
+          stream_of(points.step, points.numbers[sample] * times + point % times, Purpose::ratio_noise));
+      // What the network reads in float32, the kernels read too.
+      const double time = width * (static_cast<double>(point % times) + offsets[sample]);
+      t.push_back(static_cast<float>(std::min(time, last - kLastTime)));
+      signs.push_back(row % 2 == 0 ? 1 : -1);
+    }
+    const at::Tensor y = select(endpoint, samples);
+    const at::Tensor drawn =
+        ops::philox_normal(y.sizes(), {points.seed, noise_streams}, y.scalar_type(), y.device());
+    const ops::Noise noise{ops::affine({{drawn, signs}}), {}};
+    const at::Tensor x = ops::renoise(y, t, noise, last);
+    const auto [trained, pretrained] =
+        velocities(x, at::tensor(t, at::kDouble).to(x.device(), at::kFloat), samples);
+    const std::vector<double> terms = ops::log_ratio_terms(trained, pretrained, y, t, noise, last);
+    for (size_t i = 0; i < terms.size(); ++i) result[static_cast<size_t>(samples[i])] += width / 2 * terms[i];
+  });
   return result;
 }
 
-ModeBaseline::Values ModeBaseline::values(const std::vector<double>& tilts) const {
-  return running_ ? *running_ : spread(tilts);
-}
-
-void ModeBaseline::add(const Values& step) {
+ModeBaseline::Values ModeBaseline::add(const std::vector<double>& advantages) {
+  const Values step = spread(advantages);
   if (!running_) {
     running_ = step;
-    return;
+  } else {
+    running_->mean = kMemory * running_->mean + (1 - kMemory) * step.mean;
+    running_->deviation = kMemory * running_->deviation + (1 - kMemory) * step.deviation;
   }
-  running_->mean = kMemory * running_->mean + (1 - kMemory) * step.mean;
-  running_->deviation = kMemory * running_->deviation + (1 - kMemory) * step.deviation;
+  return *running_;
 }
 
 std::vector<double> ModeBaseline::state() const {
@@ -66,63 +92,24 @@ void ModeBaseline::load(const std::vector<double>& numbers) {
   if (!numbers.empty()) running_ = Values{numbers[0], numbers[1]};
 }
 
-ModeStep::ModeStep(const ModeOptions& options, const ModeBaseline& baseline, std::vector<double> tilts,
-                   int64_t renoisings, double terminal_time)
-    : options_(options),
-      tilts_(std::move(tilts)),
-      renoisings_(renoisings),
-      terminal_time_(terminal_time),
-      baseline_(baseline.values(tilts_)),
-      log_ratios_(tilts_.size() * static_cast<size_t>(renoisings), std::numeric_limits<double>::quiet_NaN()),
-      factors_(log_ratios_) {}
-
-std::vector<double> ModeStep::factors(const std::vector<int64_t>& rows, const std::vector<double>& terms) {
-  const auto group = static_cast<size_t>(renoisings_);
-  const double gain = options_.gain / (options_.normalise ? std::max(1.0, baseline_.deviation) : 1);
-  std::vector<double> result(rows.size());
-  for (size_t first = 0; first < rows.size(); first += group) {
-    const std::vector<double> own(terms.begin() + static_cast<std::ptrdiff_t>(first),
-                                  terms.begin() + static_cast<std::ptrdiff_t>(first + group));
-    const std::vector<double> ratios = log_ratios(own, terminal_time_);
-    const bool finite = std::all_of(ratios.begin(), ratios.end(), [](double ratio) { return std::isfinite(ratio); });
-    for (size_t i = 0; i < group; ++i) {
-      const auto row = static_cast<size_t>(rows[first + i]);
-      const double advantage = tilts_[row / group] - ratios[i];
-      result[first + i] = finite ? std::clamp(gain * (advantage - baseline_.mean), kFloor, options_.ceiling) : 0;
-      log_ratios_[row] = finite ? ratios[i] : std::numeric_limits<double>::quiet_NaN();
-      factors_[row] = result[first + i];
-    }
+std::vector<double> mode_factors(const ModeOptions& options, const ModeBaseline::Values& baseline,
+                                 const std::vector<double>& advantages) {
+  const double gain = options.gain / (options.normalise ? std::max(1.0, baseline.deviation) : 1);
+  std::vector<double> factors;
+  for (const double advantage : advantages) {
+    factors.push_back(std::clamp(gain * (advantage - baseline.mean), kFloor, options.ceiling));
   }
-  return result;
+  return factors;
 }
 
-void ModeStep::keep_whole(const std::vector<int64_t>& rows, std::vector<float>& losses) {
-  constexpr float kLost = std::numeric_limits<float>::quiet_NaN();
-  const auto group = static_cast<std::ptrdiff_t>(renoisings_);
-  for (auto loss = losses.begin(); loss != losses.end(); loss += group) {
-    const auto row = static_cast<size_t>(rows[static_cast<size_t>(loss - losses.begin())]);
-    if (std::isfinite(log_ratios_[row]) &&
-        std::all_of(loss, loss + group, [](float value) { return std::isfinite(value); })) {
-      continue;
-    }
-    std::fill(loss, loss + group, kLost);
-    std::fill_n(log_ratios_.begin() + static_cast<std::ptrdiff_t>(row), group, kLost);
-  }
-}
-
-std::optional<ModeMetrics> ModeStep::metrics() const {
-  std::vector<double> ratios, advantages;
-  double clipped = 0;
-  for (size_t row = 0; row < log_ratios_.size(); ++row) {
-    if (!std::isfinite(log_ratios_[row])) continue;
-    ratios.push_back(log_ratios_[row]);
-    advantages.push_back(tilts_[row / static_cast<size_t>(renoisings_)] - log_ratios_[row]);
-    clipped += factors_[row] <= kFloor || factors_[row] >= options_.ceiling;
-  }
-  if (ratios.empty()) return std::nullopt;
+ModeMetrics mode_metrics(const ModeOptions& options, const std::vector<double>& ratios,
+                         const std::vector<double>& advantages, const std::vector<double>& factors) {
   const ModeBaseline::Values ratio = spread(ratios), advantage = spread(advantages);
-  return ModeMetrics{ratio.mean, ratio.deviation, advantage.mean, advantage.deviation,
-                     clipped / static_cast<double>(ratios.size())};
+  const auto clipped = std::count_if(factors.begin(), factors.end(), [&](double factor) {
+    return factor <= kFloor || factor >= options.ceiling;
+  });
+  return {ratio.mean, ratio.deviation, advantage.mean, advantage.deviation,
+          static_cast<double>(clipped) / static_cast<double>(factors.size())};
 }
 
 }  // namespace eam
