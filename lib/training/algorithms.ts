@@ -38,7 +38,7 @@ export interface Algorithm {
  * @throws ConfigError for an option outside its range or an unknown one
  */
 export function eam(options: EamOptions = {}): Algorithm {
-  const checked = validate(eamOptionsSchema, withModeDefaults(options), 'eam options');
+  const checked = validate(eamOptionsSchema, withModesC(options), 'eam options');
   return {
     name: 'eam',
     options: checked,
@@ -62,10 +62,10 @@ export function adjointMatching(options: AdjointMatchingOptions = {}): Algorithm
   };
 }
 
-/** What `modes` was measured to want of the other options, where they are not given: docs/beyond-the-paper.md. */
-function withModeDefaults(options: unknown): unknown {
-  const { modes, C = 0.6, renoisings = 6 } = (options ?? {}) as EamOptions;
-  return modes ? { ...(options as EamOptions), C, renoisings } : options;
+/** The C that `modes` was measured to want, where none is given: docs/beyond-the-paper.md. */
+function withModesC(options: unknown): unknown {
+  const { modes, C = 0.6 } = (options ?? {}) as EamOptions;
+  return modes ? { ...(options as EamOptions), C } : options;
 }
 
 const algorithms = z.discriminatedUnion('name', [
@@ -82,7 +82,7 @@ const algorithms = z.discriminatedUnion('name', [
 ]);
 
 /** What a configuration's `algorithm` may be; a new algorithm is one more entry above and in `factories`. */
-export const algorithmSchema = z.preprocess(withModeDefaults, algorithms) as unknown as typeof algorithms;
+export const algorithmSchema = z.preprocess(withModesC, algorithms) as unknown as typeof algorithms;
 
 /** What a configuration's `algorithm` becomes. */
 export type AlgorithmSettings = EamSettings | AdjointMatchingSettings;

@@ -231,10 +231,9 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
     const ops::Noise noise{std::nullopt, {origin.seed, pick(noise_streams)}};
     const at::Tensor x1 = select(terminals.endpoint, row_samples);
     const at::Tensor x = ops::renoise(x1, times, noise, last);
-    const at::Tensor network_times = at::tensor(times, at::kDouble).to(x.device(), at::kFloat);
-    const Conditioning conditioning = select(terminals.conditioning, row_samples);
-    const Conditioning unconditional = select(terminals.unconditional, row_samples);
-    const at::Tensor trained = velocity(false, x, network_times, conditioning, unconditional);
+    const at::Tensor trained =
+        velocity(false, x, at::tensor(times, at::kDouble).to(x.device(), at::kFloat),
+                 select(terminals.conditioning, row_samples), select(terminals.unconditional, row_samples));
     const at::Tensor gradient = select(terminals.gradient, row_samples);
     const ops::Matching matching{options_.C, options_.weighting, options_.cap, last};
     if (options_.modes) {
@@ -265,9 +264,8 @@ void Eam::match(const Rollout& rollout, Kept kept, const Cancellation& cancellat
   const Terminals kept_terminals = terminals(solved, kept, log_ratios, metrics);
   if (kept_terminals.samples.empty()) return;
   const int64_t total = static_cast<int64_t>(kept_terminals.samples.size()) * options_.renoisings;
-  for_each_part(total, options_.micro_batch, cancellation, [&](int64_t begin, int64_t end) {
-    match_part(rollout.origin(), kept_terminals, begin, end, metrics);
-  });
+  for_each_part(total, options_.micro_batch, cancellation,
+                [&](int64_t begin, int64_t end) { match_part(rollout.origin(), kept_terminals, begin, end, metrics); });
 }
 
 AlgorithmState Eam::state() const {

@@ -58,7 +58,8 @@ const OptionTable& EamOptions::table() {
               "modes",
               "The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and "
               "keeps "
-              "the pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four network "
+              "the pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four "
+              "network "
               "evaluations without gradients for each of its `times`, and makes the default of C 0.6. True takes the "
               "defaults of {@link ModeOptions}.");
   return table;

@@ -54,12 +54,10 @@ std::vector<double> log_ratios(const at::Tensor& endpoint, const RatioPoints& po
       signs.push_back(row % 2 == 0 ? 1 : -1);
     }
     const at::Tensor y = select(endpoint, samples);
-    const at::Tensor drawn =
-        ops::philox_normal(y.sizes(), {points.seed, noise_streams}, y.scalar_type(), y.device());
+    const at::Tensor drawn = ops::philox_normal(y.sizes(), {points.seed, noise_streams}, y.scalar_type(), y.device());
     const ops::Noise noise{ops::affine({{drawn, signs}}), {}};
     const at::Tensor x = ops::renoise(y, t, noise, last);
-    const auto [trained, pretrained] =
-        velocities(x, at::tensor(t, at::kDouble).to(x.device(), at::kFloat), samples);
+    const auto [trained, pretrained] = velocities(x, at::tensor(t, at::kDouble).to(x.device(), at::kFloat), samples);
     const std::vector<double> terms = ops::log_ratio_terms(trained, pretrained, y, t, noise, last);
     for (size_t i = 0; i < terms.size(); ++i) result[static_cast<size_t>(samples[i])] += width / 2 * terms[i];
   });
@@ -105,9 +103,8 @@ std::vector<double> mode_factors(const ModeOptions& options, const ModeBaseline:
 ModeMetrics mode_metrics(const ModeOptions& options, const std::vector<double>& ratios,
                          const std::vector<double>& advantages, const std::vector<double>& factors) {
   const ModeBaseline::Values ratio = spread(ratios), advantage = spread(advantages);
-  const auto clipped = std::count_if(factors.begin(), factors.end(), [&](double factor) {
-    return factor <= kFloor || factor >= options.ceiling;
-  });
+  const auto clipped = std::count_if(factors.begin(), factors.end(),
+                                     [&](double factor) { return factor <= kFloor || factor >= options.ceiling; });
   return {ratio.mean, ratio.deviation, advantage.mean, advantage.deviation,
           static_cast<double>(clipped) / static_cast<double>(factors.size())};
 }

@@ -12,9 +12,9 @@
 #include "algorithms/reward_algorithm.h"
 
 // The on-policy term that corrects the weights of modes (docs/beyond-the-paper.md): EAM's target knows gradients of log
-// densities, which do not say how much probability lies in another mode. The target of a sample's renoisings is moved by
-// (b²/Q) s (u − v_θ), u the conditional velocity, with s = clip(g (A − Ā), −1, ceiling) and the advantage A = λr − ℓ,
-// ℓ = log p_θ/p_pre at the sample's endpoint. Its fixed point is A constant, p_θ = p*, across modes, too.
+// densities, which do not say how much probability lies in another mode. The target of a sample's renoisings is moved
+// by (b²/Q) s (u − v_θ), u the conditional velocity, with s = clip(g (A − Ā), −1, ceiling) and the advantage A = λr −
+// ℓ, ℓ = log p_θ/p_pre at the sample's endpoint. Its fixed point is A constant, p_θ = p*, across modes, too.
 namespace eam {
 
 // v_θ and v_pre of rows x [rows, …] at times t [rows]; samples: which endpoint each row comes from.
@@ -29,10 +29,10 @@ struct RatioPoints {
   std::vector<int64_t> numbers;  // of the samples in their batch, which choose their streams
 };
 
-// ℓ of each sample: the integral of ops::log_ratio_terms over time. The times are evenly spaced, all moved by one random
-// part of their distance, so that the estimate has no bias; opposite signs cancel what is odd in ε, which is most of the
-// noise. It shares no random number with the renoisings that are matched: s, too, must not depend on their ε.
-// endpoint: [samples, …] at terminal_time; micro_batch: rows of an evaluation, 0 for all at once.
+// ℓ of each sample: the integral of ops::log_ratio_terms over time. The times are evenly spaced, all moved by one
+// random part of their distance, so that the estimate has no bias; opposite signs cancel what is odd in ε, which is
+// most of the noise. It shares no random number with the renoisings that are matched: s, too, must not depend on their
+// ε. endpoint: [samples, …] at terminal_time; micro_batch: rows of an evaluation, 0 for all at once.
 std::vector<double> log_ratios(const at::Tensor& endpoint, const RatioPoints& points, int64_t micro_batch,
                                const Cancellation& cancellation, const BothVelocities& velocities);
 

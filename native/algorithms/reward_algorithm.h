@@ -97,8 +97,8 @@ class RewardAlgorithm {
   // What a checkpoint must keep for a resumed run to go on the same.
   virtual AlgorithmState state() const;
 
-  // What `load` keeps of `state`; Error for one that it does not take. Reads no state of its own, so that any thread may
-  // call it.
+  // What `load` keeps of `state`; Error for one that it does not take. Reads no state of its own, so that any thread
+  // may call it.
   virtual AlgorithmState checked(const AlgorithmState& state) const;
 
   // Takes what `checked` gave.

@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <limits>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -92,45 +90,38 @@ void check_log_ratio_terms() {
                 check::error_of(at::tensor(found, at::kDouble), expected), 1e-11);
 }
 
-// log p_θ/p_pre of two mixtures at points Y, from many renoisings of each.
+// ℓ of two laws whose velocities are known, from points of its own.
+std::vector<double> estimated(const Mixture& after, const Mixture& before, const at::Tensor& endpoint, double terminal,
+                              int64_t micro_batch = 0) {
+  RatioPoints points{3, terminal, 12, 0, {}};
+  for (int64_t sample = 0; sample < endpoint.size(0); ++sample) points.numbers.push_back(sample);
+  const auto velocities = [&](const at::Tensor& x, const at::Tensor& t, const std::vector<int64_t>&) {
+    const at::Tensor time = t.to(at::kDouble).unsqueeze(1);
+    return std::pair(after.velocity(x, time), before.velocity(x, time));
+  };
+  return log_ratios(endpoint, points, micro_batch, {}, velocities);
+}
+
+// Their mean at a point against log p_θ/p_pre there.
 void check_log_ratio(double delta) {
   const double terminal = 1 - delta;
   const Mixture before{at::tensor({0.0, 0.0}, at::kDouble).view({1, 2}), at::ones({1}, at::kDouble), 0.8};
   const Mixture after{at::tensor({0.6, -0.2}, at::kDouble).view({1, 2}), at::ones({1}, at::kDouble), 0.6};
-  constexpr int64_t samples = 12500, draws = 8;
+  constexpr int64_t samples = 8000;
   double worst = 0;
-  for (int point = 0; point < 5; ++point) {
-    const at::Tensor y = normal({1, 2}, 20 + static_cast<uint64_t>(point));
-    std::vector<double> estimates;
-    const std::vector<double> uniform = ops::philox_uniform({12, [] {
-                                                               std::vector<uint64_t> streams(samples * draws);
-                                                               for (size_t i = 0; i < streams.size(); ++i)
-                                                                 streams[i] = i;
-                                                               return streams;
-                                                             }()});
-    std::vector<double> t(samples * draws);
-    for (size_t i = 0; i < t.size(); ++i) {
-      const auto stratum = static_cast<double>(i % draws / kDrawsAStratum);
-      t[i] = std::min(terminal * (stratum + uniform[i]) * kDrawsAStratum / draws, terminal - 1e-5);
-    }
-    const at::Tensor time = column(t), epsilon = normal({samples * draws, 2}, 40 + static_cast<uint64_t>(point));
-    const at::Tensor ys = y.expand({samples * draws, 2});
-    const at::Tensor x = ops::renoise(ys, t, {epsilon, {}}, terminal);
-    const std::vector<double> terms =
-        ops::log_ratio_terms(after.velocity(x, time), before.velocity(x, time), ys, t, {epsilon, {}}, terminal);
-    for (int64_t i = 0; i < samples; ++i) {
-      const std::vector<double> own(terms.begin() + i * draws, terms.begin() + (i + 1) * draws);
-      double total = 0;
-      for (const double ratio : log_ratios(own, terminal)) total += ratio / draws;
-      estimates.push_back(total);
-    }
-    const at::Tensor found = at::tensor(estimates, at::kDouble);
-    const at::Tensor end = at::full({1, 1}, terminal, at::kDouble);
+  for (uint64_t point = 0; point < 5; ++point) {
+    const at::Tensor y = normal({1, 2}, 20 + point), end = at::full({1, 1}, terminal, at::kDouble);
+    const at::Tensor found = at::tensor(estimated(after, before, y.expand({samples, 2}), terminal), at::kDouble);
     const double exact = (after.log_density(y, end) - before.log_density(y, end)).item<double>();
     const double error = found.std().item<double>() / std::sqrt(static_cast<double>(samples));
     worst = std::max(worst, std::abs(found.mean().item<double>() - exact) / error);
   }
   check::report("log ratio of two Gaussians, standard errors, delta " + std::to_string(delta), worst, 3.5);
+  const at::Tensor few = normal({4, 2}, 30);
+  check::report("log ratios in micro-batches of 5",
+                check::error_of(at::tensor(estimated(after, before, few, terminal, 5), at::kDouble),
+                                at::tensor(estimated(after, before, few, terminal), at::kDouble)),
+                1e-12);
 }
 
 // The mean of (v̂ − v_θ) φ(x_t), and its standard error.
@@ -143,33 +134,28 @@ constexpr double kDelta = 0.1, kTerminal = 1 - kDelta;
 // What mode-aware EAM asks of a network whose law is `model`, φ being 1 between its two modes and 0 elsewhere, or 1
 // everywhere: endpoints, λr and its gradient in closed form, the rest as a training step computes it. gain 0: EAM.
 Residual residual(const Mixture& model, const Mixture& before, const Mixture& target, double gain, bool between) {
-  constexpr int64_t samples = 1 << 14, draws = 6, rows = samples * draws;
+  constexpr int64_t samples = 1 << 14, draws = 4, rows = samples * draws;
   const at::Tensor mode = at::multinomial(model.weights, samples, true);
   const at::Tensor x1 = model.means.index_select(0, mode) + model.std * normal({samples, 1}, 70);
   const at::Tensor endpoint = kTerminal * x1 + kDelta * normal({samples, 1}, 71);
   const at::Tensor end = at::full({samples, 1}, kTerminal, at::kDouble);
   const at::Tensor tilt = target.log_density(endpoint, end) - before.log_density(endpoint, end);
   const at::Tensor score = (kTerminal * target.velocity(endpoint, end) - endpoint) / kDelta;
-
-  const auto repeated = [](const at::Tensor& values) { return values.repeat_interleave(draws, 0); };
-  const at::Tensor stratum = at::arange(rows, at::kDouble).remainder(draws).div(kDrawsAStratum, "floor");
-  const at::Tensor uniform = at::rand({rows}, at::kDouble);
-  const std::vector<double> t =
-      numbers(((stratum + uniform) * (kTerminal * kDrawsAStratum / draws)).clamp_max(kTerminal - 1e-5));
-  const at::Tensor time = column(t), y = repeated(endpoint), epsilon = normal({rows, 1}, 72);
-  const ops::Noise noise{epsilon, {}};
-  const at::Tensor x = ops::renoise(y, t, noise, kTerminal), velocity = model.velocity(x, time);
+  const at::Tensor ratio = at::tensor(estimated(model, before, endpoint, kTerminal), at::kDouble);
 
   ModeOptions options;
   options.gain = gain;
-  ModeBaseline baseline;
-  baseline.load({tilt.mean().item<double>(), 1});
-  ModeStep step(options, baseline, numbers(tilt), draws, kTerminal);
-  std::vector<int64_t> all(rows);
-  std::iota(all.begin(), all.end(), 0);
-  const std::vector<double> terms = ops::log_ratio_terms(velocity, before.velocity(x, time), y, t, noise, kTerminal);
-  const ops::Loss loss = ops::mode_matching_loss(
-      velocity, y, repeated(score), t, noise, {0.6, ops::Weighting::velocity, 20, kTerminal}, step.factors(all, terms));
+  const std::vector<double> advantages = numbers(tilt - ratio);
+  const at::Tensor factors = at::tensor(mode_factors(options, ModeBaseline().add(advantages), advantages), at::kDouble);
+
+  const auto repeated = [](const at::Tensor& values) { return values.repeat_interleave(draws, 0); };
+  const std::vector<double> t = numbers(kTerminal * at::rand({rows}, at::kDouble));
+  const at::Tensor y = repeated(endpoint);
+  const ops::Noise noise{normal({rows, 1}, 72), {}};
+  const at::Tensor x = ops::renoise(y, t, noise, kTerminal), velocity = model.velocity(x, column(t));
+  const ops::Loss loss =
+      ops::mode_matching_loss(velocity, y, repeated(score), t, noise, {0.6, ops::Weighting::velocity, 20, kTerminal},
+                              numbers(repeated(factors)));
   const at::Tensor weight = between ? (x.abs() < 0.3).to(at::kDouble) : at::ones_like(x);
   const at::Tensor each = (-0.5 * rows * loss.grad * weight).view({samples, draws}).mean(1);
   return {each.mean().item<double>(), each.std().item<double>() / std::sqrt(static_cast<double>(samples))};
@@ -200,28 +186,27 @@ void check_fixed_point() {
 }
 
 void check_factors() {
-  // Constant terms c over [0, t*] integrate to c t*, whichever draw is left out.
-  const std::vector<double> constant = log_ratios({2, 2, 2, 2, 2, 2}, 0.9);
-  check::report("log ratio of constant terms", std::abs(constant[3] - 1.8), 1e-14);
-  const std::vector<double> one = log_ratios({6, 0, 0, 0}, 0.8);
-  check::report("a draw does not see itself", std::abs(one[0]) + std::abs(one[1] - 2.4) + std::abs(one[2] - 1.2),
-                1e-14);
+  ModeOptions options;
+  const std::vector<double> advantages = {-50, 0.01, 0, 60};
+  const std::vector<double> s = mode_factors(options, {0, 30}, advantages);
+  check::report("s is at least -1, at most its ceiling, and linear between",
+                s[0] == -1 && s[3] == options.ceiling ? std::abs(s[1] - 0.01 * options.gain) : 1, 1e-15);
+  const ModeMetrics metrics = mode_metrics(options, {1, 2, 3, 6}, advantages, s);
+  check::report("metrics", std::abs(metrics.drift - 3) + std::abs(metrics.clipped - 0.5), 1e-14);
+  options.normalise = true;
+  check::report("a deviation above 1 divides the gain",
+                std::abs(mode_factors(options, {0, 2}, {0.1})[0] - 0.05 * options.gain), 1e-15);
+  check::report("one below 1 does not", std::abs(mode_factors(options, {0, 0.1}, {0.1})[0] - 0.1 * options.gain),
+                1e-15);
 
-  const ModeOptions options;
   ModeBaseline baseline;
-  ModeStep step(options, baseline, {-50, 0.01, 50}, 4, 0.9);
-  const std::vector<int64_t> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const std::vector<double> s = step.factors(rows, {0, 0, 0, 0, 0, nan, 0, 0, 0, 0, 0, 0});
-  check::report("s is at least -1 and at most its ceiling", s[0] == -1 && s[8] == options.ceiling ? 0 : 1, 0);
-  std::vector<float> losses(12, 1);
-  step.keep_whole(rows, losses);
-  bool whole = true;
-  for (size_t row = 0; row < losses.size(); ++row) whole &= std::isnan(losses[row]) == (row / 4 == 1);
-  check::report("a term that is not finite loses its sample", whole ? 0 : 1, 0);
-  const ModeMetrics metrics = *step.metrics();
-  check::report("metrics leave the lost sample out", std::abs(metrics.advantage) + std::abs(metrics.clipped - 1),
+  baseline.add({1, 3});
+  const ModeBaseline::Values running = baseline.add({11, 11});
+  check::report("the baseline runs with the step's own advantages", std::abs(running.mean - (0.8 * 2 + 0.2 * 11)),
                 1e-14);
+  ModeBaseline resumed;
+  resumed.load(baseline.state());
+  check::report("and goes on from its state", std::abs(resumed.add({0}).mean - 0.8 * running.mean), 1e-14);
 }
 
 }  // namespace

@@ -26,6 +26,12 @@ export interface ModeOptions {
    * @defaultValue false
    */
   normalise?: boolean | undefined;
+  /**
+   * log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each. It is a whole
+   * number, at least 1.
+   * @defaultValue 3
+   */
+  times?: number | undefined;
 }
 
 export const modeOptionsSchema = z.strictObject({
@@ -38,6 +44,8 @@ export const modeOptionsSchema = z.strictObject({
    * with a gain of 2.
    */
   normalise: z.boolean().default(false),
+  /** log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each. */
+  times: z.int().min(1).max(largestInt).default(3),
 });
 
 /** These options are what {@link eam} and {@link adjointMatching} share. */
@@ -147,9 +155,9 @@ export interface EamOptions extends AlgorithmOptions {
   guidedLoss?: boolean | undefined;
   /**
    * The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps the
-   * pretrained weights of modes that are apart. It needs the terminal `'consistent'` and an even number of renoisings
-   * from 4 on, evaluates the pretrained velocity at each of them, and makes the defaults of C and renoisings 0.6 and 6.
-   * True takes the defaults of {@link ModeOptions}.
+   * pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four network evaluations
+   * without gradients for each of its `times`, and makes the default of C 0.6. True takes the defaults of {@link
+   * ModeOptions}.
    * @defaultValue false
    */
   modes?: boolean | ModeOptions | undefined;
@@ -197,9 +205,9 @@ export const eamOptionsSchema = z.strictObject({
   guidedLoss: z.boolean().default(false),
   /**
    * The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps the
-   * pretrained weights of modes that are apart. It needs the terminal `'consistent'` and an even number of renoisings
-   * from 4 on, evaluates the pretrained velocity at each of them, and makes the defaults of C and renoisings 0.6 and 6.
-   * True takes the defaults of {@link ModeOptions}.
+   * pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four network evaluations
+   * without gradients for each of its `times`, and makes the default of C 0.6. True takes the defaults of {@link
+   * ModeOptions}.
    */
   modes: z.union([z.boolean(), modeOptionsSchema]).default(false),
 });
