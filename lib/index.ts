@@ -27,6 +27,7 @@ export {
   type AlgorithmSettings,
   type EamOptions,
   type EamSettings,
+  type ModeOptions,
 } from './training/algorithms.js';
 export type { Checkpoint } from './files/checkpoints.js';
 export type { Baseline, CurvePoint as ComparisonPoint, Cost, RunResult, SweepEntry } from './jobs/compare/results.js';
@@ -75,6 +76,7 @@ export type {
   NativeFlowModel,
   NativeOptimizer,
   NativeRollout,
+  NativeModeMetrics,
   NativeStepMetrics,
   NativeTensor,
 } from './runtime/native/binding.js';

@@ -64,7 +64,8 @@ function expectation(issue: Issue): string {
     case 'invalid_union': {
       const options = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
       if (options.length) return `expected one of ${options.map((v) => JSON.stringify(v)).join(', ')}`;
-      return issue.errors.flatMap((branch) => branch.slice(0, 1).map(expectation)).join(' or ') || issue.message;
+      const branches = issue.errors.flatMap((branch) => branch.slice(0, 1).map(expectation));
+      return branches.map((text, i) => (i ? text.replace(/^expected /, '') : text)).join(' or ') || issue.message;
     }
     default:
       return issue.message;

@@ -19,6 +19,7 @@ export type {
   AlgorithmOptions,
   EamOptions,
   EamSettings,
+  ModeOptions,
 } from '../runtime/native/options.generated.js';
 
 /** A reward fine-tuning algorithm and its settings; the trainer runs any of them. */

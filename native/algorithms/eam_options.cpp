@@ -47,7 +47,8 @@ const OptionTable& EamOptions::table() {
           .option<&EamOptions::cap>("cap", above(0), "The `adjoint_matching` weight never exceeds this.")
           .option<&EamOptions::reward_through_denoiser>("rewardThroughDenoiser",
                                                         "True sends the reward's gradient through the pretrained "
-                                                        "denoiser (one more VJP) instead of past it. It needs "
+                                                        "denoiser (one more VJP). False multiplies it by what the "
+                                                        "denoiser's Jacobian is for Gaussian latents. True needs "
                                                         "the terminal `'consistent'`.")
           .option<&EamOptions::guided_loss>("guidedLoss",
                                             "True, with guidance, matches the guided velocity and takes score and "

@@ -12,7 +12,7 @@
 
 namespace eam::addon {
 
-// The public `Tensor` class (lib/runtime/tensor.ts): owns one at::Tensor until dispose().
+// The public `Tensor` class (lib/runtime/native/tensor.ts): owns one at::Tensor until dispose().
 class TensorObject : public Napi::ObjectWrap<TensorObject> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
