@@ -29,6 +29,7 @@ export {
   type AlgorithmSettings,
   type EamOptions,
   type EamSettings,
+  type ModeOptions,
 } from './training/algorithms.js';
 export type { Checkpoint } from './files/checkpoints.js';
 export type { Baseline, CurvePoint as ComparisonPoint, Cost, RunResult, SweepEntry } from './jobs/compare/results.js';
@@ -43,16 +44,16 @@ export { compare, type CompareResult } from './jobs/compare/compare.js';
 export type { Comparison, ContenderResult } from './jobs/compare/comparison.js';
 export { convert, type Converted } from './jobs/convert.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './training/evaluation.js';
-export {
-  fidelity,
-  type CurvePoint,
-  type FidelityOptions,
-  type FidelityResult,
-  type FidelityRun,
-  type FidelitySummary,
-  type TrainingCost,
-} from './jobs/fidelity/fidelity.js';
+export { fidelity, type FidelityOptions } from './jobs/fidelity/fidelity.js';
 export { readProblem, type Problem, type ProblemReward } from './jobs/fidelity/problem.js';
+export type {
+  CurvePoint,
+  FidelityResult,
+  FidelityRun,
+  FidelitySummary,
+  OracleRun,
+  TrainingCost,
+} from './jobs/fidelity/result.js';
 export type { FidelitySettings } from './jobs/fidelity/settings.js';
 export type { FidelityMeasurement, QuickMeasurement } from './jobs/fidelity/yardstick.js';
 export { finetune, type FinetuneResult } from './jobs/finetune/finetune.js';
@@ -77,6 +78,7 @@ export type {
   NativeFlowModel,
   NativeOptimizer,
   NativeRollout,
+  NativeModeMetrics,
   NativeStepMetrics,
   NativeTensor,
 } from './runtime/native/binding.js';

@@ -12,13 +12,16 @@ export const fidelityCommand = (signal: AbortSignal) =>
     .description('Fine-tune where the answer is known exactly, and print as JSON how close it came.')
     .requiredOption(
       '--problem <problem>',
-      'Solve this problem: overlapping, separated, or a JSON file with a Gaussian mixture and a quadratic reward.',
+      'Solve this problem: overlapping, separated, strong, three, uneven, eight, or a JSON file with a Gaussian mixture ' +
+        'and a quadratic reward.',
     )
     .addOption(
       new Option('--algorithm <name>', 'Fine-tune with this algorithm.')
         .choices(['eam', 'am'] as const)
         .default('eam' as const),
     )
+    .option('--modes', 'Give eam the term that corrects the weights of modes: algorithm.modes=true.')
+    .option('--no-oracle', 'Leave out what the same network learns from exact samples.')
     .option('--seeds <n|list>', 'Make this many runs, from seed 0 on, or runs with these seeds: 3,7.', seedList, [0])
     .option('--steps <n>', "Train for this many steps. By default they are the algorithm's own.", positiveInteger)
     .option('--batch <n>', "Take this many samples a step. By default they are the algorithm's own.", positiveInteger)
@@ -30,7 +33,7 @@ export const fidelityCommand = (signal: AbortSignal) =>
     .addOption(setOption('algorithm.C=2 or network.width=128'))
     .addOption(jsonOption('Print the JSON on one line.'))
     .addOption(quietOption('Print nothing but the JSON and errors.'))
-    .action(async ({ problem, algorithm, set, json, quiet, ...named }) => {
+    .action(async ({ problem, algorithm, modes, set, json, quiet, ...named }) => {
       const { fidelity } = await import('../jobs/fidelity/fidelity.js');
       const { readProblem } = await import('../jobs/fidelity/problem.js');
       const { settingsFor } = await import('../jobs/fidelity/settings.js');
@@ -38,7 +41,7 @@ export const fidelityCommand = (signal: AbortSignal) =>
       const { observe, silent } = await import('../jobs/progress.js');
       const result = await fidelity({
         problem: await readProblem(problem),
-        settings: settingsFor(algorithm, named, set),
+        settings: settingsFor(algorithm, named, modes ? ['algorithm.modes=true', ...set] : set),
         observer: quiet ? silent : observe(),
         signal,
       });

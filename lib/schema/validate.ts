@@ -64,7 +64,8 @@ function expectation(issue: Issue): string {
     case 'invalid_union': {
       const options = 'options' in issue && Array.isArray(issue.options) ? issue.options : [];
       if (options.length) return `expected one of ${options.map((v) => JSON.stringify(v)).join(', ')}`;
-      return issue.errors.flatMap((branch) => branch.slice(0, 1).map(expectation)).join(' or ') || issue.message;
+      const branches = issue.errors.flatMap((branch) => branch.slice(0, 1).map(expectation));
+      return branches.map((text, i) => (i ? text.replace(/^expected /, '') : text)).join(' or ') || issue.message;
     }
     default:
       return issue.message;
@@ -146,14 +147,18 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
     ) {
       node = node.def.innerType as z.ZodType;
     } else if (node instanceof z.ZodPipe) {
-      // What a transform reads.
-      node = node.def.in as z.ZodType;
+      // What a transform reads, or what a preprocessing gives.
+      const { in: before, out: after } = node.def;
+      node = (before instanceof z.ZodTransform ? after : before) as z.ZodType;
     } else if (node instanceof z.ZodDiscriminatedUnion) {
       const key = node.def.discriminator;
       node = (node.options as z.ZodType[]).find(
         (option) =>
           option instanceof z.ZodObject && (option.shape[key] as z.ZodType).safeParse(valueAt(value, [key])).success,
       );
+    } else if (node instanceof z.ZodUnion && typeof value === 'object') {
+      // Of true, false or an object: the object.
+      node = (node.options as z.ZodType[]).find((option) => option instanceof z.ZodObject);
     } else {
       return node;
     }

@@ -19,6 +19,7 @@ export type {
   AlgorithmOptions,
   EamOptions,
   EamSettings,
+  ModeOptions,
 } from '../runtime/native/options.generated.js';
 
 /** A reward fine-tuning algorithm and its settings; the trainer runs any of them. */
@@ -38,7 +39,7 @@ export interface Algorithm {
  * @throws ConfigError for an option outside its range or an unknown one
  */
 export function eam(options: EamOptions = {}): Algorithm {
-  const checked = validate(eamOptionsSchema, options, 'eam options');
+  const checked = validate(eamOptionsSchema, withModesC(options), 'eam options');
   return {
     name: 'eam',
     options: checked,
@@ -62,8 +63,13 @@ export function adjointMatching(options: AdjointMatchingOptions = {}): Algorithm
   };
 }
 
-/** What a configuration's `algorithm` may be; a new algorithm is one more entry here and in `factories`. */
-export const algorithmSchema = z.discriminatedUnion('name', [
+/** The C that `modes` was measured to want, where none is given: docs/beyond-the-paper.md. */
+function withModesC(options: unknown): unknown {
+  const { modes, C = 0.6 } = (options ?? {}) as EamOptions;
+  return modes ? { ...(options as EamOptions), C } : options;
+}
+
+const algorithms = z.discriminatedUnion('name', [
   z.strictObject({
     /** The name says which algorithm. */
     name: z.literal('eam'),
@@ -75,6 +81,9 @@ export const algorithmSchema = z.discriminatedUnion('name', [
     ...adjointMatchingOptionsSchema.shape,
   }),
 ]);
+
+/** What a configuration's `algorithm` may be; a new algorithm is one more entry above and in `factories`. */
+export const algorithmSchema = z.preprocess(withModesC, algorithms) as unknown as typeof algorithms;
 
 /** What a configuration's `algorithm` becomes. */
 export type AlgorithmSettings = EamSettings | AdjointMatchingSettings;

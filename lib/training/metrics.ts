@@ -1,4 +1,5 @@
 import type { ArrayScore } from '../rewards/reward.js';
+import type { NativeModeMetrics } from '../runtime/native/binding.js';
 import { spreadOf } from './statistics.js';
 
 /** Network evaluations: one sample at one time is one. */
@@ -43,6 +44,8 @@ export interface StepMetrics extends Evaluations {
   rewardGradientNorm: number;
   /** Mean over the samples of ‖∇ log p_pre‖ at the endpoint; 0 for an algorithm that takes none. */
   scoreNorm: number;
+  /** Measurements of the term that corrects mode weights, where the algorithm has it and a sample was kept. */
+  modes?: NativeModeMetrics;
   /** This step took so many. */
   seconds: number;
   /** Since the first step, interruptions left out. */

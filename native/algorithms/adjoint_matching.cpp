@@ -53,8 +53,9 @@ void apply_cap(ops::Loss& loss, float cap) {
 }  // namespace
 
 struct AdjointMatching::Trajectory final : Rollout {
-  Trajectory(Origin origin, std::vector<at::Tensor> visited, std::vector<Part> parts, int64_t forwards)
-      : Rollout(std::move(origin), visited.back(), std::move(parts), forwards), states(std::move(visited)) {}
+  Trajectory(Origin origin, std::vector<at::Tensor> visited, at::Tensor endpoint, std::vector<Part> parts,
+             int64_t forwards)
+      : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards), states(std::move(visited)) {}
 
   const std::vector<at::Tensor> states;  // x at the K + 1 times
 };
@@ -99,18 +100,28 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
     states.push_back(ops::memoryless_step(x, v, k * h, h, noise[k]));
   }
 
+  // X̂_1 = X_{1−h} + h v_pre(X_{1−h}, 1−h): X_K carries the noise of the last step, of standard deviation 2h, which a
+  // reward would read as part of the image.
+  Evaluator pretrained(model_, true, options_.micro_batch, cancellation);
+  const at::Tensor& last = states[options_.steps - 1];
+  const at::Tensor endpoint = [&] {
+    const ops::Stage stage("eam::stage::rollout");
+    return ops::affine({{last, {1}}, {pretrained(last, (options_.steps - 1) * h, origin.conditioning), {h}}});
+  }();
+
   std::vector<Rollout::Part> parts;
   const bool keep_graph = options_.decode_slice == 0;
   const int part_size = keep_graph ? options_.micro_batch : options_.decode_slice;
   for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
-    const at::Tensor leaf = states.back().slice(0, begin, end).detach().requires_grad_(true);
+    const at::Tensor leaf = endpoint.slice(0, begin, end).detach().requires_grad_(true);
     at::AutoGradMode with_graph(keep_graph);
     const ops::Stage stage("eam::stage::decoding");
     Rollout::Part part{leaf, model_.images(leaf), {}};
     if (!keep_graph) part.decode = [this](const at::Tensor& endpoint) { return model_.images(endpoint); };
     parts.push_back(std::move(part));
   });
-  return std::make_unique<Trajectory>(std::move(origin), std::move(states), std::move(parts), velocity.samples());
+  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint, std::move(parts),
+                                      velocity.samples() + pretrained.samples());
 }
 
 std::vector<int> AdjointMatching::chosen_steps(uint64_t seed, uint64_t step) const {

@@ -31,15 +31,21 @@ const EamOptions& validated(const EamOptions& options) {
         "denoised estimate",
         "true");
   }
+  if (options.modes && options.terminal == Terminal::plugin) {
+    throw bad_value("Eam: modes", "none, or the terminal \"consistent\": with \"plugin\" the log ratio has no end",
+                    "some");
+  }
   return options;
 }
+
+constexpr const char* kModeBaseline = "modeBaseline";
 
 }  // namespace
 
 struct Eam::Solved final : Rollout {
   Solved(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, at::Tensor velocity,
-         Conditioning free)
-      : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards),
+         Conditioning free, double jacobian)
+      : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards, jacobian),
         pretrained_velocity(std::move(velocity)),
         unconditional(std::move(free)) {}
 
@@ -49,6 +55,7 @@ struct Eam::Solved final : Rollout {
 
 struct Eam::Terminals {
   std::vector<int64_t> samples;   // their numbers in the rollout
+  std::vector<double> factors;    // s, one a sample; empty without modes
   at::Tensor endpoint, gradient;  // Y or X_1, and G: [kept, …]
   Conditioning conditioning;      // [kept, …]
   Conditioning unconditional;     // the same, or empty
@@ -74,6 +81,7 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
                                       const std::optional<Conditioning>& unconditional, at::IntArrayRef shape,
                                       uint64_t seed, uint64_t step, const Cancellation& cancellation) {
   check_stream_count(shape, options_.renoisings, "renoisings");
+  if (options_.modes) check_stream_count(shape, options_.modes->times, "times of modes");
   SamplerOptions sampler;
   sampler.solver = options_.solver;
   sampler.times = shifted_times(options_.steps, terminal_time(), options_.shift.value_or(1));
@@ -118,7 +126,12 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   });
   const int64_t denoised = batch * (!keep_graph && through ? 2 : 1) * (guided() ? 2 : 1);
   return std::make_unique<Solved>(std::move(origin), samples.latents, std::move(parts), samples.forwards + denoised,
-                                  at::cat(velocities), free);
+                                  at::cat(velocities), free, denoiser_jacobian());
+}
+
+double Eam::denoiser_jacobian() const {
+  if (options_.reward_through_denoiser || options_.terminal == Terminal::plugin) return 1;
+  return kernels::base_jacobian(terminal_time(), model_.latent_variance());
 }
 
 at::Tensor Eam::images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity) {
@@ -130,28 +143,53 @@ bool Eam::made(const Rollout& rollout) const {
   return dynamic_cast<const Solved*>(&rollout) != nullptr;
 }
 
-Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, StepMetrics& metrics) const {
+std::vector<double> Eam::ratios(const Solved& rollout, const std::vector<int64_t>& samples,
+                                const Cancellation& cancellation, StepMetrics& metrics) {
+  const Rollout::Origin& origin = rollout.origin();
+  const RatioPoints points{options_.modes->times, terminal_time(), origin.seed, origin.step, samples};
+  const auto velocities = [&](const at::Tensor& x, const at::Tensor& t, const std::vector<int64_t>& rows) {
+    std::vector<int64_t> numbers;
+    for (const int64_t row : rows) numbers.push_back(samples[row]);
+    const Conditioning conditioning = select(origin.conditioning, numbers);
+    const Conditioning unconditional = select(rollout.unconditional, numbers);
+    metrics.forwards += 2 * static_cast<int64_t>(rows.size()) * (guided() ? 2 : 1);
+    return std::pair(velocity(false, x, t, conditioning, unconditional),
+                     velocity(true, x, t, conditioning, unconditional));
+  };
+  return log_ratios(select(rollout.endpoint(), samples), points, options_.micro_batch, cancellation, velocities);
+}
+
+Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, const std::vector<double>& ratios,
+                              StepMetrics& metrics) {
   const double time = 1 - options_.delta;
   const at::Tensor endpoint = select(rollout.endpoint(), kept.samples);
   const at::Tensor velocity = select(rollout.pretrained_velocity, kept.samples);
   // (t v − x)/(1 − t), for the metric; the kernel below has it in registers.
   const std::vector<double> score_norms =
       norms(ops::affine({{velocity, {time / (1 - time)}}, {endpoint, {-1 / (1 - time)}}}));
-  std::vector<double> finite_norms;
+  std::vector<double> finite_norms, finite_ratios, advantages;
   std::vector<int64_t> finite;
   Terminals result;
   for (size_t i = 0; i < kept.samples.size(); ++i) {
     const int64_t sample = kept.samples[i];
-    if (!std::isfinite(score_norms[i])) {
+    if (!std::isfinite(score_norms[i]) || (options_.modes && !std::isfinite(ratios[i]))) {
       metrics.per_sample[sample] = std::numeric_limits<float>::quiet_NaN();
       continue;
     }
     result.samples.push_back(sample);
+    if (options_.modes) {
+      finite_ratios.push_back(ratios[i]);
+      advantages.push_back(options_.lambda * kept.rewards[i] - ratios[i]);
+    }
     finite.push_back(static_cast<int64_t>(i));
     finite_norms.push_back(score_norms[i]);
   }
   metrics.score_norm = mean(finite_norms);
   if (finite.empty()) return result;
+  if (options_.modes) {
+    result.factors = mode_factors(*options_.modes, mode_baseline_.add(advantages), advantages);
+    metrics.modes = mode_metrics(*options_.modes, finite_ratios, advantages, result.factors);
+  }
   result.endpoint = select(endpoint, finite);
   result.conditioning = select(rollout.origin().conditioning, result.samples);
   result.unconditional = select(rollout.unconditional, result.samples);
@@ -198,6 +236,11 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
                  select(terminals.conditioning, row_samples), select(terminals.unconditional, row_samples));
     const at::Tensor gradient = select(terminals.gradient, row_samples);
     const ops::Matching matching{options_.C, options_.weighting, options_.cap, last};
+    if (options_.modes) {
+      std::vector<double> factors;
+      for (const int64_t sample : row_samples) factors.push_back(terminals.factors[sample]);
+      return {trained, ops::mode_matching_loss(trained.detach(), x1, gradient, times, noise, matching, factors)};
+    }
     // A GPU draws numbers faster than it reads them.
     ops::Loss loss = x.is_cuda() ? ops::matching_loss(trained.detach(), x1, gradient, times, noise, matching)
                                  : ops::matching_loss(trained.detach(), x, x1, gradient, times, matching);
@@ -215,10 +258,38 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
 void Eam::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
   metrics.vjps = options_.reward_through_denoiser ? rollout.endpoint().size(0) * (guided() ? 2 : 1) : 0;
   if (kept.samples.empty()) return;
-  const Terminals kept_terminals = terminals(static_cast<const Solved&>(rollout), kept, metrics);
+  const auto& solved = static_cast<const Solved&>(rollout);
+  const std::vector<double> log_ratios =
+      options_.modes ? ratios(solved, kept.samples, cancellation, metrics) : std::vector<double>{};
+  const Terminals kept_terminals = terminals(solved, kept, log_ratios, metrics);
+  if (kept_terminals.samples.empty()) return;
   const int64_t total = static_cast<int64_t>(kept_terminals.samples.size()) * options_.renoisings;
   for_each_part(total, options_.micro_batch, cancellation,
                 [&](int64_t begin, int64_t end) { match_part(rollout.origin(), kept_terminals, begin, end, metrics); });
+}
+
+AlgorithmState Eam::state() const {
+  AlgorithmState state = RewardAlgorithm::state();
+  if (options_.modes) state[kModeBaseline] = mode_baseline_.state();
+  return state;
+}
+
+AlgorithmState Eam::checked(const AlgorithmState& state) const {
+  const auto baseline = state.find(kModeBaseline);
+  if (options_.modes.has_value() != (baseline != state.end())) {
+    throw Error(ErrorKind::checkpoint, options_.modes ? "the state is of a run without modes, and this one has them"
+                                                      : "the state is of a run with modes, and this one has none");
+  }
+  AlgorithmState kept = RewardAlgorithm::checked(state);
+  if (baseline == state.end()) return kept;
+  ModeBaseline().load(baseline->second);
+  kept.insert(*baseline);
+  return kept;
+}
+
+void Eam::load(const AlgorithmState& state) {
+  RewardAlgorithm::load(state);
+  if (options_.modes) mode_baseline_.load(state.at(kModeBaseline));
 }
 
 }  // namespace eam

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "algorithms/eam_options.h"
+#include "algorithms/modes.h"
 #include "algorithms/reward_algorithm.h"
 
 namespace eam {
@@ -22,6 +23,10 @@ class Eam final : public RewardAlgorithm {
                                    at::IntArrayRef shape, uint64_t seed, uint64_t step,
                                    const Cancellation& cancellation) override;
 
+  AlgorithmState state() const override;
+  AlgorithmState checked(const AlgorithmState& state) const override;
+  void load(const AlgorithmState& state) override;
+
  private:
   struct Solved;     // an ODE's rollout
   struct Terminals;  // the kept samples with what the loss needs of them
@@ -34,11 +39,15 @@ class Eam final : public RewardAlgorithm {
   at::Tensor velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
                       const Conditioning& unconditional);
   at::Tensor images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity);
-  Terminals terminals(const Solved& rollout, const Kept& kept, StepMetrics& metrics) const;
+  double denoiser_jacobian() const;
+  std::vector<double> ratios(const Solved& rollout, const std::vector<int64_t>& samples,
+                             const Cancellation& cancellation, StepMetrics& metrics);
+  Terminals terminals(const Solved& rollout, const Kept& kept, const std::vector<double>& ratios, StepMetrics& metrics);
   void match_part(const Rollout::Origin& origin, const Terminals& terminals, int64_t begin, int64_t end,
                   StepMetrics& metrics);
 
   const EamOptions options_;
+  ModeBaseline mode_baseline_;
 };
 
 }  // namespace eam

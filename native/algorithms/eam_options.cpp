@@ -47,13 +47,22 @@ const OptionTable& EamOptions::table() {
           .option<&EamOptions::cap>("cap", above(0), "The `adjoint_matching` weight never exceeds this.")
           .option<&EamOptions::reward_through_denoiser>("rewardThroughDenoiser",
                                                         "True sends the reward's gradient through the pretrained "
-                                                        "denoiser (one more VJP) instead of past it. It needs "
+                                                        "denoiser (one more VJP). False multiplies it by what the "
+                                                        "denoiser's Jacobian is for Gaussian latents. True needs "
                                                         "the terminal `'consistent'`.")
           .option<&EamOptions::guided_loss>("guidedLoss",
                                             "True, with guidance, matches the guided velocity and takes score and "
                                             "image from the pretrained model's, as "
                                             "the rollout does, at twice the evaluations. False matches the conditional "
-                                            "velocity to the guided rollout.");
+                                            "velocity to the guided rollout.")
+          .switched<&EamOptions::modes>(
+              "modes",
+              "The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and "
+              "keeps "
+              "the pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four "
+              "network "
+              "evaluations without gradients for each of its `times`, and makes the default of C 0.6. True takes the "
+              "defaults of {@link ModeOptions}.");
   return table;
 }
 

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "algorithms/mode_options.h"
 #include "algorithms/reward_options.h"
 #include "algorithms/solver_options.h"
 #include "ops/kernel_options.h"
@@ -23,6 +24,7 @@ struct EamOptions : RewardOptions {
   double cap = 20;
   bool reward_through_denoiser = false;
   bool guided_loss = false;
+  std::optional<ModeOptions> modes;
 
   static const OptionTable& table();
 };

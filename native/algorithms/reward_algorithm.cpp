@@ -14,8 +14,12 @@
 
 namespace eam {
 
-Rollout::Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards)
-    : origin_(std::move(origin)), endpoint_(std::move(endpoint)), parts_(std::move(parts)), forwards_(forwards) {
+Rollout::Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, double jacobian)
+    : origin_(std::move(origin)),
+      endpoint_(std::move(endpoint)),
+      parts_(std::move(parts)),
+      forwards_(forwards),
+      jacobian_(jacobian) {
   std::vector<at::Tensor> images;
   for (const Part& part : parts_) images.push_back(part.images.detach());
   images_ = images.size() == 1 ? images[0] : at::cat(images);
@@ -35,7 +39,8 @@ at::Tensor Rollout::spend(const at::Tensor& reward_grad) {
     begin = end;
   }
   parts_.clear();
-  return at::cat(gradients);
+  at::Tensor gradient = at::cat(gradients);
+  return jacobian_ == 1 ? gradient : gradient.mul_(jacobian_);
 }
 
 RewardAlgorithm::RewardAlgorithm(const char* name, FlowModel& model, const RewardOptions& options)
@@ -55,6 +60,7 @@ RewardAlgorithm::Kept RewardAlgorithm::keep_finite(const std::vector<float>& rew
   for (size_t b = 0; b < all_norms.size(); ++b) {
     if (!std::isfinite(reward_values[b]) || !std::isfinite(all_norms[b])) continue;
     kept.samples.push_back(static_cast<int64_t>(b));
+    kept.rewards.push_back(reward_values[b]);
     kept_norms.push_back(all_norms[b]);
   }
   metrics.reward_gradient_norm = mean(kept_norms);
@@ -73,6 +79,26 @@ RewardAlgorithm::Kept RewardAlgorithm::keep_finite(const std::vector<float>& rew
   kept.reward_gradient = select(reward_gradient, kept.samples);
   if (metrics.clipped > 0) kept.reward_gradient = ops::affine({{kept.reward_gradient, scale}});
   return kept;
+}
+
+namespace {
+constexpr const char* kNorms = "rewardGradientNorms";
+}
+
+AlgorithmState RewardAlgorithm::state() const {
+  return {{kNorms, reward_gradient_norms_.values()}};
+}
+
+AlgorithmState RewardAlgorithm::checked(const AlgorithmState& state) const {
+  const auto norms = state.find(kNorms);
+  if (norms == state.end()) throw bad_value(kNorms, "numbers", "none");
+  RunningQuantile kept(1);
+  kept.load(norms->second);
+  return {{kNorms, kept.values()}};
+}
+
+void RewardAlgorithm::load(const AlgorithmState& state) {
+  reward_gradient_norms_.load(state.at(kNorms));
 }
 
 StepMetrics RewardAlgorithm::accumulate(Rollout& rollout, const std::vector<float>& reward_values,

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "algorithms/reward_options.h"
@@ -28,8 +30,9 @@ class Rollout {
     uint64_t seed, step;
   };
 
-  // forwards: network evaluations so far, one a sample: a batch of B counts B, whatever the micro-batch.
-  Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards);
+  // forwards: network evaluations so far, one a sample: a batch of B counts B, whatever the micro-batch. jacobian: what
+  // gradients are multiplied by past the parts' graphs, for a step from the endpoint to the images that has none.
+  Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, double jacobian = 1);
   virtual ~Rollout() = default;
 
   const Origin& origin() const { return origin_; }
@@ -45,6 +48,16 @@ class Rollout {
   at::Tensor endpoint_, images_;
   std::vector<Part> parts_;
   const int64_t forwards_;
+  const double jacobian_;
+};
+
+// What the on-policy term that corrects mode weights measured, over the renoisings of the kept samples.
+struct ModeMetrics {
+  double drift = 0;                // mean of ℓ: an estimate of KL(p_θ ‖ p_pre) at the terminal time, in nats
+  double drift_deviation = 0;      // standard deviation of ℓ's estimates
+  double advantage = 0;            // mean of A = λr − ℓ
+  double advantage_deviation = 0;  // its standard deviation
+  double clipped = 0;              // share of the factors s that reached a bound
 };
 
 struct StepMetrics {
@@ -56,9 +69,13 @@ struct StepMetrics {
   // Network evaluations of the whole iteration, rollout included, one a sample; vector-Jacobian products through the
   // pretrained network; and backward passes through the trained one.
   int64_t forwards = 0, vjps = 0, backwards = 0;
-  double reward_gradient_norm = 0;  // at the endpoint, mean over the kept samples, before λ and clipping
-  double score_norm = 0;            // of ∇log p_pre, mean over the kept samples; 0 where the algorithm needs none
+  double reward_gradient_norm = 0;   // at the endpoint, mean over the kept samples, before λ and clipping
+  double score_norm = 0;             // of ∇log p_pre, mean over the kept samples; 0 where the algorithm needs none
+  std::optional<ModeMetrics> modes;  // of an algorithm that corrects mode weights
 };
+
+// State beyond parameters, as a checkpoint keeps it.
+using AlgorithmState = std::map<std::string, std::vector<double>>;
 
 // One iteration of reward fine-tuning: sample, let somebody score the images, regress the velocity.
 class RewardAlgorithm {
@@ -78,8 +95,14 @@ class RewardAlgorithm {
                          const Cancellation& cancellation);
 
   // What a checkpoint must keep for a resumed run to go on the same.
-  const RunningQuantile& reward_gradient_norms() const { return reward_gradient_norms_; }
-  RunningQuantile& reward_gradient_norms() { return reward_gradient_norms_; }
+  virtual AlgorithmState state() const;
+
+  // What `load` keeps of `state`; Error for one that it does not take. Reads no state of its own, so that any thread
+  // may call it.
+  virtual AlgorithmState checked(const AlgorithmState& state) const;
+
+  // Takes what `checked` gave.
+  virtual void load(const AlgorithmState& state);
 
  protected:
   // Error(config) for a model whose pretrained velocity is not kept apart. name: for that error.
@@ -88,6 +111,7 @@ class RewardAlgorithm {
   // The samples whose reward and its gradient are finite.
   struct Kept {
     std::vector<int64_t> samples;  // their numbers in the rollout
+    std::vector<double> rewards;   // r, one a kept sample
     at::Tensor reward_gradient;    // ∂r/∂endpoint, clipped, [kept, …]
   };
 

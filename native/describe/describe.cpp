@@ -19,7 +19,8 @@ namespace {
 using namespace eam;
 
 // In the order in which they are written out.
-const OptionTable* const tables[] = {&RewardOptions::table(),
+const OptionTable* const tables[] = {&ModeOptions::table(),
+                                     &RewardOptions::table(),
                                      &EamOptions::table(),
                                      &AdjointMatchingOptions::table(),
                                      &OptimizerOptions::table(),

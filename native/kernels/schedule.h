@@ -74,9 +74,53 @@ EAM_HD NoiseTargetCoefficients noise_target_coefficients(double t, double C, dou
   return {1 / terminal_time, c.gradient, c.x * forward_coefficients(t, terminal_time).noise};
 }
 
+// The conditional velocity u = E[Ẋ_t | x_t, Y] of the noising chain that ends in Y at terminal_time: with x_t = aY +
+// bε, u = Y/t* − ε e/b, e = (1−t) + tδ²/t*². At t = t*, where b is 0, it does not exist.
+EAM_HD double conditional_noise(double t, double terminal_time) {
+  double s = terminal_time, delta = 1 - s;
+  return (1 - t) + t * delta * delta / (s * s);
+}
+
+struct ConditionalVelocityCoefficients {
+  double endpoint;
+  double noise;
+};
+
+EAM_HD ConditionalVelocityCoefficients conditional_velocity_coefficients(double t, double terminal_time) {
+  return {1 / terminal_time, -conditional_noise(t, terminal_time) / forward_coefficients(t, terminal_time).noise};
+}
+
+// The mode-aware target v̂ + (b²/Q) s (u − v_θ), v̂ of EAM and u as above: endpoint·Y + gradient·G + noise·ε +
+// velocity·v_θ. s(u − v_θ) has b²/Q in front, the share of the flow-matching target in v̂, which also cancels u's 1/b.
+struct ModeTargetCoefficients {
+  double endpoint;
+  double gradient;
+  double noise;
+  double velocity;
+};
+
+EAM_HD ModeTargetCoefficients mode_target_coefficients(double t, double C, double terminal_time, double s) {
+  NoiseTargetCoefficients c = noise_target_coefficients(t, C, terminal_time);
+  double b = forward_coefficients(t, terminal_time).noise, Q = coefficients(t, C).Q, share = s * b * b / Q;
+  return {c.endpoint + share / terminal_time, c.gradient, c.noise - s * b * conditional_noise(t, terminal_time) / Q,
+          -share};
+}
+
+// dℓ/dt of the log ratio ℓ(Y) = log p_θ/p_pre at t*: (t/(1−t)) E_ε[‖v_pre − u‖² − ‖v_θ − u‖²], the same for every δ.
+EAM_HD double log_ratio_weight(double t) {
+  return t / (1 - t);
+}
+
 // min(2t/(1−t), cap): turns the velocity loss into Adjoint Matching's, 2/η ‖v − v̂‖².
 EAM_HD double adjoint_matching_weight(double t, double cap) {
   return 2 * t < cap * (1 - t) ? 2 * t / (1 - t) : cap;
+}
+
+// ∂x̂_1/∂Y of latents N(0, κ_d I), Y = t* X_1 + δ ε: t*κ_d/(t*²κ_d + δ²). Where the pretrained denoiser's own Jacobian
+// is not computed, this one stands for it.
+EAM_HD double base_jacobian(double terminal_time, double variance) {
+  double s = terminal_time, delta = 1 - s;
+  return s * variance / (s * s * variance + delta * delta);
 }
 
 // G = reward·∇r + velocity·v + x·x: the score at `time` from the velocity, (time v − x)/(1 − time), plus λ∇r.

@@ -29,6 +29,9 @@ class FlowModel {
   // Latents at time 1 to images [B, channels, H, W] in [0, 1] (not clamped), differentiable.
   virtual at::Tensor images(const at::Tensor& latents) = 0;
 
+  // κ_d, the variance of the elements of the latents at time 1, about their mean.
+  virtual double latent_variance() const { return 1; }
+
   // What the optimizer updates: the adapters' tensors, or every tensor when there are no adapters.
   virtual NamedTensors trainable() = 0;
 

@@ -1,4 +1,3 @@
-
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
@@ -45,6 +44,26 @@ std::vector<double> squared_errors(const kernels::Regression& regression, at::De
   return sums;
 }
 
+// The sums of squared errors of each sample, and in `grad` (a new tensor where it is not defined) their gradient times
+// grad_scale/2.
+std::vector<double> regress_sums(const Floating& velocity, const std::vector<CheckedTerm>& target, const Noise* noise,
+                                 const std::vector<double>& noise_coefficients, const std::vector<double>& grad_scale,
+                                 at::Tensor& grad) {
+  PreparedCombination combination(velocity, target, noise, noise_coefficients, {grad_scale});
+  at::Tensor contiguous = velocity->detach().contiguous();
+  check_output(grad, "grad", velocity->sizes(), velocity->scalar_type(), velocity->device());
+  check_overlap(grad, "grad", contiguous, velocity.name());
+  combination.check_overlap(grad, "grad");
+  if (!grad.defined()) grad = at::empty(velocity->sizes(), contiguous.options());
+  kernels::Regression regression;
+  regression.target = combination.arguments();
+  regression.velocity = contiguous.const_data_ptr();
+  regression.velocity_dtype = velocity.dtype();
+  regression.grad_scale = combination.extra(0);
+  regression.grad = grad.mutable_data_ptr();
+  return squared_errors(regression, velocity->device());
+}
+
 Loss regress(const Floating& velocity, const std::vector<CheckedTerm>& target, const Noise* noise,
              const std::vector<double>& noise_coefficients, const std::vector<double>& weights,
              const at::Tensor& grad = {}) {
@@ -55,22 +74,8 @@ Loss regress(const Floating& velocity, const std::vector<CheckedTerm>& target, c
     if (!(weight >= 0)) throw bad_value("weights", "numbers of at least 0", weight);
     grad_scale.push_back(2 * weight / (static_cast<double>(elements) * static_cast<double>(samples)));
   }
-  PreparedCombination combination(velocity, target, noise, noise_coefficients, {grad_scale});
-
-  at::Tensor contiguous = velocity->detach().contiguous();
-  check_output(grad, "grad", velocity->sizes(), velocity->scalar_type(), velocity->device());
-  check_overlap(grad, "grad", contiguous, velocity.name());
-  combination.check_overlap(grad, "grad");
-  Loss result{0, std::vector<float>(static_cast<size_t>(samples)),
-              grad.defined() ? grad : at::empty(velocity->sizes(), contiguous.options())};
-  kernels::Regression regression;
-  regression.target = combination.arguments();
-  regression.velocity = contiguous.const_data_ptr();
-  regression.velocity_dtype = velocity.dtype();
-  regression.grad_scale = combination.extra(0);
-  regression.grad = result.grad.mutable_data_ptr();
-
-  std::vector<double> sums = squared_errors(regression, velocity->device());
+  Loss result{0, std::vector<float>(static_cast<size_t>(samples)), grad};
+  std::vector<double> sums = regress_sums(velocity, target, noise, noise_coefficients, grad_scale, result.grad);
   for (size_t b = 0; b < sums.size(); ++b) {
     double loss = weights[weights.size() == 1 ? 0 : b] * sums[b] / static_cast<double>(elements);
     result.per_sample[b] = static_cast<float>(loss);
@@ -120,6 +125,49 @@ Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x, const at::Te
   return regress(trained,
                  {{{x, "x"}, position}, {{x1, "x1"}, endpoint}, {{terminal_gradient, "terminalGradient"}, gradient}},
                  nullptr, {}, weights, grad);
+}
+
+Loss mode_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
+                        const std::vector<double>& t, const Noise& noise, const Matching& matching,
+                        const std::vector<double>& factors) {
+  const Floating trained(velocity, "velocity");
+  std::vector<double> endpoint, gradient, own, noise_coefficients, weights;
+  const std::vector<double> times = checked(trained, t, matching, weights);
+  if (factors.size() != times.size()) {
+    throw bad_shape("factors", words(times.size(), " numbers, one a sample"), factors.size());
+  }
+  for (size_t b = 0; b < times.size(); ++b) {
+    kernels::ModeTargetCoefficients c =
+        kernels::mode_target_coefficients(times[b], matching.C, matching.terminal_time, factors[b]);
+    endpoint.push_back(c.endpoint);
+    gradient.push_back(c.gradient);
+    noise_coefficients.push_back(c.noise);
+    own.push_back(c.velocity);
+  }
+  return regress(trained, {{{x1, "x1"}, endpoint}, {{terminal_gradient, "terminalGradient"}, gradient}, {trained, own}},
+                 &noise, noise_coefficients, weights);
+}
+
+std::vector<double> log_ratio_terms(const at::Tensor& velocity, const at::Tensor& pretrained, const at::Tensor& x1,
+                                    const std::vector<double>& t, const Noise& noise, double terminal_time) {
+  const Floating after(velocity, "velocity"), before(pretrained, "pretrained");
+  check_like(before, velocity, "velocity");
+  std::vector<double> endpoint, noise_coefficients;
+  const std::vector<double> times = checked_times(t, after.samples(), terminal_time);
+  for (double time : times) {
+    if (!(time < terminal_time)) {
+      throw bad_value("t", words("numbers below the terminal time, ", terminal_time), time);
+    }
+    kernels::ConditionalVelocityCoefficients c = kernels::conditional_velocity_coefficients(time, terminal_time);
+    endpoint.push_back(c.endpoint);
+    noise_coefficients.push_back(c.noise);
+  }
+  const std::vector<CheckedTerm> target = {{{x1, "x1"}, endpoint}};
+  at::Tensor unused;  // the kernel writes a gradient
+  std::vector<double> terms = regress_sums(before, target, &noise, noise_coefficients, {0}, unused);
+  const std::vector<double> errors = regress_sums(after, target, &noise, noise_coefficients, {0}, unused);
+  for (size_t b = 0; b < terms.size(); ++b) terms[b] = kernels::log_ratio_weight(times[b]) * (terms[b] - errors[b]);
+  return terms;
 }
 
 Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const Noise& noise, const at::Tensor& grad) {

@@ -93,6 +93,18 @@ Loss flow_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const 
 Loss regress_velocity(const at::Tensor& velocity, const std::vector<Term>& target, const Noise* noise,
                       const std::vector<double>& noise_coefficients, const std::vector<double>& weights);
 
+// The mode-aware EAM loss: the target of matching_loss plus (b²/Q) s (u − v_θ), u the conditional velocity of
+// (x_t, Y); factors: s, one a sample. velocity stands for v_θ on both sides, its gradient taken on the
+// left alone. terminal_time below 1.
+Loss mode_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
+                        const std::vector<double>& t, const Noise& noise, const Matching& matching,
+                        const std::vector<double>& factors);
+
+// (t/(1−t)) (‖v_pre − u‖² − ‖v_θ − u‖²) of each sample, sums over its elements in float64: integrated over t and
+// averaged over ε it is log p_θ(Y)/p_pre(Y) at the terminal time. t below it.
+std::vector<double> log_ratio_terms(const at::Tensor& velocity, const at::Tensor& pretrained, const at::Tensor& x1,
+                                    const std::vector<double>& t, const Noise& noise, double terminal_time);
+
 // Adjoint Matching's memoryless Euler–Maruyama step (arXiv 2409.08861): x + h(2v − x/(t+h)) + √h σ ε,
 // σ² = 2(1−t+h)/(t+h).
 at::Tensor memoryless_step(const at::Tensor& x, const at::Tensor& velocity, double t, double h, const Noise& noise,

@@ -14,6 +14,8 @@ enum class Purpose : uint8_t {
   dropout = 5,         // conditioning dropped for guidance
   subset = 6,          // which steps of a rollout enter the loss
   data = 7,            // order and augmentation of a data set
+  ratio_time = 8,      // t of an estimate of log p_θ/p_pre
+  ratio_noise = 9,     // its ε
 };
 
 // Streams are derived from (step, sample, purpose), so that a run's random numbers do not depend on how a batch is

@@ -6,78 +6,26 @@ import { validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { drawLatents, type DrawOptions } from './draw.js';
 import type { Problem } from './problem.js';
+import { trainOnExactSamples } from './oracle.js';
+import {
+  summarise,
+  type CurvePoint,
+  type FidelityResult,
+  type FidelityRun,
+  type OracleRun,
+  type TrainingCost,
+} from './result.js';
 import { fidelitySchema, type FidelitySettings } from './settings.js';
 import { expectedReward, tiltedMixture } from './tilted-mixture.js';
 import { Yardstick, type FidelityMeasurement, type QuickMeasurement } from './yardstick.js';
 import { GaussianMixtureModel } from '../../models/gaussian-mixture.js';
 import { chooseDevice } from '../../runtime/device.js';
+import type { GaussianMixture } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { silent, type JobObserver } from '../progress.js';
 import { quadratic } from '../../rewards/quadratic.js';
-import { spreadOf, type Spread } from '../../training/statistics.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
-import type { Evaluations } from '../../training/metrics.js';
 import { Trainer } from '../../training/trainer.js';
-
-/** The cost of training alone, up to a step. */
-export interface TrainingCost extends Evaluations {
-  /** On the wall. */
-  seconds: number;
-}
-
-/** A point of a learning curve. */
-export interface CurvePoint extends QuickMeasurement, TrainingCost {
-  /** Training steps so far. */
-  step: number;
-}
-
-/** One seed's run: the fine-tuned model after the last step, and the way there. */
-export interface FidelityRun extends FidelityMeasurement, TrainingCost {
-  /** The seed that training had. */
-  seed: number;
-  /** From step 0 to the last. */
-  curve: CurvePoint[];
-}
-
-/** Mean and standard deviation over the seeds of every figure. */
-export type FidelitySummary = {
-  [Figure in Exclude<keyof FidelityMeasurement | keyof TrainingCost, 'modeWeights' | 'rewardError'>]: Spread;
-} & {
-  /** One for each mode of the target. */
-  modeWeights: Spread[];
-};
-
-/** What {@link fidelity} returns. */
-export interface FidelityResult {
-  /** As given, with what it left out filled in. */
-  problem: Problem;
-  /** The settings, with what they left out filled in. */
-  settings: FidelitySettings;
-  /** In closed form; `target` is the tilted mixture itself. */
-  exact: {
-    /** E[r] under the target p*(x) ∝ p_pre(x) e^{λ r(x)}. */
-    reward: number;
-    /** The weights of the target's modes; they sum to 1. */
-    modeWeights: readonly number[];
-    /** E[r] under the data, before any tilt. */
-    pretrainedReward: number;
-    /** The target's modes, each a Gaussian with a diagonal covariance. */
-    target: {
-      /** One a mode, each with the problem's dimensions. */
-      means: readonly (readonly number[])[];
-      /** The diagonals, in the same layout. */
-      variances: readonly (readonly number[])[];
-    };
-  };
-  /** Samples of the model before training. */
-  pretrained: FidelityMeasurement;
-  /** A second set of exact samples: what a perfect model would read. */
-  floor: FidelityMeasurement;
-  /** One a seed. */
-  runs: FidelityRun[];
-  /** Over the runs. */
-  summary: FidelitySummary;
-}
 
 /** Options of {@link fidelity}. */
 export interface FidelityOptions {
@@ -125,7 +73,11 @@ export async function fidelity(options: FidelityOptions): Promise<FidelityResult
     const setup = { problem, settings: checked, yardstick, observer, signal };
     const pretrained = await measurePretrained(setup);
     const runs: FidelityRun[] = [];
-    for (const seed of checked.seeds) runs.push(await run(setup, seed, pretrained));
+    const oracles: OracleRun[] = [];
+    for (const seed of checked.seeds) {
+      runs.push(await run(setup, seed, pretrained));
+      if (checked.oracle) oracles.push(await runOracle(setup, target, seed));
+    }
     return {
       problem,
       settings: checked,
@@ -139,6 +91,7 @@ export async function fidelity(options: FidelityOptions): Promise<FidelityResult
       floor,
       runs,
       summary: summarise(runs),
+      ...(checked.oracle && { oracle: { runs: oracles, summary: summarise(oracles) } }),
     };
   } finally {
     await native.setThreads(threads);
@@ -169,13 +122,7 @@ async function run(
     batch: settings.batch,
     seed,
   });
-  const draw = (count: number): Promise<Tensor> =>
-    drawLatents(model, {
-      ...drawOptions(settings, seed + 1, signal),
-      count,
-      weights: 'trained',
-      average: trainer.averaging,
-    });
+  const draw = (count: number) => drawTrained(model, settings, { seed, count, average: trainer.averaging, signal });
 
   const { reward, rewardError, mmdSquared } = start;
   let cost: TrainingCost = { forwards: 0, vjps: 0, backwards: 0, seconds: 0 };
@@ -195,6 +142,31 @@ async function run(
   } finally {
     observer.end();
   }
+}
+
+async function runOracle(
+  { problem, settings, yardstick, observer, signal }: Setup,
+  target: GaussianMixture,
+  seed: number,
+): Promise<OracleRun> {
+  using model = newModel(problem, settings, seed);
+  observer.note(`seed ${seed}, exact samples`);
+  const { average, ...cost } = await trainOnExactSamples(model, target, { settings, seed, observer, signal });
+  const { count } = settings.sampling;
+  return {
+    seed,
+    ...(await measured(yardstick, drawTrained(model, settings, { seed, count, average, signal }))),
+    ...cost,
+  };
+}
+
+/** Samples of a seed's model after training, from noise that training did not see. */
+function drawTrained(
+  model: GaussianMixtureModel,
+  settings: FidelitySettings,
+  { seed, signal, ...options }: Pick<DrawOptions, 'count' | 'average' | 'signal'> & { seed: number },
+): Promise<Tensor> {
+  return drawLatents(model, { ...drawOptions(settings, seed + 1, signal), ...options, weights: 'trained' });
 }
 
 async function measurePretrained({ problem, settings, yardstick, signal }: Setup): Promise<FidelityMeasurement> {
@@ -236,19 +208,4 @@ function withLambda(settings: z.input<typeof fidelitySchema>, lambda: number): u
     );
   }
   return { ...settings, algorithm: { ...algorithm, lambda } };
-}
-
-function summarise(runs: readonly FidelityRun[]): FidelitySummary {
-  const figure = (read: (run: FidelityRun) => number): Spread => spreadOf(runs.map(read));
-  return {
-    reward: figure((run) => run.reward),
-    modeWeights: runs[0]!.modeWeights.map((_, mode) => figure((run) => run.modeWeights[mode]!)),
-    mmdSquared: figure((run) => run.mmdSquared),
-    slicedWasserstein: figure((run) => run.slicedWasserstein),
-    kl: figure((run) => run.kl),
-    forwards: figure((run) => run.forwards),
-    vjps: figure((run) => run.vjps),
-    backwards: figure((run) => run.backwards),
-    seconds: figure((run) => run.seconds),
-  };
 }

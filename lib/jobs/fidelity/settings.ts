@@ -55,6 +55,8 @@ export const fidelitySchema = z.strictObject({
       neighbours: z.int().min(1).default(5),
     })
     .prefault({}),
+  /** Whether each seed also trains the same network on exact samples: see {@link FidelityResult.oracle}. */
+  oracle: z.boolean().default(true),
   /** Where everything runs; the CPU, unless told, since the tensors are small. */
   device: device.default('cpu'),
   /** Threads of an operator: the tensors are small, and one thread makes times comparable. */
@@ -106,6 +108,8 @@ export interface FidelitySettings {
     /** k ≥ 1 of the nearest-neighbour entropy behind the KL divergence. @defaultValue 5 */
     neighbours: number;
   };
+  /** Whether each seed also trains the same network on exact samples. @defaultValue true */
+  oracle: boolean;
   /** `'cpu'`, `'cuda'` or `'cuda:N'`, or `'auto'`: CUDA where there is a device, else the CPU. @defaultValue 'cpu' */
   device: string;
   /** Threads of an operator, ≥ 1: the tensors are small, and one thread makes times comparable. @defaultValue 1 */
@@ -115,15 +119,15 @@ export interface FidelitySettings {
 /** What each algorithm is run with unless told otherwise; docs/fidelity.md says how they were chosen. */
 export const fidelityPresets = {
   eam: {
-    algorithm: { name: 'eam', steps: 8, renoisings: 4, delta: 0.05, C: 1, rewardThroughDenoiser: true },
-    optimizer: { learningRate: 5e-3, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
+    algorithm: { name: 'eam', steps: 8, delta: 0.05, rewardThroughDenoiser: true },
+    optimizer: { learningRate: 2e-2, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
     steps: 600,
     batch: 256,
     evaluateEvery: 100,
   },
   am: {
     algorithm: { name: 'am', steps: 20, drawnSteps: 10, finalFraction: 0.25 },
-    optimizer: { learningRate: 5e-3, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
+    optimizer: { learningRate: 2e-2, schedule: 'cosine', floor: 0.02, emaDecay: 0 },
     steps: 600,
     batch: 256,
     evaluateEvery: 100,

@@ -1,52 +1,54 @@
-import type { FidelityResult } from './fidelity.js';
+import type { FidelityResult, FidelitySummary, OracleRun } from './result.js';
 import type { FidelityMeasurement } from './yardstick.js';
 
 const number = (value: number, digits = 3): string => value.toFixed(digits);
 const list = (values: readonly number[]): string => values.map((value) => number(value)).join(' ');
 
-/** The result for people: one row for what could be reached, what was there before, and each seed. */
-export function fidelityTable({ exact, pretrained, floor, runs, summary }: FidelityResult): string {
-  const row = (name: string, measured: FidelityMeasurement, cost = ['', '']): string[] => [
+const measured = (measurement: FidelityMeasurement): string[] => [
+  `${number(measurement.reward)} ± ${number(measurement.rewardError)}`,
+  number(measurement.mmdSquared, 5),
+  number(measurement.slicedWasserstein),
+  number(measurement.kl),
+  number(measurement.totalVariation),
+  list(measurement.modeWeights),
+];
+
+const ofRun = (name: string, run: OracleRun): string[] => [
+  `${name} ${run.seed}`,
+  ...measured(run),
+  `${run.forwards} + ${run.vjps}`,
+  number(run.seconds, 1),
+];
+
+/** Mean and standard deviation, where there are several runs. */
+function ofSummary(summary: FidelitySummary, runs: number): string[][] {
+  if (runs === 1) return [];
+  const row = (name: string, which: 'mean' | 'std', evaluations: string): string[] => [
     name,
-    `${number(measured.reward)} ± ${number(measured.rewardError)}`,
-    number(measured.mmdSquared, 5),
-    number(measured.slicedWasserstein),
-    number(measured.kl),
-    list(measured.modeWeights),
-    ...cost,
+    number(summary.reward[which]),
+    number(summary.mmdSquared[which], 5),
+    number(summary.slicedWasserstein[which]),
+    number(summary.kl[which]),
+    number(summary.totalVariation[which]),
+    list(summary.modeWeights.map((spread) => spread[which])),
+    evaluations,
+    number(summary.seconds[which], 1),
   ];
+  return [row('mean', 'mean', `${summary.forwards.mean} + ${summary.vjps.mean}`), row('± std', 'std', '')];
+}
+
+/** The result for people: what could be reached, what was there before, and a row a seed. */
+export function fidelityTable({ exact, pretrained, floor, runs, summary, oracle }: FidelityResult): string {
   const rows = [
-    ['', 'E[r]', 'MMD²', 'sliced W2', 'KL', 'mode weights', 'forwards + VJPs', 'seconds'],
-    ['exact', number(exact.reward), '0', '0', '0', list(exact.modeWeights), '', ''],
-    row('exact samples', floor),
-    row('pretrained', pretrained),
-    ...runs.map((run) => row(`seed ${run.seed}`, run, [`${run.forwards} + ${run.vjps}`, number(run.seconds, 1)])),
+    ['', 'E[r]', 'MMD²', 'sliced W2', 'KL', 'TV', 'mode weights', 'forwards + VJPs', 'seconds'],
+    ['exact', number(exact.reward), '0', '0', '0', '0', list(exact.modeWeights), '', ''],
+    ['exact samples', ...measured(floor), '', ''],
+    ['pretrained', ...measured(pretrained), '', ''],
+    ...runs.map((run) => ofRun('seed', run)),
+    ...ofSummary(summary, runs.length),
+    ...(oracle ? oracle.runs.map((run) => ofRun('oracle', run)) : []),
+    ...(oracle ? ofSummary(oracle.summary, runs.length) : []),
   ];
-  if (runs.length > 1) {
-    const { reward, mmdSquared, slicedWasserstein, kl, modeWeights, forwards, vjps, seconds } = summary;
-    rows.push(
-      [
-        'mean',
-        number(reward.mean),
-        number(mmdSquared.mean, 5),
-        number(slicedWasserstein.mean),
-        number(kl.mean),
-        list(modeWeights.map(({ mean }) => mean)),
-        `${forwards.mean} + ${vjps.mean}`,
-        number(seconds.mean, 1),
-      ],
-      [
-        '± std',
-        number(reward.std),
-        number(mmdSquared.std, 5),
-        number(slicedWasserstein.std),
-        number(kl.std),
-        list(modeWeights.map(({ std }) => std)),
-        '',
-        number(seconds.std, 1),
-      ],
-    );
-  }
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)));
   return rows
     .map((cells) =>

@@ -12,6 +12,8 @@ export interface FidelityMeasurement {
   rewardError: number;
   /** Maximum-likelihood weights of the target's modes, their shapes given. */
   modeWeights: number[];
+  /** Total variation distance of the mode weights from the target's: half the sum of the differences, in [0, 1]. */
+  totalVariation: number;
   /** MMD² to exact samples, unbiased and therefore sometimes slightly negative. */
   mmdSquared: number;
   /** Sliced Wasserstein-2 distance to exact samples. */
@@ -62,10 +64,13 @@ export class Yardstick implements Disposable {
     const native = binding();
     const { projections, neighbours } = this.options;
     const quick = await this.quick(samples);
+    const modeWeights = await native.fitMixtureWeights(this.target, samples);
     return {
       reward: quick.reward,
       rewardError: quick.rewardError,
-      modeWeights: await native.fitMixtureWeights(this.target, samples),
+      modeWeights,
+      totalVariation:
+        modeWeights.reduce((sum, weight, mode) => sum + Math.abs(weight - this.target.weights[mode]!), 0) / 2,
       mmdSquared: quick.mmdSquared,
       slicedWasserstein: await native.slicedWasserstein(samples, this.exact, projections, 0n),
       kl: -(await native.entropy(samples, neighbours)) - (await native.mixtureMeanLogDensity(this.target, samples)),

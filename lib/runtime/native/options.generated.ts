@@ -10,6 +10,44 @@ import type { Device, DType, Tensor } from './tensor.js';
 /** The native core keeps whole numbers in 32 bits. */
 const largestInt = 2 ** 31 - 1;
 
+/**
+ * These options are of the on-policy term that corrects the weights of modes (docs/beyond-the-paper.md): each sample's
+ * target is moved by s times the deviation of its conditional velocity, s = clip(gain (A − Ā), −1, ceiling), A = λr −
+ * log p_θ/p_pre.
+ */
+export interface ModeOptions {
+  /** The advantage A − Ā is multiplied by this. It is at least 0. @defaultValue 8 */
+  gain?: number | undefined;
+  /** s never exceeds this. Its floor is −1: below it a sample would push others away. It is above 0. @defaultValue 4 */
+  ceiling?: number | undefined;
+  /**
+   * True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are noisy, together
+   * with a gain of 2.
+   * @defaultValue false
+   */
+  normalise?: boolean | undefined;
+  /**
+   * log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each. It is a whole
+   * number, at least 1.
+   * @defaultValue 3
+   */
+  times?: number | undefined;
+}
+
+export const modeOptionsSchema = z.strictObject({
+  /** The advantage A − Ā is multiplied by this. */
+  gain: z.number().min(0).default(8),
+  /** s never exceeds this. Its floor is −1: below it a sample would push others away. */
+  ceiling: z.number().gt(0).default(4),
+  /**
+   * True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are noisy, together
+   * with a gain of 2.
+   */
+  normalise: z.boolean().default(false),
+  /** log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each. */
+  times: z.int().min(1).max(largestInt).default(3),
+});
+
 /** These options are what {@link eam} and {@link adjointMatching} share. */
 export interface AlgorithmOptions {
   /** λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. It is at least 0. @defaultValue 1 */
@@ -33,7 +71,12 @@ export interface AlgorithmOptions {
    * @defaultValue 0
    */
   decodeSlice?: number | undefined;
-  /** Norms of ∇r above this running quantile are clipped to it; 1: off. It is above 0 and at most 1. @defaultValue 1 */
+  /**
+   * Norms of ∇r above this running quantile are clipped to it; 1: off. A guard against outliers, and a bias: the
+   * samples with the steepest rewards are tilted less than λ asks for, 10 % of them at 0.9, always. It is above 0 and
+   * at most 1.
+   * @defaultValue 1
+   */
   rewardGradientQuantile?: number | undefined;
 }
 
@@ -52,7 +95,10 @@ const algorithmOptions = {
    * once, and what the gradient needs of all of them is kept.
    */
   decodeSlice: z.int().min(0).max(largestInt).default(0),
-  /** Norms of ∇r above this running quantile are clipped to it; 1: off. */
+  /**
+   * Norms of ∇r above this running quantile are clipped to it; 1: off. A guard against outliers, and a bias: the
+   * samples with the steepest rewards are tilted less than λ asks for, 10 % of them at 0.9, always.
+   */
   rewardGradientQuantile: z.number().gt(0).max(1).default(1),
 };
 
@@ -104,8 +150,8 @@ export interface EamOptions extends AlgorithmOptions {
   /** The `adjoint_matching` weight never exceeds this. It is above 0. @defaultValue 20 */
   cap?: number | undefined;
   /**
-   * True sends the reward's gradient through the pretrained denoiser (one more VJP) instead of past it. It needs the
-   * terminal `'consistent'`.
+   * True sends the reward's gradient through the pretrained denoiser (one more VJP). False multiplies it by what the
+   * denoiser's Jacobian is for Gaussian latents. True needs the terminal `'consistent'`.
    * @defaultValue false
    */
   rewardThroughDenoiser?: boolean | undefined;
@@ -115,6 +161,14 @@ export interface EamOptions extends AlgorithmOptions {
    * @defaultValue false
    */
   guidedLoss?: boolean | undefined;
+  /**
+   * The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps the
+   * pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four network evaluations
+   * without gradients for each of its `times`, and makes the default of C 0.6. True takes the defaults of {@link
+   * ModeOptions}.
+   * @defaultValue false
+   */
+  modes?: boolean | ModeOptions | undefined;
 }
 
 export const eamOptionsSchema = z.strictObject({
@@ -148,8 +202,8 @@ export const eamOptionsSchema = z.strictObject({
   /** The `adjoint_matching` weight never exceeds this. */
   cap: z.number().gt(0).default(20),
   /**
-   * True sends the reward's gradient through the pretrained denoiser (one more VJP) instead of past it. It needs the
-   * terminal `'consistent'`.
+   * True sends the reward's gradient through the pretrained denoiser (one more VJP). False multiplies it by what the
+   * denoiser's Jacobian is for Gaussian latents. True needs the terminal `'consistent'`.
    */
   rewardThroughDenoiser: z.boolean().default(false),
   /**
@@ -157,6 +211,13 @@ export const eamOptionsSchema = z.strictObject({
    * rollout does, at twice the evaluations. False matches the conditional velocity to the guided rollout.
    */
   guidedLoss: z.boolean().default(false),
+  /**
+   * The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps the
+   * pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four network evaluations
+   * without gradients for each of its `times`, and makes the default of C 0.6. True takes the defaults of {@link
+   * ModeOptions}.
+   */
+  modes: z.union([z.boolean(), modeOptionsSchema]).default(false),
 });
 
 /** {@link EamOptions} with every default filled in. */

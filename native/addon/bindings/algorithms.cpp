@@ -86,6 +86,15 @@ Napi::Object from_metrics(Napi::Env env, const StepMetrics& metrics) {
   object.Set("backwards", static_cast<double>(metrics.backwards));
   object.Set("rewardGradientNorm", metrics.reward_gradient_norm);
   object.Set("scoreNorm", metrics.score_norm);
+  if (metrics.modes) {
+    Napi::Object modes = Napi::Object::New(env);
+    modes.Set("drift", metrics.modes->drift);
+    modes.Set("driftStd", metrics.modes->drift_deviation);
+    modes.Set("advantage", metrics.modes->advantage);
+    modes.Set("advantageStd", metrics.modes->advantage_deviation);
+    modes.Set("clipped", metrics.modes->clipped);
+    object.Set("modes", modes);
+  }
   return object;
 }
 
@@ -123,6 +132,7 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
       Napi::Object object = instance(info.Env()).constructor<AlgorithmObject>().New({});
       AlgorithmObject& self = *Unwrap(object);
       self.model_ = std::move(model);
+      self.state_ = algorithm->state();
       self.algorithm_ = std::move(algorithm);
       return object;
     });
@@ -168,11 +178,11 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
                values = std::vector<float>(values.Data(), values.Data() + values.ElementLength()),
                grad = to_tensor(info[2], "accumulate: rewardGrad"), cancellation] {
                 StepMetrics metrics = algorithm->accumulate(*rollout, values, grad, cancellation);
-                return std::pair(std::move(metrics), algorithm->reward_gradient_norms().values());
+                return std::pair(std::move(metrics), algorithm->state());
               },
               [this, keep = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()))](
-                  Napi::Env env, std::pair<StepMetrics, std::vector<double>> result) {
-                reward_gradient_norms_ = std::move(result.second);
+                  Napi::Env env, std::pair<StepMetrics, AlgorithmState> result) {
+                state_ = std::move(result.second);
                 return from_metrics(env, result.first);
               },
               cancellation);
@@ -180,30 +190,42 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
   }
 
   Napi::Value state(const Napi::CallbackInfo& info) {
-    Napi::Array norms = Napi::Array::New(info.Env(), reward_gradient_norms_.size());
-    for (size_t i = 0; i < reward_gradient_norms_.size(); ++i) {
-      norms.Set(static_cast<uint32_t>(i), reward_gradient_norms_[i]);
-    }
     Napi::Object object = Napi::Object::New(info.Env());
-    object.Set("rewardGradientNorms", norms);
+    for (const auto& [name, values] : state_) {
+      Napi::Array numbers = Napi::Array::New(info.Env(), values.size());
+      for (size_t i = 0; i < values.size(); ++i) numbers.Set(static_cast<uint32_t>(i), values[i]);
+      object.Set(name, numbers);
+    }
     return object;
   }
 
   // load(state): checked here, put in place on the executor, after the work already submitted.
   void load(const Napi::CallbackInfo& info) {
     guarded(info.Env(), [&] {
-      const Options options(info[0], "load", {"rewardGradientNorms"});
-      RunningQuantile checked(1);
-      checked.load(options.numbers("rewardGradientNorms"));
-      reward_gradient_norms_ = checked.values();
+      if (!info[0].IsObject()) throw bad_value("load", "an object", describe(info[0]));
+      const auto object = info[0].As<Napi::Object>();
+      AlgorithmState state;
+      for (const auto& [name, value] : object) {
+        const std::string key = name.ToString();
+        state[key] = to_numbers(static_cast<Napi::Value>(value), "load: " + key);
+      }
+      const auto algorithm = used();
+      named("load", [&] { state_ = read_state(*algorithm, state); });
       instance(info.Env())
           .executor.submit(
-              info.Env(),
-              [model = model_, algorithm = used(), values = checked.values()] {
-                algorithm->reward_gradient_norms().load(values);
-              },
+              info.Env(), [model = model_, algorithm, state = state_] { algorithm->load(state); },
               [](Napi::Env env) { return env.Undefined(); });
     });
+  }
+
+  static AlgorithmState read_state(const RewardAlgorithm& algorithm, const AlgorithmState& given) {
+    AlgorithmState kept = algorithm.checked(given);
+    std::vector<std::string_view> names;
+    for (const auto& [name, values] : kept) names.push_back(name);
+    for (const auto& [name, values] : given) {
+      if (kept.count(name) == 0) throw unknown_key("", name, names);
+    }
+    return kept;
   }
 
   // JavaScript can reach the constructor through an object of the class.
@@ -214,7 +236,7 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
 
   std::shared_ptr<FlowModel> model_;  // the algorithm refers to it
   std::shared_ptr<RewardAlgorithm> algorithm_;
-  std::vector<double> reward_gradient_norms_;  // what JavaScript reads while the executor may be adding to them
+  AlgorithmState state_;  // what JavaScript reads while the executor may be changing it
 };
 
 // flowMatching(model, { x1, conditioning, unconditional, dropout, timeDistribution, seed, step, cancellation })

@@ -79,6 +79,8 @@ void read_members(const OptionTable& table, void* options, Napi::Object object, 
       option.set(options, to_value(option, entry, path));
     } else if (option.switched && entry.IsBoolean()) {
       if (entry.As<Napi::Boolean>().Value()) option.make_object(options);
+    } else if (option.switched && (!entry.IsObject() || entry.IsArray())) {
+      refuse(path, "a boolean or an object", entry);
     } else {
       read_options(*option.table, option.make_object(options), entry, path);
     }

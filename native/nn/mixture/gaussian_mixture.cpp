@@ -41,6 +41,22 @@ const GaussianMixtureConfig& validated(const GaussianMixtureConfig& config, at::
   return config;
 }
 
+// Mean over the dimensions of the mixture's variance: that of a mode and that of the means.
+double variance_of(const GaussianMixtureConfig& config) {
+  double total = 0, variance = 0;
+  for (const double weight : config.weights) total += weight;
+  const size_t dimensions = config.means[0].size();
+  for (size_t d = 0; d < dimensions; ++d) {
+    double center = 0, square = 0;
+    for (size_t i = 0; i < config.means.size(); ++i) {
+      center += config.weights[i] / total * config.means[i][d];
+      square += config.weights[i] / total * config.means[i][d] * config.means[i][d];
+    }
+    variance += (square - center * center) / static_cast<double>(dimensions);
+  }
+  return config.std * config.std + variance;
+}
+
 double he(int64_t in) {
   return std::sqrt(2.0 / static_cast<double>(in));
 }
@@ -52,6 +68,7 @@ GaussianMixtureModel::GaussianMixtureModel(const GaussianMixtureConfig& config, 
     : dtype_(dtype),
       device_(device),
       variance_(validated(config, dtype).std * config.std),
+      latent_variance_(variance_of(config)),
       parameters_(seed, at::kFloat, device) {
   const auto modes = static_cast<int64_t>(config.means.size());
   const auto dimensions = static_cast<int64_t>(config.means[0].size());

@@ -28,6 +28,7 @@ class GaussianMixtureModel final : public FlowModel {
   at::Tensor pretrained_velocity(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) override;
 
   at::Tensor images(const at::Tensor& latents) override;
+  double latent_variance() const override { return latent_variance_; }
   NamedTensors trainable() override { return parameters_.named(); }
   NamedTensors weights() override { return {}; }  // a formula has none
   bool pretrained_is_frozen() const override { return true; }
@@ -38,7 +39,8 @@ class GaussianMixtureModel final : public FlowModel {
 
   const at::ScalarType dtype_;
   const at::Device device_;
-  const double variance_;
+  const double variance_;            // of each mode
+  const double latent_variance_;     // of the mixture, mean over dimensions
   at::Tensor means_;                 // [modes, d]
   at::Tensor half_norms_;            // ½‖μ_i‖², [1, modes]
   at::Tensor log_weights_;           // [1, modes]

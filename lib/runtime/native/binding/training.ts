@@ -43,6 +43,20 @@ export interface NativeRollout {
   dispose(): void;
 }
 
+/** Measurements of the term that corrects mode weights, over the renoisings of the kept samples. */
+export interface NativeModeMetrics {
+  /** Mean of ℓ = log p_θ/p_pre at the endpoints, an estimate of KL(p_θ ‖ p_pre) in nats. */
+  drift: number;
+  /** Standard deviation of the estimates of ℓ. */
+  driftStd: number;
+  /** Mean of the advantage A = λr − ℓ. */
+  advantage: number;
+  /** Standard deviation of A. */
+  advantageStd: number;
+  /** Share of the factors s that reached a bound, in [0, 1]. */
+  clipped: number;
+}
+
 /** What one training step measured. */
 export interface NativeStepMetrics {
   /** Mean over the samples that were kept; 0 where none was. */
@@ -65,6 +79,8 @@ export interface NativeStepMetrics {
   rewardGradientNorm: number;
   /** Mean over the samples of ‖∇ log p_pre‖ at the endpoint. */
   scoreNorm: number;
+  /** Measurements of the term that corrects mode weights, where the algorithm has it. */
+  modes?: NativeModeMetrics;
 }
 
 /** One interface for every reward fine-tuning algorithm. */
