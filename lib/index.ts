@@ -26,6 +26,7 @@ export {
   type AlgorithmOptions,
   type AlgorithmSettings,
   type EamOptions,
+  type ModeOptions,
   type EamSettings,
 } from './training/algorithms.js';
 export type { Checkpoint } from './files/checkpoints.js';
@@ -75,6 +76,7 @@ export type {
   NativeFlowModel,
   NativeOptimizer,
   NativeRollout,
+  NativeModeMetrics,
   NativeStepMetrics,
   NativeTensor,
 } from './runtime/native/binding.js';

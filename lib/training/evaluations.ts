@@ -9,7 +9,10 @@ import type { AdjointMatchingSettings, AlgorithmSettings, EamSettings } from './
 export interface AlgorithmEvaluations {
   /** Forwards of the trained network from noise to the endpoint. */
   rollout: number;
-  /** Forwards of the pretrained network: for the score of EAM, along the adjoint of AM. */
+  /**
+   * Forwards of the pretrained network: for the score of EAM and, with modes, at each renoising; for the noiseless
+   * endpoint of AM and along its adjoint.
+   */
   pretrained: number;
   /** Forwards of the pretrained network once more, where images are made a second time for the reward's gradient. */
   pretrainedAgain: number;
@@ -39,12 +42,13 @@ export function drawingEvaluations({ solver, steps, guidance }: Drawing): number
 }
 
 function eamEvaluations(settings: EamSettings): AlgorithmEvaluations {
-  const { solver, steps, terminal, renoisings, rewardThroughDenoiser, decodeSlice, guidedLoss, guidance } = settings;
+  const { solver, steps, terminal, renoisings, rewardThroughDenoiser, decodeSlice, guidedLoss, guidance, modes } =
+    settings;
   const { perStep, fewerAtData } = solverCosts[solver];
   const guided = guidedLoss ? velocities(guidance) : 1;
   return {
     rollout: (perStep * steps - (terminal === 'plugin' ? fewerAtData : 0)) * velocities(guidance),
-    pretrained: guided,
+    pretrained: guided * (modes ? 1 + renoisings : 1),
     pretrainedAgain: rewardThroughDenoiser && decodeSlice > 0 ? guided : 0,
     vjps: rewardThroughDenoiser ? guided : 0,
     matched: renoisings * guided,
@@ -57,7 +61,7 @@ function adjointMatchingEvaluations({ steps, drawnSteps, finalFraction, guidance
   const drawn = Math.min(drawnSteps, steps - final);
   const backTo = (first: number): AlgorithmEvaluations => ({
     rollout: steps * velocities(guidance),
-    pretrained: steps - first,
+    pretrained: 1 + steps - first,
     pretrainedAgain: 0,
     vjps: steps - first,
     matched: drawn + final,
