@@ -284,7 +284,9 @@ if (!flags.model) {
   writeRandomSd3(directory, sizes[size], library, dtype === 'bfloat16' ? dtype : 'float32');
 }
 const published = JSON.parse(readFileSync(join(import.meta.dirname, '../configs/sd35-medium.json'), 'utf8'));
-const algorithm = { ...published.algorithm, ...(flags.quick && { steps: 2 }) };
+// With the guided rollout that the configuration had when the first figures were measured, so that figures compare.
+const guided = { guidance: 4.5, allowGuidedRollout: true };
+const algorithm = { ...published.algorithm, ...guided, ...(flags.quick && { steps: 2 }) };
 const config = {
   ...published,
   model: directory,

@@ -7,20 +7,31 @@ import { binding } from '../runtime/native/index.js';
 import {
   adjointMatchingOptionsSchema,
   eamOptionsSchema,
-  type AdjointMatchingOptions,
-  type AdjointMatchingSettings,
-  type EamOptions,
-  type EamSettings,
+  type AdjointMatchingOptions as NativeAdjointMatchingOptions,
+  type AdjointMatchingSettings as NativeAdjointMatchingSettings,
+  type EamOptions as NativeEamOptions,
+  type EamSettings as NativeEamSettings,
 } from '../runtime/native/options.generated.js';
+import { type GuidedRolloutOptions, guidedRolloutShape, refuseGuidedRollout } from './guided-rollout.js';
 
-export type {
-  AdjointMatchingOptions,
-  AdjointMatchingSettings,
-  AlgorithmOptions,
-  EamOptions,
-  EamSettings,
-  ModeOptions,
-} from '../runtime/native/options.generated.js';
+export type { AlgorithmOptions, ModeOptions } from '../runtime/native/options.generated.js';
+
+/** Options of {@link eam}. */
+export interface EamOptions extends NativeEamOptions, GuidedRolloutOptions {}
+/** Options of {@link adjointMatching}. */
+export interface AdjointMatchingOptions extends NativeAdjointMatchingOptions, GuidedRolloutOptions {}
+
+export const eamSchema = z
+  .strictObject({ ...eamOptionsSchema.shape, ...guidedRolloutShape })
+  .superRefine(refuseGuidedRollout);
+export const adjointMatchingSchema = z
+  .strictObject({ ...adjointMatchingOptionsSchema.shape, ...guidedRolloutShape })
+  .superRefine(refuseGuidedRollout);
+
+/** {@link EamOptions} with every default filled in. */
+export interface EamSettings extends NativeEamSettings, Required<GuidedRolloutOptions> {}
+/** {@link AdjointMatchingOptions} with every default filled in. */
+export interface AdjointMatchingSettings extends NativeAdjointMatchingSettings, Required<GuidedRolloutOptions> {}
 
 /** A reward fine-tuning algorithm and its settings; the trainer runs any of them. */
 export interface Algorithm {
@@ -39,12 +50,13 @@ export interface Algorithm {
  * @throws ConfigError for an option outside its range or an unknown one
  */
 export function eam(options: EamOptions = {}): Algorithm {
-  const checked = validate(eamOptionsSchema, withModesC(options), 'eam options');
+  const checked = validate(eamSchema, withModesC(options), 'eam options');
+  const { allowGuidedRollout: _, ...native } = checked;
   return {
     name: 'eam',
     options: checked,
     guidance: checked.guidance,
-    create: ({ native, timeShift }) => new (binding().Eam)(native, { ...checked, shift: checked.shift ?? timeShift }),
+    create: (model) => new (binding().Eam)(model.native, { ...native, shift: native.shift ?? model.timeShift }),
   };
 }
 
@@ -54,12 +66,13 @@ export function eam(options: EamOptions = {}): Algorithm {
  * @throws ConfigError for an option outside its range or an unknown one
  */
 export function adjointMatching(options: AdjointMatchingOptions = {}): Algorithm {
-  const checked = validate(adjointMatchingOptionsSchema, options, 'adjointMatching options');
+  const checked = validate(adjointMatchingSchema, options, 'adjointMatching options');
+  const { allowGuidedRollout: _, ...native } = checked;
   return {
     name: 'am',
     options: checked,
     guidance: checked.guidance,
-    create: ({ native }) => new (binding().AdjointMatching)(native, checked),
+    create: (model) => new (binding().AdjointMatching)(model.native, native),
   };
 }
 
@@ -69,17 +82,14 @@ function withModesC(options: unknown): unknown {
   return modes ? { ...(options as EamOptions), C } : options;
 }
 
+const named = <Name extends string>(name: Name) => ({
+  /** The name says which algorithm. */
+  name: z.literal(name),
+});
+
 const algorithms = z.discriminatedUnion('name', [
-  z.strictObject({
-    /** The name says which algorithm. */
-    name: z.literal('eam'),
-    ...eamOptionsSchema.shape,
-  }),
-  z.strictObject({
-    /** The name says which algorithm. */
-    name: z.literal('am'),
-    ...adjointMatchingOptionsSchema.shape,
-  }),
+  z.strictObject({ ...named('eam'), ...eamSchema.shape }).superRefine(refuseGuidedRollout),
+  z.strictObject({ ...named('am'), ...adjointMatchingSchema.shape }).superRefine(refuseGuidedRollout),
 ]);
 
 /** What a configuration's `algorithm` may be; a new algorithm is one more entry above and in `factories`. */

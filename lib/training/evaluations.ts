@@ -1,5 +1,6 @@
 import type { Drawing } from '../models/model.js';
 import { solverCosts } from '../runtime/native/choices.generated.js';
+import { modeOptionsSchema } from '../runtime/native/options.generated.js';
 import type { AdjointMatchingSettings, AlgorithmSettings, EamSettings } from './algorithms.js';
 
 /**
@@ -9,8 +10,12 @@ import type { AdjointMatchingSettings, AlgorithmSettings, EamSettings } from './
 export interface AlgorithmEvaluations {
   /** Forwards of the trained network from noise to the endpoint. */
   rollout: number;
-  /** Forwards of the pretrained network: for the score of EAM, along the adjoint of AM. */
+  /**
+   * Forwards of the pretrained network: for the score of EAM; for the noiseless endpoint of AM and along its adjoint.
+   */
   pretrained: number;
+  /** Forwards of the trained network, and as many of the pretrained one, for log p_θ/p_pre where EAM has `modes`. */
+  logRatio: number;
   /** Forwards of the pretrained network once more, where images are made a second time for the reward's gradient. */
   pretrainedAgain: number;
   /** Vector–Jacobian products through the pretrained network. */
@@ -39,12 +44,15 @@ export function drawingEvaluations({ solver, steps, guidance }: Drawing): number
 }
 
 function eamEvaluations(settings: EamSettings): AlgorithmEvaluations {
-  const { solver, steps, terminal, renoisings, rewardThroughDenoiser, decodeSlice, guidedLoss, guidance } = settings;
+  const { solver, steps, terminal, renoisings, rewardThroughDenoiser, decodeSlice, guidedLoss, guidance, modes } =
+    settings;
   const { perStep, fewerAtData } = solverCosts[solver];
   const guided = guidedLoss ? velocities(guidance) : 1;
   return {
     rollout: (perStep * steps - (terminal === 'plugin' ? fewerAtData : 0)) * velocities(guidance),
     pretrained: guided,
+    // Two noises at each time.
+    logRatio: modes ? 2 * modeOptionsSchema.parse(modes === true ? {} : modes).times * guided : 0,
     pretrainedAgain: rewardThroughDenoiser && decodeSlice > 0 ? guided : 0,
     vjps: rewardThroughDenoiser ? guided : 0,
     matched: renoisings * guided,
@@ -57,7 +65,8 @@ function adjointMatchingEvaluations({ steps, drawnSteps, finalFraction, guidance
   const drawn = Math.min(drawnSteps, steps - final);
   const backTo = (first: number): AlgorithmEvaluations => ({
     rollout: steps * velocities(guidance),
-    pretrained: steps - first,
+    pretrained: 1 + steps - first,
+    logRatio: 0,
     pretrainedAgain: 0,
     vjps: steps - first,
     matched: drawn + final,

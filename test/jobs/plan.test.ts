@@ -44,7 +44,7 @@ const config = {
   adapter: { rank: 4, alpha: 8 },
   prompts: ['a fox', 'a castle'],
   rewards: [{ name: 'stroke-weight' }],
-  algorithm: { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, guidance: 3 },
+  algorithm: { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, guidance: 3, allowGuidedRollout: true },
   optimizer: { learningRate: 1e-3 },
   image: { width: 64, height: 64 },
   samples: { count: 8, steps: 2, batch: 8 },
@@ -134,13 +134,22 @@ it('finds the layers that an adapter can be trained on in the files, as the nati
 describe('the plan counts evaluations and', () => {
   it.each([
     { name: 'eam' },
-    { name: 'eam', terminal: 'plugin', guidance: 2, steps: 3 },
+    { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, modes: { times: 2 } },
+    { name: 'eam', terminal: 'plugin', guidance: 2, allowGuidedRollout: true, steps: 3 },
     { name: 'eam', solver: 'midpoint', steps: 2, microBatch: 2 },
     { name: 'eam', solver: 'dpmpp2m', steps: 3, rewardThroughDenoiser: true, renoisings: 3 },
-    { name: 'eam', solver: 'euler', steps: 2, rewardThroughDenoiser: true, decodeSlice: 2, guidance: 2 },
+    {
+      name: 'eam',
+      solver: 'euler',
+      steps: 2,
+      rewardThroughDenoiser: true,
+      decodeSlice: 2,
+      guidance: 2,
+      allowGuidedRollout: true,
+    },
     { name: 'eam', solver: 'euler', steps: 2, rewardThroughDenoiser: true, guidedLoss: true, guidance: 2 },
     { name: 'am', steps: 4, drawnSteps: 3 },
-    { name: 'am', steps: 5, drawnSteps: 0, finalFraction: 0.4, guidance: 2 },
+    { name: 'am', steps: 5, drawnSteps: 0, finalFraction: 0.4, guidance: 2, allowGuidedRollout: true },
     { name: 'am', steps: 8, drawnSteps: 2, finalFraction: 0.25 },
   ])('agrees with what a step of $name reports: %j', async (settings) => {
     const algorithm = finetuneSchema.parse({ ...config, algorithm: settings }).algorithm;
@@ -207,12 +216,11 @@ describe('the plan counts operations and', () => {
     );
     expect(matching).toBe(8 * 4 * (trained.forward + trained.backward));
     const adjoint = await operations({
-      algorithm: { name: 'am', steps: 4, drawnSteps: 3, finalFraction: 0.25, guidance: 2 },
+      algorithm: { name: 'am', steps: 4, drawnSteps: 3, finalFraction: 0.25, guidance: 2, allowGuidedRollout: true },
     });
     expect(adjoint.rollout).toBe(8 * 8 * trained.forward);
-    expect(adjoint.matching).toBe(
-      8 * 4 * (pretrained.forward + pretrained.backward + trained.forward + trained.backward),
-    );
+    const terms = 4 * (pretrained.forward + pretrained.backward + trained.forward + trained.backward);
+    expect(adjoint.matching).toBe(8 * (pretrained.forward + terms));
   });
 });
 

@@ -9,12 +9,13 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
 
-import { adjointMatchingOptionsSchema, eamOptionsSchema } from '../../lib/runtime/native/options.generated.js';
-import type {
-  algorithmSchema,
-  AdjointMatchingOptions,
-  AlgorithmSettings,
-  EamOptions,
+import {
+  adjointMatchingSchema,
+  type AdjointMatchingOptions,
+  type AlgorithmSettings,
+  type algorithmSchema,
+  type EamOptions,
+  eamSchema,
 } from '../../lib/training/algorithms.js';
 import { optimizerSchema, type OptimizerOptions, type OptimizerSettings } from '../../lib/training/settings.js';
 import type { problemSchema, Problem } from '../../lib/jobs/fidelity/problem.js';
@@ -105,7 +106,7 @@ describe('the reference', () => {
 
   it('shows every option of an algorithm, not the name of a schema', () => {
     const page = readFileSync(join(folder, 'api', 'interfaces', 'EamOptions.html'), 'utf8');
-    for (const name of Object.keys(eamOptionsSchema.shape)) expect(page).toContain(`id="${name.toLowerCase()}"`);
+    for (const name of Object.keys(eamSchema.shape)) expect(page).toContain(`id="${name.toLowerCase()}"`);
     for (const name of [
       'AdjointMatchingOptions',
       'FidelitySettings',
@@ -126,8 +127,8 @@ describe('the reference', () => {
     evaluateEvery: 1,
   };
   it.each([
-    { name: 'EamOptions', checked: eamOptionsSchema.parse({}), left: [] },
-    { name: 'AdjointMatchingOptions', checked: adjointMatchingOptionsSchema.parse({}), left: [] },
+    { name: 'EamOptions', checked: eamSchema.parse({}), left: [] },
+    { name: 'AdjointMatchingOptions', checked: adjointMatchingSchema.parse({}), left: [] },
     { name: 'OptimizerOptions', checked: optimizerSchema.parse({ learningRate: 1 }), left: ['learningRate'] },
     { name: 'StrokeWeightOptions', checked: strokeWeightOptionsSchema.parse({}), left: [] },
     { name: 'FidelitySettings', checked: fidelitySchema.parse(required), left: Object.keys(required) },
@@ -143,8 +144,8 @@ describe('the reference', () => {
 
 describe('the written types', () => {
   it('accept what the schemas accept and hold what they give', () => {
-    expectTypeOf<EamOptions>().branded.toEqualTypeOf<z.input<typeof eamOptionsSchema>>();
-    expectTypeOf<AdjointMatchingOptions>().branded.toEqualTypeOf<z.input<typeof adjointMatchingOptionsSchema>>();
+    expectTypeOf<EamOptions>().branded.toEqualTypeOf<z.input<typeof eamSchema>>();
+    expectTypeOf<AdjointMatchingOptions>().branded.toEqualTypeOf<z.input<typeof adjointMatchingSchema>>();
     expectTypeOf<AlgorithmSettings>().branded.toEqualTypeOf<z.output<typeof algorithmSchema>>();
     expectTypeOf<OptimizerOptions>().branded.toEqualTypeOf<z.input<typeof optimizerSchema>>();
     expectTypeOf<OptimizerSettings>().branded.toEqualTypeOf<z.output<typeof optimizerSchema>>();

@@ -14,8 +14,15 @@ export interface EvaluationRange {
 }
 
 export function evaluationsOf(algorithm: AlgorithmSettings, batch: number): EvaluationRange {
-  const total = ({ rollout, pretrained, pretrainedAgain, vjps, matched }: AlgorithmEvaluations): Evaluations => ({
-    forwards: (rollout + pretrained + pretrainedAgain + matched) * batch,
+  const total = ({
+    rollout,
+    pretrained,
+    pretrainedAgain,
+    logRatio,
+    vjps,
+    matched,
+  }: AlgorithmEvaluations): Evaluations => ({
+    forwards: (rollout + pretrained + pretrainedAgain + 2 * logRatio + matched) * batch,
     vjps: vjps * batch,
     backwards: matched * batch,
   });

@@ -35,14 +35,16 @@ export function drawingOperations(
 }
 
 export function operationsOf(algorithm: AlgorithmSettings, batch: number, model: ModelOperations): IterationOperations {
-  const { rollout, pretrained, pretrainedAgain, vjps, matched } = algorithmEvaluations(algorithm).most;
+  const { rollout, pretrained, pretrainedAgain, logRatio, vjps, matched } = algorithmEvaluations(algorithm).most;
   const { decoder } = model;
   const again = algorithm.decodeSlice > 0;
   const stages = {
     rollout: rollout * model.trained.forward,
     decoding: decoder.forward,
     rewardGradient: decoder.backward + (again ? decoder.forward : 0),
-    matching: matched * (model.trained.forward + model.trained.backward),
+    matching:
+      matched * (model.trained.forward + model.trained.backward) +
+      logRatio * (model.trained.forward + model.pretrained.forward),
   };
   if (algorithm.name === 'eam') {
     stages.rollout += pretrained * model.pretrained.forward;
