@@ -36,8 +36,8 @@ function locate(): { directory: string; version: string } {
     }
   }
   throw new NativeLoadError(
-    `${name} is not in its own folder: expected its package.json, addon and assets around its code, got ` +
-      `${found}. It cannot be bundled: keep it external (esbuild: --external:${name}; Rollup and webpack: external or ` +
-      `externals; Next.js: serverExternalPackages), and install it beside the program`,
+    `${name} is not in its own folder: expected its package.json, addon and assets around its code, got ${found}. ` +
+      `It cannot be bundled: keep it external (esbuild: --external:${name}; Rollup: external; webpack: externals; ` +
+      'Next.js: serverExternalPackages), and install it beside the program',
   );
 }
