@@ -9,8 +9,8 @@ import { eam } from '../helpers/command-line.js';
 import { temporaryFolder, tinyModelDirectory, tinyRun } from '../helpers/tiny-run.js';
 
 const config = (seed: string): unknown =>
-  JSON.parse(`{"model": "digits", "prompts": ["3"], "rewards": [{"name": "stroke-weight"}], "algorithm": {"name": "eam"},
-    "optimizer": {"learningRate": 1e-3}, "steps": 1, "seed": ${seed}}`);
+  JSON.parse(`{"model": "digits", "prompts": ["3"], "rewards": [{"name": "stroke-weight"}], "steps": 1,
+    "algorithm": {"name": "eam"}, "optimizer": {"learningRate": 1e-3}, "seed": ${seed}}`);
 
 describe('a seed', () => {
   it('of a configuration goes up to 2^53 - 1', () => {
