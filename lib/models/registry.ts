@@ -28,6 +28,10 @@ const loadShape = {
     rank: z.number(),
     alpha: z.number(),
     targets: z.array(z.string().min(1)).optional(),
+    // Of a stored adapter's settings, which may be handed on as they are.
+    base: z.unknown().optional(),
+    layout: z.unknown().optional(),
+    alphaAssumed: z.unknown().optional(),
   }),
   seed: seed64,
   size: z.strictObject({ width: z.number(), height: z.number() }),

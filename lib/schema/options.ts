@@ -42,5 +42,9 @@ export function checkText(value: unknown, name: string, source: string): void {
  */
 export function checkOptions(shape: Record<string, z.ZodType>, options: unknown, source: string): void {
   const members = Object.entries(shape).map(([name, member]) => [name, member.optional()] as const);
-  validate(z.strictObject(Object.fromEntries(members)), options, source);
+  // A member that is undefined is left out, whatever it is called: options are often passed on from others.
+  const given = isObject(options)
+    ? Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+    : options;
+  validate(z.strictObject(Object.fromEntries(members)), given, source);
 }

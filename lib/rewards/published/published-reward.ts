@@ -88,7 +88,7 @@ export function checkPublished(
 const optionsShape = {
   device: z.string(),
   dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']),
-  slice: z.int().min(0),
+  slice: z.number(),
   asReference: z.boolean(),
   onNote: callback,
 };
