@@ -182,15 +182,21 @@ function schemaOf(table) {
 /** The options with every default filled in, under the name by which a configuration asks for them. */
 function settingsOf(table) {
   const open = table.options.filter((option) => option.optional && !option.switched).map(({ name }) => literal(name));
-  const kept = open.join(' | ');
-  const filled = open.length
-    ? `Filled<Omit<${table.name}, ${kept}>>, Pick<${table.name}, ${kept}>`
-    : `Filled<${table.name}>`;
+  const switched = table.options.filter((option) => option.switched);
+  const apart = [...open, ...switched.map(({ name }) => literal(name))].join(' | ');
+  const filled = [
+    `Filled<${apart ? `Omit<${table.name}, ${apart}>` : table.name}>`,
+    ...(open.length ? [`Pick<${table.name}, ${open.join(' | ')}>`] : []),
+  ].join(', ');
   return [
     comment(`{@link ${table.name}} with every default filled in.`),
     `export interface ${table.name.replace(/Options$/, 'Settings')} extends ${filled} {`,
     '  /** The name says which algorithm these are of. */',
     `  name: ${literal(table.tag)};`,
+    ...switched.flatMap((option) => [
+      comment(option.text, '  '),
+      `  ${option.name}: boolean | Filled<${option.table}>;`,
+    ]),
     '}',
   ].join('\n');
 }

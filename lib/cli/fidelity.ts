@@ -12,8 +12,8 @@ export const fidelityCommand = (signal: AbortSignal) =>
     .description('Fine-tune where the answer is known exactly, and print as JSON how close it came.')
     .requiredOption(
       '--problem <problem>',
-      'Solve this problem: overlapping, separated, strong, three, uneven, eight, or a JSON file with a Gaussian mixture ' +
-        'and a quadratic reward.',
+      'Solve this problem: overlapping, separated, strong, three, uneven, eight, or a JSON file with a Gaussian ' +
+        'mixture and a quadratic reward.',
     )
     .addOption(
       new Option('--algorithm <name>', 'Fine-tune with this algorithm.')

@@ -7,6 +7,7 @@ import { binding } from '../runtime/native/index.js';
 import {
   adjointMatchingOptionsSchema,
   eamOptionsSchema,
+  modeOptionsSchema,
   type AdjointMatchingOptions as NativeAdjointMatchingOptions,
   type AdjointMatchingSettings as NativeAdjointMatchingSettings,
   type EamOptions as NativeEamOptions,
@@ -50,7 +51,7 @@ export interface Algorithm {
  * @throws ConfigError for an option outside its range or an unknown one
  */
 export function eam(options: EamOptions = {}): Algorithm {
-  const checked = validate(eamSchema, withModesC(options), 'eam options');
+  const checked = validate(eamSchema, withModes(options), 'eam options');
   const { allowGuidedRollout: _, ...native } = checked;
   return {
     name: 'eam',
@@ -76,10 +77,11 @@ export function adjointMatching(options: AdjointMatchingOptions = {}): Algorithm
   };
 }
 
-/** The C that `modes` was measured to want, where none is given: docs/beyond-the-paper.md. */
-function withModesC(options: unknown): unknown {
+/** `modes: true` written out, and the C that it was measured to want, where none is given: docs/beyond-the-paper.md. */
+function withModes(options: unknown): unknown {
   const { modes, C = 0.6 } = (options ?? {}) as EamOptions;
-  return modes ? { ...(options as EamOptions), C } : options;
+  if (!modes) return options;
+  return { ...(options as EamOptions), C, modes: modes === true ? modeOptionsSchema.parse({}) : modes };
 }
 
 const named = <Name extends string>(name: Name) => ({
@@ -93,7 +95,7 @@ const algorithms = z.discriminatedUnion('name', [
 ]);
 
 /** What a configuration's `algorithm` may be; a new algorithm is one more entry above and in `factories`. */
-export const algorithmSchema = z.preprocess(withModesC, algorithms) as unknown as typeof algorithms;
+export const algorithmSchema = z.preprocess(withModes, algorithms) as unknown as typeof algorithms;
 
 /** What a configuration's `algorithm` becomes. */
 export type AlgorithmSettings = EamSettings | AdjointMatchingSettings;

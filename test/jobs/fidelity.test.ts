@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
-import type { FidelityResult } from '../../lib/jobs/fidelity/fidelity.js';
+import type { FidelityResult } from '../../lib/jobs/fidelity/result.js';
 import { problemSchema, readProblem, type Problem } from '../../lib/jobs/fidelity/problem.js';
 import { expectedReward, tiltedMixture } from '../../lib/jobs/fidelity/tilted-mixture.js';
 import { Yardstick } from '../../lib/jobs/fidelity/yardstick.js';
@@ -125,6 +125,7 @@ describe('the tilted mixture', () => {
     };
     expect(await reached('overlapping')).toBeCloseTo(2.0871, 4);
     expect(await reached('separated')).toBeCloseTo(1.1096, 4);
+    for (const name of ['strong', 'three', 'uneven', 'eight']) expect(await reached(name)).toBeGreaterThan(0);
   });
 
   it('does not depend on the order of modes', () => {
@@ -479,6 +480,30 @@ describe('eam fidelity', () => {
     expect(result.summary.reward.mean).toBeCloseTo((result.runs[0]!.reward + result.runs[1]!.reward) / 2, 10);
   });
 
+  it('trains the same network on exact samples, once a seed, unless told not to', async () => {
+    const path = file(sound);
+    const args = ['--problem', path, '--steps', '60', '--modes', ...small];
+    const { code, stdout, stderr } = await run(...args, '--seeds', '2');
+    expect(code).toBe(0);
+    const { settings, runs, oracle, exact, pretrained } = JSON.parse(stdout) as FidelityResult;
+    expect(settings).toMatchObject({ oracle: true, algorithm: { modes: { gain: 8 }, C: 0.6 } });
+    expect(oracle!.runs.map(({ seed }) => seed)).toEqual([0, 1]);
+    expect(oracle!.runs[0]).toMatchObject({ forwards: 60 * 4 * 64, vjps: 0, backwards: 60 * 4 * 64 });
+    expect(Math.abs(oracle!.summary.reward.mean - exact.reward)).toBeLessThan(
+      Math.abs(pretrained.reward - exact.reward) / 2,
+    );
+    for (const { modeWeights, totalVariation } of [...runs, ...oracle!.runs]) {
+      const differences = modeWeights.map((weight, mode) => Math.abs(weight - exact.modeWeights[mode]!));
+      expect(totalVariation).toBeCloseTo(differences.reduce((sum, value) => sum + value) / 2, 12);
+    }
+    expect(stderr).toMatch(/^oracle 1 /m);
+
+    const without = await run(...args, '--no-oracle');
+    const alone = JSON.parse(without.stdout) as FidelityResult;
+    expect(alone).not.toHaveProperty('oracle');
+    expect(alone.runs[0]!.reward).toBe(runs[0]!.reward);
+  });
+
   it('reads a problem file of any dimension, equal weights and no reward terms but one', async () => {
     const path = file({
       means: [
@@ -529,6 +554,7 @@ describe('eam fidelity', () => {
     { args: ['--set', 'algorithm=3'], message: /algorithm: expected an object/ },
     { args: ['--set', 'network.breadth=3'], message: /network\.breadth: unknown key/ },
     { args: ['--seeds', '0'], message: /--seeds/ },
+    { args: ['--modes', '--algorithm', 'am'], message: /algorithm\.modes: unknown key/ },
     { args: ['--algorithm', 'ppo'], message: /Allowed choices are eam, am/ },
   ])('ends with bad usage for $args', async ({ args, message }) => {
     const { code, stderr } = await run('--problem', 'overlapping', '--quiet', ...args);

@@ -149,6 +149,7 @@ describe('its options', () => {
   ])('change the default of C for $given', ({ given, C }) => {
     expect(read({ name: 'eam', ...given })).toMatchObject({ C });
     expect(eam(given as EamOptions).options).toMatchObject({ C });
+    if (given.modes) expect(eam(given as EamOptions).options['modes']).toMatchObject({ gain: 8 });
   });
 
   it.each([

@@ -221,9 +221,16 @@ export const eamOptionsSchema = z.strictObject({
 });
 
 /** {@link EamOptions} with every default filled in. */
-export interface EamSettings extends Filled<Omit<EamOptions, 'shift'>>, Pick<EamOptions, 'shift'> {
+export interface EamSettings extends Filled<Omit<EamOptions, 'shift' | 'modes'>>, Pick<EamOptions, 'shift'> {
   /** The name says which algorithm these are of. */
   name: 'eam';
+  /**
+   * The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps the
+   * pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four network evaluations
+   * without gradients for each of its `times`, and makes the default of C 0.6. True takes the defaults of {@link
+   * ModeOptions}.
+   */
+  modes: boolean | Filled<ModeOptions>;
 }
 
 /**
