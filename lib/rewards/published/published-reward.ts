@@ -94,12 +94,17 @@ const optionsShape = {
 };
 
 /** What a configuration and a job say of a reward, as its options. */
-export function optionsFrom<Config extends { name: string; weight: number; directory: string }>(
-  { name: _name, weight: _weight, directory: _directory, ...own }: Config,
+export function optionsFrom(
+  {
+    dtype,
+    slice,
+    tower,
+    tokenizer,
+  }: PublishedRewardOptions & { tower?: string | undefined; tokenizer?: string | undefined },
   settings: RewardSettings,
   device: string,
 ) {
-  return { ...own, ...settings, device };
+  return { dtype, slice, tower, tokenizer, ...settings, device };
 }
 
 /** The reward that `load` reads from a directory. */
