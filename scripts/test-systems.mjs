@@ -19,7 +19,7 @@ import { findLibTorch } from '../dist/runtime/native/libtorch.js';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const systems = { bullseye: 'Debian 11', bookworm: 'Debian 12', trixie: 'Debian 13' };
 const compilers = ['g++', 'g++-static', 'clang++', 'prebuilt'];
-const packages = 'ca-certificates,g++,clang,libomp-dev,cmake,ninja-build,binutils';
+const packages = 'ca-certificates,g++,clang,cmake,ninja-build,binutils';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

@@ -16,6 +16,7 @@
 #include "bench/bench.h"
 #include "kernels/schedule.h"
 #include "kernels/tile.h"
+#include "ops/openmp.h"
 #include "ops/ops.h"
 
 namespace {
@@ -66,7 +67,7 @@ class Copies {
     for (const auto& [from, to] : pairs_) {
       const char* source = static_cast<const char*>(from.const_data_ptr());
       char* target = static_cast<char*>(to.mutable_data_ptr());
-      at::parallel_for(0, static_cast<int64_t>(from.nbytes()), 65536, [&](int64_t begin, int64_t end) {
+      ops::parallel_for(0, static_cast<int64_t>(from.nbytes()), 65536, [&](int64_t begin, int64_t end) {
         std::memcpy(target + begin, source + begin, static_cast<size_t>(end - begin));
       });
     }
@@ -81,7 +82,7 @@ template <class Real>
 void generate(int64_t count) {
   constexpr int64_t kBlocks = kernels::tile::kElements / 4;
   const int64_t tiles = (count + kernels::tile::kElements - 1) / kernels::tile::kElements;
-  at::parallel_for(0, tiles, 16, [&](int64_t begin, int64_t end) {
+  ops::parallel_for(0, tiles, 16, [&](int64_t begin, int64_t end) {
     alignas(64) Real normals[kernels::tile::kElements + 4];
     for (int64_t i = begin; i < end; ++i)
       kernels::tile::fill_normals(1, 2, static_cast<uint64_t>(i * kBlocks),

@@ -1,6 +1,5 @@
 #include "ops/gelu.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
@@ -21,8 +20,8 @@ at::Tensor forward(const at::Tensor& x) {
   at::Tensor y = at::empty_like(x);
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
-  at::parallel_for(0, x.numel(), kChunk,
-                   [&](int64_t begin, int64_t end) { kernels::gelu(in + begin, out + begin, end - begin); });
+  parallel_for(0, x.numel(), kChunk,
+               [&](int64_t begin, int64_t end) { kernels::gelu(in + begin, out + begin, end - begin); });
   return y;
 }
 
@@ -31,7 +30,7 @@ at::Tensor backward(const at::Tensor& x, const at::Tensor& upstream) {
   const float* in = x.const_data_ptr<float>();
   const float* g = upstream.const_data_ptr<float>();
   float* out = grad.mutable_data_ptr<float>();
-  at::parallel_for(0, x.numel(), kChunk, [&](int64_t begin, int64_t end) {
+  parallel_for(0, x.numel(), kChunk, [&](int64_t begin, int64_t end) {
     kernels::gelu_backward(in + begin, g + begin, out + begin, end - begin);
   });
   return grad;

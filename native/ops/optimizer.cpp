@@ -1,6 +1,5 @@
 #include "kernels/optimizer.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
@@ -62,7 +61,7 @@ int64_t for_each_tensor_chunk(const std::vector<at::Tensor>& tensors, const Body
   // Waking a thread costs more than a few small tensors do.
   constexpr int64_t kWorthAThread = 8 * kChunk;
   int64_t grain = std::max<int64_t>(1, count * kWorthAThread / std::max<int64_t>(elements, 1));
-  at::parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
+  parallel_for(0, count, grain, [&](int64_t first, int64_t last) {
     for (int64_t u = first; u < last; ++u) body(units[u].tensor, units[u].begin, units[u].end, u);
   });
   return count;

@@ -1,10 +1,11 @@
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 
 #include <algorithm>
 #include <cstdint>
+
+#include "ops/openmp.h"
 
 namespace eam::ops {
 
@@ -23,7 +24,7 @@ void for_each_chunk(int64_t samples, int64_t elements, const Body& body) {
                              c10::ArrayRef<const c10::IValue>{});  // seen by LibTorch's profiler
   int64_t chunks = chunks_of(elements);
   int64_t grain = std::max<int64_t>(1, kChunk / std::min(elements, kChunk));
-  at::parallel_for(0, samples * chunks, grain, [&](int64_t first, int64_t last) {
+  parallel_for(0, samples * chunks, grain, [&](int64_t first, int64_t last) {
     for (int64_t unit = first; unit < last; ++unit) {
       int64_t begin = unit % chunks * kChunk;
       body(unit / chunks, begin, std::min(begin + kChunk, elements), unit);

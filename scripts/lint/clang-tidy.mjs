@@ -18,7 +18,7 @@ function find(name) {
   const names = [name, ...Array.from({ length: 20 }, (_, i) => `${name}-${30 - i}`)];
   const found = names.find((one) => spawnSync(one, ['--version']).status === 0);
   if (found) return found;
-  console.error(`${name}: not found; apt-get install -y clang clang-tidy libomp-dev`);
+  console.error(`${name}: not found; apt-get install -y clang clang-tidy`);
   process.exit(1);
 }
 

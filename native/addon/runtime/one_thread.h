@@ -1,7 +1,6 @@
 #pragma once
 
-#include <ATen/Parallel.h>
-#include <omp.h>
+#include "ops/openmp.h"
 
 namespace eam::addon {
 
