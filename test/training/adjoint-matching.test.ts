@@ -226,8 +226,7 @@ describe('the rollout', () => {
     const velocity = await floats(await model.velocity(last, filled(1 - h), labels(...asked), true));
     const denoised = (await floats(last)).map((value, i) => value + h * velocity[i]!);
     expect(relativeError(endpoint, denoised)).toBeLessThan(1e-5);
-    // 6 of the rollout, one for its estimate; going back 6 to the pretrained model, or fewer if no term is left; 4
-    // terms.
+    // 6 of the rollout, 1 for its estimate; going back 6 to the pretrained model, or fewer if no term is left; 4 terms.
     const visited = options.steps - chosenSteps()[0]!;
     expect(metrics).toMatchObject({
       forwards: (options.steps + 1 + visited + 4) * batch,
