@@ -5,7 +5,8 @@ export interface GuidedRolloutOptions {
   /**
    * True takes a `guidance` other than 1 where the loss is the conditional velocity's, that is without `guidedLoss`.
    * What such a training settles at is no tilt of the pretrained model: with EAM it drifts at λ = 0, and with C near ½
-   * it runs away (docs/mathematics.md, "Guidance"). Default: false.
+   * it runs away (docs/mathematics.md, "Guidance").
+   * @defaultValue false
    */
   allowGuidedRollout?: boolean;
 }
