@@ -1,4 +1,4 @@
-import { EamError } from '../errors.js';
+import { EamError, isError } from '../errors.js';
 import { outlivesTerminal } from './hangup.js';
 
 /** What ends a session. */
@@ -67,7 +67,7 @@ export class Interruption implements Disposable {
 
   readonly #onFault = (error: unknown): void => {
     // The first is told at the end.
-    if (this.signal.aborted) process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+    if (this.signal.aborted) process.stderr.write(`error: ${isError(error) ? error.message : String(error)}\n`);
     this.#controller.abort(error);
     // What waits for the code that failed may wait for ever.
     clearInterval(this.#awake);
