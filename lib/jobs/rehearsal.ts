@@ -1,3 +1,4 @@
+import { isError } from '../errors.js';
 import { refuseWideAdapter } from '../models/adapters/adapter.js';
 import type { Model } from '../models/model.js';
 import { read, score, type Judge, type Reward } from '../rewards/reward.js';
@@ -31,7 +32,7 @@ export async function rehearse({ model, prompts, reward, judge, signal }: Rehear
   try {
     (await read(judge, images, prompt, signal)).features.dispose();
   } catch (error) {
-    if (error instanceof Error && error !== signal?.reason)
+    if (isError(error) && error !== signal?.reason)
       error.message = `the judge "${judge.name}" cannot read this model's images: ${error.message}`;
     throw error;
   }
