@@ -16,6 +16,11 @@ import { binding } from '../../lib/runtime/native/index.js';
 
 const medium = JSON.parse(readFileSync(new URL('../../configs/sd35-medium.json', import.meta.url), 'utf8'));
 const nowhere = { ...medium, model: '/nowhere', rewards: [{ ...medium.rewards[0], directory: '/nowhere' }] };
+/** The rollout was guided when an H100 was measured. */
+const measuredSettings = {
+  ...nowhere,
+  algorithm: { ...medium.algorithm, guidance: 4.5, allowGuidedRollout: true },
+};
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'eam-rented-'));
@@ -30,7 +35,7 @@ afterAll(() => {
 
 describe('a published model that is not there', () => {
   it('is planned for with the numbers of its files', async () => {
-    const { memory } = await plan(nowhere, { like: 'sd3.5-medium' });
+    const { memory } = await plan(measuredSettings, { like: 'sd3.5-medium' });
     const numbers = Object.fromEntries(
       [...memory!.networks, ...memory!.encoders].map(({ name, parameters }) => [name, parameters]),
     );
@@ -79,7 +84,7 @@ describe('a published model that is not there', () => {
 
 describe('the time', () => {
   it('is what was measured on the card that was measured, at its settings', async () => {
-    const planned = await plan(nowhere, { like: 'sd3.5-medium' });
+    const planned = await plan(measuredSettings, { like: 'sd3.5-medium' });
     const [first, ...others] = planned.cards;
     expect(first).toMatchObject({ name: 'H100 SXM', measured: true, fits: true });
     expect(first!.seconds).toBeCloseTo(5.03 + 1.47 + 3.36 + 1.51, 2);
