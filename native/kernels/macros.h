@@ -23,7 +23,8 @@
 #endif
 
 // A loop compiled for several instruction sets; the dynamic linker picks one. With -ffp-contract=off all of them
-// give the same bits. Clang can from 14 on.
+// give the same bits. Clang can from 14 on. The function is declared nowhere before its definition: clang 14 would
+// compile it for the first of the sets alone.
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__CUDACC__) && \
     (!defined(__clang__) || __clang_major__ >= 14)
 #define EAM_MULTIVERSION __attribute__((target_clones("avx512f", "avx2", "default")))

@@ -78,6 +78,13 @@ EAM_LOOPS(double, BFloat16)
 EAM_LOOPS(double, Float16)
 #undef EAM_LOOPS
 
+EAM_MULTIVERSION double run_sum_squares(const float* y, int64_t n) {
+  return sum_squares_loop(y, n);
+}
+EAM_MULTIVERSION double run_sum_squares(const double* y, int64_t n) {
+  return sum_squares_loop(y, n);
+}
+
 EAM_MULTIVERSION void run_box_muller(const uint32_t (*words)[kBlocks], int64_t blocks, float* out) {
   box_muller_loop(words, blocks, out);
 }
@@ -225,11 +232,11 @@ void subtract_from(double* y, const void* x, DType dtype, int64_t offset, int64_
   with_storage(dtype, [&](auto* type) { run_subtract_from(y, at(x, offset, type), n); });
 }
 
-EAM_MULTIVERSION double sum_squares(const float* y, int64_t n) {
-  return sum_squares_loop(y, n);
+double sum_squares(const float* y, int64_t n) {
+  return run_sum_squares(y, n);
 }
-EAM_MULTIVERSION double sum_squares(const double* y, int64_t n) {
-  return sum_squares_loop(y, n);
+double sum_squares(const double* y, int64_t n) {
+  return run_sum_squares(y, n);
 }
 
 void store_scaled(const float* y, float c, void* out, DType dtype, int64_t offset, int64_t n) {
