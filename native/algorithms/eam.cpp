@@ -149,6 +149,7 @@ std::vector<double> Eam::ratios(const Solved& rollout, const std::vector<int64_t
   const RatioPoints points{options_.modes->times, terminal_time(), origin.seed, origin.step, samples};
   const auto velocities = [&](const at::Tensor& x, const at::Tensor& t, const std::vector<int64_t>& rows) {
     std::vector<int64_t> numbers;
+    numbers.reserve(rows.size());
     for (const int64_t row : rows) numbers.push_back(samples[row]);
     const Conditioning conditioning = select(origin.conditioning, numbers);
     const Conditioning unconditional = select(rollout.unconditional, numbers);
@@ -238,6 +239,7 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
     const ops::Matching matching{options_.C, options_.weighting, options_.cap, last};
     if (options_.modes) {
       std::vector<double> factors;
+      factors.reserve(row_samples.size());
       for (const int64_t sample : row_samples) factors.push_back(terminals.factors[sample]);
       return {trained, ops::mode_matching_loss(trained.detach(), x1, gradient, times, noise, matching, factors)};
     }

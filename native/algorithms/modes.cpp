@@ -94,6 +94,7 @@ std::vector<double> mode_factors(const ModeOptions& options, const ModeBaseline:
                                  const std::vector<double>& advantages) {
   const double gain = options.gain / (options.normalise ? std::max(1.0, baseline.deviation) : 1);
   std::vector<double> factors;
+  factors.reserve(advantages.size());
   for (const double advantage : advantages) {
     factors.push_back(std::clamp(gain * (advantage - baseline.mean), kFloor, options.ceiling));
   }

@@ -242,7 +242,8 @@ void bench_optimizer(int64_t count, const Budget& budget) {
       total += size;
     }
   }
-  auto& [p, g, m, v, average] = sets;
+  // Not structured bindings, which clang 14 captures in no lambda.
+  auto &p = sets[0], &g = sets[1], &m = sets[2], &v = sets[3], &average = sets[4];
   constexpr double kRate = 1e-4, kBeta1 = 0.9, kBeta2 = 0.99, kEpsilon = 1e-8, kDecay = 0.01;
   const auto measure = [&](const char* name, int tensors, const std::function<void()>& ours,
                            const std::function<void()>& theirs) {

@@ -62,6 +62,7 @@ void MappedFile::on_bus_error(int, void* info, void*) {
     const uintptr_t end = range->end;
     if (address < range->begin || address >= end) continue;
     const uintptr_t page = address & ~(page_size() - 1);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): of an address that the processor gave
     void* zeros = ::mmap(reinterpret_cast<void*>(page), end - page, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     if (zeros == MAP_FAILED) break;
@@ -125,8 +126,9 @@ void MappedFile::look_again() const {
   const uintptr_t lost = range_->lost;
   if (lost == 0 || descriptor_ < 0) return;
   const auto begin = reinterpret_cast<uintptr_t>(data_);
-  void* again = ::mmap(reinterpret_cast<void*>(lost), begin + size_ - lost, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, descriptor_, static_cast<off_t>(lost - begin));
+  std::byte* place = data_ + (lost - begin);
+  void* again = ::mmap(place, begin + size_ - lost, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED,
+                       descriptor_, static_cast<off_t>(lost - begin));
   if (again != MAP_FAILED) range_->lost = 0;
 }
 

@@ -1,5 +1,6 @@
 #include "nn/kinds.h"
 
+#include <iomanip>
 #include <string>
 #include <utility>
 #include <vector>

@@ -1,5 +1,6 @@
 #include "ops/comparison.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 
 #include "ops/checks.h"

@@ -1,5 +1,6 @@
 #include "ops/distances.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cdist.h>
 #include <ATen/ops/digamma.h>

@@ -1,5 +1,6 @@
 #include "ops/gaussian_mixture.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/exp.h>

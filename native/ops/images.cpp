@@ -1,5 +1,6 @@
 #include "ops/images.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/full_like.h>

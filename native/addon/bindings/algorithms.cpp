@@ -254,7 +254,7 @@ Napi::Value flow_matching_step(const Napi::CallbackInfo& info) {
              seed = options.uint64("seed"), step = to_step(options), cancellation] {
               return flow_matching(*model, x1, conditioning, unconditional, matching, seed, step, cancellation);
             },
-            [](Napi::Env env, FlowMatchingLoss loss) {
+            [](Napi::Env env, const FlowMatchingLoss& loss) {
               Napi::Object object = Napi::Object::New(env);
               object.Set("loss", loss.loss);
               object.Set("perSample", from_floats(env, loss.per_sample));

@@ -17,7 +17,7 @@ Napi::Value load(const Napi::CallbackInfo& info, const std::string& function, Lo
             info.Env(),
             [path = to_string(info[0], function + ": path"), entries = to_entries(info[1], function + ": entries"),
              load_tensors] { return load_tensors(path, entries); },
-            [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
+            [](Napi::Env env, const NamedTensors& tensors) { return from_named_tensors(env, tensors); });
   });
 }
 
@@ -54,7 +54,7 @@ Napi::Value read_torch_file(const Napi::CallbackInfo& info) {
     return instance(info.Env())
         .executor.submit(
             info.Env(), [path = to_string(info[0], "readTorchFile: path")] { return io::read_torch_file(path); },
-            [](Napi::Env env, NamedTensors tensors) { return from_named_tensors(env, tensors); });
+            [](Napi::Env env, const NamedTensors& tensors) { return from_named_tensors(env, tensors); });
   });
 }
 

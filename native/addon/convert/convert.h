@@ -117,7 +117,9 @@ class Options {
   bool boolean(const char* key) const { return to_boolean(get(key), where(key)); }
   bool boolean(const char* key, bool fallback) const { return has(key) ? boolean(key) : fallback; }
   std::string string(const char* key) const { return to_string(get(key), where(key)); }
-  std::string string(const char* key, std::string fallback) const { return has(key) ? string(key) : fallback; }
+  std::string string(const char* key, std::string fallback) const {
+    return has(key) ? string(key) : std::move(fallback);
+  }
   uint64_t uint64(const char* key) const { return to_uint64(get(key), where(key)); }
   std::vector<double> numbers(const char* key) const { return to_numbers(get(key), where(key)); }
   std::vector<double> per_sample(const char* key, int64_t batch) const {

@@ -13,6 +13,7 @@
 namespace eam::addon {
 
 // The JavaScript constructors behind `ErrorClasses` of lib/errors.ts.
+// NOLINTNEXTLINE(bugprone-exception-escape): node-addon-api's own assignment may throw
 struct ErrorClasses {
   Napi::FunctionReference base, shape, config, checkpoint, out_of_memory, non_finite, disposed, cancelled;
 };

@@ -1,5 +1,6 @@
 #include "nn/autoencoder_kl/autoencoder_kl.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/silu.h>

@@ -1,5 +1,6 @@
 #include "nn/autoencoder_kl/blocks.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>

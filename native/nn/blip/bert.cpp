@@ -1,5 +1,6 @@
 #include "nn/blip/bert.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/gelu.h>

@@ -1,5 +1,6 @@
 #include "nn/clip/clip_text.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/embedding.h>
 

@@ -1,5 +1,6 @@
 #include "nn/clip/clip_tower.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/silu.h>

@@ -1,5 +1,6 @@
 #include "nn/clip/clip_vision.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/conv2d.h>

@@ -58,7 +58,9 @@ bool rename_in_layer(const std::string& layer, std::string_view name, const at::
     const std::vector<at::Tensor> parts = tensor.chunk(3, 0);
     const std::string kind(name.substr(joint_prefix.size()));
     for (size_t i = 0; i < joint.size(); ++i) {
-      renamed.emplace_back(layer + std::string(joint[i].second) + kind, parts[i]);
+      std::string place = layer;
+      place.append(joint[i].second).append(kind);
+      renamed.emplace_back(std::move(place), parts[i]);
     }
     return true;
   }

@@ -1,5 +1,6 @@
 #include "nn/digits/digits_model.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/arange.h>
@@ -108,8 +109,9 @@ DigitsModel::DigitsModel(const DigitsModelConfig& config, uint64_t seed, const s
     parameters_.require_grad(true);
   }
 
-  frequencies_ = at::exp(at::arange(frequency_channels / 2, at::kDouble).mul(-std::log(1e4) / (frequency_channels / 2)))
-                     .to(device, at::kFloat);
+  constexpr int64_t kPairs = frequency_channels / 2;
+  frequencies_ =
+      at::exp(at::arange(kPairs, at::kDouble).mul(-std::log(1e4) / static_cast<double>(kPairs))).to(device, at::kFloat);
   positions_ = sin_cos_positions(config.image_size / config.patch_size, width).to(device, dtype);
 }
 

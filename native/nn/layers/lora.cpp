@@ -82,6 +82,7 @@ std::string patterns_of(const std::vector<Linear*>& layers) {
 
 std::vector<std::string> names_of(const std::vector<Linear*>& layers) {
   std::vector<std::string> names;
+  names.reserve(layers.size());
   for (const Linear* layer : layers) names.push_back(layer->name());
   return names;
 }

@@ -1,5 +1,6 @@
 #include "nn/mixture/gaussian_mixture.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/arange.h>

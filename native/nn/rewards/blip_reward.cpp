@@ -1,5 +1,6 @@
 #include "nn/rewards/blip_reward.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 
 #include "ops/error.h"

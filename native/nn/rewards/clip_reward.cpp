@@ -1,5 +1,6 @@
 #include "nn/rewards/clip_reward.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 

@@ -1,5 +1,6 @@
 #include "nn/rewards/image_preprocess.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/tensor.h>
@@ -35,8 +36,11 @@ at::Tensor resize_matrix(int64_t from, int64_t to, int64_t first, int64_t rows) 
   const double stretch = std::max(scale, 1.0), support = 2 * stretch;
   for (int64_t row = std::max<int64_t>(0, -first); row < rows && first + row < to; ++row) {
     const double center = (static_cast<double>(first + row) + 0.5) * scale;
+    // Cut off after ½ is added, as Pillow does it.
+    // NOLINTBEGIN(bugprone-incorrect-roundings)
     const int64_t begin = std::max<int64_t>(0, static_cast<int64_t>(center - support + 0.5));
     const int64_t end = std::min(from, static_cast<int64_t>(center + support + 0.5));
+    // NOLINTEND(bugprone-incorrect-roundings)
     double total = 0;
     for (int64_t i = begin; i < end; ++i) {
       weights[row][i] = bicubic((static_cast<double>(i) - center + 0.5) / stretch);

@@ -1,5 +1,6 @@
 #include "nn/sd3/sd3_block.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/cat.h>

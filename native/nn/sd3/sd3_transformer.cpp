@@ -1,5 +1,6 @@
 #include "nn/sd3/sd3_transformer.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>

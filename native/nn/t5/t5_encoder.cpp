@@ -1,5 +1,6 @@
 #include "nn/t5/t5_encoder.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/embedding.h>
@@ -34,7 +35,7 @@ T5EncoderConfig validated(const T5EncoderConfig& config) {
 at::Tensor take_tokens(StoredWeights& weights, const T5EncoderConfig& config) {
   const std::string shared = "shared.weight", own = "encoder.embed_tokens.weight";
   const std::string& name = !weights.has(shared) && weights.has(own) ? own : shared;
-  const at::Tensor tokens = weights.take(name, {config.vocabulary, config.width});
+  at::Tensor tokens = weights.take(name, {config.vocabulary, config.width});
   weights.ignore(own);
   return tokens;
 }
