@@ -63,7 +63,7 @@ class Fuzzer {
   bool execute() {
     make_file();
     make_entries();
-    for (int change = below(4); change > 0; --change) mutate();
+    for (int64_t change = below(4); change > 0; --change) mutate();
     write_file();
     const bool mapped = attempt(eam::io::map_tensors), read = attempt(eam::io::read_tensors);
     if (mapped != read) throw std::runtime_error("map_tensors and read_tensors disagree");

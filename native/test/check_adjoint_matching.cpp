@@ -152,7 +152,7 @@ void check_linear() {
   Case expected{"linear field", field, steps, lambda, normals(0), {}, normals(1), {}, {}};
   at::Tensor x = expected.x0;
   for (int k = 0; k < steps; ++k) {
-    const at::Tensor noise = normals(static_cast<uint64_t>(2 + k));
+    const at::Tensor noise = normals(static_cast<uint64_t>(k) + 2);
     const double t = k * h;
     expected.noise.push_back({noise, {}});
     expected.points.push_back(x);

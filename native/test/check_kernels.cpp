@@ -75,6 +75,7 @@ void check_loop_versions(const char* storage) {
     y[static_cast<size_t>(i)] = static_cast<Real>(static_cast<int32_t>(next())) * Real(0x1p-31);
   }
   const auto same = [](Storage a, Storage b) {
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are what is compared
     return std::memcmp(&a, &b, sizeof a) == 0 || (widen(a) != widen(a) && widen(b) != widen(b));
   };
 
@@ -182,7 +183,7 @@ void check_combinations(const char* storage, double bound) {
         std::vector<std::vector<Storage>> tensors;
         std::vector<double> coefficients;
         for (int k = 0; k < terms; ++k) {
-          tensors.push_back(numbers<Storage>(count, static_cast<uint64_t>(20 + k)));
+          tensors.push_back(numbers<Storage>(count, static_cast<uint64_t>(k) + 20));
           y.data[k] = tensors.back().data();
           y.dtype[k] = kDType<Storage>;
           for (int b = 0; b < 3; ++b) coefficients.push_back(0.25 * (k + 1) - 0.5 * b);

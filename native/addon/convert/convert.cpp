@@ -263,7 +263,7 @@ std::vector<std::pair<std::string, at::Tensor>> named_tensors(Napi::Value value,
   Napi::Object object = value.As<Napi::Object>();
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const std::string& name : to_strings(object.GetPropertyNames(), where)) {
-    tensors.emplace_back(name, to(object.Get(name), where + "['" + name + "']"));
+    tensors.emplace_back(name, to(object.Get(name), words(where, "['", name, "']")));
   }
   return tensors;
 }

@@ -93,6 +93,7 @@ class CapsuleObject : public Napi::ObjectWrap<CapsuleObject> {
 void* to_pointer(Napi::Value value, const std::string& where) {
   uint64_t address = to_uint64(value, where);
   if (address == 0) refuse(where, "an address", value);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): JavaScript has addresses as integers only
   return reinterpret_cast<void*>(static_cast<uintptr_t>(address));
 }
 

@@ -23,7 +23,7 @@ constexpr size_t smallest_shared = 4096;
 
 template <class Visit>
 void visit_dtype(at::ScalarType dtype, Visit&& visit) {
-  switch (dtype) {
+  switch (dtype) {  // NOLINT(bugprone-branch-clone): each branch visits another type
     case at::kFloat:
       return visit(float());
     case at::kDouble:
@@ -156,7 +156,7 @@ at::Tensor host_of(const at::Tensor& tensor, size_t references) {
   return alone || !host.is_alias_of(tensor) ? host : host.clone();
 }
 
-Napi::Value to_typed_array(Napi::Env env, at::Tensor tensor) {
+Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor) {
   size_t bytes = tensor.nbytes();
   if (bytes >= smallest_shared) {
     auto owner = std::make_unique<at::Tensor>(tensor);
@@ -165,7 +165,7 @@ Napi::Value to_typed_array(Napi::Env env, at::Tensor tensor) {
         env, tensor.mutable_data_ptr(), bytes,
         [](napi_env, void*, void* hint) { delete static_cast<at::Tensor*>(hint); }, owner.get(), &buffer);
     if (status == napi_ok) {
-      owner.release();
+      (void)owner.release();  // the buffer's finalizer has it
       return typed_array(env, tensor.scalar_type(), tensor.numel(), Napi::ArrayBuffer(env, buffer));
     }
     // A runtime that allows no external memory (Electron): copy.

@@ -31,6 +31,6 @@ void convert_into(at::Tensor& destination, Napi::Array source);
 at::Tensor host_of(const at::Tensor& tensor, size_t references);
 
 // The tensor's numbers as a typed array of JavaScript, which owns the memory from here on.
-Napi::Value to_typed_array(Napi::Env env, at::Tensor tensor);
+Napi::Value to_typed_array(Napi::Env env, const at::Tensor& tensor);
 
 }  // namespace eam::addon
