@@ -23,7 +23,8 @@ constexpr size_t smallest_shared = 4096;
 
 template <class Visit>
 void visit_dtype(at::ScalarType dtype, Visit&& visit) {
-  switch (dtype) {  // NOLINT(bugprone-branch-clone): each branch visits another type
+  // NOLINTBEGIN(bugprone-branch-clone): each branch visits another type
+  switch (dtype) {
     case at::kFloat:
       return visit(float());
     case at::kDouble:
@@ -41,6 +42,7 @@ void visit_dtype(at::ScalarType dtype, Visit&& visit) {
     default:
       throw Error(ErrorKind::config, "unsupported dtype " + std::string(c10::toString(dtype)));
   }
+  // NOLINTEND(bugprone-branch-clone)
 }
 
 template <class To, class From>
