@@ -78,9 +78,9 @@ export interface Evaluation {
   after: Measurement;
   /** How the rewards changed, image by image, from the same noise. Left out where that is not known. */
   change?: {
-    /** Of the whole reward. */
+    /** The change of the whole reward. */
     reward: Change;
-    /** Of each reward of a combined one, unweighted. */
+    /** The change of each reward of a combined one, unweighted. */
     rewards: Record<string, Change>;
   };
   /** Rise of the mean reward, in standard deviations of the pretrained model's; null where its rewards do not vary. */

@@ -24,7 +24,7 @@ export interface PngChunks {
   header: PngHeader;
   /** Red, green and blue of each color. */
   palette: Uint8Array | undefined;
-  /** Of a palette the alpha of its first colors; else the one color that is transparent, 16 bits a channel. */
+  /** The alpha of a palette's first colors; else the one color that is transparent, 16 bits a channel. */
   transparency: Uint8Array | undefined;
   /** Together one zlib stream. */
   pixels: Uint8Array[];

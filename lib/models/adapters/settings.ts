@@ -47,7 +47,7 @@ const plainValues: Readonly<Record<string, readonly unknown[]>> = {
   peft_type: ['LORA'],
 };
 
-/** Of these PEFT can write what they took from the base weights into the adapter. */
+/** PEFT can write what these took from the base weights into the adapter. */
 const convertible = /^(pissa|olora|corda|lora_ga)/i;
 
 const isEmpty = (value: unknown): boolean =>
