@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { rowOf } from './results.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-// Of all its threads; Node does not tell of a child's.
+// The process counts its own threads' time; Node does not tell a child's.
 const reporter = `process.on('exit', () => {
   const { user, system } = process.cpuUsage();
   console.error('processor ' + (user + system) / 1e6);

@@ -28,7 +28,7 @@ const conditions = {
   busy: () =>
     withCommand('stress-ng', { beside: ['stress-ng', '--quiet', '--cpu', cores, '--vm', '1', '--vm-bytes', '512M'] }),
   'one-core': () => withCommand('taskset', { prefix: ['taskset', '-c', '0'] }),
-  // Of memory that a process writes to; V8 reserves addresses far beyond.
+  // The limit is on memory that a process writes to; V8 reserves addresses far beyond.
   '4-GB': () => withCommand('prlimit', { prefix: ['prlimit', `--data=${4 * 2 ** 30}`] }),
   jemalloc: () => allocator('libjemalloc.so.2'),
   tcmalloc: () => allocator('libtcmalloc_minimal.so.4'),

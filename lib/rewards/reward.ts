@@ -200,7 +200,7 @@ export function valuesFrom(values: unknown, count: number): Float32Array {
 
 /** Numbers as float32; rejects what would become NaN in silence. */
 export function toFloat32(numbers: unknown, name: string): Float32Array {
-  // Of any realm: what native code makes is of another under Jest and in node:vm.
+  // instanceof would refuse arrays of another realm, as native code's are under Jest and in node:vm.
   if (types.isFloat32Array(numbers)) return numbers as Float32Array;
   if (types.isFloat64Array(numbers) || types.isInt32Array(numbers)) return Float32Array.from(numbers);
   if (!Array.isArray(numbers)) {

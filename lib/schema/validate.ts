@@ -157,7 +157,7 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
           option instanceof z.ZodObject && (option.shape[key] as z.ZodType).safeParse(valueAt(value, [key])).success,
       );
     } else if (node instanceof z.ZodUnion && typeof value === 'object') {
-      // Of true, false or an object: the object.
+      // Where a boolean is allowed in an object's place, only the object has keys.
       node = (node.options as z.ZodType[]).find((option) => option instanceof z.ZodObject);
     } else {
       return node;

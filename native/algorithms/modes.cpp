@@ -15,7 +15,7 @@ namespace eam {
 namespace {
 
 constexpr double kFloor = -1;
-// Of the running values, the share that a step keeps.
+// A step keeps this share of the running values.
 constexpr double kMemory = 0.8;
 // The conditional velocity does not exist at the terminal time itself.
 constexpr double kLastTime = 1e-5;

@@ -11,7 +11,7 @@ namespace eam::io {
 // is not there is zeros instead of the end of the process (SIGBUS), and counts as lost.
 class MappedFile {
  public:
-  // Of an open file, which stays the caller's; nullptr where its file system maps none.
+  // Maps an open file, whose descriptor stays the caller's; nullptr where its file system maps none.
   static std::shared_ptr<const MappedFile> open(const std::string& path, int descriptor, size_t size);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;

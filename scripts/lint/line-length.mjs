@@ -1,5 +1,5 @@
-// Lists every line that is longer than .editorconfig allows, in code and in the code blocks of Markdown. Formatters
-// wrap code, not comments and strings.
+// Lists every line that is longer than .editorconfig allows. Formatters wrap code, not comments, strings and prose. A
+// row of a Markdown table, an image and what a link's definition names cannot be wrapped.
 
 import { readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
@@ -15,10 +15,11 @@ const passedOver =
 export function longLines(path, text, limit) {
   const markdown = extname(path) === '.md';
   let inCode = !markdown;
+  const isWhole = (line) => !inCode && /^\s*(?:\||!?\[[^\]]*\](?:\(|:))/.test(line);
   const found = [];
   for (const [index, line] of text.split('\n').entries()) {
     if (markdown && /^\s*```/.test(line)) inCode = !inCode;
-    else if (inCode && [...line].length > limit) found.push({ line: index + 1, length: [...line].length });
+    else if (!isWhole(line) && [...line].length > limit) found.push({ line: index + 1, length: [...line].length });
   }
   return found;
 }

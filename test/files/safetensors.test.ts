@@ -220,7 +220,7 @@ describe('writing', () => {
     expect(ended).toEqual(Array.from({ length: 2 }, () => ({ code: 0, signal: null, stdout: '', stderr: '' })));
     expect(readdirSync(folder).sort()).toEqual(Array.from({ length: 60 }, (_, file) => `${file}.safetensors`).sort());
     for (const name of readdirSync(folder)) {
-      // Of one of them, not of both.
+      // The numbers are those of one process, not of both.
       const data = (await readTensors(join(folder, name)))['x']!.dataSync() as Float32Array;
       expect(new Set(data).size).toBe(1);
     }

@@ -14,7 +14,7 @@ export function compiled(name: string): string {
   return JSON.stringify(pathToFileURL(join(dist, name)).href);
 }
 
-/** Of `count` processes that are given the text: none goes on before all have come to it. */
+/** The text keeps each of `count` processes that are given it from going on before all have come to it. */
 export function startTogether(count: number): string {
   const folder = mkdtempSync(join(tmpdir(), 'eam-together-'));
   process.once('exit', () => rmSync(folder, { recursive: true }));

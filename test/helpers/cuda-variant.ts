@@ -10,7 +10,7 @@ import { findExecutable } from '../../lib/jobs/build/tools.js';
 import { cacheDirectory, findLibTorch } from '../../lib/runtime/native/libtorch.js';
 
 export interface CudaVariant {
-  /** Of the addon. */
+  /** The addon's folder. */
   directory: string;
   /** The LibTorch's folder. */
   libtorch: string;

@@ -13,11 +13,11 @@ const profiles: readonly Profile[] = [
 
 export interface KillCounts {
   kills: number;
-  /** Of these, while a checkpoint was being written: its half is there. */
+  /** These came while a checkpoint was being written: its half is there. */
   writing: number;
-  /** And while an old one was being removed. */
+  /** These came while an old one was being removed. */
   removing: number;
-  /** Before there was a whole checkpoint, and after the last step. */
+  /** These came before there was a whole checkpoint, and after the last step. */
   beforeFirst: number;
   afterLast: number;
   resumes: number;

@@ -10,7 +10,7 @@ import { temporaryFolder } from './tiny-run.js';
 
 const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
-/** Of every run. */
+/** Every run takes so many steps. */
 export const steps = 24;
 
 /** What a run spends its life on. */

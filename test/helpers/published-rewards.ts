@@ -26,7 +26,7 @@ export interface LoadOptions {
   /** What the file's tensors become before they are loaded. */
   edit?: (tensors: Tensors) => void;
   vision?: Partial<ClipVisionConfig>;
-  /** Of a linear stack, in place of its file's. */
+  /** The tensors of a linear stack, in place of its file's. */
   head?: Tensors;
 }
 

@@ -28,7 +28,7 @@ export interface Golden {
   upstream: NativeTensor;
   velocity: number[];
   gradX: number[];
-  /** Of trainable tensors by name. */
+  /** The gradients of trainable tensors, by name. */
   grads: Record<string, number[]>;
 }
 
@@ -108,7 +108,7 @@ export const loadSd3 = (
   options: Partial<LoadOptions> = {},
 ): Promise<NativeFlowModel> => binding().loadNetwork('sd3', { config, weights: tensors, device: 'cpu', ...options });
 
-/** Of the adapter in lora_peft. */
+/** The settings of the adapter in lora_peft. */
 export const sd35Lora: LoraConfig = {
   rank: 4,
   alpha: 8,

@@ -43,7 +43,7 @@ export function writeWheels(python: string, folder: string, wheels: readonly Tin
 export class WheelIndex {
   /** The files that were asked for, in order. */
   readonly asked: string[] = [];
-  /** Of these wheels half is sent, and then the connection is closed. */
+  /** The server sends half of each of these wheels, and then closes the connection. */
   readonly cut = new Set<string>();
   readonly #server: Server;
 

@@ -403,7 +403,7 @@ describe('the summary', () => {
       ['a', 'b', 'c', 'd'].flatMap((prompt, index) => Array.from({ length: 10 }, () => sample(prompt, index))),
     ).rewards[0]!;
     expect(copies.interval![1]).toBeCloseTo(1.5 + reach, 10);
-    // Of one prompt, images are all there is.
+    // With one prompt the interval is over its images.
     expect(summarize([0, 1, 2, 3].map((value) => sample('a', value))).rewards[0]!.interval![1]).toBeCloseTo(
       1.5 + reach,
       10,

@@ -176,7 +176,7 @@ describe('the plan counts evaluations and', () => {
 });
 
 describe('the plan counts operations and', () => {
-  // Of one sample: what PyTorch's FlopCounterMode counts of diffusers' SD3Transformer2DModel and AutoencoderKL with
+  // PyTorch's FlopCounterMode counts these for one sample of diffusers' SD3Transformer2DModel and AutoencoderKL, with
   // these configurations, plain attention and the adapter's two products a layer; gradients go to the adapter or to
   // the latents.
   const counted = {

@@ -217,7 +217,7 @@ describe('directories of published rewards', () => {
     const error = await refusal('clipscore', copy);
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error.message).toMatch(message);
-    // Of the rewards of a job, which.
+    // The folder tells which of a job's rewards it was.
     expect(error.message).toContain(copy);
   });
 

@@ -16,7 +16,7 @@ import {
   tinyModel,
 } from '../helpers/tiny-model.js';
 
-/** The same gradient each time. */
+/** Adds up a gradient that is the same each time. */
 const accumulate = async (model: NativeFlowModel, step = 0) =>
   binding().flowMatching(model, {
     x1: await normal([4, 1, 8, 8], 77n),

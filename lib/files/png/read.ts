@@ -87,7 +87,7 @@ function refuseTransparency(
   } else if (palette) {
     isTransparent = (at) => (transparency[samples[at]!] ?? 255) !== 255;
   } else {
-    // Of the two bytes a channel, those bits count that a sample has.
+    // A channel has two bytes here, of which the lower bits count, as many as a sample has.
     const view = new DataView(transparency.buffer, transparency.byteOffset);
     const hidden = Array.from({ length: channels }, (_, channel) => view.getUint16(2 * channel) & limit);
     isTransparent = (at) => hidden.every((sample, channel) => samples[at + channel] === sample);

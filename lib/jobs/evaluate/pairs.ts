@@ -58,7 +58,7 @@ async function filesOf(folder: string): Promise<string[]> {
   }
   const names: string[] = [];
   for (const entry of entries) {
-    // Of a link that leads nowhere the reader says so.
+    // A link that leads nowhere counts as a file: whoever reads it names it in the error.
     const isFolder = entry.isSymbolicLink()
       ? await stat(join(folder, entry.name)).then(
           (target) => target.isDirectory(),

@@ -90,7 +90,7 @@ export class ScoreBook {
     let sum = 0;
     let prompts = 0;
     for (const rows of this.#features.values()) {
-      // Of a prompt's images, some may not have been read.
+      // A distance needs two images, and unreadable ones of a prompt have no row.
       if (rows.length < 2) continue;
       const length = rows[0]!.length;
       const data = new Float32Array(rows.length * length);
