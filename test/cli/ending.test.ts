@@ -170,6 +170,17 @@ describe('a run', () => {
     },
   );
 
+  it('goes on where the process that started it dies', async () => {
+    const { config, output } = runWith("process.kill(process.ppid, 'SIGKILL'); await pause(50);");
+    // The list keeps the shell from becoming the run itself; the pipe closes when the run has ended, too.
+    const shell = spawn('sh', ['-c', '"$0" "$1" finetune "$2"; true', process.execPath, program, config], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    shell.stdout!.resume();
+    const ended = new Promise((resolve) => shell.on('close', (_, signal) => resolve(signal)));
+    expect([await ended, checkpointsOf(output)]).toEqual(['SIGKILL', ['step-5']]);
+  });
+
   it('pretraining leaves a checkpoint on SIGHUP', async () => {
     const output = join(temporaryFolder(), 'run');
     const recipe = fileURLToPath(new URL('../../configs/pretrain-digits.json', import.meta.url));
