@@ -1,16 +1,6 @@
-import { z } from 'zod';
-
-import { published, rewardKind } from '../reward-kind.js';
-import { clipWeightsIn } from './clip-directory.js';
+import { clipKind } from './clip-kind.js';
 import { clipReward } from './clip-reward.js';
-import {
-  checkPublished,
-  loaded,
-  optionsFrom,
-  type PublishedReward,
-  type PublishedRewardOptions,
-} from './published-reward.js';
-import { verifierOf } from './verifier.js';
+import { checkPublished, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** What its directory holds, for messages. */
 const expected = 'CLIP, a CLIPModel of transformers';
@@ -25,15 +15,4 @@ export function clipScore(directory: string, options: PublishedRewardOptions = {
   return clipReward('clipscore', directory, expected, 'cosine', options);
 }
 
-export const clipScoreKind = rewardKind({
-  schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('clipscore'),
-    ...published,
-  }),
-  parameters: 428e6, // CLIP ViT-L/14, both towers
-  create: (config, device, settings) => loaded(clipScore(config.directory, optionsFrom(config, settings, device))),
-  locate: async ({ directory, dtype = 'float32' }) =>
-    (await clipWeightsIn(directory, expected)).map((path) => ({ path, dtype })),
-  verify: verifierOf(clipScore),
-});
+export const clipScoreKind = clipKind('clipscore', expected, 428e6, clipScore); // CLIP ViT-L/14

@@ -1,16 +1,6 @@
-import { z } from 'zod';
-
-import { published, rewardKind } from '../reward-kind.js';
-import { clipWeightsIn } from './clip-directory.js';
+import { clipKind } from './clip-kind.js';
 import { clipReward } from './clip-reward.js';
-import {
-  checkPublished,
-  loaded,
-  optionsFrom,
-  type PublishedReward,
-  type PublishedRewardOptions,
-} from './published-reward.js';
-import { verifierOf } from './verifier.js';
+import { checkPublished, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** What its directory holds, for messages. */
 const expected = 'PickScore, a CLIPModel of transformers';
@@ -26,15 +16,4 @@ export function pickScore(directory: string, options: PublishedRewardOptions = {
   return clipReward('pickscore', directory, expected, 'scaled-cosine', options);
 }
 
-export const pickScoreKind = rewardKind({
-  schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('pickscore'),
-    ...published,
-  }),
-  parameters: 986e6, // CLIP ViT-H/14, both towers
-  create: (config, device, settings) => loaded(pickScore(config.directory, optionsFrom(config, settings, device))),
-  locate: async ({ directory, dtype = 'float32' }) =>
-    (await clipWeightsIn(directory, expected)).map((path) => ({ path, dtype })),
-  verify: verifierOf(pickScore),
-});
+export const pickScoreKind = clipKind('pickscore', expected, 986e6, pickScore); // CLIP ViT-H/14

@@ -3,20 +3,9 @@
 
 namespace eam::nn {
 
-namespace {
-
-Network make_autoencoder_kl(const AutoencoderKlConfig& config, NetworkParts parts) {
-  return make_stored<AutoencoderKl, Autoencoder>("autoencoder", config, std::move(parts));
-}
-
-NetworkLayout autoencoder_kl_layout(const AutoencoderKlConfig& config) {
-  return stored_layout<AutoencoderKl>("autoencoder", config);
-}
-
-}  // namespace
-
+static constexpr char kAutoencoderKlName[] = "autoencoder";
 extern const NetworkKind<AutoencoderKlConfig> autoencoder_kl;
-constinit const NetworkKind<AutoencoderKlConfig> autoencoder_kl = {
-    .takes = {.files = true, .dtype = true}, .make = make_autoencoder_kl, .layout = autoencoder_kl_layout};
+constinit const NetworkKind<AutoencoderKlConfig> autoencoder_kl =
+    stored_kind<AutoencoderKl, Autoencoder, AutoencoderKlConfig, kAutoencoderKlName>();
 
 }  // namespace eam::nn

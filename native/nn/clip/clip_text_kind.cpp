@@ -3,20 +3,9 @@
 
 namespace eam::nn {
 
-namespace {
-
-Network make_clip_text(const ClipTextConfig& config, NetworkParts parts) {
-  return make_stored<ClipText, TextEncoder>("CLIP text encoder", config, std::move(parts));
-}
-
-NetworkLayout clip_text_layout(const ClipTextConfig& config) {
-  return stored_layout<ClipText>("CLIP text encoder", config);
-}
-
-}  // namespace
-
+static constexpr char kClipTextName[] = "CLIP text encoder";
 extern const NetworkKind<ClipTextConfig> clip_text;
-constinit const NetworkKind<ClipTextConfig> clip_text = {
-    .takes = {.files = true, .dtype = true}, .make = make_clip_text, .layout = clip_text_layout};
+constinit const NetworkKind<ClipTextConfig> clip_text =
+    stored_kind<ClipText, TextEncoder, ClipTextConfig, kClipTextName>();
 
 }  // namespace eam::nn

@@ -8,21 +8,21 @@
 
 namespace eam::nn {
 
-// Makes a network that takes all of its tensors from StoredWeights, as `Interface`; `what` names it in messages.
-template <class Made, class Interface, class Config>
-Network make_stored(const char* what, const Config& config, NetworkParts parts) {
-  StoredWeights weights(what, std::move(*parts.weights), parts.dtype, parts.device);
-  std::shared_ptr<Interface> network = std::make_shared<Made>(weights, config);
-  weights.finish();
-  return network;
-}
-
-// The tensors that such a network takes.
-template <class Made, class Config>
-NetworkLayout stored_layout(const char* what, const Config& config) {
-  StoredWeights weights(what, {}, at::kFloat, at::kMeta);
-  const Made network(weights, config);
-  return {weights.taken(), {}};
+// A kind of network that takes all of its tensors from files, as `Interface`; `what` names it in messages.
+template <class Made, class Interface, class Config, const char* what>
+constexpr NetworkKind<Config> stored_kind() {
+  return {.takes = {.files = true, .dtype = true},
+          .make = [](const Config& config, NetworkParts parts) -> Network {
+            StoredWeights weights(what, std::move(*parts.weights), parts.dtype, parts.device);
+            std::shared_ptr<Interface> network = std::make_shared<Made>(weights, config);
+            weights.finish();
+            return network;
+          },
+          .layout = [](const Config& config) -> NetworkLayout {
+            StoredWeights weights(what, {}, at::kFloat, at::kMeta);
+            const Made network(weights, config);
+            return {weights.taken(), {}};
+          }};
 }
 
 }  // namespace eam::nn
