@@ -243,7 +243,7 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
       for (const int64_t sample : row_samples) factors.push_back(terminals.factors[sample]);
       return {trained, ops::mode_matching_loss(trained.detach(), x1, gradient, times, noise, matching, factors)};
     }
-    // A GPU draws numbers faster than it reads them.
+    // On a GPU, drawing the noise again takes less time than reading x_t from memory; on a CPU it takes more.
     ops::Loss loss = x.is_cuda() ? ops::matching_loss(trained.detach(), x1, gradient, times, noise, matching)
                                  : ops::matching_loss(trained.detach(), x, x1, gradient, times, matching);
     return {trained, std::move(loss)};
