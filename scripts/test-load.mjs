@@ -8,7 +8,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = new URL('..', import.meta.url);
@@ -45,7 +45,7 @@ for (const name of names) {
   process.exit(2);
 }
 
-const vitest = createRequire(import.meta.url).resolve('vitest/vitest.mjs');
+const vitest = fileURLToPath(new URL('node_modules/vitest/vitest.mjs', root));
 const results = [];
 for (let round = 0; round < Number(flags.rounds); ++round) {
   const name = names[round % names.length];
