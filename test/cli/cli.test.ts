@@ -80,7 +80,7 @@ describe('eam', () => {
     'cache',
     'build',
     'libtorch',
-  ])('%s has its own help', async (command) => {
+  ])('shows the help of %s', async (command) => {
     const { code, stdout } = await eam(command, '--help');
     expect(code).toBe(0);
     expect(stdout).toContain(`Usage: eam ${command}`);
@@ -100,7 +100,7 @@ describe('eam', () => {
     },
     { args: ['sample', '--out', 'x.png'], message: /expected at least one --prompt/ },
     { args: ['finetune', 'no-such.json'], message: /cannot read no-such\.json/ },
-  ])('$args is bad usage', async ({ args, message }) => {
+  ])('ends with bad usage for $args', async ({ args, message }) => {
     const { code, stderr } = await eam(...args);
     expect(stderr).toMatch(message);
     expect(code).toBe(2);
@@ -194,13 +194,13 @@ describe('eam finetune', () => {
     expect(await eam('finetune', configFile({ steps: 1 }), '--quiet')).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
-  it('cannot resume what is not there', async () => {
+  it('refuses to resume a run that is not there', async () => {
     const { code, stderr } = await eam('finetune', configFile(), '--resume');
     expect(stderr).toMatch(/run has no checkpoint$/m);
     expect(code).toBe(1);
   });
 
-  it('resumes what was killed before its first checkpoint, but writes into no model', async () => {
+  it('resumes a run that was killed before its first checkpoint, but writes into no model', async () => {
     const config = configFile({ steps: 2 });
     expect((await eam('finetune', config, '--quiet')).code).toBe(0);
     const run = outputOf(config);
@@ -292,7 +292,7 @@ describe('eam finetune', () => {
       reason: new NonFiniteError('nothing is finite'),
       helps: false,
     },
-  ] as const)('that failed $what is told to resume where that can help', async ({ method, reason, helps }) => {
+  ] as const)('tells a run that failed $what to resume where that can help', async ({ method, reason, helps }) => {
     const config = configFile();
     const notes: string[] = [];
     const observer: JobObserver = { begin() {}, advance() {}, note: (line) => void notes.push(line), end() {} };
@@ -304,7 +304,7 @@ describe('eam finetune', () => {
     expect(hints).toEqual(helps ? [`stopped after step 1; to go on: eam finetune ${outputOf(config)} --resume`] : []);
   });
 
-  it('does not end with 130 where the interruption left no checkpoint', async () => {
+  it('ends with 1, not 130, where the interruption left no checkpoint', async () => {
     const config = configFile();
     const create = DriftProbe.create.bind(DriftProbe);
     vi.spyOn(DriftProbe, 'create').mockImplementation((...args) => {
@@ -320,8 +320,8 @@ describe('eam finetune', () => {
   });
 });
 
-describe('eam … | head', () => {
-  it('ends as it would have, without a trace of the reader that went', async () => {
+describe('eam, with its output piped into head,', () => {
+  it('ends as without the pipe, and shows no trace of the closed reader', async () => {
     const child = spawn(process.execPath, [program, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] });
     child.stdout.destroy();
     let stderr = '';
@@ -331,7 +331,7 @@ describe('eam … | head', () => {
   });
 });
 
-describe('a finetune that is stopped', () => {
+describe('eam finetune, stopped,', () => {
   const steps = 200;
   const start = (config: string, ...args: string[]): ChildProcess =>
     spawn(process.execPath, [program, 'finetune', config, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -364,7 +364,7 @@ describe('a finetune that is stopped', () => {
     metrics = losses(outputOf(config));
   });
 
-  it('by Ctrl-C writes a checkpoint, ends with 130, and resumes to the same weights', async () => {
+  it('writes a checkpoint on Ctrl-C, ends with 130, and resumes to the same weights', async () => {
     const config = stoppable();
     const run = outputOf(config);
     const child = start(config);
@@ -383,7 +383,7 @@ describe('a finetune that is stopped', () => {
   });
 
   it.each(['during the first grid', 'while drift is prepared'])(
-    '%s has written a checkpoint of step 0, and resumes',
+    'writes a checkpoint of step 0 where it stops %s, and resumes',
     async (moment) => {
       const config = configFile({ steps: 2 });
       const run = outputOf(config);
@@ -489,7 +489,7 @@ describe('eam pretrain', () => {
     expect(readdirSync(outputOf(halved)).sort()).toEqual(readdirSync(outputOf(whole)).sort());
   });
 
-  it('killed before its first checkpoint goes on from its directory alone, to the same weights', async () => {
+  it('goes on from its directory, killed before its first checkpoint, to the same weights', async () => {
     const whole = recipe({ ...digits, steps: 30 });
     expect((await eam('pretrain', whole, '--quiet')).code).toBe(0);
     const killed = recipe({ ...digits, steps: 30 });

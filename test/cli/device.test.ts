@@ -51,7 +51,7 @@ describe('a configuration without a device', () => {
     expect(recorded().device).toBe('cpu');
   });
 
-  it('goes on where the run was, and nowhere else', async () => {
+  it('resumes on the device of the run, and on no other', async () => {
     await eam('finetune', config, '--quiet');
     writeFileSync(join(run, 'config.json'), JSON.stringify({ ...recorded(), device: 'cuda:7' }));
     const { code, stderr } = await eam('finetune', config, '--resume', '--set', 'steps=2');
@@ -60,7 +60,7 @@ describe('a configuration without a device', () => {
   });
 });
 
-it.skipIf(here !== 'cpu')('an explicit cuda never falls back', async () => {
+it.skipIf(here !== 'cpu')('an explicit device cuda never falls back to the CPU', async () => {
   const { code, stderr } = await eam('finetune', config, '--set', 'device=cuda');
   expect(code).not.toBe(0);
   expect(stderr).toMatch(/^error: .*cuda.*\n$/);

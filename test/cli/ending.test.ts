@@ -181,7 +181,7 @@ describe('a run', () => {
     expect([await ended, checkpointsOf(output)]).toEqual(['SIGKILL', ['step-5']]);
   });
 
-  it('pretraining leaves a checkpoint on SIGHUP', async () => {
+  it('leaves a checkpoint on SIGHUP where it is a pretraining', async () => {
     const output = join(temporaryFolder(), 'run');
     const recipe = fileURLToPath(new URL('../../configs/pretrain-digits.json', import.meta.url));
     const small = [
@@ -206,7 +206,7 @@ describe('a run', () => {
   });
 });
 
-describe('what nohup leaves behind', () => {
+describe('outlivesTerminal', () => {
   const files = {
     '/proc/self/fd/0': '/dev/pts/1',
     '/proc/self/fdinfo/0': 'pos:\t0\nflags:\t0100002\n',
@@ -246,9 +246,9 @@ describe('what nohup leaves behind', () => {
       changed: { '/proc/7/status': 'SigIgn:\t0000000000001000\n' },
       outlives: false,
     },
-  ])('$what: $outlives', ({ changed, outlives }) => expect(known(changed)).toBe(outlives));
+  ])('answers $outlives for $what', ({ changed, outlives }) => expect(known(changed)).toBe(outlives));
 
-  it('and the name of another command is none', () => {
+  it('answers false for the name of another command', () => {
     expect([known({}, { _: '/usr/bin/nohup' }), known({}, { _: '/usr/bin/node' })]).toEqual([true, false]);
   });
 });

@@ -135,7 +135,7 @@ describe('a checkpoint', () => {
     expect(quantiles.map(({ length }) => length)).toEqual([steps * 8]);
   });
 
-  it('whose files are cut, at any length, is refused', async () => {
+  it('is refused when its files are cut, at any length', async () => {
     for (const file of filesOf(whole)) {
       const { size } = statSync(join(whole, `step-${steps}`, file));
       for (const length of [0, 1, size >> 1, size - 1]) {
@@ -146,7 +146,7 @@ describe('a checkpoint', () => {
     }
   });
 
-  it('with a flipped bit in any file is refused', async () => {
+  it('is refused when a bit in any file is flipped', async () => {
     for (const file of filesOf(whole)) {
       const bytes = readFileSync(join(whole, `step-${steps}`, file));
       // The manifest is small, and the one file that nothing else vouches for: every byte of it.
@@ -167,7 +167,7 @@ describe('a checkpoint', () => {
     }
   });
 
-  it('without any one of its files is refused', async () => {
+  it('is refused when any one of its files is missing', async () => {
     for (const file of filesOf(whole)) {
       const root = copy();
       rmSync(join(root, `step-${steps}`, file));
@@ -175,7 +175,7 @@ describe('a checkpoint', () => {
     }
   });
 
-  it("with a folder in a file's place is refused", async () => {
+  it("is refused when a folder stands in a file's place", async () => {
     for (const file of filesOf(whole)) {
       const root = copy();
       rmSync(join(root, `step-${steps}`, file));
@@ -184,7 +184,7 @@ describe('a checkpoint', () => {
     }
   });
 
-  it('with a file of another step or another run is refused', async () => {
+  it('is refused when it has a file of another step or another run', async () => {
     for (const file of filesOf(whole)) {
       for (const from of [join(whole, 'step-2', file), join(other, `step-${steps}`, file)]) {
         const root = copy();
@@ -201,7 +201,7 @@ describe('a checkpoint', () => {
     }
   });
 
-  it('of another step under its name is refused, and so is one of another run', async () => {
+  it('is refused when it is of another run, or of another step under its name', async () => {
     const root = copy();
     rmSync(join(root, `step-${steps}`), { recursive: true });
     cpSync(join(root, 'step-2'), join(root, `step-${steps}`), { recursive: true });
@@ -219,7 +219,7 @@ describe('a checkpoint', () => {
     expect(changed).toBe(false);
   });
 
-  it('whose manifest leaves a file out is refused', async () => {
+  it('is refused when its manifest leaves a file out', async () => {
     for (const file of filesOf(whole).filter((name) => name !== 'manifest.json' && !name.startsWith('adapter'))) {
       const root = copy();
       const path = join(root, `step-${steps}`, 'manifest.json');
@@ -248,7 +248,7 @@ describe('a checkpoint', () => {
     );
   });
 
-  it('that is damaged is passed over, written anew, and the run ends as it would have', async () => {
+  it('is passed over when it is damaged, written anew, and the run ends as it would have', async () => {
     const root = copy();
     truncateSync(join(root, `step-${steps}`, 'training.safetensors'), 100);
     const { trainer } = await tinyRun(model, root);
@@ -259,8 +259,8 @@ describe('a checkpoint', () => {
   });
 });
 
-describe('a run that goes on', () => {
-  it('with other prompts, another order of them, or another alpha is refused before anything is loaded', async () => {
+describe('a resumed run', () => {
+  it('is refused with other prompts, another order of them, or another alpha before anything is loaded', async () => {
     const directory = join(whole, `step-${steps}`);
     for (const prompts of [
       ['0', '1'],
@@ -274,7 +274,7 @@ describe('a run that goes on', () => {
     await expect(trainer.resume(directory)).rejects.toThrow(/alpha 4, the model has one of rank 2 and alpha 8/);
   });
 
-  it('from before a whole checkpoint does not mix two histories in one folder', async () => {
+  it('keeps one history in its folder when it goes on from before a whole checkpoint', async () => {
     const root = copy();
     const { trainer } = await tinyRun(model, root, { optimizer: { learningRate: 1, emaDecay: 0.9 } });
     await trainer.resume(join(root, 'step-2'));
@@ -301,7 +301,7 @@ describe('a run that goes on', () => {
     expect(readdirSync(own).map((name) => basename(name))).toEqual([`step-${steps}`]);
   });
 
-  it('after a resume that failed halfway is refused until one succeeds', async () => {
+  it('is refused after a resume that failed halfway, until one succeeds', async () => {
     // A whole checkpoint, as far as checksums tell, of a run whose optimizer averaged nothing.
     const root = temporaryFolder();
     const plain = await tinyRun(model, root, { optimizer: { learningRate: 1e-2 } });

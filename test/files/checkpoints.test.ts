@@ -78,7 +78,7 @@ describe('a checkpoint', () => {
         ),
       message: /not a manifest/,
     },
-  ])('with $what is refused, and the one before it is used', async ({ damage, message }) => {
+  ])('is refused with $what, and the one before it is used', async ({ damage, message }) => {
     const older = await write(4);
     const { directory } = await write(5);
     await damage(directory);
@@ -100,7 +100,7 @@ describe('a checkpoint', () => {
     expect(readdirSync(root)).toEqual(['step-1']);
   });
 
-  it('left half-written by a killed process is not seen, and is replaced', async () => {
+  it('is not seen when a killed process left it half-written, and is replaced', async () => {
     mkdirSync(join(root, 'step-7.tmp'));
     writeFileSync(join(root, 'step-7.tmp', 'leftover'), 'x');
     expect(await newestWholeCheckpoint(root)).toBeUndefined();
@@ -109,7 +109,7 @@ describe('a checkpoint', () => {
     expect(existsSync(join(directory, 'leftover'))).toBe(false);
   });
 
-  it('that is whole is not written again; a damaged one is', async () => {
+  it('is not written again when it is whole, but when it is damaged', async () => {
     const { directory } = await write(3);
     await write(3, 3, 'other');
     expect(readFileSync(join(directory, 'weights.bin'), 'utf8')).toBe('weights of step 3');
@@ -118,7 +118,7 @@ describe('a checkpoint', () => {
     expect(readFileSync(join(directory, 'weights.bin'), 'utf8')).toBe('other');
   });
 
-  it('of an earlier step than a damaged one does not give way to it', async () => {
+  it('stays when it is of an earlier step than a damaged one', async () => {
     const { directory } = await write(6, 1);
     truncateSync(join(directory, 'weights.bin'), 2);
     await write(4, 1);
@@ -128,7 +128,7 @@ describe('a checkpoint', () => {
     expect(readdirSync(root)).toEqual(['step-6']);
   });
 
-  it('whose file cannot be read is passed over', async () => {
+  it('is passed over when one of its files cannot be read', async () => {
     const older = await write(4);
     const { directory } = await write(5);
     await rm(join(directory, 'weights.bin'));
@@ -137,14 +137,14 @@ describe('a checkpoint', () => {
     expect(await newestWholeCheckpoint(root)).toEqual(older);
   });
 
-  it('has a number like ours: no leading zeros, no more digits than are counted exactly', async () => {
+  it('has a number without leading zeros and with no more digits than are counted exactly', async () => {
     await write(7);
     for (const name of ['step-007', 'step-99999999999999999999', 'step-8.tmp', 'step-x', 'step-'])
       mkdirSync(join(root, name));
     expect((await listCheckpoints(root)).map(({ step }) => step)).toEqual([7]);
   });
 
-  it('makes room: the last ones are kept, by number', async () => {
+  it('gives way to later ones: the last ones are kept, by number', async () => {
     for (const step of [8, 9, 10, 11]) await write(step, 2);
     expect((await listCheckpoints(root)).map(({ step }) => step)).toEqual([10, 11]);
   });
@@ -177,7 +177,7 @@ describe('a run directory', () => {
     expect(readFileSync(run.metricsFile, 'utf8')).toBe('');
   });
 
-  it('whose metrics or checkpoints cannot be read is not taken for empty', async () => {
+  it('is not taken for empty when its metrics or checkpoints cannot be read', async () => {
     const run = await RunDirectory.create(join(root, 'run'));
     mkdirSync(run.metricsFile);
     await expect(run.rewindMetrics(0)).rejects.toThrow(/cannot read .*metrics\.jsonl: EISDIR/);
@@ -186,7 +186,7 @@ describe('a run directory', () => {
     await expect(RunDirectory.withoutCheckpoint(run.path, 'config.json', () => true)).rejects.toThrow(CheckpointError);
   });
 
-  it('killed before its first checkpoint is told from other folders by its record', async () => {
+  it('is told from other folders by its record when the run was killed before its first checkpoint', async () => {
     const isRecord = (json: unknown) => (json as { mine?: boolean } | undefined)?.mine === true;
     const find = () => RunDirectory.withoutCheckpoint(join(root, 'run'), 'config.json', isRecord);
     expect(await find()).toBeUndefined();
@@ -203,7 +203,7 @@ describe('a run directory', () => {
     expect(await RunDirectory.withoutCheckpoint(another.path, 'config.json', isRecord)).toBeUndefined();
   });
 
-  it('without a checkpoint cannot be resumed', async () => {
+  it('cannot be resumed without a checkpoint', async () => {
     const run = await RunDirectory.create(join(root, 'run'));
     await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(/has no checkpoint$/);
     await writeCheckpoint(run.checkpoints, 2, 1, (directory) => writeFile(join(directory, 'a'), 'abc'));

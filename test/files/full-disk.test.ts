@@ -92,7 +92,7 @@ const failure = async (job: Promise<unknown>): Promise<EamError> =>
     (error: unknown) => error as EamError,
   );
 
-describe.skipIf(!canMount)('a disk that is full', () => {
+describe.skipIf(!canMount)('a run on a full disk', () => {
   let disk: SmallDisk;
   let run: string;
   beforeEach(() => {
@@ -101,7 +101,7 @@ describe.skipIf(!canMount)('a disk that is full', () => {
   });
   afterEach(() => disk.unmount());
 
-  it('stops a run at the checkpoint that does not fit, and the run goes on when there is space', async () => {
+  it('stops at the checkpoint that does not fit, and goes on when there is space', async () => {
     disk.resize(256 * 1024);
     const error = await failure(finetune(settings(run)));
     expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT' });
@@ -161,25 +161,28 @@ describe.skipIf(!canMount)('a disk that is full', () => {
       when: ({ note }) => note?.startsWith('evaluating') === true,
       message: /report\.html could not be written: ENOSPC/,
     },
-  ])('while $what is written: that file is named, and nothing is lost', async ({ change, left, when, message }) => {
-    let full = false;
-    const observer = observing((event) => {
-      if (full || !when(event)) return;
-      full = true;
-      disk.fill(left);
-    });
-    const error = await failure(finetune(settings(run, change), { observer }));
-    expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(message) });
-    // What fails on the way out is not what is reported first.
-    for (const also of suppressedBy(error)) expect((also as Error).message).toMatch(/ENOSPC/);
-    disk.empty();
-    await expectOnlyWhole(run);
-    disk.resize(16 * megabyte);
-    await finetune(settings(run, change), { resume: true });
-    await expectSameAsWhole(run);
-  });
+  ])(
+    'names the file and loses nothing when the disk fills while $what is written',
+    async ({ change, left, when, message }) => {
+      let full = false;
+      const observer = observing((event) => {
+        if (full || !when(event)) return;
+        full = true;
+        disk.fill(left);
+      });
+      const error = await failure(finetune(settings(run, change), { observer }));
+      expect(error).toMatchObject({ code: 'ERR_EAM_CHECKPOINT', message: expect.stringMatching(message) });
+      // What fails on the way out is not what is reported first.
+      for (const also of suppressedBy(error)) expect((also as Error).message).toMatch(/ENOSPC/);
+      disk.empty();
+      await expectOnlyWhole(run);
+      disk.resize(16 * megabyte);
+      await finetune(settings(run, change), { resume: true });
+      await expectSameAsWhole(run);
+    },
+  );
 
-  it('before a run begins: the first file is named, and the folder serves the next run', async () => {
+  it('names the first file when the disk is full before it begins, and its folder serves the next run', async () => {
     disk.fill();
     expect((await failure(finetune(settings(run)))).message).toMatch(
       /config\.json could not be written: ENOSPC|run could not be made: ENOSPC/,
@@ -206,7 +209,7 @@ describe.skipIf(!canMount)('a disk that is full', () => {
     expect(readdirSync(disk.path)).toEqual(['x.safetensors']);
   });
 
-  it('that turns read-only stops a run, which goes on when it can be written again', async () => {
+  it('stops when the disk turns read-only, and goes on when it can be written again', async () => {
     const observer = observing(({ step }) => {
       if (step === 4) disk.readOnly(true);
     });
@@ -223,7 +226,7 @@ describe.skipIf(!canMount)('a disk that is full', () => {
   });
 });
 
-describe('a limit on the size of a file', () => {
+describe('a run under a limit on the size of files', () => {
   const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
   /** `eam finetune` in a shell that may write no file above so many blocks of 512 bytes. */
   const limited = (blocks: number, config: string, ...args: string[]): Promise<{ code: number; stderr: string }> =>
@@ -241,7 +244,7 @@ describe('a limit on the size of a file', () => {
     return path;
   };
 
-  it('stops a run at its first checkpoint with the name of the file, and it goes on without the limit', async () => {
+  it('stops at its first checkpoint with the name of the file, and goes on without the limit', async () => {
     const run = join(temporaryFolder(), 'run');
     const config = configFile(run);
     const large = statSync(join(whole, 'checkpoints', 'step-1', 'training.safetensors')).size;
@@ -260,7 +263,7 @@ describe('a limit on the size of a file', () => {
     await expectSameAsWhole(run);
   });
 
-  it('that metrics.jsonl outgrows names it, and no step is lost', async () => {
+  it('names metrics.jsonl when that outgrows the limit, and loses no step', async () => {
     const run = join(temporaryFolder(), 'run');
     const config = configFile(run);
     // Checkpoints fit, metrics of all steps do not.
@@ -279,7 +282,7 @@ describe('a limit on the size of a file', () => {
   });
 });
 
-describe('a folder that may not be written', () => {
+describe('a run in a folder that may not be written', () => {
   // Permissions do not stop root; for root the file system itself is read-only above.
   const isRoot = process.getuid?.() === 0;
   let locked: string;
@@ -289,11 +292,11 @@ describe('a folder that may not be written', () => {
   });
   afterAll(() => chmodSync(locked, 0o755));
 
-  it.skipIf(isRoot)('stops a run before it begins, with its name', async () => {
+  it.skipIf(isRoot)('stops before it begins, with the name of the folder', async () => {
     expect((await failure(finetune(settings(join(locked, 'run'))))).message).toMatch(/run could not be made: EACCES/);
   });
 
-  it('whose name is a file is named', async () => {
+  it('names the folder when it is a file', async () => {
     const file = join(temporaryFolder(), 'file');
     writeFileSync(file, '');
     expect((await failure(finetune(settings(join(file, 'run'))))).message).toMatch(/file\/run/);

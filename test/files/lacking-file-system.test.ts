@@ -54,7 +54,7 @@ int fdatasync(int fd) { return fsync(fd); }
 
 const { ENODEV, EINVAL, EACCES, EOPNOTSUPP, ENOSYS, EIO } = constants.errno;
 
-describe.runIf(hasCompiler)('a file system', () => {
+describe.runIf(hasCompiler)('eam finetune', () => {
   let library: string;
   beforeAll(() => {
     const folder = temporaryFolder();
@@ -99,11 +99,11 @@ describe.runIf(hasCompiler)('a file system', () => {
     { lacks: 'syncing of folders (EOPNOTSUPP)', play: 'folder', errno: EOPNOTSUPP },
     { lacks: 'syncing of folders (ENOSYS)', play: 'folder', errno: ENOSYS },
     { lacks: 'syncing of files', play: 'file', errno: EINVAL },
-  ])('that lacks $lacks will do', ({ play, errno }) => {
+  ])('completes on a file system that lacks $lacks', ({ play, errno }) => {
     expect(run(play, errno)).toEqual({ code: 0, stderr: '', checkpoints: ['step-1'] });
   });
 
-  it.each(['folder', 'file'])('whose disk fails when a %s is synced is an error', (play) => {
+  it.each(['folder', 'file'])('ends with an error where the disk fails when a %s is synced', (play) => {
     const { code, stderr } = run(play, EIO);
     expect([code, stderr]).toEqual([1, expect.stringMatching(/could not be written: .*(EIO|Input\/output error)/)]);
   });

@@ -35,7 +35,7 @@ function configOf(settings: object): string {
   return path;
 }
 
-describe('an output of the wrong kind', () => {
+describe('an output path of the wrong kind', () => {
   const contenders = ['A', 'B'].map((name) => ({ name, algorithm: { name: 'eam' }, learningRate: 1 }));
   it.each<{ command: string; args: () => string[]; message: RegExp }>([
     {
@@ -92,13 +92,13 @@ describe('an output of the wrong kind', () => {
       args: () => [nowhere, `${directory}.safetensors`, '--force'],
       message: /is a directory, and a file/,
     },
-  ])('of eam $command is told before anything is read (%#)', async ({ command, args, message }) => {
+  ])('is refused by eam $command before anything is read (%#)', async ({ command, args, message }) => {
     mkdirSync(`${directory}.safetensors`, { recursive: true });
     writeFileSync(join(directory, 'a.png'), '');
     expect(await eam(command, ...args())).toMatchObject({ code: 2, stderr: expect.stringMatching(message) as string });
   });
 
-  it('is none where there is nothing yet, or something of the same kind', async () => {
+  it('is accepted where there is nothing yet, or something of the same kind', async () => {
     await checkOutput(join(folder, 'new', 'deep.png'), 'file');
     await checkOutput(file, 'file');
     await checkOutput(directory, 'directory');

@@ -68,7 +68,7 @@ describe('a run', () => {
     expect(readdirSync(run)).not.toContain('lock');
   });
 
-  it('that begins beside another takes a directory of its own', async () => {
+  it('takes a directory of its own when it begins beside another', async () => {
     const { config, run } = configFile();
     expect(await Promise.all([start(config).ended, start(config).ended])).toEqual([0, 0]);
     for (const path of [run, `${run}-2`]) {
@@ -82,7 +82,7 @@ describe('a run', () => {
     }
   });
 
-  it('that cannot begin leaves nothing behind', async () => {
+  it('leaves nothing behind when it cannot begin', async () => {
     const { config, run } = configFile({ adapter: { targets: ['no such layer'] } });
     expect((await eam('finetune', config, '--quiet')).code).toBe(2);
     expect(readdirSync(dirname(run))).toEqual(['config.json']);
@@ -91,7 +91,7 @@ describe('a run', () => {
   it.each([
     { command: 'pretrain', config: 'configs/pretrain-digits.json' },
     { command: 'compare', config: 'configs/compare-digits.json' },
-  ])('of eam $command is not resumed while another is going on', async ({ command, config }) => {
+  ])('is not resumed by eam $command while another is going on', async ({ command, config }) => {
     const directory = await RunDirectory.create(join(temporaryFolder(), 'run'));
     const { code, stderr } = await eam(command, config, '--output', directory.path, '--resume', '--quiet');
     expect([code, stderr]).toEqual([
@@ -102,8 +102,8 @@ describe('a run', () => {
   });
 });
 
-describe('a directory', () => {
-  it('is locked once, and again when it was let go of', async () => {
+describe('the lock of a directory', () => {
+  it('is held once, and can be taken again when it was let go of', async () => {
     const first = await RunDirectory.create(join(temporaryFolder(), 'run'));
     writeFileSync(join(first.path, 'config.json'), '{}');
     const second = RunDirectory.existing(first.path);
@@ -115,7 +115,7 @@ describe('a directory', () => {
     second.unlock();
   });
 
-  it('with nothing but the lock of a killed process is as good as a new one', async () => {
+  it('does not count when a killed process left it in an otherwise empty directory', async () => {
     const path = temporaryFolder();
     writeFileSync(join(path, 'lock'), 'process 1 on nowhere\n');
     const directory = await RunDirectory.create(path);

@@ -256,7 +256,7 @@ describe('a safetensors header', () => {
       path: file(`{"${'\\"'.repeat(1e6)}`, 0),
       message: /a string without an end/,
     },
-  ])('with $what is refused', async ({ path, message }) => {
+  ])('is refused with $what', async ({ path, message }) => {
     const error = await readHeader(path).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(CheckpointError);
     expect((error as Error).message).toMatch(message);
@@ -278,7 +278,7 @@ describe('a safetensors header', () => {
     expect(Object.keys(await loadTensors(path))).toEqual(['constructor', 'ü"']);
   });
 
-  it.runIf(existsSync('/proc/self/io'))('of more than 100 MB is refused before it is read', async () => {
+  it.runIf(existsSync('/proc/self/io'))('is refused before it is read when it is of more than 100 MB', async () => {
     const bytesRead = () => Number(/^rchar: (\d+)/m.exec(readFileSync('/proc/self/io', 'utf8'))![1]);
     const path = file('{}', 0, 100_000_001n);
     truncateSync(path, 100_000_100);
@@ -287,7 +287,7 @@ describe('a safetensors header', () => {
     expect(bytesRead() - before).toBeLessThan(50e6);
   });
 
-  it('of a folder or a pipe is refused', async () => {
+  it('is refused when the file is a folder or a pipe', async () => {
     await expect(readHeader(folder)).rejects.toThrow(/is not a regular file/);
     const pipe = join(folder, 'pipe');
     execFileSync('mkfifo', [pipe]);
@@ -295,14 +295,14 @@ describe('a safetensors header', () => {
     await expect(binding().mapTensors(pipe, [])).rejects.toThrow(/is not a regular file/);
   });
 
-  it('of a missing or tiny file is refused', async () => {
+  it('is refused when the file is missing or tiny', async () => {
     await expect(readHeader(join(folder, 'missing'))).rejects.toThrow(CheckpointError);
     const tiny = join(folder, 'tiny');
     writeFileSync(tiny, 'abc');
     await expect(readHeader(tiny)).rejects.toThrow(/3 bytes long: cut short/);
   });
 
-  it('that is built is read back', () => {
+  it('is read back as it was built', () => {
     const bytes = buildHeader(
       [
         { name: 'w', dtype: 'float32', shape: [2, 3] },

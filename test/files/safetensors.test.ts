@@ -93,7 +93,7 @@ describe('a safetensors file', () => {
     expect(await (await loadTensors(path))['b']!.data()).toEqual(Float64Array.of(Math.E));
   });
 
-  it('read into memory is the same as mapped, and stays whole when the file is cut short', async () => {
+  it('gives the same bytes read into memory as mapped, and stays whole there when the file is cut short', async () => {
     const path = fresh();
     const tensors = example();
     await saveTensors(path, tensors);
@@ -116,7 +116,7 @@ describe('a safetensors file', () => {
     expect(readdirSync(root).filter((name) => name.includes('.tmp'))).toEqual([]);
   });
 
-  it('cut short by a single byte is refused', async () => {
+  it('is refused when it is cut short by a single byte', async () => {
     const path = fresh();
     await saveTensors(path, example());
     truncateSync(path, readFileSync(path).length - 1);
@@ -190,11 +190,11 @@ describe.each(['mapTensors', 'readTensors'] as const)('%s', (load) => {
   });
 });
 
-describe('writing', () => {
+describe('saving a safetensors file', () => {
   const folderOf = () => mkdtempSync(join(root, 'folder-'));
   const small = { x: from(Float32Array.of(1, 2), [2]) };
 
-  it('says why it failed and leaves nothing: a folder in the way', async () => {
+  it('says that a folder is in the way, and leaves nothing behind', async () => {
     const folder = folderOf();
     mkdirSync(join(folder, 'x.safetensors', 'mine'), { recursive: true });
     const saving = saveTensors(join(folder, 'x.safetensors'), small);
@@ -203,7 +203,7 @@ describe('writing', () => {
     expect(readdirSync(folder, { recursive: true }).sort()).toEqual(['x.safetensors', 'x.safetensors/mine']);
   });
 
-  it('of the same files by two processes at once fails in neither', async () => {
+  it('fails in neither of two processes that write the same files at once', async () => {
     const folder = folderOf();
     const script = `
       import { join } from 'node:path';
@@ -239,7 +239,7 @@ describe('writing', () => {
     expect(readdirSync(folder)).toHaveLength(left.length + 2);
   });
 
-  it('by a process that is killed leaves the old file, and one that is removed by its age', async () => {
+  it('leaves the old file when its process is killed, and removes what that left by its age', async () => {
     const folder = folderOf();
     const path = join(folder, 'x.safetensors');
     await saveTensors(path, small);
@@ -264,7 +264,7 @@ describe('writing', () => {
     expect(readdirSync(folder).sort()).toEqual(['mine.tmp', 'x.safetensors']);
   });
 
-  it('says why it failed: no such folder', async () => {
+  it('says that the folder does not exist', async () => {
     const path = join(root, 'none', 'x.safetensors');
     await expect(saveTensors(path, { x: from(Float32Array.of(1), [1]) })).rejects.toThrow(
       /creating the file failed: No such file/,

@@ -36,7 +36,7 @@ async function refusal(path: string): Promise<string> {
   return message;
 }
 
-describe('what PyTorch saves', () => {
+describe('a file of torch.save', () => {
   const module = {
     '0.weight': [2, 3],
     '0.bias': [2],
@@ -46,7 +46,7 @@ describe('what PyTorch saves', () => {
     '1.running_var': [2],
   };
 
-  it.each(['ordered.pt', 'from-cuda.pt'])('a state_dict(), %s', async (name) => {
+  it.each(['ordered.pt', 'from-cuda.pt'])('is read as a state_dict(): %s', async (name) => {
     const tensors = await read(fixture(name));
     expect(Object.keys(tensors).sort()).toEqual([...Object.keys(module), '1.num_batches_tracked'].sort());
     for (const [key, shape] of Object.entries(module)) {
@@ -58,7 +58,7 @@ describe('what PyTorch saves', () => {
     expect(await numbersOf(tensors['1.num_batches_tracked']!)).toEqual([7]);
   });
 
-  it('a checkpoint with what else a training holds, under dotted names', async () => {
+  it('is read as a checkpoint that holds more than tensors, under dotted names', async () => {
     const tensors = await read(fixture('nested.pt'));
     expect(Object.keys(tensors)).toEqual([
       ...['0.weight', '0.bias', '1.weight', '1.bias', '1.running_mean', '1.running_var', '1.num_batches_tracked'].map(
@@ -70,7 +70,7 @@ describe('what PyTorch saves', () => {
     expect(await numbersOf(tensors['optimizer.state.12.exp_avg']!)).toEqual([-0, -1]);
   });
 
-  it('every type of number', async () => {
+  it('is read in every type of number', async () => {
     const tensors = await read(fixture('dtypes.pt'));
     const found = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tensor.dtype]));
     expect(found).toEqual({
@@ -90,7 +90,7 @@ describe('what PyTorch saves', () => {
     }
   });
 
-  it('parameters and views', async () => {
+  it('is read with parameters and views', async () => {
     const tensors = await read(fixture('views.pt'));
     const found = Object.fromEntries(
       await Promise.all(
@@ -112,7 +112,7 @@ describe('what PyTorch saves', () => {
   });
 });
 
-describe('what is no dictionary of tensors', () => {
+describe('a file that is no dictionary of tensors', () => {
   it('runs nothing of a hostile pickle', async () => {
     expect(await refusal(fixture('hostile.pt'))).toMatch(/posix\.system of Python.*nothing in a file is run/);
     expect(existsSync('pwned')).toBe(false);
@@ -123,11 +123,11 @@ describe('what is no dictionary of tensors', () => {
     { name: 'legacy.pt', why: 'before PyTorch 1.6' },
     { name: 'protocol4.pt', why: 'protocol 4, expected 2' },
     { name: 'negated.pt', why: 'offset, a shape and strides' },
-  ])('$name', async ({ name, why }) => {
+  ])('is refused as $name', async ({ name, why }) => {
     expect(await refusal(fixture(name))).toContain(why);
   });
 
-  it('other files', async () => {
+  it('is refused where torch.save did not write it', async () => {
     const safetensors = join(folder, 'a.safetensors');
     await saveTensors(safetensors, { a: Tensor.from(new Float32Array(2), [2]) });
     mkdirSync(join(folder, 'directory'));
@@ -144,12 +144,12 @@ describe('what is no dictionary of tensors', () => {
     await expect(read(3 as never)).rejects.toBeInstanceOf(ConfigError);
   });
 
-  it('files that were cut short', async () => {
+  it('is refused where it is cut short', async () => {
     const whole = readFileSync(fixture('ordered.pt'));
     for (let length = 8; length < whole.length; length += 97) await refusal(write(whole.subarray(0, length)));
   });
 
-  it('files with bytes changed, which read as something or not at all', async () => {
+  it('is read as something or refused where its bytes are changed', async () => {
     const whole = readFileSync(fixture('nested.pt'));
     let state = 1;
     const draw = (limit: number) => {
@@ -173,7 +173,7 @@ describe('what is no dictionary of tensors', () => {
   });
 });
 
-describe('pickles that PyTorch never wrote', () => {
+describe('a pickle that PyTorch never wrote', () => {
   const u32 = (value: number) =>
     String.fromCharCode(value & 255, (value >> 8) & 255, (value >> 16) & 255, value >>> 24);
   const text = (value: string) => `X${u32(value.length)}${value}`;
@@ -200,7 +200,7 @@ describe('pickles that PyTorch never wrote', () => {
       ),
     );
 
-  it('read where they are sound', async () => {
+  it('is read where it is sound', async () => {
     expect(await numbersOf((await read(pickle(dict(text('a'), pair))))['a']!)).toEqual([1, 2]);
     const big = 'x'.repeat(300);
     expect(Object.keys(await read(pickle(dict(text(big), pair))))).toEqual([big]);
@@ -218,7 +218,7 @@ describe('pickles that PyTorch never wrote', () => {
     { global: 'torch\ndevice', name: 'torch.device' },
     { global: 'torch\nQInt8Storage', name: 'torch.QInt8Storage' },
     { global: '__main__\nTensorID', name: '__main__.TensorID' },
-  ])('name $global', async ({ global, name }) => {
+  ])('is refused where it names $global', async ({ global, name }) => {
     expect(
       await refusal(pickle(dict(text('a'), pair, text('b'), `c${global}\n${tuple(text('touch pwned'))}R`))),
     ).toContain(name);
@@ -277,7 +277,7 @@ describe('pickles that PyTorch never wrote', () => {
     },
     { what: 'too few parts', body: `${rebuild}${tuple(storage())}R`, why: 'offset, a shape and strides' },
     { what: 'more strides than sizes', body: tensor([number(2)], [number(1), number(1)]), why: '' },
-  ])('hold a tensor with $what', async ({ body, why }) => {
+  ])('is refused where it holds a tensor with $what', async ({ body, why }) => {
     expect(await refusal(pickle(dict(text('a'), body)))).toMatch(why);
   });
 
@@ -310,18 +310,18 @@ describe('pickles that PyTorch never wrote', () => {
       body: dict(text('a.b'), pair, text('a'), dict(text('b'), pair)),
       why: "two tensors called 'a.b'",
     },
-  ])('hold $what', async ({ body, why }) => {
+  ])('is refused where it holds $what', async ({ body, why }) => {
     expect(await refusal(pickle(body))).toContain(why);
   });
 
-  it('do not end', async () => {
+  it('is refused where it does not end', async () => {
     expect(
       await refusal(write(zip({ 'a/data.pkl': Buffer.from('\x80\x02}', 'latin1'), 'a/version': '3\n' }))),
     ).toContain('ends within');
     expect(await refusal(write(zip({ 'a/data.pkl': '', 'a/version': '3\n' })))).toContain('ends within');
   });
 
-  it('are compressed, or big-endian', async () => {
+  it('is refused where it is compressed, or big-endian', async () => {
     const zeros = new Uint8Array(50_000_000);
     expect(await refusal(pickle(dict(text('a'), pair), { 'a/data/0': zeros }, true))).toMatch(
       /50000000 bytes.*does not compress/,
@@ -329,7 +329,7 @@ describe('pickles that PyTorch never wrote', () => {
     expect(await refusal(pickle(dict(text('a'), pair), { 'a/byteorder': 'big' }))).toContain('big-endian');
   });
 
-  it('copy one storage over and over', async () => {
+  it('is refused where it copies one storage over and over', async () => {
     const records = { 'a/data/0': new Uint8Array(8_000_000) };
     const view = tensor([number(1000), number(2000)], [number(1), number(1000)], { from: storage(2_000_000) });
     expect(await refusal(pickle(dict(...numbers(20).map((index) => text(`t${index}`) + view)), records))).toContain(

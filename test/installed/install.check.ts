@@ -129,11 +129,11 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('npm installs it', () => {
-  it('with scripts enabled, and runs none', () =>
+describe('the installation by npm', () => {
+  it('succeeds with scripts enabled, and runs none', () =>
     expect(existsSync(join(packageOf(app), 'prebuilds', 'linux-x64', names[0]!, 'eam_torch.node'))).toBe(true));
-  it('offline, with scripts disabled', () => void install('off line', ['--offline', '--ignore-scripts']));
-  it.each(npms)('with npm %s, and offline', (version) => {
+  it('succeeds offline, with scripts disabled', () => void install('off line', ['--offline', '--ignore-scripts']));
+  it.each(npms)('succeeds with npm %s, and offline', (version) => {
     const tool = consumer(`npm ${version}`);
     expect(npm(tool, ['install', `npm@${version}`]).status).toBe(0);
     const cli = join(tool, 'node_modules', 'npm', 'bin', 'npm-cli.js');
@@ -142,7 +142,7 @@ describe('npm installs it', () => {
   });
 });
 
-describe.each(nodes)('Node %s', (version) => {
+describe.each(nodes)('the package on Node %s', (version) => {
   let env: NodeJS.ProcessEnv;
   beforeAll(async () => {
     env = {
@@ -266,7 +266,7 @@ describe('the life of a process', () => {
   });
 });
 
-describe.each(names)('%s', (name) => {
+describe.each(names)('the binary %s', (name) => {
   it('is what loads with its LibTorch, or says what of CUDA is missing', async () => {
     const { variant } = described(name);
     const env = {
@@ -296,10 +296,10 @@ describe.each(names)('%s', (name) => {
   });
 });
 
-describe('its types', () => {
+describe("the package's types", () => {
   const npx = (tool: string, args: string[]) => npm(folder, ['exec', '--yes', `--package=${tool}`, '--', ...args]);
 
-  it('are found as publint wants them', () => {
+  it('are what publint asks for', () => {
     const { status, stdout, stderr } = npx(tools.publint, ['publint', packed.tarball, '--strict']);
     expect({ status, said: status === 0 ? '' : stdout + stderr }).toEqual({ status: 0, said: '' });
   });
@@ -309,7 +309,7 @@ describe('its types', () => {
   });
 });
 
-describe('the build as installed', () => {
+describe('the native build of the installed package', () => {
   it('compiles in a path with spaces where nothing prebuilt fits', { timeout: 3_600_000 }, async () => {
     const name = names.find((each) => each.endsWith('-cpu'))!;
     const own = install('an app that builds', ['--offline']);

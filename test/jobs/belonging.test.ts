@@ -89,7 +89,7 @@ describe('the record of a run', () => {
   });
 });
 
-describe('a run is not resumed', () => {
+describe('the resume of a run', () => {
   it.each([
     { what: 'model', change: ({ folder }: Project) => change(join(folder, 'models', 'mine')), set: [] },
     {
@@ -101,7 +101,7 @@ describe('a run is not resumed', () => {
     { what: 'rewards', change: () => {}, set: ['rewards.0.weight=2'] },
     { what: 'algorithm', change: () => {}, set: ['algorithm.lambda=7'] },
     { what: 'data', change: () => {}, set: ['prompts=["1","0"]'] },
-  ])('with another $what ($set), unless that is allowed', async ({ what, change, set }) => {
+  ])('refuses another $what ($set), unless that is allowed', async ({ what, change, set }) => {
     const made = await project();
     change(made);
     const flags = set.flatMap((each) => ['--set', each]);
@@ -122,7 +122,7 @@ describe('a run is not resumed', () => {
     expect([code, stderr]).toEqual([2, 'error: --allow: expected one of model, rewards, algorithm, data, got modle\n']);
   });
 
-  it('nor evaluated or sampled from with another model in its place', async () => {
+  it('refuses another model in its place, as evaluation and sampling do', async () => {
     const { folder, run } = await project();
     change(join(folder, 'models', 'mine'));
     const evaluated = await eam('evaluate', run, '--quiet');
@@ -147,7 +147,7 @@ describe('a run is not resumed', () => {
     expect((await eam(...sample, '--model', join(folder, 'models', 'mine'))).code).toBe(0);
   });
 
-  it('but with a copy of the model elsewhere, of which the times differ', async () => {
+  it('accepts a copy of the model elsewhere, of which the times differ', async () => {
     const { folder, run } = await project();
     const copy = join(folder, 'copy');
     cpSync(join(folder, 'models', 'mine'), copy, { recursive: true });
@@ -167,7 +167,7 @@ describe('a file of weights that is written to under a run', () => {
     },
   ];
 
-  it.each(damages)('ends it with an error and a checkpoint where it $how', async ({ damage }) => {
+  it.each(damages)('ends the run with an error and a checkpoint where a process $how', async ({ damage }) => {
     const model = join(temporaryFolder(), 'model');
     cpSync(original, model, { recursive: true });
     const { trainer, checkpoints } = await tinyRun(model);
@@ -177,7 +177,7 @@ describe('a file of weights that is written to under a run', () => {
     expect(JSON.parse(readFileSync(join(checkpoints, 'step-2', 'state.json'), 'utf8'))).toMatchObject({ step: 2 });
   });
 
-  it('does nothing to it where the file is replaced or removed', async () => {
+  it('changes nothing where it is replaced or removed instead', async () => {
     const model = join(temporaryFolder(), 'model');
     cpSync(original, model, { recursive: true });
     const { trainer } = await tinyRun(model);
@@ -188,7 +188,7 @@ describe('a file of weights that is written to under a run', () => {
     expect(trainer.step).toBe(3);
   });
 
-  it('is told when images are drawn, for a file among several, too', async () => {
+  it('is reported when images are drawn, for a file among several, too', async () => {
     const folder = temporaryFolder();
     cpSync(sd35, join(folder, 'sd35'), { recursive: true });
     const { loadModel } = await import('../../lib/models/registry.js');
@@ -203,7 +203,7 @@ describe('a file of weights that is written to under a run', () => {
     await expect(draw()).rejects.toThrow(/vae.*diffusion_pytorch_model\.safetensors was/);
   });
 
-  it('of a reward ends it, too', async () => {
+  it('ends the run when it belongs to a reward, too', async () => {
     const folder = temporaryFolder();
     const classifier = join(folder, 'classifier');
     cpSync(shippedDirectory('digit-classifier'), classifier, { recursive: true });

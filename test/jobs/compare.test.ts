@@ -148,7 +148,7 @@ describe('speed-up at equal reward', () => {
   });
 });
 
-describe('the sweep', () => {
+describe('the choice of a learning rate', () => {
   const limits = { accuracy: 1, accuracyLoss: 0.05 };
   const at = (learningRate: number, rewards: number[], change: Partial<RunResult> = {}) =>
     runOf('A', 1, rewards, undefined, { learningRate, ...change });
@@ -443,7 +443,7 @@ describe('a comparison that is misconfigured', () => {
   });
 });
 
-describe('the shipped comparison', () => {
+describe('the comparison in configs/', () => {
   it("compares both algorithms on the quickstart's task", async () => {
     const config = validate(
       compareSchema,

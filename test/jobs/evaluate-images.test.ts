@@ -61,7 +61,7 @@ describe('eam evaluate --images', () => {
     expect([images, prompts, rewards[0]!.mean]).toEqual([3, 2, expect.closeTo(4, 5)]);
   });
 
-  it('numbers them as people do, 10 after 2', async () => {
+  it('orders numbered names as people do, 10 after 2', async () => {
     const shades = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`image-${index}.png`, 20 * index]));
     const prompts = Object.keys(shades).map((_, index) => `p${index}`);
     const out = join(temporaryFolder(), 'scores.jsonl');
@@ -278,7 +278,7 @@ describe('eam evaluate --images', () => {
     expect(lines(out)).toMatchObject([0, 10, 10].map((value) => ({ scores: { 'stroke-weight': value } })));
   });
 
-  it('says what is missing', async () => {
+  it('names the file or folder that is missing', async () => {
     const folder = folderOf({ 'a.png': 0 });
     for (const name of ['empty', 'photos']) mkdirSync(join(folder, name));
     for (const name of ['a.JPG', 'b.webp', 'notes.txt']) writeFileSync(join(folder, 'photos', name), '');
@@ -373,7 +373,7 @@ describe('eam evaluate --model', () => {
   });
 });
 
-describe('the summary', () => {
+describe('the summary of an evaluation', () => {
   // From tables of Student's t at 97.5 %.
   it.each([
     { degrees: 1, quantile: 12.7062 },
@@ -384,7 +384,7 @@ describe('the summary', () => {
     { degrees: 30, quantile: 2.04227 },
     { degrees: 199, quantile: 1.97196 },
     { degrees: 1e9, quantile: 1.95996 },
-  ])('reaches as far to either side as $degrees degrees of freedom ask for', ({ degrees, quantile }) => {
+  ])("widens its interval for $degrees degrees of freedom by Student's quantile", ({ degrees, quantile }) => {
     expect(reachOf95(degrees) / quantile).toBeCloseTo(1, degrees === 3 ? 2 : 3);
   });
 
@@ -435,8 +435,8 @@ describe('the summary', () => {
   });
 });
 
-describe('a reward on the command line', () => {
-  it('is a name, a directory and settings, or JSON', () => {
+describe('the option --reward', () => {
+  it('takes a name, a directory and settings, or JSON', () => {
     expect(parseReward('aesthetic=a dir,tower=b=c,slice=2,weight=-0.5')).toEqual({
       name: 'aesthetic',
       directory: resolve('a dir'),

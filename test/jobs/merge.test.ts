@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(async () => rm(folder, { recursive: true, force: true }));
 
-describe('eam merge, of the digits', () => {
+describe('eam merge of the digits model', () => {
   let adapter: string;
   const conditions = [0.1, 0.6, 0.95];
   const velocity = async (source: string, adapted?: string) => {
@@ -100,7 +100,7 @@ describe('eam merge, of the digits', () => {
   });
 });
 
-describe('eam merge, of Stable Diffusion 3', () => {
+describe('eam merge of Stable Diffusion 3', () => {
   it.each<{ what: string; change: (copy: Sd3Copy) => unknown; message: RegExp }>([
     {
       what: 'another pipeline',
@@ -139,26 +139,23 @@ describe('eam merge, of Stable Diffusion 3', () => {
     expect((await readdir(folder)).filter((name) => name.startsWith('refused'))).toEqual([]);
   });
 
-  it.each(['text_encoder_3', 'vae', 'transformer', 'tokenizer'])(
-    'takes a link to a folder for the folder: %s',
-    async (name) => {
-      const model = await mkdtemp(join(folder, 'linked-'));
-      await cp(tiny, model, { recursive: true });
-      await cp(join(model, name), `${model}-shared`, { recursive: true });
-      await rm(join(model, name), { recursive: true });
-      await symlink(`${model}-shared`, join(model, name));
-      // Folders that are of no component are left out, links to them as well.
-      await symlink(tiny, join(model, 'other'));
-      await symlink(tiny, join(model, 'scheduler', 'other'));
-      const out = `${model}-merged`;
-      await mergeAdapter({ model, adapter: join(tiny, 'lora_peft'), out });
-      expect(await readdir(join(out, name))).toEqual(await readdir(join(tiny, name)));
-      expect((await lstat(join(out, name))).isDirectory()).toBe(true);
-      expect((await readdir(out)).includes('other')).toBe(false);
-      const expected = await velocity(tiny, join(tiny, 'lora_peft'));
-      expect(relativeError(await velocity(out), expected)).toBeLessThan(1e-5);
-    },
-  );
+  it.each(['text_encoder_3', 'vae', 'transformer', 'tokenizer'])('follows a link to a folder: %s', async (name) => {
+    const model = await mkdtemp(join(folder, 'linked-'));
+    await cp(tiny, model, { recursive: true });
+    await cp(join(model, name), `${model}-shared`, { recursive: true });
+    await rm(join(model, name), { recursive: true });
+    await symlink(`${model}-shared`, join(model, name));
+    // Folders that are of no component are left out, links to them as well.
+    await symlink(tiny, join(model, 'other'));
+    await symlink(tiny, join(model, 'scheduler', 'other'));
+    const out = `${model}-merged`;
+    await mergeAdapter({ model, adapter: join(tiny, 'lora_peft'), out });
+    expect(await readdir(join(out, name))).toEqual(await readdir(join(tiny, name)));
+    expect((await lstat(join(out, name))).isDirectory()).toBe(true);
+    expect((await readdir(out)).includes('other')).toBe(false);
+    const expected = await velocity(tiny, join(tiny, 'lora_peft'));
+    expect(relativeError(await velocity(out), expected)).toBeLessThan(1e-5);
+  });
 
   const load = async (directory: string, adapter?: string) => {
     const options = { size: { width: 16, height: 24 }, textLength: 12, embeddingCache: join(folder, 'cache') };

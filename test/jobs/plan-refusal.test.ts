@@ -66,8 +66,8 @@ function expectNothingBegun(): void {
   expect(readdirSync(folder).filter((name) => name !== 'cache')).toEqual([]);
 }
 
-describe('a GPU that is too small', () => {
-  it('is refused with the numbers, before a model, a reward or a run directory is made', async () => {
+describe('eam finetune on a GPU that is too small', () => {
+  it('refuses with the numbers, before a model, a reward or a run directory is made', async () => {
     Object.assign(memory, { free: 5 * 2 ** 20, total: 6 * 2 ** 20 });
     const started = finetune(config({ device: 'cuda' }));
     await expect(started).rejects.toThrow(OutOfMemoryError);
@@ -80,7 +80,7 @@ describe('a GPU that is too small', () => {
     expectNothingBegun();
   });
 
-  it('is large enough where the prompts were encoded elsewhere and only the text encoders had no room', async () => {
+  it('starts where the prompts were encoded elsewhere and only the text encoders had no room', async () => {
     const { phases } = (await plan(config({ device: 'cuda' }))).memory!;
     const [encoding, ...others] = phases.map(({ bytes }) => bytes);
     // As the plan counts libraries and rounding.
@@ -107,7 +107,7 @@ describe('a GPU that is too small', () => {
   });
 });
 
-describe('finetune, without weights that its configuration names,', () => {
+describe('eam finetune, without weights that its configuration names,', () => {
   const refused = async (changes: object, message: RegExp) => {
     const started = finetune(config(changes));
     await expect(started).rejects.toThrow(CheckpointError);
@@ -133,7 +133,7 @@ describe('finetune, without weights that its configuration names,', () => {
     'text_encoder/model',
     'text_encoder_2/model',
     'text_encoder_3/model',
-  ])('refuses before anything is loaded or written: %s missing or cut short', async (name) => {
+  ])('refuses before anything is loaded or written where %s is missing or cut short', async (name) => {
     const file = `${name}.safetensors`;
     await refused(
       { model: new Sd3Copy().remove(file).path },

@@ -33,8 +33,8 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-describe('a published model that is not there', () => {
-  it('is planned for with the numbers of its files', async () => {
+describe('the plan of a published model that is not there', () => {
+  it("has the numbers of the model's files", async () => {
     const { memory } = await plan(measuredSettings, { like: 'sd3.5-medium' });
     const numbers = Object.fromEntries(
       [...memory!.networks, ...memory!.encoders].map(({ name, parameters }) => [name, parameters]),
@@ -51,11 +51,11 @@ describe('a published model that is not there', () => {
     expect((memory!.peak.bytes - 986e6 * 2) / 1e9).toBeCloseTo(18.3, 1);
   });
 
-  it.each(publishedModels)('may be %s', async (like) => {
+  it.each(publishedModels)('knows %s', async (like) => {
     expect((await plan(nowhere, { like })).memory!.networks[0]!.parameters).toBeGreaterThan(2e9);
   });
 
-  it.each(publishedModels)('has the numbers of the native networks: %s', (name) => {
+  it.each(publishedModels)('has the numbers of the native networks for %s', (name) => {
     const { directory, parameters, transformerLayers } = publishedSd3(name);
     const layout = <Kind extends 'sd3' | 'autoencoder-kl' | 'clip-text' | 't5-encoder'>(kind: Kind, config: never) =>
       Object.entries(binding().networkLayout(kind, config).tensors).map(([each, shape]) => ({ name: each, shape }));
@@ -73,7 +73,7 @@ describe('a published model that is not there', () => {
     expect(byName(transformerLayers)).toEqual(byName(matrices));
   });
 
-  it('is no other, and without the option it has to be there', async () => {
+  it('knows no other model, and needs the directory without the option', async () => {
     await expect(plan(nowhere, { like: 'sd9' })).rejects.toThrow(ConfigError);
     await expect(plan(nowhere, { like: 'sd9' })).rejects.toThrow(
       'like: expected one of "sd3-medium", "sd3.5-medium", ',
@@ -82,7 +82,7 @@ describe('a published model that is not there', () => {
   });
 });
 
-describe('the time', () => {
+describe('the planned time', () => {
   it('is what was measured on the card that was measured, at its settings', async () => {
     const planned = await plan(measuredSettings, { like: 'sd3.5-medium' });
     const [first, ...others] = planned.cards;
@@ -94,7 +94,7 @@ describe('the time', () => {
     expect(planTable(planned)).toMatch(/H100 SXM +11\.4 +1\.\d+ +measured/);
   });
 
-  it('is longer on slower cards, and a card that is too small is said to be', async () => {
+  it('is longer on slower cards, and says that a card is too small', async () => {
     const { cards } = await plan(
       { ...nowhere, batch: 16, algorithm: { ...medium.algorithm, decodeSlice: 0 } },
       { like: 'sd3.5-medium' },
@@ -105,12 +105,12 @@ describe('the time', () => {
     expect(of('RTX 4090').seconds).toBeGreaterThan(of('L40S').seconds);
   });
 
-  it('is not planned for a CPU', async () => {
+  it('is left out for a CPU', async () => {
     expect((await plan({ ...nowhere, device: 'cpu' }, { like: 'sd3.5-medium' })).cards).toEqual([]);
   });
 });
 
-describe('the disk', () => {
+describe('the planned disk space', () => {
   it('holds the embeddings of every prompt, and the checkpoints', async () => {
     const prompts = Array.from({ length: 20_000 }, (_, number) => `prompt ${number}`);
     const { disk } = await plan({ ...nowhere, prompts }, { like: 'sd3.5-medium' });
@@ -121,7 +121,7 @@ describe('the disk', () => {
     expect(checkpoints!.free).toBeGreaterThan(0);
   });
 
-  it('is refused where it has too little room for all that goes to it', async () => {
+  it('is refused where the disk has too little room for all that goes to it', async () => {
     const uses = [
       { name: 'text embeddings', folder: '/a', bytes: 6e9, free: 1e10 },
       { name: 'checkpoints', folder: '/b', bytes: 5e9, free: 1e10 },
@@ -132,7 +132,7 @@ describe('the disk', () => {
     expect(() => refuseFull([uses[0]!, { ...uses[1]!, free: 5e10 }])).not.toThrow();
   });
 
-  it('is that of the nearest folder that is there', async () => {
+  it('is looked for in the nearest folder that is there', async () => {
     const files = {
       prompts: { missing: 1, bytes: 1000, folder: join(folder, 'not', 'yet') },
       checkpoints: { trainable: 10, averaged: false, keep: 1, folder: join(folder, 'neither') },

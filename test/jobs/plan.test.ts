@@ -62,7 +62,7 @@ const written = async (changes: object = {}): Promise<string> => {
 const asked: <Kind extends NetworkKind>(kind: Kind, sizes: NetworkKinds[Kind]['config']) => number = (kind, sizes) =>
   parametersOf(Object.entries(binding().networkLayout(kind, sizes).tensors).map(([name, shape]) => ({ name, shape })));
 
-describe('the plan counts parameters and', () => {
+describe("the plan's count of parameters", () => {
   it('finds those that are in the files and that the native networks take', async () => {
     const stored = async (file: string) =>
       (await readHeader(join(tiny, `${file}.safetensors`))).entries.reduce(
@@ -123,7 +123,7 @@ describe('the plan counts parameters and', () => {
   });
 });
 
-it('finds the layers that an adapter can be trained on in the files, as the native network lists them', async () => {
+it('the plan finds the layers that an adapter can be trained on, as the native network lists them', async () => {
   const { entries } = await readHeader(join(tiny, 'transformer/diffusion_pytorch_model.safetensors'));
   const { transformer } = await readSd3Directory(tiny);
   expect(new LinearLayers(entries).names.sort()).toEqual(
@@ -131,7 +131,7 @@ it('finds the layers that an adapter can be trained on in the files, as the nati
   );
 });
 
-describe('the plan counts evaluations and', () => {
+describe("the plan's count of evaluations", () => {
   it.each([
     { name: 'eam' },
     { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, modes: { times: 2 } },
@@ -175,7 +175,7 @@ describe('the plan counts evaluations and', () => {
   });
 });
 
-describe('the plan counts operations and', () => {
+describe("the plan's count of operations", () => {
   // PyTorch's FlopCounterMode counts these for one sample of diffusers' SD3Transformer2DModel and AutoencoderKL, with
   // these configurations, plain attention and the adapter's two products a layer; gradients go to the adapter or to
   // the latents.
@@ -187,7 +187,7 @@ describe('the plan counts operations and', () => {
   const { trained, pretrained, decoder } = counted;
   const operations = async (changes: object = {}) => (await plan({ ...config, ...changes })).memory!.operations;
 
-  it('finds those that PyTorch counts, times the evaluations', async () => {
+  it("agrees with PyTorch's, times the evaluations", async () => {
     expect(await operations()).toEqual({
       rollout: 8 * (2 * 2 * trained.forward + pretrained.forward),
       decoding: 8 * decoder.forward,
@@ -224,7 +224,7 @@ describe('the plan counts operations and', () => {
   });
 });
 
-describe('memory', () => {
+describe('the planned memory', () => {
   // What is resident of a process, of the half-size model, too: test/measured/plan.check.ts.
   it('is what LibTorch gives out, on the tiny model', async () => {
     const large = { ...config, batch: 16, image: { width: 96, height: 96 } };
@@ -300,7 +300,7 @@ describe('the plan of encoding prompts', () => {
     }
   });
 
-  it('takes the activations of the prompts that are missing, at most 16 at a time', async () => {
+  it('counts the activations of the prompts that are missing, at most 16 at a time', async () => {
     const activations = async (count: number) => {
       const prompts = Array.from({ length: count }, (_, index) => `${index} foxes`);
       return (await plan({ ...config, prompts })).memory!.phases[0]!.parts['activations']!;
@@ -310,7 +310,7 @@ describe('the plan of encoding prompts', () => {
     expect([await activations(15), await activations(40)]).toEqual([16 * one, 16 * one]);
   });
 
-  it('finds the networks on a GPU, and on the CPU not yet in memory where their files are mapped', async () => {
+  it('counts the networks on a GPU, and on the CPU not yet in memory where their files are mapped', async () => {
     const networks = async (changes: object) =>
       (await plan({ ...config, ...changes })).memory!.phases[0]!.parts['networks'] ?? 0;
     const {
@@ -381,7 +381,7 @@ describe('the plan of rewards', () => {
   });
 
   it.each(['hpsv2', 'imagereward'] as const)(
-    "take of %s's file of torch.save what it says that its numbers are",
+    "takes from %s's file of torch.save which dtype its numbers have",
     async (name) => {
       const directory = copyOf(name);
       const file = join(directory, name === 'hpsv2' ? 'HPS_v2.1_compressed.pt' : 'ImageReward.pt');
@@ -443,7 +443,7 @@ describe('the plan of rewards', () => {
   });
 });
 
-describe('a device that is too small', () => {
+describe('the plan for a device that is too small', () => {
   const advice = async (changes: object, name: string) => {
     const made = await plan({ ...config, ...changes });
     const { memory } = made;
@@ -459,7 +459,7 @@ describe('a device that is too small', () => {
     }
   };
 
-  it('is told what makes the phase smaller that takes most, and is not set already', async () => {
+  it('says what makes the largest phase smaller and is not set already', async () => {
     expect(await advice({}, 'encoding prompts')).toBe(
       'encoding prompts: text embeddings in the cache: where another machine has encoded these prompts, encoders ' +
         'are not loaded (docs/stable-diffusion.md); dtype bfloat16',

@@ -54,7 +54,7 @@ const noGradient = 'export default (images, prompts) => ({ values: prompts.map((
 const fails = "export default () => { throw new Error('no key for the service'); }";
 const rgb = { model: sd35, adapter: { rank: 2, alpha: 2 }, image: { width: 16, height: 16 }, prompts: ['a fox'] };
 
-describe.each(['finetune', 'compare'] as const)('eam %s refuses before a folder is made', (command) => {
+describe.each(['finetune', 'compare'] as const)('eam %s, before it makes a folder,', (command) => {
   it.each([
     {
       what: 'a reward without a gradient',
@@ -81,7 +81,7 @@ describe.each(['finetune', 'compare'] as const)('eam %s refuses before a folder 
       change: () => ({ adapter: { ...tinyAdapter, rank: 17 } }),
       says: /adapter\.rank: expected at most 16, the width of .*, got 17/,
     },
-  ])('$what', async ({ change, says }) => {
+  ])('refuses $what', async ({ change, says }) => {
     const { output, files } = configFiles(change());
     const { code, stderr } = await eam(command, files[command], '--quiet');
     expect([code === 1 || code === 2, stderr]).toEqual([true, expect.stringMatching(says)]);
@@ -102,7 +102,7 @@ it('a trainer refuses a rank above the width of a layer', async () => {
   expect(make).toThrow(/adapter\.rank: expected at most \d+, the width of .*mlp\.fc2, got 40/);
 });
 
-describe('eam pretrain refuses a network for other images than its data', () => {
+describe('eam pretrain', () => {
   it.each([
     { recipe: 'pretrain-digits.json', set: 'model.imageSize=32', says: /model\.imageSize: expected 28, .*got 32/ },
     { recipe: 'pretrain-digits.json', set: 'model.channels=3', says: /model\.channels: expected 1, .*got 3/ },
@@ -110,7 +110,7 @@ describe('eam pretrain refuses a network for other images than its data', () => 
     { recipe: 'pretrain-classifier.json', set: 'model.channels=3', says: /model\.channels: expected 1, .*got 3/ },
     { recipe: 'pretrain-classifier.json', set: 'model.classes=12', says: /model\.classes: expected 10, .*got 12/ },
     { recipe: 'pretrain-digits.json', set: 'model.patchSize=5', says: /patchSize/ },
-  ])('$recipe with $set', async ({ recipe, set, says }) => {
+  ])('refuses in $recipe a network for other images than its data: $set', async ({ recipe, set, says }) => {
     const output = join(temporaryFolder(), 'run');
     const path = fileURLToPath(new URL(`../../configs/${recipe}`, import.meta.url));
     const { code, stderr } = await eam('pretrain', path, '--output', output, '--set', set, '--quiet');
@@ -119,7 +119,7 @@ describe('eam pretrain refuses a network for other images than its data', () => 
   });
 });
 
-it('an evaluation that fails leaves the report, and says how to repeat it', async () => {
+it('a run leaves its report and says how to repeat the evaluation where that fails', async () => {
   // One call of the rehearsal's and two steps.
   const file = moduleFile(`let calls = 0;
 export default ({ data }, prompts) => {

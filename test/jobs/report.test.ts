@@ -122,7 +122,7 @@ describe('the evaluation table', () => {
   });
 });
 
-describe('progress', () => {
+describe('the progress of a run', () => {
   it('writes plain lines where there is no terminal', () => {
     let text = '';
     const observer = observe({
@@ -151,7 +151,7 @@ describe('progress', () => {
     { seconds: 12.4, text: '12s' },
     { seconds: 75, text: '1m15s' },
     { seconds: 3720, text: '1h02m' },
-  ])('$seconds seconds are $text', ({ seconds, text }) => {
+  ])('writes $seconds seconds as $text', ({ seconds, text }) => {
     expect(duration(seconds)).toBe(text);
   });
 });

@@ -36,7 +36,7 @@ function configFile(change: object = {}): string {
   return path;
 }
 
-describe('an output that is there', () => {
+describe('an output directory that exists', () => {
   const steps = (run: string) => readFileSync(join(run, 'metrics.jsonl'), 'utf8').trim().split('\n').length;
 
   it.each([
@@ -146,7 +146,7 @@ describe('eam sample', () => {
   );
 });
 
-describe('a change from before to after', () => {
+describe('the change from before to after', () => {
   it('has the interval of Student’s t over the pairs', () => {
     // Differences 1, 2, 3: mean 2, standard error 1/√3, t(2, 97.5 %) = 4.3027.
     const { mean, interval, pairs } = pairedChange([0, 10, 20, Number.NaN], [1, 12, 23, 5]);
@@ -160,7 +160,7 @@ describe('a change from before to after', () => {
   it.each([
     { count: 4, rough: true },
     { count: 30, rough: false },
-  ])('is in evaluations of $count pairs, which say what is shown', async ({ count, rough }) => {
+  ])('counts $count pairs in evaluations, and says what is shown', async ({ count, rough }) => {
     using tiny = await loadModel(model, { adapter: tinyAdapter });
     let calls = 0;
     // Noisy rewards, of which each image gains exactly 0.5.

@@ -56,7 +56,7 @@ const unchecked = (findings: Finding[]): Record<string, string> =>
     findings.flatMap((finding) => ('notChecked' in finding ? [[finding.name, finding.notChecked]] : [])),
   );
 
-describe('eam verify, of the reference directory,', () => {
+describe('eam verify of the reference directory', () => {
   it('agrees with diffusers in every golden', async () => {
     const { code, stdout, stderr } = await eam('verify', tiny);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -160,7 +160,7 @@ describe('eam verify, of the reference directory,', () => {
   });
 });
 
-describe('eam verify, of other shapes and settings,', () => {
+describe('eam verify of other shapes and settings', () => {
   // diffusers' own values for three heads, no norm of queries, six latent channels.
   it('goes by the keys that are there: no T5, no adapters, another vocabulary, two steps', async () => {
     const directory = join(folder, 'three-heads');

@@ -9,7 +9,7 @@ import { sizes } from '../../benchmarks/random-sd3.mjs';
 import { measure, planned, type Peaks } from '../helpers/plan-measurement.js';
 import { writeRandomSd3 } from '../helpers/random-sd3.js';
 
-describe.runIf(process.platform === 'linux')('a model of half the size', () => {
+describe.runIf(process.platform === 'linux')('a training run of half the published size', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'eam-half-'));
@@ -39,7 +39,7 @@ describe.runIf(process.platform === 'linux')('a model of half the size', () => {
     { checkpointing: true, algorithm: { microBatch: 1, decodeSlice: 1 } },
     { dtype: 'bfloat16', algorithm: { decodeSlice: 1 } },
   ])(
-    'takes what the plan says: %j',
+    'takes the memory that the plan says: %j',
     async ({
       algorithm = {},
       dtype = 'float32',

@@ -11,7 +11,7 @@ const imports = `
 `;
 const run = (script: string, options = {}) => runNode(imports + script, options);
 
-describe.runIf(process.platform === 'linux')('memory', () => {
+describe.runIf(process.platform === 'linux')('resident memory', () => {
   // MB of the process beyond what it had after a first round.
   const growth = (round: string, args: string[] = []) =>
     run(
@@ -49,7 +49,7 @@ describe.runIf(process.platform === 'linux')('memory', () => {
       'for (let i = 0; i < 20_000; ++i) await renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, ' +
         'stream: 1n } }).catch(() => {});',
     ],
-  ])('of many small tensors %s does not grow', async (_, round) => {
+  ])('does not grow with many small tensors %s', async (_, round) => {
     const ended = await growth(round);
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(Number(ended.stdout)).toBeLessThan(24);
@@ -59,7 +59,7 @@ describe.runIf(process.platform === 'linux')('memory', () => {
     'eam({ steps: 2, renoisings: 2 })',
     'eam({ steps: 2, renoisings: 2, decodeSlice: 3, microBatch: 3 })',
     'adjointMatching({ steps: 4, drawnSteps: 2 })',
-  ])('of a training run does not grow from step to step: %s', async (algorithm) => {
+  ])('does not grow from step to step of a training run: %s', async (algorithm) => {
     const ended = await growth(`
         const { Trainer, adjointMatching, eam, loadModel, strokeWeight } = await import(${compiled('index.js')});
         globalThis.trainer ??= new Trainer({
@@ -123,7 +123,7 @@ describe.runIf(process.platform === 'linux')('memory', () => {
     }
   });
 
-  it('of a disposed tensor comes back at once', async () => {
+  it('comes back at once when a tensor is disposed of', async () => {
     const ended = await run(`
       const x = await philoxNormal([64_000_000], { seed: 1n, stream: 1n });
       const before = process.memoryUsage().rss;

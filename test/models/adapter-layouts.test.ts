@@ -110,7 +110,7 @@ describe('adapters in the layouts of PEFT and diffusers', () => {
     expect(await snapshot(await loadTensors(join(back, 'adapter_model.safetensors')))).toEqual(original);
   });
 
-  it('load into a model alike, by `eam export` too', async () => {
+  it('load into a model alike, by eam export too', async () => {
     const adapter = { rank: 2, alpha: 6 };
     using model = await loadModel('digits', { adapter });
     await randomise(model.native, 'trainable', 0.3);

@@ -43,7 +43,7 @@ const layouts = { peft: peftWith, diffusers: diffusersWith };
 
 describe('an adapter of PEFT', () => {
   it.each(['gaussian', 'orthogonal', 'mica', 'eva', 'random', 'excluded', 'layers', 'one-layer', 'regex'])(
-    'of the settings of "%s" is merged as PEFT merges it, loaded, and carried to diffusers',
+    'is merged as PEFT merges it, loaded, and carried to diffusers with the settings of "%s"',
     async (name) => {
       const out = join(temporaryFolder(), 'merged');
       const { modules } = await mergeAdapter({ model: base, adapter: byPeft(name), out });
@@ -95,7 +95,7 @@ const refusals: Record<string, unknown[]> = {
   of_tomorrow: [true, 1, 'yes', ['a'], { a: 1 }],
 };
 
-describe.each(Object.entries(layouts))("the settings in the layout '%s'", (_, adapterWith) => {
+describe.each(Object.entries(layouts))("adapter settings in the layout '%s'", (_, adapterWith) => {
   it.each(Object.entries(refusals))('refuse %s by its name', async (key, values) => {
     for (const value of values) {
       const error = await readAdapterConfig(await adapterWith({ [key]: value })).catch((caught: unknown) => caught);

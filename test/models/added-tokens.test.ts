@@ -76,7 +76,7 @@ describe("a CLIP tokenizer's added tokens", () => {
     expect(rowOf(await loadClipTokenizer(join(model, 'tokenizer')), 'a <cat-toy>')).not.toContain(49408);
   });
 
-  it('may be what rows are padded with', async () => {
+  it('are accepted as what rows are padded with', async () => {
     const settings = { pad_token: '[PAD]', added_tokens_decoder: { 49408: token('[PAD]', { special: true }) } };
     const tokenizer = await loadClipTokenizer(tokenizerWith('tokenizer', settings));
     expect([...tokenizer.encode(['fox']).ids[0]!.slice(0, 4)]).toEqual([49406, 3240, 49407, 49408]);
@@ -113,7 +113,7 @@ describe("a CLIP tokenizer's added tokens", () => {
     await expect(loadClipTokenizer(tokenizerWith('tokenizer', settings, files as never))).rejects.toThrow(message);
   });
 
-  it('need an encoder that knows them', async () => {
+  it('are refused without an encoder that knows them', async () => {
     const directory = temporaryFolder();
     cpSync(model, directory, { recursive: true });
     writeFileSync(join(directory, 'tokenizer', 'added_tokens.json'), JSON.stringify(ids));

@@ -85,7 +85,7 @@ describe('the autoencoder of the tiny Stable Diffusion 3.5', () => {
 
 describe('autoencoders of other shapes', () => {
   it.each(reference.autoencoders)(
-    '$config.blockOutChannels levels with $config.latentChannels latent channels are as diffusers has them',
+    "have diffusers' values for $config.blockOutChannels levels with $config.latentChannels latent channels",
     async (entry) => {
       const other = await load(entry.config, wavyWeights(autoencoderShapes(entry.config)));
       expect(await scaledError(await other.decode(waves(entry.latents, 0.5, 1)), entry.decoded)).toBeLessThan(1e-8);
@@ -96,7 +96,7 @@ describe('autoencoders of other shapes', () => {
   );
 
   it.each(reference.autoencoders)(
-    'the gradient is that of differences ($config.blockOutChannels)',
+    'have the gradient that differences show ($config.blockOutChannels)',
     async ({ config, latents: shape }) => {
       const other = await load(config, wavyWeights(autoencoderShapes(config)));
       const x = await numbersOf(waves(shape, 0.5, 1));
@@ -123,8 +123,8 @@ describe('autoencoders of other shapes', () => {
   );
 });
 
-describe('an autoencoder refuses', () => {
-  it('tensors that are missing, misshapen or not known, and lists them', async () => {
+describe('an autoencoder', () => {
+  it('refuses tensors that are missing, misshapen or not known, and lists them', async () => {
     const { 'decoder.conv_in.bias': _, ...rest } = weights;
     const bias = Tensor.from(new Int32Array(8), [8]);
     const wrong = {
@@ -142,7 +142,7 @@ describe('an autoencoder refuses', () => {
     expect(error.message).toMatch(/not known here: quant_conv\.weight/);
   });
 
-  it('missing tensors without allocating them', async () => {
+  it('refuses missing tensors without allocating them', async () => {
     const huge = { ...sd35, blockOutChannels: [2 ** 22, 2 ** 22] }; // 600 TB a convolution
     expect(await failure(load(huge))).toBeInstanceOf(CheckpointError);
   });
@@ -163,17 +163,17 @@ describe('an autoencoder refuses', () => {
     { config: { ...sd35, scalingFactor: NaN }, message: /scalingFactor/ },
     { config: { ...sd35, act_fn: 'silu' }, message: /act_fn/ },
     { config: undefined, message: /autoencoder-kl: expected an object/ },
-  ])('the configuration $config', async ({ config, message }) => {
+  ])('refuses the configuration $config', async ({ config, message }) => {
     const error = await failure(load(config as AutoencoderKlConfig));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toMatch(message);
   });
 
-  it.each(['int64', 'float8', 7])('the dtype %s', async (dtype) => {
+  it.each(['int64', 'float8', 7])('refuses the dtype %s', async (dtype) => {
     expect(await failure(load(sd35, weights, dtype as DType))).toBeInstanceOf(ConfigError);
   });
 
-  it('a device that is not there, and tensors that are none', async () => {
+  it('refuses a device that is not there, and tensors that are none', async () => {
     expect(
       await failure(binding().loadNetwork('autoencoder-kl', { config: sd35, weights, device: 'cuda:99' })),
     ).toBeInstanceOf(ConfigError);
@@ -186,13 +186,13 @@ describe('an autoencoder refuses', () => {
     { shape: [4, 6, 8], message: /latents has shape/ },
     { shape: [0, 4, 6, 8], message: /latents has shape/ },
     { shape: [1, 4, 0, 8], message: /latents has shape/ },
-  ])('latents of shape $shape', async ({ shape, message }) => {
+  ])('refuses latents of shape $shape', async ({ shape, message }) => {
     const error = await failure(autoencoder.decode(waves(shape, 0, 1)));
     expect(error).toBeInstanceOf(ShapeError);
     expect(error.message).toMatch(message);
   });
 
-  it('images that do not fit, integers, and an upstream gradient of another shape', async () => {
+  it('refuses images that do not fit, integers, and an upstream gradient of another shape', async () => {
     const odd = await failure(autoencoder.encode(waves([1, 3, 8, 9], 0, 1)));
     expect(odd).toBeInstanceOf(ShapeError);
     expect(odd.message).toMatch(/multiples of 2/);
@@ -206,7 +206,7 @@ describe('an autoencoder refuses', () => {
     expect(await failure(autoencoder.decode(undefined as unknown as Tensor))).toBeInstanceOf(ShapeError);
   });
 
-  it('all use after dispose, but not the work that had begun', async () => {
+  it('refuses all use after dispose, but finishes the work that had begun', async () => {
     const short = await load(sd35);
     const begun = short.decode(golden('vae.latents'));
     short.dispose();
@@ -219,12 +219,12 @@ describe('an autoencoder refuses', () => {
     expect(await failure(short.encode(golden('vae.encode_input')))).toBeInstanceOf(DisposedError);
   });
 
-  it('a constructor call by hand', () => {
+  it('refuses a constructor call by hand', () => {
     const construct = autoencoder.constructor as unknown as new () => unknown;
     expect(() => new construct()).toThrow(ConfigError);
   });
 
-  it('to lose its weights with the typed arrays that they came from', async () => {
+  it('keeps its weights when the typed arrays that they came from are transferred', async () => {
     const config = reference.autoencoders[1]!.config;
     const arrays = Object.entries(autoencoderShapes(config)).map(
       ([name, shape]) =>

@@ -50,7 +50,7 @@ describe('native networks', () => {
     expect(() => binding().newNetwork('digits', given as never)).toThrow(message);
   });
 
-  it('of published models want the weights of their files', () => {
+  it('are made from files alone where they are of published models', () => {
     const tower = {
       width: 4,
       intermediate: 4,
@@ -111,7 +111,7 @@ describe('a new kind of model', () => {
     },
   };
 
-  it('is one entry: loading, drawing, merging, planning, verifying and pretraining find it', async () => {
+  it('is found by loading, drawing, merging, planning, verifying and pretraining from one entry', async () => {
     (modelKinds as ModelKind[]).push(kind);
     try {
       expect((await loadModel(directory)).name).toBe('circle');

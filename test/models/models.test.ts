@@ -242,7 +242,7 @@ describe('an adapter', () => {
   });
 });
 
-it.each(['digits', tinySd3])('the model %s offers the dtypes that a network computes in', async (source) => {
+it.each(['digits', tinySd3])('loadModel offers for %s the dtypes that a network computes in', async (source) => {
   await expect(loadModel(source, { dtype: 'int32' as never })).rejects.toThrow(
     /dtype`?: expected one of "float32", "float64", "bfloat16", "float16", got "int32"/,
   );

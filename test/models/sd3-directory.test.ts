@@ -98,64 +98,72 @@ describe('a directory of Stable Diffusion 3', () => {
       },
     ],
     ['3.5 Large', { layers: 38, heads: 38, posEmbedMaxSize: 192, qk_norm: 'rms_norm', dual: undefined }],
-  ])('may have the sizes of Stable Diffusion %s', async (_, { layers, heads, posEmbedMaxSize, qk_norm, dual }) => {
-    const four = (block: string) => Array<string>(4).fill(block);
-    const clip = (hidden_size: number, num_hidden_layers: number, num_attention_heads: number, hidden_act: string) => ({
-      hidden_size,
-      intermediate_size: 4 * hidden_size,
-      projection_dim: hidden_size,
-      num_hidden_layers,
-      num_attention_heads,
-      hidden_act,
-      bos_token_id: 0,
-      eos_token_id: 2,
-    });
-    const copy = new Sd3Copy()
-      .set('transformer/config.json', {
-        sample_size: 128,
-        in_channels: 16,
-        out_channels: 16,
-        num_layers: layers,
-        num_attention_heads: heads,
-        attention_head_dim: 64,
-        caption_projection_dim: 64 * heads,
-        joint_attention_dim: 4096,
-        pooled_projection_dim: 2048,
-        pos_embed_max_size: posEmbedMaxSize,
-        qk_norm,
-        dual_attention_layers: dual,
-      })
-      .set('vae/config.json', {
-        latent_channels: 16,
-        block_out_channels: [128, 256, 512, 512],
-        layers_per_block: 2,
-        norm_num_groups: 32,
-        down_block_types: four('DownEncoderBlock2D'),
-        up_block_types: four('UpDecoderBlock2D'),
-      })
-      .set('text_encoder/config.json', clip(768, 12, 12, 'quick_gelu'))
-      .set('text_encoder_2/config.json', clip(1280, 32, 20, 'gelu'))
-      .set('text_encoder_3/config.json', {
-        d_model: 4096,
-        d_ff: 10240,
-        d_kv: 64,
-        num_layers: 24,
-        num_heads: 64,
-        vocab_size: 32128,
+  ])(
+    'is accepted with the sizes of Stable Diffusion %s',
+    async (_, { layers, heads, posEmbedMaxSize, qk_norm, dual }) => {
+      const four = (block: string) => Array<string>(4).fill(block);
+      const clip = (
+        hidden_size: number,
+        num_hidden_layers: number,
+        num_attention_heads: number,
+        hidden_act: string,
+      ) => ({
+        hidden_size,
+        intermediate_size: 4 * hidden_size,
+        projection_dim: hidden_size,
+        num_hidden_layers,
+        num_attention_heads,
+        hidden_act,
+        bos_token_id: 0,
+        eos_token_id: 2,
       });
-    const directory = await readSd3Directory(copy.path);
-    expect(directory).toMatchObject({ imageSize: 1024, granularity: 16, t5: { config: { width: 4096 } } });
-    expect(directory.transformer.config).toMatchObject({
-      layers,
-      heads,
-      qkNorm: qk_norm !== undefined,
-      dualAttentionLayers: dual ?? [],
-    });
-    expect(directory.clip.map(({ config }) => config.eosToken)).toEqual([undefined, undefined]);
-    expect(latentShapeOf(directory, { width: 1440, height: 640 })).toEqual([16, 80, 180]);
-  });
+      const copy = new Sd3Copy()
+        .set('transformer/config.json', {
+          sample_size: 128,
+          in_channels: 16,
+          out_channels: 16,
+          num_layers: layers,
+          num_attention_heads: heads,
+          attention_head_dim: 64,
+          caption_projection_dim: 64 * heads,
+          joint_attention_dim: 4096,
+          pooled_projection_dim: 2048,
+          pos_embed_max_size: posEmbedMaxSize,
+          qk_norm,
+          dual_attention_layers: dual,
+        })
+        .set('vae/config.json', {
+          latent_channels: 16,
+          block_out_channels: [128, 256, 512, 512],
+          layers_per_block: 2,
+          norm_num_groups: 32,
+          down_block_types: four('DownEncoderBlock2D'),
+          up_block_types: four('UpDecoderBlock2D'),
+        })
+        .set('text_encoder/config.json', clip(768, 12, 12, 'quick_gelu'))
+        .set('text_encoder_2/config.json', clip(1280, 32, 20, 'gelu'))
+        .set('text_encoder_3/config.json', {
+          d_model: 4096,
+          d_ff: 10240,
+          d_kv: 64,
+          num_layers: 24,
+          num_heads: 64,
+          vocab_size: 32128,
+        });
+      const directory = await readSd3Directory(copy.path);
+      expect(directory).toMatchObject({ imageSize: 1024, granularity: 16, t5: { config: { width: 4096 } } });
+      expect(directory.transformer.config).toMatchObject({
+        layers,
+        heads,
+        qkNorm: qk_norm !== undefined,
+        dualAttentionLayers: dual ?? [],
+      });
+      expect(directory.clip.map(({ config }) => config.eosToken)).toEqual([undefined, undefined]);
+      expect(latentShapeOf(directory, { width: 1440, height: 640 })).toEqual([16, 80, 180]);
+    },
+  );
 
-  it('may lack the T5 encoder, and then its tokenizer', async () => {
+  it('is accepted without the T5 encoder, and then without its tokenizer', async () => {
     const copy = new Sd3Copy()
       .set('model_index.json', { text_encoder_3: [null, null], tokenizer_3: [null, null] })
       .remove('text_encoder_3')
@@ -306,7 +314,7 @@ describe('a directory of Stable Diffusion 3', () => {
     expect(await refusal(readSd3Directory(new Sd3Copy().set(file, change).path))).toMatch(message);
   });
 
-  it('is refused by the file that is missing', async () => {
+  it('is refused by the name of the file that is missing', async () => {
     expect(await refusal(loadModel(new Sd3Copy().remove('vae').path))).toMatch(
       /cannot read .*vae.config\.json: ENOENT.*'$/,
     );
@@ -371,8 +379,8 @@ describe('a directory of Stable Diffusion 3', () => {
   });
 });
 
-describe("the scheduler's levels", () => {
-  it.each([4, 10, 28])("are diffusers', to the bit, for %i steps", async (steps) => {
+describe("the scheduler's noise levels", () => {
+  it.each([4, 10, 28])("equal diffusers', to the bit, for %i steps", async (steps) => {
     const goldens = await readTensors(join(tinySd3, 'goldens.safetensors'));
     const { scheduler } = await readSd3Directory(tinySd3);
     const sigmas = schedulerSigmas(scheduler, steps);
@@ -391,13 +399,13 @@ describe("the scheduler's levels", () => {
     expect(schedulerTimes({ trainSteps: 1000, shift: 3 }, 1)).toEqual([0, 1]);
   });
 
-  it('are even without a shift, but for the last', () => {
+  it('are evenly spaced without a shift, but for the last', () => {
     const times = schedulerTimes({ trainSteps: 1000, shift: 1 }, 3);
     expect(times.map((time) => Number(time.toFixed(4)))).toEqual([0, 0.4995, 0.999, 1]);
   });
 });
 
-describe('weight files', () => {
+describe('the weight files of a component', () => {
   const shardNames = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
 
   /** The third text encoder in two shards. */
@@ -475,7 +483,7 @@ describe('weight files', () => {
     );
   });
 
-  it("may be shards of a variant, as the published directories' T5 is", async () => {
+  it("are found as shards of a variant, as the published directories' T5 is", async () => {
     const copy = await sharded();
     const folder = copy.file('text_encoder_3');
     const shards = shardNames.map((name) => name.replace('model-', 'model.fp16-'));
@@ -538,7 +546,7 @@ describe('weight files', () => {
         ),
       message: /diffusion_pytorch_model\.safetensors is not a valid safetensors file: .*cut short or damaged/,
     },
-  ])('are refused where $what', async ({ change, message }) => {
+  ])('are refused where there is $what', async ({ change, message }) => {
     expect(await refusal(openComponent(change(new Sd3Copy()).file('vae')))).toMatch(message);
   });
 

@@ -26,7 +26,7 @@ const tokenizers = {
   tokenizer_3: await load('tokenizer_3'),
 };
 
-describe.each(names)('%s', (name) => {
+describe.each(names)('the tokenizer in %s', (name) => {
   const golden = { tokenizer: 'ids.clip_l', tokenizer_2: 'ids.clip_g', tokenizer_3: 'ids.t5' }[name];
 
   it("gives transformers' ids, cut and padded", () => {
@@ -58,7 +58,7 @@ describe.each(names)('%s', (name) => {
   });
 });
 
-describe('a directory of a tokenizer', () => {
+describe('the directory of a tokenizer', () => {
   const copyOf = (name: string): string => {
     const copy = join(mkdtempSync(join(tmpdir(), 'eam-tokenizer-')), name);
     cpSync(join(directory, name), copy, { recursive: true });
@@ -136,7 +136,7 @@ describe('a directory of a tokenizer', () => {
     await expect(name === 'tokenizer_3' ? loadT5Tokenizer(copy, 8) : loadClipTokenizer(copy)).rejects.toThrow(message);
   });
 
-  it('names a token that the vocabulary lacks, and a line of merges that is none', async () => {
+  it('is refused by the token that the vocabulary lacks, and by a line of merges that is none', async () => {
     const copy = copyOf('tokenizer');
     const config = join(copy, 'tokenizer_config.json');
     const text = readFileSync(config, 'utf8');

@@ -55,7 +55,7 @@ async function allGradients(model: NativeFlowModel, golden: Golden): Promise<Rec
   return result;
 }
 
-describe('checkpointing', () => {
+describe('checkpointing of the SD3 transformer', () => {
   it("keeps little memory: one block's activations instead of all", async () => {
     const grownBy = async (layers: number, checkpointing: boolean): Promise<number> => {
       const config: Sd3TransformerConfig = {
@@ -123,7 +123,7 @@ describe('checkpointing', () => {
   });
 });
 
-describe('with its autoencoder', () => {
+describe('the SD3 transformer with its autoencoder', () => {
   const loadAutoencoder = async () =>
     binding().loadNetwork('autoencoder-kl', {
       config: toAutoencoderConfig(
@@ -175,7 +175,7 @@ describe('with its autoencoder', () => {
   });
 });
 
-describe('the transformer', () => {
+describe('the SD3 transformer', () => {
   it.each(['square', 'wide'])('computes what diffusers does, and its gradients: %s', async (name) => {
     const golden = tiny.goldens[name]!;
     const model = await loadSd3(tiny);
@@ -288,7 +288,7 @@ describe('the transformer', () => {
   });
 });
 
-describe('its adapters', () => {
+describe('adapters of the SD3 transformer', () => {
   it("compute what PEFT's do, and their gradients", async () => {
     const model = await adaptedModel();
     const goldens = await loadTensors(join(sd35, 'goldens.safetensors'));
@@ -353,7 +353,7 @@ describe('its adapters', () => {
   });
 });
 
-describe('what does not fit', () => {
+describe('the construction of an SD3 transformer', () => {
   const withConfig = (change: Partial<Sd3TransformerConfig>) =>
     loadSd3({ ...tiny, config: { ...tiny.config, ...change } });
 

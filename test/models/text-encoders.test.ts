@@ -222,12 +222,12 @@ describe('text encoders of other shapes', () => {
   });
 });
 
-describe('text encoders refuse', () => {
+describe('text encoders', () => {
   const clip = (): Promise<NativeTextEncoder> =>
     loadClip({ ...smallClip, eosToken: 32 }, wavyWeights(clipTextShapes(smallClip)));
   const encoder = (): Promise<NativeTextEncoder> => loadT5(smallT5, wavyWeights(t5Shapes(smallT5)));
 
-  it('ids outside the vocabulary', async () => {
+  it('refuse ids outside the vocabulary', async () => {
     for (const [network, outside] of [
       [await clip(), 33],
       [await encoder(), 40],
@@ -239,7 +239,7 @@ describe('text encoders refuse', () => {
     }
   });
 
-  it('more tokens than CLIP has positions for, a row without an end, ids of another type or shape', async () => {
+  it('refuse more tokens than CLIP has positions for, a row without an end, ids of another type or shape', async () => {
     const network = await clip();
     const long = await failure(network.encode(tokenIds([[0, 1, 2, 3, 4, 5, 6, 7, 8, 32]])));
     expect(long).toBeInstanceOf(ShapeError);
@@ -323,7 +323,7 @@ describe('text encoders refuse', () => {
       message: /keyWidth: expected a number of at least 1, got 0/,
     },
     { name: 't5-encoder', config: 'T5', message: /t5-encoder: expected an object/ },
-  ] as const)('the configuration $config of $name', async ({ name, config, message }) => {
+  ] as const)('refuse the configuration $config of $name', async ({ name, config, message }) => {
     const tensors = wavyWeights(name === 'clip-text' ? clipTextShapes(smallClip) : t5Shapes(smallT5));
     const parts = { config: config as never, weights: tensors, device: 'cpu' };
     const error = await failure(binding().loadNetwork(name, parts));
@@ -331,7 +331,7 @@ describe('text encoders refuse', () => {
     expect(error.message).toMatch(message);
   });
 
-  it('files of another network, and lists what does not fit', async () => {
+  it('refuse files of another network, and list what does not fit', async () => {
     const swapped = await failure(loadT5(t5, files.clipL));
     expect(swapped).toBeInstanceOf(CheckpointError);
     expect(swapped.message).toMatch(/do not fit the T5 encoder:\n {2}missing: shared\.weight \[160, 32\]/);
@@ -346,7 +346,7 @@ describe('text encoders refuse', () => {
     expect(deep.message).toMatch(/not known here: encoder\.block\.1\./);
   });
 
-  it('all use after dispose', async () => {
+  it('refuse all use after dispose', async () => {
     for (const network of [await clip(), await encoder()]) {
       network.dispose();
       network.dispose();

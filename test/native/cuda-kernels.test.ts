@@ -31,8 +31,8 @@ const sass = (load = 'LD.E.128', store = 'ST.E.128') =>
 const problems = (resources: string, code?: string) =>
   problemsOf(source, readResources(resources), code === undefined ? undefined : readVectors(code));
 
-describe('the check of the kernels', () => {
-  it('passes what is as it should be, with cuobjdump and without', () => {
+describe('the check of the CUDA kernels', () => {
+  it('passes sound output of the compiler, with cuobjdump and without', () => {
     expect(problems(ptxas(), sass())).toEqual([]);
     expect(problems(ptxas())).toEqual([]);
   });

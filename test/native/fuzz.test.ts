@@ -11,7 +11,7 @@ import { buildCheck } from '../helpers/native-check.js';
 const seed = String(Date.now());
 const { loaded } = inspect();
 
-it('mutated safetensors files are refused or give their bytes, from the header to a network', () => {
+it('the safetensors reader refuses mutated files or gives their bytes, from the header to a network', () => {
   const target = fileURLToPath(new URL('../fuzz/safetensors.mjs', import.meta.url));
   const { status, signal, stdout, stderr } = spawnSync(
     process.execPath,

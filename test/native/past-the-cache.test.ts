@@ -15,7 +15,7 @@ describe.each<{ dtype: DType; tolerance: number }>([
   { dtype: 'float32', tolerance: 2e-7 },
   { dtype: 'float64', tolerance: 1e-15 },
   { dtype: 'bfloat16', tolerance: 2 ** -7 },
-])('in $dtype', ({ dtype, tolerance }) => {
+])('kernels on $dtype tensors larger than the caches', ({ dtype, tolerance }) => {
   // From arrays, which parts can share.
   const [x, velocity, x1, G] = [1n, 2n, 3n, 4n].map((stream) => {
     const array = philoxNormalSync([samples, elements], { seed: 5n, stream, dtype }).dataSync();
@@ -36,7 +36,7 @@ describe.each<{ dtype: DType; tolerance: number }>([
     }),
   );
 
-  it('what they write is what their parts write', () => {
+  it('write what they write part by part', () => {
     const whole = terminalGradientSync({ x, velocity, rewardGrad: G, lambda: 3, time: 0.8 }).dataSync();
     for (const { begin, end, cut } of slices) {
       const part = terminalGradientSync({
@@ -50,7 +50,7 @@ describe.each<{ dtype: DType; tolerance: number }>([
     }
   });
 
-  it('the loss and its gradient are those of their parts', async () => {
+  it('give the loss and gradient of their parts', async () => {
     const whole = matchingLossSync({ velocity, x, x1, terminalGradient: G, t, C: 1 });
     const grad = await inFloat64(whole.grad);
     const losses = [0, 0];
@@ -74,7 +74,7 @@ describe.each<{ dtype: DType; tolerance: number }>([
     for (const sample of [0, 1]) expect(whole.perSample[sample]! / losses[sample]!).toBeCloseTo(1, 5);
   });
 
-  it('with noise, they write over their input as beside it', () => {
+  it('write over their input as beside it where they draw noise', () => {
     const options = { t, noise: { seed: 1n, stream: [4n, 5n] } };
     const beside = renoiseSync({ x1, ...options }).dataSync();
     const over = Tensor.from(x1.dataSync().slice(), [samples, elements], { dtype });

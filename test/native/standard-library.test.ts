@@ -21,7 +21,7 @@ int main() {
 }
 `;
 
-describe.runIf(process.platform === 'linux')('linking libstdc++', () => {
+describe.runIf(process.platform === 'linux')('the linking of libstdc++', () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'eam-libstdcxx-'));
@@ -93,7 +93,7 @@ endif()
     );
   });
 
-  it('says so where there is no shared one', () => {
+  it('fails with what to do where there is no shared one', () => {
     const { status, output } = build('absent', '-DLINKED=ON', `-DEAM_LIBSTDCXX=${join(folder, 'libstdc++.so.6')}`);
     expect(status).not.toBe(0);
     expect(output.replace(/\s+/g, ' ')).toMatch(

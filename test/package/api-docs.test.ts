@@ -93,7 +93,7 @@ const without = (values: Record<string, unknown>, left: readonly string[]) =>
     Object.entries(values).filter(([name]) => !left.some((prefix) => name === prefix || name.startsWith(`${prefix}.`))),
   );
 
-describe('the reference', () => {
+describe("the API's reference", () => {
   it('is written anew, into an empty folder, whenever the package is packed', () => {
     expect(existsSync(join(folder, 'api', 'index.html'))).toBe(true);
     expect(existsSync(join(folder, 'api', 'of-an-older-version.html'))).toBe(false);
@@ -142,7 +142,7 @@ describe('the reference', () => {
   });
 });
 
-describe('the written types', () => {
+describe('the types of options', () => {
   it('accept what the schemas accept and hold what they give', () => {
     expectTypeOf<EamOptions>().branded.toEqualTypeOf<z.input<typeof eamSchema>>();
     expectTypeOf<AdjointMatchingOptions>().branded.toEqualTypeOf<z.input<typeof adjointMatchingSchema>>();

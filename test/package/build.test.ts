@@ -24,7 +24,7 @@ function script(name: string, body: string): string {
   return path;
 }
 
-describe('the tools of the native build', () => {
+describe("the check of the build's tools", () => {
   it('names every missing tool at once, with the command that installs it', () => {
     script('apt-get', 'exit 0');
     const message = missingToolsMessage(inspectTools(['compiler', 'cmake', 'make', 'python'], folder), folder)!;
@@ -53,7 +53,7 @@ describe('the tools of the native build', () => {
     expect(message).toContain('cannot compile C++20: unrecognized option -std=c++20');
   });
 
-  it('says nothing where all is there', () => {
+  it('accepts what is complete, and says nothing', () => {
     expect(missingToolsMessage(inspectTools(['compiler', 'cmake', 'make']))).toBeUndefined();
   });
 
@@ -77,7 +77,7 @@ describe('a step of the build', () => {
   });
 });
 
-describe('the lock', () => {
+describe('the lock of the build', () => {
   it('lets one in at a time', async () => {
     const lock = join(folder, 'lock');
     let inside = 0;

@@ -45,12 +45,12 @@ describe('a bundled package', () => {
     );
   });
 
-  it('says so where a bundler left out where the code is', async () => {
+  it('says so where a bundler removed the path of the code', async () => {
     const output = await importFrom({}, (code) => code.replaceAll('import.meta.url', '({}).url'));
     expect(output).toMatch(/got no file that it could be found by\. It cannot be bundled/);
   });
 
-  it('is no complaint of a package in another folder', async () => {
+  it('is not reported for a package in another folder', async () => {
     expect(await importFrom({ 'package.json': '{"name": "eam-torch", "version": "1.2.3"}' })).toBe('1.2.3\n');
   });
 });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { findCudaToolkit } from '../../lib/jobs/build/cuda-toolkit.js';
 
-describe('whether set-up builds the CUDA variant', () => {
+describe('the decision whether set-up builds the CUDA variant', () => {
   let folder: string;
   let devices: string;
   beforeEach(() => {

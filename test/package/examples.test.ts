@@ -25,15 +25,15 @@ function expectTilt({ pretrained, tilted }: { pretrained: Quality; tilted: Quali
 }
 
 describe('the examples', () => {
-  it('plain TypeScript: pretrains and tilts a flow with its own backpropagation', () => {
+  it('pretrain and tilt a flow in plain TypeScript with their own backpropagation', () => {
     expectTilt(plainTypeScript({ pretraining: 1200, tilting: 180 }));
   });
 
-  it('TensorFlow.js: the same with its variables, gradients and optimizer', async () => {
+  it('do the same in TensorFlow.js with its variables, gradients and optimizer', async () => {
     expectTilt(await tensorflow({ pretraining: 700, tilting: 100 }));
   });
 
-  it('the trainer: ten lines', async () => {
+  it('fine-tune with the trainer in ten lines', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'eam-example-'));
     const before = process.cwd();
     const log = vi.spyOn(console, 'log').mockImplementation(() => {});
@@ -50,9 +50,9 @@ describe('the examples', () => {
   });
 });
 
-describe('how they are run', () => {
+describe('the instructions of an example', () => {
   it.each(['plain-typescript', 'tensorflow', 'trainer'])(
-    '%s says what is true of a clone and of an installed package',
+    'say in %s what is true of a clone and of an installed package',
     async (name) => {
       // In this clone and out of the packed package they are run by test/package/packed.test.ts and `npm run
       // test:installed`.
@@ -74,7 +74,7 @@ describe('docs/backend.md', async () => {
   it.each([
     { index: 0, output: /^\d+\.\d{3} 16\n$/ },
     { index: 1, output: /^-?\d+\.\d+\n$/ },
-  ])('program $index runs as it is written', async ({ index, output }) => {
+  ])('has a program $index that runs as it is written', async ({ index, output }) => {
     const folder = join(root, 'build', 'backend'); // inside the package, so that `eam-torch` is this one
     await mkdir(folder, { recursive: true });
     const path = join(folder, `program-${index}.mjs`);
@@ -126,8 +126,8 @@ describe('docs/backend.md', async () => {
   });
 });
 
-describe('their measure', () => {
-  it('knows the mixture from others', () => {
+describe('the measure of the examples', () => {
+  it('tells the mixture from others', () => {
     const onModes = Float32Array.from(means.flat());
     expect(qualityOf(onModes, 0)).toEqual({ reward: expect.closeTo(0, 6) as number, inside: 1, misplaced: 0 });
     expect(qualityOf(onModes, lambda).misplaced).toBeGreaterThan(0.4);

@@ -135,14 +135,14 @@ const fetch = (options: Partial<FetchOptions> = {}) =>
     ...options,
   });
 
-describe('what pip is asked for', () => {
-  it('is a CPU build by a version that no other index can have', () => {
+describe('the request to pip', () => {
+  it('asks for a CPU build by a version that no other index can have', () => {
     expect(pipAttempts('cpu', '2.13.0', { platform: 'linux' })[0]![0]).toBe('torch==2.13.0+cpu');
     expect(pipAttempts('cpu', '2.13.0', { platform: 'linux' }).at(-1)).toEqual(['torch==2.13.0']);
     expect(pipAttempts('cpu', '2.13.0', { platform: 'darwin' })[0]).toEqual(['torch==2.13.0']);
   });
 
-  it('is the CUDA build that the driver serves', () => {
+  it('asks for the CUDA build that the driver serves', () => {
     expect(pipAttempts('cuda', '2.14.1', { platform: 'linux' })[0]).toEqual(['torch==2.14.1']);
     const [first] = pipAttempts('cuda', '2.14.1', { platform: 'linux', cuda: 12 });
     expect(first).toEqual(['torch==2.14.1+cu126', '--extra-index-url=https://download.pytorch.org/whl/cu126']);
@@ -169,7 +169,7 @@ describe('the NVIDIA driver', () => {
     ['580.65.06', 13],
     ['580.64', 12],
     ['525.60.13', 12],
-  ])('%s serves CUDA %i', (driver, cuda) => expect(cudaFor(driver)).toBe(cuda));
+  ])('serves with version %s CUDA %i', (driver, cuda) => expect(cudaFor(driver)).toBe(cuda));
 
   it('is refused where it is too old, with the version that is needed', () => {
     expect(() => cudaFor('470.82.01')).toThrow(
@@ -219,7 +219,7 @@ describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, ()
     expect(lines).toHaveLength(said);
   });
 
-  it('takes of a CUDA build for the CPU what its CPU half needs', async () => {
+  it('takes from a CUDA build for the CPU what its CPU half needs', async () => {
     vi.stubEnv('EAM_TORCH_LIBTORCH_VERSION', '2.14.1');
     writeWheels(pip!, wheels, cudaWheels());
     const torch = await fetch({ variant: 'cpu' });
@@ -286,7 +286,7 @@ describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, ()
     expect(readdirSync(cache)).toEqual([]);
   });
 
-  it('refuses one that lacks a library, and completes one that lacked it', async () => {
+  it('refuses a build that lacks a library, and completes one that lacked it', async () => {
     const whole = cudaWheels();
     const partial = whole.map((wheel) =>
       wheel.name === 'cuda-toolkit' ? { ...wheel, requires: [wheel.requires![0]!] } : wheel,
@@ -354,7 +354,7 @@ describe('eam libtorch', () => {
   });
 });
 
-describe('the cache', () => {
+describe('the cache of LibTorch', () => {
   it('keeps the CPU build for the cpu variant where a newer CUDA build is in it too', () => {
     for (const [version, variant] of [
       ['2.13.0', 'cpu'],

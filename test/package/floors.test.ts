@@ -119,7 +119,7 @@ const nativeSources = sourcesIn(folder('native'), ['.h', '.cpp', '.cu', '.cuh', 
 const cpp = includeGraph(nativeSources);
 
 describe('lib/', () => {
-  it('is read', () => expect(typescript.size).toBeGreaterThan(150));
+  it('has files that the check reads', () => expect(typescript.size).toBeGreaterThan(150));
   it('imports downward only', () => expect(violations(typescript, lib)).toEqual([]));
   it('imports in no circle', () => expect(circles(typescript)).toEqual([]));
 
@@ -138,7 +138,7 @@ describe('lib/', () => {
 });
 
 describe('native/', () => {
-  it('is read', () => expect(cpp.size).toBeGreaterThan(150));
+  it('has files that the check reads', () => expect(cpp.size).toBeGreaterThan(150));
   it('includes downward only', () => expect(violations(cpp, native)).toEqual([]));
   it('includes in no circle', () => expect(circles(cpp)).toEqual([]));
   it('keeps LibTorch out of the kernels and Node-API in the addon', () => expect(strangers(nativeSources)).toEqual([]));
@@ -157,7 +157,7 @@ function strangers(sources: ReadonlyMap<string, string>): string[] {
   );
 }
 
-describe('a file in the wrong place is found', () => {
+describe('the check of the floors', () => {
   const files = (sources: Record<string, string>) => new Map(Object.entries(sources));
   const good = {
     'errors.ts': '',
@@ -173,7 +173,7 @@ describe('a file in the wrong place is found', () => {
   };
   const judged = (change: Record<string, string>) => violations(importGraph(files({ ...good, ...change })), lib);
 
-  it('and one in its place is not', () => expect(judged({})).toEqual([]));
+  it('accepts a file in its place', () => expect(judged({})).toEqual([]));
 
   it.each([
     { how: 'an import', text: "import { x } from '../schema/json.js';" },
@@ -189,7 +189,7 @@ describe('a file in the wrong place is found', () => {
       how: 'an import after code',
       text: "const a = `b`;\nexport const b = a;\nimport { x } from '../schema/json.js';",
     },
-  ])('upward by $how', ({ text }) => {
+  ])('finds an upward import by $how', ({ text }) => {
     const graph = importGraph(files({ 'errors/x.ts': text, 'schema/json.ts': '' }));
     expect(violations(graph, { '': [one('errors'), one('schema')] })).toEqual([
       'errors/x.ts uses schema/json.ts: schema is above errors',
@@ -232,9 +232,9 @@ describe('a file in the wrong place is found', () => {
       change: { 'cli/plan.ts': "import { x } from './gone.js';" },
       line: 'cli/plan.ts uses cli/gone.ts: there is no such file',
     },
-  ])('$what', ({ change, line }) => expect(judged(change)).toEqual([line]));
+  ])('finds $what', ({ change, line }) => expect(judged(change)).toEqual([line]));
 
-  it('a circle, of types alone, too', () => {
+  it('finds a circle, of types alone, too', () => {
     const graph = importGraph(
       files({
         'a.ts': "import type { B } from './b.js';",
@@ -246,7 +246,7 @@ describe('a file in the wrong place is found', () => {
     expect(circles(graph)).toEqual([['a.ts', 'b.ts', 'c.ts']]);
   });
 
-  it('an upward and a sideways include', () => {
+  it('finds an upward and a sideways include', () => {
     const graph = includeGraph(
       files({
         'kernels/affine.h': '#pragma once\n#  include "ops/ops.h"\n',
@@ -263,7 +263,7 @@ describe('a file in the wrong place is found', () => {
     ]);
   });
 
-  it('LibTorch in a kernel, and Node-API outside the addon', () => {
+  it('finds LibTorch in a kernel, and Node-API outside the addon', () => {
     const sources = files({
       'kernels/tile.cpp': '#include <c10/util/Half.h>\n#include <cstdint>\n',
       'ops/ops.cpp': '#include <ATen/ATen.h>\n#include "napi.h"\n',

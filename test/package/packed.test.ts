@@ -39,7 +39,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the published files', () => {
-  it('are all there', () => {
+  it('include every file that a program needs', () => {
     const needed = [
       'dist/index.js',
       'dist/index.d.ts',
@@ -85,7 +85,7 @@ describe('the published files', () => {
       });
   });
 
-  it('are no others: no tests, no benchmarks, nothing of a build, nothing that npm would run', () => {
+  it('include no tests, no benchmarks, nothing of a build, nothing that npm would run', () => {
     const folders = /^(dist|lib|native|cmake|configs|assets|docs|examples|prebuilds)\//;
     const loose = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|THIRD_PARTY_NOTICES\.md|CMakeLists\.txt)$/;
     const forbidden =

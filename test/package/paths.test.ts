@@ -49,14 +49,14 @@ const comment = /^\s*(?:\/\/|\/\*|\*|#(?!include))/;
 const written = files.filter((file) => file.endsWith('.md') && !/^THIRD_PARTY|^CHANGELOG/.test(file));
 const commented = files.filter((file) => /\.(?:ts|mjs|js|c|cpp|cu|h|cuh|inc|cmake|py)$|CMakeLists\.txt$/.test(file));
 
-describe('paths', () => {
-  it.each(written)('that %s names are there', (file) => {
+describe('the check of paths', () => {
+  it.each(written)('finds every path that %s names', (file) => {
     const text = readFileSync(join(root, file), 'utf8');
     const code = [...text.matchAll(/`([^`\n]+)`/g)].map(([, inline]) => inline).join('\n');
     expect(missingIn(code)).toEqual([]);
   });
 
-  it.each(written)('that %s links to are there', (file) => {
+  it.each(written)('finds every path that %s links to', (file) => {
     const text = readFileSync(join(root, file), 'utf8').replace(/^```[\s\S]*?^```/gm, '');
     const links = [...text.matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)].map(([, link]) =>
       normalize(join(dirname(file), link!)),
@@ -64,7 +64,7 @@ describe('paths', () => {
     expect(links.map((link) => link.replace(/\/$/, '')).filter((link) => !there.has(link))).toEqual([]);
   });
 
-  it('that comments name are there', () => {
+  it('finds every path that comments name', () => {
     const missing = commented.flatMap((file) => {
       const lines = readFileSync(join(root, file), 'utf8').split('\n');
       return missingIn(lines.filter((line) => comment.test(line)).join('\n')).map((path) => `${file}: ${path}`);
@@ -72,7 +72,7 @@ describe('paths', () => {
     expect(missing).toEqual([]);
   });
 
-  it('that are not there are found', () => {
+  it('reports paths that do not exist', () => {
     expect(missingIn('see lib/nowhere.ts and lib/errors.ts')).toEqual(['lib/nowhere.ts']);
     expect(missingIn('native/kernels/affine.{h,xyz}, native/*/affine.cu')).toEqual(['native/kernels/affine.xyz']);
   });

@@ -18,14 +18,14 @@ const prebuilds = join(root, 'prebuilds', 'linux-x64');
 const { loaded, error } = inspect();
 if (!loaded) throw new Error(error);
 
-describe('the binaries built here', () => {
+describe('a binary built here', () => {
   // They are for this system, whatever its age; what is published must serve older ones, too.
-  it.each(addonFiles)('%s is fit to be used here', (name) =>
+  it.each(addonFiles)('is fit to be used here: %s', (name) =>
     expect(problemsOf(join(loaded.addon.directory, name)).filter((problem) => !/newer than/.test(problem))).toEqual([]),
   );
 });
 
-describe('the check', () => {
+describe('the check of a binary', () => {
   const folder = mkdtempSync(join(tmpdir(), 'eam-elf-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -62,7 +62,7 @@ describe('the check', () => {
   });
 });
 
-describe('what npm asks before it publishes', () => {
+describe('the check before npm publishes', () => {
   const folder = mkdtempSync(join(tmpdir(), 'eam-publish-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   const revision = 'a'.repeat(40);
@@ -86,7 +86,7 @@ describe('what npm asks before it publishes', () => {
     return directory;
   }
 
-  it('passes all three, compiled from the commit', () => {
+  it('passes all three variants, compiled from the commit', () => {
     expect(Object.keys(published)).toEqual(['libtorch-2.13-cpu', 'libtorch-2.14-cpu', 'libtorch-2.14-cuda']);
     expect(missingFrom(prebuildsWith(), revision)).toEqual([]);
   });
@@ -131,7 +131,7 @@ describe('what npm asks before it publishes', () => {
     );
   });
 
-  it('is what npm runs, and ends with 1 where something is missing', () => {
+  it('runs from npm, and ends with 1 where something is missing', () => {
     const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
       scripts: Record<string, string>;
     };
@@ -170,7 +170,7 @@ describe('what npm asks before it publishes', () => {
 });
 
 // `npm run prebuild` makes these; a clone has none.
-describe.each(existsSync(prebuilds) ? readdirSync(prebuilds) : [])('%s', (name) => {
+describe.each(existsSync(prebuilds) ? readdirSync(prebuilds) : [])('the published binary %s', (name) => {
   const directory = join(prebuilds, name);
   const { variant, libtorch, cuda, architectures, prebuilt } = JSON.parse(
     readFileSync(join(directory, 'eam_torch.json'), 'utf8'),

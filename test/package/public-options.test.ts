@@ -40,7 +40,7 @@ async function refusal(call: () => unknown): Promise<string> {
   return 'it was accepted';
 }
 
-describe('an unknown key is refused, with the one that was meant', () => {
+describe('an unknown key', () => {
   it.each([
     { of: 'Trainer', call: () => trainer({ bacth: 2 }), meant: 'batch' },
     { of: 'Trainer.checkpoints', call: () => trainer({ checkpoints: { directory: 'x', evry: 1 } }), meant: 'every' },
@@ -99,12 +99,12 @@ describe('an unknown key is refused, with the one that was meant', () => {
       meant: 'stream',
     },
     { of: 'Tensor.from', call: () => js.Tensor.from([1], [1], { dtyp: 'float32' }), meant: 'dtype' },
-  ])('by $of', async ({ call, meant }) => {
+  ])('is refused by $of, with the one that was meant', async ({ call, meant }) => {
     expect(await refusal(call)).toContain(`unknown key; did you mean "${meant}"?`);
   });
 });
 
-describe('a value of another type, or none, is refused by name', () => {
+describe('a value of another type, or none,', () => {
   it.each([
     { of: 'Trainer', call: () => new js.Trainer(), says: /trainer options: .*expected an object/ },
     { of: 'Trainer', call: () => trainer({ batch: '2' }), says: /batch: expected a number, got "2"/ },
@@ -188,5 +188,5 @@ describe('a value of another type, or none, is refused by name', () => {
     { of: 'fidelity', call: () => js.fidelity({ problem: 1, settings: {} }), says: /problem: expected a problem/ },
     { of: 'OdeSolver', call: () => new js.OdeSolver(), says: /expected an object/ },
     { of: 'encodeGrid', call: () => js.encodeGrid(tensor(), 1, { step: 1 }), says: /step: expected a string, got 1/ },
-  ])('by $of: $says', async ({ call, says }) => expect(await refusal(call)).toMatch(says));
+  ])('is refused by $of: $says', async ({ call, says }) => expect(await refusal(call)).toMatch(says));
 });

@@ -71,7 +71,7 @@ describe('the README', () => {
     expect(predicted).toBeCloseTo(second!, 6);
   });
 
-  it('and docs/rewards.md show rewards that give what they say', async () => {
+  it('shows, as docs/rewards.md does, rewards that give what they say', async () => {
     expect(rewards).toHaveLength(2);
     const numbers = (text: string) => [...text.matchAll(/-?\d\.\d+|-?\d+\.?(?=[,\s])/g)].map(Number);
     const [first, second] = numbers((await run('function', rewards[0]!)).replace(/Float32Array\(\d\)/g, ''));

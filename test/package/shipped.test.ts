@@ -9,7 +9,7 @@ import { digitJudge } from '../../lib/rewards/digit-classifier/digit-classifier.
 import { readHeader } from '../../lib/files/safetensors.js';
 import { cyclePrompts, sampleImages } from '../../lib/training/sampler.js';
 
-describe('the digits model', () => {
+describe('the published digits model', () => {
   const file = join(shippedDirectory('digits'), 'model.safetensors');
 
   it('has 1 to 3 million parameters in at most 8 MB', async () => {

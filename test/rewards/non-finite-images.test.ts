@@ -43,7 +43,7 @@ const draw = (model: string, out: string, ...args: string[]) =>
   );
 
 describe('images that are not finite', () => {
-  it('are an error that names the likely causes, before the next batch is drawn', async () => {
+  it('end a run with an error that names the likely causes, before the next batch is drawn', async () => {
     const model = await damaged(0, 1, 2);
     const out = join(temporaryFolder(), 'drawn');
     const { code, stderr } = await draw(model, `${out}.png`);
@@ -82,7 +82,7 @@ describe('images that are not finite', () => {
     ]);
   });
 
-  it('are counted where others are', async () => {
+  it('are counted where others are finite', async () => {
     const { code, stderr } = await draw(await damaged(1), join(temporaryFolder(), 'drawn.png'));
     expect([code, stderr]).toEqual([
       0,

@@ -83,7 +83,7 @@ describe('eam verify --reward', () => {
     expect(result.stdout).toMatch(/pass +square.pixel_values/);
   });
 
-  it('knows the five, and takes the tower of the aesthetic predictor', async () => {
+  it('knows the five rewards, and takes the tower of the aesthetic predictor', async () => {
     expect((await eam('verify', '--reward', 'hps', rewardDirectory('hpsv2'))).stderr).toMatch(
       /those that can be: pickscore, clipscore, hpsv2, imagereward, aesthetic/,
     );
@@ -104,7 +104,7 @@ describe('directories of published rewards', () => {
     { name: 'hpsv2', file: 'HPS_v2.1_compressed.pt' },
     { name: 'imagereward', file: 'ImageReward.pt' },
     { name: 'aesthetic', file: 'sac+logos+ava1-l14-linearMSE.pth' },
-  ] as const)('may hold converted weights of $name', async ({ name, file }) => {
+  ] as const)('are accepted with converted weights of $name', async ({ name, file }) => {
     const copy = copyOf(name);
     const out = join(copy, file.replace(/\.\w+$/, '.safetensors'));
     expect(await eam('convert', join(copy, file), out)).toMatchObject({
@@ -133,7 +133,7 @@ describe('directories of published rewards', () => {
     );
   });
 
-  it('may have a configuration from before transformers 4.31', async () => {
+  it('are accepted with a configuration from before transformers 4.31', async () => {
     const copy = copyOf('pickscore');
     editJson(join(copy, 'config.json'), (json) => {
       json['text_config_dict'] = { ...(json['text_config'] as object), eos_token_id: 2, hidden_act: 'gelu' };
@@ -189,7 +189,7 @@ describe('directories of published rewards', () => {
       directory: join(rewardDirectory('pickscore'), 'nowhere'),
       message: /cannot read .*nowhere: ENOENT.*; expected PickScore/,
     },
-  ])('of another family are refused as $name', async ({ name, directory, message }) => {
+  ])('are refused as $name where they are of another family', async ({ name, directory, message }) => {
     const error = await refusal(name, directory);
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error.message).toMatch(message);
@@ -367,7 +367,7 @@ describe('an aesthetic predictor without its tower', () => {
       String.raw`.*--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY\), found sac\+`,
   );
 
-  it('is told which setting names one', async () => {
+  it('is refused with the setting that names one', async () => {
     const copy = copyOf('aesthetic');
     await expect(aesthetic(copy).load()).rejects.toThrow(without);
     // One that is given and holds none is another matter.
@@ -379,7 +379,7 @@ describe('an aesthetic predictor without its tower', () => {
     );
   });
 
-  it('may lie beside one', async () => {
+  it('is accepted beside one', async () => {
     const copy = copyOf('clipscore');
     cpSync(
       join(rewardDirectory('aesthetic'), 'sac+logos+ava1-l14-linearMSE.pth'),

@@ -79,7 +79,7 @@ describe('a CLIP reward', () => {
           Object.assign(json, { do_rescale: true, rescale_factor: 0.00392156862745098 }),
         ),
     },
-  ])('$what scores the same', async ({ change }) => {
+  ])('scores the same $what', async ({ change }) => {
     const expected = await scores(directory);
     await change();
     const found = await scores(directory);

@@ -41,7 +41,7 @@ async function failure<E extends EamError>(kind: new (...args: never[]) => E, wo
   return (error as Error).message;
 }
 
-describe.each(tinyRewardNames)('%s', (name) => {
+describe.each(tinyRewardNames)('the reward %s', (name) => {
   it('gives the values and the gradient of the published code', async () => {
     const reward = await tinyRewards[name]();
     const goldens = await goldensOf(name);
@@ -179,7 +179,7 @@ describe.each(tinyRewardNames)('%s', (name) => {
     ).toMatch(/floating/);
   });
 
-  it('is gone after dispose', async () => {
+  it('refuses all use after dispose', async () => {
     const reward = await tinyRewards[name]();
     const goldens = await goldensOf(name);
     const running = score(reward, goldens['square.images']!, goldens);
@@ -191,8 +191,8 @@ describe.each(tinyRewardNames)('%s', (name) => {
   });
 });
 
-describe('what a reward reads', () => {
-  it('must be its prompts, a row an image', async () => {
+describe('the tokens that a reward reads', () => {
+  it("are refused unless they are its prompts', a row an image", async () => {
     const pickscore = await tinyRewards.pickscore();
     const goldens = await goldensOf('pickscore');
     const images = goldens['square.images']!;
@@ -238,7 +238,7 @@ describe('what a reward reads', () => {
     );
   });
 
-  it('must be a mask of the same shape where it has one', async () => {
+  it('are refused without a mask of the same shape where the reward has one', async () => {
     const reward = await tinyRewards.imagereward();
     const { ids, mask, 'square.images': images } = await goldensOf('imagereward');
     expect(await failure(ConfigError, reward.score(images!, ids, undefined, nothing, 0))).toContain('mask is missing');
@@ -266,9 +266,9 @@ describe('what a reward reads', () => {
   });
 });
 
-describe('the gradient', () => {
+describe('the gradient of a published reward', () => {
   it.each(['pickscore', 'hpsv2', 'imagereward'] as const)(
-    'of %s is the slope of its values, in float64',
+    'is the slope of its values, in float64: %s',
     async (name) => {
       const reward = await tinyRewards[name]({ dtype: 'float64' });
       const goldens = await goldensOf(name);
@@ -294,7 +294,7 @@ describe('the gradient', () => {
   );
 });
 
-describe('preprocessing in bytes', () => {
+describe('a published reward with preprocessing in bytes', () => {
   it('agrees with PIL to two levels of 255, and to none where it rounds as PIL', async () => {
     const goldens = await goldensOf('pickscore');
     const [channels, height, width] = goldens['pil.input_uint8']!.shape as [number, number, number];
@@ -320,7 +320,7 @@ describe('preprocessing in bytes', () => {
   });
 });
 
-describe('loading', () => {
+describe('the loading of a published reward', () => {
   const refused = (name: TinyReward, edit: LoadOptions['edit']) =>
     failure(CheckpointError, tinyRewards[name]({ edit: edit! }));
 

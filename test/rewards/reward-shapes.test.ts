@@ -19,7 +19,7 @@ function copyOf(name: Name): string {
   return copy;
 }
 
-describe('a directory of other shapes', () => {
+describe("a reward's directory of other shapes", () => {
   it.each<{ name: Name; goldens: number; more: string[] }>([
     { name: 'pickscore', goldens: 7, more: [] },
     { name: 'hpsv2', goldens: 7, more: [] },
@@ -96,7 +96,7 @@ describe('the window of a text tower', () => {
   it.each([
     { name: 'pickscore', create: pickScore, length: 20 },
     { name: 'hpsv2', create: hpsv2, length: 24 },
-  ] as const)('is the positions that $name has', async ({ name, create, length }) => {
+  ] as const)('has the positions that $name has', async ({ name, create, length }) => {
     using reward = create(directory(name));
     expect((await reward.tokens(long))!.ids.shape).toEqual([1, length]);
     expect(reward.truncatedPrompts).toBe(1);

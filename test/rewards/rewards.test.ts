@@ -67,7 +67,7 @@ describe('fromFunction', () => {
     expect(await floats(grad!)).toEqual(data.map((x) => Math.fround(2 * x)));
   });
 
-  it('may write to its numbers: the next reward sees the images', async () => {
+  it('lets a function write to its numbers: the next reward sees the images', async () => {
     const careless = fromFunction('careless', ({ data, shape }) => ({ values: data.fill(9).subarray(0, shape[0]!) }));
     // Large enough, and shared with nothing: the kind of memory that `data()` gives a view of.
     const batch = await binding().weightedSum([Tensor.from(new Float32Array(2 * 64 * 64), [2, 1, 64, 64])], [1]);
@@ -139,7 +139,7 @@ describe('a score that was checked', () => {
     { made: 'combine', reward: combine([[own(), 2]]) },
     { made: 'combine of combine', reward: combine([[combine([[own(), 2]]), 1]]) },
     { made: 'fromFunction', reward: fromFunction('function', () => ({ values: [1, 2, 3], grad: twos() })) },
-  ])('by $made goes on as it is: nothing converts its gradient again', async ({ reward }) => {
+  ])('is not converted again where it was made by $made', async ({ reward }) => {
     let made: RewardScore | undefined;
     const passing: Reward = {
       name: 'passing',
@@ -204,7 +204,7 @@ describe('a score that was checked', () => {
     await expect(withGradient(edited)).rejects.toThrow(message);
   });
 
-  it('gives no gradient where none is asked for, though the reward has one', async () => {
+  it('has no gradient where none is asked for, though the reward has one', async () => {
     const eager: Reward = {
       name: 'eager',
       score: (given, asked) => combine([[own(), 1]]).score(given, asked, { gradient: true }),
@@ -269,7 +269,7 @@ describe('the classifiers that come with the package', () => {
   });
 });
 
-describe("a configuration's rewards", () => {
+describe('the rewards of a configuration', () => {
   it('become one weighted sum', async () => {
     const reward = await createRewards(
       [
@@ -321,7 +321,7 @@ describe('a reward built on tensors', () => {
     { what: 'a Float64Array', form: (values) => Float64Array.from(values) },
     { what: 'a Tensor [B]', form: (values) => Tensor.from(values, [3]) },
     { what: 'a Tensor [B, 1] of float64', form: (values) => Tensor.from(Float64Array.from(values), [3, 1]) },
-  ])('may give its values as $what', async ({ form }) => {
+  ])('is accepted with values as $what', async ({ form }) => {
     const { values, grad } = await scored((result) => ({ ...result, values: form(result.values as number[]) }));
     expect(values).toBeInstanceOf(Float32Array);
     expectClose(Array.from(values), await squares(), 1e-6);
@@ -332,7 +332,7 @@ describe('a reward built on tensors', () => {
     );
   });
 
-  it('may give its gradient in another floating type, or the images themselves', async () => {
+  it('is accepted with its gradient in another floating type, or the images themselves', async () => {
     const exact = await floats(images());
     const double = await scored(({ values }) => ({
       values,
@@ -347,7 +347,7 @@ describe('a reward built on tensors', () => {
     expect(await floats(batch)).toEqual(exact);
   });
 
-  it('can neither write to the images nor take them away', async () => {
+  it('cannot write to the images or take them away', async () => {
     const batch = await binding().weightedSum([Tensor.from(new Float32Array(3 * 16), [3, 1, 4, 4])], [1]);
     const careless: Reward = {
       name: 'careless',
@@ -467,7 +467,7 @@ describe('a reward built on tensors', () => {
       change: ({ values }) => ({ values, grad: disposedTensor([3, 1, 4, 4]) }),
       message: 'grad has been disposed of',
     },
-  ])('is told when it returns $what', async ({ change, message }) => {
+  ])('is refused by name when it returns $what', async ({ change, message }) => {
     const error = (await scored(change).catch((caught: unknown) => caught)) as EamError;
     expect(error).toBeInstanceOf(EamError);
     expect(error).toMatchObject({
@@ -495,7 +495,7 @@ describe('a reward built on tensors', () => {
   });
 });
 
-describe('a function that returns something else', () => {
+describe('fromFunction with another result', () => {
   const answer = (result: unknown) =>
     score(
       fromFunction('odd', () => result as FunctionScore),
@@ -518,11 +518,11 @@ describe('a function that returns something else', () => {
       message: 'grad: expected numbers in a typed array or an array, got "up"',
     },
     { result: { values: [1, 2, 3] }, message: 'it returned no gradient' },
-  ])('is refused for $result', async ({ result, message }) => {
+  ])('refuses $result', async ({ result, message }) => {
     await expect(answer(result)).rejects.toThrow(`reward "odd" failed: ${message}`);
   });
 
-  it('may return arrays of any kind, and one that is used again is copied', async () => {
+  it('accepts arrays of any kind, and copies one that is used again', async () => {
     expect(await floats((await answer({ values: [1, 2, 3], grad: new Array(48).fill(2) })).grad!)).toEqual(
       new Array(48).fill(2),
     );
@@ -537,8 +537,8 @@ describe('a function that returns something else', () => {
   });
 });
 
-describe('rewards of three kinds', () => {
-  it('add up: values Σ w·r, gradients Σ w·∇r', async () => {
+describe('the sum of rewards of three kinds', () => {
+  it('has the values Σ w·r and the gradients Σ w·∇r', async () => {
     const folder = temporaryFolder();
     const script = writeTorchScript(
       join(folder, 'near.pt'),
@@ -601,7 +601,7 @@ describe('a reward in a module', () => {
     return path;
   };
 
-  it('may be a function, which is given its options', async () => {
+  it('is loaded as a function, which is given its options', async () => {
     const file = module(
       'export default ({ data, shape }, prompts, { slope }) => ({ values: prompts.map(Number), grad: data.map(() ' +
         '=> slope) })',
@@ -613,7 +613,7 @@ describe('a reward in a module', () => {
     expect(Object.keys(parts!)).toEqual([`reward-${count}`]);
   });
 
-  it('may be a Reward', async () => {
+  it('is loaded as a Reward', async () => {
     const file = module(
       "export default { name: 'mine', score: async (images, prompts) => ({ values: prompts.map(Number) }) }",
     );
@@ -635,13 +635,13 @@ describe('a reward in a module', () => {
     { text: 'export default { name: "mine" }', message: 'its default export is an object without name and score' },
     { text: 'throw new Error("no licence")', message: 'it cannot be loaded: no licence' },
     { text: 'export default (', message: 'it cannot be loaded: ' },
-  ])('is refused for $text', async ({ text, message }) => {
+  ])('is refused where the module is $text', async ({ text, message }) => {
     const error = (await moduleReward(module(text)).catch((caught: unknown) => caught)) as EamError;
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toContain(message);
   });
 
-  it('must be there', async () => {
+  it('is refused where the module does not exist', async () => {
     await expect(moduleReward(join(folder, 'absent.mjs'))).rejects.toThrow(/absent\.mjs: there is no such file$/);
   });
 });

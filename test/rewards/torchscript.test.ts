@@ -63,7 +63,7 @@ describe('a TorchScript reward', () => {
     expectClose(Array.from(scored.values), quadraticValues(1), 1e-6);
   });
 
-  it('may return [B, 1], or another floating type', async () => {
+  it('is accepted with values of shape [B, 1], or of another floating type', async () => {
     const column = forward('images: Tensor', 'torch.unsqueeze(torch.mean(images, [1, 2, 3]), 1)');
     expectClose(
       Array.from((await graded(script(column))).values),
@@ -81,7 +81,7 @@ describe('a TorchScript reward', () => {
   });
 
   it.each(['float64', 'bfloat16'] as const)(
-    'sees %s images as float32, and the gradient is in theirs',
+    'sees %s images as float32, and gives the gradient in theirs',
     async (dtype) => {
       const reward = await torchScript(script(quadratic(1)));
       const { values, grad } = await reward.score(images(dtype), prompts, { gradient: true });
@@ -91,7 +91,7 @@ describe('a TorchScript reward', () => {
     },
   );
 
-  it("is PyTorch's, for a network with weights, dropout and normalisation that was saved while training", async () => {
+  it('agrees with PyTorch for a network with dropout and normalisation, saved while training', async () => {
     const reference = JSON.parse(readFileSync(fixture('conv.json'), 'utf8')) as Record<
       'images' | 'values' | 'grad',
       number[]
@@ -105,7 +105,7 @@ describe('a TorchScript reward', () => {
     }
   });
 
-  it('may be traced', async () => {
+  it('is loaded where it was traced', async () => {
     const { values, grad } = await graded(fixture('traced.pt'));
     expectClose(Array.from(values), quadraticValues(1), 1e-6);
     expectClose(await numbersOf(grad!), quadraticGrad(1), 1e-6);
@@ -197,7 +197,7 @@ describe('a TorchScript reward', () => {
   });
 });
 
-describe('a module of another kind', () => {
+describe('a TorchScript module of another kind', () => {
   it.each([
     {
       what: 'takes no images',

@@ -89,14 +89,14 @@ async function rejection(kernel: Kernel, changes: Arguments): Promise<EamError> 
   );
 }
 
-describe.each(Object.entries(kernels))('%s', (name, kernel) => {
+describe.each(Object.entries(kernels))('the kernel %s', (name, kernel) => {
   const expectError = async (changes: Arguments, type: new (...args: never[]) => Error, key: string) => {
     const error = await rejection(kernel, changes);
     expect(error, error.message).toBeInstanceOf(type);
     expect(error.message).toMatch(new RegExp(`^${name}: .*${key}`));
   };
 
-  it('works as called here', async () => {
+  it('accepts the arguments that the other tests change', async () => {
     await expect(kernel.run(kernel.options() as never)).resolves.toBeDefined();
   });
 
@@ -286,7 +286,7 @@ describe('setThreads', () => {
   });
 });
 
-it('no C++ type, file or backtrace is in a message', async () => {
+it("a kernel's error has no C++ type, file or backtrace in its message", async () => {
   const error = await rejection(kernels['matchingLoss']!, { x1: good([2, 4]) });
   expect(error.message).not.toMatch(/c10|at::|\.cpp|frame #/);
 });

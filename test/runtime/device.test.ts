@@ -16,7 +16,7 @@ const notAsked = () => {
 
 afterEach(() => vi.unstubAllEnvs());
 
-describe('auto', () => {
+describe('the device auto', () => {
   it('is CUDA where the loaded addon has a device', () => {
     expect(chooseDevice('auto', machine({}))).toEqual({ device: 'cuda', reason: 'there is one' });
     const two = machine({ loaded: () => ({ variant: 'cuda', devices: 2 }) });
@@ -41,12 +41,12 @@ describe('auto', () => {
   });
 });
 
-it.each(['cpu', 'cuda', 'cuda:1'])('%s is itself, whatever is there', (device) => {
+it.each(['cpu', 'cuda', 'cuda:1'])('the device %s is itself, whatever is there', (device) => {
   const asked = machine({ hasDriver: notAsked, hasCudaAddon: notAsked, loaded: notAsked });
   expect(chooseDevice(device, asked)).toEqual({ device });
 });
 
-it('plans for the CPU, without a native core, where none can be loaded', async () => {
+it('a plan is made for the CPU, without a native core, where none can be loaded', async () => {
   const script = `
     import { plan } from ${compiled('jobs/plan/plan.js')};
     const { readFileSync } = await import('node:fs');

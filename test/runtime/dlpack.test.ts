@@ -183,7 +183,7 @@ describe('toDLPack and fromDLPack', () => {
     expect(() => new (capsule.constructor as new () => unknown)()).toThrow(/toDLPack/);
   });
 
-  it('wait for nobody: a tensor that is being written to has no struct yet', async () => {
+  it('refuse a tensor that is being written to at once, instead of waiting', async () => {
     const release = hold();
     const out = Tensor.from(new Float32Array(6), [6]);
     const call = philoxNormal([6], { ...noise, out });
@@ -194,7 +194,7 @@ describe('toDLPack and fromDLPack', () => {
   });
 });
 
-describe('a struct of another library', () => {
+describe('a DLPack struct of another library', () => {
   const numbers = Float32Array.of(1, 2, 3, 4, 5, 6);
   const open = (changes: Struct, versioned = true) =>
     Tensor.fromDLPack({ pointer: structOver(numbers, changes, versioned), versioned });
@@ -205,7 +205,7 @@ describe('a struct of another library', () => {
     expect(tensor.dataSync()).toEqual(numbers);
   });
 
-  it('may have strides and an offset', () => {
+  it('is read with strides and an offset', () => {
     const transposed = open({ shape: [3, 2], strides: [1, 3] });
     expect([...transposed.dataSync()]).toEqual([1, 4, 2, 5, 3, 6]);
     expect(() => transposed.dataPointer).toThrow(/row-major/);
@@ -216,14 +216,14 @@ describe('a struct of another library', () => {
     expect([...open({ shape: [2], offset: 16n }).dataSync()]).toEqual([5, 6]);
   });
 
-  it('may be one number seen many times, too often to be written out', async () => {
+  it('is read where it is one number seen many times, too often to be written out', async () => {
     const tensor = open({ shape: [1, 2 ** 45], strides: [0, 0] });
     await expect(renoise({ x1: tensor, t: [0.5], noise })).rejects.toThrow(
       /^renoise: not enough host memory: 140737488355328 bytes \(131072\.0 GiB\) in one piece$/,
     );
   });
 
-  it('that is read-only is never written to', () => {
+  it('is never written to where it is read-only', () => {
     const tensor = open({ flags: 1n });
     expect(() => philoxNormalSync([6], { ...noise, out: tensor })).toThrow(/cannot be written to/);
     expect(() => tensor.toDLPack({ versioned: false })).toThrow(/versioned/);
@@ -247,13 +247,13 @@ describe('a struct of another library', () => {
     { what: 'a negative stride', changes: { strides: [-1] }, message: /strides/ },
     { what: 'no memory', changes: { data: 0n }, message: /null pointer/ },
     { what: 'unaligned memory', changes: { offset: 2n }, message: /expected an address that is a multiple of 4/ },
-  ])('with $what is refused', ({ changes, message }) => {
+  ])('is refused with $what', ({ changes, message }) => {
     expect(() => open(changes)).toThrow(ConfigError);
     expect(() => open(changes)).toThrow(message);
     expect(() => open(changes)).toThrow(/^Tensor.fromDLPack: /);
   });
 
-  it('on a GPU that is not there is refused', () => {
+  it('is refused on a GPU that is not there', () => {
     expect(() => open({ device: [2, 99] })).toThrow(ConfigError);
   });
 });
@@ -320,7 +320,7 @@ describe('fromPointer', () => {
   });
 });
 
-it('deleters are called exactly once', async () => {
+it('DLPack deleters are called exactly once', async () => {
   const { loaded } = inspect();
   const program = await buildCheck(loaded!.addon.directory, 'check_dlpack');
   const checked = spawnSync(program, {

@@ -8,7 +8,7 @@ const tensor = (data: number[], shape: readonly number[]) => binding().Tensor.fr
 
 // One pixel, whose values have a known law: a linear reward λ c·(x + 1)/2 on N(m, s²) moves the mean by λ c s²/2 and
 // leaves the variance alone.
-describe('on a Gaussian', () => {
+describe('training on a Gaussian', () => {
   const config: DigitsModelConfig = {
     imageSize: 1,
     channels: 1,
@@ -72,7 +72,7 @@ describe('on a Gaussian', () => {
     { what: 'EAM (consistent)', create: eam('consistent'), t: 1 },
     { what: 'EAM (plugin)', create: eam('plugin'), t: 0.9 },
     { what: 'Adjoint Matching', create: am, t: 1 },
-  ])('$what reaches its law', async ({ create, t }) => {
+  ])('reaches the law of $what', async ({ create, t }) => {
     const lora = { rank: 4, alpha: 8, targets: ['fc1', 'fc2', 'modulation', 'final.linear'], seed: 2n };
     const model = freshModel({ config, seed: 3n, lora });
     await model.load(

@@ -16,11 +16,11 @@ const dtypes: DType[] = ['float64', 'float32', 'bfloat16', 'float16'];
 let stream = 0n;
 const normal = (dtype: DType = 'float64') => philoxNormal([batch, size], { seed: 11n, stream: ++stream, dtype });
 
-describe('noise', () => {
+describe('noise of a generator', () => {
   const seed = 0x1234_5678_9abc_def0n;
   const perSample = [3n, 2n ** 40n + 1n, 2n ** 64n - 1n];
 
-  it.each(dtypes)('a generator gives what its stored normals give, %s', async (dtype) => {
+  it.each(dtypes)('is what its stored normals are, %s', async (dtype) => {
     const x1 = await normal(dtype);
     const t = [0.1, 0.5, 1];
     for (const streams of [7n, perSample, BigUint64Array.from(perSample)]) {
@@ -58,7 +58,7 @@ describe('noise', () => {
 describe('matchingLoss', () => {
   const noise: Noise = { seed: 5n, stream: [1n, 2n, 3n] };
 
-  it.each([1, 0.9])('its gradient is the loss’s, terminalTime %s', async (terminalTime) => {
+  it.each([1, 0.9])('has the gradient of its loss, terminalTime %s', async (terminalTime) => {
     const t = [0, 0.4, 0.9];
     const [velocity, x1, terminalGradient, direction] = [
       await normal(),
@@ -176,11 +176,11 @@ describe('flowMatchingLoss', () => {
   });
 });
 
-describe('threads', () => {
+describe('the number of threads', () => {
   let before = 0;
   afterAll(() => binding().setThreads(before));
 
-  it('change no bit of any result', async () => {
+  it('changes no bit of any result', async () => {
     before = await binding().threads();
     const [velocity, x1, terminalGradient] = [
       await normal('float32'),

@@ -38,11 +38,11 @@ const printNative = `
   const opened = process.report.getReport().sharedObjects.filter((path) => /\\.node$|lib(torch|c10|gomp)/.test(path));
   console.log(JSON.stringify(opened));`;
 
-describe('the import', () => {
+describe('importing the package', () => {
   it.each([
     { machine: 'a bare machine', env: bare },
     { machine: 'this machine', env: () => whole },
-  ])('of the package opens no native file on $machine', async ({ env }) => {
+  ])('opens no native file on $machine', async ({ env }) => {
     const ended = await runNode(
       `import { eam, adjointMatching, combine, strokeWeight, Tensor, OdeSolver, renoise } from ${compiled('index.js')};
        eam({ C: 0.7 });
@@ -201,7 +201,7 @@ describe('Tensor', () => {
   });
 });
 
-describe('without a home', () => {
+describe('a process without a home', () => {
   /** Programs as a user that the system does not know, without HOME; undefined where this process may not start one. */
   const nobody = process.getuid?.() === 0 ? 54321 : undefined;
   const homeless = (): NodeJS.ProcessEnv => {
@@ -220,15 +220,15 @@ describe('without a home', () => {
     import ${compiled('cli/program.js')};
     console.log(cacheDirectory());`;
 
-  it('there is no cache where HOME is set and empty', () => {
+  it('has no cache where HOME is set and empty', () => {
     expect(run(report, { ...homeless(), HOME: '' })).toMatchObject({ status: 0, stdout: 'undefined\n', stderr: '' });
   });
 
-  it.runIf(nobody)('there is no cache for a user that the system does not know', () => {
+  it.runIf(nobody)('has no cache for a user that the system does not know', () => {
     expect(run(report, homeless(), nobody)).toMatchObject({ status: 0, stdout: 'undefined\n', stderr: '' });
   });
 
-  it('the first computation works, and what there is no cache for says so', () => {
+  it('computes, and says where it would need a cache that it has none', () => {
     const env = { ...homeless(), HOME: '', EAM_TORCH_LIBTORCH: libtorch, EAM_TORCH_SKIP_TRIAL: '1' };
     const script = `import { coefficients } from ${compiled('index.js')};
       import { run } from ${compiled('cli/run.js')};

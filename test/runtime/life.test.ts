@@ -69,7 +69,7 @@ describe('a process', () => {
     { what: 'a network', delay: 200, work: 'await floodNetwork()' },
     { what: 'a job without an end', delay: 0, work: 'hold()' },
     { what: 'a job without an end', delay: 50, work: 'hold()' },
-  ])('process.exit with $what in flight for $delay ms', async ({ delay, work }) => {
+  ])('ends at once on process.exit with $what in flight for $delay ms', async ({ delay, work }) => {
     const ended = await run(`${work}; await sleep(${delay}); process.exit(7);`);
     expect(ended).toMatchObject({ code: 7, signal: null, stderr: '' });
   });
@@ -78,14 +78,14 @@ describe('a process', () => {
     { what: 'kernels', work: 'flood()' },
     { what: 'a network', work: 'await floodNetwork()' },
     { what: 'a job without an end', work: 'hold()' },
-  ])('SIGINT with $what in flight ends it at once, as it ends any program', async ({ work }) => {
+  ])('ends at once on SIGINT with $what in flight, as any program ends', async ({ work }) => {
     const ended = await run(`${work}; await sleep(50); console.log('busy'); hold(); setInterval(() => {}, 1000);`, {
       interrupt: 'busy',
     });
     expect(ended).toMatchObject({ code: null, signal: 'SIGINT', stderr: '' });
   });
 
-  it('SIGINT with a handler lets the program end as it wants, with work in flight', async () => {
+  it('ends as its SIGINT handler wants, with work in flight', async () => {
     const ended = await run(
       "process.once('SIGINT', () => process.exit(130)); flood(); await sleep(50); console.log('busy'); hold();" +
         'setInterval(() => {}, 1000);',
@@ -94,12 +94,12 @@ describe('a process', () => {
     expect(ended).toMatchObject({ code: 130, signal: null, stderr: '' });
   });
 
-  it('process.exit inside a handler of finished work', async () => {
+  it('ends on process.exit inside a handler of finished work', async () => {
     const ended = await run(`philoxNormal([4], { seed: 1n, stream: 1n }).then(() => process.exit(9)); flood();`);
     expect(ended).toMatchObject({ code: 9, signal: null, stderr: '' });
   });
 
-  it('an uncaught error with work in flight', async () => {
+  it('ends on an uncaught error with work in flight', async () => {
     const ended = await run(
       `await floodNetwork(); await sleep(100); setTimeout(() => { throw new Error('on purpose'); }, 1);`,
     );
@@ -107,7 +107,7 @@ describe('a process', () => {
     expect(ended.stderr).toContain('on purpose');
   });
 
-  it('an unhandled rejection of native work shows the error, not native code', async () => {
+  it('shows the error of an unhandled rejection of native work, not native code', async () => {
     const ended = await run(
       `renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, stream: 1n } }); flood();`,
     );
@@ -116,7 +116,7 @@ describe('a process', () => {
     expect(ended.stderr).not.toMatch(/c10|frame #/);
   });
 
-  it('its event loop turns while work runs', async () => {
+  it('turns its event loop while work runs', async () => {
     const ended = await run(`
       const release = hold();
       let done = false;
@@ -135,7 +135,7 @@ describe('worker_threads', () => {
   const module = (body: string) =>
     `new Worker(new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(imports + body)})))`;
 
-  it('are started, used and ended ten times', async () => {
+  it('can be started, used and ended ten times', async () => {
     const ended = await run(`
       for (let i = 0; i < 10; ++i) {
         const worker = ${module(`
@@ -152,7 +152,7 @@ describe('worker_threads', () => {
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: '1.06515 0\n'.repeat(10) });
   });
 
-  it('are started, used and terminated ten times', async () => {
+  it('can be started, used and terminated ten times', async () => {
     const ended = await run(`
       for (let i = 0; i < 10; ++i) {
         const worker = ${module(`
@@ -169,7 +169,7 @@ describe('worker_threads', () => {
   });
 
   // From before LibTorch is loaded, through the addon's start, to results that arrive while the worker ends.
-  it('are terminated at any moment of their life', async () => {
+  it('can be terminated at any moment of their life', async () => {
     const ended = await run(`
       await philoxNormal([10], { seed: 1n, stream: 1n });
       for (let delay = 0; delay < 400; delay += 10) {
@@ -193,7 +193,7 @@ describe('worker_threads', () => {
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: '1.06515\n' });
   });
 
-  it('two at once beside the main thread give the same numbers', async () => {
+  it('give the same numbers, two at once, beside the main thread', async () => {
     const body = `
       let last;
       for (let i = 0n; i < 50n; ++i) last = await philoxNormal([50_000], { seed: 42n, stream: i });
@@ -210,7 +210,7 @@ describe('worker_threads', () => {
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '', stdout: 'true,true\n' });
   });
 
-  it('process.exit of the main thread while workers compute', async () => {
+  it('end with process.exit of the main thread while they compute', async () => {
     const ended = await run(`
       const start = () => ${module('parentPort.postMessage(1); flood();')};
       const workers = [start(), start()];
@@ -222,7 +222,7 @@ describe('worker_threads', () => {
     expect(ended).toMatchObject({ code: 5, signal: null, stderr: '' });
   });
 
-  it('an uncaught error in one leaves the others alone', async () => {
+  it('go on where another has an uncaught error', async () => {
     const ended = await run(`
       const worker = ${module(`flood(); throw new Error('in a worker');`)};
       const [error] = await once(worker, 'error');
@@ -282,7 +282,7 @@ describe('memory', () => {
         await renoise({ x1: Tensor.from([1], [1]), t: [2], noise }).catch(() => {});
       }`,
     },
-  ])('of many small tensors $what does not grow', async ({ round }) => {
+  ])('does not grow with many small tensors $what', async ({ round }) => {
     const { tensors, arrays } = await growth(round);
     expect(tensors).toBe(0);
     // One of a hundred kept, of 16 bytes, would be more.
@@ -293,7 +293,7 @@ describe('memory', () => {
     'eam({ steps: 2, renoisings: 2 })',
     'eam({ steps: 2, renoisings: 2, decodeSlice: 3, microBatch: 3 })',
     'adjointMatching({ steps: 4, drawnSteps: 2 })',
-  ])('of a training run does not grow from step to step: %s', async (algorithm) => {
+  ])('does not grow from step to step of a training run: %s', async (algorithm) => {
     const { tensors } = await growth(`
         const { Trainer, adjointMatching, eam, loadModel, strokeWeight } = await import(${compiled('index.js')});
         globalThis.trainer ??= new Trainer({
@@ -350,7 +350,7 @@ describe('memory', () => {
     ]);
   });
 
-  it('of large tensors that nobody disposes comes back: V8 knows their size', async () => {
+  it('comes back for large tensors that nobody disposes of: V8 knows their size', async () => {
     const ended = await run(`
       binding().tensorMemory();
       for (let i = 0n; i < 300n; ++i) { // 4.8 GB in all
@@ -363,7 +363,7 @@ describe('memory', () => {
     expect(ended).toMatchObject({ code: 0, signal: null, stdout: 'done\n' });
   });
 
-  it('of a disposed tensor comes back at once', async () => {
+  it('comes back at once when a tensor is disposed of', async () => {
     const ended = await run(`
       const bytes = () => binding().tensorMemory().bytes;
       bytes();

@@ -91,7 +91,7 @@ function compile(directory: string, name: string, code = '', needed: readonly st
   execFileSync('cc', ['-shared', '-fPIC', `-Wl,-soname,${name}`, ...output, ...link]);
 }
 
-describe('without a LibTorch', () => {
+describe('the loader without a LibTorch', () => {
   it('says where it looked and what to do', async () => {
     const { code, stdout } = await load(bare());
     expect(code).toBe(3);
@@ -106,7 +106,7 @@ describe('without a LibTorch', () => {
     expect(stdout).toContain('https://pytorch.org/get-started/locally/');
   });
 
-  it('without python3, `eam libtorch` says how to get one by hand, and asks for no build tools', async () => {
+  it('says how to get one by hand where there is no python3, and asks for no build tools', async () => {
     const { code, stdout, stderr } = await runNode(
       `process.argv.push('eam', 'libtorch'); await import(${compiled('cli/main.js')});`,
       { env: bare() },
@@ -123,7 +123,7 @@ describe('without a LibTorch', () => {
     expect(stderr).not.toMatch(/native build|cmake/);
   });
 
-  it('inspect never throws', async () => {
+  it('never throws in inspect', async () => {
     const found = await inspectIn(bare({ EAM_TORCH_LIBTORCH: join(home, 'nowhere') }));
     expect(found.loaded).toBeUndefined();
     expect(found.error).toContain('the folder does not exist');
@@ -133,7 +133,7 @@ describe('without a LibTorch', () => {
   });
 });
 
-describe('without an addon', () => {
+describe('the loader without an addon', () => {
   it('says which folders are empty', async () => {
     const empty = join(home, 'build');
     mkdirSync(empty);
@@ -202,7 +202,7 @@ describe('EAM_TORCH_LIBTORCH', () => {
     },
     { what: 'that does not exist', make: () => '/no/such/folder', reason: 'the folder does not exist' },
     { what: 'with a broken library', make: () => fake('broken', addon.libtorch), reason: 'invalid ELF header' },
-  ])('$what is an error, never skipped', async ({ make, reason }) => {
+  ])('is an error, never skipped, for a folder $what', async ({ make, reason }) => {
     mkdirSync(join(home, '.cache', 'eam-torch'), { recursive: true });
     const good = join(home, '.cache', 'eam-torch', `libtorch-${libtorch.version}-cpu`);
     symlinkSync(join(libtorch.directory, '..'), good);
@@ -217,7 +217,7 @@ describe('EAM_TORCH_LIBTORCH', () => {
   });
 });
 
-describe('the search', () => {
+describe('the search for a LibTorch', () => {
   it('lists every candidate that does not fit, each with its reason', async () => {
     const old = fake('old', otherVersion);
     const broken = fake('broken', addon.libtorch);
@@ -254,7 +254,7 @@ describe('the search', () => {
     expect(JSON.parse(stdout)).toMatchObject({ source: 'cache' });
   });
 
-  it('inspect lists also what comes after the one that is taken', async () => {
+  it('lists in inspect also what comes after the one that is taken', async () => {
     const found = await inspectIn(bare({ LIBTORCH: libtorch.directory }));
     expect(found.loaded?.libtorch).toMatchObject({ source: 'LIBTORCH', directory: libtorch.directory });
     expect(found.candidates.map((candidate) => candidate.source)).toEqual(
@@ -378,7 +378,7 @@ describe('the libraries of a LibTorch', () => {
     expect(stdout).toContain(`${join(directory, 'lib', 'libtorch_user.so')}: undefined symbol: allocator`);
   });
 
-  it('are refused where such a one comes from elsewhere', async () => {
+  it('are refused where such a symbol comes from elsewhere', async () => {
     const directory = unnamed('int allocator = 1;');
     const elsewhere = join(home, 'elsewhere');
     compile(elsewhere, 'libtorch_user.so');

@@ -97,13 +97,13 @@ describe('a process without a home', () => {
   const { HOME: _, XDG_CACHE_HOME: __, ...env } = process.env;
 
   it.each([
-    { what: 'nor a user that the system knows', args: ['--import', refusing], more: {} },
-    { what: 'whose HOME is empty', args: [], more: { HOME: '' } },
-    { what: 'whose HOME is no absolute path', args: [], more: { HOME: 'home' } },
-    { what: 'whose HOME takes no directories', args: [], more: { HOME: '/proc' } },
-    { what: 'whose cache is below a file', args: [], more: { XDG_CACHE_HOME: '/dev/null' } },
-    { what: 'nor programs', args: ['--import', refusing], more: { PATH: '/nowhere' } },
-  ])('$what imports the package, and computes', async ({ args, more }) => {
+    { what: 'and without a user that the system knows', args: ['--import', refusing], more: {} },
+    { what: 'with an empty HOME', args: [], more: { HOME: '' } },
+    { what: 'with a HOME that is no absolute path', args: [], more: { HOME: 'home' } },
+    { what: 'with a HOME that takes no directories', args: [], more: { HOME: '/proc' } },
+    { what: 'with a cache below a file', args: [], more: { XDG_CACHE_HOME: '/dev/null' } },
+    { what: 'and without a user or programs', args: ['--import', refusing], more: { PATH: '/nowhere' } },
+  ])('imports the package, and computes, $what', async ({ args, more }) => {
     const script = `
       const { Tensor } = await import(${compiled('index.js')});
       console.log(Array.from(await Tensor.from([1, 2], [2]).data()).join());`;

@@ -18,7 +18,7 @@ import { tinyLora, tinyModel } from '../helpers/tiny-model.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-it('the generated file says what the native descriptions say', () => {
+it('options.generated.ts says what the native descriptions say', () => {
   const { status, stderr } = spawnSync(process.execPath, ['scripts/generate.mjs', '--check'], {
     cwd: root,
     encoding: 'utf8',
@@ -54,8 +54,8 @@ function refusal(attempt: () => unknown): string | undefined {
   }
 }
 
-describe.each(tables)('%s', (name, schema, construct) => {
-  it.each(Object.keys(schema.shape))('takes and refuses the same values of %s in TypeScript and natively', (option) => {
+describe.each(tables)('the options of %s', (name, schema, construct) => {
+  it.each(Object.keys(schema.shape))('take and refuse the same values of %s in TypeScript and natively', (option) => {
     const given = candidates.flatMap((value) => [value, [value, 0.5], [0.5, value]]);
     const scalars = Array.isArray(schema.parse({})[option]) ? given : candidates;
     const found = (attempt: (options: object) => unknown) =>
@@ -68,7 +68,7 @@ describe.each(tables)('%s', (name, schema, construct) => {
     expect(refused.some((value) => typeof value === 'string')).toBe(true);
   });
 
-  it('says which key it does not know, and which was meant', () => {
+  it('name a key that is not known, and which was meant', () => {
     const words = [Object.keys(schema.shape)[0]!.slice(1), 'epsilom', 'lamda', 'decodeSliced', 'entirelyUnknown'];
     for (const word of words) {
       const native = refusal(() => construct({ [word]: 1 }));
@@ -77,7 +77,7 @@ describe.each(tables)('%s', (name, schema, construct) => {
     }
   });
 
-  it.each([undefined, null, 1, 'x', [], new Float32Array(1)])('refuses %o for its options', (value) => {
+  it.each([undefined, null, 1, 'x', [], new Float32Array(1)])('are refused where they are %o', (value) => {
     expect(refusal(() => construct(value as never))).toMatch(/^expected an object, (got|but it is missing)/);
   });
 });

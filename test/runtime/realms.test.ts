@@ -22,7 +22,7 @@ const images = () => Tensor.from(new Float32Array(4).fill(0.5), [2, 1, 1, 2]);
 
 describe('values of another realm', () => {
   it.each(['new Float32Array([1, 2])', 'new Float64Array([1, 2])', 'new Int32Array([1, 2])', '[1, 2]'])(
-    'are scores and gradients: %s',
+    'are accepted as scores and gradients: %s',
     async (expression) => {
       const own = combine([[{ name: 'own', score: () => foreign(`Promise.resolve({ values: ${expression} })`) }, 1]]);
       expect(Array.from((await own.score(images(), ['', ''])).values as Float32Array)).toEqual([1, 2]);
@@ -46,7 +46,7 @@ describe('values of another realm', () => {
     await expect(own.score(images(), ['', ''])).rejects.toThrow(/^reward "own" failed: values.*: expected/);
   });
 
-  it('are tensors, shapes and options', async () => {
+  it('are accepted as tensors, shapes and options', async () => {
     for (const type of ['Float32Array', 'Float64Array', 'Int32Array', 'BigInt64Array']) {
       const numbers = type.startsWith('Big') ? '[1n, 2n]' : '[1, 2]';
       const tensor = Tensor.from(foreign(`new ${type}(${numbers})`), foreign('[1, 2]'), foreign('({})'));
@@ -65,7 +65,7 @@ describe('values of another realm', () => {
     }
   });
 
-  it('are errors, with their messages', async () => {
+  it('are reported as errors, with their messages', async () => {
     const failures = ["new Error('theirs')", "new RangeError('theirs')", "new (class Own extends Error {})('theirs')"];
     for (const failure of failures) {
       const own = { name: 'own', score: async () => foreign(`Promise.reject(${failure})`) };

@@ -57,7 +57,7 @@ describe('a SharedArrayBuffer', () => {
     expect(seen).toEqual([...(await (await normal(5n)).data())]);
   });
 
-  it('that can grow is copied', async () => {
+  it('is copied where it can grow', async () => {
     const growable = new (
       SharedArrayBuffer as unknown as new (
         size: number,
@@ -71,7 +71,7 @@ describe('a SharedArrayBuffer', () => {
     expect([...(await tensor.data())]).toEqual([1, 2]);
   });
 
-  it.each([1, 2, 3])('may be viewed from its number %s on', async (first) => {
+  it.each([1, 2, 3])('can be viewed from its number %s on', async (first) => {
     const array = shared(40);
     const t = [0.2, 0.6];
     for (let i = 0; i < array.length; ++i) array[i] = Math.sin(i);
@@ -115,7 +115,7 @@ const kernels: Record<string, (given?: Tensor) => Promise<Tensor>> = {
     (await flowMatchingLoss({ velocity: await normal(1n), x1: await normal(2n), noise, grad })).grad,
 };
 
-describe.each(Object.entries(kernels))('%s into memory of the caller’s', (name, kernel) => {
+describe.each(Object.entries(kernels))("%s into the caller's memory", (name, kernel) => {
   const option = name.endsWith('Loss') ? 'grad' : 'out';
 
   it('gives the same numbers there, and the same Tensor back', async () => {
@@ -151,8 +151,8 @@ describe.each(Object.entries(kernels))('%s into memory of the caller’s', (name
   });
 });
 
-describe('an output', () => {
-  it('may be an input', async () => {
+describe('the output of a call', () => {
+  it('may be one of its inputs', async () => {
     const expected = [...(await (await kernels['leanAdjointStep']!()).data())];
     const [adjoint, vjp] = [await normal(1n), await normal(2n)];
     expect([...(await (await leanAdjointStep({ adjoint, vjp, t: 0.5, h: 0.1, out: vjp })).data())]).toEqual(expected);
@@ -171,7 +171,7 @@ describe('an output', () => {
     expect([...(await velocity.data())]).toEqual(loss);
   });
 
-  it('must not be a part of one', async () => {
+  it('is refused where it is a part of an input', async () => {
     const array = new Float32Array(8);
     const x1 = Tensor.from(array.subarray(0, 6), shape);
     await expect(renoise({ x1, t: [0.2, 0.6], noise, out: Tensor.from(array.subarray(2, 8), shape) })).rejects.toThrow(
@@ -191,7 +191,7 @@ describe('an output', () => {
     ).rejects.toThrow(/grad.*overlaps x1/);
   });
 
-  it('must not be what the solver or another tensor holds', async () => {
+  it('is refused where the solver or another tensor holds it', async () => {
     const solver = new OdeSolver({ solver: 'euler', times: [0, 0.5, 1] });
     await expect(solver.run((x) => renoise({ x1: x, t: [0.2, 0.6], noise, out: x }), await normal(1n))).rejects.toThrow(
       /out cannot be written to/,
@@ -228,7 +228,7 @@ describe('an output', () => {
   });
 });
 
-describe('a typed array', () => {
+describe('a typed array that a tensor shares', () => {
   it('lives as long as its tensor, and no longer', async () => {
     let freed = 0;
     const registry = new FinalizationRegistry(() => ++freed);
@@ -265,7 +265,7 @@ describe('a typed array', () => {
     expect(await collectedUntil(() => freed === 1)).toBe(true);
   });
 
-  it('that was transferred is refused, as input and as output', async () => {
+  it('is refused, as input and as output, once it was transferred', async () => {
     const make = () => {
       const array = new Float32Array(6);
       const tensor = Tensor.from(array, shape);

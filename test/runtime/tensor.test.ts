@@ -166,7 +166,7 @@ describe('Tensor.from', () => {
   });
 });
 
-describe('data', () => {
+describe('Tensor.data', () => {
   it('gives the memory of a tensor that is alone with it, once, and copies afterwards', async () => {
     const tensor = await philoxNormal([4096], { seed: 1n, stream: 1n });
     const first = (await tensor.data()) as Float32Array;
@@ -191,7 +191,7 @@ describe('data', () => {
   });
 });
 
-describe('to', () => {
+describe('Tensor.to', () => {
   it('rounds to the nearest half number and back', async () => {
     const tensor = Tensor.from([1 / 3, 65504, 1e-8], [3]);
     expect([...(await (await tensor.to({ dtype: 'float16' })).data())]).toEqual([0x3555, 0x7bff, 0x0000]);
@@ -208,7 +208,7 @@ describe('to', () => {
   });
 });
 
-describe('dispose', () => {
+describe('Tensor.dispose', () => {
   it('makes every use throw DisposedError', async () => {
     const tensor = Tensor.from([1, 2], [2]);
     tensor.dispose();
@@ -222,7 +222,7 @@ describe('dispose', () => {
     expect(inspect(tensor)).toBe('Tensor (disposed)');
   });
 
-  it('happens at the end of a `using` block', () => {
+  it('is called at the end of a `using` block', () => {
     let outside: Tensor;
     {
       using tensor = Tensor.from([1], [1]);
@@ -239,7 +239,7 @@ describe('dispose', () => {
     expect((await running).shape).toEqual([2, 100_000]);
   });
 
-  it('is what a transferred array amounts to', async () => {
+  it('has the same effect as transferring the array', async () => {
     const array = Float32Array.of(1, 2);
     const tensor = Tensor.from(array, [2]);
     structuredClone(array, { transfer: [array.buffer] });
@@ -248,7 +248,7 @@ describe('dispose', () => {
   });
 });
 
-describe('the class', () => {
+describe('Tensor', () => {
   it('prints what it holds', () => {
     expect(inspect(Tensor.from([1, 2, 3, 4, 5, 6], [2, 3]))).toBe('Tensor float32 [2, 3]');
     const value: unknown = Tensor.from([1], [1]);

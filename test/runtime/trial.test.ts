@@ -126,7 +126,7 @@ describe('the first load of an addon with a LibTorch', () => {
   });
 });
 
-describe('an addon that', () => {
+describe('an addon that does not load', () => {
   const compile = (body: string) => () => {
     writeFileSync(
       join(home, 'addon.c'),
@@ -176,7 +176,7 @@ describe('an addon that', () => {
       reason: /cannot open shared object file|wrong ELF|ELF/,
     },
     { what: 'is no addon', damage: compile(''), reason: /Module did not self-register/ },
-  ])('$what is an error and no crash', async ({ damage, reason }) => {
+  ])('is an error and no crash where it $what', async ({ damage, reason }) => {
     damage();
     const { name, message, trials } = await load({ ...libtorchOnly, EAM_TORCH_BUILD_DIR: build });
     expect(name).toBe('NativeLoadError');
@@ -188,7 +188,7 @@ describe('an addon that', () => {
   });
 });
 
-describe('the addons that come with the package', () => {
+describe('a published addon', () => {
   let installed: string;
   const folder = (name: string) => join(installed, 'prebuilds', `${process.platform}-${process.arch}`, name);
   const good = `libtorch-${minorOf(addon.libtorch)}-${addon.variant}`;
@@ -219,7 +219,7 @@ describe('the addons that come with the package', () => {
     return directory;
   }
 
-  it('are taken by the LibTorch that is there', async () => {
+  it('is taken by the LibTorch that is there', async () => {
     for (const [name, version] of [
       ['libtorch-2.98-cpu', '2.98.0'],
       ['libtorch-2.99-cuda', '2.99.1'],
@@ -229,7 +229,7 @@ describe('the addons that come with the package', () => {
     expect(await load(libtorchOnly, installed)).toMatchObject({ addon: directory, libtorch: libtorch.directory });
   });
 
-  it('are second to what was built here', async () => {
+  it('is second to what was built here', async () => {
     prebuild(good);
     const local = copyAddon(join(installed, 'build', addon.variant));
     expect(await load(libtorchOnly, installed)).toMatchObject({ addon: local });
@@ -237,14 +237,14 @@ describe('the addons that come with the package', () => {
     expect(await load(libtorchOnly, installed)).toMatchObject({ addon: folder(good) });
   });
 
-  it('serve where what was built here is for another LibTorch', async () => {
+  it('serves where what was built here is for another LibTorch', async () => {
     const directory = prebuild(good);
     const local = copyAddon(join(installed, 'build', addon.variant));
     writeFileSync(join(local, 'eam_torch.json'), JSON.stringify({ variant: addon.variant, libtorch: '2.99.0' }));
     expect(await load(libtorchOnly, installed)).toMatchObject({ addon: directory });
   });
 
-  it('are left aside where EAM_TORCH_VARIANT asks for the other variant', async () => {
+  it('is left aside where EAM_TORCH_VARIANT asks for the other variant', async () => {
     prebuild(good);
     const { message } = await load(
       { ...libtorchOnly, EAM_TORCH_VARIANT: addon.variant === 'cpu' ? 'cuda' : 'cpu' },
@@ -254,7 +254,7 @@ describe('the addons that come with the package', () => {
     expect(message).toContain(': not built');
   });
 
-  it('are refused where a file is not the one that was published', async () => {
+  it('is refused where a file is not the one that was published', async () => {
     const directory = prebuild(good);
     writeFileSync(
       join(directory, 'eam_torch.node'),
@@ -269,14 +269,14 @@ describe('the addons that come with the package', () => {
     );
   });
 
-  it('are refused on a system whose C library is too old', async () => {
+  it('is refused on a system whose C library is too old', async () => {
     const directory = prebuild(good, {}, { GLIBC: '9.99' });
     expect((await load(libtorchOnly, installed)).message).toMatch(
       new RegExp(`- ${directory}: it needs glibc 9.99, and this system has 2\\.\\d+`),
     );
   });
 
-  it('are all named where no LibTorch fits, and the ways to get one', async () => {
+  it('is named with all others where no LibTorch fits, and with the ways to get one', async () => {
     prebuild('libtorch-2.98-cpu', { libtorch: '2.98.0' });
     prebuild('libtorch-2.99-cuda', { libtorch: '2.99.1', variant: 'cuda' });
     const { message } = await load(libtorchOnly, installed);

@@ -81,18 +81,18 @@ describe('Philox4x32-10', () => {
     expect([...binding().philoxWords(Uint32Array.from(counter), Uint32Array.from(key))]).toEqual(output);
   });
 
-  describe.each(vectors.normals)('normals of seed $seed, stream $stream', ({ seed, stream, values }) => {
+  describe.each(vectors.normals)('philoxNormal of seed $seed, stream $stream', ({ seed, stream, values }) => {
     const generator = { seed: BigInt(seed), stream: BigInt(stream) };
 
-    it.each(precise)('%s', async (dtype, tolerance) => {
+    it.each(precise)('gives the reference normals in %s', async (dtype, tolerance) => {
       expectClose(await numbersOf(await philoxNormal([values.length], { ...generator, dtype })), values, tolerance);
     });
 
-    it.each(halves)('%s', async (dtype) => {
+    it.each(halves)('rounds the reference normals to %s', async (dtype) => {
       expectRounded(await numbersOf(await philoxNormal([values.length], { ...generator, dtype })), values, dtype);
     });
 
-    it('one stream a sample numbers each sample from its start', async () => {
+    it('numbers each sample of a stream a sample from its start', async () => {
       const other = vectors.normals.find((entry) => entry.seed === seed)!;
       const both = await philoxNormal([2, values.length], {
         seed: BigInt(seed),
@@ -106,7 +106,7 @@ describe('Philox4x32-10', () => {
 });
 
 describe('coefficients', () => {
-  it.each(vectors.coefficients)('t = $t, C = $C', (entry) => {
+  it.each(vectors.coefficients)('give the reference values at t = $t, C = $C', (entry) => {
     const found = coefficients(entry['t']!, entry['C']!);
     const expected = {
       kappa: entry['kappa']!,
@@ -131,7 +131,7 @@ describe('coefficients', () => {
   });
 });
 
-describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) => {
+describe.each(vectors.matching)('matchingLoss, $terminal terminal, C = $C', (entry) => {
   const { t, C, lam: lambda, delta } = entry;
   const endpoint = (entry.x1 ?? entry.y)!;
   const rewardGrad = (entry.reward_grad ?? entry.reward_grad_y)!;
@@ -172,7 +172,7 @@ describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) 
       )
     ).map((value) => (-value * size) / 2);
 
-  it.each(precise)('%s', async (dtype, tolerance) => {
+  it.each(precise)('gives the reference values in %s', async (dtype, tolerance) => {
     expectClose(await numbersOf(await gradientOf(dtype, lambda)), flat(entry.G), tolerance, 'G');
     expectClose(await numbersOf(await gradientOf(dtype, 0)), flat(entry.terminal_score), tolerance, 'terminal score');
     const xt = await numbersOf(
@@ -239,7 +239,7 @@ describe.each(vectors.matching)('matching, $terminal terminal, C = $C', (entry) 
     );
   });
 
-  it.each(halves)('%s', async (dtype) => {
+  it.each(halves)('rounds what it gives for rounded inputs to %s', async (dtype) => {
     const exact = async (rows: Rows) => rounded(rows, dtype);
     expectRounded(
       await numbersOf(await gradientOf(dtype, lambda)),
@@ -298,7 +298,7 @@ const velocityAs = (dtype: DType) => async (x: Tensor, t: number) =>
     dtype,
   );
 
-describe.each(vectors.solvers)('OdeSolver $solver', ({ solver, times, x0, states }) => {
+describe.each(vectors.solvers)('OdeSolver with $solver', ({ solver, times, x0, states }) => {
   const stateAfter = async (steps: number, dtype: DType) =>
     numbersOf(
       await new OdeSolver({ solver, times: times.slice(0, steps + 1) }).run(
@@ -307,12 +307,12 @@ describe.each(vectors.solvers)('OdeSolver $solver', ({ solver, times, x0, states
       ),
     );
 
-  it.each(precise)('%s', async (dtype, tolerance) => {
+  it.each(precise)('gives the reference states in %s', async (dtype, tolerance) => {
     for (const [index, expected] of states.entries())
       expectClose(await stateAfter(index + 1, dtype), expected, tolerance, `after step ${index + 1}`);
   });
 
-  it.each(halves)('%s', async (dtype) => {
+  it.each(halves)('gives the reference states, rounded in every step, in %s', async (dtype) => {
     for (const [index, expected] of states.entries()) {
       // Each step stores x, a second x or a data prediction, and velocities.
       expectClose(
@@ -325,14 +325,14 @@ describe.each(vectors.solvers)('OdeSolver $solver', ({ solver, times, x0, states
   });
 });
 
-describe('Adjoint Matching', () => {
+describe('the steps of Adjoint Matching', () => {
   const { steps, lam: lambda, x0, noise, states, adjoints, loss_per_step: losses } = vectors.adjoint_matching;
   const h = 1 / steps;
   const times = Array.from({ length: steps }, (_, step) => step * h);
   const tuned = (x: number, t: number): number => field(x, t) + 0.1 * Math.cos(x);
   const points = [x0, ...states];
 
-  it.each(precise)('memorylessStep %s', async (dtype, tolerance) => {
+  it.each(precise)('give the reference states by memorylessStep in %s', async (dtype, tolerance) => {
     let x = await tensorOf(x0, dtype);
     for (const [step, t] of times.entries()) {
       const velocity = await tensorOf(
@@ -344,7 +344,7 @@ describe('Adjoint Matching', () => {
     }
   });
 
-  it.each(precise)('leanAdjointStep and the loss, %s', async (dtype, tolerance) => {
+  it.each(precise)('give the reference adjoints and losses by leanAdjointStep in %s', async (dtype, tolerance) => {
     let adjoint = await tensorOf(
       points[steps]!.map((x) => -lambda * Math.tanh(x)),
       dtype,
@@ -366,7 +366,7 @@ describe('Adjoint Matching', () => {
     }
   });
 
-  it.each(halves)('both steps, %s', async (dtype) => {
+  it.each(halves)('round what they give for rounded inputs in %s', async (dtype) => {
     for (const [step, t] of times.entries()) {
       const velocity = points[step]!.map((x) => tuned(x, t));
       expectRounded(

@@ -96,11 +96,11 @@ describe('a finetune configuration', () => {
       change: { checkpoints: { interval: 3 } },
       expected: 'checkpoints.interval: unknown key; known keys: every, keep',
     },
-  ])('names the path: $change', ({ change, expected }) => {
+  ])('is refused by its path: $change', ({ change, expected }) => {
     expect(messageOf({ ...minimal, ...change })).toContain(expected);
   });
 
-  it('reports every mistake at once', () => {
+  it('is refused with every mistake at once', () => {
     const message = messageOf({ ...minimal, steps: 0, batch: 'x' });
     expect(message.split('\n')).toEqual([
       'config.json:',
@@ -109,7 +109,7 @@ describe('a finetune configuration', () => {
     ]);
   });
 
-  it('refuses what is not an object', () => {
+  it('is refused where it is not an object', () => {
     expect(messageOf([])).toBe('config.json: the configuration: expected an object, got []');
   });
 });
@@ -121,7 +121,7 @@ describe('the recipes in configs/', () => {
     { name: 'pretrain-digits.json', read: readPretrainConfig },
     { name: 'pretrain-classifier.json', read: readPretrainConfig },
     { name: 'pretrain-judge.json', read: readPretrainConfig },
-  ])('$name is valid', ({ name, read }) => {
+  ])('are valid: $name', ({ name, read }) => {
     const config: unknown = JSON.parse(readFileSync(new URL(`../../configs/${name}`, import.meta.url), 'utf8'));
     expect(() => read(config)).not.toThrow();
   });
@@ -133,7 +133,7 @@ describe('the recipes in configs/', () => {
   });
 });
 
-describe('overrides', () => {
+describe('the overrides of a configuration', () => {
   it('set nested values, read as JSON where they are JSON', () => {
     const config = { a: { b: 1 }, list: [{ w: 1 }] };
     expect(applyOverrides(config, ['a.b=2', 'a.c=text', 'list.0.w=3', 'new.deep=[1,2]', 'a.d=x=y'])).toEqual({
@@ -168,17 +168,17 @@ describe('eam()', () => {
   });
 });
 
-describe('digit prompts', () => {
+describe('a digit prompt', () => {
   it.each([
     { prompt: '3', digit: 3 },
     { prompt: 'a handwritten 7', digit: 7 },
     { prompt: 'A bold Three', digit: 3 },
     { prompt: 'zero', digit: 0 },
-  ])('$prompt asks for $digit', ({ prompt, digit }) => {
+  ])('asks in $prompt for $digit', ({ prompt, digit }) => {
     expect(digitOf(prompt)).toBe(digit);
   });
 
-  it.each(['', 'a cat', '42', '3 or 4', '-', 'three 3'])('"%s" is refused', (prompt) => {
+  it.each(['', 'a cat', '42', '3 or 4', '-', 'three 3'])('is refused as "%s"', (prompt) => {
     expect(() => digitOf(prompt)).toThrow(ConfigError);
   });
 });

@@ -54,7 +54,7 @@ describe('a file of prompts', () => {
     { what: 'a table that tabs separate', name: 'i.tsv', content: 'Category\tPrompt\nx\ta, b\n', prompts: ['a, b'] },
     { what: 'a table of prompts alone', name: 'j.csv', content: 'prompt\na fox\n"b"\n', prompts: ['a fox', 'b'] },
     { what: 'JSON in a text file is text', name: 'd.txt', content: '{"prompt": "a"}', prompts: ['{"prompt": "a"}'] },
-  ])('may hold $what', ({ name, content, prompts }) => {
+  ])('holds $what', ({ name, content, prompts }) => {
     expect(readPrompts(file(name, content))).toEqual(prompts);
   });
 

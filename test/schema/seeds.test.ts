@@ -13,7 +13,7 @@ const config = (seed: string): unknown =>
     "algorithm": {"name": "eam"}, "optimizer": {"learningRate": 1e-3}, "seed": ${seed}}`);
 
 describe('a seed', () => {
-  it('of a configuration goes up to 2^53 - 1', () => {
+  it('goes up to 2^53 - 1 in a configuration', () => {
     expect(validate(finetuneSchema, config('9007199254740991'), 'c').seed).toBe(2 ** 53 - 1);
     for (const seed of ['9007199254740992', '9007199254740993', '18446744073709551616', '1e300'])
       expect(() => validate(finetuneSchema, config(seed), 'c')).toThrow(
@@ -25,7 +25,7 @@ describe('a seed', () => {
     expect(() => validate(finetuneSchema, config('1.5'), 'c')).toThrow(/^c: seed: expected a whole number, got 1\.5$/);
   });
 
-  it('of a command goes up to 2^53 - 1', async () => {
+  it('goes up to 2^53 - 1 on the command line', async () => {
     for (const seed of ['9007199254740992', '9007199254740993', '-1', '1.5', '1e300']) {
       const { code, stderr } = await eam('sample', '--prompt', '3', '--out', 'a.png', '--seed', seed);
       expect([code, stderr]).toEqual([
@@ -35,7 +35,7 @@ describe('a seed', () => {
     }
   });
 
-  it('of a Trainer goes as far as a bigint', async () => {
+  it('goes as far as a bigint in a Trainer', async () => {
     const model = await tinyModelDirectory();
     const trained = (seed: number | bigint) => tinyRun(model, temporaryFolder(), { seed });
     for (const seed of [2 ** 53 - 1, 2n ** 53n + 1n, 2n ** 64n - 1n])

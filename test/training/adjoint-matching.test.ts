@@ -174,7 +174,7 @@ async function termsOf(
 
 const meanOf = (numbers: number[]) => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
 
-it('gives the losses and gradients of the reference vectors and of a field with an asymmetric Jacobian', async () => {
+it('Adjoint Matching gives the losses of the reference vectors and of an asymmetric Jacobian', async () => {
   const { loaded } = inspect();
   const program = await buildCheck(loaded!.addon.directory, 'check_adjoint_matching');
   const entry = (
@@ -210,7 +210,7 @@ it('gives the losses and gradients of the reference vectors and of a field with 
   expect(checked.status).toBe(0);
 });
 
-describe('the rollout', () => {
+describe('the rollout of Adjoint Matching', () => {
   it('decodes a second time where memory is short, to the same end', async () => {
     const model = await adaptedModel();
     const [whole, sliced] = [await iterate(model), await iterate(model, { decodeSlice: 2 })];
@@ -239,7 +239,7 @@ describe('the rollout', () => {
     });
   });
 
-  it('guides, and counts both evaluations', async () => {
+  it('applies guidance, and counts both evaluations', async () => {
     const model = await adaptedModel();
     const algorithm = am(model, { guidance: 3 });
     const rollout = await rollOut(algorithm, { unconditional: labels(3) });
@@ -268,7 +268,7 @@ describe('the rollout', () => {
   });
 });
 
-describe('the loss', () => {
+describe('the loss of Adjoint Matching', () => {
   it('is that of the lean adjoint, which multiplies the Jacobian from the left', async () => {
     const model = await adaptedModel();
     const { metrics } = await iterate(model);
@@ -373,7 +373,7 @@ describe('the loss', () => {
   });
 });
 
-it('holds no more than the states as steps grow', async () => {
+it('Adjoint Matching holds no more than the states as steps grow', async () => {
   const model = await adaptedModel();
   const count = 64;
   const iteration = async (steps: number) => {
@@ -394,7 +394,7 @@ it('holds no more than the states as steps grow', async () => {
   expect(many - few).toBeLessThan(2 * 150 * 64 * 64 * 4);
 });
 
-describe('what it refuses', () => {
+describe('Adjoint Matching', () => {
   it.each([
     { change: { steps: 0 }, message: /^AdjointMatching: steps: expected a number of at least 1, got 0$/ },
     {
@@ -409,13 +409,13 @@ describe('what it refuses', () => {
       message: /^AdjointMatching: rewardGradientQuantile: expected a number above 0, got 0$/,
     },
     { change: { renoisings: 2 } as object, message: /^AdjointMatching: renoisings: unknown key; known keys: lambda, / },
-  ])('$change', async ({ change, message }) => {
+  ])('refuses $change', async ({ change, message }) => {
     const model = await adaptedModel();
     expect(() => am(model, change)).toThrow(ConfigError);
     expect(() => am(model, change)).toThrow(message);
   });
 
-  it('a model without an adapter, shapes that do not fit, and the rollout of another algorithm', async () => {
+  it('refuses a model without an adapter, shapes that do not fit, and the rollout of another algorithm', async () => {
     const plain = await tinyModel();
     expect(() => am(plain)).toThrow(/Adjoint Matching matches against: load it with an adapter/);
     const model = await adaptedModel();
@@ -433,7 +433,7 @@ describe('what it refuses', () => {
     await expect(accumulate(rollout)).rejects.toThrow(DisposedError);
   });
 
-  it('to go on once cancelled', async () => {
+  it('stops once cancelled', async () => {
     const algorithm = am(await adaptedModel(), { steps: 2000, drawnSteps: 1 });
     const stop = cancellation();
     const running = rollOut(algorithm, { cancellation: stop });

@@ -75,7 +75,7 @@ const denoiserFactor = (delta: number): number => (0.38 * (1 - delta)) / (0.38 *
 
 const tensor = (data: number[], dimensions = shape) => binding().Tensor.from(Float32Array.from(data), dimensions);
 
-describe('the rollout', () => {
+describe('the rollout of EAM', () => {
   it('solves the ODE of the trained model to 1 − δ and denoises there with the pretrained one', async () => {
     const model = await adaptedModel();
     const { endpoint, images, metrics } = await iterate(model);
@@ -118,7 +118,7 @@ describe('the rollout', () => {
     expect(metrics.forwards).toBe((5 + 1 + eamOptions.renoisings) * batch);
   });
 
-  it('guides, and counts both evaluations', async () => {
+  it('applies guidance, and counts both evaluations', async () => {
     const model = await adaptedModel();
     const algorithm = eam(model, { guidance: 3 });
     const rollout = await rollOut(algorithm, { unconditional: labels(3) });
@@ -241,7 +241,7 @@ describe('the rollout', () => {
   });
 });
 
-describe('the loss', () => {
+describe('the loss of EAM', () => {
   it.each(['consistent', 'plugin'] as const)('is that of the kernels at stratified times (%s)', async (terminal) => {
     const model = await adaptedModel();
     const { endpoint, metrics } = await iterate(model, { terminal, C: 0.8, lambda: 3 });
@@ -409,7 +409,7 @@ describe('the loss', () => {
   });
 });
 
-describe('half precision', () => {
+describe('EAM in half precision', () => {
   it('trains float32 adapters on a bfloat16 network, near its float32 self', async () => {
     const full = await adaptedModel();
     const half = freshModel({ lora: tinyLora, dtype: 'bfloat16' });
@@ -427,7 +427,7 @@ describe('half precision', () => {
   });
 });
 
-describe('what is not finite', () => {
+describe('EAM with numbers that are not finite', () => {
   const reference = async (kept: number[]) => {
     // The kept samples' share: the same iteration with their gradients alone, averaged over them.
     const model = await adaptedModel();
@@ -489,7 +489,7 @@ describe('what is not finite', () => {
   });
 });
 
-describe('clipping at the running quantile', () => {
+describe('the clipping of reward gradients at the running quantile', () => {
   it('scales outliers to it and keeps the norms for the next iteration', async () => {
     const model = await adaptedModel();
     const algorithm = eam(model, { rewardGradientQuantile: 0.5 });

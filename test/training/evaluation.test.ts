@@ -13,7 +13,7 @@ const constant = (name: string, value: number): Reward => ({
   score: async (_, prompts) => ({ values: new Float32Array(prompts.length).fill(value) }),
 });
 
-it('has no gain over rewards that do not vary, and no ratio to no diversity', async () => {
+it('the evaluation has no gain over rewards that do not vary, and no ratio to no diversity', async () => {
   using model = await loadModel(await tinyModelDirectory(), { adapter: tinyAdapter });
   const judge: Judge = {
     name: 'blind',

@@ -114,7 +114,7 @@ describe('flow matching', () => {
     expect(await moved(0)).toBe(loss);
   });
 
-  it('drops the conditioning with the given probability, for good at 1', async () => {
+  it('drops the conditioning with the given probability, and always at 1', async () => {
     const model = await tinyModel();
     const unconditional = await run(model, { conditioning: labels(3) });
     const conditional = await run(model);
@@ -198,7 +198,7 @@ describe('sampling', () => {
     expect(relativeError(tail.latents, latents.slice(2 * 64))).toBeLessThan(1e-5);
   });
 
-  it('guides: u + g (c − u)', async () => {
+  it('applies guidance: u + g (c − u)', async () => {
     const model = await tinyModel();
     const one = { solver: 'euler', times: [0, 1] };
     const conditional = (await draw(model, one)).latents;

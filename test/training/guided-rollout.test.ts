@@ -18,7 +18,7 @@ describe.each([
     expect(() => validate(algorithmSchema, { name, guidance }, 'config.json')).toThrow(refused);
   });
 
-  it('takes none, and what is explicitly allowed', () => {
+  it('accepts none, and what is explicitly allowed', () => {
     expect(make().guidance).toBe(1);
     expect(make({ guidance: 1 }).guidance).toBe(1);
     expect(make({ guidance: 2, allowGuidedRollout: true })).toMatchObject({

@@ -41,13 +41,13 @@ async function iterate(algorithm: NativeAlgorithm, model: NativeFlowModel, step 
   return { metrics, gradients: await takeGradients(model), state: algorithm.state() };
 }
 
-it('agrees with its definition, the log ratios of Gaussians and its fixed point', async () => {
+it('the term of modes agrees with its definition, the log ratios of Gaussians and its fixed point', async () => {
   const program = await buildCheck(inspect().loaded!.addon.directory, 'check_modes');
   const { stdout } = await promisify(execFile)(program);
   expect(stdout).toContain('all checks passed');
 });
 
-describe('one iteration', () => {
+describe('an iteration with modes', () => {
   it('has neither drift nor advantage at λ = 0 before the first update', async () => {
     const model = await tinyModel(tinyLora);
     const { metrics } = await iterate(native(model, { lambda: 0 }), model);
@@ -99,8 +99,8 @@ describe('one iteration', () => {
   });
 });
 
-describe('its state', () => {
-  it('is taken back, and refused by a run that has none, or has one where this run has none', async () => {
+describe('the state of modes', () => {
+  it('is restored, and refused where a run and its checkpoint do not both have one', async () => {
     const model = await adaptedModel();
     const algorithm = native(model);
     const { state } = await iterate(algorithm, model);
@@ -136,7 +136,7 @@ describe('its state', () => {
   });
 });
 
-describe('its options', () => {
+describe('the options of modes', () => {
   const read = (algorithm: object) => validate(algorithmSchema, algorithm, 'algorithm') as { modes?: unknown };
 
   it.each([
@@ -172,7 +172,7 @@ describe('its options', () => {
   });
 });
 
-it('reaches weights of separated modes that EAM is blind to', { timeout: 120_000 }, async () => {
+it('EAM with modes reaches weights of separated modes that EAM alone does not', { timeout: 120_000 }, async () => {
   const reached = async (modes: boolean) => {
     const changes = ['sampling.count=1000', 'sampling.curveCount=10', `algorithm.modes=${modes}`, 'oracle=false'];
     const settings = settingsFor('eam', { steps: 200, batch: 128, evaluateEvery: 200 }, changes);

@@ -109,7 +109,7 @@ describe('training towards rewards of three kinds', () => {
     );
   });
 
-  it("drops the samples that one's gradient has no number for", async () => {
+  it('drops the samples for which the gradient of one of them has no number', async () => {
     const broken: Reward = {
       name: 'broken',
       async score(images, prompts) {
@@ -124,7 +124,7 @@ describe('training towards rewards of three kinds', () => {
   });
 });
 
-describe('a configuration', () => {
+describe('a configuration of several rewards', () => {
   const module = join(folder, 'dim.mjs');
   writeFileSync(
     module,
@@ -157,7 +157,7 @@ describe('a configuration', () => {
     }
   });
 
-  it('is refused before anything is written where a file is not there', async () => {
+  it('is refused before anything is written where a file is missing', async () => {
     const output = join(folder, 'never');
     const rewards = [{ name: 'torchscript', file: join(folder, 'absent.pt') }];
     await expect(finetune({ ...config, model, rewards, output })).rejects.toThrow(ConfigError);

@@ -8,7 +8,7 @@ import { tinyModelDirectory } from '../helpers/tiny-run.js';
 
 const prompts = ['0', '1', '2', '0', '1', '2', '0'];
 
-it('holds one batch of images on the device, and gives all of them on the CPU', async () => {
+it('the sampler holds one batch of images on the device, and gives all of them on the CPU', async () => {
   using model = await loadModel(await tinyModelDirectory());
   const drawn: Tensor[] = [];
   const images = model.native.images.bind(model.native);

@@ -160,13 +160,13 @@ describe('fine-tuning Stable Diffusion 3', () => {
     await expect(finetune({ ...record, prompts: ['another'] }, { resume: true })).rejects.toThrow(/other prompts/);
   });
 
-  it('with checkpointing computes the same, in less memory', async () => {
+  it('computes the same with checkpointing, in less memory', async () => {
     const plain = await finetune(config('plain'));
     const checkpointed = await finetune(config('checkpointed', { checkpointing: true }));
     expect(figures(checkpointed.directory)).toEqual(figures(plain.directory));
   });
 
-  it('in micro-batches and slices of the decoder computes the same', async () => {
+  it('computes the same in micro-batches and slices of the decoder', async () => {
     const { algorithm } = config('');
     const plain = await finetune(config('at-once'));
     const sliced = await finetune(
@@ -192,7 +192,7 @@ describe('fine-tuning Stable Diffusion 3', () => {
     expect(narrow.every(({ loss, drift }) => Number.isFinite(loss) && Number.isFinite(drift))).toBe(true);
   });
 
-  it('is drawn and evaluated as the model is where nobody says otherwise, and records how', async () => {
+  it('draws and evaluates as the model says where nobody says otherwise, and records how', async () => {
     const own = { steps: 28, solver: 'euler', guidance: 4.5 };
     const settings = config('defaults', {
       steps: 1,

@@ -10,8 +10,8 @@ import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
 import { Trainer } from '../../lib/training/trainer.js';
 import { tinyModelDirectory } from '../helpers/tiny-run.js';
 
-describe('stages of an iteration', () => {
-  it.each(['eam', 'am'])('of %s are timed, and add up to less than the whole', async (name) => {
+describe('the stages of an iteration', () => {
+  it.each(['eam', 'am'])('are timed and add up to less than the whole, for %s', async (name) => {
     const settings = { name, steps: 2, decodeSlice: 1 };
     const { algorithm } = finetuneSchema.parse({
       model: 'digits',
@@ -41,7 +41,7 @@ describe('stages of an iteration', () => {
   });
 });
 
-describe('measurements', () => {
+describe('the measurements of rates', () => {
   // That larger ones take longer: test/measured/rates.check.ts.
   it('time products of matrices', async () => {
     expect(await binding().matrixProductSeconds(512, 3, 'float32', 'cpu')).toBeGreaterThan(0);

@@ -47,7 +47,7 @@ beforeAll(async () => {
   uninterrupted = tensorHashes(checkpoints, steps);
 });
 
-describe('a run', () => {
+describe('Trainer.run', () => {
   it('reports every step', () => {
     expect(metrics.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
     const [first, , , , , last] = metrics;
@@ -78,7 +78,7 @@ describe('a run', () => {
     expect(mean(rewards.slice(-8))).toBeGreaterThan(mean(rewards.slice(0, 8)) + 0.1);
   });
 
-  it('is the same whenever it is repeated', async () => {
+  it('gives the same results whenever it is repeated', async () => {
     const { trainer, checkpoints } = await tinyRun(model);
     const again = await train(trainer);
     expect(again.map(({ loss }) => loss)).toEqual(metrics.map(({ loss }) => loss));
@@ -120,8 +120,8 @@ describe('a run', () => {
   });
 });
 
-describe('a run that stops', () => {
-  it('between steps and is resumed ends with the same weights', async () => {
+describe('Trainer.run, stopped,', () => {
+  it('ends with the same weights when it is stopped between steps and resumed', async () => {
     const { trainer, checkpoints } = await tinyRun(model);
     for await (const { step } of trainer.run({ steps })) if (step === 3) break;
     expect(readdirSync(checkpoints)).toEqual(['step-3']);
@@ -153,7 +153,7 @@ describe('a run that stops', () => {
     expect(trainer.last!.total.forwards).toBe(metrics[4]!.total.forwards);
   });
 
-  it.each([1, 4])('by a signal within step %i has written the step before, and can go on', async (call) => {
+  it.each([1, 4])('has written the step before when a signal comes within step %i, and can go on', async (call) => {
     const interrupt = new AbortController();
     const reason = new Error('enough');
     const reward = disturbed(call, () => interrupt.abort(reason));
@@ -164,13 +164,13 @@ describe('a run that stops', () => {
     expect(tensorHashes(checkpoints, steps)).toEqual(uninterrupted);
   });
 
-  it('before it started throws the reason', async () => {
+  it('throws the reason of a signal that was aborted before it started', async () => {
     const { trainer } = await tinyRun(model);
     const reason = new Error('never mind');
     await expect(train(trainer, steps, AbortSignal.abort(reason))).rejects.toBe(reason);
   });
 
-  it('by a reward that throws names the reward, and loses nothing', async () => {
+  it('names the reward that throws, and loses nothing', async () => {
     const cause = new Error('the service is down');
     const reward = disturbed(3, () => {
       throw cause;
@@ -190,8 +190,8 @@ describe('a run that stops', () => {
   });
 });
 
-describe('rewards that are not finite', () => {
-  it('drop their samples, not the run', async () => {
+describe('Trainer.run with rewards that are not finite', () => {
+  it('drops their samples, not the run', async () => {
     const reward = disturbed(2, (values) => {
       values[1] = NaN;
       values[5] = -Infinity;
@@ -201,7 +201,7 @@ describe('rewards that are not finite', () => {
     expect(Number.isFinite(seen[1]!.reward)).toBe(true);
   });
 
-  it('stop the run with NonFiniteError when they stay, after a checkpoint', async () => {
+  it('stops with NonFiniteError when they stay, after a checkpoint', async () => {
     const reward = fromFunction('broken', (images) => ({
       values: new Float32Array(images.shape[0]!).fill(NaN),
       grad: new Float32Array(images.data.length),
@@ -221,7 +221,7 @@ describe('rewards that are not finite', () => {
   });
 });
 
-describe('a reward that does not keep its promise', () => {
+describe('Trainer.run with a reward that breaks its promise', () => {
   it.each([
     { what: 'gives no gradient', answer: () => ({ values: new Float32Array(8) }), message: /returned no gradient/ },
     {
@@ -234,7 +234,7 @@ describe('a reward that does not keep its promise', () => {
       answer: () => ({ values: new Float32Array(8), grad: new Float32Array(9) }),
       message: /grad: expected 512 numbers, one for each of the images', got 9/,
     },
-  ])('and $what is named', async ({ answer, message }) => {
+  ])('names the reward that $what', async ({ answer, message }) => {
     const reward = combine([
       [strokeWeight(), 1],
       [fromFunction('mine', answer), 2],
@@ -247,7 +247,7 @@ describe('a reward that does not keep its promise', () => {
   });
 });
 
-it('a reward that returns no values is named', async () => {
+it('Trainer.run names a reward that returns no values', async () => {
   for (const [answer, problem] of [
     [undefined, 'what it returned: expected { values, grad }, got undefined'],
     [{}, 'values: expected numbers in a typed array or an array, got undefined'],
@@ -259,8 +259,8 @@ it('a reward that returns no values is named', async () => {
   }
 });
 
-describe('a checkpoint', () => {
-  it('cut in half is refused, and the one before it is used', async () => {
+describe('a checkpoint of a Trainer', () => {
+  it('is refused when it is cut in half, and the one before it is used', async () => {
     const { trainer, checkpoints } = await tinyRun(model, temporaryFolder(), {});
     for await (const { step } of trainer.run({ steps })) if (step === 2) await trainer.save();
     const damaged = join(checkpoints, `step-${steps}`, 'training.safetensors');
@@ -272,7 +272,7 @@ describe('a checkpoint', () => {
     expect((await newestWholeCheckpoint(checkpoints))!.step).toBe(2);
   });
 
-  it('that cannot be written is an error, also where the loop is left', async () => {
+  it('is an error when it cannot be written, also where the loop is left', async () => {
     const file = join(temporaryFolder(), 'file');
     writeFileSync(file, '');
     const { trainer } = await tinyRun(model, join(file, 'checkpoints'));
@@ -282,7 +282,7 @@ describe('a checkpoint', () => {
     await expect(left()).rejects.toThrow(/checkpoint .*step-1 could not be written/);
   });
 
-  it('of an earlier run is neither kept for the new one nor removed by it', async () => {
+  it('is neither kept for a new run nor removed by it when it is of an earlier run', async () => {
     const { trainer, checkpoints } = await tinyRun(model);
     await train(trainer, 2);
     const { trainer: anew } = await tinyRun(model, checkpoints, { optimizer: { learningRate: 1 } });
@@ -292,7 +292,7 @@ describe('a checkpoint', () => {
     expect(readdirSync(checkpoints)).toEqual(['step-2']);
   });
 
-  it('that cannot be written after an error is reported with that error', async () => {
+  it('is reported with the error before it when it cannot be written', async () => {
     const file = join(temporaryFolder(), 'file');
     writeFileSync(file, '');
     const reward = disturbed(2, () => {
@@ -305,7 +305,7 @@ describe('a checkpoint', () => {
     });
   });
 
-  it('is not written of a step that could not be undone, which hides no error', async () => {
+  it('is not written of a step that could not be undone, and hides no error', async () => {
     const down = new Error('the service is down');
     const failing = eam({ steps: 2, renoisings: 2, solver: 'euler', delta: 0.3 });
     const algorithm: Algorithm = {
@@ -338,7 +338,7 @@ describe('a checkpoint', () => {
     await expect(train(trainer)).rejects.toThrow(message);
   });
 
-  it('of another run is refused', async () => {
+  it('is refused when it is of another run', async () => {
     const { trainer, checkpoints } = await tinyRun(model);
     await train(trainer, 1);
     const directory = join(checkpoints, 'step-1');
@@ -353,8 +353,8 @@ describe('a checkpoint', () => {
   });
 });
 
-describe('what a trainer is given', () => {
-  it('is checked', async () => {
+describe('the options of a Trainer', () => {
+  it('are checked', async () => {
     using plain = await loadModel(model);
     await expect(tinyRun(model, temporaryFolder(), { model: plain })).rejects.toThrow(
       /the model has no adapters.*load it with an adapter/,
@@ -373,13 +373,13 @@ describe('what a trainer is given', () => {
     await expect(loadModel(temporaryFolder())).rejects.toThrow(/no model at/);
   });
 
-  it('cannot be a disposed model', async () => {
+  it('are refused with a disposed model', async () => {
     const disposed = await loadModel(model, { adapter: tinyAdapter });
     disposed.dispose();
     await expect(tinyRun(model, temporaryFolder(), { model: disposed })).rejects.toThrow(DisposedError);
   });
 
-  it('cannot ask for a digit that the model does not know', async () => {
+  it('are refused with a digit that the model does not know', async () => {
     const { trainer } = await tinyRun(model, temporaryFolder(), { prompts: ['7'] });
     await expect(train(trainer)).rejects.toThrow(/prompt "7": this model knows the digits 0 to 2/);
   });
