@@ -49,6 +49,13 @@ export async function tinyModel(lora?: LoraConfig, config = tinyConfig): Promise
   return model;
 }
 
+/** The tiny model with an adapter of random numbers. */
+export async function adaptedModel(): Promise<NativeFlowModel> {
+  const model = await tinyModel(tinyLora);
+  await randomise(model, 'trainable', 0.2);
+  return model;
+}
+
 /** Labels for a model without a prompt: `classes` stands for none. */
 export const labels = (...values: number[]): NativeTensor[] => [
   binding().Tensor.from(BigInt64Array.from(values, BigInt), [values.length]),

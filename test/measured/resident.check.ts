@@ -1,5 +1,5 @@
 // That tensors do not pile up, as a process's resident memory shows it: also what is no tensor's, of the addon,
-// LibTorch and Node. What LibTorch gives out is counted in test/runtime/life.test.ts.
+// LibTorch and Node. What LibTorch gives out is counted in test/runtime/memory.test.ts.
 import { describe, expect, it } from 'vitest';
 
 import { compiled, runNode } from '../helpers/child.js';
@@ -33,23 +33,27 @@ describe.runIf(process.platform === 'linux')('resident memory', () => {
     );
 
   it.each([
-    ['disposed', `for (let i = 0; i < 50_000; ++i) Tensor.from(new Float32Array(4), [4]).dispose();`],
-    [
-      'left to the garbage collector',
-      `for (let i = 0; i < 50_000; ++i) { Tensor.from([1, 2, 3, 4], [2, 2]); if (i % 1000 === 0) await sleep(0); }`,
-    ],
-    [
-      'made by kernels',
-      `const x1 = Tensor.from([1, 2], [1, 2]);
+    {
+      what: 'disposed',
+      round: `for (let i = 0; i < 50_000; ++i) Tensor.from(new Float32Array(4), [4]).dispose();`,
+    },
+    {
+      what: 'left to the garbage collector',
+      round: `for (let i = 0; i < 50_000; ++i) { Tensor.from([1, 2, 3, 4], [2, 2]); if (i % 1000 === 0) await sleep(0); }`,
+    },
+    {
+      what: 'made by kernels',
+      round: `const x1 = Tensor.from([1, 2], [1, 2]);
       const noise = { seed: 1n, stream: 1n };
       for (let i = 0; i < 50_000; ++i) (await renoise({ x1, t: [0.5], noise })).dispose();`,
-    ],
-    [
-      'that failed',
-      'for (let i = 0; i < 20_000; ++i) await renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, ' +
+    },
+    {
+      what: 'that failed',
+      round:
+        'for (let i = 0; i < 20_000; ++i) await renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, ' +
         'stream: 1n } }).catch(() => {});',
-    ],
-  ])('does not grow with many small tensors %s', async (_, round) => {
+    },
+  ])('does not grow with many small tensors $what', async ({ round }) => {
     const ended = await growth(round);
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(Number(ended.stdout)).toBeLessThan(24);

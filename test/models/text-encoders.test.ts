@@ -2,77 +2,28 @@
 import { describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError, DisposedError, EamError, ShapeError } from '../../lib/errors.js';
-import type { ClipTextConfig, NativeTextEncoder, T5EncoderConfig } from '../../lib/runtime/native/binding.js';
+import type { NativeTextEncoder } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
-import { type DType, Tensor } from '../../lib/runtime/native/tensor.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { expectClose, numbersOf } from '../helpers/numbers.js';
-import { scaledError, sd35Tensors, tokenIds, waves, wavyWeights } from '../helpers/published.js';
+import { scaledError, tokenIds, waves, wavyWeights } from '../helpers/published.js';
 import reference from '../vectors/encoders.json' with { type: 'json' };
+import {
+  clipG,
+  clipL,
+  clipTextShapes,
+  files,
+  goldens,
+  ids,
+  loadClip,
+  loadT5,
+  smallClip,
+  smallT5,
+  t5,
+  t5Shapes,
+  type Tensors,
+} from '../helpers/text-encoders.js';
 
-const clipL: ClipTextConfig = {
-  width: 12,
-  intermediate: 24,
-  layers: 3,
-  heads: 2,
-  activation: 'quick_gelu',
-  layerNormEpsilon: 1e-5,
-  projection: 12,
-  vocabulary: 49408,
-  positions: 77,
-  eosToken: 49407,
-};
-const clipG: ClipTextConfig = { ...clipL, width: 16, intermediate: 32, heads: 4, activation: 'gelu', projection: 16 };
-const t5: T5EncoderConfig = {
-  vocabulary: 160,
-  width: 32,
-  keyWidth: 8,
-  intermediate: 48,
-  layers: 2,
-  heads: 4,
-  relativeBuckets: 32,
-  relativeMaxDistance: 128,
-  layerNormEpsilon: 1e-6,
-  feedForward: 'gated-gelu',
-};
-const smallClip: ClipTextConfig = {
-  width: 12,
-  intermediate: 20,
-  layers: 1,
-  heads: 3,
-  activation: 'gelu',
-  layerNormEpsilon: 1e-3,
-  projection: 5,
-  vocabulary: 33,
-  positions: 9,
-  eosToken: undefined,
-};
-const smallT5: T5EncoderConfig = {
-  vocabulary: 40,
-  width: 12,
-  keyWidth: 5,
-  intermediate: 20,
-  layers: 1,
-  heads: 3,
-  relativeBuckets: 8,
-  relativeMaxDistance: 20,
-  layerNormEpsilon: 1e-5,
-  feedForward: 'relu',
-};
-
-const goldens = await sd35Tensors('goldens');
-const files = {
-  clipL: await sd35Tensors('text_encoder/model'),
-  clipG: await sd35Tensors('text_encoder_2/model'),
-  t5: await sd35Tensors('text_encoder_3/model'),
-};
-type Tensors = Record<string, Tensor>;
-const loadClip = (config: ClipTextConfig, tensors: Tensors, dtype?: DType) =>
-  binding().loadNetwork('clip-text', { config, weights: tensors, dtype, device: 'cpu' });
-const loadT5 = (config: T5EncoderConfig, tensors: Tensors, dtype?: DType) =>
-  binding().loadNetwork('t5-encoder', { config, weights: tensors, dtype, device: 'cpu' });
-const clipTextShapes = (config: ClipTextConfig) => binding().networkLayout('clip-text', config).tensors;
-const t5Shapes = (config: T5EncoderConfig) => binding().networkLayout('t5-encoder', config).tensors;
-const ids = (name: string): Promise<Tensor> => goldens[`ids.${name}`]!.to({ dtype: 'int64' });
 const failure = async (work: Promise<unknown>): Promise<EamError> => {
   const error = await work.then(
     () => undefined,

@@ -1,8 +1,8 @@
 // Fetching a LibTorch with the pip of this machine, from indexes of tiny wheels.
-import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { fetchIntoCache } from '../../lib/jobs/build/fetch-into-cache.js';
@@ -19,7 +19,8 @@ import {
 import { inspectTools } from '../../lib/jobs/build/tools.js';
 import { findLibTorch } from '../../lib/runtime/native/libtorch.js';
 import { canMount, SmallDisk } from '../helpers/small-disk.js';
-import { type TinyWheel, WheelIndex, writeWheels } from '../helpers/wheels.js';
+import { WheelIndex, writeWheels } from '../helpers/wheels.js';
+import { cudaWheels } from '../helpers/cuda-wheels.js';
 
 const [python] = inspectTools(['python']);
 const pip = python!.problem === undefined ? python!.path! : undefined;
@@ -50,72 +51,6 @@ function script(directory: string, name: string, body: string): string {
   writeFileSync(path, `#!/bin/sh\n${body}\n`);
   chmodSync(path, 0o755);
   return path;
-}
-
-/** A shared library that needs those of these names, beside it or up the folders that its search path names. */
-function library(name: string, needed: readonly string[] = []): { from: string } {
-  const directory = join(folder, 'libraries');
-  mkdirSync(directory, { recursive: true });
-  for (const each of needed.filter((other) => !existsSync(join(directory, other)))) library(each);
-  const path = join(directory, name);
-  const link = ['-Wl,-rpath,$ORIGIN:$ORIGIN/../../nvidia/cu13/lib', '-Wl,--no-as-needed', '-L', directory];
-  const needs = needed.map((each) => `-l:${each}`);
-  execFileSync('cc', ['-shared', `-Wl,-soname,${name}`, '-o', path, '-x', 'c', '/dev/null', ...link, ...needs]);
-  return { from: path };
-}
-
-const linux = 'platform_system == "Linux"';
-
-/** A torch of CUDA 13 whose libtorch_cuda needs libraries of two packages, one named by cuda-toolkit. */
-function cudaWheels(): TinyWheel[] {
-  const info = 'torch-2.14.1.dist-info/licenses/LICENSE';
-  return [
-    {
-      name: 'torch',
-      version: '2.14.1',
-      files: {
-        'torch/version.py': "__version__ = '2.14.1+cu130'\ncuda: Optional[str] = '13.0'\n",
-        'torch/lib/libtorch_cpu.so': library('libtorch_cpu.so', ['libcudart.so.13']),
-        'torch/lib/libtorch_cuda.so': library('libtorch_cuda.so', [
-          'libtorch_cpu.so',
-          'libcublas.so.13',
-          'libnccl.so.2',
-        ]),
-        'torch/lib/libtorch_python.so': 'not wanted',
-        'torch/include/ATen/ATen.h': '',
-        'torch/nn/module.py': '',
-        'torchgen/model.py': '',
-        [info]: 'a licence',
-      },
-      requires: [
-        'sympy>=1.13.3',
-        `cuda-toolkit[one,two]==13.0.3; ${linux}`,
-        `nvidia-nccl-cu13==2.30.7; ${linux}`,
-        'nvidia-windows==1; platform_system == "Windows"',
-        `triton~=3.8.0; ${linux}`,
-      ],
-    },
-    {
-      name: 'cuda-toolkit',
-      version: '13.0.3',
-      requires: [
-        "nvidia-cuda-runtime==13.0.96.*; extra == 'one'",
-        "nvidia-cublas==13.1.1.*; (sys_platform == 'linux' or sys_platform == 'win32') and extra == 'two'",
-        "nvidia-unwanted==1; extra == 'three'",
-      ],
-    },
-    {
-      name: 'nvidia-cuda-runtime',
-      version: '13.0.96',
-      files: { 'nvidia/cu13/lib/libcudart.so.13': library('libcudart.so.13') },
-    },
-    {
-      name: 'nvidia-cublas',
-      version: '13.1.1.3',
-      files: { 'nvidia/cu13/lib/libcublas.so.13': library('libcublas.so.13') },
-    },
-    { name: 'nvidia-nccl-cu13', version: '2.30.7', files: { 'nvidia/cu13/lib/libnccl.so.2': library('libnccl.so.2') } },
-  ];
 }
 
 const lines: string[] = [];
@@ -164,12 +99,12 @@ describe('the request to pip', () => {
 
 describe('the NVIDIA driver', () => {
   it.each([
-    [undefined, 13],
-    ['590.10', 13],
-    ['580.65.06', 13],
-    ['580.64', 12],
-    ['525.60.13', 12],
-  ])('serves with version %s CUDA %i', (driver, cuda) => expect(cudaFor(driver)).toBe(cuda));
+    { driver: undefined, cuda: 13 },
+    { driver: '590.10', cuda: 13 },
+    { driver: '580.65.06', cuda: 13 },
+    { driver: '580.64', cuda: 12 },
+    { driver: '525.60.13', cuda: 12 },
+  ])('serves with version $driver CUDA $cuda', ({ driver, cuda }) => expect(cudaFor(driver)).toBe(cuda));
 
   it('is refused where it is too old, with the version that is needed', () => {
     expect(() => cudaFor('470.82.01')).toThrow(
@@ -189,7 +124,7 @@ describe('the NVIDIA driver', () => {
 
 describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, () => {
   it('takes a CUDA build with all the libraries that it needs, and drops the rest', async () => {
-    writeWheels(pip!, wheels, cudaWheels());
+    writeWheels(pip!, wheels, cudaWheels(folder));
     const torch = await fetch();
     expect(torch).toBe(join(cache, 'libtorch-2.14.1-cuda', 'torch'));
     expect(missingLibraries(torch, 'cuda')).toEqual([]);
@@ -221,13 +156,13 @@ describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, ()
 
   it('takes from a CUDA build for the CPU what its CPU half needs', async () => {
     vi.stubEnv('EAM_TORCH_LIBTORCH_VERSION', '2.14.1');
-    writeWheels(pip!, wheels, cudaWheels());
+    writeWheels(pip!, wheels, cudaWheels(folder));
     const torch = await fetch({ variant: 'cpu' });
     expect(readdirSync(join(torch, '..', 'nvidia', 'cu13', 'lib'))).toEqual(['libcudart.so.13']);
   });
 
   it('goes on where it was cut', async () => {
-    writeWheels(pip!, wheels, cudaWheels());
+    writeWheels(pip!, wheels, cudaWheels(folder));
     const index = new WheelIndex(wheels);
     try {
       vi.stubEnv('PIP_FIND_LINKS', '');
@@ -256,7 +191,7 @@ describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, ()
     writeWheels(
       pip!,
       wheels,
-      cudaWheels().filter(({ name }) => name !== 'nvidia-nccl-cu13'),
+      cudaWheels(folder).filter(({ name }) => name !== 'nvidia-nccl-cu13'),
     );
     await expect(fetch()).rejects.toThrow(/No matching distribution found for nvidia-nccl-cu13==2\.30\.7/);
     expect(existsSync(join(cache, 'libtorch-2.14.1-cuda'))).toBe(false);
@@ -278,16 +213,16 @@ describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, ()
   });
 
   it.each([
-    ['a CPU build', 'cuda: Optional[str] = None', 'is a CPU build'],
-    ["another CUDA's", "cuda: Optional[str] = '12.8'", 'is of CUDA 12.8'],
-  ])('refuses %s where a CUDA 13 build is asked for', async (_, version, reason) => {
+    { what: 'a CPU build', version: 'cuda: Optional[str] = None', reason: 'is a CPU build' },
+    { what: "another CUDA's", version: "cuda: Optional[str] = '12.8'", reason: 'is of CUDA 12.8' },
+  ])('refuses $what where a CUDA 13 build is asked for', async ({ version, reason }) => {
     writeWheels(pip!, wheels, [{ name: 'torch', version: '2.14.1', files: { 'torch/version.py': version } }]);
     await expect(fetch()).rejects.toThrow(reason);
     expect(readdirSync(cache)).toEqual([]);
   });
 
   it('refuses a build that lacks a library, and completes one that lacked it', async () => {
-    const whole = cudaWheels();
+    const whole = cudaWheels(folder);
     const partial = whole.map((wheel) =>
       wheel.name === 'cuda-toolkit' ? { ...wheel, requires: [wheel.requires![0]!] } : wheel,
     );
@@ -301,7 +236,7 @@ describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, ()
   });
 
   it('fetches a wheel again that does not unpack', async () => {
-    writeWheels(pip!, wheels, cudaWheels());
+    writeWheels(pip!, wheels, cudaWheels(folder));
     const broken = join(cache, '.fetch-2.14.1-cuda', 'nvidia-cublas', 'nvidia_cublas-13.1.1.3-py3-none-any.whl');
     mkdirSync(join(broken, '..'), { recursive: true });
     writeFileSync(broken, 'not a wheel');
@@ -326,7 +261,7 @@ describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, ()
       writeWheels(
         pip!,
         wheels,
-        cudaWheels().map((wheel) => (wheel.name === large.name ? large : wheel)),
+        cudaWheels(folder).map((wheel) => (wheel.name === large.name ? large : wheel)),
       );
       await expect(fetch({ cache: disk.path })).rejects.toThrow(/The disk of .* is full/);
       disk.resize(2 ** 26);

@@ -1,30 +1,26 @@
-// What a user's files and images may be like; that the numbers are right is in published-rewards.test.ts.
+// What a user's files may be like; that the numbers are right is in published-rewards.test.ts.
 import { cpSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { convert } from '../../lib/jobs/convert.js';
-import { CheckpointError, ConfigError, ShapeError } from '../../lib/errors.js';
+import { CheckpointError } from '../../lib/errors.js';
 import { aesthetic } from '../../lib/index.js';
-import { binding } from '../../lib/runtime/native/index.js';
-import { createRewards, rewardSchema } from '../../lib/rewards/registry.js';
 import { loadTensors, saveTensors } from '../../lib/files/safetensors.js';
 import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { eam } from '../helpers/command-line.js';
+import { numbersOf } from '../helpers/numbers.js';
 import {
   copyOf,
   editJson,
   goldensOf,
   publishedReward,
   rewardDirectory,
-  rewardNames,
   type RewardName,
 } from '../helpers/reward-directories.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';
-
-const floats = async (tensor: Tensor): Promise<number[]> => Array.from((await tensor.data()) as Float32Array);
 
 /** Why a directory is refused. */
 async function refusal(name: RewardName, directory: string): Promise<Error> {
@@ -45,59 +41,6 @@ async function rewriteTensors(directory: string, edit: (tensors: Record<string, 
   await saveTensors(`${path}.new`, tensors);
   renameSync(`${path}.new`, path);
 }
-
-describe('eam verify --reward', () => {
-  it.each(rewardNames)('finds all goldens of %s', async (name) => {
-    const { code, stdout } = await eam('verify', '--reward', name, rewardDirectory(name));
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/(\d+) of \1 goldens within/)]);
-    for (const golden of [
-      'square.scores',
-      'wide.grad_images',
-      'wide.pixel_values',
-      ...(name === 'aesthetic' ? [] : ['ids']),
-    ]) {
-      expect(stdout).toMatch(new RegExp(`pass +${golden}\n`));
-    }
-  });
-
-  it('fails where heads are counted otherwise, a prompt is another and PIL had other bytes', async () => {
-    const copy = copyOf('hpsv2');
-    cpSync(join(rewardDirectory('hpsv2'), 'goldens.safetensors'), join(copy, 'goldens.safetensors'));
-    editJson(join(copy, 'open_clip_config.json'), (json) =>
-      Object.assign(json['vision_cfg'] as object, { head_width: 16 }),
-    );
-    const { code, stdout, stderr } = await eam('verify', '--reward', 'hpsv2', copy);
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/4 of 7 goldens differ/)]);
-    expect(stdout).toMatch(/FAIL +square.scores/);
-    const other = copyOf('pickscore');
-    const { tensors, prompts } = await goldensOf('pickscore');
-    const bytes = ((await tensors['pil.input_uint8']!.data()) as Uint8Array).map((byte) => byte ^ 16);
-    const spoilt = { ...tensors, 'pil.input_uint8': Tensor.from(bytes, tensors['pil.input_uint8']!.shape) };
-    await saveTensors(join(other, 'goldens.safetensors'), spoilt, {
-      prompts: JSON.stringify([prompts[0], 'another', ...prompts.slice(2)]),
-    });
-    const result = await eam('verify', '--reward', 'pickscore', other);
-    expect(result.code).toBe(1);
-    for (const golden of ['ids', 'square.scores', 'pil.pixel_values'])
-      expect(result.stdout).toMatch(new RegExp(`FAIL +${golden}`));
-    expect(result.stdout).toMatch(/pass +square.pixel_values/);
-  });
-
-  it('knows the five rewards, and takes the tower of the aesthetic predictor', async () => {
-    expect((await eam('verify', '--reward', 'hps', rewardDirectory('hpsv2'))).stderr).toMatch(
-      /those that can be: pickscore, clipscore, hpsv2, imagereward, aesthetic/,
-    );
-    const copy = copyOf('aesthetic');
-    cpSync(join(rewardDirectory('aesthetic'), 'goldens.safetensors'), join(copy, 'goldens.safetensors'));
-    expect(await eam('verify', '--reward', 'aesthetic', copy)).toMatchObject({
-      code: 1,
-      stderr: expect.stringMatching(/no "tower" is given, .*eam verify: --tower DIRECTORY/) as unknown,
-    });
-    expect(await eam('verify', '--reward', 'aesthetic', copy, '--tower', rewardDirectory('clipscore'))).toMatchObject({
-      code: 0,
-    });
-  });
-});
 
 describe('directories of published rewards', () => {
   it.each([
@@ -387,189 +330,7 @@ describe('an aesthetic predictor without its tower', () => {
     );
     const { tensors, prompts } = await goldensOf('aesthetic');
     const { values } = await aesthetic(copy).score(tensors['wide.images']!, prompts);
-    const golden = await floats(tensors['wide.scores']!);
+    const golden = await numbersOf(tensors['wide.scores']!);
     for (const [image, value] of golden.entries()) expect(values[image]).toBeCloseTo(value, 4);
-  });
-});
-
-describe('published rewards', () => {
-  const wide = async () => (await goldensOf('pickscore')).tensors['wide.images']!;
-
-  it.each(rewardNames)('score images of any shape: %s', async (name) => {
-    const reward = publishedReward(name);
-    for (const [height, width] of [
-      [1, 1],
-      [1, 400],
-      [400, 2],
-      [32, 32],
-    ] as const) {
-      const images = Tensor.from(
-        Float32Array.from({ length: 3 * height * width }, (_, index) => (index % 7) / 6),
-        [1, 3, height, width],
-      );
-      const { values, grad } = await reward.score(images, ['a fox'], { gradient: true });
-      expect(grad!.shape).toEqual([1, 3, height, width]);
-      expect([Number.isFinite(values[0]), (await floats(grad!)).every(Number.isFinite)]).toEqual([true, true]);
-    }
-  });
-
-  it.each(rewardNames)('keep an image that is not finite to its own value: %s', async (name) => {
-    const images = await wide();
-    const prompts = ['a', 'b', 'c', 'd'];
-    const clean = await publishedReward(name).score(images, prompts);
-    const data = ((await images.data()) as Float32Array).slice();
-    data[3 * 48 * 80 + 40 * 80 + 40] = NaN;
-    const { values, grad } = await publishedReward(name).score(Tensor.from(data, images.shape), prompts, {
-      gradient: true,
-    });
-    expect(Array.from(values, Number.isFinite)).toEqual([true, false, true, true]);
-    for (const image of [0, 2, 3]) expect(values[image]).toBeCloseTo(clean.values[image]!, 5);
-    const rows = await floats(grad!);
-    expect(rows.slice(0, 3 * 48 * 80).every(Number.isFinite)).toBe(true);
-  });
-
-  it('refuse images of one channel', async () => {
-    const gray = Tensor.from(new Float32Array(64), [1, 1, 8, 8]);
-    await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(
-      /hpsv2: images: expected shape \[1, 3, height, width\], .*, got \[1, 1, 8, 8\]/,
-    );
-    await expect(publishedReward('hpsv2').score(gray, ['p'])).rejects.toThrow(ShapeError);
-    await expect(publishedReward('hpsv2').score(await wide(), ['p'])).rejects.toThrow(
-      /expected shape \[1, 3, height, width\]/,
-    );
-    await expect(
-      publishedReward('hpsv2').score(Tensor.from(new Float32Array(3), [1, 3, 1, 1]), [undefined as unknown as string]),
-    ).rejects.toThrow(/prompts\[0\]: expected a string, got undefined/);
-  });
-
-  it('cut prompts that are too long, count them and say so once', async () => {
-    const onNote = vi.fn();
-    const reward = publishedReward('imagereward', undefined, { onNote });
-    const [long, short] = ['a bowl of ramen '.repeat(40), 'ramen'];
-    expect(reward.truncatedPrompts).toBe(0);
-    for (let time = 0; time < 2; time++) await reward.score(await wide(), [long, short, long, `${long} too`]);
-    expect(reward.truncatedPrompts).toBe(2);
-    expect(onNote.mock.calls).toEqual([
-      [expect.stringMatching(/^imagereward: cut a prompt that is longer than its window: "a bowl of ramen .*…"$/)],
-      [expect.anything()],
-    ]);
-  });
-});
-
-describe('the options of published rewards', () => {
-  it('let a batch be scored in slices, with the same values and gradient', async () => {
-    const { tensors, prompts } = await goldensOf('imagereward');
-    const images = tensors['square.images']!;
-    const [whole, sliced] = [publishedReward('imagereward'), publishedReward('imagereward', undefined, { slice: 3 })];
-    const [a, b] = await Promise.all(
-      [whole, sliced].map((reward) => reward.score(images, prompts, { gradient: true })),
-    );
-    for (const [image, value] of a!.values.entries()) expect(b!.values[image]).toBeCloseTo(value, 5);
-    const [left, right] = [await floats(a!.grad!), await floats(b!.grad!)];
-    const scale = Math.max(...left.map(Math.abs));
-    expect(Math.max(...left.map((value, index) => Math.abs(value - right[index]!)))).toBeLessThan(1e-5 * scale);
-  });
-
-  it('let a reward compute in bfloat16, near float32', async () => {
-    const { tensors, prompts } = await goldensOf('pickscore');
-    const half = await publishedReward('pickscore', undefined, { dtype: 'bfloat16' }).score(
-      tensors['square.images']!,
-      prompts,
-      { gradient: true },
-    );
-    const exact = await publishedReward('pickscore').score(tensors['square.images']!, prompts);
-    expect(half.grad!.dtype).toBe('float32');
-    for (const [image, value] of exact.values.entries()) {
-      expect(Math.abs(half.values[image]! - value)).toBeLessThan(0.5);
-      expect(half.values[image]).not.toBe(value);
-    }
-  });
-
-  it('let images be resized in bytes, without a gradient', async () => {
-    const { tensors, prompts } = await goldensOf('pickscore');
-    const reward = publishedReward('pickscore', undefined, { asReference: true });
-    await expect(reward.score(tensors['wide.images']!, prompts, { gradient: true })).rejects.toThrow(/bytes/);
-    const { values } = await reward.score(tensors['wide.images']!, prompts);
-    const golden = await floats(tensors['wide.scores']!);
-    for (const [image, value] of golden.entries()) expect(values[image]).toBeCloseTo(value, 0);
-  });
-
-  it('come from a configuration by name, and are checked before anything runs', async () => {
-    const parse = (config: object) => rewardSchema.parse(config);
-    const reward = await createRewards(
-      [
-        parse({ name: 'pickscore', directory: rewardDirectory('pickscore'), weight: 0.5, slice: 2 }),
-        parse({
-          name: 'aesthetic',
-          directory: rewardDirectory('aesthetic'),
-          tower: rewardDirectory('clipscore'),
-          weight: 2,
-        }),
-        parse({
-          name: 'hpsv2',
-          directory: rewardDirectory('hpsv2'),
-          dtype: 'float32',
-          tokenizer: rewardDirectory('pickscore'),
-        }),
-      ],
-      'cpu',
-    );
-    const { tensors, prompts } = await goldensOf('pickscore');
-    const { values, parts, weights } = await reward.score(tensors['square.images']!, prompts);
-    expect(weights).toEqual({ pickscore: 0.5, aesthetic: 2, hpsv2: 1 });
-    const golden = await floats(tensors['square.scores']!);
-    for (const [image, value] of golden.entries()) {
-      expect(parts!['pickscore']![image]).toBeCloseTo(value, 4);
-      expect(values[image]).toBeCloseTo(0.5 * value + 2 * parts!['aesthetic']![image]! + parts!['hpsv2']![image]!, 5);
-    }
-    await expect(createRewards([parse({ name: 'clipscore', directory: 'nowhere' })], 'cpu')).rejects.toThrow(
-      CheckpointError,
-    );
-    expect(() => parse({ name: 'clipscore' })).toThrow(/directory/);
-    await expect(publishedReward('pickscore', undefined, { device: 'tpu' }).load()).rejects.toThrow(ConfigError);
-  });
-
-  it('are kept by a reward that was disposed of: it is not loaded again', async () => {
-    const reward = publishedReward('clipscore');
-    await reward.load();
-    reward.dispose();
-    await Promise.resolve();
-    await expect(reward.features(Tensor.from(new Float32Array(12), [1, 3, 2, 2]))).rejects.toThrow(/dispose/);
-  });
-});
-
-describe('image features of a published reward', () => {
-  it('come beside the scores where asked for, and alone no more images at a time than the slice', async () => {
-    const { tensors, prompts } = await goldensOf('pickscore');
-    const images = tensors['wide.images']!;
-    const reward = publishedReward('pickscore', undefined, { slice: 3 });
-    const alone = await floats(await publishedReward('pickscore').features(images));
-    const { values, features } = await reward.score(images, prompts, { features: true });
-    expect(Array.from(values)).toEqual(Array.from((await reward.score(images, prompts)).values));
-    for (const given of [features!, await reward.features(images)]) {
-      for (const [index, value] of (await floats(given)).entries()) expect(value).toBeCloseTo(alone[index]!, 5);
-    }
-    expect('features' in (await reward.score(images, prompts))).toBe(false);
-    // The setting gets there: what is no number of images is refused.
-    await expect(publishedReward('pickscore', undefined, { slice: -3 }).features(images)).rejects.toThrow(
-      /slice: expected 0 \(all\) or more, got -3/,
-    );
-  });
-
-  it('are of unit length, and their mean cosine distance is that of all pairs', async () => {
-    const { tensors } = await goldensOf('clipscore');
-    const features = await publishedReward('clipscore').features(tensors['square.images']!);
-    const [count, length] = features.shape as [number, number];
-    const data = await floats(features);
-    const rows = Array.from({ length: count }, (_, row) => data.slice(row * length, (row + 1) * length));
-    const dot = (a: number[], b: number[]) => a.reduce((sum, value, index) => sum + value * b[index]!, 0);
-    for (const row of rows) expect(dot(row, row)).toBeCloseTo(1, 5);
-    const pairs = rows.flatMap((a, i) => rows.slice(i + 1).map((b) => 1 - dot(a, b)));
-    const mean = pairs.reduce((sum, value) => sum + value, 0) / pairs.length;
-    expect(await binding().meanPairwiseCosineDistance(features)).toBeCloseTo(mean, 6);
-    expect(await binding().meanPairwiseCosineDistance(Tensor.from([3, 0, 0, 2, 0, 0], [3, 2]))).toBeCloseTo(1, 12);
-    await expect(binding().meanPairwiseCosineDistance(Tensor.from([1, 2], [1, 2]))).rejects.toThrow(
-      /at least two rows/,
-    );
   });
 });

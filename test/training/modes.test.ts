@@ -17,18 +17,20 @@ import { algorithmSchema, eam } from '../../lib/training/algorithms.js';
 import { validate } from '../../lib/schema/validate.js';
 import { buildCheck } from '../helpers/native-check.js';
 import { expectClose } from '../helpers/numbers.js';
-import { labels, normal, randomise, relativeError, takeGradients, tinyLora, tinyModel } from '../helpers/tiny-model.js';
+import {
+  adaptedModel,
+  labels,
+  normal,
+  relativeError,
+  takeGradients,
+  tinyLora,
+  tinyModel,
+} from '../helpers/tiny-model.js';
 import { tensorHashes, tinyModelDirectory, tinyRun } from '../helpers/tiny-run.js';
 
 const batch = 5;
 const shape = [batch, 1, 8, 8];
 const rewards = Float32Array.of(0.3, -1, 2, 0.1, -0.4);
-
-async function adaptedModel(): Promise<NativeFlowModel> {
-  const model = await tinyModel(tinyLora);
-  await randomise(model, 'trainable', 0.2);
-  return model;
-}
 
 const native = (model: NativeFlowModel, change: EamOptions = {}): NativeAlgorithm =>
   new (binding().Eam)(model, { steps: 3, renoisings: 3, modes: true, ...change });

@@ -1,0 +1,50 @@
+// One iteration of Efficient Adjoint Matching on the tiny digits model.
+import { binding } from '../../lib/runtime/native/index.js';
+import type {
+  NativeAlgorithm,
+  NativeFlowModel,
+  NativeRollout,
+  NativeTensor,
+} from '../../lib/runtime/native/binding.js';
+import type { EamOptions } from '../../lib/runtime/native/options.generated.js';
+import { eamOptions, floats, labels, normal, takeGradients } from './tiny-model.js';
+
+export const batch = 5;
+export const seed = 31n;
+export const step = 4;
+export const shape = [batch, 1, 8, 8];
+export const asked = [0, 1, 2, 0, 3];
+export const values = new Float32Array(batch);
+
+export const eam = (model: NativeFlowModel, change: EamOptions = {}): NativeAlgorithm =>
+  new (binding().Eam)(model, { ...eamOptions, ...change });
+
+export const rollOut = (algorithm: NativeAlgorithm, change: object = {}): Promise<NativeRollout> =>
+  algorithm.rollout({
+    conditioning: labels(...asked),
+    shape,
+    seed,
+    step,
+    cancellation: new (binding().Cancellation)(),
+    ...change,
+  });
+
+export async function iterate(model: NativeFlowModel, change: EamOptions = {}, rewards = values, grad?: NativeTensor) {
+  const algorithm = eam(model, change);
+  const rollout = await rollOut(algorithm);
+  const endpoint = await floats(rollout.endpoint);
+  const images = await floats(rollout.images);
+  const metrics = await algorithm.accumulate(
+    rollout,
+    rewards,
+    grad ?? (await normal(shape, 8n)),
+    new (binding().Cancellation)(),
+  );
+  return { metrics, endpoint, images, gradients: await takeGradients(model), state: algorithm.state() };
+}
+
+/** ∂x̂_1/∂Y of Gaussian latents with the digits' variance, which stands for the denoiser's own Jacobian. */
+export const denoiserFactor = (delta: number): number => (0.38 * (1 - delta)) / (0.38 * (1 - delta) ** 2 + delta ** 2);
+
+export const tensor = (data: number[], dimensions = shape) =>
+  binding().Tensor.from(Float32Array.from(data), dimensions);
