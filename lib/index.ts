@@ -56,7 +56,8 @@ export type {
 } from './jobs/fidelity/result.js';
 export type { FidelitySettings } from './jobs/fidelity/settings.js';
 export type { FidelityMeasurement, QuickMeasurement } from './jobs/fidelity/yardstick.js';
-export { finetune, type FinetuneResult } from './jobs/finetune/finetune.js';
+export { finetune } from './jobs/finetune/finetune.js';
+export type { FinetuneResult } from './jobs/finetune/job.js';
 export { mergeAdapter, type MergeResult } from './jobs/merge.js';
 export { exportAdapter } from './models/adapters/adapter.js';
 export type { AdapterConfig, AdapterLayoutName } from './models/adapters/layout.js';

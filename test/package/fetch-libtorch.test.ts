@@ -8,14 +8,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fetchIntoCache } from '../../lib/jobs/build/fetch-into-cache.js';
 import { ConfigError } from '../../lib/errors.js';
 import { cudaFor, driverVersion } from '../../lib/jobs/build/cuda-driver.js';
-import {
-  cudaVersion,
-  fetchLibTorch,
-  type FetchOptions,
-  missingLibraries,
-  pipAttempts,
-  versionToFetch,
-} from '../../lib/jobs/build/fetch-libtorch.js';
+import { fetchLibTorch, type FetchOptions, missingLibraries } from '../../lib/jobs/build/fetch-libtorch.js';
+import { cudaVersion, pipAttempts, versionToFetch } from '../../lib/jobs/build/pip-request.js';
 import { inspectTools } from '../../lib/jobs/build/tools.js';
 import { findLibTorch } from '../../lib/runtime/native/libtorch.js';
 import { canMount, SmallDisk } from '../helpers/small-disk.js';

@@ -1,6 +1,7 @@
 import { cacheDirectory, howToDownload, type Variant } from '../../runtime/native/libtorch.js';
 import { tryLibTorch } from '../../runtime/native/loader.js';
-import { fetchLibTorch, versionToFetch } from './fetch-libtorch.js';
+import { fetchLibTorch } from './fetch-libtorch.js';
+import { versionToFetch } from './pip-request.js';
 import { BuildError } from './run-command.js';
 import { installCommands, inspectTools } from './tools.js';
 

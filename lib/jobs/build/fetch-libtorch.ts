@@ -3,60 +3,20 @@
 import { existsSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ConfigError } from '../../errors.js';
 import { howToDownload, mainLibrary, noCacheDirectory, type Variant } from '../../runtime/native/libtorch.js';
 import { neededLibraries } from '../../runtime/native/needed-libraries.js';
 import { cudaFor, type CudaMajor, driverFor, driverVersion } from './cuda-driver.js';
 import { withLock } from './lock.js';
+import { cudaVersion, pipAttempts, versionToFetch } from './pip-request.js';
 import { BuildError } from './run-command.js';
 import { Wheels } from './wheels.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 
-const defaultVersion: Record<Variant, string> = { cpu: '2.13.0', cuda: '2.14.1' };
-
-/** Bytes to fetch and bytes unpacked, of the versions above; others are about as large. */
+/** Bytes to fetch and bytes unpacked, of the versions that are fetched by default; others are about as large. */
 const sizes: Record<Variant, { download: number; unpacked: number }> = {
   cpu: { download: 0.2e9, unpacked: 0.5e9 },
   cuda: { download: 2.75e9, unpacked: 4.2e9 },
 };
-
-// PyPI's Linux wheel of torch is a CUDA 13 build; CPU builds, whose version ends in +cpu, and CUDA 12 builds are in
-// PyTorch's own indexes. A version with a local part cannot be uploaded to PyPI, so the added index cannot be shadowed,
-// nor shadow anything.
-const index = (build: string): string[] => [`--extra-index-url=https://download.pytorch.org/whl/${build}`];
-const cuda12Builds = ['cu126', 'cu128', 'cu129'];
-
-/** The version to fetch: EAM_TORCH_LIBTORCH_VERSION, or the one this package is tested with. */
-export function versionToFetch(variant: Variant): string {
-  const version = process.env['EAM_TORCH_LIBTORCH_VERSION'] || defaultVersion[variant];
-  if (!/^2\.1[1-4]\.\d+$/.test(version)) {
-    throw new ConfigError(
-      `EAM_TORCH_LIBTORCH_VERSION is '${version}'; expected a version from 2.11.0 to 2.14.x, such as ` +
-        `${defaultVersion[variant]}`,
-    );
-  }
-  return version;
-}
-
-/** What pip is asked for, best first; each is tried until one is found. */
-export function pipAttempts(
-  variant: Variant,
-  version: string,
-  { platform = process.platform, cuda = 13 }: { platform?: NodeJS.Platform; cuda?: CudaMajor } = {},
-): string[][] {
-  const plain = [`torch==${version}`];
-  // The libraries do not depend on the Python that runs pip, which may be one that has no wheel of this torch.
-  const anyPython = (attempt: string[]) => [attempt, [...attempt, '--only-binary=:all:', '--python-version=3.12']];
-  if (platform === 'linux' && variant === 'cpu')
-    return [...anyPython([`torch==${version}+cpu`, ...index('cpu')]), plain];
-  if (variant === 'cpu' || cuda === 13) return anyPython(plain);
-  return cuda12Builds.flatMap((build) => anyPython([`torch==${version}+${build}`, ...index(build)]));
-}
-
-/** The CUDA version in a wheel's version.py, undefined for a CPU build. */
-export function cudaVersion(versionFile: string): string | undefined {
-  return /^cuda(?::[^=]*)?\s*=\s*'([\d.]+)'/m.exec(versionFile)?.[1];
-}
 
 /** Tells the CUDA libraries that torch needs: NVIDIA's packages, and the one that only lists some of them. */
 const isCudas = (name: string): boolean => /^(nvidia-|cuda-toolkit$)/.test(name);

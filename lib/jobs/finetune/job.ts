@@ -1,0 +1,260 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+
+import { createAlgorithm } from '../../training/algorithms.js';
+import { makeRoom } from '../../files/checkpoints.js';
+import type { FinetuneConfig } from '../settings/finetune.js';
+import { DriftProbe } from '../../training/drift.js';
+import { isError, NonFiniteError, suppress, suppressedBy } from '../../errors.js';
+import { evaluate, type Evaluation } from '../../training/evaluation.js';
+import type { Model } from '../../models/model.js';
+import type { JobOptions } from '../options.js';
+import { promptProgress, silent, type JobObserver } from '../progress.js';
+import { renderReport } from '../report/report.js';
+import type { Judge, Reward } from '../../rewards/reward.js';
+import type { RunDirectory, OpenedRun } from '../run-directory.js';
+import { cyclePrompts, encodeGrid } from '../../training/sampler.js';
+import type { StepMetrics } from '../../training/metrics.js';
+import { Trainer } from '../../training/trainer.js';
+import { versions } from '../../runtime/versions.js';
+
+/** What a fine-tuning returns. */
+export interface FinetuneResult {
+  /** The run's directory. */
+  directory: string;
+  /** The last checkpoint, which holds the adapter in PEFT's layout. */
+  adapter: string;
+  /** The path of report.html. */
+  report: string;
+  /** Before and after, where the configuration asks for it. */
+  evaluation?: Evaluation;
+}
+
+/** One line of metrics.jsonl. `drift` is in some of them: see DriftProbe. */
+export type LoggedMetrics = StepMetrics & { drift?: number };
+
+/** About how many points of drift a run measures, evenly spread over its steps. */
+const driftMeasurements = 20;
+
+/** What a run computes with. */
+interface Parts {
+  model: Model;
+  reward: Reward;
+  judge: Judge | undefined;
+}
+
+/** One run, from its opened directory to its report. */
+export class FinetuneJob {
+  readonly #observer: JobObserver;
+  readonly #directory: RunDirectory;
+  #trainer!: Trainer;
+  #gridPrompts: string[];
+
+  constructor(
+    private readonly config: FinetuneConfig,
+    private readonly opened: OpenedRun,
+    private readonly parts: Parts,
+    private readonly options: JobOptions,
+  ) {
+    this.#observer = options.observer ?? silent;
+    this.#directory = opened.directory;
+    this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
+  }
+
+  async run(): Promise<FinetuneResult> {
+    await this.#open();
+    await this.#directory.writeConfig({ ...this.config, output: resolve(this.#directory.path) });
+    try {
+      await this.#prepare();
+      await this.#train();
+    } catch (error) {
+      await this.#tellHowToGoOn(error);
+      throw error;
+    }
+    await this.#writeGrid(this.#trainer.step, 'trained');
+    let evaluation: Evaluation | undefined;
+    try {
+      evaluation = await this.#evaluate();
+    } catch (error) {
+      // What was trained has its report all the same.
+      await this.#finish(undefined).catch((failure: unknown) => suppress(error, failure));
+      this.#observer.note(`the evaluation did not finish; to repeat it: eam evaluate ${this.#directory.path}`);
+      throw error;
+    }
+    return this.#finish(evaluation);
+  }
+
+  async #open(): Promise<void> {
+    const {
+      config,
+      opened: { checkpoint, restarted },
+    } = this;
+    this.#trainer = new Trainer({
+      model: this.parts.model,
+      reward: this.parts.reward,
+      prompts: config.prompts,
+      negativePrompt: config.negativePrompt,
+      algorithm: createAlgorithm(config.algorithm),
+      optimizer: config.optimizer,
+      batch: config.batch,
+      seed: config.seed,
+      checkpoints: { directory: this.#directory.checkpoints, ...config.checkpoints },
+    });
+    if (checkpoint) {
+      await this.#trainer.resume(checkpoint.directory, { allow: this.options.allow });
+      // The run may have been killed after its last checkpoint and before it had made room.
+      await makeRoom(this.#directory.checkpoints, this.#trainer.step, config.checkpoints.keep);
+      await this.#directory.rewindMetrics(this.#trainer.step, this.#trainer.last);
+      this.#observer.note(`resuming ${this.#directory.path} at step ${this.#trainer.step}`);
+    } else if (restarted) {
+      await this.#directory.rewindMetrics(0);
+      this.#observer.note(`resuming ${this.#directory.path}, which was stopped before its first checkpoint, at step 0`);
+    } else {
+      this.#observer.note(`writing to ${this.#directory.path}`);
+    }
+  }
+
+  /** Encodes the prompts, and draws the grid of the pretrained model where a run before has not. */
+  async #prepare(): Promise<void> {
+    const onNote = (line: string) => this.#observer.note(line);
+    await this.parts.model.prepare(this.config.prompts, {
+      negativePrompt: this.config.negativePrompt,
+      onNote,
+      onProgress: promptProgress(onNote),
+      signal: this.options.signal,
+    });
+    if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
+  }
+
+  async #train(): Promise<void> {
+    const { steps, samples } = this.config;
+    const driftEvery = Math.max(1, Math.floor(steps / driftMeasurements));
+    using probe = await this.#createProbe();
+    this.#observer.begin(steps, this.#trainer.step);
+    try {
+      for await (const metrics of this.#trainer.run({ steps, signal: this.options.signal })) {
+        const { step, reward, loss, gradNorm, dropped } = metrics;
+        const measured = step % driftEvery === 0 || step === steps;
+        const logged: LoggedMetrics = measured ? { ...metrics, drift: await probe.measure() } : metrics;
+        await this.#directory.appendMetrics(logged);
+        const figures = { reward, loss, gradient: gradNorm, ...(dropped && { dropped }) };
+        this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
+        if (samples.every && step % samples.every === 0 && step < steps) await this.#writeGrid(step, 'trained');
+      }
+    } finally {
+      this.#observer.end();
+    }
+  }
+
+  #createProbe(): Promise<DriftProbe> {
+    const { prompts, samples } = this.config;
+    return DriftProbe.create(this.parts.model, {
+      prompts: cyclePrompts(prompts, Math.min(32, samples.count, this.parts.model.sampling.batch)),
+      seed: BigInt(samples.seed),
+      steps: samples.steps,
+    });
+  }
+
+  async #tellHowToGoOn(error: unknown): Promise<void> {
+    if (!(await this.#saved(error)) || !this.#canGoOn(error)) return;
+    this.#observer.note(
+      `stopped after step ${this.#trainer.step}; to go on: eam finetune ${this.#directory.path} --resume`,
+    );
+  }
+
+  /**
+   * Whether a resumed run could come further: one that failed before its first step would fail there again, and so
+   * would one that diverged.
+   */
+  #canGoOn(error: unknown): boolean {
+    return this.options.signal?.aborted || (this.#trainer.step > 0 && !(error instanceof NonFiniteError));
+  }
+
+  /**
+   * Whether there is a checkpoint to go on from after `error`; the trainer has written it unless it was not running.
+   */
+  async #saved(error: unknown): Promise<boolean> {
+    if (suppressedBy(error).length) return false;
+    try {
+      await this.#trainer.save();
+      return true;
+    } catch (failure) {
+      if (isError(failure) && failure.message !== (error as Error | null)?.message) suppress(error, failure);
+      return false;
+    }
+  }
+
+  async #writeGrid(step: number, weights: 'trained' | 'pretrained'): Promise<void> {
+    const { steps, solver, guidance, batch, seed, columns } = this.config.samples;
+    const images = await this.#trainer.sample({
+      prompts: this.#gridPrompts,
+      negativePrompt: this.config.negativePrompt,
+      steps,
+      solver,
+      guidance,
+      batch,
+      seed: BigInt(seed),
+      weights,
+      signal: this.options.signal,
+    });
+    try {
+      await this.#directory.writeSamples(
+        step,
+        await encodeGrid(images, Math.min(columns, images.shape[0]!), { 'eam-torch': `step ${step}` }),
+      );
+    } finally {
+      images.dispose();
+    }
+  }
+
+  async #evaluate(): Promise<Evaluation | undefined> {
+    const { evaluation: settings, prompts, negativePrompt } = this.config;
+    if (!settings) return undefined;
+    const { judge: _, seed, ...sampling } = settings;
+    this.#observer.note(`evaluating on ${settings.count} fresh samples`);
+    this.#observer.begin(2 * settings.count, 0, 'image');
+    try {
+      return await evaluate(this.parts.model, {
+        ...sampling,
+        reward: this.parts.reward,
+        judge: this.parts.judge,
+        prompts,
+        negativePrompt,
+        seed: BigInt(seed),
+        average: this.#trainer.averaging,
+        signal: this.options.signal,
+        onProgress: (done, _total, forwards) => this.#observer.advance(done, {}, forwards),
+      });
+    } finally {
+      this.#observer.end();
+    }
+  }
+
+  async #finish(evaluation: Evaluation | undefined): Promise<FinetuneResult> {
+    const directory = this.#directory;
+    if (evaluation) await directory.write('evaluation.json', `${JSON.stringify(evaluation, null, 2)}\n`);
+    const last = this.#trainer.step;
+    const report = await directory.write(
+      'report.html',
+      await renderReport({
+        title: directory.path,
+        config: { ...this.config, output: directory.path },
+        metrics: await directory.readMetrics<LoggedMetrics>(),
+        evaluation,
+        grids: await Promise.all(
+          [0, last].map(async (step) => ({ step, png: await readFile(directory.samples(step)) })),
+        ),
+        versions: versions(),
+        finished: new Date(),
+      }),
+    );
+    this.#observer.note(`report: ${report}`);
+    return {
+      directory: directory.path,
+      adapter: join(directory.checkpoints, `step-${last}`),
+      report,
+      ...(evaluation && { evaluation }),
+    };
+  }
+}

@@ -1,0 +1,116 @@
+// The numbers that autograd keeps and those that are alive at once, counted in the native networks: sd3/sd3_block.cpp,
+// autoencoder_kl/blocks.cpp. docs/plan.md derives them.
+
+import type { AutoencoderKlConfig, Sd3TransformerConfig } from '../../runtime/native/binding.js';
+import { isDual, widthOf } from './config.js';
+
+/** Bytes that one sample takes in the transformer. */
+export class TransformerMemory {
+  readonly #image: number;
+  readonly #text: number;
+
+  constructor(
+    private readonly config: Sd3TransformerConfig,
+    /** Names of the layers with an adapter. */
+    private readonly adapted: readonly string[],
+    tokens: { image: number; text: number },
+    /** Bytes of a number, and of one that a norm of queries and keys keeps. */
+    private readonly bytes: { network: number; norms: number },
+    private readonly checkpointing: boolean,
+  ) {
+    this.#image = tokens.image * widthOf(config);
+    this.#text = tokens.text * widthOf(config);
+  }
+
+  /** What a block's feed-forward layers of the larger stream find alive, and they themselves, its inputs among it. */
+  evaluate(): number {
+    const [image, text] = [this.#image, this.#text];
+    return this.bytes.network * Math.max(19 * image + 8 * text, 8 * image + 19 * text);
+  }
+
+  /**
+   * Alive at once in a block's backward pass, beside what was kept: the attention's, or the feed-forward layers'.
+   */
+  #transient(): number {
+    const both = this.#image + this.#text;
+    return Math.max(8 * both + this.#image, 2 * both + 9 * Math.max(this.#image, this.#text));
+  }
+
+  /** @param trained whether the adapters' gradients are computed, too: then their inputs are kept */
+  train(trained: boolean): number {
+    const blocks = Array.from({ length: this.config.layers }, (_, index) => this.#kept(index, trained));
+    const inputs = this.config.layers * (this.#image + this.#text);
+    const kept = this.checkpointing ? inputs + Math.max(...blocks) : blocks.reduce((sum, block) => sum + block, 0);
+    return this.bytes.network * (kept + this.#transient() + 2 * (this.#image + this.#text));
+  }
+
+  /** What autograd keeps of a block, in numbers of the network's dtype. */
+  #kept(index: number, trained: boolean): number {
+    const [image, text] = [this.#image, this.#text];
+    const normalised = this.config.qkNorm ? this.bytes.norms / this.bytes.network : 0;
+    const last = index === this.config.layers - 1;
+    const dual = isDual(this.config, index);
+    const prefix = `transformer_blocks.${index}.`;
+    const adapted = new Set(
+      trained ? this.adapted.flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : [])) : [],
+    );
+    const any = (...names: string[]) => names.some((name) => adapted.has(name));
+    // Inputs of the norms before attention and feed-forward layers.
+    let numbers = 2 * image + (last ? 1 : 2) * text;
+    // Queries, keys, values and the result, and the inputs of the queries' and the keys' norm.
+    numbers += (4 + 2 * normalised) * (image + text);
+    if (dual) numbers += (4 + 2 * normalised) * image;
+    // GELU's input.
+    numbers += 4 * image + (last ? 0 : 4 * text);
+    // Inputs of the layers with an adapter.
+    if (any('attn.to_q', 'attn.to_k', 'attn.to_v')) numbers += image;
+    if (any('attn.add_q_proj', 'attn.add_k_proj', 'attn.add_v_proj')) numbers += text;
+    if (any('attn2.to_q', 'attn2.to_k', 'attn2.to_v')) numbers += image;
+    for (const name of ['attn.to_out.0', 'attn2.to_out.0', 'ff.net.0.proj']) if (any(name)) numbers += image;
+    for (const name of ['attn.to_add_out', 'ff_context.net.0.proj']) if (any(name)) numbers += text;
+    if (any('ff.net.2')) numbers += 4 * image;
+    if (any('ff_context.net.2')) numbers += 4 * text;
+    return numbers;
+  }
+}
+
+/** Bytes that one sample takes in the autoencoder's decoder, which computes in float32. */
+export class DecoderMemory {
+  /** Numbers of each level's activations, and of what comes into it, the coarsest first. */
+  readonly #levels: readonly { inputs: number; outputs: number }[];
+
+  constructor(
+    private readonly config: AutoencoderKlConfig,
+    area: number,
+  ) {
+    const channels = [...config.blockOutChannels].reverse();
+    this.#levels = channels.map((outputs, level) => {
+      const places = area * 4 ** level;
+      return { inputs: places * channels[Math.max(0, level - 1)]!, outputs: places * outputs };
+    });
+  }
+
+  /** Inputs of norms, of SiLU and of convolutions: three a half of a residual block. */
+  kept(): number {
+    const { layersPerBlock, midBlockAttention } = this.config;
+    const deepest = this.#levels[0]!.inputs;
+    const levels = this.#levels.reduce((sum, { inputs, outputs }, level) => {
+      const blocks = 3 * inputs + 3 * outputs + layersPerBlock * 6 * outputs;
+      const upsampled = level < this.#levels.length - 1 ? 4 * outputs : 0;
+      return sum + blocks + upsampled;
+    }, 0);
+    return 4 * (12 * deepest + (midBlockAttention ? 6 * deepest : 0) + levels + 3 * this.#levels.at(-1)!.outputs);
+  }
+
+  /**
+   * Alive at once without a gradient: what goes through the largest residual block, and the convolution's own copies.
+   */
+  transient(): number {
+    return 4 * Math.max(...this.#levels.map(({ inputs, outputs }) => 3 * (inputs + outputs)));
+  }
+
+  /** In the backward pass, on top of what is kept: it grows less from the first step on. */
+  backward(): number {
+    return 4 * 2 * this.#levels.at(-1)!.outputs;
+  }
+}
