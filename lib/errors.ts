@@ -21,14 +21,14 @@ export class NativeLoadError extends EamError {
   }
 }
 
-/** A tensor of the wrong shape, dtype or device. */
+/** A tensor has the wrong shape, dtype or device. */
 export class ShapeError extends EamError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_EAM_SHAPE', message, options);
   }
 }
 
-/** An option outside its range, an unknown key, a value of the wrong type. */
+/** An option is outside its range or of the wrong type, or its key is not known. */
 export class ConfigError extends EamError {
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_EAM_CONFIG', message, options);

@@ -25,7 +25,7 @@ const manifestText = (manifest: unknown): string => `${JSON.stringify(manifest, 
 
 /** A checkpoint on disk. */
 export interface Checkpoint {
-  /** Training steps behind it. */
+  /** The step after which it was written; 0 is before the first. */
   step: number;
   /** The folder that holds it, `step-N`. */
   directory: string;

@@ -14,7 +14,7 @@ import { disposeAll, saveTensors } from '../files/safetensors.js';
 export interface Converted {
   /** How many were written. */
   tensors: number;
-  /** Numbers in all of them. */
+  /** How many numbers all of them have together. */
   parameters: number;
 }
 

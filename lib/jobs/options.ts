@@ -21,7 +21,7 @@ export function checkJobOptions(options: JobOptions, source: string): void {
 export interface JobOptions {
   /** Stops between network evaluations; what can be resumed is written first. */
   signal?: AbortSignal | undefined;
-  /** Told of every step. */
+  /** It is told of every step. */
   observer?: JobObserver | undefined;
   /** Go on from the newest whole checkpoint of the run in `output`. */
   resume?: boolean | undefined;

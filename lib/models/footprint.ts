@@ -10,7 +10,7 @@ export const isFloating = (dtype: DType): dtype is ModelDType => Object.hasOwn(e
 export interface ComponentFootprint {
   /** The name of its folder in the model, such as `transformer`. */
   name: string;
-  /** How many numbers. */
+  /** How many numbers it has. */
   parameters: number;
   /** What each is stored as. */
   dtype: ModelDType;

@@ -2,22 +2,22 @@ import type { DType, NativeFlowModel } from '../runtime/native/binding.js';
 import type { SolverName } from '../runtime/ode-solver.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
-/** Floating-point types that networks compute in. */
+/** The floating-point types that networks compute in. */
 export type ModelDType = Extract<DType, 'float32' | 'float64' | 'bfloat16' | 'float16'>;
 
-/** The LoRA adapter to train; of {@link loadModel}. */
+/** What the LoRA adapter is like that {@link loadModel} gives a model to train. */
 export interface AdapterOptions {
-  /** Rank of the low-rank update (LoRA, arXiv 2106.09685). */
+  /** The rank of the low-rank update (LoRA, arXiv 2106.09685); at least 1. */
   rank: number;
   /** The update is scaled by alpha / rank. */
   alpha: number;
-  /** Suffixes of the names of the layers to adapt; without it, the model's own choice. */
+  /** The layers whose names end in one of these are adapted; without it, the model's own choice. */
   targets?: readonly string[] | undefined;
 }
 
 /** Options of {@link loadModel}. */
 export interface LoadModelOptions {
-  /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. Never another than the one that is asked for. */
+  /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. It is never another than the one that is asked for. */
   device?: string | undefined;
   /**
    * What the network computes in; default `'float32'`. Latents, rewards and the adapter's own weights stay float32
@@ -26,23 +26,23 @@ export interface LoadModelOptions {
   dtype?: ModelDType | undefined;
   /** Without it the model has no adapter, and can be sampled from but not fine-tuned. */
   adapter?: AdapterOptions | undefined;
-  /** Seed of the adapter's initialisation. */
+  /** The adapter's first weights are drawn from this seed. */
   seed?: bigint | undefined;
   /** The size of the images in pixels; without it, the size that the model was made for. */
   size?: ImageSize | undefined;
-  /** Keep one block's activations at a time and compute them again in the backward pass, for less memory. */
+  /** Whether only one block's activations are kept, and all are computed again in the backward pass: less memory. */
   checkpointing?: boolean | undefined;
-  /** Tokens a prompt that a T5 text encoder reads; default 256. */
+  /** How many tokens of a prompt a T5 text encoder reads; default 256. */
   textLength?: number | undefined;
   /** Where embeddings of prompts are kept, if it computes any; default: `text-embeddings` in the user's cache. */
   embeddingCache?: string | undefined;
 }
 
-/** A size of images, in pixels. */
+/** How large images are, in pixels. */
 export interface ImageSize {
-  /** At least 1; a multiple of what the model asks for. */
+  /** The width in pixels: at least 1, and a multiple of what the model asks for. */
   width: number;
-  /** In pixels. */
+  /** The height in pixels, likewise. */
   height: number;
 }
 
@@ -50,39 +50,39 @@ export interface ImageSize {
 export interface PrepareOptions {
   /** What guidance is to lead away from; default: no prompt. */
   negativePrompt?: string | undefined;
-  /** Told what the user should know, such as how many prompts were too long; at most once a matter. */
+  /** It is told what the user should know, such as how many prompts were too long; at most once a matter. */
   onNote?: ((message: string) => void) | undefined;
-  /** Told of the prompts that are encoded, where any are: `done` of `total`. */
+  /** It is told of the prompts that are encoded, where any are: `done` of `total`. */
   onProgress?: ((done: number, total: number) => void) | undefined;
-  /** Stops between batches of prompts. */
+  /** Once it is aborted, encoding stops between batches of prompts. */
   signal?: AbortSignal | undefined;
 }
 
 /** How a sample is drawn. */
 export interface Drawing {
-  /** Steps of the solver. */
+  /** How many steps the solver takes. */
   steps: number;
-  /** Solves the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
+  /** The solver of the ODE dX = v(X, t) dt, which goes from noise at t = 0 to data at t = 1. */
   solver: SolverName;
-  /** Classifier-free guidance; 1: none. */
+  /** How strong the classifier-free guidance is; 1 stands for none. */
   guidance: number;
 }
 
 /** Defaults of {@link Model.sampling}. */
 export interface SamplingDefaults extends Drawing {
-  /** Samples a network evaluation: what should fit in memory. */
+  /** A network evaluation takes at most this many samples, which should fit in memory. */
   batch: number;
-  /** Images in all; left out: one a prompt. */
+  /** How many images are drawn in all; where it is left out, one for each prompt. */
   count?: number | undefined;
 }
 
-/** A LoRA adapter as a model carries it. */
+/** What is known of the LoRA adapter that a model carries. */
 export interface AdapterInfo {
-  /** r of W + (alpha/r) B A. */
+  /** The rank r of the update W + (alpha/r) B A. */
   rank: number;
   /** The update is scaled by alpha / rank. */
   alpha: number;
-  /** Suffixes of the names of the adapted layers. */
+  /** The layers whose names end in one of these are adapted. */
   targets: readonly string[];
 }
 
@@ -90,24 +90,24 @@ export interface AdapterInfo {
 export interface Model {
   /** Its type, such as `'digits'`: the name of its loader. */
   readonly name: string;
-  /** Where its weights came from: `'digits'` or a directory. Recorded in adapters. */
+  /** Where its weights came from: `'digits'` or a directory. Adapters record it. */
   readonly source: string;
   /** Where its weights and latents are: `'cpu'` or `'cuda:N'`. */
   readonly device: string;
   /** What the network computes in. */
   readonly dtype: ModelDType;
-  /** Shape of one latent, without the batch. */
+  /** The shape of one latent, which has no dimension for the batch. */
   readonly latentShape: readonly number[];
   /** The adapter it was loaded with, if any. */
   readonly adapter: AdapterInfo | undefined;
   /** How it is sampled where nobody says otherwise. */
   readonly sampling: SamplingDefaults;
-  /** s of t ↦ t / (t + s (1 − t)), which carries even times to those that suit the resolution; 1: left even. */
+  /** s in t ↦ t / (t + s (1 − t)), which carries even times to those that suit the resolution; 1 leaves them even. */
   readonly timeShift: number;
   /** @throws DisposedError after `dispose()` */
   readonly native: NativeFlowModel;
 
-  /** The sampler's times, from 0 to 1: `steps` + 1 of them. */
+  /** Computes the sampler's times, which go from 0 to 1: `steps` + 1 of them. */
   times(steps: number): number[];
   /**
    * Computes what `encode` and `unconditional` need for these prompts, at once, and frees what computed it. Not needed
@@ -121,7 +121,7 @@ export interface Model {
    */
   encode(prompts: readonly string[]): Promise<Tensor[]>;
   /**
-   * The conditioning of no prompt, or of a negative one: what guidance leads away from.
+   * Computes the conditioning of no prompt, or of a negative one, which guidance leads away from.
    * @throws ConfigError where the model knows no negative prompts
    */
   unconditional(count: number, negativePrompt?: string): Promise<Tensor[]>;

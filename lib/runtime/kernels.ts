@@ -53,7 +53,7 @@ function queue<T>(call: (native: Binding) => Promise<T>): Promise<T> {
 }
 
 /**
- * The scalar coefficients of EAM on rectified flow.
+ * Computes the scalar coefficients of EAM on rectified flow.
  * @param t in [0, 1]
  * @param C above ½
  */
@@ -61,78 +61,78 @@ export function coefficients(t: number, C: number): Coefficients {
   return binding().coefficients(t, C);
 }
 
-/** Standard normal numbers of a Philox stream. */
+/** Draws the standard normal numbers of a Philox stream. */
 export function philoxNormal(shape: readonly number[], options: PhiloxNormalOptions): Promise<Tensor> {
   return queue((native) => native.philoxNormal(shape, options));
 }
 
-/** {@link philoxNormal}, computed at once on the calling thread. */
+/** Draws what {@link philoxNormal} draws, at once on the calling thread. */
 export function philoxNormalSync(shape: readonly number[], options: PhiloxNormalOptions): Tensor {
   return binding().philoxNormalSync(shape, options);
 }
 
 /**
- * x_t of the forward process: t X_1 + (1−t) ε from data, (t/t*) Y + √((1−t)² − (t/t*)²(1−t*)²) ε from an endpoint at
- * terminal time t*. Shape and dtype of `x1`.
+ * Computes x_t of the forward process: t X_1 + (1−t) ε from data, (t/t*) Y + √((1−t)² − (t/t*)²(1−t*)²) ε from an
+ * endpoint at terminal time t*. It has the shape and dtype of `x1`.
  */
 export function renoise(options: RenoiseOptions): Promise<Tensor> {
   return queue((native) => native.renoise(options));
 }
 
-/** {@link renoise}, computed at once on the calling thread. */
+/** Computes what {@link renoise} does, at once on the calling thread. */
 export function renoiseSync(options: RenoiseOptions): Tensor {
   return binding().renoiseSync(options);
 }
 
-/** G = λ∇r + (time·v − x)/(1 − time): the gradient of the tilted log-density at the endpoint. */
+/** Computes G = λ∇r + (time·v − x)/(1 − time), the gradient of the tilted log-density at the endpoint. */
 export function terminalGradient(options: TerminalGradientOptions): Promise<Tensor> {
   return queue((native) => native.terminalGradient(options));
 }
 
-/** {@link terminalGradient}, computed at once on the calling thread. */
+/** Computes what {@link terminalGradient} does, at once on the calling thread. */
 export function terminalGradientSync(options: TerminalGradientOptions): Tensor {
   return binding().terminalGradientSync(options);
 }
 
 /**
- * The EAM loss w ‖v_θ − v̂‖² and its gradient in one pass over memory. The target v̂ = x_t/t + (1−t)/t ŝ,
+ * Computes the EAM loss w ‖v_θ − v̂‖² and its gradient in one pass over memory. The target v̂ = x_t/t + (1−t)/t ŝ,
  * ŝ = ((t/t*) Y − x_t + (t/t*) κ* G)/Q with κ* = t*²κ + (1−t*)², is never stored; it is finite at both ends.
  */
 export function matchingLoss(options: MatchingLossOptions): Promise<MatchingLoss> {
   return queue((native) => native.matchingLoss(options));
 }
 
-/** {@link matchingLoss}, computed at once on the calling thread. */
+/** Computes what {@link matchingLoss} does, at once on the calling thread. */
 export function matchingLossSync(options: MatchingLossOptions): MatchingLoss {
   return binding().matchingLossSync(options);
 }
 
-/** The flow-matching loss ‖v_θ − (X_1 − ε)‖² and its gradient in one pass over memory, for pretraining. */
+/** Computes the flow-matching loss ‖v_θ − (X_1 − ε)‖² and its gradient in one pass over memory, for pretraining. */
 export function flowMatchingLoss(options: FlowMatchingLossOptions): Promise<MatchingLoss> {
   return queue((native) => native.flowMatchingLoss(options));
 }
 
-/** {@link flowMatchingLoss}, computed at once on the calling thread. */
+/** Computes what {@link flowMatchingLoss} does, at once on the calling thread. */
 export function flowMatchingLossSync(options: FlowMatchingLossOptions): MatchingLoss {
   return binding().flowMatchingLossSync(options);
 }
 
-/** AM's memoryless Euler–Maruyama step, X_{t+h} = x + h(2v − x/(t+h)) + √h σ ε with σ² = 2(1−t+h)/(t+h). */
+/** Takes AM's memoryless Euler–Maruyama step, X_{t+h} = x + h(2v − x/(t+h)) + √h σ ε with σ² = 2(1−t+h)/(t+h). */
 export function memorylessStep(options: MemorylessStepOptions): Promise<Tensor> {
   return queue((native) => native.memorylessStep(options));
 }
 
-/** {@link memorylessStep}, computed at once on the calling thread. */
+/** Computes what {@link memorylessStep} does, at once on the calling thread. */
 export function memorylessStepSync(options: MemorylessStepOptions): Tensor {
   return binding().memorylessStepSync(options);
 }
 
-/** AM's lean adjoint at t from the one at t + h: a + h(2 vjp − a/(t+h)). */
+/** Computes AM's lean adjoint at t from the one at t + h: a + h(2 vjp − a/(t+h)). */
 export function leanAdjointStep(options: LeanAdjointStepOptions): Promise<Tensor> {
   return queue((native) => native.leanAdjointStep(options));
 }
 
-/** {@link leanAdjointStep}, computed at once on the calling thread. */
+/** Computes what {@link leanAdjointStep} does, at once on the calling thread. */
 export function leanAdjointStepSync(options: LeanAdjointStepOptions): Tensor {
   return binding().leanAdjointStepSync(options);
 }

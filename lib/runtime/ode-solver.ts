@@ -9,7 +9,7 @@ import type { Tensor } from './native/tensor.js';
 
 export type { SolverName };
 
-/** dx/dt at (x, t), in the shape of x. */
+/** Computes dx/dt at (x, t), in the shape of x. */
 export type Velocity = (x: Tensor, t: number) => Tensor | Promise<Tensor>;
 
 /** How the solver goes. */
@@ -19,7 +19,7 @@ export interface OdeSolverOptions {
    * h/2. `dpmpp2m`: DPM-Solver++(2M), one.
    */
   solver: SolverName;
-  /** Strictly increasing, in [0, 1], at least two. */
+  /** The times that it goes through: at least two, in [0, 1], each larger than the one before. */
   times: readonly number[] | Float64Array | Float32Array;
 }
 

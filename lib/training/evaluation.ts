@@ -19,27 +19,27 @@ export interface EvaluationOptions {
   reward: Reward;
   /** Reads the images for `accuracy` and `diversity`; without it neither is measured. */
   judge?: Judge | undefined;
-  /** Repeated in turn until there are `count`. */
+  /** The prompts, which are repeated in turn until there are `count`. */
   prompts: readonly string[];
   /** What guidance leads away from, where the model knows such prompts. */
   negativePrompt?: string | undefined;
-  /** Images of each model; at least 1. */
+  /** How many images each model draws; at least 1. */
   count: number;
   /** Image i starts from noise of this seed and i alone, so both models start from the same. */
   seed: bigint;
-  /** Steps of the solver; default, as for all that follows: the model's choice. */
+  /** The solver takes this many steps; default, as for all that follows: the model's choice. */
   steps?: number | undefined;
-  /** Solves the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
+  /** The solver of the ODE dX = v(X, t) dt, which goes from noise at t = 0 to data at t = 1. */
   solver?: SolverName | undefined;
-  /** Classifier-free guidance w: v = v_uncond + w (v_cond − v_uncond); 1: none. */
+  /** w is the classifier-free guidance, v = v_uncond + w (v_cond − v_uncond); 1 stands for none. */
   guidance?: number | undefined;
-  /** Samples drawn at a time. */
+  /** A network evaluation takes at most this many samples. */
   batch?: number | undefined;
-  /** Draw the fine-tuned half with this optimizer's averaged weights. */
+  /** The fine-tuned half is drawn with this optimizer's averaged weights. */
   average?: NativeOptimizer | undefined;
-  /** Stops between network evaluations. */
+  /** Once it is aborted, the evaluation stops between network evaluations. */
   signal?: AbortSignal | undefined;
-  /** Told after each batch of either half. */
+  /** It is called after each batch of either half. */
   onProgress?: ((done: number, total: number, forwards: number) => void) | undefined;
 }
 
@@ -54,27 +54,27 @@ const argumentsSchema = z.object({
   }),
 });
 
-/** One model's samples. */
+/** What was measured on one model's samples. */
 export interface Measurement {
-  /** Over the images. */
+  /** The mean of the reward over the images, and its standard deviation. */
   reward: Spread;
-  /** Each reward of a combined one, unweighted. */
+  /** What each reward of a combined one gave, unweighted. */
   rewards: Record<string, Spread>;
-  /** Fraction of images in which the judge sees what the prompt asked for. */
+  /** The fraction of images in which the judge sees what the prompt asked for, in [0, 1]. */
   accuracy?: number;
-  /** Mean distance over all pairs of images, in the judge's features. */
+  /** The mean distance over all pairs of images, measured in the judge's features. */
   diversity?: number;
 }
 
 /** What {@link evaluate} returns. */
 export interface Evaluation {
-  /** Images of each model. */
+  /** How many images each model drew. */
   count: number;
-  /** The seed of the noise, in decimal digits. */
+  /** The seed that the noise was drawn from, in decimal digits. */
   seed: string;
-  /** The pretrained model. */
+  /** What was measured on the pretrained model. */
   before: Measurement;
-  /** The fine-tuned model. */
+  /** What was measured on the fine-tuned model. */
   after: Measurement;
   /** How the rewards changed, image by image, from the same noise. Left out where that is not known. */
   change?: {
@@ -89,7 +89,7 @@ export interface Evaluation {
   diversityRatio?: number | null;
 }
 
-/** The pretrained model against the fine-tuned one, on the same prompts and the same noise. */
+/** Compares the pretrained model with the fine-tuned one, on the same prompts and the same noise. */
 export async function evaluate(model: Model, options: EvaluationOptions): Promise<Evaluation> {
   validate(argumentsSchema, { model, options }, 'evaluate');
   const { measurement: before, values: old } = await measureEach(model, options, 'pretrained');

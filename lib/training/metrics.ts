@@ -4,21 +4,21 @@ import { spreadOf } from './statistics.js';
 
 /** Network evaluations: one sample at one time is one. */
 export interface Evaluations {
-  /** Velocities, with a backward pass or without. */
+  /** How many velocities were computed, with a backward pass or without. */
   forwards: number;
-  /** Vector–Jacobian products with respect to the network's input. */
+  /** How many vector–Jacobian products were taken with respect to the network's input. */
   vjps: number;
-  /** Backward passes to the trained tensors. */
+  /** How many backward passes went to the trained tensors. */
   backwards: number;
 }
 
 /** What {@link Trainer.run} yields after each step. */
 export interface StepMetrics extends Evaluations {
-  /** Steps done, this one included. */
+  /** How many steps are done; this one is included. */
   step: number;
-  /** Mean over the batch, before λ. */
+  /** The mean of the reward over the batch, before it is multiplied by λ. */
   reward: number;
-  /** Standard deviation over the batch, before λ. */
+  /** The standard deviation of the reward over the batch, before it is multiplied by λ. */
   rewardStd: number;
   /** Mean of each reward of a combined one, unweighted. */
   rewards: Record<string, number>;
@@ -36,7 +36,7 @@ export interface StepMetrics extends Evaluations {
   dropped: number;
   /** Samples whose reward gradient was clipped. */
   clipped: number;
-  /** Terms of the loss that reached their cap. */
+  /** How many terms of the loss reached their cap. */
   capped: number;
   /** Whether the update was left out, because its gradient was not finite or every sample was dropped. */
   skipped: boolean;
@@ -46,9 +46,9 @@ export interface StepMetrics extends Evaluations {
   scoreNorm: number;
   /** Measurements of the term that corrects mode weights, where the algorithm has it and a sample was kept. */
   modes?: NativeModeMetrics;
-  /** This step took so many. */
+  /** How many seconds this step took. */
   seconds: number;
-  /** Since the first step, interruptions left out. */
+  /** What the run took since its first step; interruptions are left out. */
   total: Evaluations & {
     /** On the wall. */
     seconds: number;

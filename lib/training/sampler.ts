@@ -40,39 +40,39 @@ const argumentsSchema = z.object({
 
 /** Options of {@link sampleImages} and {@link sampleBatches}. */
 export interface SampleOptions {
-  /** One an image; at least one. */
+  /** The prompts: one for each image, at least one. */
   prompts: readonly string[];
   /** Sample i starts from noise that depends on `seed` and i alone, whatever the batches. */
   seed: bigint;
-  /** Steps of the solver, through the model's own times; default, as for all that follows: the model's choice. */
+  /** How many of the model's own steps the solver takes; default, as for all that follows: the model's choice. */
   steps?: number | undefined;
-  /** Solves the ODE dX = v(X, t) dt from noise at t = 0 to data at t = 1. */
+  /** The solver of the ODE dX = v(X, t) dt, which goes from noise at t = 0 to data at t = 1. */
   solver?: SolverName | undefined;
-  /** Classifier-free guidance; 1: none. */
+  /** How strong the classifier-free guidance is; 1 stands for none. */
   guidance?: number | undefined;
   /** What guidance leads away from, where the model knows such prompts; default: no prompt. */
   negativePrompt?: string | undefined;
-  /** `'pretrained'`: with the adapter off. */
+  /** Which weights draw: `'pretrained'` has the adapter off. */
   weights?: 'trained' | 'pretrained' | undefined;
-  /** Sample with this optimizer's averaged weights. */
+  /** The images are drawn with this optimizer's averaged weights. */
   average?: NativeOptimizer | undefined;
-  /** Samples a network evaluation. */
+  /** A network evaluation takes at most this many samples. */
   batch?: number | undefined;
-  /** Told what the user should know: what {@link Model.prepare} tells, and how many images are not finite. */
+  /** It is told what the user should know: what {@link Model.prepare} tells, and how many images are not finite. */
   onNote?: ((message: string) => void) | undefined;
-  /** Told of the prompts that are encoded before anything is drawn, where any are: `done` of `total`. */
+  /** It is told of the prompts that are encoded before anything is drawn, where any are: `done` of `total`. */
   onPrepare?: ((done: number, total: number) => void) | undefined;
-  /** Stops between network evaluations. */
+  /** Once it is aborted, drawing stops between network evaluations. */
   signal?: AbortSignal | undefined;
 }
 
-/** Images and their prompts, as {@link sampleBatches} yields them. */
+/** A batch of images with their prompts, which {@link sampleBatches} yields. */
 export interface SampleBatch {
-  /** [B, channels, H, W] in [0, 1], not clamped. The receiver disposes of it. */
+  /** The images, [B, channels, H, W] in [0, 1], not clamped. The receiver disposes of them. */
   images: Tensor;
-  /** One an image. */
+  /** The prompts: one for each image. */
   prompts: readonly string[];
-  /** Network evaluations, one sample at one time counted as one. */
+  /** How many network evaluations they took; one sample at one time counts as one. */
   forwards: number;
 }
 
@@ -183,7 +183,7 @@ export async function sampleImages(model: Model, options: SampleOptions): Promis
 }
 
 /**
- * One PNG of all images side by side.
+ * Encodes all images side by side as one PNG.
  * @param text stored as the PNG's text metadata, such as the settings the images were drawn with; what is not ASCII, as
  *   JSON escapes it
  * @param padding white pixels around each image

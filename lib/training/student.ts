@@ -23,11 +23,11 @@ export const fewSamples = 30;
 
 /** How a mean changed, from pairs of samples that differ in nothing else. */
 export interface Change {
-  /** Mean difference, after less before, over the pairs of which both are finite; null where there are none. */
+  /** The mean of after less before, over the pairs of which both are finite; null where there are none. */
   mean: number | null;
-  /** 95 %, of Student's t over the pairs' differences; null of fewer than two pairs. */
+  /** Its 95 % interval, by Student's t over the pairs' differences; null where there are fewer than two pairs. */
   interval: [low: number, high: number] | null;
-  /** How many pairs. */
+  /** How many pairs it was computed from. */
   pairs: number;
 }
 

@@ -60,7 +60,7 @@ export interface TrainerOptions {
   prompts: readonly string[];
   /** What the rollout's guidance leads away from, where the model knows such prompts; default: no prompt. */
   negativePrompt?: string | undefined;
-  /** {@link eam} or {@link adjointMatching}. */
+  /** What trains: {@link eam} or {@link adjointMatching}. */
   algorithm: Algorithm;
   /** AdamW; only `learningRate` has no default. */
   optimizer: OptimizerOptions;

@@ -46,7 +46,7 @@ const reached = {
 
 /** What a card takes for a run; rewards' networks, encoding prompts and loading are left out. */
 export interface CardTime {
-  /** Such as `H100 SXM`. */
+  /** What the card is called, such as `H100 SXM`. */
   name: string;
   /**
    * Whether an iteration was measured on it; else its maker's figures and the measured card's shares of such are put
@@ -55,7 +55,7 @@ export interface CardTime {
   measured: boolean;
   /** Whether it has the memory that the plan needs. */
   fits: boolean;
-  /** Seconds of an iteration. */
+  /** How many seconds an iteration takes. */
   seconds: number;
   /** Hours of all steps, and of the images that are drawn before, between and after them. */
   hours: number;

@@ -7,9 +7,9 @@ import type { Evaluations } from '../../training/metrics.js';
  * most, which differ where an algorithm draws how far back it goes.
  */
 export interface EvaluationRange {
-  /** The cheapest iteration. */
+  /** What the cheapest iteration takes. */
   least: Evaluations;
-  /** The dearest iteration. */
+  /** What the dearest iteration takes. */
   most: Evaluations;
 }
 

@@ -15,7 +15,7 @@ export interface IterationOperations {
   rewardGradient: number;
   /** The network's forward and backward passes for the loss. */
   matching: number;
-  /** The sum of the four. */
+  /** The sum of the four that come before it. */
   total: number;
 }
 

@@ -5,13 +5,13 @@ import { elementBytes, type ComponentFootprint, type ModelFootprint } from '../.
 
 /** A stretch of a fine-tuning, and the bytes that it takes, by what takes them. */
 export interface Phase {
-  /** Completes "while …". */
+  /** What is done in it: it completes "while …". */
   name: string;
-  /** At its peak. */
+  /** How many bytes it takes at its peak. */
   bytes: number;
   /** Bytes of each thing that is in memory then, by name; they sum to `bytes`. */
   parts: Record<string, number>;
-  /** What makes them fewer: completes "less is needed with …". */
+  /** What makes them fewer: it completes "less is needed with …". */
   less: string[];
 }
 

@@ -22,21 +22,21 @@ import { phasesOf, type Phase } from './phases.js';
 import { loadedBytes } from './reward-weights.js';
 import { bytesText } from '../text.js';
 
-/** Bytes of a network's weights. */
+/** How many bytes a network's weights take. */
 export type PlannedComponent = ComponentFootprint & {
-  /** Numbers times the size of one. */
+  /** How many numbers there are, times the size of one. */
   bytes: number;
 };
 
 /** What a fine-tuning takes. */
 export interface Plan {
-  /** `'cpu'`, `'cuda'` or `'cuda:N'`, as configured. */
+  /** The device that is configured: `'cpu'`, `'cuda'` or `'cuda:N'`. */
   device: string;
-  /** Samples a step. */
+  /** How many samples a step takes. */
   batch: number;
-  /** Network evaluations of an iteration. */
+  /** How many network evaluations an iteration takes. */
   evaluations: EvaluationRange;
-  /** Undefined for a model that is not planned for, being small. */
+  /** What is in memory; undefined for a small model, whose memory is not planned. */
   memory?: MemoryPlan | undefined;
   /** What is written; empty for a small model. */
   disk: DiskUse[];
@@ -61,12 +61,12 @@ export interface MemoryPlan {
   encoders: PlannedComponent[];
   /** What is to be encoded. */
   prompts: {
-    /** Distinct prompts, the negative one among them. */
+    /** How many distinct prompts there are; the negative one is among them. */
     count: number;
-    /** Those of them whose embeddings are not in the cache yet. */
+    /** How many of them have no embedding in the cache yet. */
     missing: number;
   };
-  /** The rewards' weights. */
+  /** What the rewards' weights take. */
   rewards: {
     /** As the configuration names it. */
     name: string;
@@ -75,11 +75,11 @@ export interface MemoryPlan {
   }[];
   /** How many numbers the adapter has. */
   trainable: number;
-  /** In the order of a run; encoding prompts is not among them where none is missing. */
+  /** The phases in the order of a run; encoding prompts is not among them where none is missing. */
   phases: Phase[];
   /** The phase that takes most. */
   peak: Phase;
-  /** Floating-point operations of an iteration, products and convolutions alone. */
+  /** How many floating-point operations an iteration takes; products and convolutions alone are counted. */
   operations: IterationOperations;
 }
 

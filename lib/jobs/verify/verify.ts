@@ -13,11 +13,11 @@ export interface VerifyOptions {
   reward?: string | undefined;
   /** The directory of the model whose features a reward reads, where that is another one. */
   tower?: string | undefined;
-  /** `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. */
+  /** It computes on this device: `'cpu'`, `'cuda'` or `'cuda:N'`; default `'cpu'`. */
   device?: string | undefined;
   /** Default float32, what goldens are computed in. */
   dtype?: ModelDType | undefined;
-  /** Largest error that passes, relative to a golden's scale; default: by dtype, 1e-4 for float32. */
+  /** The largest error that passes, divided by the golden's scale; default: by dtype, 1e-4 for float32. */
   tolerance?: number | undefined;
   /** Told what the user should know. */
   onNote?: ((message: string) => void) | undefined;

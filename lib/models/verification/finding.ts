@@ -1,10 +1,10 @@
 /** How far what was computed is from a golden. */
 export interface GoldenComparison {
-  /** Its key in the goldens. */
+  /** The key that it has in the goldens. */
   name: string;
   /** max |computed − golden|; NaN where a number is. */
   error: number;
-  /** max |golden|. */
+  /** The largest |golden|, which the error is compared with. */
   scale: number;
   /** The error passes up to `tolerance · scale`. */
   tolerance: number;
@@ -12,9 +12,9 @@ export interface GoldenComparison {
 
 /** A golden that nothing was compared with. */
 export interface NotChecked {
-  /** Its key in the goldens. */
+  /** The key that it has in the goldens. */
   name: string;
-  /** Why not. */
+  /** Why it was not checked. */
   notChecked: string;
 }
 

@@ -28,7 +28,7 @@ export type Float16ArrayWhereKnown = typeof globalThis extends {
   ? Instance
   : never;
 
-/** `'cpu'`, `'cuda'` (the first GPU) or `'cuda:N'`. */
+/** Where a tensor is: `'cpu'`, `'cuda'` (the first GPU) or `'cuda:N'`. */
 export type Device = string;
 
 /**
@@ -37,7 +37,7 @@ export type Device = string;
  * garbage collector otherwise.
  */
 export interface Tensor extends Disposable {
-  /** Sizes, such as [batch, channels, height, width]. */
+  /** The sizes of its dimensions, such as [batch, channels, height, width]. */
   readonly shape: number[];
   /** What the numbers are stored as. */
   readonly dtype: DType;
@@ -105,7 +105,7 @@ export interface Tensor extends Disposable {
  * {@link DLPackCapsule.release}; if nobody does, `dispose()` (or `using`, or the garbage collector) calls its deleter.
  */
 export interface DLPackCapsule extends Disposable {
-  /** Such as '1.3' for a DLManagedTensorVersioned; undefined for a DLManagedTensor. */
+  /** The version of a DLManagedTensorVersioned, such as '1.3'; undefined for a DLManagedTensor. */
   readonly version: string | undefined;
   /** Whether it has been taken or disposed. */
   readonly consumed: boolean;
@@ -119,13 +119,13 @@ export interface DLPackCapsule extends Disposable {
   dispose(): void;
 }
 
-/** Memory of other native code, for {@link TensorConstructor.fromPointer}. */
+/** Where other native code has the memory that {@link TensorConstructor.fromPointer} uses. */
 export interface PointerOptions {
   /** The address of the first number; it must be a multiple of the dtype's size. */
   pointer: bigint;
-  /** Sizes; the numbers are in row-major order. */
+  /** The sizes of its dimensions; the numbers are in row-major order. */
   shape: readonly number[];
-  /** Default 'float32'. */
+  /** What the numbers are stored as; default 'float32'. */
   dtype?: DType | undefined;
   /** Where the address is; default 'cpu'. */
   device?: Device | undefined;

@@ -44,7 +44,7 @@ export interface Coefficients {
   targetG: number;
 }
 
-/** A loss and its gradient. */
+/** The loss that was computed, and its gradient. */
 export interface MatchingLoss {
   /** The mean of `perSample`. */
   loss: number;

@@ -14,7 +14,7 @@ export interface NativeFlowModel {
   trainable(): Record<string, Tensor>;
   /** Copies into the network; every name must exist with its shape, CheckpointError lists what does not fit. */
   load(kind: 'weights' | 'trainable', tensors: Record<string, Tensor>): Promise<void>;
-  /** v(x, t), [B, …] float32, at one time a sample; `pretrained`: with the adapter off. */
+  /** Computes v(x, t), [B, …] float32, at one time a sample; `pretrained` switches the adapter off. */
   velocity(x: Tensor, t: Float32Array, conditioning: Tensor[], pretrained: boolean): Promise<Tensor>;
   /** `velocity` at `t`, and ∂(Σ upstream · velocity) with respect to x and to the trainable tensors of these names. */
   gradients(
@@ -31,7 +31,7 @@ export interface NativeFlowModel {
     /** With respect to each of `names`. */
     tensors: Record<string, Tensor>;
   }>;
-  /** Latents [B, …] float32 to images [B, channels, H, W] in [0, 1], not clamped. */
+  /** Makes images [B, channels, H, W] in [0, 1], not clamped, of latents [B, …] float32. */
   images(latents: Tensor): Promise<Tensor>;
 }
 

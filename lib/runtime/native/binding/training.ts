@@ -25,7 +25,7 @@ export interface NativeOptimizer {
   }>;
   /** `m.NAME`, `v.NAME` and, with averaging, `ema.NAME`; `stepCount` apart. */
   state(): Record<string, Tensor>;
-  /** Updates so far: t of the bias corrections 1 − βᵗ. */
+  /** How many updates were made: t of the bias corrections 1 − βᵗ. */
   readonly stepCount: number;
   /** Takes what `state` gave. Rejects with CheckpointError where a tensor is missing or has another shape. */
   load(tensors: Record<string, Tensor>, stepCount: number): Promise<void>;
@@ -33,7 +33,7 @@ export interface NativeOptimizer {
 
 /** Samples that a network drew, on their way to a training step. */
 export interface NativeRollout {
-  /** [B, channels, H, W] in [0, 1], not clamped. */
+  /** The images, [B, channels, H, W] in [0, 1], not clamped. */
   readonly images: Tensor;
   /** Latents at the end of the rollout, [B, …]: X_1, or Y at time 1 − δ. */
   readonly endpoint: Tensor;
@@ -47,11 +47,11 @@ export interface NativeRollout {
 export interface NativeModeMetrics {
   /** Mean of ℓ = log p_θ/p_pre at the endpoints, an estimate of KL(p_θ ‖ p_pre) in nats. */
   drift: number;
-  /** Standard deviation of the estimates of ℓ. */
+  /** The standard deviation of the estimates of ℓ. */
   driftStd: number;
   /** Mean of the advantage A = λr − ℓ. */
   advantage: number;
-  /** Standard deviation of A. */
+  /** The standard deviation of A. */
   advantageStd: number;
   /** Share of the factors s that reached a bound, in [0, 1]. */
   clipped: number;
@@ -59,21 +59,21 @@ export interface NativeModeMetrics {
 
 /** What one training step measured. */
 export interface NativeStepMetrics {
-  /** Mean over the samples that were kept; 0 where none was. */
+  /** The mean of the loss over the samples that were kept; 0 where none was. */
   loss: number;
-  /** NaN for a dropped sample. */
+  /** The loss of each sample, [B]; it is NaN where the sample was dropped. */
   perSample: Float32Array;
-  /** Samples left out because reward, gradient or loss were not finite. */
+  /** How many samples were left out because reward, gradient or loss were not finite. */
   dropped: number;
-  /** Samples whose reward gradient was clipped at the running quantile. */
+  /** How many samples had their reward gradient clipped at the running quantile. */
   clipped: number;
-  /** Terms of the loss that reached their cap and gave no gradient. */
+  /** How many terms of the loss reached their cap and gave no gradient. */
   capped: number;
-  /** Network evaluations of the whole iteration, rollout included, one a sample. */
+  /** How many network evaluations the iteration took, its rollout included; each sample counts as one. */
   forwards: number;
-  /** Vector–Jacobian products through the pretrained network. */
+  /** How many vector–Jacobian products were taken through the pretrained network. */
   vjps: number;
-  /** Backward passes through the trained network. */
+  /** How many backward passes went through the trained network. */
   backwards: number;
   /** Mean over the samples of ‖∇r‖, as the reward gave it. */
   rewardGradientNorm: number;
@@ -83,7 +83,7 @@ export interface NativeStepMetrics {
   modes?: NativeModeMetrics;
 }
 
-/** One interface for every reward fine-tuning algorithm. */
+/** What every reward fine-tuning algorithm can do. */
 export interface NativeAlgorithm {
   /** Conditioning tensors have a row a sample, or one for all; `shape` is [B, …]. */
   rollout(args: {
@@ -103,7 +103,7 @@ export interface NativeAlgorithm {
     rewardGrad: Tensor,
     cancellation: NativeCancellation,
   ): Promise<NativeStepMetrics>;
-  /** State beyond parameters (running quantiles), as plain numbers for a checkpoint. */
+  /** Gives the state beyond parameters (running quantiles), as plain numbers for a checkpoint. */
   state(): Record<string, number[]>;
   /** Takes what `state` gave. */
   load(state: Record<string, number[]>): void;
