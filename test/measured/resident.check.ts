@@ -39,7 +39,10 @@ describe.runIf(process.platform === 'linux')('resident memory', () => {
     },
     {
       what: 'left to the garbage collector',
-      round: `for (let i = 0; i < 50_000; ++i) { Tensor.from([1, 2, 3, 4], [2, 2]); if (i % 1000 === 0) await sleep(0); }`,
+      round: `for (let i = 0; i < 50_000; ++i) {
+        Tensor.from([1, 2, 3, 4], [2, 2]);
+        if (i % 1000 === 0) await sleep(0);
+      }`,
     },
     {
       what: 'made by kernels',

@@ -1,4 +1,4 @@
-// Directories of Stable Diffusion 3 that are refused: of other pipelines, of parts that do not fit, and incomplete ones.
+// Directories of Stable Diffusion 3 that are refused: other pipelines, parts that do not fit, and incomplete ones.
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
