@@ -97,12 +97,12 @@ describe('a process without a home', () => {
   const { HOME: _, XDG_CACHE_HOME: __, ...env } = process.env;
 
   it.each([
-    { what: 'and without a user that the system knows', args: ['--import', refusing], more: {} },
+    { what: 'without a user that the system knows', args: ['--import', refusing], more: {} },
     { what: 'with an empty HOME', args: [], more: { HOME: '' } },
     { what: 'with a HOME that is no absolute path', args: [], more: { HOME: 'home' } },
     { what: 'with a HOME that takes no directories', args: [], more: { HOME: '/proc' } },
     { what: 'with a cache below a file', args: [], more: { XDG_CACHE_HOME: '/dev/null' } },
-    { what: 'and without a user or programs', args: ['--import', refusing], more: { PATH: '/nowhere' } },
+    { what: 'without a user or programs', args: ['--import', refusing], more: { PATH: '/nowhere' } },
   ])('imports the package, and computes, $what', async ({ args, more }) => {
     const script = `
       const { Tensor } = await import(${compiled('index.js')});
