@@ -99,8 +99,9 @@ export {
   digitClassifier,
   digitJudge,
   type DigitClassifierOptions,
+  type DigitRewardOptions,
 } from './rewards/digit-classifier/digit-classifier.js';
-export { fromFunction, type FunctionScore, type ImageArray } from './rewards/from-function.js';
+export { fromFunction, type FunctionOptions, type FunctionScore, type ImageArray } from './rewards/from-function.js';
 export { moduleReward, type RewardFunction } from './rewards/module.js';
 export { aesthetic, type AestheticOptions } from './rewards/published/aesthetic.js';
 export { clipScore } from './rewards/published/clip-score.js';

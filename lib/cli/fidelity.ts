@@ -21,6 +21,8 @@ export const fidelityCommand = (signal: AbortSignal) =>
         .default('eam' as const),
     )
     .option('--modes', 'Give eam the term that corrects the weights of modes: algorithm.modes=true.')
+    .option('--pretrained-endpoints', "Take eam's endpoints from the pretrained model: algorithm.endpoints=pretrained.")
+    .option('--values-only', "Keep the reward's gradient from the algorithm, which then needs one of the two above.")
     .option('--no-oracle', 'Leave out what the same network learns from exact samples.')
     .option('--seeds <n|list>', 'Make this many runs, from seed 0 on, or runs with these seeds: 3,7.', seedList, [0])
     .option('--steps <n>', "Train for this many steps. By default they are the algorithm's own.", positiveInteger)
@@ -33,7 +35,7 @@ export const fidelityCommand = (signal: AbortSignal) =>
     .addOption(setOption('algorithm.C=2 or network.width=128'))
     .addOption(jsonOption('Print the JSON on one line.'))
     .addOption(quietOption('Print nothing but the JSON and errors.'))
-    .action(async ({ problem, algorithm, modes, set, json, quiet, ...named }) => {
+    .action(async ({ problem, algorithm, modes, pretrainedEndpoints, set, json, quiet, ...named }) => {
       const { fidelity } = await import('../jobs/fidelity/fidelity.js');
       const { readProblem } = await import('../jobs/fidelity/problem.js');
       const { settingsFor } = await import('../jobs/fidelity/settings.js');
@@ -41,7 +43,11 @@ export const fidelityCommand = (signal: AbortSignal) =>
       const { observe, silent } = await import('../jobs/progress.js');
       const result = await fidelity({
         problem: await readProblem(problem),
-        settings: settingsFor(algorithm, named, modes ? ['algorithm.modes=true', ...set] : set),
+        settings: settingsFor(algorithm, named, [
+          ...(modes ? ['algorithm.modes=true'] : []),
+          ...(pretrainedEndpoints ? ['algorithm.endpoints=pretrained', 'algorithm.endpointsPerPrompt=8192'] : []),
+          ...set,
+        ]),
         observer: quiet ? silent : observe(),
         signal,
       });

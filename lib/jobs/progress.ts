@@ -16,15 +16,22 @@ export interface JobObserver {
 
 export const silent: JobObserver = { begin() {}, advance() {}, note() {}, end() {} };
 
-/** Notes every tenth of the prompts that are encoded, where they are more than the encoders read at once. */
-export function promptProgress(note: (line: string) => void): (done: number, total: number) => void {
+/** Notes every tenth of what is done, such as prompts that are encoded, where it is more than is done at once. */
+export function progressNotes(
+  note: (line: string) => void,
+  did: string,
+  what: string,
+): (done: number, total: number) => void {
   let told = 0;
   return (done, total) => {
     const tenth = Math.floor((10 * done) / total);
-    if (tenth > told && done < total) note(`encoded ${done} of ${total} prompts`);
+    if (tenth > told && done < total) note(`${did} ${done} of ${total} ${what}`);
     told = tenth;
   };
 }
+
+/** Notes every tenth of the prompts that are encoded. */
+export const promptProgress = (note: (line: string) => void) => progressNotes(note, 'encoded', 'prompts');
 
 /** What is needed of a stream; Node's own types would be asked of everyone who imports this package's. */
 interface Output {

@@ -3,6 +3,7 @@ import { binding } from '../runtime/native/index.js';
 import {
   checked,
   describe,
+  hasGradient,
   score,
   type ArrayReward,
   type ArrayScore,
@@ -36,10 +37,14 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
   const weights = Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight]));
   const combined: ArrayReward = {
     name: names.join(' + '),
+    ...(!parts.some(([reward]) => hasGradient(reward)) && { differentiable: false }),
     async score(images, prompts, options = {}): Promise<CheckedScore> {
       const scores: CheckedScore[] = [];
       try {
-        for (const [reward] of parts) scores.push(await score(reward, images, prompts, options));
+        for (const [reward] of parts) {
+          const gradient = options.gradient && hasGradient(reward);
+          scores.push(await score(reward, images, prompts, { ...options, gradient }));
+        }
         const values = Float32Array.from(prompts, (_, image) =>
           parts.reduce((sum, [, weight], part) => sum + weight * scores[part]!.values[image]!, 0),
         );
@@ -49,10 +54,11 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
           weights,
         };
         if (options.gradient) {
-          const grads = scores.map((part) => part.grad!);
+          // What has values alone takes no part in the gradient.
+          const terms = scores.flatMap(({ grad }, part) => (grad ? [{ grad, weight: parts[part]![1] }] : []));
           result.grad = await binding().weightedSum(
-            grads,
-            parts.map(([, weight]) => weight),
+            terms.map(({ grad }) => grad),
+            terms.map(({ weight }) => weight),
           );
         }
         return checked(result, images);

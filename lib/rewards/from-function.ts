@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
 import {
@@ -9,6 +11,7 @@ import {
   type ArrayReward,
   type ScoreOptions,
 } from './reward.js';
+import { checkOptions } from '../schema/options.js';
 import { expected } from '../schema/validate.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */
@@ -23,8 +26,14 @@ export interface ImageArray {
 export interface FunctionScore {
   /** One an image. */
   values: Float32Array | Float64Array | readonly number[];
-  /** ∂(Σ values)/∂images, as long as the images' data. Training needs it. */
+  /** ∂(Σ values)/∂images, as long as the images' data; of a function that is differentiable, training needs it. */
   grad?: Float32Array | Float64Array | readonly number[] | undefined;
+}
+
+/** What a function of {@link fromFunction} is, beside its score. */
+export interface FunctionOptions {
+  /** False for a function that returns values alone. @defaultValue true */
+  differentiable?: boolean | undefined;
 }
 
 /**
@@ -38,12 +47,15 @@ export function fromFunction(
     prompts: readonly string[],
     options: Pick<ScoreOptions, 'signal'>,
   ) => FunctionScore | Promise<FunctionScore>,
+  options: FunctionOptions = {},
 ): ArrayReward {
+  checkOptions({ differentiable: z.boolean() }, options, 'fromFunction options');
   if (typeof name !== 'string') throw new ConfigError(expected('fromFunction: name', 'a string', describe(name)));
   if (typeof score !== 'function')
     throw new ConfigError(expected('fromFunction: score', 'a function', describe(score)));
   return {
     name,
+    ...(options.differentiable === false && { differentiable: false }),
     async score(images, prompts, { gradient = false, signal } = {}) {
       // A tensor that shares the images' memory gives a copy of it: what the function does to it stays its own affair.
       using shared = await images.to({ dtype: 'float32' });

@@ -8,6 +8,13 @@ const combined = new WeakMap<Reward, Parts>();
 /** Remembers what a combined reward is made of. */
 export const setParts = (reward: Reward, parts: Parts): void => void combined.set(reward, parts);
 
+/** The rewards that a combined one is made of, those of combined ones among them; of any other, itself. */
+export const partsOf = (reward: Reward): Reward[] =>
+  combined.get(reward)?.flatMap(([part]) => partsOf(part)) ?? [reward];
+
+/** Whether {@link rewardIdentity} tells it from every other: it was loaded from files, or has settings. */
+export const isIdentified = (reward: Reward): boolean => partsOf(reward).every((part) => originOf(part) !== undefined);
+
 /**
  * What tells a reward from another: the contents of its files and its settings, of a combined one those of its parts,
  * with their weights; of one that a program made itself, its name.

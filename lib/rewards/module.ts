@@ -6,7 +6,7 @@ import { z } from 'zod';
 
 import { checkText } from '../schema/options.js';
 import { ConfigError, isError } from '../errors.js';
-import { fromFunction, type FunctionScore, type ImageArray } from './from-function.js';
+import { fromFunction, type FunctionOptions, type FunctionScore, type ImageArray } from './from-function.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
 import type { Reward, ScoreOptions } from './reward.js';
 
@@ -23,9 +23,14 @@ export type RewardFunction = (
 /**
  * The reward that a JavaScript module exports as its default: a Reward, or a function of the images, their prompts and
  * `options`. Runs the module's code.
+ * @param settings of a function; a Reward says itself whether it has a gradient
  * @throws ConfigError for a file that is missing, fails to load or exports something else
  */
-export async function moduleReward(file: string, options: Readonly<Record<string, unknown>> = {}): Promise<Reward> {
+export async function moduleReward(
+  file: string,
+  options: Readonly<Record<string, unknown>> = {},
+  settings: FunctionOptions = {},
+): Promise<Reward> {
   checkText(file, 'file', 'moduleReward');
   const path = resolve(file);
   const refuse = (problem: string, cause?: unknown) => new ConfigError(`moduleReward: ${path}: ${problem}`, { cause });
@@ -38,8 +43,10 @@ export async function moduleReward(file: string, options: Readonly<Record<string
   }
   const reward = exported.default;
   if (typeof reward === 'function') {
-    return fromFunction(parse(path).name, (images, prompts, context) =>
-      (reward as RewardFunction)(images, prompts, options, context),
+    return fromFunction(
+      parse(path).name,
+      (images, prompts, context) => (reward as RewardFunction)(images, prompts, options, context),
+      settings,
     );
   }
   if (!isReward(reward)) {
@@ -60,6 +67,9 @@ export async function moduleReward(file: string, options: Readonly<Record<string
       'its default export is a Reward, which takes no options; export a function of (images, prompts, options)',
     );
   }
+  if (settings.differentiable === false && reward.differentiable !== false) {
+    throw refuse('its default export is a Reward, which says itself that it has no gradient: differentiable: false');
+  }
   return reward;
 }
 
@@ -78,8 +88,10 @@ export const moduleKind = rewardKind({
     file: fileSchema,
     /** What its function is called with. */
     options: z.record(z.string(), z.unknown()).default({}),
+    /** False for a function that returns values alone. */
+    differentiable: z.boolean().default(true),
   }),
-  create: ({ file, options }) => moduleReward(file, options),
+  create: ({ file, options, differentiable }) => moduleReward(file, options, { differentiable }),
   async locate({ name, file }) {
     await checkFile(name, file);
     return undefined;

@@ -41,9 +41,14 @@ const rewardGrace = 5000;
 export interface Reward {
   /** Under which logs and metrics keep its values. */
   readonly name: string;
+  /** False says that `score` gives values alone, never a gradient: `algorithm.modes` or pretrained endpoints train it. */
+  readonly differentiable?: false | undefined;
   /** One value an image and, where asked, the gradient of their sum; `prompts` has one an image. */
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<RewardScore>;
 }
+
+/** Whether a reward can be asked for its gradient; of a combined one, whether one of its parts can. */
+export const hasGradient = (reward: Reward): boolean => reward.differentiable !== false;
 
 /** A score whose values are in JavaScript's memory. */
 export interface ArrayScore extends RewardScore {

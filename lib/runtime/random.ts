@@ -1,7 +1,7 @@
 import { binding } from './native/index.js';
 
 /** What a stream of random numbers is for; the values are those of native/ops/random.h. */
-export const Purpose = { initialNoise: 0, renoise: 1, time: 2, initialisation: 4, data: 7 } as const;
+export const Purpose = { initialNoise: 0, renoise: 1, time: 2, initialisation: 4, data: 7, endpoint: 10 } as const;
 
 /** The stream of random numbers of one (step, sample, purpose): step < 2³², sample < 2²⁴. */
 export function streamOf(step: number, sample: number, purpose: number): bigint {

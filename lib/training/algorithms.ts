@@ -42,8 +42,22 @@ export interface Algorithm {
   readonly options: Readonly<Record<string, unknown>>;
   /** Classifier-free guidance of the rollout; 1 asks for no unconditional evaluation. */
   readonly guidance: number;
+  /** Whether a reward that has values alone is of no use to it. */
+  readonly needsGradient: boolean;
+  /** Endpoints of the pretrained model that are drawn once; left out by one that draws in each step. */
+  readonly endpoints?: StoredEndpoints | undefined;
   /** Its native side, for one model, whose time shift spaces the rollout's steps where the options do not. */
   create(model: Pick<Model, 'native' | 'timeShift'>): NativeAlgorithm;
+}
+
+/** How an algorithm's endpoints of the pretrained model are drawn and taken. */
+export interface StoredEndpoints {
+  /** Endpoints of each prompt, at least 1. */
+  perPrompt: number;
+  /** Each step takes some with probabilities in proportion to e^{λr}. */
+  lambda: number;
+  /** Of the algorithm's options, those that decide what is drawn. */
+  drawnWith: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -57,6 +71,8 @@ export function eam(options: EamOptions = {}): Algorithm {
     name: 'eam',
     options: checked,
     guidance: checked.guidance,
+    needsGradient: !checked.modes && checked.endpoints === 'current',
+    ...(checked.endpoints === 'pretrained' && { endpoints: storedEndpoints(checked) }),
     create: (model) => new (binding().Eam)(model.native, { ...native, shift: native.shift ?? model.timeShift }),
   };
 }
@@ -73,15 +89,23 @@ export function adjointMatching(options: AdjointMatchingOptions = {}): Algorithm
     name: 'am',
     options: checked,
     guidance: checked.guidance,
+    needsGradient: true,
     create: (model) => new (binding().AdjointMatching)(model.native, native),
   };
 }
 
 /** `modes: true` written out, and the C that it was measured to want, where none is given: docs/beyond-the-paper.md. */
 function withModes(options: unknown): unknown {
-  const { modes, C = 0.6 } = (options ?? {}) as EamOptions;
-  if (!modes) return options;
+  const { modes, endpoints, C = 0.6 } = (options ?? {}) as EamOptions;
+  if (!modes) return endpoints === 'pretrained' ? { ...(options as EamOptions), C } : options;
   return { ...(options as EamOptions), C, modes: modes === true ? modeOptionsSchema.parse({}) : modes };
+}
+
+function storedEndpoints(settings: Omit<EamSettings, 'name'>): StoredEndpoints {
+  const { lambda, endpointsPerPrompt, delta, solver, steps, shift, guidance, guidedLoss, rewardThroughDenoiser } =
+    settings;
+  const drawnWith = { delta, solver, steps, shift, guidance, guidedLoss, rewardThroughDenoiser };
+  return { perPrompt: endpointsPerPrompt, lambda, drawnWith };
 }
 
 const named = <Name extends string>(name: Name) => ({

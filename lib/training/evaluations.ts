@@ -43,9 +43,21 @@ export function drawingEvaluations({ solver, steps, guidance }: Drawing): number
   return (perStep * steps - fewerAtData) * velocities(guidance);
 }
 
+const nothing: AlgorithmEvaluations = {
+  rollout: 0,
+  pretrained: 0,
+  logRatio: 0,
+  pretrainedAgain: 0,
+  vjps: 0,
+  matched: 0,
+};
+
 function eamEvaluations(settings: EamSettings): AlgorithmEvaluations {
   const { solver, steps, terminal, renoisings, rewardThroughDenoiser, decodeSlice, guidedLoss, guidance, modes } =
     settings;
+  const matched = { matched: renoisings * (guidedLoss ? velocities(guidance) : 1) };
+  // They were drawn before the first step.
+  if (settings.endpoints === 'pretrained') return { ...nothing, ...matched };
   const { perStep, fewerAtData } = solverCosts[solver];
   const guided = guidedLoss ? velocities(guidance) : 1;
   return {
@@ -55,7 +67,7 @@ function eamEvaluations(settings: EamSettings): AlgorithmEvaluations {
     logRatio: modes ? 2 * modeOptionsSchema.parse(modes === true ? {} : modes).times * guided : 0,
     pretrainedAgain: rewardThroughDenoiser && decodeSlice > 0 ? guided : 0,
     vjps: rewardThroughDenoiser ? guided : 0,
-    matched: renoisings * guided,
+    ...matched,
   };
 }
 

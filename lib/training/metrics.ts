@@ -46,9 +46,16 @@ export interface StepMetrics extends Evaluations {
   scoreNorm: number;
   /** Measurements of the term that corrects mode weights, where the algorithm has it and a sample was kept. */
   modes?: NativeModeMetrics;
+  /**
+   * Share of a prompt's endpoints that carries the weight, (Σ w)²/(N Σ w²), mean over the batch, where they are the
+   * pretrained model's.
+   */
+  effectiveShare?: number;
   /** How many seconds this step took. */
   seconds: number;
-  /** What the run took since its first step; interruptions are left out. */
+  /**
+   * What the run took since its first step, and its endpoints of the pretrained model; interruptions are left out.
+   */
   total: Evaluations & {
     /** On the wall. */
     seconds: number;

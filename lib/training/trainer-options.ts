@@ -29,6 +29,7 @@ export const settingsSchema = z.strictObject({
       ...checkpointsSchema.shape,
     })
     .optional(),
+  endpointsDirectory: z.string().min(1).optional(),
   nonFinite: z
     .strictObject({ fraction: z.number().min(0).max(1).default(0.5), patience: z.int().min(1).default(5) })
     .prefault({}),
@@ -70,6 +71,11 @@ export interface TrainerOptions {
   seed?: number | bigint | undefined;
   /** Without it nothing is written. */
   checkpoints?: CheckpointOptions | undefined;
+  /**
+   * With `endpoints: 'pretrained'`, the folder of files of endpoints, which runs with the same model, prompts and rewards
+   * share; default: `endpoints` in the user's cache.
+   */
+  endpointsDirectory?: string | undefined;
   /**
    * The run stops with NonFiniteError after `patience` (5) steps in a row in which more than `fraction` (0.5) of the
    * samples were dropped or the update was skipped, because a reward, gradient or loss was not finite.

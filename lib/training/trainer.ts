@@ -5,31 +5,36 @@ import type { Checkpoint } from '../files/checkpoints.js';
 import { originOf } from '../files/origin.js';
 import { disposeAll } from '../files/safetensors.js';
 import { checkAdapter, refuseWideAdapter } from '../models/adapters/adapter.js';
+import type { PrepareOptions } from '../models/model.js';
 import { refuseChangedReward, rewardIdentity } from '../rewards/identity.js';
-import { score, type ArrayScore } from '../rewards/reward.js';
+import type { ArrayScore } from '../rewards/reward.js';
 import { abortSignal, checkOptions, checkText } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
 import { cancellable } from '../runtime/cancellation.js';
-import type { NativeAlgorithm, NativeOptimizer, NativeRollout, NativeStepMetrics } from '../runtime/native/binding.js';
+import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import { belongings, modelIdentity, type Belonging, type BelongsTo } from './belonging.js';
+import { EndpointBuffer } from './endpoint-buffer.js';
+import { endpointsDirectory as defaultDirectory, openEndpoints } from './endpoints.js';
 import { EpochOrder } from './epochs.js';
 import { addTotals, noTotals, rewardMetrics, type StepMetrics } from './metrics.js';
 import { OwnCheckpoints } from './own-checkpoints.js';
 import { sampleImages, type SampleOptions } from './sampler.js';
+import { CurrentSamples, type Conditions, type ScoredBatch } from './samples.js';
 import { learningRateAt } from './schedule.js';
 import { adamWOptions } from './settings.js';
 import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } from './state.js';
 import { readTrainerSettings, type TrainerOptions, type TrainerSettings } from './trainer-options.js';
-
-/** What a batch's network evaluations are conditioned on. */
-interface Conditions extends Disposable {
-  conditioning: Tensor[];
-  unconditional?: Tensor[];
-}
+import { refuseValueOnly } from './value-only.js';
 
 const runSchema = z.strictObject({ steps: z.int().min(0), signal: abortSignal.optional() });
+
+/** Options of {@link Trainer.prepare}. */
+export interface PrepareRunOptions extends Omit<PrepareOptions, 'negativePrompt'> {
+  /** Told of the endpoints of the pretrained model that are drawn, where any are: `done` of `total`. */
+  onEndpoint?: ((done: number, total: number) => void) | undefined;
+}
 
 /** Options of {@link Trainer.resume}. */
 export interface ResumeOptions {
@@ -56,6 +61,7 @@ export class Trainer {
   #total = noTotals;
   #running = false;
   #belongsTo: Promise<BelongsTo> | undefined;
+  #samples: CurrentSamples | EndpointBuffer | undefined;
   /** Why a step that failed could not be undone: the weights are then between two steps. */
   #broken: Error | undefined;
 
@@ -67,6 +73,7 @@ export class Trainer {
     refuseWideAdapter(options.model);
     this.#order = new EpochOrder(options.prompts.length, seed);
     this.#checkpoints = checkpoints && new OwnCheckpoints(checkpoints);
+    refuseValueOnly(options.reward, options.algorithm);
     this.#algorithm = options.algorithm.create(options.model);
     this.#optimizer = new (binding().AdamW)(options.model.native, adamWOptions(optimizer));
   }
@@ -79,6 +86,46 @@ export class Trainer {
   /** Metrics of the last step done, a resumed run's included: it may have stopped before they were recorded. */
   get last(): StepMetrics | undefined {
     return this.#last;
+  }
+
+  /**
+   * Does what a run needs before its first step: encodes the prompts and, with `endpoints: 'pretrained'`, draws those
+   * that are not there yet. `run` does it where nobody has.
+   * @throws what {@link run} throws
+   */
+  async prepare(options: PrepareRunOptions = {}): Promise<void> {
+    const { model, prompts, negativePrompt, algorithm, reward } = this.#options;
+    const { onNote, onProgress, onEndpoint, signal } = options;
+    await model.prepare(prompts, { negativePrompt, onNote, onProgress, signal });
+    if (this.#samples) return;
+    if (!algorithm.endpoints) {
+      this.#samples = new CurrentSamples(model, reward, this.#algorithm, this.#settings.seed);
+      return;
+    }
+    const { batch, seed, endpointsDirectory } = this.#settings;
+    const buffer = await openEndpoints({
+      model,
+      reward,
+      algorithm: this.#algorithm,
+      stored: algorithm.endpoints,
+      prompts,
+      negativePrompt,
+      batch,
+      seed,
+      directory: endpointsDirectory ?? defaultDirectory(),
+      encode: (batchPrompts) => this.#encode(batchPrompts),
+      observer: { onNote, onProgress: onEndpoint, signal },
+    });
+    if (this.#step === 0) this.#total = addTotals(this.#total, { ...buffer.cost, backwards: 0 });
+    this.#samples = buffer;
+  }
+
+  /**
+   * The share of each prompt's endpoints that carries the weight, (Σ w)²/(N Σ w²) in (0, 1], where they are the
+   * pretrained model's and are there.
+   */
+  get effectiveShares(): Map<string, number> | undefined {
+    return this.#samples instanceof EndpointBuffer ? this.#samples.effectiveShares() : undefined;
   }
 
   /**
@@ -100,10 +147,7 @@ export class Trainer {
       this.#refuseBroken();
       await this.#checkpoints?.refuseOtherRuns(this.#step);
       if (this.#checkpoints) await this.#belongings();
-      await this.#options.model.prepare(this.#options.prompts, {
-        negativePrompt: this.#options.negativePrompt,
-        signal,
-      });
+      await this.prepare({ signal });
       while (this.#step < steps) {
         const metrics = await this.#advance(steps, signal);
         this.#countBad(metrics);
@@ -211,9 +255,9 @@ export class Trainer {
     const before = this.#algorithm.state();
     using conditions = await this.#encode(prompts);
     try {
-      const { native, scored, update } = await this.#doStep(prompts, conditions, steps, signal);
+      const { native, batch, update } = await this.#doStep(prompts, conditions, steps, signal);
       this.#step++;
-      return this.#measure(native, scored, { ...update, seconds: (performance.now() - start) / 1000 });
+      return this.#measure(native, batch, { ...update, seconds: (performance.now() - start) / 1000 });
     } catch (error) {
       await this.#undo(before).catch((failure: Error) => {
         this.#broken = new Error(`step ${this.#step + 1} failed and could not be undone (${failure.message})`, {
@@ -238,10 +282,9 @@ export class Trainer {
   /** Draws samples, scores them, and moves the weights. */
   async #doStep(prompts: readonly string[], conditions: Conditions, steps: number, signal: AbortSignal | undefined) {
     const { optimizer } = this.#settings;
-    const rollout = await this.#rollout(conditions, prompts.length, signal);
+    const batch = await this.#samples!.draw({ prompts, conditions, step: this.#step, signal });
     try {
-      const scored = await score(this.#options.reward, rollout.images, prompts, { gradient: true, signal });
-      const native = await this.#accumulate(rollout, scored, signal);
+      const native = await this.#accumulate(batch, signal);
       await this.#refuseChanged();
       const learningRate = learningRateAt(optimizer, this.#step, steps);
       // With every sample dropped before its backward pass there is no gradient.
@@ -249,9 +292,9 @@ export class Trainer {
         native.backwards === 0
           ? { gradNorm: 0, skipped: true }
           : await this.#optimizer.step(learningRate, optimizer.clip);
-      return { native, scored, update: { gradNorm, skipped, learningRate } };
+      return { native, batch, update: { gradNorm, skipped, learningRate } };
     } finally {
-      rollout.dispose();
+      batch.samples.dispose();
     }
   }
 
@@ -261,35 +304,17 @@ export class Trainer {
     await refuseChangedReward(this.#options.reward);
   }
 
-  #rollout(
-    { conditioning, unconditional }: Conditions,
-    count: number,
-    signal: AbortSignal | undefined,
-  ): Promise<NativeRollout> {
-    return cancellable(signal, (cancellation) =>
-      this.#algorithm.rollout({
-        conditioning,
-        ...(unconditional && { unconditional }),
-        shape: [count, ...this.#options.model.latentShape],
-        seed: this.#settings.seed,
-        step: this.#step,
-        cancellation,
-      }),
-    );
-  }
-
   /** Adds the gradients of the loss on what was drawn and scored, and disposes of the reward's. */
   async #accumulate(
-    rollout: NativeRollout,
-    { values, grad }: ArrayScore,
+    { samples, scored: { values, grad } }: ScoredBatch,
     signal: AbortSignal | undefined,
   ): Promise<NativeStepMetrics> {
     try {
       return await cancellable(signal, (cancellation) =>
-        this.#algorithm.accumulate(rollout, values, grad!, cancellation),
+        this.#algorithm.accumulate(samples, values, grad, cancellation),
       );
     } finally {
-      grad!.dispose();
+      grad?.dispose();
     }
   }
 
@@ -307,12 +332,13 @@ export class Trainer {
 
   #measure(
     { perSample: _, ...native }: NativeStepMetrics,
-    scored: Omit<ArrayScore, 'grad'>,
+    { scored, effectiveShare }: { scored: Omit<ArrayScore, 'grad'>; effectiveShare?: number },
     update: Pick<StepMetrics, 'gradNorm' | 'skipped' | 'learningRate' | 'seconds'>,
   ): StepMetrics {
     this.#total = addTotals(this.#total, { ...native, seconds: update.seconds });
     const rewards = rewardMetrics(this.#options.reward.name, scored);
-    this.#last = { step: this.#step, ...rewards, ...native, ...update, total: this.#total };
+    const share = effectiveShare === undefined ? {} : { effectiveShare };
+    this.#last = { step: this.#step, ...rewards, ...native, ...share, ...update, total: this.#total };
     return this.#last;
   }
 

@@ -33,6 +33,14 @@ const AdjointMatchingOptions& validated(const AdjointMatchingOptions& options) {
   return options;
 }
 
+void check_differentiable(bool differentiable) {
+  if (!differentiable) {
+    throw Error(ErrorKind::config,
+                "Adjoint Matching cannot do without the reward's gradient; Eam with modes, or with the endpoints "
+                "\"pretrained\", can");
+  }
+}
+
 at::Tensor times(double t, const at::Tensor& x) {
   return at::full({x.size(0)}, t, at::device(x.device()).dtype(at::kFloat));
 }
@@ -66,7 +74,8 @@ AdjointMatching::AdjointMatching(FlowModel& model, const AdjointMatchingOptions&
 std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioning,
                                                   const std::optional<Conditioning>& unconditional,
                                                   at::IntArrayRef shape, uint64_t seed, uint64_t step,
-                                                  const Cancellation& cancellation) {
+                                                  bool differentiable, const Cancellation& cancellation) {
+  check_differentiable(differentiable);
   check_sampling(shape, conditioning, unconditional, options_.guidance);
   check_stream_count(shape, options_.steps, "steps");
   const int64_t batch = shape[0], steps = options_.steps;
@@ -145,6 +154,7 @@ bool AdjointMatching::made(const Rollout& rollout) const {
 
 void AdjointMatching::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
   if (kept.samples.empty()) return;
+  check_differentiable(kept.reward_gradient.defined());
   const auto& trajectory = static_cast<const Trajectory&>(rollout);
   const std::vector<int> chosen = chosen_steps(rollout.origin().seed, rollout.origin().step);
   const auto count = static_cast<int64_t>(kept.samples.size());

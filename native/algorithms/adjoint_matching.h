@@ -21,7 +21,7 @@ class AdjointMatching final : public RewardAlgorithm {
 
   // The noise of step k has the stream (step, sample · K + k, sde) of `seed`.
   std::unique_ptr<Rollout> rollout(const Conditioning& conditioning, const std::optional<Conditioning>& unconditional,
-                                   at::IntArrayRef shape, uint64_t seed, uint64_t step,
+                                   at::IntArrayRef shape, uint64_t seed, uint64_t step, bool differentiable,
                                    const Cancellation& cancellation) override;
 
   // Rolls out along given noise, one a step, so that every number is the caller's.

@@ -35,6 +35,14 @@ const EamOptions& validated(const EamOptions& options) {
     throw bad_value("Eam: modes", "none, or the terminal \"consistent\": with \"plugin\" the log ratio has no end",
                     "some");
   }
+  if (options.endpoints == EndpointSource::pretrained) {
+    if (options.terminal == Terminal::plugin) {
+      throw bad_value("Eam: endpoints", "\"current\", or the terminal \"consistent\"", "\"pretrained\"");
+    }
+    if (options.modes) {
+      throw bad_value("Eam: modes", "none with the endpoints \"pretrained\": their weights of modes are right", "some");
+    }
+  }
   return options;
 }
 
@@ -44,19 +52,25 @@ constexpr const char* kModeBaseline = "modeBaseline";
 
 struct Eam::Solved final : Rollout {
   Solved(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, at::Tensor velocity,
-         Conditioning free, double jacobian)
+         Conditioning free, double jacobian, int64_t products)
       : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards, jacobian),
         pretrained_velocity(std::move(velocity)),
+        unconditional(std::move(free)),
+        vjps(products) {}
+  Solved(Origin origin, const Endpoints& endpoints, Conditioning free)
+      : Rollout(std::move(origin), endpoints.endpoint, endpoints.reward_gradient),
+        pretrained_velocity(endpoints.velocity),
         unconditional(std::move(free)) {}
 
   const at::Tensor pretrained_velocity;  // at the endpoint, of time 1 − δ
   const Conditioning unconditional;      // a row a sample; empty where the loss is not guided
+  const int64_t vjps = 0;                // what the reward's gradient takes
 };
 
 struct Eam::Terminals {
   std::vector<int64_t> samples;   // their numbers in the rollout
   std::vector<double> factors;    // s, one a sample; empty without modes
-  at::Tensor endpoint, gradient;  // Y or X_1, and G: [kept, …]
+  at::Tensor endpoint, gradient;  // Y or X_1, and G, not defined where the reward has no gradient: [kept, …]
   Conditioning conditioning;      // [kept, …]
   Conditioning unconditional;     // the same, or empty
 };
@@ -77,9 +91,18 @@ double Eam::terminal_time() const {
   return options_.terminal == Terminal::consistent ? 1 - options_.delta : 1;
 }
 
+// Plain EAM's target follows the gradient alone; the two others need values.
+void Eam::check_differentiable(bool differentiable) const {
+  if (differentiable || options_.modes || options_.endpoints == EndpointSource::pretrained) return;
+  throw Error(ErrorKind::config,
+              "Eam needs the reward's gradient; for a reward without one, set modes, or the endpoints \"pretrained\"");
+}
+
 std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
                                       const std::optional<Conditioning>& unconditional, at::IntArrayRef shape,
-                                      uint64_t seed, uint64_t step, const Cancellation& cancellation) {
+                                      uint64_t seed, uint64_t step, bool differentiable,
+                                      const Cancellation& cancellation) {
+  check_differentiable(differentiable);
   check_stream_count(shape, options_.renoisings, "renoisings");
   if (options_.modes) check_stream_count(shape, options_.modes->times, "times of modes");
   SamplerOptions sampler;
@@ -87,6 +110,7 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   sampler.times = shifted_times(options_.steps, terminal_time(), options_.shift.value_or(1));
   sampler.guidance = options_.guidance;
   sampler.micro_batch = options_.micro_batch;
+  if (options_.endpoints == EndpointSource::pretrained) sampler.weights = SampledWeights::pretrained;
   const Samples samples = [&] {
     const ops::Stage stage("eam::stage::rollout");
     return sample(model_, conditioning, unconditional, shape, sampler, {seed, step, 0}, cancellation);
@@ -97,10 +121,11 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   const Conditioning free = guided() ? expand(*unconditional, batch, "unconditional") : Conditioning{};
   std::vector<at::Tensor> velocities;
   std::vector<Rollout::Part> parts;
-  const bool keep_graph = options_.decode_slice == 0, through = options_.reward_through_denoiser;
-  const int part_size = keep_graph ? options_.micro_batch : options_.decode_slice;
+  const bool keep_graph = differentiable && options_.decode_slice == 0;
+  const bool through = differentiable && options_.reward_through_denoiser;
+  const int part_size = options_.decode_slice == 0 ? options_.micro_batch : options_.decode_slice;
   for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
-    const at::Tensor leaf = samples.latents.slice(0, begin, end).detach().requires_grad_(true);
+    const at::Tensor leaf = samples.latents.slice(0, begin, end).detach().requires_grad_(differentiable);
     const auto denoise = [this, rows = slice(origin.conditioning, begin, end),
                           free_rows = slice(free, begin, end)](const at::Tensor& endpoint) {
       const auto options = at::device(endpoint.device()).dtype(at::kFloat);
@@ -117,16 +142,45 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
     velocities.push_back(pretrained.detach());
     const ops::Stage stage("eam::stage::decoding");
     Rollout::Part part{leaf, images_at(leaf, pretrained), {}};
-    if (!keep_graph) {
+    if (differentiable && !keep_graph) {
       part.decode = [this, denoise, through, fixed = velocities.back()](const at::Tensor& endpoint) {
         return images_at(endpoint, through ? denoise(endpoint) : fixed);
       };
     }
     parts.push_back(std::move(part));
   });
-  const int64_t denoised = batch * (!keep_graph && through ? 2 : 1) * (guided() ? 2 : 1);
+  const int64_t evaluated = batch * (guided() ? 2 : 1), denoised = evaluated * (!keep_graph && through ? 2 : 1);
   return std::make_unique<Solved>(std::move(origin), samples.latents, std::move(parts), samples.forwards + denoised,
-                                  at::cat(velocities), free, denoiser_jacobian());
+                                  at::cat(velocities), free, denoiser_jacobian(), through ? evaluated : 0);
+}
+
+Endpoints Eam::keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad) {
+  if (!made(rollout)) throw Error(ErrorKind::config, "the rollout was made by another algorithm");
+  const auto& solved = static_cast<const Solved&>(rollout);
+  const ops::Stage stage("eam::stage::rewardGradient");
+  return {solved.endpoint(), solved.pretrained_velocity, rollout.spend(reward_grad), solved.vjps};
+}
+
+std::unique_ptr<Rollout> Eam::recall(const Conditioning& conditioning, const std::optional<Conditioning>& unconditional,
+                                     const Endpoints& endpoints, uint64_t seed, uint64_t step) {
+  const at::Tensor& endpoint = endpoints.endpoint;
+  check_stream_count(endpoint.sizes(), options_.renoisings, "renoisings");
+  check_sampling(endpoint.sizes(), conditioning, unconditional, options_.guidance);
+  check_differentiable(endpoints.reward_gradient.defined());
+  const auto check = [&](const at::Tensor& tensor, const char* name) {
+    if (tensor.sizes() != endpoint.sizes()) {
+      throw bad_shape(name, words("the endpoint's shape, ", endpoint.sizes()), tensor.sizes());
+    }
+    if (tensor.device() != endpoint.device()) {
+      throw bad_shape(name, words("the endpoint's device, ", endpoint.device()), tensor.device());
+    }
+  };
+  check(endpoints.velocity, "velocity");
+  if (endpoints.reward_gradient.defined()) check(endpoints.reward_gradient, "rewardGradient");
+  const int64_t batch = endpoint.size(0);
+  Rollout::Origin origin{expand(conditioning, batch, "conditioning"), seed, step};
+  Conditioning free = guided() ? expand(*unconditional, batch, "unconditional") : Conditioning{};
+  return std::make_unique<Solved>(std::move(origin), endpoints, std::move(free));
 }
 
 double Eam::denoiser_jacobian() const {
@@ -194,6 +248,7 @@ Eam::Terminals Eam::terminals(const Solved& rollout, const Kept& kept, const std
   result.endpoint = select(endpoint, finite);
   result.conditioning = select(rollout.origin().conditioning, result.samples);
   result.unconditional = select(rollout.unconditional, result.samples);
+  if (!kept.reward_gradient.defined()) return result;
   result.gradient = ops::terminal_gradient(result.endpoint, select(velocity, finite),
                                            select(kept.reward_gradient, finite), options_.lambda, time);
   return result;
@@ -235,12 +290,16 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
     const at::Tensor trained =
         velocity(false, x, at::tensor(times, at::kDouble).to(x.device(), at::kFloat),
                  select(terminals.conditioning, row_samples), select(terminals.unconditional, row_samples));
-    const at::Tensor gradient = select(terminals.gradient, row_samples);
     const ops::Matching matching{options_.C, options_.weighting, options_.cap, last};
+    std::vector<double> factors(row_samples.size());
     if (options_.modes) {
-      std::vector<double> factors;
-      factors.reserve(row_samples.size());
-      for (const int64_t sample : row_samples) factors.push_back(terminals.factors[sample]);
+      for (size_t i = 0; i < factors.size(); ++i) factors[i] = terminals.factors[row_samples[i]];
+    }
+    if (!terminals.gradient.defined()) {
+      return {trained, ops::value_matching_loss(trained.detach(), x1, times, noise, matching, factors)};
+    }
+    const at::Tensor gradient = select(terminals.gradient, row_samples);
+    if (options_.modes) {
       return {trained, ops::mode_matching_loss(trained.detach(), x1, gradient, times, noise, matching, factors)};
     }
     // On a GPU, drawing the noise again takes less time than reading x_t from memory; on a CPU it takes more.
@@ -258,9 +317,10 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
 }
 
 void Eam::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
-  metrics.vjps = options_.reward_through_denoiser ? rollout.endpoint().size(0) * (guided() ? 2 : 1) : 0;
-  if (kept.samples.empty()) return;
   const auto& solved = static_cast<const Solved&>(rollout);
+  metrics.vjps = solved.vjps;
+  if (kept.samples.empty()) return;
+  check_differentiable(kept.reward_gradient.defined());
   const std::vector<double> log_ratios =
       options_.modes ? ratios(solved, kept.samples, cancellation, metrics) : std::vector<double>{};
   const Terminals kept_terminals = terminals(solved, kept, log_ratios, metrics);

@@ -20,21 +20,26 @@ class Eam final : public RewardAlgorithm {
 
   // Solves the ODE to the terminal time, then evaluates the pretrained model there.
   std::unique_ptr<Rollout> rollout(const Conditioning& conditioning, const std::optional<Conditioning>& unconditional,
-                                   at::IntArrayRef shape, uint64_t seed, uint64_t step,
+                                   at::IntArrayRef shape, uint64_t seed, uint64_t step, bool differentiable,
                                    const Cancellation& cancellation) override;
+
+  Endpoints keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad) override;
+  std::unique_ptr<Rollout> recall(const Conditioning& conditioning, const std::optional<Conditioning>& unconditional,
+                                  const Endpoints& endpoints, uint64_t seed, uint64_t step) override;
 
   AlgorithmState state() const override;
   AlgorithmState checked(const AlgorithmState& state) const override;
   void load(const AlgorithmState& state) override;
 
  private:
-  struct Solved;     // an ODE's rollout
+  struct Solved;     // an ODE's rollout, or one that was recalled
   struct Terminals;  // the kept samples with what the loss needs of them
 
   bool made(const Rollout& rollout) const override;
   void match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) override;
 
   double terminal_time() const;
+  void check_differentiable(bool differentiable) const;
   bool guided() const { return options_.guided_loss && options_.guidance != 1; }
   at::Tensor velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
                       const Conditioning& unconditional);

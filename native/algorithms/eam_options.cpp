@@ -7,6 +7,11 @@ const Choices& choices_of(Terminal) {
   return choices;
 }
 
+const Choices& choices_of(EndpointSource) {
+  static const Choices choices = {"", "", {"current", "pretrained"}};
+  return choices;
+}
+
 const OptionTable& EamOptions::table() {
   static const OptionTable table =
       Describe<EamOptions>(
@@ -62,7 +67,16 @@ const OptionTable& EamOptions::table() {
               "the pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four "
               "network "
               "evaluations without gradients for each of its `times`, and makes the default of C 0.6. True takes the "
-              "defaults of {@link ModeOptions}.");
+              "defaults of {@link ModeOptions}.")
+          .option<&EamOptions::endpoints>(
+              "endpoints",
+              "With `'current'` each step draws endpoints from the model that is trained. With `'pretrained'` they are "
+              "drawn and scored once, from the pretrained model, and each step takes some of them with probabilities "
+              "in proportion to e^{λr}: the weights of modes are right, the reward needs no gradient, and a step costs "
+              "less than half, as long as a few of a prompt's endpoints do not hold all the weight. It needs the "
+              "terminal `'consistent'`, excludes `modes`, and makes the default of C 0.6.")
+          .option<&EamOptions::endpoints_per_prompt>(
+              "endpointsPerPrompt", at_least(1), "So many endpoints `'pretrained'` are drawn for each prompt.");
   return table;
 }
 

@@ -12,6 +12,10 @@ namespace eam {
 enum class Terminal { consistent, plugin };
 const Choices& choices_of(Terminal);
 
+// Whose endpoints are matched: the model's that is trained, or the pretrained model's.
+enum class EndpointSource { current, pretrained };
+const Choices& choices_of(EndpointSource);
+
 struct EamOptions : RewardOptions {
   double C = 1;
   double delta = 0.1;
@@ -25,6 +29,8 @@ struct EamOptions : RewardOptions {
   bool reward_through_denoiser = false;
   bool guided_loss = false;
   std::optional<ModeOptions> modes;
+  EndpointSource endpoints = EndpointSource::current;
+  int endpoints_per_prompt = 1024;
 
   static const OptionTable& table();
 };

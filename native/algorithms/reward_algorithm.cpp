@@ -25,16 +25,30 @@ Rollout::Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, in
   images_ = images.size() == 1 ? images[0] : at::cat(images);
 }
 
-at::Tensor Rollout::spend(const at::Tensor& reward_grad) {
-  if (parts_.empty()) {
-    throw Error(ErrorKind::config, "the rollout was already used: each one serves a single accumulate");
+Rollout::Rollout(Origin origin, at::Tensor endpoint, at::Tensor reward_gradient)
+    : origin_(std::move(origin)), endpoint_(std::move(endpoint)), reward_gradient_(std::move(reward_gradient)) {}
+
+at::Tensor Rollout::spend(const std::optional<at::Tensor>& reward_grad) {
+  if (spent_) throw Error(ErrorKind::config, "the rollout was already used: each one serves a single accumulate");
+  if (!reward_grad) {
+    spent_ = true;
+    parts_.clear();
+    return reward_gradient_;
   }
+  if (!images_.defined()) throw bad_value("rewardGrad", "none: the samples were recalled, with their gradient", "one");
+  if (reward_grad->sizes() != images_.sizes()) {
+    throw bad_shape("rewardGrad", words("the images' shape, ", images_.sizes()), reward_grad->sizes());
+  }
+  if (reward_grad->device() != images_.device()) {
+    throw bad_shape("rewardGrad", words("the images' device, ", images_.device()), reward_grad->device());
+  }
+  spent_ = true;
   std::vector<at::Tensor> gradients;
   int64_t begin = 0;
   for (const Part& part : parts_) {
     const int64_t end = begin + part.endpoint.size(0);
     const at::Tensor images = part.decode ? part.decode(part.endpoint) : part.images;
-    const at::Tensor upstream = reward_grad.slice(0, begin, end).to(images.options());
+    const at::Tensor upstream = reward_grad->slice(0, begin, end).to(images.options());
     gradients.push_back(torch::autograd::grad({images}, {part.endpoint}, {upstream})[0]);
     begin = end;
   }
@@ -54,7 +68,9 @@ RewardAlgorithm::RewardAlgorithm(const char* name, FlowModel& model, const Rewar
 
 RewardAlgorithm::Kept RewardAlgorithm::keep_finite(const std::vector<float>& reward_values,
                                                    const at::Tensor& reward_gradient, StepMetrics& metrics) {
-  const std::vector<double> all_norms = norms(reward_gradient);
+  // A reward without a gradient counts as one whose gradient is 0.
+  const std::vector<double> all_norms =
+      reward_gradient.defined() ? norms(reward_gradient) : std::vector<double>(reward_values.size());
   Kept kept;
   std::vector<double> kept_norms;
   for (size_t b = 0; b < all_norms.size(); ++b) {
@@ -64,7 +80,7 @@ RewardAlgorithm::Kept RewardAlgorithm::keep_finite(const std::vector<float>& rew
     kept_norms.push_back(all_norms[b]);
   }
   metrics.reward_gradient_norm = mean(kept_norms);
-  if (kept.samples.empty()) return kept;
+  if (kept.samples.empty() || !reward_gradient.defined()) return kept;
 
   std::vector<double> scale(kept_norms.size(), 1);
   if (reward_gradient_norms_.quantile() < 1) {
@@ -101,19 +117,22 @@ void RewardAlgorithm::load(const AlgorithmState& state) {
   reward_gradient_norms_.load(state.at(kNorms));
 }
 
+Endpoints RewardAlgorithm::keep(Rollout&, const std::optional<at::Tensor>&) {
+  throw Error(ErrorKind::config, "this algorithm draws anew in every step: it keeps no endpoints");
+}
+
+std::unique_ptr<Rollout> RewardAlgorithm::recall(const Conditioning&, const std::optional<Conditioning>&,
+                                                 const Endpoints&, uint64_t, uint64_t) {
+  throw Error(ErrorKind::config, "this algorithm draws anew in every step: it recalls no endpoints");
+}
+
 StepMetrics RewardAlgorithm::accumulate(Rollout& rollout, const std::vector<float>& reward_values,
-                                        const at::Tensor& reward_grad, const Cancellation& cancellation) {
+                                        const std::optional<at::Tensor>& reward_grad,
+                                        const Cancellation& cancellation) {
   if (!made(rollout)) throw Error(ErrorKind::config, "the rollout was made by another algorithm");
   const int64_t batch = rollout.endpoint().size(0);
-  const at::Tensor& images = rollout.images();
   if (static_cast<int64_t>(reward_values.size()) != batch) {
     throw bad_shape("rewardValues", words("one entry for each of the ", batch, " images"), reward_values.size());
-  }
-  if (reward_grad.sizes() != images.sizes()) {
-    throw bad_shape("rewardGrad", words("the images' shape, ", images.sizes()), reward_grad.sizes());
-  }
-  if (reward_grad.device() != images.device()) {
-    throw bad_shape("rewardGrad", words("the images' device, ", images.device()), reward_grad.device());
   }
 
   cancellation.check();

@@ -33,22 +33,35 @@ class Rollout {
   // forwards: network evaluations so far, one a sample: a batch of B counts B, whatever the micro-batch. jacobian: what
   // gradients are multiplied by past the parts' graphs, for a step from the endpoint to the images that has none.
   Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, double jacobian = 1);
+  // Samples that were drawn and scored before. reward_gradient: ∂r/∂endpoint, or not defined.
+  Rollout(Origin origin, at::Tensor endpoint, at::Tensor reward_gradient);
   virtual ~Rollout() = default;
 
   const Origin& origin() const { return origin_; }
   const at::Tensor& endpoint() const { return endpoint_; }  // where the reward's gradient is taken, [B, …] float32
-  const at::Tensor& images() const { return images_; }      // [B, channels, H, W], what the reward reads
+  const at::Tensor& images() const { return images_; }      // [B, channels, H, W], what the reward reads; or undefined
   int64_t forwards() const { return forwards_; }
 
-  // ∂r/∂endpoint from ∂r/∂images, once: the graphs are freed. Error(config) the second time.
-  at::Tensor spend(const at::Tensor& reward_grad);
+  // ∂r/∂endpoint from ∂r/∂images, once: the graphs are freed. Without ∂r/∂images, the gradient that came with the
+  // samples, not defined where there is none. Error(config) the second time, and Error(shape) for another shape or
+  // device than the images'.
+  at::Tensor spend(const std::optional<at::Tensor>& reward_grad);
 
  private:
   const Origin origin_;
   at::Tensor endpoint_, images_;
   std::vector<Part> parts_;
-  const int64_t forwards_;
-  const double jacobian_;
+  const int64_t forwards_ = 0;
+  const double jacobian_ = 1;
+  at::Tensor reward_gradient_;
+  bool spent_ = false;
+};
+
+// Samples that were drawn and scored once, to be matched in many steps.
+struct Endpoints {
+  at::Tensor endpoint, velocity;  // Y and v_pre(Y, 1 − δ), [B, …] float32
+  at::Tensor reward_gradient;     // ∂r/∂Y, the same; not defined where the reward has none
+  int64_t vjps = 0;               // what the gradient took
 };
 
 // What the on-policy term that corrects mode weights measured, over the renoisings of the kept samples.
@@ -83,16 +96,28 @@ class RewardAlgorithm {
   virtual ~RewardAlgorithm() = default;
 
   // Samples from noise of shape [B, …] (streams (step, sample, initial_noise) of `seed`). The conditioning has B rows,
-  // or one for all.
+  // or one for all. differentiable: whether the reward's gradient will come; Error(config) where it does not and the
+  // algorithm cannot do without.
   virtual std::unique_ptr<Rollout> rollout(const Conditioning& conditioning,
                                            const std::optional<Conditioning>& unconditional, at::IntArrayRef shape,
-                                           uint64_t seed, uint64_t step, const Cancellation& cancellation) = 0;
+                                           uint64_t seed, uint64_t step, bool differentiable,
+                                           const Cancellation& cancellation) = 0;
+
+  // What of a rollout `recall` takes in later steps; spends it. reward_grad: as of `accumulate`. Error(config) of an
+  // algorithm that draws anew in every step.
+  virtual Endpoints keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad);
+
+  // A rollout of samples that were kept.
+  virtual std::unique_ptr<Rollout> recall(const Conditioning& conditioning,
+                                          const std::optional<Conditioning>& unconditional, const Endpoints& endpoints,
+                                          uint64_t seed, uint64_t step);
 
   // Adds ∂loss/∂parameters to the trainable tensors' .grad and spends the rollout. reward_values [B]: to drop
-  // samples whose value is not finite; reward_grad [B, channels, H, W]: ∂(sum of rewards)/∂images. After a
-  // cancellation the gradients hold a part of the batch and must be cleared.
-  StepMetrics accumulate(Rollout& rollout, const std::vector<float>& reward_values, const at::Tensor& reward_grad,
-                         const Cancellation& cancellation);
+  // samples whose value is not finite; reward_grad [B, channels, H, W]: ∂(sum of rewards)/∂images, none for a reward
+  // that has no gradient and for samples that were recalled. After a cancellation the gradients hold a part of the
+  // batch and must be cleared.
+  StepMetrics accumulate(Rollout& rollout, const std::vector<float>& reward_values,
+                         const std::optional<at::Tensor>& reward_grad, const Cancellation& cancellation);
 
   // What a checkpoint must keep for a resumed run to go on the same.
   virtual AlgorithmState state() const;
@@ -108,11 +133,11 @@ class RewardAlgorithm {
   // Error(config) for a model whose pretrained velocity is not kept apart. name: for that error.
   RewardAlgorithm(const char* name, FlowModel& model, const RewardOptions& options);
 
-  // The samples whose reward and its gradient are finite.
+  // The samples whose reward and its gradient, where there is one, are finite.
   struct Kept {
     std::vector<int64_t> samples;  // their numbers in the rollout
     std::vector<double> rewards;   // r, one a kept sample
-    at::Tensor reward_gradient;    // ∂r/∂endpoint, clipped, [kept, …]
+    at::Tensor reward_gradient;    // ∂r/∂endpoint, clipped, [kept, …]; not defined where there is none
   };
 
   // Adds the loss's gradient. metrics.per_sample comes with 0 for the kept samples and is added to; NaN drops one.

@@ -180,7 +180,7 @@ void run(const std::string& name, int iterations, int64_t batch, int micro_batch
     times = {};
     const double begin = now();
     const auto rollout =
-        algorithm.rollout(conditioning, std::nullopt, shape, 7, static_cast<uint64_t>(i) + 1, cancellation);
+        algorithm.rollout(conditioning, std::nullopt, shape, 7, static_cast<uint64_t>(i) + 1, true, cancellation);
     // r = −½ ‖image − ½‖²
     const double scored = now();
     const at::Tensor reward_grad = 0.5 - rollout->images();

@@ -106,6 +106,19 @@ EAM_HD ModeTargetCoefficients mode_target_coefficients(double t, double C, doubl
           -share};
 }
 
+// The target of a reward without a gradient, v_θ + w (1 + s)(u − v_θ): endpoint·Y + noise·ε + velocity·v_θ. 1 + s is
+// the sample's weight; w = b²/(1−t)², 1 but for the last times, where it cancels u's 1/b.
+struct ValueTargetCoefficients {
+  double endpoint;
+  double noise;
+  double velocity;
+};
+
+EAM_HD ValueTargetCoefficients value_target_coefficients(double t, double terminal_time, double s) {
+  double b = forward_coefficients(t, terminal_time).noise, scale = (1 + s) * b / ((1 - t) * (1 - t));
+  return {scale * b / terminal_time, -scale * conditional_noise(t, terminal_time), 1 - scale * b};
+}
+
 // dℓ/dt of the log ratio ℓ(Y) = log p_θ/p_pre at t*: (t/(1−t)) E_ε[‖v_pre − u‖² − ‖v_θ − u‖²], the same for every δ.
 EAM_HD double log_ratio_weight(double t) {
   return t / (1 - t);

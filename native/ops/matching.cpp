@@ -95,6 +95,11 @@ std::vector<double> checked(const Floating& velocity, const std::vector<double>&
   return times;
 }
 
+void check_factors(const std::vector<double>& factors, const std::vector<double>& times) {
+  if (factors.size() == times.size()) return;
+  throw bad_shape("factors", words(times.size(), " numbers, one a sample"), factors.size());
+}
+
 }  // namespace
 
 Loss matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const at::Tensor& terminal_gradient,
@@ -133,9 +138,7 @@ Loss mode_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const 
   const Floating trained(velocity, "velocity");
   std::vector<double> endpoint, gradient, own, noise_coefficients, weights;
   const std::vector<double> times = checked(trained, t, matching, weights);
-  if (factors.size() != times.size()) {
-    throw bad_shape("factors", words(times.size(), " numbers, one a sample"), factors.size());
-  }
+  check_factors(factors, times);
   for (size_t b = 0; b < times.size(); ++b) {
     kernels::ModeTargetCoefficients c =
         kernels::mode_target_coefficients(times[b], matching.C, matching.terminal_time, factors[b]);
@@ -146,6 +149,22 @@ Loss mode_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const 
   }
   return regress(trained, {{{x1, "x1"}, endpoint}, {{terminal_gradient, "terminalGradient"}, gradient}, {trained, own}},
                  &noise, noise_coefficients, weights);
+}
+
+Loss value_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const std::vector<double>& t,
+                         const Noise& noise, const Matching& matching, const std::vector<double>& factors) {
+  const Floating trained(velocity, "velocity");
+  std::vector<double> endpoint, own, noise_coefficients, weights;
+  const std::vector<double> times = checked(trained, t, matching, weights);
+  check_factors(factors, times);
+  for (size_t b = 0; b < times.size(); ++b) {
+    kernels::ValueTargetCoefficients c =
+        kernels::value_target_coefficients(times[b], matching.terminal_time, factors[b]);
+    endpoint.push_back(c.endpoint);
+    noise_coefficients.push_back(c.noise);
+    own.push_back(c.velocity);
+  }
+  return regress(trained, {{{x1, "x1"}, endpoint}, {trained, own}}, &noise, noise_coefficients, weights);
 }
 
 std::vector<double> log_ratio_terms(const at::Tensor& velocity, const at::Tensor& pretrained, const at::Tensor& x1,

@@ -100,6 +100,10 @@ Loss mode_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const 
                         const std::vector<double>& t, const Noise& noise, const Matching& matching,
                         const std::vector<double>& factors);
 
+// The same loss for a reward without a gradient, on v_θ + w (1 + s)(u − v_θ), w = b²/(1−t)².
+Loss value_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const std::vector<double>& t,
+                         const Noise& noise, const Matching& matching, const std::vector<double>& factors);
+
 // (t/(1−t)) (‖v_pre − u‖² − ‖v_θ − u‖²) of each sample, sums over its elements in float64: integrated over t and
 // averaged over ε it is log p_θ(Y)/p_pre(Y) at the terminal time. t below it.
 std::vector<double> log_ratio_terms(const at::Tensor& velocity, const at::Tensor& pretrained, const at::Tensor& x1,

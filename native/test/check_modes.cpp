@@ -73,6 +73,13 @@ void check_target() {
     const ops::Loss published = ops::matching_loss(velocity, y, gradient, t, {epsilon, {}}, matching);
     check::report("s = 0 is the published loss, bit for bit",
                   at::equal(none.grad, published.grad) && none.loss == published.loss ? 0 : 1, 0);
+
+    // v + b²/(1 − t)² (1 + s)(u − v), b² u as above.
+    const at::Tensor value_target = velocity + (1 + factor) * (b2 * (y / terminal - velocity) - b * e * epsilon) /
+                                                   (1 - time).square();
+    const ops::Loss values = ops::value_matching_loss(velocity, y, t, {epsilon, {}}, matching, s);
+    check::report("target without a gradient against its definition, delta " + std::to_string(delta),
+                  check::error_of(values.grad, 2 * (velocity - value_target) / (7.0 * 4.0)), 1e-13);
   }
 }
 
@@ -133,7 +140,9 @@ constexpr double kDelta = 0.1, kTerminal = 1 - kDelta;
 
 // What mode-aware EAM asks of a network whose law is `model`, φ being 1 between its two modes and 0 elsewhere, or 1
 // everywhere: endpoints, λr and its gradient in closed form, the rest as a training step computes it. gain 0: EAM.
-Residual residual(const Mixture& model, const Mixture& before, const Mixture& target, double gain, bool between) {
+// values_only: what a reward without a gradient asks.
+Residual residual(const Mixture& model, const Mixture& before, const Mixture& target, double gain, bool between,
+                  bool values_only = false) {
   constexpr int64_t samples = 1 << 14, draws = 4, rows = samples * draws;
   const at::Tensor mode = at::multinomial(model.weights, samples, true);
   const at::Tensor x1 = model.means.index_select(0, mode) + model.std * normal({samples, 1}, 70);
@@ -153,9 +162,11 @@ Residual residual(const Mixture& model, const Mixture& before, const Mixture& ta
   const at::Tensor y = repeated(endpoint);
   const ops::Noise noise{normal({rows, 1}, 72), {}};
   const at::Tensor x = ops::renoise(y, t, noise, kTerminal), velocity = model.velocity(x, column(t));
-  const ops::Loss loss =
-      ops::mode_matching_loss(velocity, y, repeated(score), t, noise, {0.6, ops::Weighting::velocity, 20, kTerminal},
-                              numbers(repeated(factors)));
+  const ops::Matching matching{0.6, ops::Weighting::velocity, 20, kTerminal};
+  const std::vector<double> s = numbers(repeated(factors));
+  const ops::Loss loss = values_only
+                             ? ops::value_matching_loss(velocity, y, t, noise, matching, s)
+                             : ops::mode_matching_loss(velocity, y, repeated(score), t, noise, matching, s);
   const at::Tensor weight = between ? (x.abs() < 0.3).to(at::kDouble) : at::ones_like(x);
   const at::Tensor each = (-0.5 * rows * loss.grad * weight).view({samples, draws}).mean(1);
   return {each.mean().item<double>(), each.std().item<double>() / std::sqrt(static_cast<double>(samples))};
@@ -176,11 +187,19 @@ void check_fixed_point() {
     const Residual rest = residual(target, before, target, 0.1, between);
     check::report(std::string("nothing left at the target, ") + (between ? "between modes" : "everywhere") + ", errors",
                   std::abs(rest.mean) / rest.error, 3.5);
+    const Residual values = residual(target, before, target, 0.1, between, true);
+    check::report(
+        std::string("nor without a gradient, ") + (between ? "between modes" : "everywhere") + ", standard errors",
+        std::abs(values.mean) / values.error, 3.5);
   }
   const Residual blind = residual(mixture(shift, 0.5), before, target, 0, true);
   const Residual less = residual(mixture(shift, 0.5), before, target, 0.5, true);
   const Residual more = residual(mixture(shift, low / 8), before, target, 0.5, true);
   check::report("EAM alone sees no wrong weights, standard errors", std::abs(blind.mean) / blind.error, 5);
+  const Residual low_values = residual(mixture(shift, low / 8), before, target, 0.5, true, true);
+  const Residual unmoved = residual(mixture(0, low), before, target, 0.5, false, true);
+  check::report("so it is without a gradient, of 4 errors", -4 * low_values.error / low_values.mean, 1);
+  check::report("and modes that have not moved yet are moved, of 4 errors", 4 * unmoved.error / unmoved.mean, 1);
   check::report("too much in the low mode is pushed up, of 4 errors", 4 * less.error / less.mean, 1);
   check::report("too little in the low mode is pushed down, of 4 errors", -4 * more.error / more.mean, 1);
 }

@@ -221,6 +221,8 @@ describe('a checkpoint of a Trainer', () => {
         const inner = failing.create(model);
         return {
           rollout: (args) => inner.rollout(args),
+          keep: (...args) => inner.keep(...args),
+          recall: (args) => inner.recall(args),
           accumulate: (...args) => inner.accumulate(...args),
           state: () => inner.state(),
           load: () => {

@@ -21,6 +21,7 @@ import { silent } from '../progress.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
 import { jobDevice } from '../device.js';
 import { refuseExisting } from '../existing-output.js';
+import { createAlgorithm } from '../../training/algorithms.js';
 import { rehearse } from '../rehearsal.js';
 import { loadConfiguredModel } from '../settings/model.js';
 import { RunDirectory } from '../run-directory.js';
@@ -69,12 +70,13 @@ export async function compare(config: unknown, options: JobOptions = {}): Promis
 
 /** What scores and judges images, tried with the model. */
 async function partsOf(settings: CompareConfig, { observer, signal, resume }: JobOptions) {
-  const { rewards, prompts, device, evaluation } = settings;
+  const { rewards, prompts, device, evaluation, contenders } = settings;
   const reward = await createRewards(rewards, device, { onNote: (message) => observer?.note(message) });
   const judge = evaluation.judge && createJudge(evaluation.judge, device);
   if (!resume) {
     using model = await loadConfiguredModel(settings);
-    await rehearse({ model, prompts, reward, judge, signal });
+    const algorithms = contenders.map(({ algorithm }) => createAlgorithm(algorithm));
+    await rehearse({ model, algorithms, prompts, reward, judge, signal });
   }
   return { reward, judge };
 }

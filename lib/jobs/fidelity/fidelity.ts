@@ -115,7 +115,7 @@ async function run(
   using model = newModel(problem, settings, seed);
   const trainer = new Trainer({
     model,
-    reward: quadratic(problem.reward),
+    reward: { ...quadratic(problem.reward), ...(settings.valuesOnly && { differentiable: false }) },
     prompts: [model.name],
     algorithm: createAlgorithm(settings.algorithm),
     optimizer: settings.optimizer,

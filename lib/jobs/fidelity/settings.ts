@@ -57,6 +57,8 @@ export const fidelitySchema = z.strictObject({
     .prefault({}),
   /** Whether each seed also trains the same network on exact samples: see {@link FidelityResult.oracle}. */
   oracle: z.boolean().default(true),
+  /** Whether the algorithm is kept from the reward's gradient: see {@link Reward.differentiable}. */
+  valuesOnly: z.boolean().default(false),
   /** Where everything runs; the CPU, unless told, since the tensors are small. */
   device: device.default('cpu'),
   /** Threads of an operator: the tensors are small, and one thread makes times comparable. */
@@ -110,6 +112,8 @@ export interface FidelitySettings {
   };
   /** Whether each seed also trains the same network on exact samples. @defaultValue true */
   oracle: boolean;
+  /** Whether the algorithm is kept from the reward's gradient. @defaultValue false */
+  valuesOnly: boolean;
   /** `'cpu'`, `'cuda'` or `'cuda:N'`, or `'auto'`: CUDA where there is a device, else the CPU. @defaultValue 'cpu' */
   device: string;
   /** Threads of an operator, ≥ 1: the tensors are small, and one thread makes times comparable. @defaultValue 1 */

@@ -8,6 +8,7 @@ import { refuseExisting } from '../existing-output.js';
 import { rehearse } from '../rehearsal.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
 import { RunDirectory } from '../run-directory.js';
+import { createAlgorithm } from '../../training/algorithms.js';
 import { FinetuneJob, type FinetuneResult } from './job.js';
 
 /**
@@ -30,7 +31,8 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   const reward = await createRewards(settings.rewards, settings.device, { onNote });
   const judge = settings.evaluation?.judge && createJudge(settings.evaluation.judge, settings.device);
   using model = await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
-  if (!resume) await rehearse({ model, prompts: settings.prompts, reward, judge, signal });
+  const algorithm = createAlgorithm(settings.algorithm);
+  if (!resume) await rehearse({ model, algorithms: [algorithm], prompts: settings.prompts, reward, judge, signal });
   const run = await RunDirectory.open(settings.output, {
     resume,
     existing,
@@ -40,7 +42,7 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
   try {
-    return await new FinetuneJob(settings, run, { model, reward, judge }, options).run();
+    return await new FinetuneJob(settings, run, { model, algorithm, reward, judge }, options).run();
   } finally {
     run.directory.unlock();
   }

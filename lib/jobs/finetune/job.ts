@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
-import { createAlgorithm } from '../../training/algorithms.js';
+import type { Algorithm } from '../../training/algorithms.js';
 import { makeRoom } from '../../files/checkpoints.js';
 import type { FinetuneConfig } from '../settings/finetune.js';
 import { DriftProbe } from '../../training/drift.js';
@@ -10,8 +10,9 @@ import { isError, NonFiniteError, suppress, suppressedBy } from '../../errors.js
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
 import type { Model } from '../../models/model.js';
 import type { JobOptions } from '../options.js';
-import { promptProgress, silent, type JobObserver } from '../progress.js';
+import { progressNotes, promptProgress, silent, type JobObserver } from '../progress.js';
 import { renderReport } from '../report/report.js';
+import { describeShares } from './shares.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
 import type { RunDirectory, OpenedRun } from '../run-directory.js';
 import { cyclePrompts, encodeGrid } from '../../training/sampler.js';
@@ -40,6 +41,7 @@ const driftMeasurements = 20;
 /** What a run computes with. */
 interface Parts {
   model: Model;
+  algorithm: Algorithm;
   reward: Reward;
   judge: Judge | undefined;
 }
@@ -95,7 +97,7 @@ export class FinetuneJob {
       reward: this.parts.reward,
       prompts: config.prompts,
       negativePrompt: config.negativePrompt,
-      algorithm: createAlgorithm(config.algorithm),
+      algorithm: this.parts.algorithm,
       optimizer: config.optimizer,
       batch: config.batch,
       seed: config.seed,
@@ -115,16 +117,28 @@ export class FinetuneJob {
     }
   }
 
-  /** Encodes the prompts, and draws the grid of the pretrained model where a run before has not. */
+  /**
+   * Encodes the prompts, draws endpoints of the pretrained model where the algorithm wants them, and its grid where a
+   * run before has not.
+   */
   async #prepare(): Promise<void> {
     const onNote = (line: string) => this.#observer.note(line);
-    await this.parts.model.prepare(this.config.prompts, {
-      negativePrompt: this.config.negativePrompt,
+    await this.#trainer.prepare({
       onNote,
       onProgress: promptProgress(onNote),
+      onEndpoint: progressNotes(onNote, 'drew', 'endpoints'),
       signal: this.options.signal,
     });
+    await this.#tellEndpoints();
     if (!existsSync(this.#directory.samples(0))) await this.#writeGrid(0, 'pretrained');
+  }
+
+  async #tellEndpoints(): Promise<void> {
+    const shares = this.#trainer.effectiveShares;
+    if (!shares) return;
+    const record = JSON.stringify({ effectiveShare: Object.fromEntries(shares) }, null, 2);
+    await this.#directory.write('endpoints.json', `${record}\n`);
+    for (const line of describeShares(shares)) this.#observer.note(line);
   }
 
   async #train(): Promise<void> {

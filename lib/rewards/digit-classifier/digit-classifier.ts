@@ -23,6 +23,9 @@ export const digitClassifierConfigSchema = z.strictObject({
   classes: z.int().min(2).default(10),
 });
 
+/** What a digit's reward may be: see {@link DigitRewardOptions}. */
+export const digitValues = ['log-probability', 'match'] as const;
+
 /** Options of {@link digitClassifier} and {@link digitJudge}. */
 export interface DigitClassifierOptions {
   /** Where its config.json and model.safetensors are; default: the classifier that comes with the package. */
@@ -31,14 +34,36 @@ export interface DigitClassifierOptions {
   device?: string | undefined;
 }
 
+/** Options of {@link digitClassifier} besides. */
+export interface DigitRewardOptions extends DigitClassifierOptions {
+  /**
+   * `'log-probability'` is log p(the digit that the prompt asks for | image). `'match'` is 1 where that digit is the
+   * likeliest and 0 elsewhere, and has no gradient.
+   * @defaultValue 'log-probability'
+   */
+  value?: 'log-probability' | 'match' | undefined;
+}
+
 const optionsShape = { directory: z.string().min(1), device: z.string() };
 
-/** log p(the digit that the prompt asks for | image), by a classifier that reads the image. */
-export function digitClassifier(options: DigitClassifierOptions = {}): ArrayReward {
-  checkOptions(optionsShape, options, 'digitClassifier options');
+/** Whether an image shows the digit that its prompt asks for, as a classifier sees it. */
+export function digitClassifier(options: DigitRewardOptions = {}): ArrayReward {
+  checkOptions({ ...optionsShape, value: z.enum(digitValues) }, options, 'digitClassifier options');
   const network = lazily(() =>
     loadClassifier(options.directory ?? shippedDirectory('digit-classifier'), options.device),
   );
+  if (options.value === 'match') {
+    return {
+      name: 'digit-classifier',
+      differentiable: false,
+      async score(images, prompts) {
+        const labels = Int32Array.from(prompts, digitOf);
+        const { predicted, features } = await (await network()).logProbability(images, labels, false);
+        features.dispose();
+        return { values: Float32Array.from(labels, (label, image) => Number(predicted[image] === label)) };
+      },
+    };
+  }
   return {
     name: 'digit-classifier',
     async score(images, prompts, { gradient = false } = {}) {

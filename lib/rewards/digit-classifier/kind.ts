@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import { shippedDirectory } from '../../runtime/package.js';
 import { classifierPretraining } from './pretraining.js';
-import { digitClassifier, digitJudge } from './digit-classifier.js';
+import { digitClassifier, digitJudge, digitValues } from './digit-classifier.js';
 import { directory, judgeKind, rewardKind, weight, type WeightsFile } from '../reward-kind.js';
 
 const weightsIn = (folder: string): WeightsFile => ({ path: join(folder, 'model.safetensors'), dtype: 'float32' });
@@ -17,8 +17,10 @@ export const digitClassifierKind = rewardKind({
     weight,
     /** The classifier's folder; left out: the one that comes with the package. */
     directory,
+    /** The logarithm of the digit's probability, or 1 for the right digit and 0 for any other, without a gradient. */
+    value: z.enum(digitValues).default('log-probability'),
   }),
-  create: (config, device) => digitClassifier({ directory: config.directory, device }),
+  create: ({ directory, value }, device) => digitClassifier({ directory, value, device }),
   locate: async (config) => [weightsIn(config.directory ?? shippedDirectory('digit-classifier'))],
   pretraining: classifierPretraining,
 });

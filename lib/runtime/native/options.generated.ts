@@ -169,6 +169,20 @@ export interface EamOptions extends AlgorithmOptions {
    * @defaultValue false
    */
   modes?: boolean | ModeOptions | undefined;
+  /**
+   * With `'current'` each step draws endpoints from the model that is trained. With `'pretrained'` they are drawn and
+   * scored once, from the pretrained model, and each step takes some of them with probabilities in proportion to
+   * e^{λr}: the weights of modes are right, the reward needs no gradient, and a step costs less than half, as long as a
+   * few of a prompt's endpoints do not hold all the weight. It needs the terminal `'consistent'`, excludes `modes`, and
+   * makes the default of C 0.6.
+   * @defaultValue 'current'
+   */
+  endpoints?: 'current' | 'pretrained' | undefined;
+  /**
+   * So many endpoints `'pretrained'` are drawn for each prompt. It is a whole number, at least 1.
+   * @defaultValue 1024
+   */
+  endpointsPerPrompt?: number | undefined;
 }
 
 export const eamOptionsSchema = z.strictObject({
@@ -218,6 +232,16 @@ export const eamOptionsSchema = z.strictObject({
    * ModeOptions}.
    */
   modes: z.union([z.boolean(), modeOptionsSchema]).default(false),
+  /**
+   * With `'current'` each step draws endpoints from the model that is trained. With `'pretrained'` they are drawn and
+   * scored once, from the pretrained model, and each step takes some of them with probabilities in proportion to
+   * e^{λr}: the weights of modes are right, the reward needs no gradient, and a step costs less than half, as long as a
+   * few of a prompt's endpoints do not hold all the weight. It needs the terminal `'consistent'`, excludes `modes`, and
+   * makes the default of C 0.6.
+   */
+  endpoints: z.enum(['current', 'pretrained']).default('current'),
+  /** So many endpoints `'pretrained'` are drawn for each prompt. */
+  endpointsPerPrompt: z.int().min(1).max(largestInt).default(1024),
 });
 
 /** {@link EamOptions} with every default filled in. */

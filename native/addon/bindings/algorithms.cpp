@@ -33,7 +33,7 @@ class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
   static Napi::Object wrap(Napi::Env env, std::shared_ptr<Rollout> rollout) {
     Napi::Object object = instance(env).constructor<RolloutObject>().New({});
     RolloutObject& self = *Unwrap(object);
-    self.images_ = Napi::Persistent(wrap_tensor(env, rollout->images()));
+    if (rollout->images().defined()) self.images_ = Napi::Persistent(wrap_tensor(env, rollout->images()));
     self.endpoint_ = Napi::Persistent(wrap_tensor(env, rollout->endpoint()));
     self.forwards_ = rollout->forwards();
     self.rollout_ = std::move(rollout);
@@ -54,7 +54,9 @@ class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
   }
 
  private:
-  Napi::Value images(const Napi::CallbackInfo&) { return images_.Value(); }
+  Napi::Value images(const Napi::CallbackInfo& info) {
+    return images_.IsEmpty() ? info.Env().Undefined() : Napi::Value(images_.Value());
+  }
   Napi::Value endpoint(const Napi::CallbackInfo&) { return endpoint_.Value(); }
   Napi::Value forwards(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(forwards_));
@@ -65,6 +67,7 @@ class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
     if (!rollout_) return;
     rollout_.reset();
     for (Napi::ObjectReference* tensor : {&images_, &endpoint_}) {
+      if (tensor->IsEmpty()) continue;
       tensor->Value().Get("dispose").As<Napi::Function>().Call(tensor->Value(), {});
     }
   }
@@ -103,6 +106,12 @@ std::optional<Conditioning> to_unconditional(const Options& options) {
   return options.tensors("unconditional");
 }
 
+// undefined for a reward that has none.
+std::optional<at::Tensor> to_gradient(Napi::Value value, const char* where) {
+  if (value.IsUndefined()) return std::nullopt;
+  return to_tensor(value, where);
+}
+
 // Steps and samples are parts of stream numbers (ops/random.h).
 uint64_t to_step(const Options& options) {
   const int64_t step = options.integer("step");
@@ -118,8 +127,8 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
   static void define(Napi::Env env) {
     instance(env).constructor<AlgorithmObject>() = Napi::Persistent(DefineClass(
         env, "Algorithm",
-        {InstanceMethod<&AlgorithmObject::rollout>("rollout"),
-         InstanceMethod<&AlgorithmObject::accumulate>("accumulate"), InstanceMethod<&AlgorithmObject::state>("state"),
+        {InstanceMethod<&AlgorithmObject::rollout>("rollout"), InstanceMethod<&AlgorithmObject::keep>("keep"),
+         InstanceMethod<&AlgorithmObject::recall>("recall"), InstanceMethod<&AlgorithmObject::accumulate>("accumulate"), InstanceMethod<&AlgorithmObject::state>("state"),
          InstanceMethod<&AlgorithmObject::load>("load")}));
   }
 
@@ -141,19 +150,21 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
   explicit AlgorithmObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<AlgorithmObject>(info) {}
 
  private:
-  // rollout({ conditioning, unconditional?, shape, seed, step, cancellation })
+  // rollout({ conditioning, unconditional?, shape, seed, step, differentiable?, cancellation })
   Napi::Value rollout(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
       const Options options(info[0], "rollout",
-                            {"conditioning", "unconditional", "shape", "seed", "step", "cancellation"});
+                            {"conditioning", "unconditional", "shape", "seed", "step", "differentiable",
+                             "cancellation"});
       const Cancellation cancellation = options.cancellation();
       return instance(info.Env())
           .executor.submit(
               info.Env(),
               [model = model_, algorithm = used(), conditioning = options.tensors("conditioning"),
                unconditional = to_unconditional(options), shape = options.shape("shape"), seed = options.uint64("seed"),
-               step = to_step(options), cancellation]() -> std::shared_ptr<Rollout> {
-                return algorithm->rollout(conditioning, unconditional, shape, seed, step, cancellation);
+               step = to_step(options), differentiable = options.boolean("differentiable", true),
+               cancellation]() -> std::shared_ptr<Rollout> {
+                return algorithm->rollout(conditioning, unconditional, shape, seed, step, differentiable, cancellation);
               },
               [](Napi::Env env, std::shared_ptr<Rollout> rollout) {
                 return RolloutObject::wrap(env, std::move(rollout));
@@ -162,7 +173,50 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
     });
   }
 
-  // accumulate(rollout, rewardValues, rewardGrad, cancellation)
+  // keep(rollout, rewardGrad | undefined)
+  Napi::Value keep(const Napi::CallbackInfo& info) {
+    return guarded_promise(info.Env(), [&]() -> Napi::Value {
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "keep: rollout"),
+               grad = to_gradient(info[1], "keep: rewardGrad")] { return algorithm->keep(*rollout, grad); },
+              [](Napi::Env env, Endpoints endpoints) {
+                Napi::Object object = Napi::Object::New(env);
+                object.Set("endpoint", wrap_tensor(env, std::move(endpoints.endpoint)));
+                object.Set("velocity", wrap_tensor(env, std::move(endpoints.velocity)));
+                if (endpoints.reward_gradient.defined()) {
+                  object.Set("rewardGradient", wrap_tensor(env, std::move(endpoints.reward_gradient)));
+                }
+                object.Set("vjps", static_cast<double>(endpoints.vjps));
+                return object;
+              });
+    });
+  }
+
+  // recall({ conditioning, unconditional?, endpoint, velocity, rewardGradient?, seed, step })
+  Napi::Value recall(const Napi::CallbackInfo& info) {
+    return guarded_promise(info.Env(), [&]() -> Napi::Value {
+      const Options options(
+          info[0], "recall",
+          {"conditioning", "unconditional", "endpoint", "velocity", "rewardGradient", "seed", "step"});
+      Endpoints endpoints{options.tensor("endpoint"), options.tensor("velocity"), {}};
+      if (options.has("rewardGradient")) endpoints.reward_gradient = options.tensor("rewardGradient");
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [model = model_, algorithm = used(), conditioning = options.tensors("conditioning"),
+               unconditional = to_unconditional(options), endpoints = std::move(endpoints),
+               seed = options.uint64("seed"), step = to_step(options)]() -> std::shared_ptr<Rollout> {
+                return algorithm->recall(conditioning, unconditional, endpoints, seed, step);
+              },
+              [](Napi::Env env, std::shared_ptr<Rollout> rollout) {
+                return RolloutObject::wrap(env, std::move(rollout));
+              });
+    });
+  }
+
+  // accumulate(rollout, rewardValues, rewardGrad | undefined, cancellation)
   Napi::Value accumulate(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
       // Values that are not finite are the algorithm's to drop, so the usual conversion would be wrong here.
@@ -176,7 +230,7 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
               info.Env(),
               [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "accumulate: rollout"),
                values = std::vector<float>(values.Data(), values.Data() + values.ElementLength()),
-               grad = to_tensor(info[2], "accumulate: rewardGrad"), cancellation] {
+               grad = to_gradient(info[2], "accumulate: rewardGrad"), cancellation] {
                 StepMetrics metrics = algorithm->accumulate(*rollout, values, grad, cancellation);
                 return std::pair(std::move(metrics), algorithm->state());
               },

@@ -32,15 +32,29 @@ export interface NativeOptimizer {
 }
 
 /** Samples that a network drew, on their way to a training step. */
-export interface NativeRollout {
-  /** The images, [B, channels, H, W] in [0, 1], not clamped. */
-  readonly images: Tensor;
+export interface NativeDrawn {
   /** Latents at the end of the rollout, [B, …]: X_1, or Y at time 1 − δ. */
   readonly endpoint: Tensor;
   /** Network evaluations, one a sample: a batch of B counts B, whatever the micro-batch. */
   readonly forwards: number;
-  /** Disposes of the rollout and its two tensors. */
+  /** Disposes of the rollout and its tensors. */
   dispose(): void;
+}
+
+/** Samples that are yet to be scored. */
+export interface NativeRollout extends NativeDrawn {
+  /** The images, [B, channels, H, W] in [0, 1], not clamped. */
+  readonly images: Tensor;
+}
+
+/** Samples that were drawn and scored once, to be matched in many steps; float32. */
+export interface NativeEndpoints {
+  /** Y at time 1 − δ, [B, …]. */
+  endpoint: Tensor;
+  /** v_pre(Y, 1 − δ), [B, …]. */
+  velocity: Tensor;
+  /** ∂r/∂Y, [B, …]; left out where the reward has none. */
+  rewardGradient?: Tensor;
 }
 
 /** Measurements of the term that corrects mode weights, over the renoisings of the kept samples. */
@@ -92,15 +106,24 @@ export interface NativeAlgorithm {
     shape: number[];
     seed: bigint;
     step: number;
+    /** Whether the reward's gradient will come; default true. */
+    differentiable?: boolean;
     cancellation: NativeCancellation;
   }): Promise<NativeRollout>;
+  /** Spends a rollout: what `recall` takes of it in later steps, and the vector–Jacobian products that it took. */
+  keep(rollout: NativeDrawn, rewardGrad: Tensor | undefined): Promise<NativeEndpoints & { vjps: number }>;
+  /** A rollout of samples that were kept. */
+  recall(
+    args: NativeEndpoints & { conditioning: Tensor[]; unconditional?: Tensor[]; seed: bigint; step: number },
+  ): Promise<NativeDrawn>;
   /**
    * Spends the rollout. Values that are not finite drop their samples. After a cancellation the gradients are partial.
+   * Without `rewardGrad` the reward has no gradient, or the samples were recalled with it.
    */
   accumulate(
-    rollout: NativeRollout,
+    rollout: NativeDrawn,
     rewardValues: Float32Array,
-    rewardGrad: Tensor,
+    rewardGrad: Tensor | undefined,
     cancellation: NativeCancellation,
   ): Promise<NativeStepMetrics>;
   /** Gives the state beyond parameters (running quantiles), as plain numbers for a checkpoint. */

@@ -1,0 +1,52 @@
+import { join } from 'node:path';
+
+import { originOf } from '../files/origin.js';
+import { isIdentified, rewardIdentity } from '../rewards/identity.js';
+import { cacheDirectory } from '../runtime/native/libtorch.js';
+import type { StoredEndpoints } from './algorithms.js';
+import { modelIdentity } from './belonging.js';
+import { EndpointBuffer, type DrawingObserver, type EndpointBufferOptions } from './endpoint-buffer.js';
+import { fingerprint } from './state.js';
+
+/** The name of their folder in the cache. */
+export const endpointsName = 'endpoints';
+
+/**
+ * Where endpoints of the pretrained model are kept if nobody says otherwise; undefined where there is no cache. What is
+ * removed is drawn again.
+ */
+export function endpointsDirectory(): string | undefined {
+  const cache = cacheDirectory();
+  return cache && join(cache, endpointsName);
+}
+
+type Options = Omit<EndpointBufferOptions, 'lambda' | 'perPrompt' | 'identity'> & {
+  stored: StoredEndpoints;
+  negativePrompt: string | undefined;
+  observer: DrawingObserver;
+};
+
+/**
+ * The endpoints of a run, those that another run has drawn with the same model, prompts, rewards and settings if they
+ * are there. Where a program made the model or a reward itself, nobody can tell whether another's is the same: such
+ * endpoints serve this run alone.
+ * @throws what {@link EndpointBuffer.open} throws
+ */
+export async function openEndpoints({
+  stored,
+  negativePrompt,
+  observer,
+  ...options
+}: Options): Promise<EndpointBuffer> {
+  const { model, reward, batch, seed } = options;
+  const prompts = [...new Set(options.prompts)];
+  const { lambda, perPrompt, drawnWith } = stored;
+  const identity = fingerprint([
+    ...[await modelIdentity(model), model.dtype, model.latentShape, model.timeShift],
+    await rewardIdentity(reward),
+    ...[prompts, negativePrompt ?? null, perPrompt, batch, String(seed), drawnWith],
+  ]);
+  const shared = originOf(model) !== undefined && isIdentified(reward);
+  const directory = shared ? options.directory : undefined;
+  return EndpointBuffer.open({ ...options, prompts, lambda, perPrompt, directory, identity }, observer);
+}
