@@ -7,13 +7,13 @@ export const cacheCommand = () =>
     .description('Print where the cache is and what it holds.')
     .option(
       '--clear',
-      'Remove the text embeddings from it first, which are computed again when they are needed; LibTorch stays.',
+      'Remove text embeddings and endpoints from it first, which are computed again when they are needed; LibTorch stays.',
     )
     .addOption(jsonOption())
     .action(async ({ clear, json }) => {
-      const { clearTextEmbeddings, inspectCache } = await import('../jobs/cache/cache.js');
+      const { clearCache, inspectCache } = await import('../jobs/cache/cache.js');
       const { cacheTable } = await import('../jobs/cache/table.js');
-      const removed = clear ? await clearTextEmbeddings() : undefined;
+      const removed = clear ? await clearCache() : undefined;
       const { directory, entries } = await inspectCache();
       const text = json
         ? JSON.stringify({ directory: directory ?? null, ...(removed && { removed }), entries }, null, 2)

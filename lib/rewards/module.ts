@@ -92,6 +92,7 @@ export const moduleKind = rewardKind({
     differentiable: z.boolean().default(true),
   }),
   create: ({ file, options, differentiable }) => moduleReward(file, options, { differentiable }),
+  differentiable: ({ differentiable }) => differentiable,
   async locate({ name, file }) {
     await checkFile(name, file);
     return undefined;

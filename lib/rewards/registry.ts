@@ -41,6 +41,9 @@ export function dtypeOf(config: RewardConfig): ModelDType | undefined {
   return 'dtype' in schema.shape ? ((config as { dtype?: ModelDType }).dtype ?? 'float32') : undefined;
 }
 
+/** Whether a reward has a gradient, of those that a configuration can tell. */
+export const isDifferentiable = (config: RewardConfig): boolean => kindOf(config).differentiable?.(config) ?? true;
+
 /**
  * The rewards that a configuration's `rewards` describe, with their weights. @throws EamError for one whose files do
  * not fit

@@ -38,6 +38,8 @@ export interface RewardKind<Schema extends z.ZodType> {
    * @throws CheckpointError, ConfigError where one is not there
    */
   locate(config: z.output<Schema>): Promise<WeightsFile[] | undefined>;
+  /** Whether it gives a gradient; left out by one that always does. */
+  differentiable?(config: z.output<Schema>): boolean;
   /** About how many numbers are loaded of its files, to plan for it before they are there; of one that is published. */
   parameters?: number;
   /** Compares a directory of it with its goldens; left out by one that no published implementation computes. */

@@ -42,17 +42,16 @@ describe('eam cache', () => {
     });
   });
 
-  it('removes the text embeddings, and nothing else', async () => {
+  it('removes text embeddings and endpoints, and nothing else', async () => {
     put('text-embeddings/a.safetensors', 2 ** 19);
     // What a killed process was writing.
     put('text-embeddings/b.safetensors.tmp-7-0', 2 ** 19);
+    put('endpoints/a/endpoints.safetensors', 2 ** 20);
     put('loaded/x.json', 2);
     const { code, stdout } = await eam('cache', '--clear');
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/^removed 2 files of text embeddings, 1\.0 MiB\n/)]);
-    expect([existsSync(join(cache, 'text-embeddings')), existsSync(join(cache, 'loaded/x.json'))]).toEqual([
-      false,
-      true,
-    ]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^removed 3 files of text embeddings and endpoints, 2\.0 MiB\n/)]);
+    const left = ['text-embeddings', 'endpoints', 'loaded/x.json'].map((name) => existsSync(join(cache, name)));
+    expect(left).toEqual([false, false, true]);
     expect((await eam('cache', '--clear', '--json')).stdout).toContain('"removed": {\n    "files": 0');
   });
 });

@@ -121,6 +121,16 @@ describe('the planned disk space', () => {
     expect(checkpoints!.free).toBeGreaterThan(0);
   });
 
+  it('holds endpoints of the pretrained model, as many as each prompt wants', async () => {
+    const algorithm = { ...medium.algorithm, endpoints: 'pretrained', endpointsPerPrompt: 64 };
+    const settings = { ...nowhere, prompts: ['a fox', 'a hill', 'a fox'], algorithm };
+    const { disk, evaluations } = await plan(settings, { like: 'sd3.5-medium' });
+    // Two prompts; three tensors of 16 × 64 × 64.
+    const endpoints = { name: 'endpoints', folder: join(folder, 'eam-torch', 'endpoints'), bytes: 2 * 64 * 3 * 2 ** 18 };
+    expect(disk[1]).toMatchObject(endpoints);
+    expect(evaluations.most.vjps).toBe(0);
+  });
+
   it('is refused where the disk has too little room for all that goes to it', async () => {
     const uses = [
       { name: 'text embeddings', folder: '/a', bytes: 6e9, free: 1e10 },
@@ -135,6 +145,7 @@ describe('the planned disk space', () => {
   it('is looked for in the nearest folder that is there', async () => {
     const files = {
       prompts: { missing: 1, bytes: 1000, folder: join(folder, 'not', 'yet') },
+      endpoints: { count: 0, bytes: 0, folder: undefined },
       checkpoints: { trainable: 10, averaged: false, keep: 1, folder: join(folder, 'neither') },
     };
     const [embeddings, checkpoints] = await diskUse(files);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CheckpointError } from '../../errors.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
 import { cacheDirectory } from '../../runtime/native/libtorch.js';
+import { endpointsDirectory } from '../../training/endpoints.js';
 
 /** How much a file or a folder holds. */
 export interface CacheSize {
@@ -29,11 +30,20 @@ export async function inspectCache(): Promise<CacheContents> {
 }
 
 /**
- * Removes the text embeddings from the cache: nothing else in it grows.
+ * Removes text embeddings and endpoints from the cache: nothing else in it grows.
  * @throws CheckpointError where they cannot be removed
  */
-export async function clearTextEmbeddings(): Promise<CacheSize> {
-  const path = textEmbeddingsDirectory();
+export async function clearCache(): Promise<CacheSize> {
+  const removed = [await remove(textEmbeddingsDirectory()), await remove(endpointsDirectory())];
+  return added(removed);
+}
+
+const added = (sizes: readonly CacheSize[]): CacheSize => ({
+  files: sizes.reduce((sum, { files }) => sum + files, 0),
+  bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
+});
+
+async function remove(path: string | undefined): Promise<CacheSize> {
   if (path === undefined) return { files: 0, bytes: 0 };
   const size = await sizeOf(path);
   try {
@@ -49,10 +59,7 @@ async function sizeOf(path: string): Promise<CacheSize> {
   const found = await lstat(path).catch(() => undefined);
   if (!found?.isDirectory()) return { files: found ? 1 : 0, bytes: found?.size ?? 0 };
   const sizes = await Promise.all((await namesIn(path)).map((name) => sizeOf(join(path, name))));
-  return {
-    files: sizes.reduce((sum, { files }) => sum + files, 0),
-    bytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
-  };
+  return added(sizes);
 }
 
 async function namesIn(path: string): Promise<string[]> {

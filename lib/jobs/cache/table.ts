@@ -1,10 +1,12 @@
 import { textEmbeddingsName } from '../../models/text-embeddings.js';
 import { noCacheDirectory } from '../../runtime/native/libtorch.js';
+import { endpointsName } from '../../training/endpoints.js';
 import { bytesText } from '../text.js';
 import type { CacheContents, CacheSize } from './cache.js';
 
 const explanations: Readonly<Record<string, string>> = {
   [textEmbeddingsName]: 'of prompts; computed again when they are needed',
+  [endpointsName]: 'of pretrained models, scored; drawn again when they are needed',
   loaded: 'which LibTorch loaded well with which binary',
 };
 
@@ -17,7 +19,7 @@ export function cacheTable({ directory, entries }: CacheContents, removed: Cache
     return `  ${name.padEnd(width)}  ${size}  ${explanations[name] ?? ''}`.trimEnd();
   });
   return [
-    ...(removed ? [`removed ${removed.files} files of text embeddings, ${bytesText(removed.bytes)}`] : []),
+    ...(removed ? [`removed ${removed.files} files of text embeddings and endpoints, ${bytesText(removed.bytes)}`] : []),
     rows.length ? directory : `${directory} is empty`,
     ...rows,
   ].join('\n');

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 
 import { CheckpointError } from '../../errors.js';
@@ -26,17 +27,22 @@ const embeddingFile = 2 ** 12;
 export interface WrittenFiles {
   /** Text embeddings that are yet to be computed, and numbers of one in bytes; without a folder they stay in memory. */
   prompts: { missing: number; bytes: number; folder: string | undefined };
+  /** Endpoints of the pretrained model, and numbers of one in bytes; without a folder they are in a temporary file. */
+  endpoints: { count: number; bytes: number; folder: string | undefined };
   /** Numbers that are trained, whether they are averaged, and how many checkpoints are kept. */
   checkpoints: { trainable: number; averaged: boolean; keep: number; folder: string };
 }
 
 /** What a run writes. Grids of samples and records are small. */
-export async function diskUse({ prompts, checkpoints }: WrittenFiles): Promise<DiskUse[]> {
+export async function diskUse({ prompts, endpoints, checkpoints }: WrittenFiles): Promise<DiskUse[]> {
   // The adapter by itself; weights, moments and the average in float32.
   const checkpoint = 4 * checkpoints.trainable * (checkpoints.averaged ? 5 : 4) + checkpointFiles;
   const embeddings = prompts.missing * (prompts.bytes + embeddingFile);
   const uses = [
     ...(prompts.folder === undefined ? [] : [{ name: 'text embeddings', folder: prompts.folder, bytes: embeddings }]),
+    ...(endpoints.count === 0
+      ? []
+      : [{ name: 'endpoints', folder: endpoints.folder ?? tmpdir(), bytes: endpoints.count * endpoints.bytes }]),
     // A new one is whole before an old one goes.
     { name: 'checkpoints', folder: checkpoints.folder, bytes: (checkpoints.keep + 1) * checkpoint },
   ];
@@ -60,7 +66,7 @@ export function refuseFull(uses: readonly DiskUse[]): void {
     const what = all.map((use) => `${use.name} of ${bytesText(use.bytes)} in ${use.folder}`).join(' and ');
     throw new CheckpointError(
       `the disk is too small: expected room for ${bytesText(bytes)}, ${what}; found ${bytesText(free)} free. ` +
-        'Fewer prompts take less, XDG_CACHE_HOME moves the embeddings, output the checkpoints',
+        'Fewer prompts take less, XDG_CACHE_HOME moves embeddings and endpoints, output the checkpoints',
     );
   }
 }

@@ -5,8 +5,16 @@ import { readFinetuneConfig, type FinetuneConfig } from '../settings/finetune.js
 import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from '../../errors.js';
 import { modelFootprint, publishedModel } from '../../models/registry.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
-import { dtypeOf, locateJudge, locateReward, publishedParameters, type RewardConfig } from '../../rewards/registry.js';
+import {
+  dtypeOf,
+  isDifferentiable,
+  locateJudge,
+  locateReward,
+  publishedParameters,
+  type RewardConfig,
+} from '../../rewards/registry.js';
 import { chooseDevice } from '../../runtime/device.js';
+import { endpointsDirectory } from '../../training/endpoints.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
 import {
@@ -164,6 +172,7 @@ async function planFor(
   };
   const disk = await diskUse({
     prompts: { missing: footprint.prompts.missing, bytes: footprint.conditioning, folder: textEmbeddingsDirectory() },
+    endpoints: endpointUse(config, footprint.latent),
     checkpoints: {
       trainable: footprint.trainable,
       averaged: config.optimizer.emaDecay > 0,
@@ -176,6 +185,13 @@ async function planFor(
   const drawing = drawingOperations(config, footprint.operations);
   const run = { dtype, iteration: memory.operations, steps: config.steps, drawing };
   return { ...planned, cards: cardTimes(run, needed(planned)) };
+}
+
+/** Endpoint, velocity and, of a reward that has one, its gradient: float32, as many numbers as a latent each. */
+function endpointUse({ algorithm, prompts, rewards }: FinetuneConfig, latent: number) {
+  const perPrompt = algorithm.name === 'eam' && algorithm.endpoints === 'pretrained' ? algorithm.endpointsPerPrompt : 0;
+  const tensors = rewards.some(isDifferentiable) ? 3 : 2;
+  return { count: new Set(prompts).size * perPrompt, bytes: 4 * tensors * latent, folder: endpointsDirectory() };
 }
 
 /** Undefined where nobody knows. @param published whether a published size will do where the files are not there */

@@ -21,6 +21,7 @@ export const digitClassifierKind = rewardKind({
     value: z.enum(digitValues).default('log-probability'),
   }),
   create: ({ directory, value }, device) => digitClassifier({ directory, value, device }),
+  differentiable: ({ value }) => value !== 'match',
   locate: async (config) => [weightsIn(config.directory ?? shippedDirectory('digit-classifier'))],
   pretraining: classifierPretraining,
 });
