@@ -7,7 +7,7 @@ export const cacheCommand = () =>
     .description('Print where the cache is and what it holds.')
     .option(
       '--clear',
-      'Remove text embeddings and endpoints from it first, which are computed again when they are needed; LibTorch stays.',
+      'Remove text embeddings and endpoints from it first, which are made again when they are needed; LibTorch stays.',
     )
     .addOption(jsonOption())
     .action(async ({ clear, json }) => {

@@ -41,7 +41,9 @@ const rewardGrace = 5000;
 export interface Reward {
   /** Under which logs and metrics keep its values. */
   readonly name: string;
-  /** False says that `score` gives values alone, never a gradient: `algorithm.modes` or pretrained endpoints train it. */
+  /**
+   * False says that `score` gives values alone, never a gradient: `algorithm.modes` or pretrained endpoints train it.
+   */
   readonly differentiable?: false | undefined;
   /** One value an image and, where asked, the gradient of their sum; `prompts` has one an image. */
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<RewardScore>;

@@ -62,8 +62,8 @@ export class EndpointBuffer implements SampleSource {
 
   /**
    * Opens the endpoints, and draws those that are not there.
-   * @throws NonFiniteError for a prompt without a finite reward, CheckpointError for a file that cannot be written, what
-   *   the reward throws, and the signal's reason
+   * @throws NonFiniteError for a prompt without a finite reward, CheckpointError for a file that cannot be written,
+   *   what the reward throws, and the signal's reason
    */
   static async open(options: EndpointBufferOptions, observer: DrawingObserver = {}): Promise<EndpointBuffer> {
     const { directory, identity } = options;

@@ -26,8 +26,13 @@ export class EndpointWeights {
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     const squares = weights.reduce((sum, weight) => sum + weight ** 2, 0);
     this.effectiveShare = total ** 2 / (rewards.length * squares);
+    this.#cumulative = new Float64Array(weights.length);
     let sum = 0;
-    this.#cumulative = weights.map((weight) => (sum += weight) / total);
+    for (const [index, weight] of weights.entries()) {
+      sum += weight;
+      // Added in the order of `total`: exactly 1 at the last that has a weight.
+      this.#cumulative[index] = sum / total;
+    }
   }
 
   /** The endpoint at a place in [0, 1) of all their weights side by side. */

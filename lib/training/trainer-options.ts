@@ -72,8 +72,8 @@ export interface TrainerOptions {
   /** Without it nothing is written. */
   checkpoints?: CheckpointOptions | undefined;
   /**
-   * With `endpoints: 'pretrained'`, the folder of files of endpoints, which runs with the same model, prompts and rewards
-   * share; default: `endpoints` in the user's cache.
+   * With `endpoints: 'pretrained'`, the folder of files of endpoints, which runs with the same model, prompts and
+   * rewards share; default: `endpoints` in the user's cache.
    */
   endpointsDirectory?: string | undefined;
   /**

@@ -75,8 +75,8 @@ const OptionTable& EamOptions::table() {
               "in proportion to e^{λr}: the weights of modes are right, the reward needs no gradient, and a step costs "
               "less than half, as long as a few of a prompt's endpoints do not hold all the weight. It needs the "
               "terminal `'consistent'`, excludes `modes`, and makes the default of C 0.6.")
-          .option<&EamOptions::endpoints_per_prompt>(
-              "endpointsPerPrompt", at_least(1), "So many endpoints `'pretrained'` are drawn for each prompt.");
+          .option<&EamOptions::endpoints_per_prompt>("endpointsPerPrompt", at_least(1),
+                                                     "So many endpoints `'pretrained'` are drawn for each prompt.");
   return table;
 }
 

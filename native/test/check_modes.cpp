@@ -75,8 +75,8 @@ void check_target() {
                   at::equal(none.grad, published.grad) && none.loss == published.loss ? 0 : 1, 0);
 
     // v + b²/(1 − t)² (1 + s)(u − v), b² u as above.
-    const at::Tensor value_target = velocity + (1 + factor) * (b2 * (y / terminal - velocity) - b * e * epsilon) /
-                                                   (1 - time).square();
+    const at::Tensor value_target =
+        velocity + (1 + factor) * (b2 * (y / terminal - velocity) - b * e * epsilon) / (1 - time).square();
     const ops::Loss values = ops::value_matching_loss(velocity, y, t, {epsilon, {}}, matching, s);
     check::report("target without a gradient against its definition, delta " + std::to_string(delta),
                   check::error_of(values.grad, 2 * (velocity - value_target) / (7.0 * 4.0)), 1e-13);
@@ -164,9 +164,8 @@ Residual residual(const Mixture& model, const Mixture& before, const Mixture& ta
   const at::Tensor x = ops::renoise(y, t, noise, kTerminal), velocity = model.velocity(x, column(t));
   const ops::Matching matching{0.6, ops::Weighting::velocity, 20, kTerminal};
   const std::vector<double> s = numbers(repeated(factors));
-  const ops::Loss loss = values_only
-                             ? ops::value_matching_loss(velocity, y, t, noise, matching, s)
-                             : ops::mode_matching_loss(velocity, y, repeated(score), t, noise, matching, s);
+  const ops::Loss loss = values_only ? ops::value_matching_loss(velocity, y, t, noise, matching, s)
+                                     : ops::mode_matching_loss(velocity, y, repeated(score), t, noise, matching, s);
   const at::Tensor weight = between ? (x.abs() < 0.3).to(at::kDouble) : at::ones_like(x);
   const at::Tensor each = (-0.5 * rows * loss.grad * weight).view({samples, draws}).mean(1);
   return {each.mean().item<double>(), each.std().item<double>() / std::sqrt(static_cast<double>(samples))};

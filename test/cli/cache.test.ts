@@ -49,7 +49,10 @@ describe('eam cache', () => {
     put('endpoints/a/endpoints.safetensors', 2 ** 20);
     put('loaded/x.json', 2);
     const { code, stdout } = await eam('cache', '--clear');
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/^removed 3 files of text embeddings and endpoints, 2\.0 MiB\n/)]);
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(/^removed 3 files of text embeddings and endpoints, 2\.0 MiB\n/),
+    ]);
     const left = ['text-embeddings', 'endpoints', 'loaded/x.json'].map((name) => existsSync(join(cache, name)));
     expect(left).toEqual([false, false, true]);
     expect((await eam('cache', '--clear', '--json')).stdout).toContain('"removed": {\n    "files": 0');

@@ -126,7 +126,11 @@ describe('the planned disk space', () => {
     const settings = { ...nowhere, prompts: ['a fox', 'a hill', 'a fox'], algorithm };
     const { disk, evaluations } = await plan(settings, { like: 'sd3.5-medium' });
     // Two prompts; three tensors of 16 × 64 × 64.
-    const endpoints = { name: 'endpoints', folder: join(folder, 'eam-torch', 'endpoints'), bytes: 2 * 64 * 3 * 2 ** 18 };
+    const endpoints = {
+      name: 'endpoints',
+      folder: join(folder, 'eam-torch', 'endpoints'),
+      bytes: 2 * 64 * 3 * 2 ** 18,
+    };
     expect(disk[1]).toMatchObject(endpoints);
     expect(evaluations.most.vjps).toBe(0);
   });

@@ -84,10 +84,11 @@ describe('a trainer with pretrained endpoints', () => {
     expect(first!.effectiveShare).toBeGreaterThan(0);
     expect(first!.effectiveShare).toBeLessThanOrEqual(1);
     expect([...trainer.effectiveShares!.keys()].sort()).toEqual(['0', '1', '2']);
-    expect(filesOf(directory).map((path) => path.split('/').at(-1)).sort()).toEqual([
-      'endpoints.safetensors',
-      'scores.jsonl',
-    ]);
+    expect(
+      filesOf(directory)
+        .map((path) => path.split('/').at(-1))
+        .sort(),
+    ).toEqual(['endpoints.safetensors', 'scores.jsonl']);
   });
 
   it('stores what the pretrained model draws, its velocity there and the gradient', async () => {
@@ -148,7 +149,10 @@ describe('a trainer with pretrained endpoints', () => {
     { what: 'other prompts', change: { prompts: ['0', '1'] } },
     { what: 'another δ', change: { algorithm: eam({ ...options, delta: 0.2 }) } },
     { what: 'more of them', change: { algorithm: eam({ ...options, endpointsPerPrompt: 11 }) } },
-    { what: 'a value-only twin', change: { reward: { ...strokeWeight({ scale: 4 }), differentiable: false } as Reward } },
+    {
+      what: 'a value-only twin',
+      change: { reward: { ...strokeWeight({ scale: 4 }), differentiable: false } as Reward },
+    },
   ])('does not take those of $what', async ({ change }) => {
     const directory = temporaryFolder();
     const { reward } = await counted();
@@ -179,7 +183,11 @@ describe('a trainer with pretrained endpoints', () => {
 
   it.each([
     { file: 'endpoints.safetensors', what: 'cut short', damage: (path: string) => truncateSync(path, 5000) },
-    { file: 'endpoints.safetensors', what: 'something else', damage: (path: string) => writeFileSync(path, 'no tensors') },
+    {
+      file: 'endpoints.safetensors',
+      what: 'something else',
+      damage: (path: string) => writeFileSync(path, 'no tensors'),
+    },
     { file: 'endpoints.safetensors', what: 'gone', damage: (path: string) => rmSync(path) },
     { file: 'scores.jsonl', what: 'cut short', damage: (path: string) => truncateSync(path, 300) },
     { file: 'scores.jsonl', what: 'gone', damage: (path: string) => rmSync(path) },

@@ -19,7 +19,9 @@ export function cacheTable({ directory, entries }: CacheContents, removed: Cache
     return `  ${name.padEnd(width)}  ${size}  ${explanations[name] ?? ''}`.trimEnd();
   });
   return [
-    ...(removed ? [`removed ${removed.files} files of text embeddings and endpoints, ${bytesText(removed.bytes)}`] : []),
+    ...(removed
+      ? [`removed ${removed.files} files of text embeddings and endpoints, ${bytesText(removed.bytes)}`]
+      : []),
     rows.length ? directory : `${directory} is empty`,
     ...rows,
   ].join('\n');

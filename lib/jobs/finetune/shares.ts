@@ -19,8 +19,8 @@ export function describeShares(shares: ReadonlyMap<string, number>): string[] {
   const others = few.length > named ? ` and ${few.length - named} more` : '';
   return [
     line,
-    `warning: under ${percent(least)} at ${names.join(', ')}${others}: a few samples will be learned by heart. A smaller ` +
-      'lambda or more endpointsPerPrompt help, and algorithm.modes=true in place of endpoints=pretrained draws from the ' +
-      'model as it learns',
+    `warning: under ${percent(least)} at ${names.join(', ')}${others}: a few samples will be learned by heart. A ` +
+      'smaller lambda or more endpointsPerPrompt help, and algorithm.modes=true in place of endpoints=pretrained ' +
+      'draws from the model as it learns',
   ];
 }

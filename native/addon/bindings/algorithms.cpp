@@ -128,8 +128,8 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
     instance(env).constructor<AlgorithmObject>() = Napi::Persistent(DefineClass(
         env, "Algorithm",
         {InstanceMethod<&AlgorithmObject::rollout>("rollout"), InstanceMethod<&AlgorithmObject::keep>("keep"),
-         InstanceMethod<&AlgorithmObject::recall>("recall"), InstanceMethod<&AlgorithmObject::accumulate>("accumulate"), InstanceMethod<&AlgorithmObject::state>("state"),
-         InstanceMethod<&AlgorithmObject::load>("load")}));
+         InstanceMethod<&AlgorithmObject::recall>("recall"), InstanceMethod<&AlgorithmObject::accumulate>("accumulate"),
+         InstanceMethod<&AlgorithmObject::state>("state"), InstanceMethod<&AlgorithmObject::load>("load")}));
   }
 
   // new NAME(model, options): a function that returns the object, so that every algorithm shares one class.
@@ -153,9 +153,9 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
   // rollout({ conditioning, unconditional?, shape, seed, step, differentiable?, cancellation })
   Napi::Value rollout(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
-      const Options options(info[0], "rollout",
-                            {"conditioning", "unconditional", "shape", "seed", "step", "differentiable",
-                             "cancellation"});
+      const Options options(
+          info[0], "rollout",
+          {"conditioning", "unconditional", "shape", "seed", "step", "differentiable", "cancellation"});
       const Cancellation cancellation = options.cancellation();
       return instance(info.Env())
           .executor.submit(
