@@ -8,6 +8,7 @@ export default defineConfig({
   resolve: { alias: [{ find: /^eam-torch$/, replacement: fileURLToPath(new URL('lib/index.ts', import.meta.url)) }] },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/helpers/temporary-files.setup.ts'],
     // One process a file: an addon that aborts takes down its own file only. Most files wait for processes that they
     // start, each with a network's worth of memory: a few at a time.
     pool: 'forks',

@@ -30,6 +30,7 @@ export {
   type EamOptions,
   type EamSettings,
   type ModeOptions,
+  type StoredEndpoints,
 } from './training/algorithms.js';
 export type { Checkpoint } from './files/checkpoints.js';
 export type { Baseline, CurvePoint as ComparisonPoint, Cost, RunResult, SweepEntry } from './jobs/compare/results.js';
@@ -76,6 +77,8 @@ export { loadModel } from './models/registry.js';
 export type {
   NativeAlgorithm,
   NativeCancellation,
+  NativeDrawn,
+  NativeEndpoints,
   NativeFlowModel,
   NativeOptimizer,
   NativeRollout,
@@ -131,7 +134,7 @@ export type { Belonging } from './training/belonging.js';
 export type { Change } from './training/student.js';
 export type { Spread } from './training/statistics.js';
 export type { Evaluations, StepMetrics } from './training/metrics.js';
-export { Trainer, type ResumeOptions } from './training/trainer.js';
+export { Trainer, type PrepareRunOptions, type ResumeOptions } from './training/trainer.js';
 export type { CheckpointOptions, TrainerOptions } from './training/trainer-options.js';
 export type { Finding, GoldenComparison, NotChecked } from './models/verification/finding.js';
 export { verify, type VerifyOptions } from './jobs/verify/verify.js';

@@ -116,7 +116,7 @@ describe('the NVIDIA driver', () => {
   });
 });
 
-describe.skipIf(pip === undefined)('fetching LibTorch', { timeout: 120_000 }, () => {
+describe.skipIf(pip === undefined)('fetching LibTorch', () => {
   it('takes a CUDA build with all the libraries that it needs, and drops the rest', async () => {
     writeWheels(pip!, wheels, cudaWheels(folder));
     const torch = await fetch();

@@ -25,7 +25,10 @@ describe('a reward in a module', () => {
       'export default ({ data, shape }, prompts, { slope }) => ({ values: prompts.map(Number), grad: data.map(() ' +
         '=> slope) })',
     );
-    const reward = await createRewards([{ name: 'module', weight: 2, file, options: { slope: 3 }, differentiable: true }], 'cpu');
+    const reward = await createRewards(
+      [{ name: 'module', weight: 2, file, options: { slope: 3 }, differentiable: true }],
+      'cpu',
+    );
     const { values, grad, parts } = await score(reward, images(), prompts, { gradient: true });
     expect(Array.from(values)).toEqual([0, 2, 4]);
     expect(await numbersOf(grad!)).toEqual(new Array(48).fill(6));

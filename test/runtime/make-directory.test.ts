@@ -69,7 +69,7 @@ describe('makeDirectory', () => {
       for (const path of ['/proc/a', '/proc/a/b/c', '/proc/self/a/b', '/sys/a/b', '/dev/fd/a/b']) {
         try { makeDirectory(path); } catch (error) { console.log(typeof error.code); }
       }`;
-    const { code, stdout } = await runNode(script, { timeout: 60_000 });
+    const { code, stdout } = await runNode(script);
     expect([code, stdout]).toEqual([0, 'string\n'.repeat(5)]);
   });
 });
@@ -108,7 +108,7 @@ describe('a process without a home', () => {
       const { Tensor } = await import(${compiled('index.js')});
       console.log(Array.from(await Tensor.from([1, 2], [2]).data()).join());`;
     const given = { ...env, EAM_TORCH_LIBTORCH: loaded!.libtorch.directory, ...more };
-    const { code, stdout, stderr } = await runNode(script, { args, env: given, timeout: 120_000 });
+    const { code, stdout, stderr } = await runNode(script, { args, env: given });
     expect([code, stdout, stderr]).toEqual([0, '1,2\n', '']);
   });
 });

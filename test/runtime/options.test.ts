@@ -24,7 +24,7 @@ it('options.generated.ts says what the native descriptions say', () => {
     encoding: 'utf8',
   });
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-}, 300_000);
+});
 
 let model: NativeFlowModel;
 beforeAll(async () => {

@@ -161,7 +161,6 @@ describe('the package in a realm of its own', () => {
         disposed.disposed, rewards.every(Number.isFinite)]);`;
     const { stdout, stderr, code } = await runNode(inRealm(script), {
       args: ['--experimental-vm-modules', '--no-warnings'],
-      timeout: 120_000,
     });
     expect([stderr, stdout, code]).toEqual(['', '[2,[5,5],true,true,true]\n', 0]);
   });

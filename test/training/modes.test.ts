@@ -174,7 +174,7 @@ describe('the options of modes', () => {
   });
 });
 
-it('EAM with modes reaches weights of separated modes that EAM alone does not', { timeout: 120_000 }, async () => {
+it('EAM with modes reaches weights of separated modes that EAM alone does not', async () => {
   const reached = async (modes: boolean) => {
     const changes = ['sampling.count=1000', 'sampling.curveCount=10', `algorithm.modes=${modes}`, 'oracle=false'];
     const settings = settingsFor('eam', { steps: 200, batch: 128, evaluateEvery: 200 }, changes);

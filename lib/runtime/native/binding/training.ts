@@ -111,7 +111,15 @@ export interface NativeAlgorithm {
     cancellation: NativeCancellation;
   }): Promise<NativeRollout>;
   /** Spends a rollout: what `recall` takes of it in later steps, and the vector–Jacobian products that it took. */
-  keep(rollout: NativeDrawn, rewardGrad: Tensor | undefined): Promise<NativeEndpoints & { vjps: number }>;
+  keep(
+    rollout: NativeDrawn,
+    rewardGrad: Tensor | undefined,
+  ): Promise<
+    NativeEndpoints & {
+      /** Products that the reward's gradient took. */
+      vjps: number;
+    }
+  >;
   /** A rollout of samples that were kept. */
   recall(
     args: NativeEndpoints & { conditioning: Tensor[]; unconditional?: Tensor[]; seed: bigint; step: number },
