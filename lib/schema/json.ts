@@ -1,4 +1,5 @@
 import { ConfigError } from '../errors.js';
+import { jsonProblem, withoutSecrets } from './secrets.js';
 import { readText } from './text.js';
 
 /**
@@ -10,7 +11,7 @@ export async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new ConfigError(`${path} is not valid JSON: ${(error as Error).message}`, { cause: error });
+    throw new ConfigError(`${path} is not valid JSON: ${jsonProblem(error)}`);
   }
 }
 
@@ -24,13 +25,15 @@ export function applyOverrides(config: unknown, settings: readonly string[]): un
   for (const setting of settings) {
     const split = setting.indexOf('=');
     if (split < 1)
-      throw new ConfigError(`--set ${setting}: expected key=value, such as --set optimizer.learningRate=1e-3`);
+      throw new ConfigError(
+        `--set ${withoutSecrets(setting)}: expected key=value, such as --set optimizer.learningRate=1e-3`,
+      );
     const path = setting.slice(0, split).split('.');
     let node = result;
     for (const [depth, key] of path.entries()) {
       if (typeof node !== 'object' || node === null || key === '__proto__') {
         throw new ConfigError(
-          `--set ${setting}: ${path.slice(0, depth).join('.') || 'the configuration'} is not an object`,
+          `--set ${withoutSecrets(setting)}: ${path.slice(0, depth).join('.') || 'the configuration'} is not an object`,
         );
       }
       if (depth === path.length - 1) {

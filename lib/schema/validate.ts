@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { ConfigError } from '../errors.js';
+import { isSecretName, jsonWithoutSecrets } from './secrets.js';
 
 /**
  * Checks `value` against `schema` and fills in defaults. One line a mistake, each starting with the path:
@@ -43,10 +44,16 @@ function describeIssue(issue: Issue, schema: z.ZodType, root: unknown): string[]
       return `${pathOf([...issue.path, key])}: unknown key${hint}`;
     });
   }
+  if (isSecret(issue)) return [`${pathOf(issue.path)}: ${expectation(issue)}`];
   const value = valueAt(root, issue.path);
   const finite = issue.code === 'invalid_type' && issue.expected === 'number' && typeof value === 'number';
   return [`${pathOf(issue.path)}: ${finite ? 'expected a finite number' : expectation(issue)}, ${found(value)}`];
 }
+
+/** Whether what was found must not be shown. */
+const isSecret = (issue: Issue): boolean =>
+  (issue.code === 'custom' && issue.params?.['secret'] === true) ||
+  issue.path.some((name) => typeof name === 'string' && isSecretName(name));
 
 function expectation(issue: Issue): string {
   switch (issue.code) {
@@ -101,7 +108,7 @@ function found(value: unknown): string {
 /** Undefined for what JSON cannot hold, such as a function, or an object with a bigint or itself in it. */
 function jsonOf(value: unknown): string | undefined {
   try {
-    return JSON.stringify(value);
+    return jsonWithoutSecrets(value);
   } catch {
     return undefined;
   }
