@@ -28,6 +28,11 @@ export class Origin {
     );
   }
 
+  /** @param settings all that something is made of that comes from no file; JSON */
+  static ofSettings(settings: unknown): Origin {
+    return new Origin(new Map(), settings);
+  }
+
   /** A fingerprint of the files' contents and the settings. @throws CheckpointError for a file that cannot be read */
   identity(): Promise<string> {
     this.#identity ??= contentsHash([...this.marks.keys()]).then((contents) =>
