@@ -127,6 +127,11 @@ export type {
   RewardValues,
   ScoreOptions,
 } from './rewards/reward.js';
+export { httpReward, type HttpRewardOptions } from './rewards/services/http.js';
+export { openaiReward, type OpenaiRewardOptions } from './rewards/services/openai.js';
+export type { Pacing } from './rewards/services/pacing.js';
+export type { ServiceReward, ServiceSurroundings, ServiceTally } from './rewards/services/service-reward.js';
+export type { ServiceOptions } from './rewards/services/settings.js';
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';
 export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './training/sampler.js';

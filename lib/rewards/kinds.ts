@@ -5,6 +5,8 @@ import { clipScoreKind } from './published/clip-score.js';
 import { hpsv2Kind } from './published/hps.js';
 import { imageRewardKind } from './published/image-reward.js';
 import { pickScoreKind } from './published/pick-score.js';
+import { httpKind } from './services/http.js';
+import { openaiKind } from './services/openai.js';
 import { strokeWeightKind } from './stroke-weight.js';
 import { torchScriptKind } from './torchscript.js';
 
@@ -19,6 +21,8 @@ export const rewardKinds = [
   imageRewardKind,
   aestheticKind,
   moduleKind,
+  httpKind,
+  openaiKind,
 ] as const;
 
 /** Every kind of judge. */

@@ -5,7 +5,8 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.js';
 import type { ModelDType } from '../models/model.js';
 import type { Verifier } from '../models/verification/verification.js';
-import { Origin, setOrigin } from '../files/origin.js';
+import { Origin, originOf, setOrigin } from '../files/origin.js';
+import { jsonProblem, jsonWithoutSecrets, withoutSecrets } from '../schema/secrets.js';
 import { validate } from '../schema/validate.js';
 import { combine } from './combine.js';
 import { judgeKinds, rewardKinds } from './kinds.js';
@@ -57,7 +58,8 @@ export function createRewardList(
     configs.map(async (config): Promise<[Reward, number]> => {
       const origin = await originOfConfig(config);
       const reward = await kindOf(config).create(config, device, settings);
-      setOrigin(reward, origin);
+      // One that has no files knows best what its values depend on.
+      if (!originOf(reward)) setOrigin(reward, origin);
       return [reward, config.weight];
     }),
   );
@@ -107,18 +109,18 @@ export const locateJudge = (config: JudgeConfig): WeightsFile[] => judgeKindOf(c
  * @throws ConfigError for one that a configuration could not hold either
  */
 export function parseReward(text: string): RewardConfig {
-  const source = `--reward ${text}`;
-  if (text.startsWith('{')) return validate(rewardSchema, parseJson(text, source), source);
+  const source = `--reward ${withoutSecrets(text)}`;
+  if (text.startsWith('{')) {
+    const json = parseJson(text, source);
+    return validate(rewardSchema, json, `--reward ${jsonWithoutSecrets(json)}`);
+  }
   const [[name = '', place], ...settings] = text.split(',').map((part) => part.split(/=(.*)/s, 2)) as [
     string[],
     ...string[][],
   ];
   const kind = rewardKinds.find((each) => nameOf(each) === name);
-  const key = kind && 'file' in kind.schema.shape ? 'file' : 'directory';
-  const values = settings.map(([setting = '', value = '']) => [
-    setting,
-    value !== '' && Number.isFinite(Number(value)) ? Number(value) : value,
-  ]);
+  const key = ['file', 'url'].find((each) => kind && each in kind.schema.shape) ?? 'directory';
+  const values = settings.map(([setting = '', value = '']) => [setting, parseSetting(value)]);
   return validate(
     rewardSchema,
     { name, ...(place !== undefined && { [key]: place }), ...Object.fromEntries(values) },
@@ -126,10 +128,15 @@ export function parseReward(text: string): RewardConfig {
   );
 }
 
+function parseSetting(text: string): string | number | boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  return text !== '' && Number.isFinite(Number(text)) ? Number(text) : text;
+}
+
 function parseJson(text: string, source: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new ConfigError(`${source}: ${(error as Error).message}`, { cause: error });
+    throw new ConfigError(`${source}: ${jsonProblem(error)}`);
   }
 }

@@ -21,6 +21,8 @@ import { optimizerSchema, type OptimizerOptions, type OptimizerSettings } from '
 import type { problemSchema, Problem } from '../../lib/jobs/fidelity/problem.js';
 import { fidelitySchema, type FidelitySettings } from '../../lib/jobs/fidelity/settings.js';
 import type { quadraticOptionsSchema, QuadraticOptions } from '../../lib/rewards/quadratic.js';
+import { type HttpRewardOptions, httpOptionsSchema } from '../../lib/rewards/services/http.js';
+import { type OpenaiRewardOptions, openaiOptionsSchema } from '../../lib/rewards/services/openai.js';
 import { strokeWeightOptionsSchema, type StrokeWeightOptions } from '../../lib/rewards/stroke-weight.js';
 import { settingsSchema, type TrainerOptions } from '../../lib/training/trainer-options.js';
 
@@ -131,6 +133,8 @@ describe("the API's reference", () => {
     { name: 'AdjointMatchingOptions', checked: adjointMatchingSchema.parse({}), left: [] },
     { name: 'OptimizerOptions', checked: optimizerSchema.parse({ learningRate: 1 }), left: ['learningRate'] },
     { name: 'StrokeWeightOptions', checked: strokeWeightOptionsSchema.parse({}), left: [] },
+    { name: 'HttpRewardOptions', checked: httpOptionsSchema.parse({ url: 'http://h/' }), left: ['url'] },
+    { name: 'OpenaiRewardOptions', checked: openaiOptionsSchema.parse({ model: 'm' }), left: ['model'] },
     { name: 'FidelitySettings', checked: fidelitySchema.parse(required), left: Object.keys(required) },
     {
       name: 'CheckpointOptions',
@@ -153,6 +157,8 @@ describe('the types of options', () => {
     expectTypeOf<FidelitySettings>().branded.toEqualTypeOf<z.output<typeof fidelitySchema>>();
     expectTypeOf<QuadraticOptions>().branded.toEqualTypeOf<z.input<typeof quadraticOptionsSchema>>();
     expectTypeOf<StrokeWeightOptions>().branded.toEqualTypeOf<z.input<typeof strokeWeightOptionsSchema>>();
+    expectTypeOf<HttpRewardOptions>().branded.toEqualTypeOf<z.input<typeof httpOptionsSchema>>();
+    expectTypeOf<OpenaiRewardOptions>().branded.toEqualTypeOf<z.input<typeof openaiOptionsSchema>>();
     expectTypeOf<TrainerOptions['checkpoints']>().branded.toEqualTypeOf<
       z.input<typeof settingsSchema>['checkpoints']
     >();

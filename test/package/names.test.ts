@@ -67,6 +67,10 @@ const names: Readonly<Record<string, Name>> = {
     pattern: /blip|\bbert/i,
     rooms: [...published, 'lib/models/tokenizers/bert.ts', 'native/nn/blip/'],
   },
+  'a reward that asks a service': {
+    pattern: /openai(?!\/)|httpReward|httpKind/i,
+    rooms: ['lib/rewards/services/'],
+  },
   'a published reward': {
     pattern: /pick.?score|hpsv2|\bhps\b|imagereward|aesthetic/,
     rooms: published,

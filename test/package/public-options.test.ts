@@ -74,6 +74,13 @@ describe('an unknown key', () => {
     { of: 'imageReward', call: () => js.imageReward('x', { tokeniser: 'x' }), meant: 'tokenizer' },
     { of: 'aesthetic', call: () => js.aesthetic('x', { towr: 'x' }), meant: 'tower' },
     { of: 'torchScript', call: () => js.torchScript('x', { encodePrompt: () => [] }), meant: 'encodePrompts' },
+    { of: 'httpReward', call: () => js.httpReward({ url: 'http://h/', bach: 1 }), meant: 'batch' },
+    {
+      of: 'httpReward.cache',
+      call: () => js.httpReward({ url: 'http://h/', cache: { entires: 1 } }),
+      meant: 'entries',
+    },
+    { of: 'openaiReward', call: () => js.openaiReward({ model: 'm', qestion: '?' }), meant: 'question' },
     { of: 'finetune', call: () => js.finetune({}, { resum: true }), meant: 'resume' },
     { of: 'pretrain', call: () => js.pretrain({}, { signl: 1 }), meant: 'signal' },
     { of: 'compare', call: () => js.compare({}, { obsrver: 1 }), meant: 'observer' },
