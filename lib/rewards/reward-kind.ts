@@ -30,8 +30,6 @@ export interface RewardSettings {
 export interface RewardKind<Schema extends z.ZodType> {
   /** What a configuration's `rewards` holds of it; its `name` is the kind's. */
   schema: Schema;
-  /** False of a kind whose rewards give values alone, never a gradient. */
-  differentiable?: false;
   /** @throws EamError for one whose files do not fit */
   create(config: z.output<Schema>, device: string, settings: RewardSettings): Reward | Promise<Reward>;
   /**

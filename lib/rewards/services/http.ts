@@ -78,7 +78,7 @@ export const httpKind = rewardKind({
     weight,
     ...httpOptionsSchema.shape,
   }),
-  differentiable: false,
+  differentiable: () => false,
   create: ({ name: _, weight: __, ...options }, _device, { onNote }) => httpReward(options, { onNote }),
   locate: async () => [],
 });

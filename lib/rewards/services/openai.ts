@@ -146,7 +146,7 @@ export const openaiKind = rewardKind({
     weight,
     ...openaiOptionsSchema.shape,
   }),
-  differentiable: false,
+  differentiable: () => false,
   create: ({ name: _, weight: __, ...options }, _device, { onNote }) => openaiReward(options, { onNote }),
   locate: async () => [],
 });
