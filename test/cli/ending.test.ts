@@ -1,63 +1,19 @@
 // How a session ends, and what a run leaves then. The reward of each run ends it, at its third step.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { outlivesTerminal, type Beginnings } from '../../lib/cli/hangup.js';
-import { temporaryFolder, tinyAdapter, tinyModelDirectory } from '../helpers/tiny-run.js';
-
-const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+import { checkpointsOf, program, runThat } from '../helpers/ending-run.js';
+import { temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
 
 let model: string;
 beforeAll(async () => {
   model = await tinyModelDirectory();
 });
-
-/**
- * A run of 5 steps whose reward does `third` at the third step, which is its fourth call: the first is the rehearsal's.
- * @param third a function's body, with `images`, `signal`, `kill` and `pause`
- */
-function runWith(third: string) {
-  const folder = temporaryFolder();
-  const reward = join(folder, 'reward.mjs');
-  writeFileSync(
-    reward,
-    `let calls = 0;
-const kill = (name) => process.kill(process.pid, name);
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-export default async (images, prompts, options, { signal }) => {
-  if (++calls === 4) { ${third} }
-  return { values: prompts.map(() => 0), grad: new Float32Array(images.data.length) };
-};`,
-  );
-  const config = join(folder, 'config.json');
-  const output = join(folder, 'run');
-  writeFileSync(
-    config,
-    JSON.stringify({
-      model,
-      adapter: tinyAdapter,
-      prompts: ['0'],
-      rewards: [{ name: 'module', file: reward }],
-      algorithm: { name: 'eam', solver: 'euler', steps: 1, renoisings: 1 },
-      optimizer: { learningRate: 1e-3 },
-      steps: 5,
-      batch: 2,
-      checkpoints: { every: 1000 },
-      samples: { count: 2, columns: 2, steps: 1 },
-      output,
-    }),
-  );
-  return { config, output };
-}
-
-const checkpointsOf = (output: string): string[] => {
-  const folder = join(output, 'checkpoints');
-  return existsSync(folder) ? readdirSync(folder) : [];
-};
 
 type Stdio = 'ignore' | 'pipe' | number;
 
@@ -77,7 +33,7 @@ async function eam(
 
 describe('a run', () => {
   it.each(['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'])('leaves a checkpoint on %s', async (name) => {
-    const { config, output } = runWith(`kill('${name}'); await pause(20);`);
+    const { config, output } = runThat(model, `kill('${name}'); await pause(20);`);
     const { code, stderr } = await eam(['finetune', config]);
     expect([code, checkpointsOf(output)]).toEqual([130, ['step-2']]);
     expect(stderr).toContain(`${name}: stopping; what can be resumed is written first`);
@@ -85,7 +41,8 @@ describe('a run', () => {
   });
 
   it('takes what one Ctrl-C and one closed terminal send twice as one', async () => {
-    const { config, output } = runWith(
+    const { config, output } = runThat(
+      model,
       "kill('SIGINT'); kill('SIGINT'); kill('SIGHUP'); kill('SIGHUP'); await pause(20);",
     );
     const { code } = await eam(['finetune', config, '--quiet']);
@@ -93,7 +50,10 @@ describe('a run', () => {
   });
 
   it('stops at once on a second Ctrl-C', async () => {
-    const { config, output } = runWith("kill('SIGINT'); await pause(1000); kill('SIGINT'); await pause(60_000);");
+    const { config, output } = runThat(
+      model,
+      "kill('SIGINT'); await pause(1000); kill('SIGINT'); await pause(60_000);",
+    );
     const { code, stderr } = await eam(['finetune', config]);
     expect([code, checkpointsOf(output)]).toEqual([130, []]);
     expect(stderr).toContain('a second Ctrl-C');
@@ -103,7 +63,7 @@ describe('a run', () => {
     { what: 'the name of the command', env: { _TEST: '/usr/bin/nohup' }, stdin: 'ignore' },
     { what: 'an input that can only be written to', env: {}, stdin: '/dev/null' },
   ])('goes on after SIGHUP under nohup, known by $what', async ({ env, stdin }) => {
-    const { config, output } = runWith("kill('SIGHUP'); await pause(20);");
+    const { config, output } = runThat(model, "kill('SIGHUP'); await pause(20);");
     const input = stdin === 'ignore' ? stdin : openSync(stdin, 'w');
     const { code, stderr } = await eam(['finetune', config, '--quiet'], {
       stdio: [input, 'ignore', 'pipe'],
@@ -125,7 +85,7 @@ describe('a run', () => {
       third: "setInterval(() => {}, 1000); kill('SIGTERM'); await new Promise(() => {});",
     },
   ])('is not held up by a reward that $what', async ({ third }) => {
-    const { config, output } = runWith(third);
+    const { config, output } = runThat(model, third);
     const { code } = await eam(['finetune', config, '--quiet']);
     expect([code, checkpointsOf(output)]).toEqual([130, ['step-2']]);
   });
@@ -134,14 +94,14 @@ describe('a run', () => {
     { what: 'throws in a callback', third: "setTimeout(() => { throw new Error('no socket'); }); await pause(50);" },
     { what: 'lets a promise reject', third: "void Promise.reject(new Error('no socket')); await pause(50);" },
   ])('leaves a checkpoint where a reward $what', async ({ third }) => {
-    const { config, output } = runWith(third);
+    const { config, output } = runThat(model, third);
     const { code, stderr } = await eam(['finetune', config, '--quiet']);
     expect([code, checkpointsOf(output)]).toEqual([1, ['step-2']]);
     expect(stderr).toBe('error: no socket\n');
   });
 
   it('goes on where nobody reads what it prints', async () => {
-    const { config, output } = runWith('');
+    const { config, output } = runThat(model, '');
     const { code } = await eam(['finetune', config, '--set', 'evaluation.count=2'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       during(child) {
@@ -155,7 +115,7 @@ describe('a run', () => {
   it.runIf(existsSync('/dev/full'))(
     'goes on where its output cannot be written, and says at the end that results are lost',
     async () => {
-      const { config, output } = runWith('');
+      const { config, output } = runThat(model, '');
       const full = openSync('/dev/full', 'w');
       const progress = await eam(['finetune', config], { stdio: ['ignore', 'ignore', full] });
       expect([progress.code, checkpointsOf(output)]).toEqual([0, ['step-5']]);
@@ -171,7 +131,7 @@ describe('a run', () => {
   );
 
   it('goes on where the process that started it dies', async () => {
-    const { config, output } = runWith("process.kill(process.ppid, 'SIGKILL'); await pause(50);");
+    const { config, output } = runThat(model, "process.kill(process.ppid, 'SIGKILL'); await pause(50);");
     // The list keeps the shell from becoming the run itself; the pipe closes when the run has ended, too.
     const shell = spawn('sh', ['-c', '"$0" "$1" finetune "$2"; true', process.execPath, program, config], {
       stdio: ['ignore', 'pipe', 'ignore'],
