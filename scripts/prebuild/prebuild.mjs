@@ -4,7 +4,7 @@
 // LibTorch or the CUDA that is there, and together they are smaller than one such package's limit.
 // usage: npm run prebuild [-- libtorch-2.13-cpu …]
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { fetchLibTorch } from '../../dist/jobs/build/fetch-libtorch.js';
 import { findExecutable } from '../../dist/jobs/build/tools.js';
 import { cacheDirectory } from '../../dist/runtime/native/libtorch.js';
+import { git } from '../git.mjs';
 import { inspectElf, problemsOf } from './elf.mjs';
 import { files, published } from './published.mjs';
 
@@ -27,9 +28,8 @@ function fail(message) {
 
 /** The commit, marked where what is compiled is not what was committed. */
 function revision() {
-  const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
   return (
-    git('rev-parse', 'HEAD') +
+    git('rev-parse', 'HEAD').trim() +
     (git('status', '--porcelain', '--', 'native', 'cmake', 'CMakeLists.txt') ? '-modified' : '')
   );
 }

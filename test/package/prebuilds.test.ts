@@ -139,8 +139,8 @@ describe('the check before npm publishes', () => {
     // A clone with one file that was not committed, and no binaries.
     const clone = join(folder, 'clone');
     mkdirSync(join(clone, 'scripts', 'prebuild'), { recursive: true });
-    for (const name of ['complete.mjs', 'published.mjs'])
-      cpSync(join(root, 'scripts', 'prebuild', name), join(clone, 'scripts', 'prebuild', name));
+    for (const name of ['git.mjs', 'prebuild/complete.mjs', 'prebuild/published.mjs'])
+      cpSync(join(root, 'scripts', name), join(clone, 'scripts', name));
     const git = (...args: string[]) =>
       execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], {
         cwd: clone,

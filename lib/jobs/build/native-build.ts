@@ -85,8 +85,12 @@ function readStamp(directory: string): Stamp | undefined {
   }
 }
 
-const sameConfiguration = (a: Stamp | undefined, b: Stamp): boolean =>
-  a !== undefined && JSON.stringify(a.configuration) === JSON.stringify(b.configuration);
+/** @param except may differ: it decides how binaries are made, and not what they are */
+function sameConfiguration(a: Stamp | undefined, b: Stamp, except?: 'generator'): boolean {
+  const text = ({ configuration }: Stamp) =>
+    JSON.stringify(configuration, (key, value: unknown) => (key === except ? undefined : value));
+  return a !== undefined && text(a) === text(b);
+}
 
 /**
  * The LibTorch to build against. One that the last build used is kept while it is there: another that turns up in the
@@ -154,7 +158,8 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
       seconds: (performance.now() - started) / 1000,
     });
     const complete = outputs.every((name) => existsSync(join(directory, name)));
-    if (complete && sameConfiguration(previous, stamp) && previous?.sources === stamp.sources) return result(false);
+    if (complete && sameConfiguration(previous, stamp, 'generator') && previous?.sources === stamp.sources)
+      return result(false);
 
     if (!fetching) requireTools(tools);
     if (!sameConfiguration(previous, stamp)) rmSync(directory, { recursive: true, force: true });
