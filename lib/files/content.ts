@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
-import { basename, extname } from 'node:path';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
 
 import { CheckpointError } from '../errors.js';
 import { readHeader } from './safetensors.js';
@@ -44,6 +44,13 @@ export async function contentsHash(paths: readonly string[]): Promise<string> {
     }
   }
   return sha256(JSON.stringify(contents));
+}
+
+/** A folder's configurations and vocabularies, of which the formats are text or SentencePiece's; none of no folder. */
+export async function descriptionsIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => []);
+  const small = names.filter((name) => ['.json', '.txt', '.model'].includes(extname(name))).sort();
+  return small.map((name) => join(folder, name));
 }
 
 export const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex');

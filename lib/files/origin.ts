@@ -65,10 +65,20 @@ const markOf = (path: string): Promise<Mark | undefined> =>
     () => undefined,
   );
 
-const origins = new WeakMap<object, Origin>();
+const origins = new WeakMap<object, () => Promise<Origin>>();
 
-/** Remembers what `made` was loaded from. */
-export const setOrigin = (made: object, origin: Origin): void => void origins.set(made, origin);
+/**
+ * Remembers what `made` is loaded from, unless it is known already: a module may export a reward of this package.
+ * @param find is called once, by whoever asks first: before the files are opened, to see what is written to them after
+ */
+export function setOrigin(made: object, find: () => Promise<Origin>): void {
+  if (origins.has(made)) return;
+  let found: Promise<Origin> | undefined;
+  origins.set(made, () => (found ??= find()));
+}
 
-/** What a model or a reward was loaded from; undefined of one that a program made itself. */
-export const originOf = (made: object): Origin | undefined => origins.get(made);
+/**
+ * What a model or a reward is loaded from; undefined of one that a program made itself.
+ * @throws CheckpointError, ConfigError where its files are not there
+ */
+export const originOf = async (made: object): Promise<Origin | undefined> => origins.get(made)?.();

@@ -55,7 +55,7 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   // Before they are mapped: what is written to them meanwhile is seen.
   const origin = await Origin.of(await kind.files(place.directory));
   const model = await kind.load(place, options);
-  setOrigin(model, origin);
+  setOrigin(model, async () => origin);
   return model;
 }
 

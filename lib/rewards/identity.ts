@@ -13,21 +13,24 @@ export const partsOf = (reward: Reward): Reward[] =>
   combined.get(reward)?.flatMap(([part]) => partsOf(part)) ?? [reward];
 
 /** Whether {@link rewardIdentity} tells it from every other: it was loaded from files, or has settings. */
-export const isIdentified = (reward: Reward): boolean => partsOf(reward).every((part) => originOf(part) !== undefined);
+export async function isIdentified(reward: Reward): Promise<boolean> {
+  const origins = await Promise.all(partsOf(reward).map((part) => originOf(part)));
+  return origins.every((origin) => origin !== undefined);
+}
 
 /**
  * What tells a reward from another: the contents of its files and its settings, of a combined one those of its parts,
  * with their weights; of one that a program made itself, its name.
- * @throws CheckpointError for a file that cannot be read
+ * @throws CheckpointError, ConfigError for a file that cannot be read
  */
 export async function rewardIdentity(reward: Reward): Promise<unknown> {
   const parts = combined.get(reward);
   if (parts) return Promise.all(parts.map(async ([part, weight]) => [await rewardIdentity(part), weight]));
-  return (await originOf(reward)?.identity()) ?? reward.name;
+  return (await (await originOf(reward))?.identity()) ?? reward.name;
 }
 
 /** @throws CheckpointError that names a file of the reward that was written to since it was loaded */
 export async function refuseChangedReward(reward: Reward): Promise<void> {
   for (const [part] of combined.get(reward) ?? []) await refuseChangedReward(part);
-  await originOf(reward)?.refuseChanged();
+  await (await originOf(reward))?.refuseChanged();
 }

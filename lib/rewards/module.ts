@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 
 import { z } from 'zod';
 
+import { Origin, setOrigin } from '../files/origin.js';
 import { checkText } from '../schema/options.js';
 import { ConfigError, isError } from '../errors.js';
 import { fromFunction, type FunctionOptions, type FunctionScore, type ImageArray } from './from-function.js';
@@ -35,6 +36,7 @@ export async function moduleReward(
   const path = resolve(file);
   const refuse = (problem: string, cause?: unknown) => new ConfigError(`moduleReward: ${path}: ${problem}`, { cause });
   if (!existsSync(path)) throw refuse('there is no such file');
+  const origin = await Origin.of([path], { options });
   let exported: { default?: unknown };
   try {
     exported = (await import(pathToFileURL(path).href)) as { default?: unknown };
@@ -43,11 +45,13 @@ export async function moduleReward(
   }
   const reward = exported.default;
   if (typeof reward === 'function') {
-    return fromFunction(
+    const made = fromFunction(
       parse(path).name,
       (images, prompts, context) => (reward as RewardFunction)(images, prompts, options, context),
       settings,
     );
+    setOrigin(made, async () => origin);
+    return made;
   }
   if (!isReward(reward)) {
     const names = Object.keys(exported)
@@ -70,6 +74,7 @@ export async function moduleReward(
   if (settings.differentiable === false && reward.differentiable !== false) {
     throw refuse('its default export is a Reward, which says itself that it has no gradient: differentiable: false');
   }
+  setOrigin(reward, async () => origin);
   return reward;
 }
 

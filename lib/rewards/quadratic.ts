@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { Origin, setOrigin } from '../files/origin.js';
 import { validate } from '../schema/validate.js';
 import { binding } from '../runtime/native/index.js';
 import type { Reward } from './reward.js';
@@ -38,8 +39,10 @@ export interface QuadraticOptions {
  */
 export function quadratic(options: QuadraticOptions): Reward {
   const form = validate(quadraticOptionsSchema, options, 'quadratic options');
-  return {
+  const reward: Reward = {
     name: 'quadratic',
     score: (images, _prompts, { gradient = false } = {}) => binding().quadratic(images, form, gradient),
   };
+  setOrigin(reward, () => Origin.of([], { name: reward.name, ...form }));
+  return reward;
 }

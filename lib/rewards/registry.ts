@@ -1,11 +1,8 @@
-import { isAbsolute } from 'node:path';
-
 import { z } from 'zod';
 
 import { ConfigError } from '../errors.js';
 import type { ModelDType } from '../models/model.js';
 import type { Verifier } from '../models/verification/verification.js';
-import { Origin, originOf, setOrigin } from '../files/origin.js';
 import { jsonProblem, jsonWithoutSecrets, withoutSecrets } from '../schema/secrets.js';
 import { validate } from '../schema/validate.js';
 import { combine } from './combine.js';
@@ -53,27 +50,10 @@ export function createRewardList(
   configs: readonly RewardConfig[],
   device: string,
   settings: RewardSettings = {},
-): Promise<[Reward, number][]> {
+): Promise<(readonly [Reward, number])[]> {
   return Promise.all(
-    configs.map(async (config): Promise<[Reward, number]> => {
-      const origin = await originOfConfig(config);
-      const reward = await kindOf(config).create(config, device, settings);
-      // One that has no files knows best what its values depend on.
-      if (!originOf(reward)) setOrigin(reward, origin);
-      return [reward, config.weight];
-    }),
+    configs.map(async (config) => [await kindOf(config).create(config, device, settings), config.weight] as const),
   );
-}
-
-/** Where a reward's files are does not count, nor does what changes no value. */
-async function originOfConfig({ weight: _, ...config }: RewardConfig): Promise<Origin> {
-  const { slice: _slice, ...settings } = config as Readonly<Record<string, unknown>>;
-  const located = await kindOf(config as RewardConfig)
-    .locate(config as RewardConfig)
-    .catch(() => undefined);
-  const files = located?.map(({ path }) => path) ?? ('file' in config ? [config.file] : []);
-  const isPath = (value: unknown) => typeof value === 'string' && isAbsolute(value);
-  return Origin.of(files, Object.fromEntries(Object.entries(settings).filter(([, value]) => !isPath(value))));
 }
 
 /** Their weighted sum. @throws EamError for one whose files do not fit */

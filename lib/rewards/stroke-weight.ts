@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { Origin, setOrigin } from '../files/origin.js';
 import { validate } from '../schema/validate.js';
 import { binding } from '../runtime/native/index.js';
 import { rewardKind, weight } from './reward-kind.js';
@@ -19,7 +20,7 @@ export interface StrokeWeightOptions {
 /** A reward of style: how much ink an image has, `scale` times its mean intensity. */
 export function strokeWeight(options: StrokeWeightOptions = {}): ArrayReward {
   const { scale } = validate(strokeWeightOptionsSchema, options, 'strokeWeight options');
-  return {
+  const reward: ArrayReward = {
     name: 'stroke-weight',
     async score(images, _prompts, { gradient = false } = {}) {
       const { values, grad } = await binding().meanIntensity(images, gradient);
@@ -32,6 +33,8 @@ export function strokeWeight(options: StrokeWeightOptions = {}): ArrayReward {
       }
     },
   };
+  setOrigin(reward, () => Origin.of([], { name: reward.name, scale }));
+  return reward;
 }
 
 export const strokeWeightKind = rewardKind({

@@ -4,6 +4,7 @@ import { parse, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { ConfigError, EamError } from '../errors.js';
+import { Origin, setOrigin } from '../files/origin.js';
 import { pointerLength, pointerProblem } from '../schema/text.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
@@ -41,6 +42,8 @@ export async function torchScript(file: string, options: TorchScriptOptions = {}
   checkOptions(shape, options, 'torchScript options');
   const path = resolve(file);
   const { name = parse(path).name, device = 'cpu', encodePrompts } = options;
+  // Before it is read: what is written to it meanwhile is seen.
+  const origin = await Origin.of([path], { name });
   const module = await load(path, device);
   if (module.requiredTensors > 0 && !encodePrompts) {
     throw new ConfigError(
@@ -48,7 +51,7 @@ export async function torchScript(file: string, options: TorchScriptOptions = {}
         'give `encodePrompts`, which makes them from the prompts, or take the prompts as List[str]',
     );
   }
-  return {
+  const reward: ArrayReward = {
     name,
     async score(images, prompts, { gradient = false } = {}) {
       const inputs = encodePrompts ? await encodePrompts(prompts) : [];
@@ -62,6 +65,8 @@ export async function torchScript(file: string, options: TorchScriptOptions = {}
       }
     },
   };
+  setOrigin(reward, async () => origin);
+  return reward;
 }
 
 const tensors = (count: number): string => (count === 1 ? 'a tensor' : `${count} tensors`);

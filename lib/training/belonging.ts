@@ -20,7 +20,7 @@ const others: Readonly<Record<Belonging, string>> = {
 
 /** What tells a model from another: its files, of one that a program made itself its name and sizes. */
 export async function modelIdentity(model: Model): Promise<string> {
-  return (await originOf(model)?.identity()) ?? `${model.name} ${model.latentShape.join('×')}`;
+  return (await (await originOf(model))?.identity()) ?? `${model.name} ${model.latentShape.join('×')}`;
 }
 
 /**

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 
 import { originOf } from '../files/origin.js';
 import { isIdentified, rewardIdentity } from '../rewards/identity.js';
+import { hasGradient } from '../rewards/reward.js';
 import { cacheDirectory } from '../runtime/native/libtorch.js';
 import type { StoredEndpoints } from './algorithms.js';
 import { modelIdentity } from './belonging.js';
@@ -43,10 +44,10 @@ export async function openEndpoints({
   const { lambda, perPrompt, drawnWith } = stored;
   const identity = fingerprint([
     ...[await modelIdentity(model), model.dtype, model.latentShape, model.timeShift],
-    await rewardIdentity(reward),
+    ...[await rewardIdentity(reward), hasGradient(reward)],
     ...[prompts, negativePrompt ?? null, perPrompt, batch, String(seed), drawnWith],
   ]);
-  const shared = originOf(model) !== undefined && isIdentified(reward);
+  const shared = (await originOf(model)) !== undefined && (await isIdentified(reward));
   const directory = shared ? options.directory : undefined;
   return EndpointBuffer.open({ ...options, prompts, lambda, perPrompt, directory, identity }, observer);
 }

@@ -115,7 +115,7 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
       );
       try {
         const images = await model.native.images(latents);
-        await originOf(model)?.refuseChanged();
+        await (await originOf(model))?.refuseChanged();
         broken += await countNonFinite(images);
         if (broken === first + part.length) {
           images.dispose();

@@ -300,7 +300,7 @@ export class Trainer {
 
   /** A step that was computed with other weights than the run's is no step of it. */
   async #refuseChanged(): Promise<void> {
-    await originOf(this.#options.model)?.refuseChanged();
+    await (await originOf(this.#options.model))?.refuseChanged();
     await refuseChangedReward(this.#options.reward);
   }
 

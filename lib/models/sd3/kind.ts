@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 
+import { descriptionsIn } from '../../files/content.js';
 import { locateWeights, weightsIn } from '../component-weights.js';
 import type { ModelKind, StoredModel } from '../model-kind.js';
 import { checkSd3Classes, pipelineClass, pipelineComponents } from './directory.js';
@@ -25,9 +26,7 @@ async function files(directory: string): Promise<string[]> {
   const all = [join(directory, 'model_index.json')];
   for (const component of pipelineComponents) {
     const folder = join(directory, component);
-    const names = await readdir(folder).catch(() => []);
-    const small = names.filter((name) => ['.json', '.txt', '.model'].includes(extname(name))).sort();
-    all.push(...small.map((name) => join(folder, name)), ...(await weightsIn(folder)));
+    all.push(...(await descriptionsIn(folder)), ...(await weightsIn(folder)));
   }
   return all;
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { shippedDirectory } from '../../runtime/package.js';
+import { Origin, originOf, setOrigin } from '../../files/origin.js';
 import { readJson } from '../../schema/json.js';
 import { checkOptions } from '../../schema/options.js';
 import { validate } from '../../schema/validate.js';
@@ -49,21 +50,27 @@ const optionsShape = { directory: z.string().min(1), device: z.string() };
 /** Whether an image shows the digit that its prompt asks for, as a classifier sees it. */
 export function digitClassifier(options: DigitRewardOptions = {}): ArrayReward {
   checkOptions({ ...optionsShape, value: z.enum(digitValues) }, options, 'digitClassifier options');
-  const network = lazily(() =>
-    loadClassifier(options.directory ?? shippedDirectory('digit-classifier'), options.device),
-  );
-  if (options.value === 'match') {
-    return {
-      name: 'digit-classifier',
-      differentiable: false,
-      async score(images, prompts) {
-        const labels = Int32Array.from(prompts, digitOf);
-        const { predicted, features } = await (await network()).logProbability(images, labels, false);
-        features.dispose();
-        return { values: Float32Array.from(labels, (label, image) => Number(predicted[image] === label)) };
-      },
-    };
-  }
+  const { value = 'log-probability', directory = shippedDirectory('digit-classifier') } = options;
+  const network = lazily(() => loadClassifier(reward, directory, options.device));
+  const reward = value === 'match' ? matches(network) : logProbability(network);
+  setOrigin(reward, () => originIn(directory, value === 'match' ? [reward.name, value] : reward.name));
+  return reward;
+}
+
+type Network = () => Promise<NativeClassifier>;
+
+const matches = (network: Network): ArrayReward => ({
+  name: 'digit-classifier',
+  differentiable: false,
+  async score(images, prompts) {
+    const labels = Int32Array.from(prompts, digitOf);
+    const { predicted, features } = await (await network()).logProbability(images, labels, false);
+    features.dispose();
+    return { values: Float32Array.from(labels, (label, image) => Number(predicted[image] === label)) };
+  },
+});
+
+function logProbability(network: Network): ArrayReward {
   return {
     name: 'digit-classifier',
     async score(images, prompts, { gradient = false } = {}) {
@@ -78,8 +85,9 @@ export function digitClassifier(options: DigitRewardOptions = {}): ArrayReward {
 /** Reads the digit in an image; its features are the classifier's last hidden layer. */
 export function digitJudge(options: DigitClassifierOptions = {}): Judge {
   checkOptions(optionsShape, options, 'digitJudge options');
-  const network = lazily(() => loadClassifier(options.directory ?? shippedDirectory('digit-judge'), options.device));
-  return {
+  const directory = options.directory ?? shippedDirectory('digit-judge');
+  const network = lazily(() => loadClassifier(judge, directory, options.device));
+  const judge: Judge = {
     name: 'digit-judge',
     async judge(images, prompts) {
       const labels = Int32Array.from(prompts, digitOf);
@@ -87,6 +95,8 @@ export function digitJudge(options: DigitClassifierOptions = {}): Judge {
       return { matches: Array.from(labels, (label, image) => predicted[image] === label), features };
     },
   };
+  setOrigin(judge, () => originIn(directory, judge.name));
+  return judge;
 }
 
 /** A network with fresh weights, for pretraining. */
@@ -98,10 +108,19 @@ export function newClassifier(
   return binding().newNetwork('digit-classifier', { config, seed, device });
 }
 
-async function loadClassifier(directory: string, device = 'cpu'): Promise<NativeClassifier> {
-  const path = join(directory, 'config.json');
+const filesIn = (directory: string) => ({
+  path: join(directory, 'config.json'),
+  file: join(directory, 'model.safetensors'),
+});
+
+const originIn = (directory: string, name: string | readonly string[]): Promise<Origin> =>
+  Origin.of(Object.values(filesIn(directory)), { name });
+
+/** @param reader the reward or judge that it is for */
+async function loadClassifier(reader: object, directory: string, device = 'cpu'): Promise<NativeClassifier> {
+  await originOf(reader);
+  const { path, file } = filesIn(directory);
   const { type: _, ...config } = validate(digitClassifierConfigSchema, await readJson(path), path);
-  const file = join(directory, 'model.safetensors');
   return withWeights(file, [{ path: file }], (weights) =>
     binding().loadNetwork('digit-classifier', { config, weights, device }),
   );

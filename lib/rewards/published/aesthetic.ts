@@ -49,6 +49,13 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
   checkPublished('aesthetic', directory, options, { tower: z.string().min(1) });
   return publishedReward(
     'aesthetic',
+    {
+      folders: [directory, options.tower ?? directory],
+      async weights() {
+        const { head, tower } = await weightsIn(directory, options.tower);
+        return [head, ...tower];
+      },
+    },
     async ({ dtype, device, bytes }) => {
       const tower = options.tower ?? directory;
       const path = await new PublishedDirectory(directory, aestheticFiles.expected).locate(aestheticFiles.head);
@@ -78,6 +85,13 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
   );
 }
 
+async function weightsIn(directory: string, tower: string | undefined) {
+  return {
+    head: await new PublishedDirectory(directory, aestheticFiles.expected).locate(aestheticFiles.head),
+    tower: await clipWeightsIn(await towerDirectory(directory, tower), aestheticFiles.expectedTower),
+  };
+}
+
 async function readTower(directory: string, tower: string | undefined): Promise<ClipDirectory> {
   return readClipDirectory(await towerDirectory(directory, tower), aestheticFiles.expectedTower);
 }
@@ -105,12 +119,11 @@ export const aestheticKind = rewardKind({
   parameters: 305e6, // ViT-L/14's image tower and a small head
   create: (config, device, settings) => loaded(aesthetic(config.directory, optionsFrom(config, settings, device))),
   async locate({ directory, dtype = 'float32', tower }) {
-    const path = await new PublishedDirectory(directory, aestheticFiles.expected).locate(aestheticFiles.head);
-    const towerPaths = await clipWeightsIn(await towerDirectory(directory, tower), aestheticFiles.expectedTower);
+    const files = await weightsIn(directory, tower);
     return [
       // The head keeps what half precision would round.
-      { path, dtype: dtype === 'float64' ? dtype : 'float32' },
-      ...towerPaths.map((file) => ({ path: file, dtype, only: ofImageTower })),
+      { path: files.head, dtype: dtype === 'float64' ? dtype : 'float32' },
+      ...files.tower.map((path) => ({ path, dtype, only: ofImageTower })),
     ];
   },
   verify: verifierOf((directory, options) =>

@@ -3,7 +3,7 @@ import { withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
 import type { TextTokenizer } from '../../models/tokenizers/tokenizer.js';
-import { readClipDirectory } from './clip-directory.js';
+import { clipWeightsIn, readClipDirectory } from './clip-directory.js';
 import { publishedReward, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** A reward that compares what the two towers of a CLIPModel make of image and prompt. */
@@ -16,6 +16,7 @@ export function clipReward(
 ): PublishedReward {
   return publishedReward(
     name,
+    { folders: [directory], weights: () => clipWeightsIn(directory, expected) },
     async ({ dtype, device, bytes }) => {
       const { vision, text, preprocess, weights: paths } = await readClipDirectory(directory, expected);
       const tokenizer = await loadClipTokenizer(directory, { positions: text.positions });

@@ -50,10 +50,13 @@ export function hpsv2(directory: string, options: HpsOptions = {}): PublishedRew
   checkPublished('hpsv2', directory, options, { tokenizer: z.string().min(1) });
   return publishedReward(
     'hpsv2',
+    {
+      folders: [directory, options.tokenizer ?? directory],
+      weights: async () => [await weightsIn(directory)],
+    },
     async ({ dtype, device, bytes }) => {
-      const files = new PublishedDirectory(directory, hpsFiles.expected);
-      const path = await files.locate(hpsFiles.weights);
-      const heads = await readHeads(files);
+      const path = await weightsIn(directory);
+      const heads = await readHeads(new PublishedDirectory(directory, hpsFiles.expected));
       return withWeights(path, [{ path, within: 'state_dict.' }], async (weights) => {
         const { vision, text } = sizes(shapesOf(weights), path, heads);
         const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, {
@@ -69,6 +72,9 @@ export function hpsv2(directory: string, options: HpsOptions = {}): PublishedRew
     options,
   );
 }
+
+const weightsIn = (directory: string): Promise<string> =>
+  new PublishedDirectory(directory, hpsFiles.expected).locate(hpsFiles.weights);
 
 /** open_clip's own tokenizer pads with zeros. */
 const openClipPadding = 0;
@@ -141,8 +147,6 @@ export const hpsv2Kind = rewardKind({
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers
   create: (config, device, settings) => loaded(hpsv2(config.directory, optionsFrom(config, settings, device))),
-  locate: async ({ directory, dtype = 'float32' }) => [
-    { path: await new PublishedDirectory(directory, hpsFiles.expected).locate(hpsFiles.weights), dtype },
-  ],
+  locate: async ({ directory, dtype = 'float32' }) => [{ path: await weightsIn(directory), dtype }],
   verify: verifierOf(hpsv2),
 });

@@ -58,6 +58,10 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
   checkPublished('imageReward', directory, options, { tokenizer: z.string().min(1) });
   return publishedReward(
     'imagereward',
+    {
+      folders: [directory, options.tokenizer ?? directory],
+      weights: async () => [await weightsIn(directory)],
+    },
     async ({ dtype, device, bytes }) => {
       const files = new PublishedDirectory(directory, imageRewardFiles.expected);
       const config = validate(schema, await files.json('med_config.json'), files.file('med_config.json'));
@@ -73,7 +77,7 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
             `and med_config.json one of ${config.vocab_size}; expected the one of bert-base-uncased`,
         );
       }
-      const path = await files.locate(imageRewardFiles.weights);
+      const path = await weightsIn(directory);
       const native = await withWeights(path, [{ path }], (weights) => {
         const vision = visionSizes(shapesOf(weights), path, config.vision?.num_heads);
         const text = {
@@ -101,6 +105,9 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
   );
 }
 
+const weightsIn = (directory: string): Promise<string> =>
+  new PublishedDirectory(directory, imageRewardFiles.expected).locate(imageRewardFiles.weights);
+
 function visionSizes(shapes: Shapes, path: string, heads: number | undefined) {
   const of = (name: string, dimension: number) => sizeOf(shapes, path, `blip.visual_encoder.${name}`, dimension);
   const [width, patchSize] = [of('patch_embed.proj.weight', 0), of('patch_embed.proj.weight', 2)];
@@ -127,11 +134,6 @@ export const imageRewardKind = rewardKind({
   }),
   parameters: 447e6, // BLIP's ViT-L/16 and BERT
   create: (config, device, settings) => loaded(imageReward(config.directory, optionsFrom(config, settings, device))),
-  locate: async ({ directory, dtype = 'float32' }) => [
-    {
-      path: await new PublishedDirectory(directory, imageRewardFiles.expected).locate(imageRewardFiles.weights),
-      dtype,
-    },
-  ],
+  locate: async ({ directory, dtype = 'float32' }) => [{ path: await weightsIn(directory), dtype }],
   verify: verifierOf(imageReward),
 });

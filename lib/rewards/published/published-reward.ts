@@ -4,6 +4,8 @@ import { ConfigError, ShapeError } from '../../errors.js';
 import type { ModelDType } from '../../models/model.js';
 import type { NativeImageReward } from '../../runtime/native/binding.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
+import { descriptionsIn } from '../../files/content.js';
+import { Origin, originOf, setOrigin } from '../../files/origin.js';
 import { describe, type ArrayReward, type ArrayScore, type ScoreOptions } from '../reward.js';
 import { PromptTokens, type Tokens } from './prompt-tokens.js';
 import type { RewardSettings } from '../reward-kind.js';
@@ -74,6 +76,14 @@ export interface LoadedReward {
   tokenizer?: { encode(texts: readonly string[]): Tokens } | undefined;
 }
 
+/** Where a published reward's files are. */
+export interface PublishedFiles {
+  /** The files of its weights. @throws CheckpointError, ConfigError where they are not there */
+  weights(): Promise<readonly string[]>;
+  /** The folders of its configurations and vocabularies; several of them may be one. */
+  folders: readonly string[];
+}
+
 /** Checks the arguments of a published reward. @param own further options, beside those of every one */
 export function checkPublished(
   source: string,
@@ -107,29 +117,31 @@ export function optionsFrom(
   return { dtype, slice, tower, tokenizer, ...settings, device };
 }
 
-/** The reward that `load` reads from a directory. */
+/** The reward that `load` reads from `files`. */
 export function publishedReward(
   name: string,
+  files: PublishedFiles,
   load: (settings: { dtype: ModelDType; device: string; bytes: boolean }) => Promise<LoadedReward>,
   { device = 'cpu', dtype = 'float32', slice = 0, asReference = false, onNote }: PublishedRewardOptions,
 ): PublishedReward {
   let loading: Promise<{ native: NativeImageReward; prompts: PromptTokens | undefined }> | undefined;
   let prompts: PromptTokens | undefined;
-  const loaded = () =>
-    (loading ??= load({ dtype, device, bytes: asReference }).then(({ native, tokenizer }) => {
-      prompts =
-        tokenizer &&
-        new PromptTokens(tokenizer, (text) =>
-          onNote?.(`${name}: cut a prompt that is longer than its window: ${text}`),
-        );
-      return { native, prompts };
-    }));
+  const loaded = () => (loading ??= loadOnce());
+  async function loadOnce() {
+    // Where a file is missing, loading says it better.
+    await originOf(reward).catch(() => undefined);
+    const { native, tokenizer } = await load({ dtype, device, bytes: asReference });
+    prompts =
+      tokenizer &&
+      new PromptTokens(tokenizer, (text) => onNote?.(`${name}: cut a prompt that is longer than its window: ${text}`));
+    return { native, prompts };
+  }
   const dispose = () =>
     void loading?.then(
       ({ native }) => native.dispose(),
       () => undefined,
     );
-  return {
+  const reward: PublishedReward = {
     name,
     get truncatedPrompts() {
       return prompts?.truncated ?? 0;
@@ -161,6 +173,11 @@ export function publishedReward(
     dispose,
     [Symbol.dispose]: dispose,
   };
+  setOrigin(reward, async () => {
+    const described = await Promise.all([...new Set(files.folders)].map(descriptionsIn));
+    return Origin.of([...described.flat(), ...(await files.weights())], { name, asReference });
+  });
+  return reward;
 }
 
 /**
