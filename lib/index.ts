@@ -135,7 +135,7 @@ export type { ServiceOptions } from './rewards/services/settings.js';
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';
 export { encodeGrid, sampleBatches, sampleImages, type SampleBatch, type SampleOptions } from './training/sampler.js';
-export type { Belonging } from './training/belonging.js';
+export type { Belonging, BelongsTo } from './training/belonging.js';
 export type { Change } from './training/student.js';
 export type { Spread } from './training/statistics.js';
 export type { Evaluations, StepMetrics } from './training/metrics.js';

@@ -1,5 +1,5 @@
 import { jobCommand } from './job-command.js';
-import { positiveInteger } from './options.js';
+import { allowOption, positiveInteger } from './options.js';
 
 export const compareCommand = (signal: AbortSignal) =>
   jobCommand(
@@ -12,6 +12,7 @@ export const compareCommand = (signal: AbortSignal) =>
       "Run every algorithm with the seeds 1 to n. By default they are the configuration's.",
       positiveInteger,
     )
+    .addOption(allowOption())
     .action(async (path, { seeds, ...flags }) => {
       const { readJob } = await import('./read-job.js');
       const { compare } = await import('../jobs/compare/compare.js');

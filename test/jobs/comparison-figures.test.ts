@@ -31,7 +31,7 @@ function runOf(
       ...(step > 0 && { batchReward: reward - 1 }),
     }),
   );
-  return { contender, seed, learningRate: 1e-3, settings: {}, points, ...change };
+  return { contender, seed, learningRate: 1e-3, settings: {}, belongsTo: {}, points, ...change };
 }
 
 describe('firstReached', () => {

@@ -130,7 +130,7 @@ describe('a reward', () => {
     vi.unstubAllGlobals();
   });
 
-  it('is refused where its files are written to after it was loaded, and not where they are missing before', async () => {
+  it('is refused where its files are written to after it was loaded, and says where they are missing', async () => {
     const copy = copyOf(tiny('pickscore'));
     using reward = pickScore(copy);
     await reward.load();

@@ -1,6 +1,7 @@
 import type { Model } from '../../models/model.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
 import { createAlgorithm } from '../../training/algorithms.js';
+import type { Belonging, BelongsTo } from '../../training/belonging.js';
 import { measure, type Measurement } from '../../training/evaluation.js';
 import { cyclePrompts, encodeGrid, sampleImages } from '../../training/sampler.js';
 import { Trainer } from '../../training/trainer.js';
@@ -16,6 +17,10 @@ export interface Bench {
   judge: Judge | undefined;
   observer: JobObserver;
   signal: AbortSignal | undefined;
+  /** What every run belongs to. */
+  belongsTo: BelongsTo;
+  /** What may be another than a finished run had. */
+  allow: readonly Belonging[] | undefined;
 }
 
 /** Loads the model, its adapter initialised from a run's seed. */

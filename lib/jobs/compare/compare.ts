@@ -6,13 +6,14 @@ import { renderComparison } from './report.js';
 import type { Comparison, ContenderResult } from './comparison.js';
 import type { Baseline, RunResult, SweepEntry } from './results.js';
 import { drawGrid, evaluationsPerStep, measureSet, openModel, type Bench } from './bench.js';
-import { finishedRun, type RunPlan } from './run-plan.js';
+import { commonBelongings, finishedRun, refuseOtherRuns } from './finished.js';
+import { finalPlan, sweepPlan, type RunPlan } from './run-plan.js';
 import { makeRun } from './run.js';
 import { meanCurve } from './curves.js';
 import { speedUp } from './speed-up.js';
 import { renderSummary } from './summary.js';
 import { atEdge, chooseRate } from './sweep.js';
-import { readCompareConfig, folderOf, type Budget, type CompareConfig, type Contender } from './config.js';
+import { readCompareConfig, type Budget, type CompareConfig, type Contender } from './config.js';
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import { checkOutput } from '../../files/output-path.js';
@@ -44,7 +45,8 @@ export interface CompareResult {
  * Fine-tunes one model with several algorithms on the same rewards, each at its own best learning rate and over several
  * seeds, and writes what it cost them: compare.json, report.html, summary.md, and a directory for each run.
  * @throws ConfigError for a configuration that is not valid or, when resuming, not that of the runs already made;
- *   EamError with code ERR_EAM_SWEEP if no learning rate suits a contender; the signal's reason when aborted
+ *   CheckpointError where these had another model, other rewards, another algorithm or other prompts; EamError with
+ *   code ERR_EAM_SWEEP if no learning rate suits a contender; the signal's reason when aborted
  */
 export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
   checkJobOptions(options, 'compare options');
@@ -68,23 +70,21 @@ export async function compare(config: unknown, options: JobOptions = {}): Promis
   }
 }
 
-/** What scores and judges images, tried with the model. */
+/** What scores and judges images, tried with the model, and what runs with it belong to. */
 async function partsOf(settings: CompareConfig, { observer, signal, resume }: JobOptions) {
   const { rewards, prompts, device, evaluation, contenders } = settings;
   const reward = await createRewards(rewards, device, { onNote: (message) => observer?.note(message) });
   const judge = evaluation.judge && createJudge(evaluation.judge, device);
-  if (!resume) {
-    using model = await loadConfiguredModel(settings);
-    const algorithms = contenders.map(({ algorithm }) => createAlgorithm(algorithm));
-    await rehearse({ model, algorithms, prompts, reward, judge, signal });
-  }
-  return { reward, judge };
+  using model = await loadConfiguredModel(settings);
+  const algorithms = contenders.map(({ algorithm }) => createAlgorithm(algorithm));
+  if (!resume) await rehearse({ model, algorithms, prompts, reward, judge, signal });
+  return { reward, judge, belongsTo: await commonBelongings({ config: settings, reward, judge }, model) };
 }
 
 async function compareInto(
   directory: RunDirectory,
   settings: CompareConfig,
-  parts: Pick<Bench, 'reward' | 'judge'>,
+  parts: Pick<Bench, 'reward' | 'judge' | 'belongsTo'>,
   options: JobOptions,
 ): Promise<CompareResult> {
   const bench: Bench = {
@@ -92,7 +92,9 @@ async function compareInto(
     ...parts,
     observer: options.observer ?? silent,
     signal: options.signal,
+    allow: options.allow,
   };
+  if (options.resume) await refuseOtherRuns(bench, directory.path);
   await directory.writeConfig({ ...settings, output: resolve(directory.path) });
   bench.observer.note(`writing to ${directory.path}`);
   try {
@@ -161,12 +163,10 @@ class ComparisonJob {
       }
       const runs: RunResult[] = [];
       for (const [index, learningRate] of settings.learningRates.entries()) {
-        const { budget, seed } = settings;
-        const plan = { contender, learningRate, budget, seed, points: 1, whole: false };
         const title =
           `sweep of ${contender.name}, learning rate ${learningRate} (${index + 1} of ` +
           `${settings.learningRates.length})`;
-        runs.push(await this.#run(title, plan, baseline, join('sweep', `${folderOf(contender.name)}-${learningRate}`)));
+        runs.push(await this.#run(title, sweepPlan(settings, contender, learningRate), baseline));
       }
       const limits = { accuracy: baseline.tracking.accuracy, accuracyLoss: settings.accuracyLoss };
       const entries = chooseRate(runs, limits);
@@ -183,22 +183,14 @@ class ComparisonJob {
 
   /** Seed by seed, so that a machine that grows slower does so for every contender. */
   async #runAll(baseline: Baseline, rates: ReadonlyMap<Contender, number>): Promise<Map<Contender, RunResult[]>> {
-    const { contenders, seeds, budget, tracking } = this.bench.config;
+    const { contenders, seeds } = this.bench.config;
     const runs = new Map<Contender, RunResult[]>(contenders.map((contender) => [contender, []]));
     let number = 0;
     for (const seed of seeds) {
       for (const contender of contenders) {
-        const learningRate = rates.get(contender)!;
-        const plan = {
-          contender,
-          learningRate,
-          budget: contender.budget ?? budget,
-          seed,
-          points: tracking.points,
-          whole: true,
-        };
+        const plan = { ...finalPlan(this.bench.config, contender, seed), learningRate: rates.get(contender)! };
         const title = `${contender.name}, seed ${seed} (run ${++number} of ${seeds.length * contenders.length})`;
-        const run = await this.#run(title, plan, baseline, join('runs', `${folderOf(contender.name)}-seed-${seed}`));
+        const run = await this.#run(title, plan, baseline);
         if (run.failure !== undefined) this.bench.observer.note(`${title} ended early: ${run.failure}`);
         runs.get(contender)!.push(run);
       }
@@ -206,17 +198,16 @@ class ComparisonJob {
     return runs;
   }
 
-  async #run(title: string, plan: RunPlan, baseline: Baseline, name: string): Promise<RunResult> {
-    const { bench } = this;
-    const path = join(this.directory.path, name);
-    const finished = await finishedRun(bench.config, plan, path);
+  async #run(title: string, plan: RunPlan, baseline: Baseline): Promise<RunResult> {
+    const { bench, directory } = this;
+    const finished = await finishedRun(bench, plan, directory.path);
     if (finished) {
       bench.observer.note(`${title}: finished before`);
       return finished;
     }
     const steps = await this.#stepsOf(plan.contender, plan.budget);
     bench.observer.note(`${title}: ${steps} steps`);
-    return makeRun(bench, plan, baseline, steps, path);
+    return makeRun(bench, plan, baseline, steps, join(directory.path, plan.folder));
   }
 
   async #stepsOf(contender: Contender, { steps, evaluations }: Budget): Promise<number> {
@@ -232,11 +223,12 @@ class ComparisonJob {
   async #write(comparison: Comparison, pretrained: Uint8Array): Promise<CompareResult> {
     const { directory } = this;
     const grids = [{ name: 'Before', png: pretrained }];
-    for (const { name, runs } of comparison.contenders) {
+    for (const [index, { name, runs }] of comparison.contenders.entries()) {
       const run = runs.find(({ final }) => final);
       if (!run) continue;
       const { step } = run.points.at(-1)!;
-      const path = join(directory.path, 'runs', `${folderOf(name)}-seed-${run.seed}`);
+      const { config } = this.bench;
+      const path = join(directory.path, finalPlan(config, config.contenders[index]!, run.seed).folder);
       grids.push({ name: `${name}, seed ${run.seed}`, png: await readFile(RunDirectory.existing(path).samples(step)) });
     }
     await directory.write('compare.json', `${JSON.stringify(comparison, null, 2)}\n`);

@@ -1,4 +1,5 @@
 import type { Measurement } from '../../training/evaluation.js';
+import type { BelongsTo } from '../../training/belonging.js';
 import type { Evaluations } from '../../training/metrics.js';
 
 /** What training has cost so far. */
@@ -33,8 +34,10 @@ export interface RunResult {
   seed: number;
   /** AdamW's learning rate at its highest. */
   learningRate: number;
-  /** Everything that decides the run; a finished one is taken over only where it is the same. */
+  /** What decides the run beside `belongsTo`; a finished one is taken over only where it is the same. */
   settings: Readonly<Record<string, unknown>>;
+  /** Fingerprints of what the run was made with, wherever it lay; with another a finished one is refused. */
+  belongsTo: BelongsTo;
   /** From step 0 on. */
   points: CurvePoint[];
   /** Why the run ended before its last step, such as rewards that are not finite. */

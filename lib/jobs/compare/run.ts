@@ -9,6 +9,7 @@ import { averagedWeights } from '../../training/state.js';
 import type { Trainer } from '../../training/trainer.js';
 import { RunDirectory } from '../run-directory.js';
 import { createTrainer, drawGrid, measureSet, openModel, type Bench } from './bench.js';
+import { belongingsOf } from './finished.js';
 import type { Baseline, CurvePoint, RunResult } from './results.js';
 import { settingsOf, type RunPlan } from './run-plan.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
@@ -61,6 +62,7 @@ class ComparedRun {
       seed: plan.seed,
       learningRate: plan.learningRate,
       settings: settingsOf(bench.config, plan),
+      belongsTo: belongingsOf(bench, plan.contender),
       points: this.#points,
       ...(failure !== undefined && { failure }),
       ...(final && { final }),
