@@ -42,32 +42,40 @@ async function diffusersWith(settings: object): Promise<string> {
 const layouts = { peft: peftWith, diffusers: diffusersWith };
 
 describe('an adapter of PEFT', () => {
-  it.each(['gaussian', 'orthogonal', 'mica', 'eva', 'random', 'excluded', 'layers', 'one-layer', 'regex'])(
-    'is merged as PEFT merges it, loaded, and carried to diffusers with the settings of "%s"',
-    async (name) => {
-      const out = join(temporaryFolder(), 'merged');
-      const { modules } = await mergeAdapter({ model: base, adapter: byPeft(name), out });
-      const expected = await loadTensors(join(byPeft(name), 'merged.safetensors'));
-      const { entries } = await readHeader(join(byPeft(name), 'merged.safetensors'));
-      expect(modules.map((module) => `${module}.weight`)).toEqual(entries.map((entry) => entry.name).sort());
-      const merged = await loadTensors(join(out, 'transformer', 'diffusion_pytorch_model.safetensors'));
-      const original = await loadTensors(join(base, 'transformer', 'diffusion_pytorch_model.safetensors'));
-      for (const key of Object.keys(original)) {
-        const wanted = await floats(expected[key] ?? original[key]!);
-        const found = await floats(merged[key]!);
-        expect(Math.max(...found.map((value, index) => Math.abs(value - wanted[index]!)))).toBeLessThan(1e-6);
-      }
-      const carried = join(temporaryFolder(), 'diffusers');
-      await exportAdapter(byPeft(name), carried, 'diffusers');
-      const size = { width: 32, height: 32 };
-      using model = await loadModel(base, { adapter: await readAdapterConfig(byPeft(name)), size });
-      await model.loadAdapter(byPeft(name));
-      expect(Object.keys(await snapshot(model.native.trainable()))).toHaveLength(2 * modules.length);
-      using other = await loadModel(base, { adapter: await readAdapterConfig(carried), size });
-      await other.loadAdapter(carried);
-      expect(await snapshot(other.native.trainable())).toEqual(await snapshot(model.native.trainable()));
-    },
-  );
+  it.each([
+    'gaussian',
+    'orthogonal',
+    'mica',
+    'eva',
+    'random',
+    'excluded',
+    'layers',
+    'one-layer',
+    'regex',
+    'rank-stabilised',
+  ])('is merged as PEFT merges it, loaded, and carried to diffusers with the settings of "%s"', async (name) => {
+    const out = join(temporaryFolder(), 'merged');
+    const { modules } = await mergeAdapter({ model: base, adapter: byPeft(name), out });
+    const expected = await loadTensors(join(byPeft(name), 'merged.safetensors'));
+    const { entries } = await readHeader(join(byPeft(name), 'merged.safetensors'));
+    expect(modules.map((module) => `${module}.weight`)).toEqual(entries.map((entry) => entry.name).sort());
+    const merged = await loadTensors(join(out, 'transformer', 'diffusion_pytorch_model.safetensors'));
+    const original = await loadTensors(join(base, 'transformer', 'diffusion_pytorch_model.safetensors'));
+    for (const key of Object.keys(original)) {
+      const wanted = await floats(expected[key] ?? original[key]!);
+      const found = await floats(merged[key]!);
+      expect(Math.max(...found.map((value, index) => Math.abs(value - wanted[index]!)))).toBeLessThan(1e-6);
+    }
+    const carried = join(temporaryFolder(), 'diffusers');
+    await exportAdapter(byPeft(name), carried, 'diffusers');
+    const size = { width: 32, height: 32 };
+    using model = await loadModel(base, { adapter: await readAdapterConfig(byPeft(name)), size });
+    await model.loadAdapter(byPeft(name));
+    expect(Object.keys(await snapshot(model.native.trainable()))).toHaveLength(2 * modules.length);
+    using other = await loadModel(base, { adapter: await readAdapterConfig(carried), size });
+    await other.loadAdapter(carried);
+    expect(await snapshot(other.native.trainable())).toEqual(await snapshot(model.native.trainable()));
+  });
 });
 
 /** What PEFT 0.21 knows, and what it does not. */
@@ -91,7 +99,7 @@ const refusals: Record<string, unknown[]> = {
   use_bdlora: [{ nblocks: 2 }, true],
   use_dora: [true],
   use_qalora: [true],
-  use_rslora: [true],
+  use_rslora: ['yes', 2],
   of_tomorrow: [true, 1, 'yes', ['a'], { a: 1 }],
 };
 
@@ -106,11 +114,11 @@ describe.each(Object.entries(layouts))("adapter settings in the layout '%s'", (_
   });
 
   it('name every setting that is refused, and what to do where PEFT can undo it', async () => {
-    const adapter = await adapterWith({ use_dora: true, init_lora_weights: 'pissa', use_rslora: true });
+    const adapter = await adapterWith({ use_dora: true, init_lora_weights: 'pissa', rank_pattern: { to_q: 4 } });
     await expect(readAdapterConfig(adapter)).rejects.toThrow(
       /use_dora is true.*path_initial_model_for_weight_conversion/,
     );
-    await expect(readAdapterConfig(adapter)).rejects.toThrow(/use_rslora is true.*supported is plain LoRA/);
+    await expect(readAdapterConfig(adapter)).rejects.toThrow(/rank_pattern is \{"to_q":4\}.*supported is plain LoRA/);
     await expect(readAdapterConfig(await adapterWith({ init_lora_weights: 'loftq' }))).rejects.not.toThrow(
       /conversion/,
     );
@@ -125,6 +133,13 @@ describe.each(Object.entries(layouts))("adapter settings in the layout '%s'", (_
     // How it was trained, and from where on, is in no tensor.
     const history = { lora_dropout: 0.5, eva_config: { rho: 1 }, velora_config: { scale: 1 }, task_type: 'CAUSAL_LM' };
     expect(await readAdapterConfig(await adapterWith(history))).toMatchObject(plain);
+  });
+
+  it('scale a rank-stabilised adapter by alpha/√rank', async () => {
+    const { rank, alpha } = await readAdapterConfig(await adapterWith({ use_rslora: true }));
+    expect(alpha / rank).toBeCloseTo(6 / Math.sqrt(2), 14);
+    for (const value of [false, null, 0])
+      expect(await readAdapterConfig(await adapterWith({ use_rslora: value }))).toMatchObject({ rank: 2, alpha: 6 });
   });
 
   it('leave it to the tensors what was adapted where only some of the layers were, the first one too', async () => {

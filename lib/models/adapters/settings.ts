@@ -45,6 +45,8 @@ const plainValues: Readonly<Record<string, readonly unknown[]>> = {
   // Ways to find the adapter's first values. All others take something away from the base weights.
   init_lora_weights: [true, false, 'gaussian', 'eva', 'orthogonal', 'mica'],
   peft_type: ['LORA'],
+  // Another scale: see `alpha` below.
+  use_rslora: [true, false, 0],
 };
 
 /** PEFT can write what these took from the base weights into the adapter. */
@@ -55,8 +57,8 @@ const isEmpty = (value: unknown): boolean =>
 
 /**
  * Reads PEFT's settings; `targets` is undefined where only the tensors tell what was adapted.
- * @throws CheckpointError for settings of another adapter than W + (alpha/rank) B A with one rank and alpha, and for
- * any that are set and not known, by their names
+ * @throws CheckpointError for settings of another adapter than W + (alpha/rank) B A or, with `use_rslora`, W +
+ * (alpha/√rank) B A, with one rank and alpha, and for any that are set and not known, by their names
  */
 export function readLoraSettings(
   json: unknown,
@@ -77,14 +79,16 @@ export function readLoraSettings(
       : '';
     throw new CheckpointError(
       `${path}: ${strange.map((key) => `${key} is ${JSON.stringify(others[key])}`).join(', ')}; ` +
-        `supported is plain LoRA with one rank and one alpha: W + (alpha/rank) B A${hint}`,
+        'supported is plain LoRA with one rank and one alpha: W + (alpha/rank) B A, or alpha/√rank with ' +
+        `use_rslora${hint}`,
     );
   }
   const explicit =
     Array.isArray(target_modules) && target_modules.length > 0 && selections.every((key) => isEmpty(others[key]));
   return {
     rank: r,
-    alpha: lora_alpha,
+    // Rank-stabilised (arXiv 2312.03732): of the same scale is plain LoRA with another alpha, which is how it goes on.
+    alpha: others['use_rslora'] === true ? r * (lora_alpha / Math.sqrt(r)) : lora_alpha,
     targets: explicit ? target_modules : undefined,
     base: base_model_name_or_path ?? undefined,
   };
