@@ -8,6 +8,7 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -39,7 +40,16 @@ function build() {
   const cmake = (...args) => execFileSync('cmake', args, { stdio: ['ignore', 'ignore', 'inherit'] });
   const options = [`-DEAM_LIBTORCH=${libtorch}`, '-DEAM_SANITIZE=address,undefined', '-DEAM_BUILD_CHECKS=ON'];
   cmake('-S', root, '-B', flags.build, ...options);
-  cmake('--build', flags.build, '--parallel', '--target', 'eam_torch', 'eam_loader', 'fuzz_tensor_file');
+  cmake(
+    '--build',
+    flags.build,
+    '--parallel',
+    String(availableParallelism()),
+    '--target',
+    'eam_torch',
+    'eam_loader',
+    'fuzz_tensor_file',
+  );
 }
 
 function run(command, args, env) {

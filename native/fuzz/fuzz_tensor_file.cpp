@@ -1,5 +1,6 @@
 // Feeds native/io/tensor_file.cpp entries and files that no parser has checked: map_tensors and read_tensors must
-// refuse with Error(checkpoint) or give exactly the file's bytes. Meant to be built with
+// refuse with Error(checkpoint) or give exactly the file's bytes. Files are also cut short while they are mapped: what
+// is read then must be the file's bytes or zeros, and LossWatch must tell. Meant to be built with
 // EAM_SANITIZE=address,undefined.
 //
 //     fuzz_tensor_file SECONDS SEED
@@ -20,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "io/mapped_file.h"
 #include "io/tensor_file.h"
 #include "ops/error.h"
 
@@ -67,6 +69,7 @@ class Fuzzer {
     write_file();
     const bool mapped = attempt(eam::io::map_tensors), read = attempt(eam::io::read_tensors);
     if (mapped != read) throw std::runtime_error("map_tensors and read_tensors disagree");
+    if (below(8) == 0) cut_under_map();
     return mapped;
   }
 
@@ -143,6 +146,50 @@ class Fuzzer {
         if (file_.size() >= sizeof(header)) std::memcpy(file_.data(), &header, sizeof(header));
         break;
       }
+    }
+  }
+
+  // What another process does that overwrites a file in place, or takes it away, and puts it back.
+  void cut_under_map() {
+    const auto page = ::sysconf(_SC_PAGESIZE);
+    file_.assign(static_cast<size_t>(1 + below(5 * page)), 0);
+    for (uint8_t& byte : file_) byte = static_cast<uint8_t>(random_());
+    write_file();
+    const auto size = static_cast<int64_t>(file_.size());
+    const auto map = eam::io::MappedFile::open(path_, descriptor_, file_.size());
+    if (!map) throw std::runtime_error("the temporary file cannot be mapped");
+    const int64_t cut = below(size + 1);
+    if (::ftruncate(descriptor_, cut) != 0) throw std::runtime_error("the temporary file cannot be cut");
+    // The rest of a page that is there in part is zeros.
+    const int64_t there = (cut + page - 1) / page * page;
+    bool is_lost = false;
+    const eam::io::LossWatch watch;
+    for (int64_t reading = below(4); reading >= 0; --reading) {
+      const int64_t begin = below(size), end = begin + 1 + below(size - begin);
+      compare(*map, begin, end, cut);
+      is_lost = is_lost || end > there;
+    }
+    if (tells_loss(watch) != is_lost) throw std::runtime_error("the watch is wrong about lost pages");
+    write_file();
+    const eam::io::LossWatch again;
+    compare(*map, 0, size, size);
+    if (tells_loss(again)) throw std::runtime_error("a file that was put back is still lost");
+  }
+
+  void compare(const eam::io::MappedFile& map, int64_t begin, int64_t end, int64_t cut) const {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto expected = static_cast<std::byte>(i < cut ? file_[static_cast<size_t>(i)] : 0);
+      if (map.data()[i] != expected) throw std::runtime_error("the map is wrong at byte " + std::to_string(i));
+    }
+  }
+
+  static bool tells_loss(const eam::io::LossWatch& watch) {
+    try {
+      watch.check();
+      return false;
+    } catch (const eam::Error& error) {
+      if (error.kind() != eam::ErrorKind::checkpoint) throw;
+      return true;
     }
   }
 
