@@ -5,33 +5,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { encode } from 'fast-png';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { encodeEach } from '../../lib/files/png/write.js';
 import { score } from '../../lib/rewards/reward.js';
 import { httpReward } from '../../lib/rewards/services/http.js';
-import type { ServiceReward } from '../../lib/rewards/services/service-reward.js';
-import { Tensor } from '../../lib/runtime/native/tensor.js';
 import type { ScoreSummary } from '../../lib/jobs/evaluate/summary.js';
 import { eam } from '../helpers/command-line.js';
 import { counting, grays, json, TestService, type Handler } from '../helpers/service.js';
 import { temporaryFolder, tinyAdapter, tinyModelDirectory } from '../helpers/tiny-run.js';
-
-// What trains without a gradient is tested elsewhere: here one of zeros lets every trainer take a step.
-vi.mock('../../lib/rewards/services/service-reward.js', async (importOriginal) => {
-  const original = await importOriginal<typeof import('../../lib/rewards/services/service-reward.js')>();
-  const serviceReward: typeof original.serviceReward = (...about) => {
-    const reward = original.serviceReward(...about);
-    const asked = reward.score.bind(reward);
-    const withZeros: ServiceReward['score'] = async (images, prompts, options) => {
-      const zeros = new Float32Array(images.shape.reduce((product, length) => product * length, 1));
-      const grad = options?.gradient ? Tensor.from(zeros, images.shape) : undefined;
-      return { ...(await asked(images, prompts, options)), ...(grad && { grad }) };
-    };
-    return Object.assign(reward, { score: withZeros });
-  };
-  return { ...original, serviceReward };
-});
 
 const key = 'sk-test-0123456789abcdefghijklmnop';
 beforeEach(() => {

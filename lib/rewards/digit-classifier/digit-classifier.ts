@@ -52,7 +52,7 @@ export function digitClassifier(options: DigitRewardOptions = {}): ArrayReward {
   checkOptions({ ...optionsShape, value: z.enum(digitValues) }, options, 'digitClassifier options');
   const { value = 'log-probability', directory = shippedDirectory('digit-classifier') } = options;
   const network = lazily(() => loadClassifier(reward, directory, options.device));
-  const reward = value === 'match' ? matches(network) : logProbability(network);
+  const reward: ArrayReward = value === 'match' ? matches(network) : logProbability(network);
   setOrigin(reward, () => originIn(directory, value === 'match' ? [reward.name, value] : reward.name));
   return reward;
 }

@@ -76,7 +76,7 @@ export function serviceReward(
   surroundings: ServiceSurroundings,
 ): ServiceReward {
   const reward = new AskedService(service, settings, surroundings);
-  setOrigin(reward, () => Origin.of([], [service.name, service.identity]));
+  setOrigin(reward, async () => Origin.ofSettings([service.name, service.identity]));
   return reward;
 }
 
