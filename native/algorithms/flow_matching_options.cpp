@@ -18,7 +18,15 @@ const OptionTable& FlowMatchingOptions::table() {
               "dropout", at_least(0).at_most(1),
               "A sample is trained without its conditioning with this probability, for guidance.")
           .option<&FlowMatchingOptions::times>("timeDistribution",
-                                               "Times are drawn from this, stratified over the batch.");
+                                               "Times are drawn from this, stratified over the batch.")
+          .option<&FlowMatchingOptions::times_each>(
+              "timesEach", at_least(1),
+              "Each sample is renoised and regressed on at this many times of one step, spread over their "
+              "distribution.")
+          .option<&FlowMatchingOptions::micro_batch>(
+              "microBatch", at_least(0),
+              "A network evaluation takes at most this many renoised samples; 0: all of them at once. The numbers are "
+              "the same.");
   return table;
 }
 

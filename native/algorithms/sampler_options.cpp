@@ -18,7 +18,10 @@ const OptionTable& SamplerOptions::table() {
                                              "w is the classifier-free guidance v_uncond + w (v_cond − v_uncond); 1 "
                                              "stands for none, and only that needs "
                                              "no unconditional conditioning.")
-          .option<&SamplerOptions::weights>("weights", "With `'pretrained'` the adapter is off.");
+          .option<&SamplerOptions::weights>("weights", "With `'pretrained'` the adapter is off.")
+          .option<&SamplerOptions::micro_batch>(
+              "microBatch", at_least(0),
+              "A network evaluation takes at most this many samples; 0: all of them at once.");
   return table;
 }
 

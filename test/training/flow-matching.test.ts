@@ -59,6 +59,41 @@ describe('flow matching', () => {
     expect(relativeError(perSample, expected.perSample)).toBeLessThan(1e-5);
   });
 
+  it('regresses at several times of each sample, one in each equal part of the distribution', async () => {
+    const model = await tinyModel();
+    // Row 4 r + b is the r-th time of sample b.
+    const t = Float32Array.from(
+      { length: 12 },
+      (_, row) => (row + new RandomStream(seed, streamOf(6, row, Purpose.time)).uniform()) / 12,
+    );
+    const stream = BigUint64Array.from({ length: 12 }, (_, row) => streamOf(6, row, Purpose.renoise));
+    const x = (await floats(await normal(shape, 5n))).slice();
+    const x1 = binding().Tensor.from(Float32Array.from([...x, ...x, ...x]), [12, 1, 8, 8]);
+    const noise = { seed, stream };
+    const conditioning = labels(...asked, ...asked, ...asked);
+    const velocity = await model.velocity(await binding().renoise({ x1, t, noise }), t, conditioning, false);
+    const expected = await binding().flowMatchingLoss({ velocity, x1, noise });
+    const { loss, perSample } = await run(model, { timesEach: 3 });
+    expect(loss / expected.loss).toBeCloseTo(1, 5);
+    const means = asked.map((_, b) => [0, 4, 8].reduce((sum, first) => sum + expected.perSample[first + b]! / 3, 0));
+    expect(relativeError(perSample, means)).toBeLessThan(1e-5);
+  });
+
+  it('gives the same gradient in evaluations of any size', async () => {
+    const gradients = async (microBatch: number) => {
+      const model = await tinyModel();
+      const { loss, perSample } = await run(model, { timesEach: 3, dropout: 0.4, microBatch });
+      return { loss, perSample: Array.from(perSample), gradients: await takeGradients(model) };
+    };
+    const whole = await gradients(0);
+    for (const size of [1, 5, 12]) {
+      const parts = await gradients(size);
+      expect(parts.loss / whole.loss).toBeCloseTo(1, 5);
+      expect(relativeError(parts.perSample, whole.perSample)).toBeLessThan(1e-5);
+      expect(largestRelativeError(parts.gradients, whole.gradients)).toBeLessThan(1e-4);
+    }
+  });
+
   it('draws logit-normal times where asked: fewer near the ends', async () => {
     const model = await tinyModel();
     // Quantiles of the standard normal at the strata's ends bound each time.

@@ -350,6 +350,18 @@ export interface FlowMatchingOptions {
   dropout?: number | undefined;
   /** Times are drawn from this, stratified over the batch. @defaultValue 'uniform' */
   timeDistribution?: TimeDistribution | undefined;
+  /**
+   * Each sample is renoised and regressed on at this many times of one step, spread over their distribution. It is a
+   * whole number, at least 1.
+   * @defaultValue 1
+   */
+  timesEach?: number | undefined;
+  /**
+   * A network evaluation takes at most this many renoised samples; 0: all of them at once. The numbers are the same. It
+   * is a whole number, at least 0.
+   * @defaultValue 0
+   */
+  microBatch?: number | undefined;
 }
 
 /** These options say how a model's samples are drawn from noise. */
@@ -369,6 +381,11 @@ export interface SamplerOptions {
   guidance?: number | undefined;
   /** With `'pretrained'` the adapter is off. @defaultValue 'trained' */
   weights?: 'trained' | 'pretrained' | undefined;
+  /**
+   * A network evaluation takes at most this many samples; 0: all of them at once. It is a whole number, at least 0.
+   * @defaultValue 0
+   */
+  microBatch?: number | undefined;
 }
 
 /** These options are those of {@link philoxNormal}. */

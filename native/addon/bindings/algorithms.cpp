@@ -293,7 +293,7 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
   AlgorithmState state_;  // what JavaScript reads while the executor may be changing it
 };
 
-// flowMatching(model, { x1, conditioning, unconditional, dropout, timeDistribution, seed, step, cancellation })
+// flowMatching(model, { x1, conditioning, unconditional, seed, step, cancellation, … })
 Napi::Value flow_matching_step(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
     const Options options(info[1], "flowMatching", FlowMatchingOptions::table(),
