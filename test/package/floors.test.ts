@@ -80,6 +80,7 @@ const lib: Rooms = {
       'rehearsal.ts',
       'run-directory.ts',
       'run-record.ts',
+      'stepped-run.ts',
       'device.ts',
       'settings',
       'adapted-model.ts',

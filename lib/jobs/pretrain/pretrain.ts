@@ -1,8 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { NonFiniteError, suppress } from '../../errors.js';
-import { makeRoom, writeCheckpoint } from '../../files/checkpoints.js';
 import { checkOutput } from '../../files/output-path.js';
 import { disposeAll, removeUnfinished, saveTensors } from '../../files/safetensors.js';
 import type { PretrainTask } from '../../models/pretraining.js';
@@ -12,12 +10,12 @@ import type { Tensor } from '../../runtime/native/tensor.js';
 import { EpochOrder } from '../../training/epochs.js';
 import { cyclePrompts, encodeGrid, sampleImages } from '../../training/sampler.js';
 import { adamWOptions } from '../../training/settings.js';
-import { learningRateAt } from '../../training/schedule.js';
-import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } from '../../training/state.js';
+import { averagedWeights, fingerprint } from '../../training/state.js';
 import { jobDevice } from '../device.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
+import { SteppedRun } from '../stepped-run.js';
 import { isRecordOf, readPretrainConfig, type PretrainConfig } from './config.js';
 
 /** What {@link pretrain} returns. */
@@ -31,9 +29,6 @@ export interface PretrainResult {
 /** The run's configuration, written first of all. config.json is the model's, and is written last. */
 const recordFile = 'recipe.json';
 const weightsFile = 'model.safetensors';
-
-/** Skipped updates in a row after which a run stops. */
-const patience = 10;
 
 /**
  * Trains a network from scratch as a configuration says.
@@ -64,9 +59,6 @@ export async function pretrain(config: unknown, options: JobOptions = {}): Promi
   }
 }
 
-const optimizerOf = (network: PretrainTask['network'], { optimizer }: PretrainConfig): NativeOptimizer =>
-  new (binding().AdamW)(network, adamWOptions(optimizer));
-
 /** A grid of samples, from the averaged weights where there are such. */
 async function drawSamples(
   task: PretrainTask,
@@ -93,101 +85,42 @@ async function drawSamples(
 }
 
 async function trainInto(
-  { directory: run, checkpoint, restarted }: OpenedRun,
+  opened: OpenedRun,
   config: PretrainConfig,
   options: JobOptions,
   task: PretrainTask,
 ): Promise<PretrainResult> {
-  const { observer = silent } = options;
-  const optimizer = optimizerOf(task.network, config);
-  const seed = BigInt(config.seed);
-  const order = new EpochOrder(task.examples.length, seed);
-  let step = 0;
-  let saved = -1;
-  let seconds = 0;
-  let skippedInARow = 0;
-  let last: ({ step: number } & Record<string, unknown>) | undefined;
-  // What the examples of a position depend on, besides the seed.
-  const belongsTo = { model: fingerprint(config.model), data: fingerprint(task.source) };
-  if (restarted) {
-    await run.rewindMetrics(0);
-    observer.note(`resuming ${run.path}, which was stopped before its first checkpoint, at step 0`);
-  } else if (checkpoint) {
-    const own = { seed, batch: config.batch, belongsTo, allow: options.allow };
-    const state = await readTrainingState(checkpoint.directory, own, task.load, optimizer);
-    step = saved = state.step;
-    seconds = state.totals['seconds'] ?? 0;
-    skippedInARow = state.badInARow;
-    // The run may have been killed after its last checkpoint and before it had made room.
-    await makeRoom(run.checkpoints, step, config.checkpoints.keep);
-    await run.rewindMetrics(step, state.last);
-    observer.note(`resumed ${run.path} at step ${step}`);
-  } else {
-    observer.note(`writing to ${run.path}`);
-  }
-  // First of all: by it a killed run is known, and resumed from its directory alone.
-  await run.write(recordFile, `${JSON.stringify({ ...config, output: resolve(run.path) }, null, 2)}\n`);
-
-  const save = async () => {
-    if (saved === step) return;
-    await writeCheckpoint(run.checkpoints, step, config.checkpoints.keep, async (directory) => {
-      const weights = task.network.weights();
-      const state = {
-        step,
-        seed: String(seed),
-        position: step * config.batch,
-        belongsTo,
-        badInARow: skippedInARow,
-        last: last ?? null,
-        algorithm: {},
-        totals: { seconds },
-      };
-      try {
-        await writeTrainingState(directory, state, weights, optimizer);
-      } finally {
-        disposeAll(weights);
-      }
-    });
-    saved = step;
-  };
-
+  const { directory: run } = opened;
+  const optimizer = new (binding().AdamW)(task.network, adamWOptions(config.optimizer));
+  const order = new EpochOrder(task.examples.length, BigInt(config.seed));
   const batchAt = (position: number) =>
     order.slice(position * config.batch, config.batch).map((place) => task.examples[place]!);
-
-  observer.begin(config.steps, step);
-  try {
-    while (step < config.steps) {
-      const start = performance.now();
-      const { loss, accuracy } = await task.accumulate(batchAt(step), step);
-      const learningRate = learningRateAt(config.optimizer, step, config.steps);
-      const { gradNorm, skipped } = await optimizer.step(learningRate, config.optimizer.clip);
-      skippedInARow = skipped ? skippedInARow + 1 : 0;
-      step++;
-      seconds += (performance.now() - start) / 1000;
-      last = { step, loss, ...(accuracy !== undefined && { accuracy }), gradNorm, learningRate, seconds };
-      await run.appendMetrics(last);
-      if (skippedInARow >= patience) {
-        throw new NonFiniteError(
-          `the gradient was not finite in ${skippedInARow} steps in a row, up to step ${step}; try a lower ` +
-            'optimizer.learningRate',
-        );
-      }
-      observer.advance(step, { loss, ...(accuracy !== undefined && { accuracy }) });
-      if (config.samples?.every && step % config.samples.every === 0) {
+  const training = new SteppedRun(
+    opened,
+    {
+      command: 'pretrain',
+      settings: config,
+      optimizer,
+      belongsTo: { model: fingerprint(config.model), data: fingerprint(task.source) },
+      weights: () => task.network.weights(),
+      load: task.load,
+      async accumulate(step) {
+        const { loss, accuracy } = await task.accumulate(batchAt(step), step);
+        return { figures: { loss, ...(accuracy !== undefined && { accuracy }) } };
+      },
+      async after(step) {
+        if (!config.samples?.every || step % config.samples.every !== 0) return;
         const grid = await drawSamples(task, config, optimizer, options.signal);
         if (grid) await run.writeSamples(step, grid);
-      }
-      // Last: what a step leaves behind is there when its checkpoint is.
-      if (step % config.checkpoints.every === 0) await save();
-    }
-  } catch (error) {
-    await save().catch((failure: unknown) => suppress(error, failure));
-    throw error;
-  } finally {
-    observer.end();
-  }
-  await save();
-  return finish(config, task, optimizer, run, options, step);
+      },
+    },
+    options,
+  );
+  await training.begin();
+  // First of all: by it a killed run is known, and resumed from its directory alone.
+  await run.write(recordFile, `${JSON.stringify({ ...config, output: resolve(run.path) }, null, 2)}\n`);
+  await training.train();
+  return finish(config, task, optimizer, run, options, training.step);
 }
 
 async function finish(
