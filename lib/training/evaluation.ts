@@ -2,16 +2,14 @@ import { z } from 'zod';
 
 import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
-import { binding } from '../runtime/native/index.js';
 import type { SolverName } from '../runtime/ode-solver.js';
-import { read, score, type Judge, type Reward } from '../rewards/reward.js';
+import { score, type Judge, type Reward } from '../rewards/reward.js';
 import { callback, objectWith } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
-import { disposeAll } from '../files/safetensors.js';
+import { JudgedImages, slicedWasserstein } from './judged-images.js';
 import { cyclePrompts, drawingShape, modelShape, sampleBatches } from './sampler.js';
 import { spreadOf, type Spread } from './statistics.js';
 import { pairedChange, type Change } from './student.js';
-import type { Tensor } from '../runtime/native/tensor.js';
 
 /** Options of {@link evaluate}. */
 export interface EvaluationOptions {
@@ -87,13 +85,20 @@ export interface Evaluation {
   gain: number | null;
   /** Diversity after, as a fraction of before; null where there was none. */
   diversityRatio?: number | null;
+  /**
+   * Sliced Wasserstein-2 distance between the two models' images in the judge's features, over 128 directions; left out
+   * without a judge. Two sets of one model differ, too: by how much depends on the number of images.
+   */
+  slicedWasserstein?: number;
 }
 
 /** Compares the pretrained model with the fine-tuned one, on the same prompts and the same noise. */
 export async function evaluate(model: Model, options: EvaluationOptions): Promise<Evaluation> {
   validate(argumentsSchema, { model, options }, 'evaluate');
-  const { measurement: before, values: old } = await measureEach(model, options, 'pretrained');
-  const { measurement: after, values: now } = await measureEach(model, options, 'trained');
+  using seenBefore = options.judge && new JudgedImages(options.judge);
+  using seenAfter = options.judge && new JudgedImages(options.judge);
+  const { measurement: before, values: old } = await measureEach(model, options, 'pretrained', seenBefore);
+  const { measurement: after, values: now } = await measureEach(model, options, 'trained', seenAfter);
   const partNames = Object.keys(old.parts).filter((name) => now.parts[name]);
   return {
     count: options.count,
@@ -107,6 +112,7 @@ export async function evaluate(model: Model, options: EvaluationOptions): Promis
     gain: gainOf(before.reward, after.reward),
     ...(before.diversity !== undefined &&
       after.diversity !== undefined && { diversityRatio: ratio(after.diversity, before.diversity) }),
+    ...(seenBefore && seenAfter && { slicedWasserstein: await slicedWasserstein(seenBefore, seenAfter) }),
   };
 }
 
@@ -120,11 +126,14 @@ export function gainOf(before: Spread, after: Spread): number | null {
 }
 
 /** One half of an evaluation: fresh samples of the model with or without its adapter. */
-export const measure = async (
+export async function measure(
   model: Model,
   options: EvaluationOptions,
   weights: 'trained' | 'pretrained',
-): Promise<Measurement> => (await measureEach(model, options, weights)).measurement;
+): Promise<Measurement> {
+  using seen = options.judge && new JudgedImages(options.judge);
+  return (await measureEach(model, options, weights, seen)).measurement;
+}
 
 /** A measurement, and the rewards of each image that it is made of. */
 interface Measured {
@@ -136,78 +145,41 @@ async function measureEach(
   model: Model,
   options: EvaluationOptions,
   weights: 'trained' | 'pretrained',
+  seen: JudgedImages | undefined,
 ): Promise<Measured> {
-  const { reward, judge, count, steps, solver, guidance, seed, signal, negativePrompt } = options;
+  const { reward, count, steps, solver, guidance, seed, signal, negativePrompt } = options;
   const values: number[] = [];
   const parts: Record<string, number[]> = {};
-  const matches: boolean[] = [];
-  const features: Tensor[] = [];
   let done = weights === 'pretrained' ? 0 : count;
   const prompts = cyclePrompts(options.prompts, count);
   const average = weights === 'trained' ? options.average : undefined;
-  try {
-    for await (const batch of sampleBatches(model, {
-      prompts,
-      negativePrompt,
-      seed,
-      steps,
-      solver,
-      guidance,
-      weights,
-      average,
-      batch: options.batch,
-      signal,
-    })) {
-      const images = batch.images;
-      try {
-        const scored = await score(reward, images, batch.prompts, { signal });
-        values.push(...scored.values);
-        for (const [name, part] of Object.entries(scored.parts ?? {})) {
-          parts[name] ??= [];
-          parts[name].push(...part);
-        }
-        if (judge) {
-          const judged = await read(judge, images, batch.prompts, signal);
-          matches.push(...judged.matches);
-          features.push(judged.features);
-        }
-      } finally {
-        images.dispose();
-      }
-      done += batch.prompts.length;
-      options.onProgress?.(done, 2 * count, batch.forwards);
+  for await (const batch of sampleBatches(model, {
+    prompts,
+    negativePrompt,
+    seed,
+    steps,
+    solver,
+    guidance,
+    weights,
+    average,
+    batch: options.batch,
+    signal,
+  })) {
+    using images = batch.images;
+    const scored = await score(reward, images, batch.prompts, { signal });
+    values.push(...scored.values);
+    for (const [name, part] of Object.entries(scored.parts ?? {})) {
+      parts[name] ??= [];
+      parts[name].push(...part);
     }
-    const measurement = {
-      reward: spreadOf(values),
-      rewards: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, spreadOf(part)])),
-      ...(judge && { accuracy: matches.filter(Boolean).length / count, diversity: await diversityOf(features) }),
-    };
-    return { measurement, values: { reward: values, parts } };
-  } finally {
-    disposeAll(features);
+    await seen?.add(images, batch.prompts, signal);
+    done += batch.prompts.length;
+    options.onProgress?.(done, 2 * count, batch.forwards);
   }
-}
-
-async function diversityOf(features: readonly Tensor[]): Promise<number> {
-  const all = await concatenate(features);
-  try {
-    return await binding().meanPairwiseDistance(all);
-  } finally {
-    all.dispose();
-  }
-}
-
-/** Float32 tensors joined along their first dimension, on the first one's device. */
-async function concatenate(tensors: readonly Tensor[]): Promise<Tensor> {
-  const first = tensors[0]!;
-  const rows = tensors.reduce((sum, tensor) => sum + tensor.shape[0]!, 0);
-  const rowLength = first.shape.slice(1).reduce((product, length) => product * length, 1);
-  const data = new Float32Array(rows * rowLength);
-  let offset = 0;
-  for (const tensor of tensors) {
-    const part = (await tensor.data()) as Float32Array;
-    data.set(part, offset);
-    offset += part.length;
-  }
-  return binding().Tensor.from(data, [rows, ...first.shape.slice(1)], { device: first.device });
+  const measurement = {
+    reward: spreadOf(values),
+    rewards: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, spreadOf(part)])),
+    ...(seen && { accuracy: seen.accuracy, diversity: await seen.diversity() }),
+  };
+  return { measurement, values: { reward: values, parts } };
 }

@@ -23,16 +23,26 @@ export function formatChange(change: Change | undefined): string {
 }
 
 /** What the figures of the table are, and how far they can be trusted. */
-export function evaluationNotes({ count, change }: Evaluation): string[] {
+export function evaluationNotes({ count, change, slicedWasserstein }: Evaluation): string[] {
   const pairs = change?.reward.pairs ?? count;
   return [
     `±: standard deviation over the ${count} images of a model; σ: that of the pretrained model's rewards`,
     ...(change ? ['change: mean difference of image pairs from the same noise, with its 95 % interval'] : []),
+    ...(slicedWasserstein === undefined
+      ? []
+      : ["sliced Wasserstein: distance between the two models' images in the judge's features"]),
     ...(change && pairs < fewSamples ? [`of fewer than ${fewSamples} pairs (${pairs}) the interval is rough`] : []),
   ];
 }
 
-export function evaluationRows({ before, after, change, gain, diversityRatio }: Evaluation): EvaluationRow[] {
+export function evaluationRows({
+  before,
+  after,
+  change,
+  gain,
+  diversityRatio,
+  slicedWasserstein,
+}: Evaluation): EvaluationRow[] {
   const changed = (paired: Change | undefined, gained: number | null) =>
     [formatChange(paired), formatGain(gained)].filter(Boolean).join('  ');
   const spread = ({ mean, std }: Spread) => `${mean.toFixed(3)} ± ${std.toFixed(3)}`;
@@ -74,6 +84,8 @@ export function evaluationRows({ before, after, change, gain, diversityRatio }: 
       change: diversityRatio === null ? '–' : `× ${diversityRatio.toFixed(2)}`,
     });
   }
+  if (slicedWasserstein !== undefined)
+    rows.push({ name: 'sliced Wasserstein', before: '', after: '', change: slicedWasserstein.toFixed(3) });
   return rows;
 }
 
