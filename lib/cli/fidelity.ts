@@ -21,9 +21,19 @@ export const fidelityCommand = (signal: AbortSignal) =>
         .default('eam' as const),
     )
     .option('--modes', 'Give eam the term that corrects the weights of modes: algorithm.modes=true.')
-    .option('--pretrained-endpoints', "Take eam's endpoints from the pretrained model: algorithm.endpoints=pretrained.")
+    .addOption(
+      new Option(
+        '--pretrained-endpoints',
+        "Take eam's endpoints from the pretrained model: algorithm.endpoints=pretrained.",
+      ).conflicts('modes'),
+    )
     .option('--values-only', "Keep the reward's gradient from the algorithm, which then needs one of the two above.")
     .option('--no-oracle', 'Leave out what the same network learns from exact samples.')
+    .option(
+      '--picture <file>',
+      'Draw into this SVG, for a problem of two dimensions, the densities of the pretrained model, the exact target, ' +
+        'and what EAM, EAM with modes and AM train, of which the other two are run as well.',
+    )
     .option('--seeds <n|list>', 'Make this many runs, from seed 0 on, or runs with these seeds: 3,7.', seedList, [0])
     .option('--steps <n>', "Train for this many steps. By default they are the algorithm's own.", positiveInteger)
     .option('--batch <n>', "Take this many samples a step. By default they are the algorithm's own.", positiveInteger)
@@ -35,22 +45,17 @@ export const fidelityCommand = (signal: AbortSignal) =>
     .addOption(setOption('algorithm.C=2 or network.width=128'))
     .addOption(jsonOption('Print the JSON on one line.'))
     .addOption(quietOption('Print nothing but the JSON and errors.'))
-    .action(async ({ problem, algorithm, modes, pretrainedEndpoints, set, json, quiet, ...named }) => {
-      const { fidelity } = await import('../jobs/fidelity/fidelity.js');
+    .action(async ({ problem, algorithm, modes, pretrainedEndpoints, set, json, quiet, picture, ...named }) => {
       const { readProblem } = await import('../jobs/fidelity/problem.js');
-      const { settingsFor } = await import('../jobs/fidelity/settings.js');
+      const { fidelityAsked, fidelityPicture } = await import('../jobs/fidelity/picture/picture.js');
       const { fidelityTable } = await import('../jobs/fidelity/table.js');
       const { observe, silent } = await import('../jobs/progress.js');
-      const result = await fidelity({
-        problem: await readProblem(problem),
-        settings: settingsFor(algorithm, named, [
-          ...(modes ? ['algorithm.modes=true'] : []),
-          ...(pretrainedEndpoints ? ['algorithm.endpoints=pretrained', 'algorithm.endpointsPerPrompt=8192'] : []),
-          ...set,
-        ]),
-        observer: quiet ? silent : observe(),
-        signal,
-      });
+      const variant = modes ? 'modes' : pretrainedEndpoints ? 'pretrained' : 'plain';
+      const asked = { algorithm, variant, named, set } as const;
+      const options = { problem: await readProblem(problem), observer: quiet ? silent : observe(), signal };
+      const result = await (picture === undefined
+        ? fidelityAsked(asked, options)
+        : fidelityPicture(picture, asked, options));
       if (!quiet) process.stderr.write(`${fidelityTable(result)}\n`);
       process.stdout.write(`${JSON.stringify(result, null, json ? undefined : 2)}\n`);
     });

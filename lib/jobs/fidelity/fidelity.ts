@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { createAlgorithm } from '../../training/algorithms.js';
-import { abortSignal, objectWith } from '../../schema/options.js';
+import { abortSignal, callback, objectWith } from '../../schema/options.js';
 import { validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { drawLatents, type DrawOptions } from './draw.js';
@@ -37,6 +37,18 @@ export interface FidelityOptions {
   observer?: JobObserver | undefined;
   /** Stops between network evaluations. */
   signal?: AbortSignal | undefined;
+  /** Given the samples behind the final figures of the model before training, and of each seed's run and oracle. */
+  onSamples?: ((samples: FidelitySamples) => void) | undefined;
+}
+
+/** Samples that final figures are of. */
+export interface FidelitySamples {
+  /** What drew them. */
+  of: 'pretrained' | 'run' | 'oracle';
+  /** The seed that training had; 0 before it. */
+  seed: number;
+  /** A sample after another, each with the problem's number of dimensions. */
+  values: Float32Array;
 }
 
 const optionsSchema = z.strictObject({
@@ -44,6 +56,7 @@ const optionsSchema = z.strictObject({
   settings: z.object({}),
   observer: objectWith('an observer with begin, advance, note and end', 'begin', 'advance', 'note', 'end').optional(),
   signal: abortSignal.optional(),
+  onSamples: callback.optional(),
 });
 
 /**
@@ -55,7 +68,7 @@ const optionsSchema = z.strictObject({
  */
 export async function fidelity(options: FidelityOptions): Promise<FidelityResult> {
   validate(optionsSchema, options, 'fidelity');
-  const { problem, settings, observer = silent, signal } = options;
+  const { problem, settings, observer = silent, signal, onSamples = () => {} } = options;
   const wanted = validate(fidelitySchema, withLambda(settings, problem.lambda), 'fidelity settings');
   const checked = { ...wanted, device: chooseDevice(wanted.device).device };
   const target = tiltedMixture(problem);
@@ -70,7 +83,7 @@ export async function fidelity(options: FidelityOptions): Promise<FidelityResult
   try {
     using yardstick = await Yardstick.create(target, reward, await exactSamples(0), checked.distances);
     const floor = await measured(yardstick, exactSamples(1));
-    const setup = { problem, settings: checked, yardstick, observer, signal };
+    const setup = { problem, settings: checked, yardstick, observer, signal, onSamples };
     const pretrained = await measurePretrained(setup);
     const runs: FidelityRun[] = [];
     const oracles: OracleRun[] = [];
@@ -104,10 +117,11 @@ interface Setup {
   yardstick: Yardstick;
   observer: JobObserver;
   signal: AbortSignal | undefined;
+  onSamples: NonNullable<FidelityOptions['onSamples']>;
 }
 
 async function run(
-  { problem, settings, yardstick, observer, signal }: Setup,
+  { problem, settings, yardstick, observer, signal, onSamples }: Setup,
   seed: number,
   start: QuickMeasurement,
 ): Promise<FidelityRun> {
@@ -138,14 +152,15 @@ async function run(
       }
       observer.advance(step.step, { 'E[r]': curve.at(-1)!.reward, loss: step.loss }, step.forwards + step.vjps);
     }
-    return { seed, ...(await measured(yardstick, draw(sampling.count))), ...cost, curve };
+    const told = (values: Float32Array) => onSamples({ of: 'run', seed, values });
+    return { seed, ...(await measured(yardstick, draw(sampling.count), told)), ...cost, curve };
   } finally {
     observer.end();
   }
 }
 
 async function runOracle(
-  { problem, settings, yardstick, observer, signal }: Setup,
+  { problem, settings, yardstick, observer, signal, onSamples }: Setup,
   target: GaussianMixture,
   seed: number,
 ): Promise<OracleRun> {
@@ -155,7 +170,9 @@ async function runOracle(
   const { count } = settings.sampling;
   return {
     seed,
-    ...(await measured(yardstick, drawTrained(model, settings, { seed, count, average, signal }))),
+    ...(await measured(yardstick, drawTrained(model, settings, { seed, count, average, signal }), (values) =>
+      onSamples({ of: 'oracle', seed, values }),
+    )),
     ...cost,
   };
 }
@@ -169,11 +186,18 @@ function drawTrained(
   return drawLatents(model, { ...drawOptions(settings, seed + 1, signal), ...options, weights: 'trained' });
 }
 
-async function measurePretrained({ problem, settings, yardstick, signal }: Setup): Promise<FidelityMeasurement> {
+async function measurePretrained({
+  problem,
+  settings,
+  yardstick,
+  signal,
+  onSamples,
+}: Setup): Promise<FidelityMeasurement> {
   using model = newModel(problem, settings, 0);
   return await measured(
     yardstick,
     drawLatents(model, { ...drawOptions(settings, 0, signal), count: settings.sampling.count, weights: 'pretrained' }),
+    (values) => onSamples({ of: 'pretrained', seed: 0, values }),
   );
 }
 
@@ -187,8 +211,13 @@ const drawOptions = (
   signal,
 });
 
-async function measured(yardstick: Yardstick, drawn: Promise<Tensor>): Promise<FidelityMeasurement> {
+async function measured(
+  yardstick: Yardstick,
+  drawn: Promise<Tensor>,
+  tell?: (values: Float32Array) => void,
+): Promise<FidelityMeasurement> {
   using samples = await drawn;
+  tell?.((await samples.data()) as Float32Array);
   return await yardstick.measure(samples);
 }
 
