@@ -45,7 +45,9 @@ export { compare, type CompareResult } from './jobs/compare/compare.js';
 export type { Comparison, ContenderResult } from './jobs/compare/comparison.js';
 export { convert, type Converted } from './jobs/convert.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './training/evaluation.js';
-export { fidelity, type FidelityOptions } from './jobs/fidelity/fidelity.js';
+export { distill, type DistillResult } from './jobs/distill/distill.js';
+export type { JudgedModel, Likeness } from './jobs/distill/likeness.js';
+export { fidelity, type FidelityOptions, type FidelitySamples } from './jobs/fidelity/fidelity.js';
 export { readProblem, type Problem, type ProblemReward } from './jobs/fidelity/problem.js';
 export type {
   CurvePoint,

@@ -2,11 +2,9 @@ import { jobCommand } from './job-command.js';
 import { allowOption, positiveInteger } from './options.js';
 
 export const compareCommand = (signal: AbortSignal) =>
-  jobCommand(
-    'compare',
-    'Fine-tune with several algorithms over several seeds, and report what each reward cost.',
-    'Keep the runs that are finished in the output directory.',
-  )
+  jobCommand('compare', 'Fine-tune with several algorithms over several seeds, and report what each reward cost.', {
+    resume: 'Keep the runs that are finished in the output directory.',
+  })
     .option(
       '--seeds <n>',
       "Run every algorithm with the seeds 1 to n. By default they are the configuration's.",

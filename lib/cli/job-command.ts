@@ -6,11 +6,14 @@ import { quietOption, setOption } from './options.js';
 export const jobCommand = (
   name: string,
   description: string,
-  resume = 'Go on from the newest whole checkpoint in the output directory.',
+  {
+    resume = 'Go on from the newest whole checkpoint in the output directory.',
+    config = 'A JSON configuration, or the directory of a run.',
+  } = {},
 ) =>
   new Command(name)
     .description(description)
-    .argument('<config>', 'A JSON configuration, or the directory of a run.')
+    .argument('<config>', config)
     .addOption(setOption('optimizer.learningRate=1e-3'))
     .option(
       '--output <directory>',

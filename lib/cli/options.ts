@@ -97,5 +97,6 @@ export const solverOption = () =>
 export const guidanceOption = () =>
   new Option(
     '--guidance <g>',
-    "Draw with this weight of classifier-free guidance; 1 is none. By default it is the model's own.",
+    "Draw with this weight of classifier-free guidance; 1 is none. By default it is the model's own, " +
+      'and 1 with an adapter of eam distill.',
   ).argParser(atLeastZero);

@@ -5,6 +5,7 @@ import { buildCommand } from './build.js';
 import { cacheCommand } from './cache.js';
 import { compareCommand } from './compare.js';
 import { convertCommand } from './convert.js';
+import { distillCommand } from './distill.js';
 import { doctorCommand } from './doctor.js';
 import { evaluateCommand } from './evaluate.js';
 import { exportCommand } from './export.js';
@@ -21,6 +22,7 @@ import { verifyCommand } from './verify.js';
 const commands = [
   finetuneCommand,
   compareCommand,
+  distillCommand,
   pretrainCommand,
   sampleCommand,
   evaluateCommand,

@@ -22,19 +22,24 @@ interface JobFlags {
 /**
  * A job's configuration and options from its command line.
  * @param path a configuration file, or a run's directory: its `record` is read, and it is written to again
+ * @param isModel whether `path` is a model instead, for a job that needs no more than its name
  */
 export async function readJob(
   path: string,
   record: string,
   flags: JobFlags,
   signal: AbortSignal,
+  isModel = false,
 ): Promise<{ config: unknown; options: JobOptions }> {
-  const isRun = await isDirectory(path);
+  const isRun = !isModel && (await isDirectory(path));
   const settings = [...flags.set];
   const output = flags.output ?? (isRun && flags.resume ? path : undefined);
   if (output !== undefined) settings.push(`output=${JSON.stringify(output)}`);
   return {
-    config: applyOverrides(await (isRun ? readRecord(path, record) : readJson(path)), settings),
+    config: applyOverrides(
+      isModel ? { model: path } : await (isRun ? readRecord(path, record) : readJson(path)),
+      settings,
+    ),
     options: {
       signal,
       observer: flags.quiet ? silent : observe(),

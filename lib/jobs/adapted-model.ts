@@ -16,7 +16,7 @@ import { modelIdentity } from '../training/belonging.js';
 import { belongsToOf, stateFile } from '../training/state.js';
 import { adapterDirectory } from './run-directory.js';
 import { foundAgain, runOf } from './run-record.js';
-import { modelSettings, type ModelSettings } from './settings/model.js';
+import { modelSettings } from './settings/model.js';
 
 /** These options say which model draws, with which adapter, and how it is loaded. */
 export interface ModelChoice {
@@ -39,6 +39,8 @@ export interface AdaptedModel {
   /** The adapter's directory. */
   directory: string | undefined;
   textLength: number | undefined;
+  /** What to draw with where nobody says: 1 for an adapter that was distilled from guidance, else the model's own. */
+  guidance: number;
 }
 
 /**
@@ -75,17 +77,23 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
       if (choice.model === undefined) await refuseOtherModel(directory, model);
       await model.loadAdapter(directory);
     }
-    return { model, source, directory, textLength };
+    const guidance = trained.teacher ? 1 : model.sampling.guidance;
+    return { model, source, directory, textLength, guidance };
   } catch (error) {
     model.dispose();
     throw error;
   }
 }
 
-const trainedSchema = z.object({ image: modelSettings.image, textLength: modelSettings.textLength });
+const trainedSchema = z.object({
+  image: modelSettings.image,
+  textLength: modelSettings.textLength,
+  /** In the record of a distillation alone. */
+  teacher: z.object({}).optional(),
+});
 
 /** What the adapter of a run's checkpoint has seen; nothing of one that is not in a run with a record. */
-async function trainedWith(directory: string): Promise<Partial<Pick<ModelSettings, 'image' | 'textLength'>>> {
+async function trainedWith(directory: string): Promise<Partial<z.output<typeof trainedSchema>>> {
   const run = runOf(directory);
   const record = run && join(run, 'config.json');
   return record ? validate(trainedSchema, await readJson(record), record) : {};

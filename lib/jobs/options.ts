@@ -17,7 +17,7 @@ export function checkJobOptions(options: JobOptions, source: string): void {
   checkOptions(shape, options, source);
 }
 
-/** Options of a job: of `finetune`, `compare` and `pretrain`. */
+/** Options of a job: of `finetune`, `compare`, `pretrain` and `distill`. */
 export interface JobOptions {
   /** Stops between network evaluations; what can be resumed is written first. */
   signal?: AbortSignal | undefined;

@@ -3,6 +3,7 @@ import { refuseWideAdapter } from '../models/adapters/adapter.js';
 import type { Model } from '../models/model.js';
 import { hasGradient, read, score, type Judge, type Reward } from '../rewards/reward.js';
 import { binding } from '../runtime/native/index.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 import type { Algorithm } from '../training/algorithms.js';
 import { refuseValueOnly } from '../training/value-only.js';
 
@@ -29,19 +30,32 @@ export async function rehearse({ model, algorithms, prompts, reward, judge, sign
     refuseValueOnly(reward, algorithm);
     algorithm.create(model);
   }
-  const prompt = prompts.slice(0, 1);
-  const shape = [1, ...model.latentShape];
-  const zeros = new Float32Array(shape.reduce((product, length) => product * length, 1));
-  using latents = binding().Tensor.from(zeros, shape, { device: model.device });
-  using images = await model.native.images(latents);
-  const { grad } = await score(reward, images, prompt, { gradient: hasGradient(reward), signal });
+  using images = await anImage(model);
+  const { grad } = await score(reward, images, prompts.slice(0, 1), { gradient: hasGradient(reward), signal });
   grad?.dispose();
-  if (!judge) return;
+  if (judge) await rehearseJudge({ model, prompts, judge, signal });
+}
+
+/** Has a judge read one image of the model's. @throws what the judge does */
+export async function rehearseJudge({
+  model,
+  prompts,
+  judge,
+  signal,
+}: Omit<Rehearsed, 'reward' | 'algorithms'> & { judge: Judge }): Promise<void> {
+  using images = await anImage(model);
   try {
-    (await read(judge, images, prompt, signal)).features.dispose();
+    (await read(judge, images, prompts.slice(0, 1), signal)).features.dispose();
   } catch (error) {
     if (isError(error) && error !== signal?.reason)
       error.message = `the judge "${judge.name}" cannot read this model's images: ${error.message}`;
     throw error;
   }
+}
+
+async function anImage(model: Model): Promise<Tensor> {
+  const shape = [1, ...model.latentShape];
+  const zeros = new Float32Array(shape.reduce((product, length) => product * length, 1));
+  using latents = binding().Tensor.from(zeros, shape, { device: model.device });
+  return await model.native.images(latents);
 }

@@ -67,6 +67,13 @@ export async function drawingOf(source: string): Promise<Drawing> {
   return (await findModel(source)).kind.drawing;
 }
 
+/** Whether this is a model that comes with the package, or a directory that says of what kind it is, known or not. */
+export async function namesModel(source: string): Promise<boolean> {
+  if (shippedModels.includes(source) || (await exists(join(source, modelIndex)))) return true;
+  const json = await readJson(join(source, 'config.json')).catch(() => undefined);
+  return z.union([z.object({ type: z.string() }), partSchema]).safeParse(json).success;
+}
+
 /**
  * What a model takes, from its configuration and its files' headers; undefined for one too small to plan for, such as
  * the digits.

@@ -1,4 +1,5 @@
-// Runs of `eam finetune` that are killed with SIGKILL, resumed, and compared with one that was left alone.
+// Runs of `eam finetune` and `eam distill` that are killed with SIGKILL, resumed, and compared with one that was left
+// alone.
 import { expect } from 'vitest';
 
 import { type Aim, type Moment, reach, uniformNumbers } from './kill-moments.js';
@@ -7,8 +8,9 @@ import { tinyModelDirectory } from './tiny-run.js';
 
 /** Runs that spend most of their life in writing an adapter as large as its model, and runs that mostly train. */
 const profiles: readonly Profile[] = [
-  { rank: 64, every: 1 },
-  { rank: 2, every: 5 },
+  { command: 'finetune', rank: 64, every: 1 },
+  { command: 'distill', rank: 64, every: 1 },
+  { command: 'finetune', rank: 2, every: 5 },
 ];
 
 export interface KillCounts {

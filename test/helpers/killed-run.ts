@@ -1,4 +1,4 @@
-// A short run of `eam finetune`, started, and what it leaves behind.
+// A short run of `eam finetune` or `eam distill`, started, and what it leaves behind.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,9 +15,20 @@ export const steps = 24;
 
 /** What a run spends its life on. */
 export interface Profile {
+  command: 'finetune' | 'distill';
   rank: number;
   every: number;
 }
+
+/** What only one of the commands is told. */
+const ofCommand = {
+  finetune: {
+    rewards: [{ name: 'stroke-weight', scale: 4 }],
+    algorithm: { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, delta: 0.3, rewardGradientQuantile: 0.9 },
+    evaluation: { count: 8, steps: 2 },
+  },
+  distill: { teacher: { guidance: 2, solver: 'euler', steps: 2 }, timesEach: 2 },
+};
 
 export interface Started {
   child: ChildProcess;
@@ -29,7 +40,11 @@ export class KilledRun {
   readonly #config: string;
   readonly directory: string;
 
-  constructor(model: string, { rank, every }: Profile) {
+  constructor(
+    model: string,
+    private readonly profile: Profile,
+  ) {
+    const { command, rank, every } = profile;
     const folder = temporaryFolder();
     this.#config = join(folder, 'config.json');
     this.directory = join(folder, 'run');
@@ -37,16 +52,14 @@ export class KilledRun {
       model,
       adapter: { rank, alpha: rank },
       prompts: ['0', '1', '2', '2'],
-      rewards: [{ name: 'stroke-weight', scale: 4 }],
-      algorithm: { name: 'eam', solver: 'euler', steps: 2, renoisings: 2, delta: 0.3, rewardGradientQuantile: 0.9 },
       optimizer: { learningRate: 1e-2, emaDecay: 0.9, warmup: 3, schedule: 'cosine' },
       steps,
       batch: 6,
       seed: 3,
       checkpoints: { every, keep: 2 },
       samples: { every: 5, count: 6, columns: 3, steps: 2 },
-      evaluation: { count: 8, steps: 2 },
       output: this.directory,
+      ...ofCommand[command],
     };
     writeFileSync(this.#config, JSON.stringify(config));
   }
@@ -58,7 +71,7 @@ export class KilledRun {
 
   /** Starts the run, or goes on with it. */
   start(): Started {
-    const args = ['finetune', this.#config, ...(this.wasStarted ? ['--resume'] : [])];
+    const args = [this.profile.command, this.#config, ...(this.wasStarted ? ['--resume'] : [])];
     const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
     let stderr = '';
     child.stderr.on('data', (text) => {
@@ -98,7 +111,7 @@ export class KilledRun {
       checkpoints: readdirSync(this.#checkpoints).sort(),
       config: timeless(read('config.json')),
       metrics: read('metrics.jsonl').trimEnd().split('\n').map(timeless),
-      evaluation: timeless(read('evaluation.json')),
+      ...(this.profile.command === 'finetune' && { evaluation: timeless(read('evaluation.json')) }),
       samples: contents(join(this.directory, 'samples')),
       ...contents(last, ['manifest.json']),
     };

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 
+import { ConfigError } from '../../errors.js';
 import { chooseDevice } from '../../runtime/device.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
 import { rewardIdentity } from '../../rewards/identity.js';
@@ -28,14 +29,20 @@ export interface EvaluateRunOptions {
 /**
  * Compares a run's adapter with the pretrained model, on the run's own prompts and rewards.
  * @param path the directory of a finetune run
- * @throws CheckpointError where it has no whole checkpoint
+ * @throws CheckpointError where it has no whole checkpoint, ConfigError for a run without rewards
  */
 export async function evaluateRun(
   path: string,
   { observer, signal, allow, ...changes }: EvaluateRunOptions,
 ): Promise<Evaluation> {
   const configPath = join(path, 'config.json');
-  const config = await readFinetuneConfig(await readRecord(path, 'config.json'), configPath);
+  const record = await readRecord(path, 'config.json');
+  if (typeof record === 'object' && record !== null && 'teacher' in record)
+    throw new ConfigError(
+      `${path} is a distillation's run, which has no rewards: name some for what its adapter draws, as in ` +
+        `eam evaluate --adapter ${path} --prompts FILE --reward NAME`,
+    );
+  const config = await readFinetuneConfig(record, configPath);
   const { device } = chooseDevice(changes.device ?? config.device);
   const reward = await createRewards(config.rewards, device, { onNote: (message) => observer.note(message) });
   const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) =>

@@ -80,7 +80,7 @@ export async function scoreModel(
     const {
       steps = model.sampling.steps,
       solver = model.sampling.solver,
-      guidance = model.sampling.guidance,
+      guidance = opened.guidance,
       batch = model.sampling.batch,
     } = settings;
     yield* scoreSamples(book, model, {

@@ -58,7 +58,7 @@ export async function sample(
   const opened = await openAdaptedModel(settings, onNote);
   using model = opened.model;
   const count = settings.count ?? model.sampling.count ?? settings.prompts.length;
-  const drawing = { ...drawingOf(settings, model, count), onNote, onPrepare: promptProgress(onNote), signal };
+  const drawing = { ...drawingOf(settings, opened, count), onNote, onPrepare: promptProgress(onNote), signal };
   const record = recordOf(settings, opened, drawing);
   if (isGrid) {
     const columns = Math.min(settings.columns ?? Math.ceil(Math.sqrt(count)), count);
@@ -81,11 +81,12 @@ async function refuseMixing(folder: string): Promise<void> {
   );
 }
 
-function drawingOf(settings: SampleSettings, { sampling }: Model, count: number) {
+function drawingOf(settings: SampleSettings, opened: AdaptedModel, count: number) {
+  const { sampling } = opened.model;
   const {
     steps = sampling.steps,
     solver = sampling.solver,
-    guidance = sampling.guidance,
+    guidance = opened.guidance,
     batch = sampling.batch,
   } = settings;
   return {

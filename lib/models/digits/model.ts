@@ -44,6 +44,7 @@ class DigitsModel implements Model {
     readonly device: string,
     readonly dtype: ModelDType,
     readonly adapter: AdapterInfo | undefined,
+    private readonly isConditional = false,
   ) {
     this.#native = native;
     this.latentShape = [config.channels, config.imageSize, config.imageSize];
@@ -69,6 +70,11 @@ class DigitsModel implements Model {
 
   async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
     this.#refuseNegative(negativePrompt);
+    if (this.isConditional)
+      throw new ConfigError(
+        `${this.source} was trained with labelDropout 0: it has no velocity without a digit, and cannot be guided; ` +
+          'draw at guidance 1, or pretrain it with labelDropout 0.1',
+      );
     // The class after the last digit is the one that labels were dropped to in pretraining.
     return this.labels(Array.from({ length: count }, () => this.config.classes));
   }
@@ -139,16 +145,18 @@ export function newDigitsModel(config: Config, source: string, options: LoadMode
   return new DigitsModel(native, args.config, source, args.device, args.dtype, adapter);
 }
 
+/** @param isConditional whether the network was never trained without a label, so that it cannot be guided */
 export async function loadDigitsModel(
   config: Config,
   directory: string,
   source: string,
   options: LoadModelOptions,
+  isConditional: boolean,
 ): Promise<Model> {
   const { adapter, args } = settingsOf(config, options);
   const path = join(directory, 'model.safetensors');
   const native = await withWeights(path, [{ path }], (weights) =>
     binding().loadNetwork('digits', { ...args, weights }),
   );
-  return new DigitsModel(native, args.config, source, args.device, args.dtype, adapter);
+  return new DigitsModel(native, args.config, source, args.device, args.dtype, adapter, isConditional);
 }
