@@ -132,7 +132,7 @@ class DistillJob {
         load: (weights) => model.native.load('trainable', weights),
         accumulate: async (step) => {
           const { loss, drawn } = await teacher.regress(step, this.options.signal);
-          await originOf(model)?.refuseChanged();
+          await (await originOf(model))?.refuseChanged();
           const regressions = config.batch * timesEach;
           return { figures: { loss }, evaluations: { forwards: drawn + regressions, backwards: regressions } };
         },
