@@ -2,6 +2,7 @@ import type { Drawing } from '../models/model.js';
 import { solverCosts } from '../runtime/native/choices.generated.js';
 import { modeOptionsSchema } from '../runtime/native/options.generated.js';
 import type { AdjointMatchingSettings, AlgorithmSettings, EamSettings } from './algorithms.js';
+import type { Evaluations } from './metrics.js';
 
 /**
  * The network evaluations of one iteration for one sample, by what they are for. The native algorithms count the same
@@ -24,14 +25,29 @@ export interface AlgorithmEvaluations {
   matched: number;
 }
 
-/** The cheapest and the dearest iteration, which differ where an algorithm draws how far back it goes. */
-export function algorithmEvaluations(algorithm: AlgorithmSettings): {
-  least: AlgorithmEvaluations;
-  most: AlgorithmEvaluations;
-} {
+/**
+ * The cheapest and the dearest iteration, which differ where an algorithm draws how far back it goes.
+ * @param differentiable whether the reward has a gradient
+ */
+export function algorithmEvaluations(
+  algorithm: AlgorithmSettings,
+  differentiable = true,
+): { least: AlgorithmEvaluations; most: AlgorithmEvaluations } {
   if (algorithm.name === 'am') return adjointMatchingEvaluations(algorithm);
-  const one = eamEvaluations(algorithm);
-  return { least: one, most: one };
+  const one = eamEvaluations(algorithm, differentiable);
+  // Endpoints of the pretrained model were drawn before the first step.
+  const step = algorithm.endpoints === 'pretrained' ? { ...nothing, matched: one.matched } : one;
+  return { least: step, most: step };
+}
+
+/** Whether each iteration draws samples, and has them scored. */
+export const drawsSamples = (algorithm: AlgorithmSettings): boolean =>
+  algorithm.name === 'am' || algorithm.endpoints === 'current';
+
+/** What one endpoint of the pretrained model takes, before the first step. */
+export function endpointEvaluations(algorithm: EamSettings, differentiable: boolean): Omit<Evaluations, 'backwards'> {
+  const { rollout, pretrained, pretrainedAgain, vjps } = eamEvaluations(algorithm, differentiable);
+  return { forwards: rollout + pretrained + pretrainedAgain, vjps };
 }
 
 /** A guided velocity is two. */
@@ -52,22 +68,20 @@ const nothing: AlgorithmEvaluations = {
   matched: 0,
 };
 
-function eamEvaluations(settings: EamSettings): AlgorithmEvaluations {
+function eamEvaluations(settings: EamSettings, differentiable: boolean): AlgorithmEvaluations {
   const { solver, steps, terminal, renoisings, rewardThroughDenoiser, decodeSlice, guidedLoss, guidance, modes } =
     settings;
-  const matched = { matched: renoisings * (guidedLoss ? velocities(guidance) : 1) };
-  // They were drawn before the first step.
-  if (settings.endpoints === 'pretrained') return { ...nothing, ...matched };
   const { perStep, fewerAtData } = solverCosts[solver];
   const guided = guidedLoss ? velocities(guidance) : 1;
+  const through = differentiable && rewardThroughDenoiser;
   return {
     rollout: (perStep * steps - (terminal === 'plugin' ? fewerAtData : 0)) * velocities(guidance),
     pretrained: guided,
     // Two noises at each time.
     logRatio: modes ? 2 * modeOptionsSchema.parse(modes === true ? {} : modes).times * guided : 0,
-    pretrainedAgain: rewardThroughDenoiser && decodeSlice > 0 ? guided : 0,
-    vjps: rewardThroughDenoiser ? guided : 0,
-    ...matched,
+    pretrainedAgain: through && decodeSlice > 0 ? guided : 0,
+    vjps: through ? guided : 0,
+    matched: renoisings * guided,
   };
 }
 

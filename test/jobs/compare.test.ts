@@ -239,6 +239,10 @@ describe('a comparison that is misconfigured', () => {
 
   it.each([
     {
+      change: { contenders: contenders({ algorithm: { name: 'eam', endpoints: 'pretrained' } }) },
+      message: 'config.json: contenders[1].algorithm.endpoints: expected "current"',
+    },
+    {
       change: { contenders: contenders({ algorithm: { name: 'eam', lambda: 2 } }) },
       message:
         'config.json: contenders[1].algorithm.lambda: expected 1, the reward scale of contenders[0]: others have ' +

@@ -110,6 +110,7 @@ describe("the plan's count of evaluations", () => {
       allowGuidedRollout: true,
     },
     { name: 'eam', solver: 'euler', steps: 2, rewardThroughDenoiser: true, guidedLoss: true, guidance: 2 },
+    { name: 'eam', solver: 'euler', steps: 2, endpoints: 'pretrained', endpointsPerPrompt: 4 },
     { name: 'am', steps: 4, drawnSteps: 3 },
     { name: 'am', steps: 5, drawnSteps: 0, finalFraction: 0.4, guidance: 2, allowGuidedRollout: true },
     { name: 'am', steps: 8, drawnSteps: 2, finalFraction: 0.25 },

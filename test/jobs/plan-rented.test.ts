@@ -124,7 +124,8 @@ describe('the planned disk space', () => {
   it('holds endpoints of the pretrained model, as many as each prompt wants', async () => {
     const algorithm = { ...medium.algorithm, endpoints: 'pretrained', endpointsPerPrompt: 64 };
     const settings = { ...nowhere, prompts: ['a fox', 'a hill', 'a fox'], algorithm };
-    const { disk, evaluations } = await plan(settings, { like: 'sd3.5-medium' });
+    const planned = await plan(settings, { like: 'sd3.5-medium' });
+    const { disk, evaluations, memory } = planned;
     // Two prompts; three tensors of 16 × 64 × 64.
     const endpoints = {
       name: 'endpoints',
@@ -132,7 +133,11 @@ describe('the planned disk space', () => {
       bytes: 2 * 64 * 3 * 2 ** 18,
     };
     expect(disk[1]).toMatchObject(endpoints);
-    expect(evaluations.most.vjps).toBe(0);
+    expect(evaluations.most).toMatchObject({ forwards: evaluations.most.backwards, vjps: 0 });
+    expect(planned.endpoints?.count).toBe(128);
+    expect(planned.endpoints!.forwards % 128).toBe(0);
+    expect(memory!.operations).toMatchObject({ rollout: 0, decoding: 0, rewardGradient: 0 });
+    expect(planTable(planned)).toMatch(/Before the first step, 128 endpoints .*\n +forwards +\d+\n/);
   });
 
   it('is refused where the disk has too little room for all that goes to it', async () => {

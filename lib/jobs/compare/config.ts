@@ -104,6 +104,12 @@ export const compareSchema = z
           `expected ${lambda}, the reward scale of contenders[0]: others have another optimum`,
         );
       }
+      if ('endpoints' in contender.algorithm && contender.algorithm.endpoints === 'pretrained') {
+        refuse(
+          [...path, 'algorithm', 'endpoints'],
+          'expected "current": evaluations are compared step by step, and those of pretrained endpoints come before',
+        );
+      }
       if (contender.learningRate === undefined && !sweep)
         refuse([...path, 'learningRate'], 'expected a number, or a "sweep" to find it');
     }

@@ -13,7 +13,8 @@ export interface EvaluationRange {
   most: Evaluations;
 }
 
-export function evaluationsOf(algorithm: AlgorithmSettings, batch: number): EvaluationRange {
+/** @param differentiable whether the reward has a gradient */
+export function evaluationsOf(algorithm: AlgorithmSettings, batch: number, differentiable = true): EvaluationRange {
   const total = ({
     rollout,
     pretrained,
@@ -26,6 +27,6 @@ export function evaluationsOf(algorithm: AlgorithmSettings, batch: number): Eval
     vjps: vjps * batch,
     backwards: matched * batch,
   });
-  const { least, most } = algorithmEvaluations(algorithm);
+  const { least, most } = algorithmEvaluations(algorithm, differentiable);
   return { least: total(least), most: total(most) };
 }

@@ -1,5 +1,5 @@
 import type { AlgorithmSettings } from '../../training/algorithms.js';
-import { algorithmEvaluations, drawingEvaluations } from '../../training/evaluations.js';
+import { algorithmEvaluations, drawingEvaluations, drawsSamples } from '../../training/evaluations.js';
 import type { FinetuneConfig } from '../settings/finetune.js';
 import type { ModelOperations } from '../../models/footprint.js';
 
@@ -34,14 +34,22 @@ export function drawingOperations(
   return { network: evaluations * pretrained.forward, decoder: images * decoder.forward };
 }
 
-export function operationsOf(algorithm: AlgorithmSettings, batch: number, model: ModelOperations): IterationOperations {
-  const { rollout, pretrained, pretrainedAgain, logRatio, vjps, matched } = algorithmEvaluations(algorithm).most;
-  const { decoder } = model;
+/** @param differentiable whether the reward has a gradient */
+export function operationsOf(
+  algorithm: AlgorithmSettings,
+  batch: number,
+  model: ModelOperations,
+  differentiable = true,
+): IterationOperations {
+  const { most } = algorithmEvaluations(algorithm, differentiable);
+  const { rollout, pretrained, pretrainedAgain, logRatio, vjps, matched } = most;
+  const none = { forward: 0, backward: 0 };
+  const decoder = drawsSamples(algorithm) ? model.decoder : none;
   const again = algorithm.decodeSlice > 0;
   const stages = {
     rollout: rollout * model.trained.forward,
     decoding: decoder.forward,
-    rewardGradient: decoder.backward + (again ? decoder.forward : 0),
+    rewardGradient: differentiable ? decoder.backward + (again ? decoder.forward : 0) : 0,
     matching:
       matched * (model.trained.forward + model.trained.backward) +
       logRatio * (model.trained.forward + model.pretrained.forward),

@@ -14,6 +14,7 @@ import {
   type RewardConfig,
 } from '../../rewards/registry.js';
 import { chooseDevice } from '../../runtime/device.js';
+import { endpointEvaluations } from '../../training/evaluations.js';
 import { endpointsDirectory } from '../../training/endpoints.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
@@ -44,6 +45,17 @@ export interface Plan {
   batch: number;
   /** How many network evaluations an iteration takes. */
   evaluations: EvaluationRange;
+  /** Endpoints of the pretrained model that are drawn before the first step, where the algorithm takes such. */
+  endpoints?:
+    | {
+        /** How many, of all prompts. */
+        count: number;
+        /** Velocities that drawing them takes. */
+        forwards: number;
+        /** Vector–Jacobian products that their rewards' gradients take. */
+        vjps: number;
+      }
+    | undefined;
   /** What is in memory; undefined for a small model, whose memory is not planned. */
   memory?: MemoryPlan | undefined;
   /** What is written; empty for a small model. */
@@ -131,7 +143,10 @@ async function planFor(
     prompts,
     negativePrompt,
   } = config;
-  const evaluations = evaluationsOf(algorithm, batch);
+  const differentiable = config.rewards.some(isDifferentiable);
+  const evaluations = evaluationsOf(algorithm, batch, differentiable);
+  const endpoints = plannedEndpoints(config, differentiable);
+  const before = endpoints && { endpoints };
   const options = {
     device,
     dtype,
@@ -150,7 +165,7 @@ async function planFor(
     }),
   );
   if (config.evaluation?.judge) await loadedBytes(locateJudge(config.evaluation.judge));
-  if (!footprint) return { device, batch, evaluations, disk: [], cards: [] };
+  if (!footprint) return { device, batch, evaluations, ...before, disk: [], cards: [] };
   const phases = phasesOf(
     config,
     footprint,
@@ -168,11 +183,16 @@ async function planFor(
     trainable: footprint.trainable,
     phases,
     peak: phases.reduce((most, phase) => (phase.bytes > most.bytes ? phase : most)),
-    operations: operationsOf(algorithm, batch, footprint.operations),
+    operations: operationsOf(algorithm, batch, footprint.operations, differentiable),
   };
   const disk = await diskUse({
     prompts: { missing: footprint.prompts.missing, bytes: footprint.conditioning, folder: textEmbeddingsDirectory() },
-    endpoints: endpointUse(config, footprint.latent),
+    // Endpoint, velocity and the reward's gradient, if it has one: float32, as many numbers as a latent each.
+    endpoints: {
+      count: endpoints?.count ?? 0,
+      bytes: 4 * (differentiable ? 3 : 2) * footprint.latent,
+      folder: endpointsDirectory(),
+    },
     checkpoints: {
       trainable: footprint.trainable,
       averaged: config.optimizer.emaDecay > 0,
@@ -180,18 +200,18 @@ async function planFor(
       folder: config.output,
     },
   });
-  const planned = { device, batch, evaluations, memory, disk, cards: [] };
+  const planned = { device, batch, evaluations, ...before, memory, disk, cards: [] };
   if (device === 'cpu') return planned;
   const drawing = drawingOperations(config, footprint.operations);
   const run = { dtype, iteration: memory.operations, steps: config.steps, drawing };
   return { ...planned, cards: cardTimes(run, needed(planned)) };
 }
 
-/** Endpoint, velocity and, of a reward that has one, its gradient: float32, as many numbers as a latent each. */
-function endpointUse({ algorithm, prompts, rewards }: FinetuneConfig, latent: number) {
-  const perPrompt = algorithm.name === 'eam' && algorithm.endpoints === 'pretrained' ? algorithm.endpointsPerPrompt : 0;
-  const tensors = rewards.some(isDifferentiable) ? 3 : 2;
-  return { count: new Set(prompts).size * perPrompt, bytes: 4 * tensors * latent, folder: endpointsDirectory() };
+function plannedEndpoints({ algorithm, prompts }: FinetuneConfig, differentiable: boolean): Plan['endpoints'] {
+  if (algorithm.name !== 'eam' || algorithm.endpoints === 'current') return undefined;
+  const count = new Set(prompts).size * algorithm.endpointsPerPrompt;
+  const { forwards, vjps } = endpointEvaluations(algorithm, differentiable);
+  return { count, forwards: count * forwards, vjps: count * vjps };
 }
 
 /** Undefined where nobody knows. @param published whether a published size will do where the files are not there */

@@ -52,7 +52,7 @@ function memoryLines(device: string, { networks, encoders, rewards, trainable, p
   ];
 }
 
-function evaluationLines({ batch, evaluations: { least, most } }: Plan): string[] {
+function evaluationLines({ batch, endpoints, evaluations: { least, most } }: Plan): string[] {
   const range = (key: keyof Evaluations) =>
     least[key] === most[key] ? String(most[key]) : `${least[key]} to ${most[key]}`;
   return [
@@ -60,6 +60,14 @@ function evaluationLines({ batch, evaluations: { least, most } }: Plan): string[
     row('forwards', range('forwards')),
     row('vector-Jacobian products (vjps)', range('vjps')),
     row('backwards', range('backwards')),
+    ...(endpoints
+      ? [
+          '',
+          `Before the first step, ${endpoints.count} endpoints of the pretrained model, unless they are there`,
+          row('forwards', String(endpoints.forwards)),
+          row('vector-Jacobian products (vjps)', String(endpoints.vjps)),
+        ]
+      : []),
   ];
 }
 
