@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/refuse.h"
+#include "ops/error.h"
 
 namespace eam::io {
 
@@ -54,9 +55,9 @@ class Filter {
     if (byte() != 0x80) malformed("it does not begin with a protocol");
     const int protocol = byte();
     if (protocol != 2) {
-      refuse("its pickle has protocol " + std::to_string(protocol) +
-             ", expected 2, that of torch.save; save it again "
-             "without `pickle_protocol`");
+      refuse(bad_value("its pickle", "protocol 2, that of torch.save",
+                       words(protocol, "; save it again without `pickle_protocol`"))
+                 .what());
     }
     copy(2);
     while (true) {
@@ -65,8 +66,9 @@ class Filter {
     }
     if (stack_.size() != 1 || !marks_.empty()) malformed("it ends with several values");
     if (stack_[0].kind != Kind::dict) {
-      refuse(std::string("it holds ") + (stack_[0].kind == Kind::tensor ? "one tensor" : "no dictionary") +
-             ", expected a dictionary of tensors, such as a state_dict()");
+      refuse(bad_value("its contents", "a dictionary of tensors, such as a state_dict()",
+                       stack_[0].kind == Kind::tensor ? "one tensor" : "something else")
+                 .what());
     }
     return std::move(out_);
   }

@@ -136,13 +136,10 @@ size_t checked_bytes(const std::string& path, const OpenFile& file, const Tensor
   }
   const int64_t bytes = byte_count(entry);
   if (bytes != entry.end - entry.begin) {
-    std::ostringstream message;
-    message << "tensor '" << entry.name << "' has " << entry.end - entry.begin << " bytes, expected ";
-    bytes < 0 ? message << "more than any file has" : message << bytes;
-    message << " for " << entry.dtype << " [";
-    for (size_t i = 0; i < entry.shape.size(); ++i) message << (i ? ", " : "") << entry.shape[i];
-    message << "]";
-    fail(path, message.str());
+    const std::string size = bytes < 0 ? "more bytes than any file has" : words(bytes, " bytes");
+    throw bad_value(words(path, ": tensor '", entry.name, "'"),
+                    words(size, " for ", entry.dtype, " ", at::IntArrayRef(entry.shape)), entry.end - entry.begin,
+                    ErrorKind::checkpoint);
   }
   return static_cast<size_t>(bytes);
 }

@@ -16,21 +16,23 @@ void copy_named(const NamedTensors& destination, const NamedTensors& source, std
 
   std::ostringstream problems;
   int count = 0;
-  const auto problem = [&](const auto&... parts) {
-    if (count++ < listed) (problems << "\n  ", (problems << ... << parts));
+  const auto problem = [&](const auto& text) {
+    if (count++ < listed) problems << "\n  " << text;
   };
   for (const auto& [name, tensor] : destination) {
     const auto found = offered.find(name);
     if (found == offered.end()) {
-      problem("missing: ", name, " ", tensor.sizes());
+      problem(missing_value(name, words("shape ", tensor.sizes())).what());
       continue;
     }
     if (found->second->sizes() != tensor.sizes()) {
-      problem(name, " has shape ", found->second->sizes(), ", expected ", tensor.sizes());
+      problem(bad_shape(name, words("shape ", tensor.sizes()), found->second->sizes()).what());
     }
     offered.erase(found);
   }
-  for (const auto& [name, tensor] : offered) problem("not known here: ", name, " ", tensor->sizes());
+  for (const auto& [name, tensor] : offered) {
+    problem(words(name, ": unknown tensor of shape ", tensor->sizes()));
+  }
   if (count > 0) {
     std::ostringstream message;
     message << count << " tensors do not fit " << what << ":" << problems.str();

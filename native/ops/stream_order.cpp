@@ -18,8 +18,8 @@ namespace {
 void check(cudaError_t status) {
   if (status == cudaSuccess) return;
   (void)cudaGetLastError();  // told here: the next launch, which is not to blame, must not find it again
-  throw Error(ErrorKind::config, std::string("stream: CUDA refused it: ") + cudaGetErrorString(status) +
-                                     "; expected a cudaStream_t of the tensor's device that still exists");
+  throw bad_value("stream", "a cudaStream_t of the tensor's device that still exists",
+                  words("one that CUDA refuses: ", cudaGetErrorString(status)));
 }
 
 // 1 and 2 are CUDA's own handles for the two default streams.

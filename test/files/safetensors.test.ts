@@ -151,9 +151,13 @@ describe.each(['mapTensors', 'readTensors'] as const)('%s', (load) => {
     {
       what: 'bytes that do not fit the shape',
       bad: entry({ shape: [1] }),
-      message: /'x' has 8 bytes, expected 4 for Float \[1\]/,
+      message: /: tensor 'x': expected 4 bytes for Float \[1\], got 8$/,
     },
-    { what: 'a shape whose size overflows', bad: entry({ shape: [2 ** 31, 2 ** 31, 2 ** 31] }), message: /shape/ },
+    {
+      what: 'a shape whose size overflows',
+      bad: entry({ shape: [2 ** 31, 2 ** 31, 2 ** 31] }),
+      message: /shape: expected fewer elements, got \[2147483648, 2147483648, 2147483648\]/,
+    },
     { what: 'an offset that is no number', bad: entry({ begin: NaN }), message: /begin/ },
     { what: 'an offset past 2^53', bad: entry({ end: 2 ** 53 }), message: /end/ },
     { what: 'an unknown dtype', bad: entry({ dtype: 'bool' }), message: /dtype/ },

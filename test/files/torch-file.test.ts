@@ -121,7 +121,7 @@ describe('a file that is no dictionary of tensors', () => {
   it.each([
     { name: 'module.pt', why: 'torch.nn.modules.linear.Linear' },
     { name: 'legacy.pt', why: 'before PyTorch 1.6' },
-    { name: 'protocol4.pt', why: 'protocol 4, expected 2' },
+    { name: 'protocol4.pt', why: 'its pickle: expected protocol 2, that of torch.save, got 4; save it again' },
     { name: 'negated.pt', why: 'offset, a shape and strides' },
   ])('is refused as $name', async ({ name, why }) => {
     expect(await refusal(fixture(name))).toContain(why);
@@ -301,8 +301,12 @@ describe('a pickle that PyTorch never wrote', () => {
     { what: 'an instance', body: '(iposix\nsystem\n', why: 'instruction 105' },
     { what: 'a global by stack', body: `${text('posix')}${text('system')}\x93`, why: 'instruction 147' },
     { what: 'several values', body: '}}', why: 'several values' },
-    { what: 'a list', body: ']', why: 'no dictionary' },
-    { what: 'one tensor', body: pair, why: 'one tensor' },
+    {
+      what: 'a list',
+      body: ']',
+      why: 'its contents: expected a dictionary of tensors, such as a state_dict(), got something else',
+    },
+    { what: 'one tensor', body: pair, why: 'such as a state_dict(), got one tensor' },
     { what: 'no tensor', body: `}${text('a')}K\x01s`, why: 'no tensor' },
     { what: 'an OrderedDict out of a list', body: `ccollections\nOrderedDict\n${tuple(']')}R`, why: 'Python 2' },
     {

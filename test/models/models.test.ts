@@ -132,15 +132,20 @@ describe('the digits model', () => {
       what: 'x',
       shape: [3, 1, 8, 9],
       numbers: [0, 1, 2],
-      message: /x has shape \[3, 1, 8, 9\], expected \[B, 1, 8, 8\]/,
+      message: /x: expected shape \[B, 1, 8, 8\], got \[3, 1, 8, 9\]/,
     },
     {
       what: 'a label',
       shape: [3, 1, 8, 8],
       numbers: [0, 1, 4],
-      message: /has a label 4, expected 0 to 2, or 3 for no label/,
+      message: /conditioning\[0\]: expected labels from 0 to 2, or 3 for none, got 4/,
     },
-    { what: 'the number of labels', shape: [3, 1, 8, 8], numbers: [0, 1], message: /expected int64 labels \[3\]/ },
+    {
+      what: 'the number of labels',
+      shape: [3, 1, 8, 8],
+      numbers: [0, 1],
+      message: /expected int64 labels \[3\], got Long \[2\]/,
+    },
   ])('rejects $what that does not fit', async ({ shape, numbers, message }) => {
     const model = await tinyModel();
     const velocity = model.velocity(await normal(shape, 1n), t, labels(...numbers), false);
@@ -154,12 +159,14 @@ describe('the digits model', () => {
     const { 'patch_embed.weight': patch, ...rest } = model.weights();
     const wrong = { ...rest, 'patch_embed.weight': await normal([16, 15], 1n) };
     await expect(model.load('weights', wrong)).rejects.toThrow(
-      /patch_embed\.weight has shape \[16, 15\], expected \[16, 16\]/,
+      /patch_embed\.weight: expected shape \[16, 16\], got \[16, 15\]/,
     );
-    await expect(model.load('weights', rest)).rejects.toThrow(/missing: patch_embed\.weight/);
-    await expect(model.load('weights', { ...rest, 'patch_embed.weight': patch!, extra: patch! })).rejects.toThrow(
-      CheckpointError,
+    await expect(model.load('weights', rest)).rejects.toThrow(
+      /patch_embed\.weight: expected shape \[16, 16\], but it is missing/,
     );
+    const extra = model.load('weights', { ...rest, 'patch_embed.weight': patch!, extra: patch! });
+    await expect(extra).rejects.toThrow(CheckpointError);
+    await expect(extra).rejects.toThrow(/extra: unknown tensor of shape \[16, 16\]/);
     expect(await snapshot(model.weights())).toEqual(before);
   });
 });
@@ -231,7 +238,7 @@ describe('an adapter', () => {
     {
       change: { targets: ['qk'] },
       message: new RegExp(
-        String.raw`'qk' fits no layer\. A target is the end of a layer's name; the layers are, for block ` +
+        String.raw`adapter\.targets: expected ends of layers' names, got "qk"; the layers are, for block ` +
           String.raw`N:\n( {2}\S+\n)* {2}blocks\.N\.attn\.qkv\n`,
       ),
     },
@@ -307,13 +314,23 @@ describe('the digit classifier', () => {
   });
 
   it.each([
-    { what: 'a label', shape: [2, 1, 8, 8], bad: Int32Array.of(0, 3), message: /labels has 3, expected 0 to 2/ },
-    { what: 'too few labels', shape: [2, 1, 8, 8], bad: Int32Array.of(0), message: /labels has 1 entries/ },
+    {
+      what: 'a label',
+      shape: [2, 1, 8, 8],
+      bad: Int32Array.of(0, 3),
+      message: /labels\[1\]: expected .* 0 to 2, got 3/,
+    },
+    {
+      what: 'too few labels',
+      shape: [2, 1, 8, 8],
+      bad: Int32Array.of(0),
+      message: /labels: expected one .* 2 images.*, got 1/,
+    },
     {
       what: 'images',
       shape: [2, 1, 4, 8],
       bad: Int32Array.of(0, 1),
-      message: /images has shape \[2, 1, 4, 8\], expected \[B, 1, 8, 8\]/,
+      message: /images: expected shape \[B, 1, 8, 8\], got \[2, 1, 4, 8\]/,
     },
   ])('rejects $what that does not fit', async ({ shape, bad, message }) => {
     const classifier = binding().newNetwork('digit-classifier', { config, seed: 5n, device: 'cpu' });

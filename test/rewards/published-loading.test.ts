@@ -21,10 +21,10 @@ describe('the tokens that a reward reads', () => {
       return Tensor.from(numbers, [4, 77]);
     };
     expect(await failure(ConfigError, pickscore.score(images, undefined, undefined, nothing, 0))).toContain(
-      'ids is missing',
+      'ids: expected shape [4, L], a row an image, but it is missing',
     );
     expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], goldens['ids'], nothing, 0))).toContain(
-      'no mask',
+      'mask: expected none, since this reward does not read it, got [4, 77]',
     );
     expect(
       await failure(
@@ -53,17 +53,19 @@ describe('the tokens that a reward reads', () => {
 
     const aesthetic = await tinyRewards.aesthetic();
     expect(await failure(ConfigError, aesthetic.score(images, goldens['ids'], undefined, nothing, 0))).toContain(
-      'no ids',
+      'ids: expected none, since this reward does not read it, got [',
     );
   });
 
   it('are refused without a mask of the same shape where the reward has one', async () => {
     const reward = await tinyRewards.imagereward();
     const { ids, mask, 'square.images': images } = await goldensOf('imagereward');
-    expect(await failure(ConfigError, reward.score(images!, ids, undefined, nothing, 0))).toContain('mask is missing');
+    expect(await failure(ConfigError, reward.score(images!, ids, undefined, nothing, 0))).toContain(
+      'mask: expected shape [4, L], a row an image, but it is missing',
+    );
     const short = Tensor.from(new Int32Array(4 * 34).fill(1), [4, 34]);
     expect(await failure(ShapeError, reward.score(images!, ids, short, nothing, 0))).toMatch(
-      /mask has shape \[4, 34\]/,
+      /mask: expected shape \[4, 35\] as ids has, got \[4, 34\]/,
     );
     const visible = (index: number) => index % 35 < 20;
     const half = Tensor.from(
@@ -96,19 +98,19 @@ describe('the loading of a published reward', () => {
       tensors['surprise'] = extra;
       tensors['vision_model.post_layernorm.bias'] = extra;
     });
-    expect(message).toContain('missing: visual_projection.weight [24, 32]');
-    expect(message).toContain('not known here: surprise [2]');
-    expect(message).toContain('vision_model.post_layernorm.bias has shape [2], expected [32]');
+    expect(message).toContain('visual_projection.weight: expected shape [24, 32], but it is missing');
+    expect(message).toContain('surprise: unknown tensor of shape [2]');
+    expect(message).toContain('vision_model.post_layernorm.bias: expected shape [32], got [2]');
     expect(
       await refused('pickscore', (tensors) => {
         delete tensors['logit_scale'];
       }),
-    ).toContain('missing: logit_scale');
+    ).toContain('logit_scale: expected shape [], but it is missing');
     expect(
       await refused('imagereward', (tensors) => {
         delete tensors['blip.visual_encoder.norm.bias'];
       }),
-    ).toContain('missing: blip.visual_encoder.norm.bias');
+    ).toMatch(/blip\.visual_encoder\.norm\.bias: expected shape \[\d+\], but it is missing/);
     expect(
       await refused('imagereward', (tensors) => {
         delete tensors['mlp.layers.7.weight'];
@@ -138,14 +140,15 @@ describe('the loading of a published reward', () => {
     const lines = message.split('\n').map((line) => line.trim());
     expect(lines).toEqual(
       expect.arrayContaining([
-        'missing: visual.proj (transposed) [24, 32]',
-        expect.stringMatching(/^missing: positional_embedding \[/),
+        'visual.proj (transposed): expected shape [24, 32], but it is missing',
+        expect.stringMatching(/^positional_embedding: expected shape .*, but it is missing$/),
         ...['queries', 'keys', 'values'].map(
-          (part) => `missing: visual.transformer.resblocks.0.attn.in_proj_bias (its ${part}) [32]`,
+          (part) =>
+            `visual.transformer.resblocks.0.attn.in_proj_bias (its ${part}): expected shape [32], but it is missing`,
         ),
-        expect.stringMatching(/^missing: transformer\.resblocks\.1\.mlp\.c_fc\.bias \[/),
-        'not known here: visual.transformer.resblocks.9.ln_1.bias [2]',
-        expect.stringMatching(/^ln_final\.bias has shape \[2\], expected/),
+        expect.stringMatching(/^transformer\.resblocks\.1\.mlp\.c_fc\.bias: expected shape .*, but it is missing$/),
+        'visual.transformer.resblocks.9.ln_1.bias: unknown tensor of shape [2]',
+        expect.stringMatching(/^ln_final\.bias: expected shape .*, got \[2\]$/),
       ]),
     );
     expect(message).not.toMatch(/vision_model|text_model/);
@@ -177,12 +180,14 @@ describe('the loading of a published reward', () => {
       'layers.0.bias': Tensor.from(new Float32Array(shape[0]!), [shape[0]!]),
     });
     expect(await failure(CheckpointError, tinyRewards.aesthetic({ head: stack([1, 23]) }))).toContain(
-      'layers.0.weight has shape [1, 23], expected [1, 24]',
+      'layers.0.weight: expected shape [1, 24], got [1, 23]',
     );
     expect(await failure(CheckpointError, tinyRewards.aesthetic({ head: stack([2, 24]) }))).toContain(
-      'expected [1, 24]',
+      'layers.0.weight: expected shape [1, 24], got [2, 24]',
     );
-    expect(await failure(CheckpointError, tinyRewards.aesthetic({ head: {} }))).toContain('missing: layers.0.weight');
+    expect(await failure(CheckpointError, tinyRewards.aesthetic({ head: {} }))).toMatch(
+      /layers\.0\.weight: expected shape \[1, 24\], but it is missing/,
+    );
   });
 
   it('refuses sizes that make no sense', async () => {

@@ -150,8 +150,12 @@ describe.each(tinyRewardNames)('the reward %s', (name) => {
     const reward = await tinyRewards[name]();
     const goldens = await goldensOf(name);
     const images = (...shape: number[]) => Tensor.from(new Float32Array(shape.reduce((a, b) => a * b)), shape);
-    expect(await failure(ShapeError, score(reward, images(4, 1, 8, 8), goldens))).toMatch(/1 channel .*grey/);
-    expect(await failure(ShapeError, score(reward, images(4, 4, 8, 8), goldens))).toMatch(/4 channels .*transparency/);
+    expect(await failure(ShapeError, score(reward, images(4, 1, 8, 8), goldens))).toMatch(
+      /images: expected shape \[B, 3, H, W\], .*, got \[4, 1, 8, 8\]; one channel is grey/,
+    );
+    expect(await failure(ShapeError, score(reward, images(4, 4, 8, 8), goldens))).toMatch(
+      /got \[4, 4, 8, 8\]; the fourth channel is transparency/,
+    );
     expect(await failure(ShapeError, reward.preprocess(images(3, 8, 8)))).toMatch(/\[B, 3, H, W\]/);
     expect(await failure(ShapeError, reward.features(images(0, 3, 8, 8), 0))).toMatch(/at least one image/);
     expect(

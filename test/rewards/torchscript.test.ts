@@ -154,7 +154,7 @@ describe('a TorchScript reward', () => {
     expect((await failure(torchScript(path))).message).toMatch(/needs a tensor after the images; give `encodePrompts`/);
     const several = await failure(graded(path, { encodePrompts: () => [images(), images()] }));
     expect(several.message).toMatch(
-      /forward\(images: Tensor, factors: Tensor, power: int\) -> Tensor needs 1 tensors after the images, got 2/,
+      /forward\(images: Tensor, factors: Tensor, power: int\) -> Tensor: expected 1 tensors after the images, got 2/,
     );
     const none = await failure(graded(path, { encodePrompts: () => undefined as never }));
     expect(none.message).toContain('what encodePrompts returned: expected an array of Tensors, got undefined');
@@ -179,22 +179,24 @@ describe('a TorchScript module of another kind', () => {
     {
       what: 'takes no images',
       methods: 'def forward(self: __torch__.M) -> Tensor:\n  return torch.zeros([1])',
-      message: 'expected a first argument of type Tensor',
+      message: 'forward() -> Tensor: expected a first argument of type Tensor, the images, got none',
     },
     {
       what: 'takes a number first',
       methods: forward('scale: float', 'torch.zeros([1])'),
-      message: 'forward(scale: float) -> Tensor: expected a first argument of type Tensor',
+      message: 'forward(scale: float) -> Tensor: expected a first argument of type Tensor, the images, got float',
     },
     {
       what: 'takes what nobody gives',
       methods: forward('images: Tensor, scale: float', 'images'),
-      message: '`scale` is neither a Tensor nor List[str], the prompts; give it a default',
+      message: '-> Tensor: scale: expected a Tensor, List[str] (the prompts) or a default, got float',
     },
     {
       what: 'returns two tensors',
       methods: forward('images: Tensor', '(images, images)', 'Tuple[Tensor, Tensor]'),
-      message: 'forward(images: Tensor) -> Tuple[Tensor, Tensor]: expected it to return a Tensor',
+      message:
+        'forward(images: Tensor) -> Tuple[Tensor, Tensor]: expected a returned Tensor with one value an image, [B] or ' +
+        '[B, 1], got Tuple[Tensor, Tensor]',
     },
     {
       what: 'has no forward',
@@ -221,13 +223,17 @@ describe('a TorchScript module of another kind', () => {
     {
       what: 'one value for all',
       expression: 'torch.mean(images)',
-      message: 'forward returned shape [] for 3 images, expected [3] or [3, 1]',
+      message: 'what forward returned: expected shape [3] or [3, 1], one value an image, got []',
     },
-    { what: 'a map', expression: 'torch.mean(images, [1])', message: 'forward returned shape [3, 4, 4]' },
+    {
+      what: 'a map',
+      expression: 'torch.mean(images, [1])',
+      message: 'what forward returned: expected shape [3] or [3, 1], one value an image, got [3, 4, 4]',
+    },
     {
       what: 'whole numbers',
       expression: 'torch.to(torch.mean(images, [1, 2, 3]), 4)',
-      message: 'forward returned Long, expected a floating-point type',
+      message: 'what forward returned: expected a floating-point type, got Long',
     },
     { what: 'constants', expression: 'torch.ones([3])', message: 'what forward returns does not depend on the images' },
     {
@@ -269,7 +275,11 @@ describe('a TorchScript module of another kind', () => {
   it('refuses images that do not fit', async () => {
     const reward = await torchScript(script(quadratic(1)));
     expect((await failure(reward.score(Tensor.from([1, 2, 3], [3]), prompts))).message).toBe(
-      'images has shape [3], expected [B, channels, H, W] with at least one image',
+      'images: expected shape [B, channels, H, W] with at least one image, got [3]',
+    );
+    const bytes = Tensor.from(new Uint8Array(12), [1, 3, 2, 2]);
+    expect((await failure(reward.score(bytes, prompts))).message).toContain(
+      'images: expected a floating-point type, got Byte',
     );
     const gone = images();
     gone.dispose();

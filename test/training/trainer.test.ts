@@ -278,7 +278,7 @@ describe('the options of a Trainer', () => {
     );
     await expect(tinyRun(model, temporaryFolder(), { batch: 0.5 })).rejects.toThrow(/batch: expected a whole number/);
     await expect(loadModel(model, { adapter: { ...tinyAdapter, targets: ['attn.qvk'] } })).rejects.toThrow(
-      /'attn\.qvk' fits no layer/,
+      /adapter\.targets: expected ends of layers' names, got "attn\.qvk"/,
     );
     await expect(loadModel(temporaryFolder())).rejects.toThrow(/no model at/);
   });

@@ -195,8 +195,8 @@ auto matching_loss(const Napi::CallbackInfo& info, const char* name, Mode mode) 
   at::Tensor velocity = arguments.tensor("velocity");
   std::vector<double> t = arguments.per_sample("t", batch_of(velocity, arguments.where("velocity")));
   if (arguments.has("x") == arguments.has("noise")) {
-    throw Error(ErrorKind::config,
-                arguments.where("x") + " and noise: give one of them, x_t or the noise it was made with");
+    throw bad_value(arguments.where("x") + " and noise", "one of them, x_t or the noise it was made with",
+                    arguments.has("x") ? "both" : "neither");
   }
   std::optional<at::Tensor> x;
   std::optional<ops::Noise> noise;

@@ -31,13 +31,13 @@ AutoencoderKlConfig validated(const AutoencoderKlConfig& config) {
 
 void check_input(const char* name, const at::Tensor& x, int64_t channels, int64_t multiple, at::Device device) {
   if (x.dim() != 4 || x.size(1) != channels || x.numel() == 0) {
-    shape_error(name, " has shape ", x.sizes(), ", expected [B, ", channels, ", H, W], none of them 0");
+    throw bad_shape(name, words("shape [B, ", channels, ", H, W], none of them 0"), x.sizes());
   }
   if (x.size(2) % multiple != 0 || x.size(3) % multiple != 0) {
-    shape_error(name, " has shape ", x.sizes(), ", expected a height and width that are multiples of ", multiple);
+    throw bad_shape(name, words("a height and width that are multiples of ", multiple), words("shape ", x.sizes()));
   }
-  if (!x.is_floating_point()) shape_error(name, " is ", x.scalar_type(), ", expected a floating-point type");
-  if (x.device() != device) shape_error(name, " is on ", x.device(), ", the autoencoder is on ", device);
+  check_floating_point(name, x);
+  check_device_of(name, x, "the autoencoder", device);
 }
 
 std::vector<ResnetBlock> resnets(StoredWeights& weights, const std::string& name, int64_t count, int64_t in,
@@ -116,8 +116,9 @@ Autoencoder::Decoded AutoencoderKl::decode_gradient(const at::Tensor& latents, c
   const std::vector<int64_t> shape = {latents.size(0), config_.out_channels, latents.size(2) * downscale(),
                                       latents.size(3) * downscale()};
   if (upstream.sizes() != shape || !upstream.is_floating_point() || upstream.device() != device()) {
-    shape_error("upstream is ", upstream.scalar_type(), " ", upstream.sizes(), " on ", upstream.device(),
-                ", expected the images' floating-point ", at::IntArrayRef(shape), " on ", device());
+    throw bad_shape("upstream",
+                    words("a floating-point gradient ", at::IntArrayRef(shape), " on ", device(), " as the images are"),
+                    words(upstream.scalar_type(), " ", upstream.sizes(), " on ", upstream.device()));
   }
   at::AutoGradMode grad_mode(true);
   const at::Tensor leaf = latents.detach().requires_grad_(true);

@@ -55,7 +55,7 @@ at::Tensor Bert::run(const Attention& attention, const at::Tensor& x, const at::
 at::Tensor Bert::forward(const at::Tensor& ids, const at::Tensor& mask, const at::Tensor& states) const {
   const at::Tensor index = checked_ids(ids, config_.vocabulary, config_.positions, words_.device());
   if (mask.sizes() != ids.sizes()) {
-    shape_error("mask has shape ", mask.sizes(), ", expected that of ids, ", ids.sizes());
+    throw bad_shape("mask", words("shape ", ids.sizes(), " as ids has"), mask.sizes());
   }
   // Padding is all but left out: the published code adds this, and a text of nothing else still has a state.
   const at::Tensor bias = ((1 - mask.to(words_.options())) * -10000.0).view({mask.size(0), 1, 1, mask.size(1)});

@@ -32,8 +32,9 @@ at::Tensor ClipText::end_positions(const at::Tensor& ids) const {
   const at::Tensor ends = ids.eq(*config_.eos_token).to(at::kInt);
   if (!ends.amax(1).all().item<bool>()) {
     const int64_t row = ends.amax(1).argmin().item<int64_t>();
-    shape_error("row ", row, " of ids has no end token ", *config_.eos_token,
-                ", whose state is the text's feature; keep it when a prompt is truncated");
+    throw bad_shape(words("ids[", row, "]"),
+                    words("the end token ", *config_.eos_token, ", whose state is the text's feature"),
+                    "none; keep it when a prompt is truncated");
   }
   return ends.argmax(1);  // the first: padding may repeat the token
 }

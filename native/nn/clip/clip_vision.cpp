@@ -43,15 +43,11 @@ at::Tensor ClipVision::forward(const at::Tensor& pixels) const {
   const int64_t size = config_.image_size, patch = config_.patch_size;
   if (pixels.dim() != 4 || pixels.size(0) == 0 || pixels.size(1) != 3 || pixels.size(2) != size ||
       pixels.size(3) != size) {
-    shape_error("pixels has shape ", pixels.sizes(), ", expected [B, 3, ", size, ", ", size,
-                "], the size that the image tower's positions are for; resize the images to it");
+    throw bad_shape("pixels", words("shape [B, 3, ", size, ", ", size, "], for which the image tower has positions"),
+                    words(pixels.sizes(), "; resize the images to it"));
   }
-  if (!pixels.is_floating_point()) {
-    shape_error("pixels is ", pixels.scalar_type(), ", expected a floating-point type");
-  }
-  if (pixels.device() != patches_.device()) {
-    shape_error("pixels is on ", pixels.device(), ", the image tower is on ", patches_.device());
-  }
+  check_floating_point("pixels", pixels);
+  check_device_of("pixels", pixels, "the image tower", patches_.device());
   const at::Tensor embedded =
       at::conv2d(pixels.to(patches_.scalar_type()), patches_, {}, {patch, patch}).flatten(2).transpose(1, 2);
   const at::Tensor sequence = at::cat({class_.expand({pixels.size(0), 1, config_.width}), embedded}, 1) + positions_;

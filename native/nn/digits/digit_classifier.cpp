@@ -12,7 +12,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
-#include <sstream>
 
 #include "nn/layers/checks.h"
 
@@ -59,25 +58,19 @@ at::Tensor DigitClassifier::features(const at::Tensor& images) const {
 
 at::Tensor DigitClassifier::checked_labels(const at::Tensor& images, const std::vector<int64_t>& labels) const {
   const int64_t size = config_.image_size;
-  std::ostringstream message;
   if (images.dim() != 4 || images.size(1) != config_.channels || images.size(2) != size || images.size(3) != size) {
-    message << "images has shape " << images.sizes() << ", expected [B, " << config_.channels << ", " << size << ", "
-            << size << "]";
-  } else if (!images.is_floating_point()) {
-    message << "images is " << images.scalar_type() << ", expected a floating-point type";
-  } else if (images.device() != device_) {
-    message << "images is on " << images.device() << ", the classifier is on " << device_;
-  } else if (static_cast<int64_t>(labels.size()) != images.size(0) || labels.empty()) {
-    message << "labels has " << labels.size() << " entries, expected one for each of the " << images.size(0)
-            << " images, and at least one";
-  } else {
-    for (const int64_t label : labels) {
-      if (label >= 0 && label < config_.classes) continue;
-      message << "labels has " << label << ", expected 0 to " << config_.classes - 1;
-      break;
-    }
+    throw bad_shape("images", words("shape [B, ", config_.channels, ", ", size, ", ", size, "]"), images.sizes());
   }
-  if (!message.str().empty()) throw Error(ErrorKind::shape, message.str());
+  check_floating_point("images", images);
+  check_device_of("images", images, "the classifier", device_);
+  if (static_cast<int64_t>(labels.size()) != images.size(0) || labels.empty()) {
+    throw bad_shape("labels", words("one for each of the ", images.size(0), " images, and at least one"),
+                    labels.size());
+  }
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (labels[i] >= 0 && labels[i] < config_.classes) continue;
+    throw bad_shape(words("labels[", i, "]"), words("a number from 0 to ", config_.classes - 1), labels[i]);
+  }
   return at::tensor(at::ArrayRef<int64_t>(labels), at::kLong).to(device_);
 }
 

@@ -139,29 +139,30 @@ NamedTensors DigitsModel::weights() {
 void DigitsModel::check(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) const {
   const int64_t size = config_.image_size;
   if (x.dim() != 4 || x.size(1) != config_.channels || x.size(2) != size || x.size(3) != size) {
-    shape_error("x has shape ", x.sizes(), ", expected [B, ", config_.channels, ", ", size, ", ", size, "]");
+    throw bad_shape("x", words("shape [B, ", config_.channels, ", ", size, ", ", size, "]"), x.sizes());
   }
   const int64_t batch = x.size(0);
-  if (batch == 0) shape_error("x has no samples: its shape is ", x.sizes());
+  if (batch == 0) throw bad_shape("x", "at least one sample", words("shape ", x.sizes()));
   if (t.dim() != 1 || t.size(0) != batch) {
-    shape_error("t has shape ", t.sizes(), ", expected [", batch, "], one time a sample of x");
+    throw bad_shape("t", words("shape [", batch, "], one time a sample of x"), t.sizes());
   }
   if (conditioning.size() != 1) {
-    shape_error("conditioning has ", conditioning.size(), " tensors, expected one: the labels [B]");
+    throw bad_shape("conditioning", "one tensor, the labels [B]", conditioning.size());
   }
   const at::Tensor& labels = conditioning[0];
   if (labels.scalar_type() != at::kLong || labels.dim() != 1 || labels.size(0) != batch) {
-    shape_error("conditioning[0] is ", labels.scalar_type(), " ", labels.sizes(), ", expected int64 labels [", batch,
-                "]");
+    throw bad_shape("conditioning[0]", words("int64 labels [", batch, "]"),
+                    words(labels.scalar_type(), " ", labels.sizes()));
   }
   // An index outside the table would abort a CUDA context, which no later call survives.
   const int64_t lowest = labels.min().item<int64_t>(), highest = labels.max().item<int64_t>();
   if (lowest < 0 || highest > config_.classes) {
-    shape_error("conditioning[0] has a label ", lowest < 0 ? lowest : highest, ", expected 0 to ", config_.classes - 1,
-                ", or ", config_.classes, " for no label");
+    throw bad_shape("conditioning[0]",
+                    words("labels from 0 to ", config_.classes - 1, ", or ", config_.classes, " for none"),
+                    lowest < 0 ? lowest : highest);
   }
-  if (x.device() != device_) shape_error("x is on ", x.device(), ", the model is on ", device_);
-  if (labels.device() != device_) shape_error("conditioning[0] is on ", labels.device(), ", the model is on ", device_);
+  check_device_of("x", x, "the model", device_);
+  check_device_of("conditioning[0]", labels, "the model", device_);
 }
 
 at::Tensor DigitsModel::attention(const Block& block, const at::Tensor& x, bool adapted) const {

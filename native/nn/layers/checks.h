@@ -3,20 +3,18 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <sstream>
-#include <string>
+#include <string_view>
 
 #include "ops/error.h"
 
 // What networks check of their configurations and inputs.
 namespace eam::nn {
 
-template <typename... Parts>
-[[noreturn]] void shape_error(const Parts&... parts) {
-  std::ostringstream message;
-  (message << ... << parts);
-  throw Error(ErrorKind::shape, message.str());
-}
+// Error(shape) for a tensor of whole numbers.
+void check_floating_point(std::string_view name, const at::Tensor& tensor);
+
+// Error(shape) for a tensor that is not on `device`, where `what` is: "the model".
+void check_device_of(std::string_view name, const at::Tensor& tensor, const char* what, at::Device device);
 
 // Error(config) where `value` is no multiple of `unit`, which `of` names.
 void check_multiple(const char* name, int64_t value, const char* of, int64_t unit);

@@ -94,9 +94,8 @@ void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraC
     bool found = false;
     for (const Linear* layer : layers) found = found || is_suffix(layer->name(), target);
     if (found) continue;
-    throw Error(ErrorKind::config, "adapter.targets: '" + target +
-                                       "' fits no layer. A target is the end of a layer's " +
-                                       "name; the layers are, for block N:" + patterns_of(layers));
+    throw bad_value("adapter.targets", "ends of layers' names",
+                    words(in_quotes(target), "; the layers are, for block N:", patterns_of(layers)));
   }
   for (Linear* layer : layers) {
     for (const std::string& target : config.targets) {

@@ -27,20 +27,20 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, s
     return taken_.emplace_back(name, at::empty(shape, at::device(device_).dtype(dtype.value_or(at::kFloat)))).second;
   }
   const auto found = stored_.find(name);
-  std::ostringstream problem;
+  std::optional<Error> problem;
   if (found == stored_.end()) {
-    problem << "missing: " << shown(name) << " " << shape;
+    problem = missing_value(shown(name), words("shape ", shape));
   } else if (found->second.sizes() != shape) {
-    problem << shown(name) << " has shape " << found->second.sizes() << ", expected " << shape;
+    problem = bad_shape(shown(name), words("shape ", shape), found->second.sizes());
   } else if (!found->second.is_floating_point()) {
-    problem << shown(name) << " is " << found->second.scalar_type() << ", expected a floating-point type";
+    problem = bad_shape(shown(name), "a floating-point type", found->second.scalar_type());
   }
   at::Tensor value;
-  if (problem.str().empty()) {
+  if (!problem) {
     // Detached: training the network must not make its caller's tensors require gradients.
     value = found->second.detach().to(device_, dtype.value_or(found->second.scalar_type()));
   } else {
-    problems_.push_back(problem.str());
+    problems_.emplace_back(problem->what());
     // One number for all of it: a network of which much is missing needs no memory.
     value = at::zeros({}, at::device(device_).dtype(dtype.value_or(at::kFloat))).expand(shape);
   }
@@ -52,9 +52,7 @@ void StoredWeights::finish() const {
   constexpr size_t listed = 20;  // a message of a thousand names helps nobody
   std::vector<std::string> problems = problems_;
   for (const auto& [name, tensor] : stored_) {
-    std::ostringstream problem;
-    problem << "not known here: " << shown(name) << " " << tensor.sizes();
-    problems.push_back(problem.str());
+    problems.push_back(words(shown(name), ": unknown tensor of shape ", tensor.sizes()));
   }
   if (problems.empty()) return;
   std::ostringstream message;

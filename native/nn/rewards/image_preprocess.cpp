@@ -91,20 +91,16 @@ ImagePreprocess::ImagePreprocess(ImagePreprocessConfig config, int64_t channels)
 }
 
 void ImagePreprocess::check(const at::Tensor& images) const {
-  if (images.dim() != 4 || images.numel() == 0) {
-    shape_error("images has shape ", images.sizes(), ", expected [B, ", channels_, ", H, W] with at least one image");
-  }
+  const std::string shape = words("shape [B, ", channels_, ", H, W], at least one image,");
+  if (images.dim() != 4 || images.numel() == 0) throw bad_shape("images", shape, images.sizes());
   const int64_t found = images.size(1);
   if (found != channels_) {
-    const char* advice = found == 1   ? ", which is grey; repeat the channel"
-                         : found == 4 ? ", one of them transparency; lay the images on a background first"
+    const char* advice = found == 1   ? "; one channel is grey: repeat it"
+                         : found == 4 ? "; the fourth channel is transparency: lay the images on a background first"
                                       : "; a latent is decoded to an image first";
-    shape_error("images has shape ", images.sizes(), ", ", found, found == 1 ? " channel" : " channels",
-                " where the image tower reads ", channels_, advice);
+    throw bad_shape("images", shape, words(images.sizes(), advice));
   }
-  if (!images.is_floating_point()) {
-    shape_error("images is ", images.scalar_type(), ", expected a floating-point type, in [0, 1]");
-  }
+  check_floating_point("images", images);
 }
 
 at::Tensor ImagePreprocess::forward(const at::Tensor& images) const {

@@ -42,21 +42,16 @@ at::Tensor ImageReward::unit_features(const at::Tensor& encoded) const {
 
 void ImageReward::check_images(const at::Tensor& images) const {
   preprocess_.check(images);
-  if (images.device() != device()) {
-    shape_error("images is on ", images.device(), ", the reward is on ", device());
-  }
+  check_device_of("images", images, "the reward", device());
 }
 
 void ImageReward::check_inputs(const at::Tensor& images, const at::Tensor& ids, const at::Tensor& mask) const {
   const int64_t batch = images.size(0);
   const auto matches = [&](const char* name, const at::Tensor& given, bool read) {
-    if (given.defined() != read) {
-      throw Error(ErrorKind::config, read ? std::string(name) + " is missing: this reward reads prompts"
-                                          : std::string("this reward reads no ") + name + "; leave it out");
-    }
-    if (read && (given.dim() != 2 || given.size(0) != batch)) {
-      shape_error(name, " has shape ", given.sizes(), ", expected [", batch, ", L], a row an image");
-    }
+    const std::string shape = words("shape [", batch, ", L], a row an image");
+    if (!read && given.defined()) throw bad_value(name, "none, since this reward does not read it", given.sizes());
+    if (read && !given.defined()) throw missing_value(name, shape);
+    if (read && (given.dim() != 2 || given.size(0) != batch)) throw bad_shape(name, shape, given.sizes());
   };
   matches("ids", ids, inputs().ids);
   matches("mask", mask, inputs().mask);

@@ -8,8 +8,7 @@
 #include <torch/csrc/jit/runtime/jit_exception.h>
 #include <torch/csrc/jit/serialization/import.h>
 
-#include <sstream>
-
+#include "nn/layers/checks.h"
 #include "ops/error.h"
 
 namespace eam::nn {
@@ -124,12 +123,14 @@ TorchScriptReward::TorchScriptReward(const std::string& path, at::Device device)
   if (!module.find_method("forward")) refuse("its module has no method `forward`");
   const auto arguments = arguments_of(module);
   const auto& returns = module.get_method("forward").function().getSchema().returns();
-  const auto misfit = [&](const std::string& why) { refuse(signature_of(module) + ": " + why); };
+  const std::string signature = signature_of(module);
   if (arguments.empty() || !c10::TensorType::get()->isSubtypeOf(*arguments[0].type())) {
-    misfit("expected a first argument of type Tensor, the images");
+    throw bad_value(signature, "a first argument of type Tensor, the images",
+                    arguments.empty() ? "none" : arguments[0].type()->annotation_str());
   }
   if (returns.size() != 1 || !returns[0].type()->isSubtypeOf(*c10::TensorType::get())) {
-    misfit("expected it to return a Tensor with one value an image, [B] or [B, 1]");
+    throw bad_value(signature, "a returned Tensor with one value an image, [B] or [B, 1]",
+                    returns.size() == 1 ? returns[0].type()->annotation_str() : words(returns.size(), " values"));
   }
   for (size_t i = 1; i < arguments.size(); ++i) {
     const c10::Argument& argument = arguments[i];
@@ -139,7 +140,8 @@ TorchScriptReward::TorchScriptReward(const std::string& path, at::Device device)
       ++accepted_tensors_;
       required_tensors_ = required ? accepted_tensors_ : required_tensors_;
     } else if (input == Input::fallback && required) {
-      misfit("`" + argument.name() + "` is neither a Tensor nor List[str], the prompts; give it a default");
+      throw bad_value(words(signature, ": ", argument.name()), "a Tensor, List[str] (the prompts) or a default",
+                      argument.type()->annotation_str());
     }
   }
   module.eval();
@@ -151,15 +153,11 @@ TorchScriptReward::TorchScriptReward(const std::string& path, at::Device device)
 TorchScriptReward::~TorchScriptReward() = default;
 
 void TorchScriptReward::check_images(const at::Tensor& images) const {
-  std::ostringstream message;
   if (images.dim() != 4 || images.numel() == 0) {
-    message << "images has shape " << images.sizes() << ", expected [B, channels, H, W] with at least one image";
-  } else if (!images.is_floating_point()) {
-    message << "images is " << images.scalar_type() << ", expected a floating-point type";
-  } else if (images.device() != device_) {
-    message << "images is on " << images.device() << ", the module is on " << device_;
+    throw bad_shape("images", "shape [B, channels, H, W] with at least one image", images.sizes());
   }
-  if (!message.str().empty()) throw Error(ErrorKind::shape, message.str());
+  check_floating_point("images", images);
+  check_device_of("images", images, "the module", device_);
 }
 
 TorchScriptReward::Score TorchScriptReward::score(const at::Tensor& images, const std::vector<std::string>& prompts,
@@ -167,11 +165,8 @@ TorchScriptReward::Score TorchScriptReward::score(const at::Tensor& images, cons
   check_images(images);
   const int64_t given = static_cast<int64_t>(tensors.size());
   if (given < required_tensors_ || given > accepted_tensors_) {
-    std::ostringstream message;
-    message << signature_of(script_->module) << " needs " << required_tensors_;
-    if (accepted_tensors_ > required_tensors_) message << " to " << accepted_tensors_;
-    message << " tensors after the images, got " << given;
-    refuse(message.str());
+    const std::string most = accepted_tensors_ > required_tensors_ ? words(" to ", accepted_tensors_) : "";
+    throw bad_value(signature_of(script_->module), words(required_tensors_, most, " tensors after the images"), given);
   }
 
   at::AutoGradMode grad_mode(want_grad);
@@ -206,18 +201,12 @@ TorchScriptReward::Score TorchScriptReward::score(const at::Tensor& images, cons
       explained("forward failed", [&] { return script_->module.forward(std::move(inputs)).toTensor(); });
 
   const int64_t batch = images.size(0);
-  std::ostringstream message;
+  constexpr const char* returned = "what forward returned";
   if (!output.defined() || !(output.sizes() == at::IntArrayRef{batch} || output.sizes() == at::IntArrayRef{batch, 1})) {
-    message << "forward returned ";
-    if (output.defined())
-      message << "shape " << output.sizes();
-    else
-      message << "no tensor";
-    message << " for " << batch << " images, expected [" << batch << "] or [" << batch << ", 1], one value an image";
-  } else if (!output.is_floating_point()) {
-    message << "forward returned " << output.scalar_type() << ", expected a floating-point type";
+    throw bad_value(returned, words("shape [", batch, "] or [", batch, ", 1], one value an image"),
+                    output.defined() ? words(output.sizes()) : "no tensor");
   }
-  if (!message.str().empty()) refuse(message.str());
+  if (!output.is_floating_point()) throw bad_value(returned, "a floating-point type", output.scalar_type());
 
   const at::Tensor values = output.reshape({batch}).to(at::kFloat);
   Score result;

@@ -48,42 +48,44 @@ at::Tensor Sd3Model::images(const at::Tensor& latents) {
 void Sd3Model::check(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) const {
   const int64_t patch = config_.patch_size, most = config_.pos_embed_max_size;
   if (x.dim() != 4 || x.size(1) != config_.in_channels) {
-    shape_error("x has shape ", x.sizes(), ", expected [B, ", config_.in_channels, ", height, width]");
+    throw bad_shape("x", words("shape [B, ", config_.in_channels, ", height, width]"), x.sizes());
   }
   for (const int64_t axis : {2, 3}) {
     const int64_t size = x.size(axis);
     if (size > 0 && size % patch == 0 && size / patch <= most) continue;
-    shape_error("x has ", axis == 2 ? "height " : "width ", size, ", expected a multiple of ", patch, " from ", patch,
-                " to ", patch * most, ", the most that the table of positions covers");
+    throw bad_shape(axis == 2 ? "x: height" : "x: width",
+                    words("a multiple of ", patch, " from ", patch, " to ", patch * most,
+                          ", the most that the table of positions covers"),
+                    size);
   }
   const int64_t batch = x.size(0);
-  if (batch == 0) shape_error("x has no samples: its shape is ", x.sizes());
+  if (batch == 0) throw bad_shape("x", "at least one sample", words("shape ", x.sizes()));
   if (x.scalar_type() != at::kFloat && x.scalar_type() != at::kDouble) {
-    shape_error("x is ", x.scalar_type(), ", expected float32 or float64 latents whatever the network's dtype");
+    throw bad_shape("x", "float32 or float64 latents whatever the network's dtype", x.scalar_type());
   }
   if (t.dim() != 1 || t.size(0) != batch) {
-    shape_error("t has shape ", t.sizes(), ", expected [", batch, "], one time a sample of x");
+    throw bad_shape("t", words("shape [", batch, "], one time a sample of x"), t.sizes());
   }
   if (conditioning.size() != 2) {
-    shape_error("conditioning has ", conditioning.size(),
-                " tensors, expected two: the prompts' embeddings and their pooled embeddings");
+    throw bad_shape("conditioning", "two tensors, the prompts' embeddings and their pooled embeddings",
+                    conditioning.size());
   }
   const at::Tensor &embeddings = conditioning[0], &pooled = conditioning[1];
   if (!embeddings.is_floating_point() || embeddings.dim() != 3 || embeddings.size(0) != batch ||
       embeddings.size(1) == 0 || embeddings.size(2) != config_.joint_attention_dim) {
-    shape_error("conditioning[0] is ", embeddings.scalar_type(), " ", embeddings.sizes(),
-                ", expected floating-point embeddings [", batch, ", L, ", config_.joint_attention_dim, "]");
+    throw bad_shape("conditioning[0]",
+                    words("floating-point embeddings [", batch, ", L, ", config_.joint_attention_dim, "]"),
+                    words(embeddings.scalar_type(), " ", embeddings.sizes()));
   }
   if (!pooled.is_floating_point() || pooled.dim() != 2 || pooled.size(0) != batch ||
       pooled.size(1) != config_.pooled_projection_dim) {
-    shape_error("conditioning[1] is ", pooled.scalar_type(), " ", pooled.sizes(),
-                ", expected floating-point pooled embeddings [", batch, ", ", config_.pooled_projection_dim, "]");
+    throw bad_shape("conditioning[1]",
+                    words("floating-point pooled embeddings [", batch, ", ", config_.pooled_projection_dim, "]"),
+                    words(pooled.scalar_type(), " ", pooled.sizes()));
   }
-  if (x.device() != device_) shape_error("x is on ", x.device(), ", the model is on ", device_);
-  for (size_t i = 0; i < conditioning.size(); ++i) {
-    if (conditioning[i].device() == device_) continue;
-    shape_error("conditioning[", i, "] is on ", conditioning[i].device(), ", the model is on ", device_);
-  }
+  check_device_of("x", x, "the model", device_);
+  check_device_of("conditioning[0]", embeddings, "the model", device_);
+  check_device_of("conditioning[1]", pooled, "the model", device_);
 }
 
 at::Tensor Sd3Model::run(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
