@@ -44,7 +44,8 @@ export const evaluateCommand = (signal: AbortSignal) =>
     const { prompts, images, reward: rewards, ...settings } = flags;
     if (mode === 'model' && flags.asReference)
       throw new ConfigError('--as-reference: samples are not files; draw them into PNGs and give --images');
-    if (prompts === undefined) throw new ConfigError('evaluate: expected --prompts, a file of one prompt a line');
+    if (prompts === undefined)
+      throw new ConfigError('evaluate: expected --prompts, a file of one prompt a line, got none');
     const note = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
     const given = { ...settings, prompts, rewards };
     const options = { observer: observer(), signal };
@@ -116,8 +117,9 @@ function modeOf(path: string | undefined, { images, model, adapter }: Flags): Mo
   ];
   if (given.length === 1) return given[0]![0];
   const names = given.map(([, name]) => name).join(' and ') || 'none';
+  // In the words of expected(), which help does not load.
   throw new ConfigError(
-    `evaluate: expected one of a run's directory, --images, and --model or --adapter; got ${names}`,
+    `evaluate: expected one of a run's directory, --images, and --model or --adapter, got ${names}`,
   );
 }
 

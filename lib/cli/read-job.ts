@@ -58,7 +58,7 @@ export async function readConfig(path: string, settings: readonly string[]): Pro
 
 /** An output that the command line names is that one, or none. */
 function existingOf({ output, set, resume, overwrite }: JobFlags): Existing {
-  if (resume && overwrite) throw new ConfigError('expected --resume or --overwrite, got both');
+  if (resume && overwrite) throw new ConfigError(expected('flags', '--resume or --overwrite', 'both'));
   if (overwrite) return 'overwrite';
   return output !== undefined || set.some((setting) => setting.startsWith('output=')) ? 'refuse' : 'number';
 }

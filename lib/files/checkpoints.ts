@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises';
 
 import { z } from 'zod';
 
+import { expected } from '../schema/validate.js';
 import { CheckpointError } from '../errors.js';
 import { makeDirectory } from '../runtime/make-directory.js';
 import { sync, writeSynced } from './sync.js';
@@ -157,17 +158,17 @@ export async function verifyCheckpoint(directory: string, required: readonly str
   // Nothing vouches for the manifest itself, so it has to be what was written to the letter: no key twice, no byte
   // less.
   if (text !== manifestText(json)) fail(`${manifestName} was changed since it was written`);
-  for (const [name, expected] of Object.entries(parsed.data.files)) {
+  for (const [name, written] of Object.entries(parsed.data.files)) {
     const path = join(directory, name);
     const found = await stat(path).catch((error: NodeJS.ErrnoException) =>
       fail(error.code === 'ENOENT' ? `${name} is missing` : `${name} cannot be read (${error.message})`, error),
     );
     if (!found.isFile()) fail(`${name} is not a regular file`);
-    if (found.size !== expected.bytes) fail(`${name} has ${found.size} bytes, expected ${expected.bytes}`);
+    if (found.size !== written.bytes) fail(expected(name, `${written.bytes} bytes`, found.size));
     const found256 = await sha256(path).catch((error: Error) =>
       fail(`${name} cannot be read (${error.message})`, error),
     );
-    if (found256 !== expected.sha256) fail(`${name} does not match its checksum`);
+    if (found256 !== written.sha256) fail(`${name} does not match its checksum`);
   }
   for (const name of required) {
     if (!Object.hasOwn(parsed.data.files, name)) fail(`${name} is not listed in ${manifestName}`);

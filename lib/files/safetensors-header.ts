@@ -1,3 +1,4 @@
+import { expected } from '../schema/validate.js';
 import { CheckpointError } from '../errors.js';
 import type { DType } from '../runtime/native/binding.js';
 
@@ -122,17 +123,15 @@ class HeaderReader {
         ? ". Its weights are quantized, and such are not read: take the model's in F32, BF16 or F16"
         : '';
       return this.fail(
-        `${where} has dtype ${quoted(stored)}; supported are ${Object.keys(storedDTypes).join(', ')}${hint}`,
+        expected(`${where}, dtype`, `one of ${Object.keys(storedDTypes).join(', ')}`, quoted(stored)) + hint,
       );
     }
     const { dtype, bytes } = storedDTypes[stored as keyof typeof storedDTypes];
     const [begin, end] = offsets as [number, number];
     const needed = byteCount(shape, bytes);
+    const size = needed === undefined ? 'more bytes than any file has' : `${needed} bytes`;
     if (needed === undefined || (begin <= end && end - begin !== needed)) {
-      this.fail(
-        `${where} of shape [${shape.join(', ')}] and dtype ${stored} needs ${needed ?? 'too many'} bytes, its ` +
-          `place has ${end - begin}`,
-      );
+      this.fail(expected(`${where}, data_offsets`, `${size} for ${stored} [${shape.join(', ')}]`, end - begin));
     }
     return { name, dtype, shape, begin, end };
   }
@@ -216,10 +215,10 @@ class HeaderReader {
     while (' \n\r\t'.includes(this.text[this.#position] ?? '-')) this.#position++;
   }
 
-  #unexpected(where: string, expected: string): never {
+  #unexpected(where: string, what: string): never {
     const found =
       this.#position < this.text.length ? quoted(this.text.slice(this.#position, this.#position + 20)) : 'its end';
-    return this.fail(`${where}, character ${this.#position} of the header: expected ${expected}, found ${found}`);
+    return this.fail(expected(`${where}, character ${this.#position} of the header`, what, found));
   }
 }
 

@@ -3,6 +3,7 @@ import { extname } from 'node:path';
 
 import { z } from 'zod';
 
+import { expected } from '../schema/validate.js';
 import { checkOptions, checkText } from '../schema/options.js';
 import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
@@ -34,7 +35,7 @@ export async function convert(
   checkText(out, 'out', 'convert');
   checkOptions({ force: z.boolean() }, options, 'convert options');
   const { force = false } = options;
-  if (extname(out) !== '.safetensors') throw new ConfigError(`${out}: expected a file that ends in .safetensors`);
+  if (extname(out) !== '.safetensors') throw new ConfigError(expected('out', 'a file that ends in .safetensors', out));
   await checkOutput(out, 'file');
   if (!force && existsSync(out)) throw new ConfigError(`${out} is there already; --force overwrites it`);
   await refusePointer(file);

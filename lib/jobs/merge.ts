@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { validate } from '../schema/validate.js';
+import { expected, validate } from '../schema/validate.js';
 import { CheckpointError } from '../errors.js';
 import type { AdapterConfig } from '../models/adapters/layout.js';
 import { readAdapterTensors } from '../models/adapters/adapter.js';
@@ -78,11 +78,11 @@ function checkModules(
   const shapes = new Map(entries.map(({ name, shape }) => [name, shape]));
   const problems = modules.flatMap((module) => {
     const shape = shapes.get(`${module}.weight`);
-    if (!shape) return [`the model has no ${module}.weight`];
-    const expected = [tensors[`${module}.lora_B.weight`]!.shape[0], tensors[`${module}.lora_A.weight`]!.shape[1]];
-    return String(shape) === String(expected)
+    if (!shape) return [`${module}.weight: unknown to the model`];
+    const wanted = [tensors[`${module}.lora_B.weight`]!.shape[0], tensors[`${module}.lora_A.weight`]!.shape[1]];
+    return String(shape) === String(wanted)
       ? []
-      : [`${module}.weight is [${shape.join(', ')}], the adapter's is [${expected.join(', ')}]`];
+      : [expected(`${module}.weight`, `shape [${wanted.join(', ')}] as the adapter has`, `[${shape.join(', ')}]`)];
   });
   if (problems.length === 0) return;
   const more = problems.length > 8 ? `\n  and ${problems.length - 8} more` : '';

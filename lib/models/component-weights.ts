@@ -7,7 +7,7 @@ import { CheckpointError } from '../errors.js';
 import { withWeights } from '../files/weights.js';
 import type { NativeWeightFiles } from '../runtime/native/binding.js';
 import { readJson } from '../schema/json.js';
-import { validate } from '../schema/validate.js';
+import { expected, validate } from '../schema/validate.js';
 
 /** What diffusers and transformers call a component's weights. */
 const stems = ['diffusion_pytorch_model', 'model'];
@@ -39,17 +39,20 @@ export async function locateWeights(directory: string): Promise<string[]> {
     const chosen = plain.length ? plain : found;
     if (chosen.length > 1) {
       throw new CheckpointError(
-        `${directory} holds ${chosen.map(({ name }) => name).join(' and ')}: expected one of them, remove the ` +
-          `other${chosen.length > 2 ? 's' : ''}`,
+        expected(directory, 'one file of weights', chosen.map(({ name }) => name).join(' and ')) +
+          `; remove the other${chosen.length > 2 ? 's' : ''}`,
       );
     }
     const { name } = chosen[0]!;
     return name.endsWith('.json') ? shardsOf(directory, name, names) : [join(directory, name)];
   }
   throw new CheckpointError(
-    `${directory} holds no weights: expected ${stems.map((stem) => `${stem}.safetensors`).join(' or ')}, or ` +
-      'shards with an index ' +
-      `(${stems.at(-1)}.safetensors.index.json)` +
+    expected(
+      directory,
+      `${stems.map((stem) => `${stem}.safetensors`).join(' or ')}, or shards with an index ` +
+        `(${stems.at(-1)}.safetensors.index.json)`,
+      'no weights',
+    ) +
       (names.some((name) => name.endsWith('.bin')) ? '; .bin files are not read: convert them' : '') +
       (names.some((name) => name.endsWith('.gguf')) ? '; .gguf files hold quantized weights and are not read' : ''),
   );

@@ -9,7 +9,7 @@ import { readHeader } from '../files/safetensors.js';
 import { shippedDirectory } from '../runtime/package.js';
 import { checkOptions, checkText, seed64 } from '../schema/options.js';
 import { readJson } from '../schema/json.js';
-import { validate } from '../schema/validate.js';
+import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import { modelKinds } from './kinds.js';
 import type { ModelKind, ModelPlace, StoredModel } from './model-kind.js';
@@ -101,7 +101,7 @@ export function publishedModel(name: string): {
     if (published?.names.includes(name)) return { drawing, footprint: (options) => published.footprint(name, options) };
   }
   const names = publishedModels.map((each) => `"${each}"`).join(', ');
-  throw new ConfigError(`like: expected one of ${names}, got "${name}"`);
+  throw new ConfigError(expected('like', `one of ${names}`, JSON.stringify(name)));
 }
 
 /**
@@ -166,7 +166,7 @@ async function findPipeline(path: string, own: Pick<ModelPlace, 'directory' | 's
   if (!data) throw new ConfigError(`${path} names no class; supported: ${supported}`);
   const kind = kinds.get(data._class_name);
   if (kind) return { kind, place: { ...own, path, json } };
-  throw new ConfigError(`${path}: the pipeline ${data._class_name} is not supported; supported: ${supported}`);
+  throw new ConfigError(expected(path, `the pipeline ${supported}`, data._class_name));
 }
 
 /** The configuration of one network by diffusers, or by transformers; the name of its class. */

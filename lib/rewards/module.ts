@@ -5,11 +5,12 @@ import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 
 import { Origin, setOrigin } from '../files/origin.js';
+import { expected } from '../schema/validate.js';
 import { checkText } from '../schema/options.js';
 import { ConfigError, isError } from '../errors.js';
 import { fromFunction, type FunctionOptions, type FunctionScore, type ImageArray } from './from-function.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
-import type { Reward, ScoreOptions } from './reward.js';
+import { describe, type Reward, type ScoreOptions } from './reward.js';
 
 /**
  * What a module's default export may be, beside a Reward. `options` come from the configuration, `signal` ends the run.
@@ -58,12 +59,11 @@ export async function moduleReward(
       .filter((name) => name !== 'default')
       .sort();
     throw refuse(
-      reward === undefined
-        ? `it has no default export${names.length ? `, only ${names.join(', ')}` : ''}; expected a reward: export ` +
-            'default function (images, prompts) { … }'
-        : 'its default export is ' +
-            `${typeof reward === 'object' ? 'an object without name and score' : `a ${typeof reward}`}, expected a ` +
-            'function or a Reward',
+      expected(
+        'its default export',
+        'a Reward (name and score) or a function, such as export default function (images, prompts) { … }',
+        reward === undefined ? (names.length ? `none, only ${names.join(', ')}` : 'none') : describe(reward),
+      ),
     );
   }
   if (Object.keys(options).length) {

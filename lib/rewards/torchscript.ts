@@ -85,7 +85,7 @@ async function load(path: string, device: string) {
   // LibTorch has readers of other formats, which are not for files of unknown origin.
   const found = formatOf(start);
   if (found)
-    throw refuse(`expected a module saved by torch.jit.script(…).save or torch.jit.trace(…).save, got ${found}`);
+    throw refuse(expected('the file', 'a module saved by torch.jit.script(…).save or torch.jit.trace(…).save', found));
   try {
     return await binding().loadTorchScript(path, device);
   } catch (error) {

@@ -28,7 +28,7 @@ export function readCsv(text: string, wanted: string, path: string): CsvRow[] {
   const names = namesBy(separator);
   return rows.map(({ fields, line }) => {
     if (fields.length !== names.length)
-      throw new ConfigError(`${path}, line ${line}: expected ${names.length} fields, as above, got ${fields.length}`);
+      throw new ConfigError(expected(`${path}, line ${line}`, `${names.length} fields, as above`, fields.length));
     return { fields: Object.fromEntries(names.map((name, index) => [name, fields[index]!])), line };
   });
 }

@@ -1,3 +1,4 @@
+import { expected } from './validate.js';
 import { ConfigError } from '../errors.js';
 import { jsonProblem, withoutSecrets } from './secrets.js';
 import { readText } from './text.js';
@@ -26,7 +27,7 @@ export function applyOverrides(config: unknown, settings: readonly string[]): un
     const split = setting.indexOf('=');
     if (split < 1)
       throw new ConfigError(
-        `--set ${withoutSecrets(setting)}: expected key=value, such as --set optimizer.learningRate=1e-3`,
+        expected('--set', 'key=value, such as optimizer.learningRate=1e-3', withoutSecrets(setting)),
       );
     const path = setting.slice(0, split).split('.');
     let node = result;

@@ -4,6 +4,7 @@ import { extname } from 'node:path';
 
 import { z } from 'zod';
 
+import { expected } from './validate.js';
 import { ConfigError } from '../errors.js';
 import { readCsv } from './csv.js';
 import { decodeText, isUtf16, pointerProblem } from './text.js';
@@ -29,7 +30,7 @@ export const promptsOrFileSchema = z.preprocess((value, context) => {
     return readPrompts(value);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    context.addIssue({ code: 'custom', message: error.message });
+    context.addIssue({ code: 'custom', message: error.message, params: { complete: true } });
     return z.NEVER;
   }
 }, promptsSchema);
@@ -63,8 +64,10 @@ export function readPromptLines(path: string): PromptText[] {
     bytes = readFileSync(path);
   } catch (error) {
     throw new ConfigError(
-      `expected a list of prompts or a file of them; ${path} cannot be read: ${(error as Error).message}`,
-      { cause: error },
+      expected(path, 'a list of prompts or a file of them', `nothing that can be read: ${(error as Error).message}`),
+      {
+        cause: error,
+      },
     );
   }
   const extension = extname(path).toLowerCase();
@@ -80,7 +83,7 @@ export function readPromptLines(path: string): PromptText[] {
         .split(/\r\n|\n|\r/)
         .map((line, index) => ({ text: line.trim(), json, place: `${path}, line ${index + 1}` }))
         .filter((line) => line.text !== '');
-  if (lines.length === 0) throw new ConfigError(`expected a prompt a line; ${path} holds none`);
+  if (lines.length === 0) throw new ConfigError(expected(path, 'a prompt a line', 'none'));
   return lines;
 }
 
@@ -89,14 +92,14 @@ export function parseLine(line: string, place: string): unknown {
   try {
     return JSON.parse(line);
   } catch (error) {
-    throw new ConfigError(`expected a JSON object a line; ${place}: ${(error as Error).message}`, { cause: error });
+    throw new ConfigError(expected(place, 'a JSON object', `no JSON: ${(error as Error).message}`), { cause: error });
   }
 }
 
 function promptOf(line: string, place: string): string {
   const record = recordSchema.safeParse(parseLine(line, place));
   const prompt = record.success ? record.data.prompt.trim() : '';
-  if (prompt === '') throw new ConfigError(`expected {"prompt": "…"} a line; ${place} has no text there`);
+  if (prompt === '') throw new ConfigError(expected(place, '{"prompt": "…"}', 'no text there'));
   return prompt;
 }
 
@@ -106,21 +109,26 @@ function decode(bytes: Buffer, path: string): string {
   if (!isUtf16(bytes) && !isUtf8(bytes)) {
     const { line, byte } = firstInvalid(bytes);
     throw new ConfigError(
-      `expected UTF-8 text; ${path}, line ${line} (byte ${byte} of the file) is not: save it as UTF-8`,
+      expected(`${path}, line ${line} (byte ${byte} of the file)`, 'UTF-8 text', 'another encoding: save it as UTF-8'),
     );
   }
   let text: string;
   try {
     text = decodeText(bytes);
   } catch (error) {
-    throw new ConfigError(`expected text; ${path} begins as UTF-16 and is not: save it as UTF-8`, { cause: error });
+    throw new ConfigError(expected(path, 'text', 'what begins as UTF-16 and goes on otherwise: save it as UTF-8'), {
+      cause: error,
+    });
   }
   const zero = text.indexOf('\0');
   if (zero < 0) return text;
   const line = text.slice(0, zero).split(/\r\n|\n|\r/).length;
   throw new ConfigError(
-    `expected text; ${path}, line ${line} holds a zero byte, as UTF-16 without a byte order mark and files that are ` +
-      'no text do: save it as UTF-8',
+    expected(
+      `${path}, line ${line}`,
+      'text',
+      'a zero byte, as UTF-16 without a byte order mark and files that are no text hold: save it as UTF-8',
+    ),
   );
 }
 

@@ -45,6 +45,9 @@ function describeIssue(issue: Issue, schema: z.ZodType, root: unknown): string[]
     });
   }
   if (isSecret(issue)) return [`${pathOf(issue.path)}: ${expectation(issue)}`];
+  // What was found in a file that the value names is in its message.
+  if (issue.code === 'custom' && issue.params?.['complete'] === true)
+    return [`${pathOf(issue.path)}: ${issue.message}`];
   const value = valueAt(root, issue.path);
   const finite = issue.code === 'invalid_type' && issue.expected === 'number' && typeof value === 'number';
   return [`${pathOf(issue.path)}: ${finite ? 'expected a finite number' : expectation(issue)}, ${found(value)}`];

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { expected } from '../schema/validate.js';
 import { verifyCheckpoint } from '../files/checkpoints.js';
 import { CheckpointError } from '../errors.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
@@ -94,13 +95,16 @@ export async function readTrainingState(
     );
   }
   if (state.seed !== String(seed)) {
-    throw new CheckpointError(`${directory} was written by a run with seed ${state.seed}, this run's is ${seed}`);
+    throw new CheckpointError(expected(directory, `a run with seed ${seed}, as this one has`, state.seed));
   }
   // Another batch would draw some prompts or images twice and leave others out.
   if (state.position !== state.step * batch) {
     throw new CheckpointError(
-      `${directory} was written by a run with batch ${state.position / state.step}, this run's is ${batch}; go ` +
-        'on with the same',
+      expected(
+        directory,
+        `a run with batch ${batch}, as this one has`,
+        `${state.position / state.step}; go on with the same`,
+      ),
     );
   }
   refuseOthers(directory, state.belongsTo, belongsTo, allow);

@@ -54,7 +54,7 @@ describe('eam', () => {
       args: ['sample', '--prompt', '3', '--out', 'x.png', '--solver', 'rk4'],
       message: /Allowed choices are euler, heun, midpoint, dpmpp2m/,
     },
-    { args: ['sample', '--out', 'x.png'], message: /expected at least one --prompt/ },
+    { args: ['sample', '--out', 'x.png'], message: /--prompt: expected at least one, such as --prompt 3, got none/ },
     { args: ['finetune', 'no-such.json'], message: /cannot read no-such\.json/ },
   ])('ends with bad usage for $args', async ({ args, message }) => {
     const { code, stderr } = await eam(...args);

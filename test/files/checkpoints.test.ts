@@ -47,7 +47,7 @@ describe('a checkpoint', () => {
     {
       what: 'a file cut in half',
       damage: (directory: string) => truncateSync(join(directory, 'weights.bin'), 7),
-      message: /weights\.bin has 7 bytes, expected 17/,
+      message: /weights\.bin: expected 17 bytes, got 7/,
     },
     {
       what: 'a changed byte',
@@ -209,7 +209,7 @@ describe('a run directory', () => {
     await writeCheckpoint(run.checkpoints, 2, 1, (directory) => writeFile(join(directory, 'a'), 'abc'));
     truncateSync(join(run.checkpoints, 'step-2', 'a'), 1);
     await expect(RunDirectory.withCheckpoint(run.path)).rejects.toThrow(
-      /step-2 cannot be used: a has 1 bytes, expected 3/,
+      /step-2 cannot be used: a: expected 3 bytes, got 1/,
     );
   });
 });

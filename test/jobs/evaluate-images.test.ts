@@ -106,25 +106,25 @@ describe('eam evaluate --images', () => {
     {
       what: 'as many prompts as images',
       content: ['one'],
-      message: /has 2 \.png files and .* 1 prompts; expected as many/,
+      message: /prompts\.txt: expected as many prompts as .* has \.png files, 2, or lines of .*, got 1/,
     },
     {
       what: 'a file that is there',
       content: ['{"file":"x.png","prompt":"p"}'],
-      message: /names "x\.png", which is no \.png file in/,
+      message: /prompts\.jsonl: expected names of \.png files in .*, got "x\.png"/,
     },
     {
       what: 'a file in each line, or in none',
       content: ['{"file":"a.png","prompt":"p"}', '{"prompt":"p"}'],
-      message: /only 1 of its 2 lines have a "file"/,
+      message: /prompts\.jsonl: expected a "file" in all of its 2 lines or in none, got 1/,
     },
     {
       what: 'JSON',
       content: ['{"file":"a.png","prompt":"p"}', 'p'],
-      message: /expected a JSON object a line; .*prompts\.jsonl, line 2/,
+      message: /prompts\.jsonl, line 2: expected a JSON object, got no JSON/,
     },
     { what: 'prompts', content: ['{"file":"a.png"}'], message: /line 1: expected \{"prompt"/ },
-    { what: 'some prompts', content: [''], message: /prompts\.txt holds none/ },
+    { what: 'some prompts', content: [''], message: /prompts\.txt: expected a prompt a line, got none/ },
   ])('expects $what', async ({ content, message }) => {
     const result = await eam(
       'evaluate',
@@ -271,17 +271,20 @@ describe('eam evaluate --images', () => {
     for (const name of ['empty', 'photos']) mkdirSync(join(folder, name));
     for (const name of ['a.JPG', 'b.webp', 'notes.txt']) writeFileSync(join(folder, 'photos', name), '');
     const cases: { args: string[]; message: RegExp }[] = [
-      { args: [], message: /expected one of a run's directory, --images, and --model or --adapter; got none/ },
+      { args: [], message: /expected one of a run's directory, --images, and --model or --adapter, got none/ },
       { args: ['somewhere', '--images', folder], message: /got a run and --images/ },
       { args: ['--images', folder, '--reward', 'stroke-weight'], message: /expected --prompts/ },
-      { args: ['--images', folder, '--prompts', promptsOf('p')], message: /expected at least one reward/ },
+      {
+        args: ['--images', folder, '--prompts', promptsOf('p')],
+        message: /rewards: expected at least one, such as --reward .*, got none/,
+      },
       {
         args: ['--images', join(folder, 'empty'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
-        message: /has no \.png files\n/,
+        message: /empty: expected \.png files, got none\n/,
       },
       {
         args: ['--images', join(folder, 'photos'), '--prompts', promptsOf('p'), '--reward', 'stroke-weight'],
-        message: /has no \.png files; it has \.jpg and \.webp files, which are not read: convert them to PNG/,
+        message: /photos: expected \.png files, got none; it has \.jpg and \.webp files, .*: convert them to PNG/,
       },
       {
         args: ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'pikscore=x'],

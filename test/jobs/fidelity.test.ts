@@ -145,8 +145,11 @@ describe('eam fidelity', () => {
 
   it.each([
     { args: ['--set', 'algorithm.C=0.4'], message: /algorithm\.C: expected a number above 0\.5/ },
-    { args: ['--set', 'algorithm.lambda=3'], message: /algorithm\.lambda: got 3, but the problem's lambda is 1/ },
-    { args: ['--set', 'algorithm=3'], message: /algorithm: expected an object/ },
+    {
+      args: ['--set', 'algorithm.lambda=3'],
+      message: /algorithm\.lambda: expected the problem's lambda, 1, got 3: change it there/,
+    },
+    { args: ['--set', 'algorithm=3'], message: /algorithm: expected an object, got 3/ },
     { args: ['--set', 'network.breadth=3'], message: /network\.breadth: unknown key/ },
     { args: ['--seeds', '0'], message: /--seeds/ },
     { args: ['--modes', '--algorithm', 'am'], message: /algorithm\.modes: unknown key/ },

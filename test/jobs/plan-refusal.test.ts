@@ -137,7 +137,7 @@ describe('eam finetune, without weights that its configuration names,', () => {
     const file = `${name}.safetensors`;
     await refused(
       { model: new Sd3Copy().remove(file).path },
-      /holds no weights: expected diffusion_pytorch_model\.safetensors or model\.safetensors/,
+      /: expected diffusion_pytorch_model\.safetensors or model\.safetensors, .*, got no weights/,
     );
     await refused({ model: cut(new Sd3Copy(), file).path }, /the file is cut short or damaged/);
   });
@@ -176,10 +176,10 @@ describe('eam finetune, without weights that its configuration names,', () => {
       /cannot read .*nowhere.model\.safetensors/,
     );
     rmSync(join(model, 'model.safetensors'));
-    await refused(digits, /holds no weights/);
+    await refused(digits, /got no weights/);
     await refused(
       { rewards: [{ name: 'pickscore', directory: 'nowhere' }] },
-      /cannot read .*nowhere: .*; expected PickScore/,
+      /nowhere: expected PickScore, .*, got nothing that can be read: /,
     );
     const clip = copyOf('clipscore');
     writeFileSync(

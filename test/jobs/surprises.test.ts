@@ -89,7 +89,7 @@ describe('an output directory that exists', () => {
 
   it('cannot be both resumed and overwritten', async () => {
     const { code, stderr } = await eam('finetune', configFile(), '--resume', '--overwrite');
-    expect([code, stderr]).toEqual([2, 'error: expected --resume or --overwrite, got both\n']);
+    expect([code, stderr]).toEqual([2, 'error: flags: expected --resume or --overwrite, got both\n']);
   });
 
   it('does not stop a trainer that may overwrite it, and the old one stays until it has a checkpoint', async () => {

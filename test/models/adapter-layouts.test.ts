@@ -191,7 +191,7 @@ describe('reading an adapter', () => {
       join(fixtures, 'vae'),
       'adapter_config.json and adapter_model.safetensors',
       'pytorch_lora_weights.safetensors',
-      'found diffusion_pytorch_model.safetensors',
+      'got diffusion_pytorch_model.safetensors',
     );
     await refused(join(folder, 'nowhere'), 'nowhere holds no adapter');
   });
@@ -239,7 +239,7 @@ describe('reading an adapter', () => {
     );
     const ranked = await diffusersAdapter('ranked', pair('blocks.0.to_q', 3), settings({ r: 3 }));
     await expect(model.loadAdapter(ranked)).rejects.toThrow(
-      'rank 3 and alpha 6, the model has one of rank 2 and alpha 6',
+      'expected an adapter of rank 2 and alpha 6, as the model has, got rank 3 and alpha 6',
     );
   });
 

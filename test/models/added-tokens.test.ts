@@ -121,7 +121,7 @@ describe("a CLIP tokenizer's added tokens", () => {
     using loaded = await loadModel(directory, { size: { width: 16, height: 16 }, embeddingCache });
     await loaded.prepare(['a fox']);
     await expect(loaded.prepare(['a <cat-toy>'])).rejects.toThrow(
-      /a token 49408, the encoder's vocabulary is 0 to 49407/,
+      /ids: expected tokens of the encoder's vocabulary, 0 to 49407, got 49408/,
     );
   });
 });

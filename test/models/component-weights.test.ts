@@ -89,7 +89,7 @@ describe('the weight files of a component', () => {
     expect(await locateWeights(folder)).toEqual([join(folder, 'model.fp16.safetensors')]);
     copy.write('text_encoder_3/model.bf16.safetensors', file);
     expect(await refusal(locateWeights(folder))).toMatch(
-      /holds model\.bf16\.safetensors and model\.fp16\.safetensors: expected one of them, remove the other$/,
+      /: expected one file of weights, got model\.bf16\.safetensors and model\.fp16\.safetensors; remove the other$/,
     );
   });
 
@@ -115,7 +115,7 @@ describe('the weight files of a component', () => {
     {
       what: 'none',
       change: (copy: Sd3Copy) => copy.remove('vae/diffusion_pytorch_model.safetensors'),
-      message: /vae holds no weights: expected diffusion_pytorch_model\.safetensors or model\.safetensors/,
+      message: /vae: expected diffusion_pytorch_model\.safetensors or model\.safetensors, .*, got no weights/,
     },
     {
       what: 'only .bin',
@@ -163,7 +163,7 @@ describe('the weight files of a component', () => {
   it('are refused where there is no directory', async () => {
     const copy = new Sd3Copy();
     mkdirSync(copy.file('empty'));
-    expect(await refusal(openComponent(copy.file('empty')))).toMatch(/empty holds no weights/);
+    expect(await refusal(openComponent(copy.file('empty')))).toMatch(/empty: expected .*, got no weights/);
     expect(await refusal(openComponent(copy.file('nowhere')))).toMatch(/cannot read .*nowhere: ENOENT/);
   });
 });

@@ -159,7 +159,7 @@ describe('a directory of Stable Diffusion 3', () => {
       'image height: expected a multiple of 4 pixels, such as 4, got 2',
     );
     expect(() => latentShapeOf(directory, { width: 24, height: 100 })).toThrow(
-      /image height: .* has positions for 96 pixels at most, got 100/,
+      /image height: expected at most 96 pixels, for which .* has positions, got 100/,
     );
     const published = new Sd3Copy().set('vae/config.json', {
       block_out_channels: [8, 8, 16, 16],

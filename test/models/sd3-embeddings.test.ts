@@ -278,7 +278,7 @@ describe('embeddings of prompts', () => {
       message: expect.stringMatching(/tokenizer_2 cannot be read/) as string,
     });
     await expect(without('tokenizer_3/tokenizer.json')).rejects.toThrow(
-      /tokenizer_3 holds no tokenizer: expected tokenizer\.json/,
+      /tokenizer_3: expected tokenizer\.json, got no tokenizer/,
     );
     expect(read).not.toHaveBeenCalled();
   });

@@ -13,12 +13,12 @@ describe('a directory of Stable Diffusion 3', () => {
     {
       file: 'model_index.json',
       change: { _class_name: 'FluxPipeline' },
-      message: /the pipeline FluxPipeline is not supported; supported: StableDiffusion3Pipeline/,
+      message: /expected the pipeline StableDiffusion3Pipeline, got FluxPipeline/,
     },
     {
       file: 'model_index.json',
       change: { transformer: ['diffusers', 'FluxTransformer2DModel'] },
-      message: /transformer: the class FluxTransformer2DModel is not supported; supported: SD3Transformer2DModel/,
+      message: /transformer: expected the class SD3Transformer2DModel, got FluxTransformer2DModel/,
     },
     {
       file: 'model_index.json',
@@ -33,7 +33,7 @@ describe('a directory of Stable Diffusion 3', () => {
     {
       file: 'model_index.json',
       change: { scheduler: ['diffusers', 'DDIMScheduler'] },
-      message: /DDIMScheduler is not supported; supported: FlowMatchEulerDiscreteScheduler/,
+      message: /expected the class FlowMatchEulerDiscreteScheduler, got DDIMScheduler/,
     },
     {
       file: 'transformer/config.json',
@@ -94,7 +94,7 @@ describe('a directory of Stable Diffusion 3', () => {
       file: 'vae/config.json',
       change: { latent_channels: 16 },
       message:
-        /the autoencoder's latent_channels and the transformer's in_channels should be equal, 16 and 4 were found/,
+        /the autoencoder's latent_channels and the transformer's in_channels: expected equal numbers, got 16 and 4/,
     },
     {
       file: 'text_encoder/config.json',
@@ -109,7 +109,7 @@ describe('a directory of Stable Diffusion 3', () => {
     {
       file: 'text_encoder_2/config.json',
       change: { projection_dim: 20 },
-      message: /projection_dim and the transformer's pooled_projection_dim should be equal, 32 and 28 were found/,
+      message: /projection_dim and the transformer's pooled_projection_dim: expected equal numbers, got 32 and 28/,
     },
     {
       file: 'text_encoder_2/config.json',
@@ -124,7 +124,7 @@ describe('a directory of Stable Diffusion 3', () => {
     {
       file: 'text_encoder_3/config.json',
       change: { d_model: 64 },
-      message: /d_model and the transformer's joint_attention_dim should be equal, 64 and 32/,
+      message: /d_model and the transformer's joint_attention_dim: expected equal numbers, got 64 and 32/,
     },
     {
       file: 'scheduler/scheduler_config.json',

@@ -112,22 +112,22 @@ describe('the directory of a tokenizer', () => {
     {
       name: 'tokenizer',
       missing: ['vocab.json'],
-      message: /holds no tokenizer: expected vocab\.json and merges\.txt, or tokenizer\.json/,
+      message: /: expected vocab\.json and merges\.txt, or tokenizer\.json, got no tokenizer/,
     },
     {
       name: 'tokenizer_2',
       missing: ['merges.txt'],
-      message: /tokenizer_2 holds no tokenizer: expected vocab\.json and merges\.txt/,
+      message: /tokenizer_2: expected vocab\.json and merges\.txt/,
     },
     {
       name: 'tokenizer_3',
       missing: ['tokenizer.json'],
-      message: /expected tokenizer\.json: spiece\.model is there, but only tokenizer\.json is read/,
+      message: /expected tokenizer\.json, got no tokenizer; spiece\.model is there, but only tokenizer\.json is read/,
     },
     {
       name: 'tokenizer_3',
       missing: ['tokenizer.json', 'spiece.model'],
-      message: /tokenizer_3 holds no tokenizer: expected tokenizer\.json$/,
+      message: /tokenizer_3: expected tokenizer\.json, got no tokenizer$/,
     },
   ] as const)('is refused where $name lacks $missing', async ({ name, missing, message }) => {
     const copy = copyOf(name);

@@ -50,11 +50,11 @@ describe('a reward in a module', () => {
   it.each([
     {
       text: 'export const reward = 1, other = 2',
-      message: 'it has no default export, only other, reward; expected a reward: export default function',
+      message: 'such as export default function (images, prompts) { … }, got none, only other, reward',
     },
-    { text: '', message: 'it has no default export; expected a reward' },
-    { text: 'export default 3', message: 'its default export is a number, expected a function or a Reward' },
-    { text: 'export default { name: "mine" }', message: 'its default export is an object without name and score' },
+    { text: '', message: 'its default export: expected a Reward (name and score) or a function, such as ' },
+    { text: 'export default 3', message: '{ … }, got a number' },
+    { text: 'export default { name: "mine" }', message: '{ … }, got an object' },
     { text: 'throw new Error("no licence")', message: 'it cannot be loaded: no licence' },
     { text: 'export default (', message: 'it cannot be loaded: ' },
   ])('is refused where the module is $text', async ({ text, message }) => {

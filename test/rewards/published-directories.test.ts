@@ -95,14 +95,14 @@ describe('directories of published rewards', () => {
       name: 'pickscore',
       directory: fileURLToPath(new URL('../fixtures/sd35-tiny', import.meta.url)),
       message: new RegExp(
-        String.raw`there is no config\.json; expected PickScore, a CLIPModel .* found .*model_index\.json.* ` +
-          String.raw`\(a diffusion pipeline\)`,
+        String.raw`sd35-tiny: expected PickScore, a CLIPModel .* got .*model_index\.json.* ` +
+          String.raw`\(a diffusion pipeline\); there is no config\.json$`,
       ),
     },
     {
       name: 'clipscore',
       directory: fileURLToPath(new URL('../fixtures/sd35-tiny/text_encoder', import.meta.url)),
-      message: /config\.json is of model_type "clip_text_model", not "clip"; expected CLIP/,
+      message: /expected CLIP, .* got .*; config\.json is of model_type "clip_text_model", not "clip"$/,
     },
     {
       name: 'clipscore',
@@ -113,24 +113,24 @@ describe('directories of published rewards', () => {
       name: 'hpsv2',
       directory: rewardDirectory('pickscore'),
       message: new RegExp(
-        String.raw`there is no HPS_v2\.1_compressed\.safetensors or HPS_v2\.1_compressed\.pt; expected ` +
-          String.raw`HPSv2\.1.*found config\.json, `,
+        String.raw`expected HPSv2\.1.*, got config\.json, .*; there is no HPS_v2\.1_compressed\.safetensors or ` +
+          String.raw`HPS_v2\.1_compressed\.pt$`,
       ),
     },
     {
       name: 'imagereward',
       directory: rewardDirectory('hpsv2'),
-      message: /there is no med_config\.json; expected ImageReward/,
+      message: /expected ImageReward: .*, got .*; there is no med_config\.json$/,
     },
     {
       name: 'aesthetic',
       directory: rewardDirectory('clipscore'),
-      message: /there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*\.pth; expected LAION/,
+      message: /expected LAION's aesthetic predictor, got .*; there is no sac\S+\.safetensors or sac\S+\.pth$/,
     },
     {
       name: 'pickscore',
       directory: join(rewardDirectory('pickscore'), 'nowhere'),
-      message: /cannot read .*nowhere: ENOENT.*; expected PickScore/,
+      message: /nowhere: expected PickScore, .*, got nothing that can be read: ENOENT/,
     },
   ])('are refused as $name where they are of another family', async ({ name, directory, message }) => {
     const error = await refusal(name, directory);
@@ -152,7 +152,7 @@ describe('directories of published rewards', () => {
     {
       what: 'a misshapen',
       edit: (tensors) => (tensors['text_projection.weight'] = Tensor.from([1, 2], [1, 2])),
-      message: /text_projection\.weight.*\[1, 2\].*\[24, 16\]/,
+      message: /text_projection\.weight: expected shape \[24, 16\], got \[1, 2\]/,
     },
   ])('are refused by the name of $what tensor', async ({ edit, message }) => {
     const copy = copyOf('clipscore');
@@ -172,7 +172,7 @@ describe('directories of published rewards', () => {
         rewriteTensors(directory, (tensors) => {
           for (const key of Object.keys(tensors)) if (key.startsWith('vision_model.')) delete tensors[key];
         }),
-      message: /has no tensors vision_model\.\*, expected those of a CLIPModel; it has \d+, the first are/,
+      message: /: expected the tensors of a CLIPModel, vision_model\.\* among them, got \d+ others, the first/,
     },
     {
       what: 'weights that are not converted',
@@ -185,7 +185,7 @@ describe('directories of published rewards', () => {
       name: 'pickscore',
       edit: (directory) =>
         editJson(join(directory, 'preprocessor_config.json'), (json) => (json['size'] = { shortest_edge: 40 })),
-      message: /size and crop_size are 40, 32, expected vision_config's image_size, 32/,
+      message: /size and crop_size: expected vision_config's image_size, 32, got 40, 32/,
     },
     {
       what: 'another filter',
@@ -206,13 +206,13 @@ describe('directories of published rewards', () => {
       what: 'no tokenizer',
       name: 'hpsv2',
       edit: (directory) => rmSync(join(directory, 'merges.txt')),
-      message: /holds no tokenizer: expected vocab\.json and merges\.txt/,
+      message: /: expected vocab\.json and merges\.txt, or tokenizer\.json, got no tokenizer/,
     },
     {
       what: 'heads that nothing tells',
       name: 'hpsv2',
       edit: (directory) => rmSync(join(directory, 'open_clip_config.json')),
-      message: /towers of 32 and 16 numbers, expected those of ViT-H-14, 1280 and 1024; .*open_clip_config\.json/,
+      message: /: expected towers of 1280 and 1024 numbers, those of ViT-H-14, got 32 and 16; .*open_clip_config\.json/,
     },
     {
       what: 'heads that do not fit',
@@ -221,7 +221,8 @@ describe('directories of published rewards', () => {
         editJson(join(directory, 'open_clip_config.json'), (json) =>
           Object.assign(json['vision_cfg'] as object, { head_width: 5 }),
         ),
-      message: /open_clip_config\.json, vision_cfg\.head_width: a tower of 32 numbers has no heads of 5/,
+      message:
+        /open_clip_config\.json, vision_cfg\.head_width: expected a tower of a multiple of 5 numbers, .*, got 32/,
     },
     {
       what: 'heads that do not divide a tower',
@@ -239,7 +240,7 @@ describe('directories of published rewards', () => {
         editJson(join(directory, 'config.json'), (json) =>
           Object.assign(json['text_config'] as object, { eos_token_id: 5 }),
         ),
-      message: /config\.json, text_config\.eos_token_id is 5, a token that the tokenizer ends no text with/,
+      message: /config\.json: text_config\.eos_token_id: expected the id of the token .*, got 5/,
     },
     {
       what: 'a configuration that is none',
@@ -251,27 +252,27 @@ describe('directories of published rewards', () => {
       what: 'heads of another BLIP',
       name: 'imagereward',
       edit: (directory) => editJson(join(directory, 'med_config.json'), (json) => delete json['vision']),
-      message: /ImageReward\.pt; .*"vision" says num_heads: a tower of 32 numbers has no heads of 64/,
+      message: /ImageReward\.pt; .*"vision" says num_heads: expected a tower of a multiple of 64 numbers, .*, got 32/,
     },
     {
       what: 'no vocabulary',
       name: 'imagereward',
       edit: (directory) => rmSync(join(directory, 'vocab.txt')),
-      message: /there is no vocab\.txt; expected ImageReward's vocab\.txt/,
+      message: /expected ImageReward's vocab\.txt, .*, got .*; there is no vocab\.txt$/,
     },
     {
       what: 'another vocabulary',
       name: 'imagereward',
       edit: (directory) => writeFileSync(join(directory, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n'),
-      message: /vocabulary of 6 tokens, \[DEC\] and \[ENC\] included, and med_config\.json one of 99/,
+      message: /vocab\.txt: expected 99 tokens, \[DEC\] and \[ENC\] included, as med_config\.json .*, got 6/,
     },
     {
       what: 'no head',
       name: 'aesthetic',
       edit: (directory) => rmSync(join(directory, 'sac+logos+ava1-l14-linearMSE.pth')),
       message: new RegExp(
-        String.raw`there is no sac\+logos\+ava1-l14-linearMSE\.safetensors or .*; expected LAION's aesthetic ` +
-          'predictor, found nothing',
+        "expected LAION's aesthetic predictor, got nothing; there is no " +
+          String.raw`sac\+logos\+ava1-l14-linearMSE\.safetensors or `,
       ),
     },
     {
@@ -284,7 +285,8 @@ describe('directories of published rewards', () => {
           join(directory, 'sac+logos+ava1-l14-linearMSE.safetensors'),
         );
       },
-      message: /has no layers\.0\.weight of two dimensions, expected the linear layers/,
+      message:
+        /the first: expected the linear layers of LAION's aesthetic predictor, got no layers\.0\.weight of two dimensions/,
     },
     {
       what: 'the head of another width',
@@ -295,7 +297,7 @@ describe('directories of published rewards', () => {
           'layers.0.weight': Tensor.from(new Float32Array(2 * 768), [2, 768]),
         });
       },
-      message: /reads features of 768 numbers, and the tower, .*clipscore, gives 24/,
+      message: /the head: expected features of 24 numbers, as .*clipscore gives, got 768/,
     },
   ])('are refused with $what', async ({ name, edit, message }) => {
     const copy = copyOf(name);
@@ -306,8 +308,8 @@ describe('directories of published rewards', () => {
 
 describe('an aesthetic predictor without its tower', () => {
   const without = new RegExp(
-    'aesthetic: no "tower" is given, and no CLIPModel lies here; expected the setting "tower" with ' +
-      String.raw`.*--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: --tower DIRECTORY\), found sac\+`,
+    'aesthetic: expected the setting "tower" with .*--reward aesthetic=DIRECTORY,tower=DIRECTORY; eam verify: ' +
+      String.raw`--tower DIRECTORY\), got sac\+.*; no "tower" is given, and no CLIPModel lies here`,
   );
 
   it('is refused with the setting that names one', async () => {
@@ -315,10 +317,10 @@ describe('an aesthetic predictor without its tower', () => {
     await expect(aesthetic(copy).load()).rejects.toThrow(without);
     // One that is given and holds none is another matter.
     await expect(aesthetic(copy, { tower: rewardDirectory('imagereward') }).load()).rejects.toThrow(
-      /imagereward: there is no config\.json; expected the aesthetic predictor's tower/,
+      /imagereward: expected the aesthetic predictor's tower, .*; there is no config\.json/,
     );
     await expect(aesthetic(join(copy, 'nowhere')).load()).rejects.toThrow(
-      /cannot read .*nowhere: ENOENT.*; expected LAION's aesthetic predictor/,
+      /nowhere: expected LAION's aesthetic predictor, got nothing that can be read: ENOENT/,
     );
   });
 

@@ -119,7 +119,8 @@ describe('a CLIP reward', () => {
         writeFileSync(at('model.bf16.safetensors'), '');
         renameSync(at('model.safetensors'), at('model.fp16.safetensors'));
       },
-      message: /holds model\.\w+\.safetensors and model\.\w+\.safetensors: expected one of them/,
+      message:
+        /: expected one file of weights, got model\.\w+\.safetensors and model\.\w+\.safetensors; remove the other/,
     },
     {
       what: 'quantized weights',

@@ -45,7 +45,7 @@ describe('the tokens that a reward reads', () => {
           0,
         ),
       );
-      expect(message).toMatch(new RegExp(`token ${wrong}\\D.*vocabulary`));
+      expect(message).toMatch(new RegExp(`ids: expected tokens of the encoder's vocabulary, 0 to 2013, got ${wrong};`));
     }
     expect(await failure(ConfigError, pickscore.score(images, goldens['ids'], undefined, nothing, -1))).toContain(
       'slice',

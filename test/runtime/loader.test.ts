@@ -65,7 +65,7 @@ describe('the loader without a LibTorch', () => {
     expect(found.loaded).toBeUndefined();
     expect(found.error).toContain('the folder does not exist');
     expect(await inspectIn(bare({ EAM_TORCH_VARIANT: 'tpu', EAM_TORCH_BUILD_DIR: '' }))).toMatchObject({
-      error: expect.stringContaining("EAM_TORCH_VARIANT is 'tpu'") as unknown,
+      error: expect.stringContaining('EAM_TORCH_VARIANT: expected one of cuda, cpu, got tpu') as unknown,
     });
   });
 });

@@ -59,30 +59,34 @@ describe('a file of prompts', () => {
   });
 
   it.each([
-    { name: 'empty.txt', content: '', message: /expected a prompt a line; .*empty\.txt holds none/ },
-    { name: 'blank.txt', content: '\n \n\t\n', message: /expected a prompt a line; .*blank\.txt holds none/ },
-    { name: 'empty.jsonl', content: '\n', message: /empty\.jsonl holds none/ },
+    { name: 'empty.txt', content: '', message: /empty\.txt: expected a prompt a line, got none$/ },
+    { name: 'blank.txt', content: '\n \n\t\n', message: /blank\.txt: expected a prompt a line, got none$/ },
+    { name: 'empty.jsonl', content: '\n', message: /empty\.jsonl: expected a prompt a line, got none$/ },
     {
       name: 'latin1.txt',
       content: bytes('fox\nd', 0xe9, 'tail\n'),
-      message: /expected UTF-8 text; .*latin1\.txt, line 2 \(byte 5 of the file\) is not/,
+      message: /latin1\.txt, line 2 \(byte 5 of the file\): expected UTF-8 text, got another encoding/,
     },
     { name: 'cut.txt', content: bytes('fox\nmoon\nü', 0xc3), message: /line 3 \(byte 11 of the file\)/ },
     {
       name: 'utf16-without-mark.txt',
       content: Buffer.from('a fox\n', 'utf16le'),
-      message: /utf16-without-mark\.txt, line 1 holds a zero byte, as UTF-16 without a byte order mark/,
+      message: /utf16-without-mark\.txt, line 1: expected text, got a zero byte, as UTF-16 without a byte order mark/,
     },
     {
       name: 'zero.jsonl',
       content: '{"prompt": "a"}\n{"prompt": "b\0"}',
-      message: /zero\.jsonl, line 2 holds a zero byte/,
+      message: /zero\.jsonl, line 2: expected text, got a zero byte/,
     },
-    { name: 'utf32.txt', content: bytes(0xff, 0xfe, 0, 0, 'f', 0, 0, 0), message: /line 1 holds a zero byte/ },
+    {
+      name: 'utf32.txt',
+      content: bytes(0xff, 0xfe, 0, 0, 'f', 0, 0, 0),
+      message: /line 1: expected text, got a zero byte/,
+    },
     {
       name: 'half.txt',
       content: Buffer.from([0xff, 0xfe, 0x41, 0, 0x42]),
-      message: /half\.txt begins as UTF-16 and is not/,
+      message: /half\.txt: expected text, got what begins as UTF-16 and goes on otherwise/,
     },
     {
       name: 'pointer.txt',
@@ -105,19 +109,27 @@ describe('a file of prompts', () => {
       message: /open\.csv, line 3: a field's quotation marks/,
     },
     { name: 'after.tsv', content: 'prompt\tseed\n"a"b\t3\n', message: /after\.tsv, line 2: a field's quotation marks/ },
-    { name: 'blank.csv', content: 'prompt,seed\n,3\n', message: /blank\.csv, line 2 has no text there/ },
-    { name: 'none.csv', content: 'prompt,seed\n\n', message: /none\.csv holds none/ },
+    {
+      name: 'blank.csv',
+      content: 'prompt,seed\n,3\n',
+      message: /blank\.csv, line 2: expected {"prompt": "…"}, got no text there/,
+    },
+    { name: 'none.csv', content: 'prompt,seed\n\n', message: /none\.csv: expected a prompt a line, got none/ },
     {
       name: 'bad.jsonl',
       content: '{"prompt": "a"}\n{"prompt": \n',
-      message: /expected a JSON object a line; .*bad\.jsonl, line 2: /,
+      message: /bad\.jsonl, line 2: expected a JSON object, got no JSON: \S/,
     },
     {
       name: 'other.jsonl',
       content: '{"text": "a"}\n',
-      message: /expected {"prompt": "…"} a line; .*other\.jsonl, line 1 has no text there/,
+      message: /other\.jsonl, line 1: expected {"prompt": "…"}, got no text there/,
     },
-    { name: 'number.jsonl', content: '{"prompt": 3}\n', message: /number\.jsonl, line 1 has no text there/ },
+    {
+      name: 'number.jsonl',
+      content: '{"prompt": 3}\n',
+      message: /number\.jsonl, line 1: expected {"prompt": "…"}, got no text there/,
+    },
   ])('is refused: $name', ({ name, content, message }) => {
     expect(() => readPrompts(file(name, content))).toThrow(message);
   });
@@ -139,7 +151,8 @@ describe('a file of prompts', () => {
   it.each([
     {
       prompts: 'no such.txt',
-      message: /^x: prompts: expected a list of prompts or a file of them; no such\.txt cannot be read: ENOENT/,
+      message:
+        /^x: prompts: no such\.txt: expected a list of prompts or a file of them, got nothing that .*: ENOENT[^"]*$/,
     },
     { prompts: 3, message: 'x: prompts: expected an array, got 3' },
     { prompts: [], message: 'x: prompts: expected an array of at least 1 items, got []' },

@@ -175,7 +175,7 @@ describe('a checkpoint of a Trainer', () => {
     truncateSync(damaged, 1000);
     const { trainer: next } = await tinyRun(model);
     await expect(next.resume(join(checkpoints, `step-${steps}`))).rejects.toThrow(
-      /training\.safetensors has 1000 bytes, expected/,
+      /training\.safetensors: expected \d+ bytes, got 1000/,
     );
     expect((await newestWholeCheckpoint(checkpoints))!.step).toBe(2);
   });
@@ -253,13 +253,15 @@ describe('a checkpoint of a Trainer', () => {
     await train(trainer, 1);
     const directory = join(checkpoints, 'step-1');
     const { trainer: otherSeed } = await tinyRun(model, temporaryFolder(), { seed: 8 });
-    await expect(otherSeed.resume(directory)).rejects.toThrow(/run with seed 7, this run's is 8/);
+    await expect(otherSeed.resume(directory)).rejects.toThrow(/: expected a run with seed 8, .*, got 7/);
     const { trainer: otherBatch } = await tinyRun(model, temporaryFolder(), { batch: 4 });
-    await expect(otherBatch.resume(directory)).rejects.toThrow(/run with batch 8, this run's is 4/);
+    await expect(otherBatch.resume(directory)).rejects.toThrow(/: expected a run with batch 4, .*, got 8; go on/);
     using larger = await loadModel(model, { adapter: { ...tinyAdapter, rank: 3 } });
     const { trainer: otherRank } = await tinyRun(model, temporaryFolder(), { model: larger });
     await expect(otherRank.resume(directory)).rejects.toThrow(CheckpointError);
-    await expect(larger.loadAdapter(directory)).rejects.toThrow(/rank 2 and alpha 4, the model has one of rank 3/);
+    await expect(larger.loadAdapter(directory)).rejects.toThrow(
+      /: expected an adapter of rank 3 and .*, got rank 2 and alpha 4/,
+    );
   });
 });
 
@@ -291,6 +293,8 @@ describe('the options of a Trainer', () => {
 
   it('are refused with a digit that the model does not know', async () => {
     const { trainer } = await tinyRun(model, temporaryFolder(), { prompts: ['7'] });
-    await expect(train(trainer)).rejects.toThrow(/prompt "7": this model knows the digits 0 to 2/);
+    await expect(train(trainer)).rejects.toThrow(
+      /prompt: expected a digit from 0 to 2, which this model knows, got "7"/,
+    );
   });
 });

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 
+import { expected } from '../../schema/validate.js';
 import { pointerProblem } from '../../schema/text.js';
 
 /** What a PNG's first chunk says of its pixels. */
@@ -92,11 +93,11 @@ function readHeader(file: Buffer): PngHeader {
   if (file.length < end) throw new Error(`is a PNG of ${file.length} bytes: cut short`);
   const { name, data, whole } = chunkAt(file, signature.length, end);
   if (name !== 'IHDR' || file.readUInt32BE(signature.length) !== headerLength)
-    throw new Error(`is damaged: its first chunk is ${JSON.stringify(name)}, expected IHDR of 13 bytes`);
+    throw new Error(`is damaged: ${expected('its first chunk', 'IHDR of 13 bytes', JSON.stringify(name))}`);
   // Before the checksum: a file that was made by hand gets the more telling message.
   const [width, height] = [data.readUInt32BE(0), data.readUInt32BE(4)];
   if (width === 0 || height === 0 || width * height > maxPixels)
-    throw new Error(`has ${width}×${height} pixels, expected 1 to ${maxPixels} in all`);
+    throw new Error(`cannot be read: ${expected('its pixels', `1 to ${maxPixels} in all`, `${width}×${height}`)}`);
   if (!whole) throw damaged('IHDR');
   const [depth, type, compression, filter, interlace] = data.subarray(8) as unknown as [
     number,
@@ -109,9 +110,9 @@ function readHeader(file: Buffer): PngHeader {
   if (!color?.depths.includes(depth))
     throw new Error(`is damaged: its header says color type ${type} with ${depth} bits, which no PNG has`);
   if (compression !== 0 || filter !== 0 || interlace > 1) {
+    const found = `${compression}, ${filter} and ${interlace}`;
     throw new Error(
-      `is damaged: its header says compression ${compression}, filter ${filter} and interlace ${interlace}; ` +
-        'expected 0, 0, and 0 or 1',
+      `is damaged: ${expected("its header's compression, filter and interlace", '0, 0, and 0 or 1', found)}`,
     );
   }
   return { width, height, depth, color, interlaced: interlace === 1 };
@@ -130,7 +131,7 @@ function take({ name, data, whole }: Chunk, found: PngChunks): void {
     if (!whole) throw damaged(name);
     const colors = data.length / 3;
     if (!Number.isInteger(colors) || colors === 0 || colors > 256)
-      throw new Error(`is damaged: its palette has ${data.length} bytes, expected 3 to 768, three a color`);
+      throw new Error(`is damaged: ${expected('its palette', '3 to 768 bytes, three a color', data.length)}`);
     found.palette = data.subarray(0, 3 * 2 ** depth);
   } else if (name === 'tRNS') {
     if (whole && found.pixels.length === 0 && fits(data, found)) found.transparency ??= data;

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { createInflate } from 'node:zlib';
 
+import { expected } from '../../schema/validate.js';
 import type { PngHeader } from './chunks.js';
 
 /** Every so many pixels of an image, from (x, y) on. */
@@ -86,7 +87,7 @@ async function inflate(parts: readonly Uint8Array[], expected: number): Promise<
 
 /** Undoes a row's filter in place: each byte was stored less a prediction from the bytes left, above and above left. */
 function unfilter(filter: number, line: Uint8Array, above: Uint8Array, distance: number): void {
-  if (filter > 4) throw new Error(`is damaged: a row has filter ${filter}, expected 0 to 4`);
+  if (filter > 4) throw new Error(`is damaged: ${expected("a row's filter", '0 to 4', filter)}`);
   if (filter === 0) return;
   for (let i = 0; i < line.length; i++) {
     const left = i < distance ? 0 : line[i - distance]!;

@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 
+import { expected } from '../../schema/validate.js';
 import { findExecutable } from './tools.js';
 import { BuildError } from './run-command.js';
 
@@ -46,7 +47,7 @@ export function cudaFor(driver: string | undefined): CudaMajor {
   if (found) return found.cuda;
   const [newest, oldest] = [majors[0], majors.at(-1)!];
   throw new BuildError(
-    `NVIDIA driver: expected ${oldest.driver} or newer, which serves CUDA ${oldest.cuda}, got ${driver}. ` +
-      `Install a newer driver; ${newest.driver} or newer serves CUDA ${newest.cuda}, too.`,
+    expected('NVIDIA driver', `${oldest.driver} or newer, which serves CUDA ${oldest.cuda}`, driver) +
+      `. Install a newer driver; ${newest.driver} or newer serves CUDA ${newest.cuda}, too.`,
   );
 }

@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { expected } from '../../schema/validate.js';
 import { howToDownload, mainLibrary, noCacheDirectory, type Variant } from '../../runtime/native/libtorch.js';
 import { neededLibraries } from '../../runtime/native/needed-libraries.js';
 import { cudaFor, type CudaMajor, driverFor, driverVersion } from './cuda-driver.js';
@@ -161,8 +162,8 @@ function checkSpace(
   );
   if (free >= left + unpacked) return;
   throw new BuildError(
-    `${label}: expected ${gigabytes(left + unpacked)} free in ${folder}, found ${gigabytes(free)}. ` +
-      'Make room there, or set XDG_CACHE_HOME to a folder on a larger disk.',
+    expected(label, `${gigabytes(left + unpacked)} free in ${folder}`, gigabytes(free)) +
+      '. Make room there, or set XDG_CACHE_HOME to a folder on a larger disk.',
   );
 }
 

@@ -1,5 +1,6 @@
 // Which LibTorch is fetched, and what pip is asked for to get it.
 
+import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import type { Variant } from '../../runtime/native/libtorch.js';
 import type { CudaMajor } from './cuda-driver.js';
@@ -17,8 +18,11 @@ export function versionToFetch(variant: Variant): string {
   const version = process.env['EAM_TORCH_LIBTORCH_VERSION'] || defaultVersion[variant];
   if (!/^2\.1[1-4]\.\d+$/.test(version)) {
     throw new ConfigError(
-      `EAM_TORCH_LIBTORCH_VERSION is '${version}'; expected a version from 2.11.0 to 2.14.x, such as ` +
-        `${defaultVersion[variant]}`,
+      expected(
+        'EAM_TORCH_LIBTORCH_VERSION',
+        `a version from 2.11.0 to 2.14.x, such as ${defaultVersion[variant]}`,
+        version,
+      ),
     );
   }
   return version;

@@ -2,6 +2,7 @@ import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 
+import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { otherImages } from '../../files/image-formats.js';
 import { readPromptFile } from './prompt-file.js';
@@ -27,21 +28,24 @@ export async function pairImages(folder: string, promptFile: string): Promise<Pa
   const names = files.filter((name) => extensionOf(name) === '.png').sort(order.compare);
   const others = [...new Set(files.map(extensionOf))].filter((extension) => otherImages.has(extension));
   const unread = others.length ? `; it has ${others.join(' and ')} files, which are not read: convert them to PNG` : '';
-  if (names.length === 0) throw new ConfigError(`${folder} has no .png files${unread}`);
+  if (names.length === 0) throw new ConfigError(expected(folder, '.png files', `none${unread}`));
   const lines = readPromptFile(promptFile);
   const named = lines.filter(({ file }) => file !== undefined).length;
   if (named > 0 && named < lines.length)
-    throw new ConfigError(`${promptFile}: only ${named} of its ${lines.length} lines have a "file"`);
+    throw new ConfigError(expected(promptFile, `a "file" in all of its ${lines.length} lines or in none`, named));
   if (named === 0 && names.length !== lines.length) {
     throw new ConfigError(
-      `${folder} has ${names.length} .png files and ${promptFile} ${lines.length} prompts; expected as many, ` +
-        `or lines of {"file": "….png", "prompt": "…"}${unread}`,
+      expected(
+        promptFile,
+        `as many prompts as ${folder} has .png files, ${names.length}, or lines of {"file": "….png", "prompt": "…"}`,
+        `${lines.length}${unread}`,
+      ),
     );
   }
   return lines.map(({ file = '', prompt }, index) => {
     const name = named ? file : names[index]!;
     if (named && !names.includes(name))
-      throw new ConfigError(`${promptFile} names ${JSON.stringify(name)}, which is no .png file in ${folder}${unread}`);
+      throw new ConfigError(expected(promptFile, `names of .png files in ${folder}`, JSON.stringify(name) + unread));
     return { file: name, path: join(folder, name), prompt };
   });
 }

@@ -1,3 +1,4 @@
+import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import type { PublishedReward } from '../../rewards/published/published-reward.js';
@@ -26,7 +27,7 @@ export class ScoreBook {
    */
   constructor(rewards: readonly Reward[], prompts: readonly string[]) {
     if (rewards.length === 0)
-      throw new ConfigError(`expected at least one reward, such as --reward ${rewardExamples[0]}`);
+      throw new ConfigError(expected('rewards', `at least one, such as --reward ${rewardExamples[0]}`, 'none'));
     const counts = new Map<string, number>();
     for (const prompt of prompts) counts.set(prompt, (counts.get(prompt) ?? 0) + 1);
     for (const [prompt, count] of counts) if (count > 1) this.#features.set(prompt, []);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { createAlgorithm } from '../../training/algorithms.js';
 import { abortSignal, callback, objectWith } from '../../schema/options.js';
-import { validate } from '../../schema/validate.js';
+import { expected, validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { drawLatents, type DrawOptions } from './draw.js';
 import type { Problem } from './problem.js';
@@ -233,7 +233,7 @@ function withLambda(settings: z.input<typeof fidelitySchema>, lambda: number): u
   const { algorithm } = settings;
   if (algorithm.lambda !== undefined && algorithm.lambda !== lambda) {
     throw new ConfigError(
-      `algorithm.lambda: got ${algorithm.lambda}, but the problem's lambda is ${lambda}: change it there`,
+      expected('algorithm.lambda', `the problem's lambda, ${lambda}`, `${algorithm.lambda}: change it there`),
     );
   }
   return { ...settings, algorithm: { ...algorithm, lambda } };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { solverNames, type SolverName } from '../../runtime/native/choices.generated.js';
 import { applyOverrides } from '../../schema/json.js';
@@ -152,6 +153,6 @@ export function settingsFor(
     algorithm?: unknown;
   };
   if (typeof settings.algorithm !== 'object' || settings.algorithm === null)
-    throw new ConfigError('algorithm: expected an object');
+    throw new ConfigError(expected('algorithm', 'an object', JSON.stringify(settings.algorithm) ?? 'nothing'));
   return settings as z.input<typeof fidelitySchema>;
 }

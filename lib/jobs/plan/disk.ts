@@ -3,6 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 
+import { expected } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 import { bytesText } from '../text.js';
 
@@ -65,8 +66,8 @@ export function refuseFull(uses: readonly DiskUse[]): void {
     if (bytes <= free) continue;
     const what = all.map((use) => `${use.name} of ${bytesText(use.bytes)} in ${use.folder}`).join(' and ');
     throw new CheckpointError(
-      `the disk is too small: expected room for ${bytesText(bytes)}, ${what}; found ${bytesText(free)} free. ` +
-        'Fewer prompts take less, XDG_CACHE_HOME moves embeddings and endpoints, output the checkpoints',
+      expected('the disk', `room for ${bytesText(bytes)}, ${what}`, `${bytesText(free)} free`) +
+        '. Fewer prompts take less, XDG_CACHE_HOME moves embeddings and endpoints, output the checkpoints',
     );
   }
 }

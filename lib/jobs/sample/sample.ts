@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 
+import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { checkOutput } from '../../files/output-path.js';
 import { otherImages } from '../../files/image-formats.js';
@@ -41,7 +42,7 @@ export async function sample(
 ): Promise<void> {
   const { out } = settings;
   if (settings.prompts.length === 0)
-    throw new ConfigError('sample: expected at least one --prompt, such as --prompt 3');
+    throw new ConfigError(expected('--prompt', 'at least one, such as --prompt 3', 'none'));
   const extension = extname(out).toLowerCase();
   const isGrid = extension === '.png';
   if (otherImages.has(extension))

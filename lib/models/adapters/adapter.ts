@@ -31,8 +31,11 @@ async function layoutOf(directory: string): Promise<AdapterLayout> {
   if (layout) return layout;
   const others = names.filter((name) => /\.(safetensors|bin|pt|ckpt)$/.test(name));
   throw new CheckpointError(
-    `${directory} holds no adapter: expected ${peftLayout.files.join(' and ')} (PEFT's layout) or ` +
-      `${diffusersLayout.tensorsFile} (diffusers')${others.length ? `, found ${others.join(', ')}` : ''}`,
+    expected(
+      directory,
+      `an adapter, ${peftLayout.files.join(' and ')} (PEFT's layout) or ${diffusersLayout.tensorsFile} (diffusers')`,
+      others.join(', ') || 'none',
+    ),
   );
 }
 
@@ -71,8 +74,11 @@ export async function checkAdapter(directory: string, adapter: AdapterInfo): Pro
 function refuseOther(directory: string, stored: AdapterConfig, adapter: AdapterInfo): void {
   if (stored.rank !== adapter.rank || stored.alpha !== adapter.alpha) {
     throw new CheckpointError(
-      `${directory} holds an adapter of rank ${stored.rank} and alpha ${stored.alpha}, ` +
-        `the model has one of rank ${adapter.rank} and alpha ${adapter.alpha}`,
+      expected(
+        directory,
+        `an adapter of rank ${adapter.rank} and alpha ${adapter.alpha}, as the model has`,
+        `rank ${stored.rank} and alpha ${stored.alpha}`,
+      ),
     );
   }
 }

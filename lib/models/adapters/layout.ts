@@ -66,7 +66,11 @@ export function adaptedModules(
     const match = name.startsWith(prefix) ? tensorName.exec(name.slice(prefix.length)) : undefined;
     if (!match || shape.length !== 2) {
       problems.push(
-        `${name} [${shape.join(', ')}] is not ${prefix}MODULE.lora_A.weight [rank, in] or lora_B.weight [out, rank]`,
+        expected(
+          'a tensor',
+          `${prefix}MODULE.lora_A.weight [rank, in] or lora_B.weight [out, rank]`,
+          `${name} [${shape.join(', ')}]`,
+        ),
       );
       continue;
     }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { expected } from '../../schema/validate.js';
 import { digitOf } from './prompts.js';
 import { ConfigError, DisposedError } from '../../errors.js';
 import type { DigitsModelConfig, NativeFlowModel } from '../../runtime/native/binding.js';
@@ -99,7 +100,8 @@ class DigitsModel implements Model {
     return prompts.map((prompt) => {
       const digit = digitOf(prompt);
       if (digit < this.config.classes) return digit;
-      throw new ConfigError(`prompt "${prompt}": this model knows the digits 0 to ${this.config.classes - 1}`);
+      const known = `a digit from 0 to ${this.config.classes - 1}, which this model knows`;
+      throw new ConfigError(expected('prompt', known, JSON.stringify(prompt)));
     });
   }
 
@@ -120,7 +122,7 @@ class DigitsModel implements Model {
 function refuseForeignOptions(imageSize: number, { size, checkpointing, textLength }: LoadModelOptions): void {
   if (size && (size.width !== imageSize || size.height !== imageSize)) {
     throw new ConfigError(
-      `size: this model draws ${imageSize} × ${imageSize} pixels, not ${size.width} × ${size.height}`,
+      expected('size', `${imageSize} × ${imageSize} pixels, as this model draws`, `${size.width} × ${size.height}`),
     );
   }
   if (checkpointing) throw new ConfigError('checkpointing: the digits model is too small for it');

@@ -1,3 +1,4 @@
+import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 
 const words = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'];
@@ -12,5 +13,7 @@ export function digitOf(prompt: string): number {
     .map((word) => (/^[0-9]$/.test(word) ? Number(word) : words.indexOf(word)))
     .filter((digit) => digit >= 0);
   if (asked.length === 1 && !/[0-9]{2}/.test(prompt)) return asked[0]!;
-  throw new ConfigError(`prompt "${prompt}": expected exactly one digit, such as "3" or "a handwritten three"`);
+  throw new ConfigError(
+    expected('prompt', 'exactly one digit, such as "3" or "a handwritten three"', JSON.stringify(prompt)),
+  );
 }

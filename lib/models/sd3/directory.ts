@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { readJson } from '../../schema/json.js';
-import { validate } from '../../schema/validate.js';
+import { expected, validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type {
   AutoencoderKlConfig,
@@ -98,9 +98,7 @@ export async function checkSd3Classes(path: string): Promise<void> {
 async function readIndex(indexPath: string): Promise<Readonly<Record<string, unknown>>> {
   const index = validate(indexSchema, await readJson(indexPath), indexPath);
   if (index._class_name === pipelineClass) return index;
-  throw new ConfigError(
-    `${indexPath}: the pipeline ${index._class_name} is not supported; supported: ${pipelineClass}`,
-  );
+  throw new ConfigError(expected(indexPath, `the pipeline ${pipelineClass}`, index._class_name));
 }
 
 /**
@@ -189,14 +187,13 @@ function checkClasses(
   const problems: string[] = [];
   const absent = new Set<ComponentName>();
   for (const name of names) {
-    const expected: readonly string[] = componentClasses[name];
+    const classes: readonly string[] = componentClasses[name];
     const parsed = entrySchema.safeParse(index[name]);
     const found = parsed.success ? parsed.data[1] : undefined;
     if (found === null || index[name] === null) absent.add(name);
     else if (found === undefined)
-      problems.push(`${name}: expected ["library", "${expected[0]}"], got ${JSON.stringify(index[name]) ?? 'nothing'}`);
-    else if (!expected.includes(found))
-      problems.push(`${name}: the class ${found} is not supported; supported: ${expected.join(', ')}`);
+      problems.push(expected(name, `["library", "${classes[0]}"]`, JSON.stringify(index[name]) ?? 'nothing'));
+    else if (!classes.includes(found)) problems.push(expected(name, `the class ${classes.join(' or ')}`, found));
   }
   for (const name of absent) {
     if (name !== 'text_encoder_3' && name !== 'tokenizer_3')
@@ -209,9 +206,9 @@ function checkClasses(
 
 /** The networks must fit each other; that each has weights of its own sizes is seen when it is loaded. */
 function checkSizes({ path, transformer: { config: transformer }, autoencoder, clip, t5 }: Sd3Directory): void {
-  const expect = (found: number, expected: number, what: string) => {
-    if (found !== expected)
-      throw new CheckpointError(`${path}: ${what} should be equal, ${found} and ${expected} were found`);
+  const expect = (found: number, wanted: number, what: string) => {
+    if (found !== wanted)
+      throw new CheckpointError(expected(`${path}: ${what}`, 'equal numbers', `${found} and ${wanted}`));
   };
   expect(
     autoencoder.config.latentChannels,

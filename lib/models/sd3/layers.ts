@@ -1,3 +1,4 @@
+import { expected } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 
 /** A tensor as a file's header, or the native network, tells of it. */
@@ -27,7 +28,7 @@ export class LinearLayers {
   get(name: string): LinearLayer {
     const layer = this.#layers.get(name);
     if (layer) return layer;
-    throw new CheckpointError(`the network's files hold no ${name}.weight: expected a matrix of that name, got none`);
+    throw new CheckpointError(expected("the network's files", `a matrix ${name}.weight`, 'none of that name'));
   }
 
   /** The names of all of them. */

@@ -1,3 +1,4 @@
+import { expected } from '../../schema/validate.js';
 import { ConfigError, DisposedError } from '../../errors.js';
 import type { NativeAutoencoder, NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
@@ -118,12 +119,12 @@ export function latentShapeOf(
   ] as const) {
     if (!Number.isSafeInteger(pixels) || pixels < granularity || pixels % granularity) {
       const near = Math.max(granularity, Math.round(pixels / granularity) * granularity);
-      throw new ConfigError(
-        `image ${name}: expected a multiple of ${granularity} pixels, such as ${near}, got ${pixels}`,
-      );
+      throw new ConfigError(expected(`image ${name}`, `a multiple of ${granularity} pixels, such as ${near}`, pixels));
     }
     if (pixels > limit)
-      throw new ConfigError(`image ${name}: ${path} has positions for ${limit} pixels at most, got ${pixels}`);
+      throw new ConfigError(
+        expected(`image ${name}`, `at most ${limit} pixels, for which ${path} has positions`, pixels),
+      );
   }
   const scale = granularity / config.patchSize;
   return [config.inChannels, height / scale, width / scale];
@@ -155,7 +156,7 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
   const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
   latentShapeOf(directory, size);
   if (!Number.isSafeInteger(textLength) || textLength < 1)
-    throw new ConfigError(`textLength: expected a whole number from 1, got ${textLength}`);
+    throw new ConfigError(expected('textLength', 'a whole number from 1', textLength));
   const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
   const autoencoder = await loadSd3Autoencoder(directory, device);
   try {

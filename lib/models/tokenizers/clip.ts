@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import { readJson } from '../../schema/json.js';
 import { readText } from '../../schema/text.js';
-import { validate } from '../../schema/validate.js';
+import { expected, validate } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 import { addedTokens } from './added-tokens.js';
 import {
@@ -95,7 +95,7 @@ async function readTokenizer(directory: string, unknown: string): Promise<z.outp
   ) as [string, string, string];
   if (await exists(whole)) return validate(tokenizerSchema, await readJson(whole), whole);
   if (!(await exists(vocabulary)) || !(await exists(merges))) {
-    throw new CheckpointError(`${directory} holds no tokenizer: expected vocab.json and merges.txt, or tokenizer.json`);
+    throw new CheckpointError(expected(directory, 'vocab.json and merges.txt, or tokenizer.json', 'no tokenizer'));
   }
   return assemble(
     validate(vocabularySchema, await readJson(vocabulary), vocabulary),
@@ -112,7 +112,9 @@ function parseMerges(text: string, path: string): [string, string][] {
     .map(({ line, number }) => {
       const parts = line.split(' ');
       if (parts.length !== 2)
-        throw new CheckpointError(`${path}, line ${number}: expected two tokens and a space between them`);
+        throw new CheckpointError(
+          expected(`${path}, line ${number}`, 'two tokens and a space between them', JSON.stringify(line)),
+        );
       return parts as [string, string];
     });
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { readJson } from '../../schema/json.js';
-import { validate } from '../../schema/validate.js';
+import { expected, validate } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 import { addedTokens } from './added-tokens.js';
 import {
@@ -30,10 +30,10 @@ export async function loadT5Tokenizer(directory: string, length: number): Promis
   const path = join(directory, 'tokenizer.json');
   if (!(await exists(path))) {
     const hint = (await exists(join(directory, 'spiece.model')))
-      ? ": spiece.model is there, but only tokenizer.json is read; transformers' " +
+      ? "; spiece.model is there, but only tokenizer.json is read; transformers' " +
         'T5TokenizerFast.from_pretrained(…).save_pretrained(…) writes one'
       : '';
-    throw new CheckpointError(`${directory} holds no tokenizer: expected tokenizer.json${hint}`);
+    throw new CheckpointError(expected(directory, 'tokenizer.json', `no tokenizer${hint}`));
   }
   const config = await readTokenizerConfig(directory);
   const json = validate(addedSchema, await readJson(path), path);

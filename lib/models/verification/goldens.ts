@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { expected } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import { disposeAll, readHeader } from '../../files/safetensors.js';
@@ -70,9 +71,11 @@ export class Goldens implements Disposable {
       const golden = this.get(name);
       if (String(computed.shape) !== String(golden.shape)) {
         throw new CheckpointError(
-          `${this.path}: "${name}" has shape [${golden.shape.join(', ')}], computed was ` +
-            `[${computed.shape.join(', ')}]: ` +
-            'the goldens belong to another configuration',
+          expected(
+            `${this.path}: "${name}"`,
+            `shape [${computed.shape.join(', ')}] as was computed`,
+            `[${golden.shape.join(', ')}]: the goldens belong to another configuration`,
+          ),
         );
       }
       const { largest, scale } = await binding().largestDifference(computed, golden);

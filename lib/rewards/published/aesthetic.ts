@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
+import { expected } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
@@ -66,9 +67,12 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
         if (width !== clip.vision.projection) {
           throw new CheckpointError(
             width === undefined
-              ? 'the first has no layers.0.weight of two dimensions, expected the linear layers of ' +
-                  "LAION's aesthetic predictor"
-              : `the head reads features of ${width} numbers, and the tower, ${tower}, gives ${clip.vision.projection}`,
+              ? expected(
+                  'the first',
+                  "the linear layers of LAION's aesthetic predictor",
+                  'no layers.0.weight of two dimensions',
+                )
+              : expected('the head', `features of ${clip.vision.projection} numbers, as ${tower} gives`, width),
           );
         }
         const config = {

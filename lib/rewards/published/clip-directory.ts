@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 
 import { z } from 'zod';
 
-import { validate } from '../../schema/validate.js';
+import { expected, validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type { ClipTextConfig, ClipVisionConfig, ImagePreprocessConfig } from '../../runtime/native/binding.js';
 import { readHeader } from '../../files/safetensors.js';
@@ -159,7 +159,7 @@ async function readPreprocessor(
   );
   if (sides.some((side) => side !== imageSize)) {
     throw new ConfigError(
-      `${path}: size and crop_size are ${sides.join(', ')}, expected vision_config's image_size, ${imageSize}`,
+      expected(`${path}: size and crop_size`, `vision_config's image_size, ${imageSize}`, sides.join(', ')),
     );
   }
   return { fit: 'crop', size: imageSize, mean: config.image_mean, std: config.image_std };
@@ -183,8 +183,11 @@ async function checkFamily(files: readonly string[]): Promise<void> {
   const missing = ['vision_model.', 'text_model.'].filter((prefix) => !names.some((name) => name.startsWith(prefix)));
   if (missing.length === 0) return;
   throw new CheckpointError(
-    `${files.join(', ')} has no tensors ${missing.map((prefix) => `${prefix}*`).join(' and ')}, expected those of a ` +
-      `CLIPModel; it has ${names.length}, the first are ${names.slice(0, 4).join(', ')}`,
+    expected(
+      files.join(', '),
+      `the tensors of a CLIPModel, ${missing.map((prefix) => `${prefix}*`).join(' and ')} among them`,
+      `${names.length} others, the first ${names.slice(0, 4).join(', ')}`,
+    ),
   );
 }
 

@@ -1,3 +1,4 @@
+import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
@@ -36,7 +37,6 @@ export function clipReward(
 function checkEnd(end: number | undefined, tokenizer: TextTokenizer): void {
   if (end === undefined || tokenizer.encode(['']).ids[0]!.includes(end)) return;
   throw new ConfigError(
-    `config.json, text_config.eos_token_id is ${end}, a token that the tokenizer ends no text with; expected its ` +
-      "end token's id",
+    expected('config.json: text_config.eos_token_id', 'the id of the token that the tokenizer ends texts with', end),
   );
 }

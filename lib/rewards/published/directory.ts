@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { expected } from '../../schema/validate.js';
 import { readJson } from '../../schema/json.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 
@@ -27,16 +28,13 @@ export class PublishedDirectory {
     try {
       found = (await readdir(this.path)).sort();
     } catch (error) {
-      return new CheckpointError(`cannot read ${this.path}: ${(error as Error).message}; expected ${this.expected}`, {
-        cause: error,
-      });
+      const what = `nothing that can be read: ${(error as Error).message}`;
+      return new CheckpointError(expected(this.path, this.expected, what), { cause: error });
     }
     const pipeline = found.includes('model_index.json') ? ' (a diffusion pipeline)' : '';
     const listed = found.length > 20 ? [...found.slice(0, 20), '…'] : found;
-    return new CheckpointError(
-      `${this.path}: ${problem}; expected ${this.expected}, found ` +
-        `${listed.length ? listed.join(', ') : 'nothing'}${pipeline}`,
-    );
+    const what = `${listed.length ? listed.join(', ') : 'nothing'}${pipeline}; ${problem}`;
+    return new CheckpointError(expected(this.path, this.expected, what));
   }
 
   /** @throws CheckpointError that lists the directory if it is not there */
@@ -62,8 +60,11 @@ export function sizeOf(shapes: Shapes, path: string, name: string, dimension: nu
   if (length) return length;
   const known = Object.keys(shapes);
   throw new CheckpointError(
-    `${path} has no ${name}${shapes[name] ? ` of ${dimension + 1} dimensions` : ''}, by which its kind is known; ` +
-      `it has ${known.length} tensors, the first are ${known.slice(0, 4).join(', ')}`,
+    expected(
+      path,
+      `${name}${shapes[name] ? ` of ${dimension + 1} dimensions` : ''}, by which its kind is known`,
+      `${known.length} tensors, the first ${known.slice(0, 4).join(', ')}`,
+    ),
   );
 }
 
@@ -78,12 +79,13 @@ export function layersOf(shapes: Shapes, prefix: string): number {
 /** The side of a square image of `patches` patches. @throws ConfigError if they make no square */
 export function sideOf(patches: number, patchSize: number, path: string): number {
   const side = Math.sqrt(patches);
-  if (!Number.isInteger(side)) throw new ConfigError(`${path}: its ${patches} positions of patches make no square`);
+  if (!Number.isInteger(side))
+    throw new ConfigError(expected(path, 'positions of patches that make a square', patches));
   return side * patchSize;
 }
 
 /** How many heads of `headWidth` a tower of `width` has. @throws ConfigError naming `source` where they do not fit */
 export function headsOf(width: number, headWidth: number, source: string): number {
   if (width % headWidth === 0) return width / headWidth;
-  throw new ConfigError(`${source}: a tower of ${width} numbers has no heads of ${headWidth}`);
+  throw new ConfigError(expected(source, `a tower of a multiple of ${headWidth} numbers, a head's width`, width));
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { validate } from '../../schema/validate.js';
+import { expected, validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
 import type { ClipTextConfig, ClipVisionConfig } from '../../runtime/native/binding.js';
@@ -104,9 +104,12 @@ function sizes(
   const textWidth = of('token_embedding.weight', 1);
   if (!heads && (width !== vitH14.visionWidth || textWidth !== vitH14.textWidth)) {
     throw new ConfigError(
-      `${path}: towers of ${width} and ${textWidth} numbers, expected those of ViT-H-14, ${vitH14.visionWidth} and ` +
-        `${vitH14.textWidth}; for another model put open_clip_config.json beside it, whose head_width and heads ` +
-        'are not in the weights',
+      expected(
+        path,
+        `towers of ${vitH14.visionWidth} and ${vitH14.textWidth} numbers, those of ViT-H-14`,
+        `${width} and ${textWidth}; for another model put open_clip_config.json beside it, whose head_width and heads ` +
+          'are not in the weights',
+      ),
     );
   }
   const common = {

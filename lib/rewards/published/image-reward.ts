@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { validate } from '../../schema/validate.js';
+import { expected, validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
@@ -73,8 +73,11 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
       const tokenizer = await loadBertTokenizer(vocabulary.file('vocab.txt'), promptLength);
       if (tokenizer.size !== config.vocab_size) {
         throw new ConfigError(
-          `${vocabulary.file('vocab.txt')} makes a vocabulary of ${tokenizer.size} tokens, [DEC] and [ENC] included, ` +
-            `and med_config.json one of ${config.vocab_size}; expected the one of bert-base-uncased`,
+          expected(
+            vocabulary.file('vocab.txt'),
+            `${config.vocab_size} tokens, [DEC] and [ENC] included, as med_config.json and bert-base-uncased have`,
+            tokenizer.size,
+          ),
         );
       }
       const path = await weightsIn(directory);

@@ -1,4 +1,5 @@
 import { ConfigError } from '../../errors.js';
+import { expected } from '../../schema/validate.js';
 
 /** A key for a service, from the environment. It is in no message, and nothing that is written can hold it. */
 export class Key {
@@ -26,7 +27,7 @@ export class Key {
           'where the service needs none',
       );
     if (!/^[\x20-\x7e]+$/.test(value))
-      throw new ConfigError(`keyFrom: expected a key in printable ASCII in ${variable}, got other characters`);
+      throw new ConfigError(expected('keyFrom', `a key in printable ASCII in ${variable}`, 'other characters'));
     return new Key(value, variable, header);
   }
 

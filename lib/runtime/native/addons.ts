@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+import { expected } from '../../schema/validate.js';
 import { NativeLoadError } from '../../errors.js';
 import { packageDirectory } from '../package.js';
 import { minorOf, type Variant } from './libtorch.js';
@@ -48,7 +49,8 @@ function wantedVariants(): readonly Variant[] {
   const wanted = process.env['EAM_TORCH_VARIANT'];
   if (!wanted) return variants;
   const found = variants.filter((variant) => variant === wanted);
-  if (found.length === 0) throw new NativeLoadError(`EAM_TORCH_VARIANT is '${wanted}'; it must be 'cpu' or 'cuda'.`);
+  if (found.length === 0)
+    throw new NativeLoadError(expected('EAM_TORCH_VARIANT', `one of ${variants.join(', ')}`, wanted));
   return found;
 }
 
