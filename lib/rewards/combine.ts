@@ -14,7 +14,8 @@ import { setParts } from './identity.js';
 import { expected } from '../schema/validate.js';
 
 /**
- * A weighted sum of rewards. Its score carries the unweighted values of each as `parts`, and `weights`.
+ * Sums rewards, each multiplied by its weight. The score carries the unweighted values of each as `parts`, and
+ * `weights`.
  * @throws ConfigError if there are none or a weight is not finite
  */
 export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): ArrayReward {

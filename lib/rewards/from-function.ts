@@ -16,17 +16,17 @@ import { expected } from '../schema/validate.js';
 
 /** Images as a reward function sees them: `data` is row-major over `shape`, [B, channels, H, W], in [0, 1]; a copy. */
 export interface ImageArray {
-  /** [B, channels, H, W] in memory order, in [0, 1], not clamped. A copy. */
+  /** A copy of the numbers in memory order of [B, channels, H, W], in [0, 1], not clamped. */
   data: Float32Array;
-  /** `[B, channels, H, W]`. */
+  /** The shape, `[B, channels, H, W]`. */
   shape: readonly number[];
 }
 
-/** What a function of {@link fromFunction} returns. */
+/** This is what a function of {@link fromFunction} returns. */
 export interface FunctionScore {
-  /** One an image. */
+  /** The values, one for each image. */
   values: Float32Array | Float64Array | readonly number[];
-  /** ∂(Σ values)/∂images, as long as the images' data; of a function that is differentiable, training needs it. */
+  /** ∂(Σ values)/∂images: as many numbers as the images' data has. Training needs it where it is differentiable. */
   grad?: Float32Array | Float64Array | readonly number[] | undefined;
 }
 

@@ -27,9 +27,9 @@ export const quadraticOptionsSchema = z
 export interface QuadraticOptions {
   /** ∇r at the center; default: zeros. */
   linear?: number[] | undefined;
-  /** Curvatures; default: zeros. */
+  /** The curvatures, one for each number; default: zeros. */
   quadratic?: number[] | undefined;
-  /** Where the quadratic part is zero; default: zeros. */
+  /** The point where the quadratic part is zero; default: zeros. */
   center?: number[] | undefined;
 }
 

@@ -5,22 +5,22 @@ import { unlessLeftBehind } from '../runtime/cancellation.js';
 import { Tensor } from '../runtime/native/tensor.js';
 import { expected } from '../schema/validate.js';
 
-/** One number an image, in any form; a Tensor is [B] or [B, 1]. */
+/** These are numbers in any form, one for each image; a Tensor is [B] or [B, 1]. */
 export type RewardValues = Float32Array | Float64Array | readonly number[] | Tensor;
 
-/** What a reward gives for a batch of images. */
+/** This is what a reward gives for a batch of images. */
 export interface RewardScore {
-  /** One value an image; higher is better. NaN or an infinity drops the image from the step. */
+  /** The values, one for each image; higher is better. NaN or an infinity drops the image from the step. */
   values: RewardValues;
-  /** ∂(Σ values)/∂images, the images' shape, on their device. Disposed of after use. */
+  /** ∂(Σ values)/∂images, of the images' shape and on their device. It is disposed of after use. */
   grad?: Tensor | undefined;
-  /** Unweighted values of the rewards behind a combined one, by name, for logs. */
+  /** The unweighted values of the rewards behind a combined one, by name, for logs. */
   parts?: Readonly<Record<string, Float32Array>> | undefined;
-  /** What each of `parts` is multiplied by. */
+  /** Each of `parts` is multiplied by its weight here. */
   weights?: Readonly<Record<string, number>> | undefined;
 }
 
-/** What a {@link Reward} is asked for. */
+/** This is what a {@link Reward} is asked for. */
 export interface ScoreOptions {
   /** Whether `grad` is wanted; default false. */
   gradient?: boolean | undefined;
@@ -31,7 +31,7 @@ export interface ScoreOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds that a reward or a judge has to come to an end after its signal was aborted. */
+/** A reward or a judge has so many milliseconds to come to an end after its signal was aborted. */
 const rewardGrace = 5000;
 
 /**
@@ -39,13 +39,13 @@ const rewardGrace = 5000;
  * disposed of afterwards. `await images.data()` is a copy.
  */
 export interface Reward {
-  /** Under which logs and metrics keep its values. */
+  /** Logs and metrics keep its values under this name. */
   readonly name: string;
   /**
    * False says that `score` gives values alone, never a gradient: `algorithm.modes` or pretrained endpoints train it.
    */
   readonly differentiable?: false | undefined;
-  /** One value an image and, where asked, the gradient of their sum; `prompts` has one an image. */
+  /** Gives one value for each image and, where asked, the gradient of their sum; `prompts` has one for each image. */
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<RewardScore>;
 }
 
@@ -59,23 +59,25 @@ export interface ArrayScore extends RewardScore {
 
 /** What this package's own rewards are. */
 export interface ArrayReward extends Reward {
-  /** One value an image and, where asked, the gradient of their sum; `prompts` has one an image. */
+  /** Gives one value for each image and, where asked, the gradient of their sum; `prompts` has one for each image. */
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<ArrayScore>;
 }
 
-/** A reader of images that takes no part in training: what `eam evaluate` measures prompts and diversity by. */
+/** Reads images and takes no part in training: `eam evaluate` measures prompts and diversity by it. */
 export interface Judge {
-  /** As configurations name it. */
+  /** Configurations name it so. */
   readonly name: string;
-  /** Whether each image shows what its prompt asks for, and features [B, F] in which images are compared. */
+  /**
+   * Tells whether each image shows what its prompt asks for, and gives features [B, F] in which images are compared.
+   */
   judge(
     images: Tensor,
     prompts: readonly string[],
     options?: Pick<ScoreOptions, 'signal'>,
   ): Promise<{
-    /** One an image. */
+    /** Whether the image shows what its prompt asks for, one for each image. */
     matches: boolean[];
-    /** [B, F]; the caller disposes of it. */
+    /** The features, [B, F]; the caller disposes of them. */
     features: Tensor;
   }>;
 }

@@ -7,17 +7,20 @@ import { rewardKind, weight } from './reward-kind.js';
 import type { ArrayReward } from './reward.js';
 
 export const strokeWeightOptionsSchema = z.strictObject({
-  /** Multiplies the mean intensity, a number in [0, 1]; negative rewards thin strokes. */
+  /** The mean intensity, a number in [0, 1], is multiplied by this; a negative one rewards thin strokes. */
   scale: z.number().default(10),
 });
 
-/** Options of {@link strokeWeight}. */
+/** These are the options of {@link strokeWeight}. */
 export interface StrokeWeightOptions {
-  /** Multiplies the mean intensity, a number in [0, 1]; negative rewards thin strokes. @defaultValue 10 */
+  /**
+   * The mean intensity, a number in [0, 1], is multiplied by this; a negative one rewards thin strokes.
+   * @defaultValue 10
+   */
   scale?: number | undefined;
 }
 
-/** A reward of style: how much ink an image has, `scale` times its mean intensity. */
+/** Rewards a style: how much ink an image has, `scale` times its mean intensity. */
 export function strokeWeight(options: StrokeWeightOptions = {}): ArrayReward {
   const { scale } = validate(strokeWeightOptionsSchema, options, 'strokeWeight options');
   const reward: ArrayReward = {

@@ -13,11 +13,11 @@ import { describe, dispose, InvalidScore, type ArrayReward } from './reward.js';
 import { callback, checkOptions, checkText } from '../schema/options.js';
 import { expected } from '../schema/validate.js';
 
-/** Options of {@link torchScript}. */
+/** These are the options of {@link torchScript}. */
 export interface TorchScriptOptions {
-  /** What it is called in logs; default: the file's name without its extension. */
+  /** Logs call it by this name; default: the file's name without its extension. */
   name?: string | undefined;
-  /** Where the module runs, whatever device it was saved on; the images' device. Default 'cpu'. */
+  /** The module runs on this device, which is where the images are, whatever it was saved on; default `'cpu'`. */
   device?: string | undefined;
   /**
    * The prompts as tensors, such as tokens, for forward's arguments after the images. Called with each batch; the

@@ -17,9 +17,9 @@ import { type GuidedRolloutOptions, guidedRolloutShape, refuseGuidedRollout } fr
 
 export type { AlgorithmOptions, ModeOptions } from '../runtime/native/options.generated.js';
 
-/** Options of {@link eam}. */
+/** These are the options of {@link eam}. */
 export interface EamOptions extends NativeEamOptions, GuidedRolloutOptions {}
-/** Options of {@link adjointMatching}. */
+/** These are the options of {@link adjointMatching}. */
 export interface AdjointMatchingOptions extends NativeAdjointMatchingOptions, GuidedRolloutOptions {}
 
 export const eamSchema = z
@@ -29,24 +29,24 @@ export const adjointMatchingSchema = z
   .strictObject({ ...adjointMatchingOptionsSchema.shape, ...guidedRolloutShape })
   .superRefine(refuseGuidedRollout);
 
-/** {@link EamOptions} with every default filled in. */
+/** These are {@link EamOptions} with every default filled in. */
 export interface EamSettings extends NativeEamSettings, Required<GuidedRolloutOptions> {}
-/** {@link AdjointMatchingOptions} with every default filled in. */
+/** These are {@link AdjointMatchingOptions} with every default filled in. */
 export interface AdjointMatchingSettings extends NativeAdjointMatchingSettings, Required<GuidedRolloutOptions> {}
 
 /** A reward fine-tuning algorithm and its settings; the trainer runs any of them. */
 export interface Algorithm {
-  /** As configurations and messages name it: `'eam'` or `'am'`. */
+  /** Configurations and messages name it so: `'eam'` or `'am'`. */
   readonly name: string;
-  /** Checked, with defaults filled in: what a run directory's config.json records. */
+  /** The settings, checked and with defaults filled in: a run directory's config.json records them. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Classifier-free guidance of the rollout; 1 asks for no unconditional evaluation. */
+  /** The classifier-free guidance of the rollout; 1 asks for no unconditional evaluation. */
   readonly guidance: number;
   /** Whether a reward that has values alone is of no use to it. */
   readonly needsGradient: boolean;
   /** Endpoints of the pretrained model that are drawn once; left out by one that draws in each step. */
   readonly endpoints?: StoredEndpoints | undefined;
-  /** Its native side, for one model, whose time shift spaces the rollout's steps where the options do not. */
+  /** Makes its native side for one model, whose time shift spaces the rollout's steps where the options do not. */
   create(model: Pick<Model, 'native' | 'timeShift'>): NativeAlgorithm;
 }
 

@@ -2,7 +2,7 @@ import { CheckpointError } from '../errors.js';
 import { originOf } from '../files/origin.js';
 import type { Model } from '../models/model.js';
 
-/** One of what a run belongs to, as `--allow` and `trainer.resume` name it. */
+/** `--allow` and `trainer.resume` name by these words what a run belongs to. */
 export type Belonging = 'model' | 'rewards' | 'algorithm' | 'data';
 
 /** What a run belongs to: a checkpoint of it is of no use with another one. */

@@ -7,7 +7,7 @@ import type { Tensor } from '../runtime/native/tensor.js';
 export interface DriftOptions {
   prompts: readonly string[];
   seed: bigint;
-  /** Steps of the pretrained model's sampling. */
+  /** The pretrained model samples with this many steps. */
   steps: number;
 }
 

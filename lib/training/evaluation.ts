@@ -11,7 +11,7 @@ import { cyclePrompts, drawingShape, modelShape, sampleBatches } from './sampler
 import { spreadOf, type Spread } from './statistics.js';
 import { pairedChange, type Change } from './student.js';
 
-/** Options of {@link evaluate}. */
+/** These are the options of {@link evaluate}. */
 export interface EvaluationOptions {
   /** What images are scored by. */
   reward: Reward;
@@ -52,7 +52,7 @@ const argumentsSchema = z.object({
   }),
 });
 
-/** What was measured on one model's samples. */
+/** This is what was measured on one model's samples. */
 export interface Measurement {
   /** The mean of the reward over the images, and its standard deviation. */
   reward: Spread;
@@ -64,7 +64,7 @@ export interface Measurement {
   diversity?: number;
 }
 
-/** What {@link evaluate} returns. */
+/** This is what {@link evaluate} returns. */
 export interface Evaluation {
   /** How many images each model drew. */
   count: number;
@@ -81,9 +81,12 @@ export interface Evaluation {
     /** The change of each reward of a combined one, unweighted. */
     rewards: Record<string, Change>;
   };
-  /** Rise of the mean reward, in standard deviations of the pretrained model's; null where its rewards do not vary. */
+  /**
+   * How much the mean reward rose, in standard deviations of the pretrained model's; null where its rewards do not
+   * vary.
+   */
   gain: number | null;
-  /** Diversity after, as a fraction of before; null where there was none. */
+  /** The diversity after training, as a fraction of that before; null where there was none. */
   diversityRatio?: number | null;
   /**
    * Sliced Wasserstein-2 distance between the two models' images in the judge's features, over 128 directions; left out

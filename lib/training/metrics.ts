@@ -2,7 +2,7 @@ import type { ArrayScore } from '../rewards/reward.js';
 import type { NativeModeMetrics } from '../runtime/native/binding.js';
 import { spreadOf } from './statistics.js';
 
-/** Network evaluations: one sample at one time is one. */
+/** Network evaluations are counted here: one sample at one time is one. */
 export interface Evaluations {
   /** How many velocities were computed, with a backward pass or without. */
   forwards: number;
@@ -12,7 +12,7 @@ export interface Evaluations {
   backwards: number;
 }
 
-/** What {@link Trainer.run} yields after each step. */
+/** This is what {@link Trainer.run} yields after each step. */
 export interface StepMetrics extends Evaluations {
   /** How many steps are done; this one is included. */
   step: number;
@@ -20,29 +20,29 @@ export interface StepMetrics extends Evaluations {
   reward: number;
   /** The standard deviation of the reward over the batch, before it is multiplied by λ. */
   rewardStd: number;
-  /** Mean of each reward of a combined one, unweighted. */
+  /** The mean of each reward of a combined one, unweighted. */
   rewards: Record<string, number>;
-  /** Mean of each reward times its weight: these add up to `reward`. */
+  /** The mean of each reward times its weight: these add up to `reward`. */
   weightedRewards: Record<string, number>;
   /** How many values of which reward were not finite; left out where all were. */
   nonFiniteRewards?: Record<string, number>;
-  /** The algorithm's loss, mean over the samples that were kept. */
+  /** The mean of the algorithm's loss over the samples that were kept. */
   loss: number;
-  /** Norm of the gradient of all trained tensors together, before it was clipped. */
+  /** The norm of the gradient of all trained tensors together, before it was clipped. */
   gradNorm: number;
   /** This step's learning rate, warm-up and decay included. */
   learningRate: number;
-  /** Samples left out because a reward, gradient or loss was not finite. */
+  /** How many samples were left out because a reward, gradient or loss was not finite. */
   dropped: number;
-  /** Samples whose reward gradient was clipped. */
+  /** How many samples had their reward gradient clipped. */
   clipped: number;
   /** How many terms of the loss reached their cap. */
   capped: number;
   /** Whether the update was left out, because its gradient was not finite or every sample was dropped. */
   skipped: boolean;
-  /** Mean over the samples of ‖∇r‖, as the reward gave it. */
+  /** The mean over the samples of ‖∇r‖, as the reward gave it. */
   rewardGradientNorm: number;
-  /** Mean over the samples of ‖∇ log p_pre‖ at the endpoint; 0 for an algorithm that takes none. */
+  /** The mean over the samples of ‖∇ log p_pre‖ at the endpoint; 0 for an algorithm that takes none. */
   scoreNorm: number;
   /** Measurements of the term that corrects mode weights, where the algorithm has it and a sample was kept. */
   modes?: NativeModeMetrics;
@@ -57,7 +57,7 @@ export interface StepMetrics extends Evaluations {
    * What the run took since its first step, and its endpoints of the pretrained model; interruptions are left out.
    */
   total: Evaluations & {
-    /** On the wall. */
+    /** How many seconds passed on the wall. */
     seconds: number;
   };
 }

@@ -38,7 +38,7 @@ const argumentsSchema = z.object({
   }),
 });
 
-/** Options of {@link sampleImages} and {@link sampleBatches}. */
+/** These are the options of {@link sampleImages} and {@link sampleBatches}. */
 export interface SampleOptions {
   /** The prompts: one for each image, at least one. */
   prompts: readonly string[];

@@ -4,7 +4,7 @@ import { solverNames } from '../runtime/native/choices.generated.js';
 import { adamWOptionsSchema, type AdamWOptions } from '../runtime/native/options.generated.js';
 import type { Filled } from '../schema/filled.js';
 
-/** What every job's configuration may hold. */
+/** Every job's configuration may hold these. */
 
 export const device = z.string().regex(/^(auto|cpu|cuda(:\d+)?)$/, 'expected "auto", "cpu", "cuda" or "cuda:N"');
 
@@ -15,16 +15,16 @@ export const seed = z.int().min(0).default(0);
 
 /** AdamW with a warmed-up and decaying learning rate, gradient clipping and weight averaging. */
 export const optimizerSchema = z.strictObject({
-  /** At its highest. */
+  /** The learning rate at its highest. */
   learningRate: z.number().gt(0),
   ...adamWOptionsSchema.shape,
   /** The gradient's norm is clipped to it. */
   clip: z.number().gt(0).default(1),
-  /** Steps in which the learning rate rises from 0. */
+  /** In so many first steps the learning rate rises from 0. */
   warmup: z.int().min(0).default(0),
   /** The learning rate's course after the warm-up. */
   schedule: z.enum(['constant', 'cosine']).default('constant'),
-  /** Where a cosine ends, as a fraction of learningRate. */
+  /** A cosine ends at this fraction of learningRate. */
   floor: z.number().min(0).max(1).default(0),
 });
 
@@ -36,47 +36,47 @@ export interface OptimizerOptions extends AdamWOptions {
   learningRate: number;
   /** The norm of all gradients together is clipped to it, > 0. @defaultValue 1 */
   clip?: number | undefined;
-  /** Steps in which the learning rate rises from 0, ≥ 0. @defaultValue 0 */
+  /** In so many first steps the learning rate rises from 0; at least 0. @defaultValue 0 */
   warmup?: number | undefined;
-  /** After the warm-up: `'constant'`, or half a `'cosine'` down to `floor`. @defaultValue 'constant' */
+  /** The course after the warm-up: `'constant'`, or half a `'cosine'` down to `floor`. @defaultValue 'constant' */
   schedule?: 'constant' | 'cosine' | undefined;
-  /** Where a cosine ends, as a fraction of learningRate in [0, 1]. @defaultValue 0 */
+  /** A cosine ends at this fraction of learningRate, in [0, 1]. @defaultValue 0 */
   floor?: number | undefined;
 }
 
-/** {@link OptimizerOptions} with every default filled in. */
+/** These are {@link OptimizerOptions} with every default filled in. */
 export type OptimizerSettings = Filled<OptimizerOptions>;
 
 /** What the native optimizer is made with. */
 export const adamWOptions = (settings: OptimizerSettings): AdamWOptions => adamWOptionsSchema.strip().parse(settings);
 
 export const checkpointsSchema = z.strictObject({
-  /** Steps between checkpoints; one is always written at the end. */
+  /** A checkpoint is written every so many steps, and always at the end. */
   every: z.int().min(1).default(100),
-  /** How many of the newest are kept. */
+  /** So many of the newest checkpoints are kept. */
   keep: z.int().min(1).default(2),
 });
 
-/** How samples are drawn; what is left out is the model's own choice, as of `eam sample`. */
+/** Samples are drawn with these; what is left out is the model's own choice, as of `eam sample`. */
 export const drawingSettings = {
-  /** Steps of the solver. */
+  /** The solver takes this many steps. */
   steps: z.int().min(1).optional(),
-  /** Solves the ODE from noise to data. */
+  /** The solver of the ODE from noise to data. */
   solver: z.enum(solverNames).optional(),
-  /** Classifier-free guidance; 1: none. */
+  /** The classifier-free guidance; 1 stands for none. */
   guidance: z.number().min(0).optional(),
-  /** Images drawn at a time. */
+  /** So many images are drawn at a time. */
   batch: z.int().min(1).optional(),
 };
 
-/** Grids of samples, drawn from the same noise each time. */
+/** These grids of samples are drawn, from the same noise each time. */
 export const samplesSchema = z.strictObject({
   ...drawingSettings,
-  /** Steps between grids; 0: only before the first step and after the last. */
+  /** A grid is drawn every so many steps; with 0 only before the first step and after the last. */
   every: z.int().min(0).default(0),
-  /** Images in a grid. */
+  /** A grid has this many images. */
   count: z.int().min(1).max(1024).default(40),
-  /** Images in a row of it. */
+  /** A row of the grid has this many images. */
   columns: z.int().min(1).default(10),
   /** Their noise is drawn with this seed. */
   seed: seed.default(1),

@@ -1,8 +1,8 @@
-/** Mean and standard deviation. */
+/** These are a mean and a standard deviation. */
 export interface Spread {
-  /** Over the finite samples. */
+  /** The mean over the finite samples. */
   mean: number;
-  /** Standard deviation over the samples. */
+  /** The standard deviation over the finite samples. */
   std: number;
 }
 

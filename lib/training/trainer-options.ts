@@ -35,13 +35,13 @@ export const settingsSchema = z.strictObject({
     .prefault({}),
 });
 
-/** Where and how often a {@link Trainer} writes checkpoints. */
+/** This is where and how often a {@link Trainer} writes checkpoints. */
 export interface CheckpointOptions {
   /** Each is written aside and renamed to `step-N` in here: it is whole or not there. */
   directory: string;
-  /** Steps between checkpoints, at least 1; one is always written at the end. @defaultValue 100 */
+  /** A checkpoint is written every so many steps, at least 1, and always at the end. @defaultValue 100 */
   every?: number | undefined;
-  /** How many of the newest are kept, at least 1. @defaultValue 2 */
+  /** So many of the newest checkpoints are kept, at least 1. @defaultValue 2 */
   keep?: number | undefined;
   /**
    * True lets a run start anew where the directory holds checkpoints of an earlier one, which are removed when the
@@ -51,25 +51,25 @@ export interface CheckpointOptions {
   overwrite?: boolean | undefined;
 }
 
-/** Options of a {@link Trainer}. */
+/** These are the options of a {@link Trainer}. */
 export interface TrainerOptions {
-  /** Loaded with an adapter: only the adapter is trained. */
+  /** The model, loaded with an adapter: only the adapter is trained. */
   model: Model;
-  /** What images are trained towards; {@link combine} makes one of several. */
+  /** Images are trained towards this reward; {@link combine} makes one of several. */
   reward: Reward;
-  /** Drawn in a shuffled order, each once before any comes again. */
+  /** The prompts, drawn in a shuffled order, each once before any comes again. */
   prompts: readonly string[];
   /** What the rollout's guidance leads away from, where the model knows such prompts; default: no prompt. */
   negativePrompt?: string | undefined;
-  /** What trains: {@link eam} or {@link adjointMatching}. */
+  /** The algorithm that trains: {@link eam} or {@link adjointMatching}. */
   algorithm: Algorithm;
-  /** AdamW; only `learningRate` has no default. */
+  /** The settings of AdamW; only `learningRate` has no default. */
   optimizer: OptimizerOptions;
-  /** Samples a step; default 32. */
+  /** A step draws this many samples; default 32. */
   batch?: number | undefined;
-  /** Determines everything random; default 0. */
+  /** The seed determines everything random; default 0. */
   seed?: number | bigint | undefined;
-  /** Without it nothing is written. */
+  /** Checkpoints are written as this says; without it nothing is written. */
   checkpoints?: CheckpointOptions | undefined;
   /**
    * With `endpoints: 'pretrained'`, the folder of files of endpoints, which runs with the same model, prompts and
@@ -82,9 +82,9 @@ export interface TrainerOptions {
    */
   nonFinite?:
     | {
-        /** 0 to 1. @defaultValue 0.5 */
+        /** The fraction is from 0 to 1. @defaultValue 0.5 */
         fraction?: number | undefined;
-        /** Steps, at least 1. @defaultValue 5 */
+        /** How many steps in a row; at least 1. @defaultValue 5 */
         patience?: number | undefined;
       }
     | undefined;

@@ -30,15 +30,15 @@ import { refuseValueOnly } from './value-only.js';
 
 const runSchema = z.strictObject({ steps: z.int().min(0), signal: abortSignal.optional() });
 
-/** Options of {@link Trainer.prepare}. */
+/** These are the options of {@link Trainer.prepare}. */
 export interface PrepareRunOptions extends Omit<PrepareOptions, 'negativePrompt'> {
-  /** Told of the endpoints of the pretrained model that are drawn, where any are: `done` of `total`. */
+  /** It is told of the pretrained model's endpoints that are drawn, where any are: `done` of `total`. */
   onEndpoint?: ((done: number, total: number) => void) | undefined;
 }
 
-/** Options of {@link Trainer.resume}. */
+/** These are the options of {@link Trainer.resume}. */
 export interface ResumeOptions {
-  /** What may be another than the checkpoint's run had; default: nothing. */
+  /** These may be others than the checkpoint's run had; default: none. */
   allow?: readonly Belonging[] | undefined;
 }
 
@@ -78,12 +78,12 @@ export class Trainer {
     this.#optimizer = new (binding().AdamW)(options.model.native, adamWOptions(optimizer));
   }
 
-  /** Steps done. */
+  /** How many steps are done. */
   get step(): number {
     return this.#step;
   }
 
-  /** Metrics of the last step done, a resumed run's included: it may have stopped before they were recorded. */
+  /** The metrics of the last step done, a resumed run's included: it may have stopped before they were recorded. */
   get last(): StepMetrics | undefined {
     return this.#last;
   }
@@ -169,7 +169,7 @@ export class Trainer {
     }
   }
 
-  /** One image a prompt from the fine-tuned model, with averaged weights where the optimizer averages. */
+  /** Draws one image for each prompt from the fine-tuned model, with averaged weights where the optimizer averages. */
   sample(options: Omit<SampleOptions, 'average'>): Promise<Tensor> {
     return sampleImages(this.#options.model, { ...options, average: this.averaging });
   }

@@ -195,8 +195,8 @@ describe('a TorchScript module of another kind', () => {
       what: 'returns two tensors',
       methods: forward('images: Tensor', '(images, images)', 'Tuple[Tensor, Tensor]'),
       message:
-        'forward(images: Tensor) -> Tuple[Tensor, Tensor]: expected a returned Tensor with one value an image, [B] or ' +
-        '[B, 1], got Tuple[Tensor, Tensor]',
+        'forward(images: Tensor) -> Tuple[Tensor, Tensor]: expected a returned Tensor with one value an image, [B] ' +
+        'or [B, 1], got Tuple[Tensor, Tensor]',
     },
     {
       what: 'has no forward',

@@ -29,15 +29,15 @@ import { RunDirectory } from '../run-directory.js';
 import { versions } from '../../runtime/versions.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 
-/** What {@link compare} returns. */
+/** This is what {@link compare} returns. */
 export interface CompareResult {
-  /** Where everything was written. */
+  /** Everything was written into this directory. */
   directory: string;
   /** The path of report.html. */
   report: string;
-  /** What compare.json holds. */
+  /** The object that compare.json holds. */
   comparison: Comparison;
-  /** summary.md's text. */
+  /** The text of summary.md. */
   summary: string;
 }
 

@@ -5,37 +5,37 @@ import type { SpeedUp } from './speed-up.js';
 
 /** One contender's part of a comparison. */
 export interface ContenderResult {
-  /** As the configuration names it. */
+  /** The contender's name in the configuration. */
   name: string;
-  /** The one it was given, or the sweep's choice. */
+  /** AdamW's learning rate at its highest: the one that was given, or the sweep's choice. */
   learningRate: number;
-  /** One a seed. */
+  /** The contender's runs, one for each seed. */
   runs: RunResult[];
-  /** The mean over its runs. */
+  /** The mean over these runs of what was measured on the way. */
   curve: MeanCurve;
 }
 
-/** What compare.json holds. */
+/** This is what compare.json holds. */
 export interface Comparison {
   /** The configuration with every default filled in. */
   config: CompareConfig;
-  /** The versions of this package, of LibTorch and of Node. */
+  /** These versions of the package, of LibTorch and of Node made the comparison. */
   versions: Readonly<Record<string, string>>;
-  /** What the runs were timed on. */
+  /** The runs were timed on this machine. */
   machine: {
-    /** As the system names it. */
+    /** The processor's name, as the system gives it. */
     processor: string;
     /** An operator ran on this many threads. */
     threads: number;
-    /** `'cpu'`, `'cuda'` or `'cuda:N'`. */
+    /** The models were on this device: `'cpu'`, `'cuda'` or `'cuda:N'`. */
     device: string;
   };
-  /** Before any training. */
+  /** What was measured on the pretrained model, before any training. */
   pretrained: Baseline;
-  /** Every learning rate that was tried; empty where each contender was given its own. */
+  /** The learning rates that were tried; empty where each contender was given its own. */
   sweep: SweepEntry[];
-  /** In the configuration's order. */
+  /** The contenders, in the configuration's order. */
   contenders: ContenderResult[];
-  /** The first contender over each of the others. */
+  /** How much cheaper the first contender is than each of the others. */
   speedUps: SpeedUp[];
 }

@@ -11,12 +11,12 @@ import { validate } from '../../schema/validate.js';
 
 const exactlyOne = 'expected either "steps" or "evaluations"';
 
-/** How long a run is: `evaluations` counts forwards, vector–Jacobian products and backwards. */
+/** This is how long a run is: `evaluations` counts forwards, vector–Jacobian products and backwards. */
 const budgetSchema = z
   .strictObject({
-    /** Training steps. */
+    /** A run takes this many training steps. */
     steps: z.int().min(1).optional(),
-    /** Network evaluations of all kinds, as many steps as they pay for. */
+    /** A run takes as many steps as this many network evaluations of all kinds pay for. */
     evaluations: z.int().min(1).optional(),
   })
   .refine(({ steps, evaluations }) => (steps === undefined) !== (evaluations === undefined), exactlyOne);
@@ -24,23 +24,23 @@ const budgetSchema = z
 const optimizer = optimizerSchema.omit({ learningRate: true });
 
 const contenderSchema = z.strictObject({
-  /** What tables and plots call it. */
+  /** Tables and plots call the contender by this name. */
   name: z.string().min(1),
   /** The algorithm's name and its options. */
   algorithm: algorithmSchema,
-  /** Left out: the best of the sweep. */
+  /** AdamW's learning rate at its highest; the best of the sweep where it is left out. */
   learningRate: z.number().gt(0).optional(),
-  /** In place of the common ones. */
+  /** These options of the optimizer stand in place of the common ones. */
   optimizer: optimizer.optional(),
-  /** Samples a step, in place of the common number. */
+  /** A step draws this many samples, in place of the common number. */
   batch: z.int().min(1).optional(),
-  /** In place of the common one. */
+  /** Each of its runs may cost this much, in place of the common budget. */
   budget: budgetSchema.optional(),
 });
 
 const { prompts, rewards } = finetuneSchema.shape;
 
-/** `eam compare`'s configuration. */
+/** This is what the configuration of `eam compare` may hold. */
 export const compareSchema = z
   .strictObject({
     ...modelSettings,
@@ -48,20 +48,20 @@ export const compareSchema = z
     prompts,
     /** What images are trained towards: a weighted sum. */
     rewards,
-    /** The first one's speed-up over each of the others is stated. */
+    /** The algorithms that are compared; the first one's speed-up over each of the others is stated. */
     contenders: z.array(contenderSchema).min(2).max(6),
     /** Every contender has this optimizer, but for the learning rate. */
     optimizer: optimizer.prefault({}),
-    /** Samples a step. */
+    /** A step draws this many samples. */
     batch: z.int().min(1).default(32),
     /** Each of a contender's runs may cost this much. */
     budget: budgetSchema,
-    /** One run of every contender each. */
+    /** Every contender runs once with each of these seeds. */
     seeds: z.array(seed.unwrap()).min(1).default([1, 2, 3, 4, 5]),
     /** Short runs of every contender at every rate; the rate with the highest reward at their end is taken. */
     sweep: z
       .strictObject({
-        /** Each is tried. */
+        /** These learning rates are tried. */
         learningRates: z.array(z.number().gt(0)).min(1),
         /** Each run of the sweep may cost this much. */
         budget: budgetSchema,
@@ -71,23 +71,23 @@ export const compareSchema = z
         accuracyLoss: z.number().min(0).max(1).default(1),
       })
       .optional(),
-    /** The evaluation set of the curves: fixed noise, averaged weights; its cost is counted in none of the axes. */
+    /** Curves are measured on this set: fixed noise, averaged weights. What it costs is counted in none of the axes. */
     tracking: z
       .strictObject({
-        /** Measurements a run, evenly spread over its steps. */
+        /** A run is measured this many times, evenly spread over its steps. */
         points: z.int().min(1).default(12),
         ...drawingSettings,
-        /** Images of the set. */
+        /** The set has this many images. */
         count: z.int().min(2).default(128),
         /** Their noise is drawn with this seed. */
         seed: seed.default(3),
       })
       .prefault({}),
-    /** At the end of each run, on a set of its own; its judge measures the curves, too. */
+    /** Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too. */
     evaluation: evaluationSchema.prefault({}),
-    /** The grids of images in the report. */
+    /** The report shows these grids of images. */
     samples: samplesSchema.omit({ every: true }).prefault({}),
-    /** The folder that everything is written into. */
+    /** Everything is written into this folder. */
     output: z.string().min(1).default('runs/compare'),
   })
   .superRefine(({ contenders, seeds, sweep }, context) => {

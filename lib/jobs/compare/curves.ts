@@ -1,6 +1,6 @@
 import type { CurvePoint, RunResult } from './results.js';
 
-/** What a curve is drawn against. */
+/** A curve is drawn against one of these. */
 export type Axis = 'evaluations' | 'seconds' | 'steps';
 
 /**
@@ -8,23 +8,25 @@ export type Axis = 'evaluations' | 'seconds' | 'steps';
  * step.
  */
 export interface Band {
-  /** Over seeds. */
+  /** The mean over seeds. */
   mean: number[];
-  /** The lowest over seeds. */
+  /** The lowest value over seeds. */
   low: number[];
-  /** The highest over seeds. */
+  /** The highest value over seeds. */
   high: number[];
 }
 
-/** Several seeds' curves as one. Seconds are averaged over seeds; steps and evaluations are the same for all. */
+/** Several seeds' curves are one here: seconds are averaged over seeds; steps and evaluations are the same for all. */
 export interface MeanCurve extends Record<Axis, number[]> {
-  /** Training steps at each measurement. */
+  /** How many training steps were done at each measurement. */
   steps: number[];
-  /** Forwards, vector–Jacobian products and backwards up to it. */
+  /** How many forwards, vector–Jacobian products and backwards were computed up to each measurement. */
   evaluations: number[];
-  /** Seconds of training up to it. */
+  /** How many seconds training took up to each measurement. */
   seconds: number[];
-  /** By name: reward, and where they were measured batchReward, accuracy, drift and each raw reward. */
+  /**
+   * What was measured, by name: reward, and where they were measured batchReward, accuracy, drift and each raw reward.
+   */
   measures: Record<string, Band>;
 }
 

@@ -2,33 +2,33 @@ import type { Measurement } from '../../training/evaluation.js';
 import type { BelongsTo } from '../../training/belonging.js';
 import type { Evaluations } from '../../training/metrics.js';
 
-/** What training has cost so far. */
+/** This is what training has cost so far. */
 export interface Cost extends Evaluations {
-  /** Training steps so far. */
+  /** How many training steps are done. */
   step: number;
-  /** forwards + vjps + backwards. */
+  /** How many network evaluations were computed: forwards, vector–Jacobian products and backwards. */
   evaluations: number;
-  /** Training alone took this long; measuring it is left out. */
+  /** How many seconds training alone took; measuring it is left out. */
   seconds: number;
 }
 
 /** One measurement on a run's way, on the tracking set and with the averaged weights. */
 export interface CurvePoint extends Cost {
-  /** Mean over the tracking set. */
+  /** The mean reward over the tracking set. */
   reward: number;
-  /** Each reward of a combined one, unweighted. */
+  /** The mean of each reward of a combined one, unweighted. */
   rewards: Record<string, number>;
-  /** Fraction of images in which the judge sees what the prompt asked for; where there is a judge. */
+  /** The fraction of images, in [0, 1], in which the judge sees what the prompt asked for; left out without a judge. */
   accuracy?: number;
-  /** Mean reward of the training batches since the measurement before; none before the first step. */
+  /** The mean reward of the training batches since the measurement before; left out before the first step. */
   batchReward?: number;
-  /** Root mean square of v_θ − v_pre over that of v_pre, at renoised samples of the pretrained model. */
+  /** The root mean square of v_θ − v_pre over that of v_pre, at renoised samples of the pretrained model. */
   drift: number;
 }
 
-/** What a run's directory keeps as result.json. */
+/** This is what a run's directory keeps as result.json. */
 export interface RunResult {
-  /** Its name. */
+  /** The contender's name. */
   contender: string;
   /** The run's seed. */
   seed: number;
@@ -38,40 +38,40 @@ export interface RunResult {
   settings: Readonly<Record<string, unknown>>;
   /** Fingerprints of what the run was made with, wherever it lay; with another a finished one is refused. */
   belongsTo: BelongsTo;
-  /** From step 0 on. */
+  /** What was measured on the way, from step 0 on. */
   points: CurvePoint[];
   /** Why the run ended before its last step, such as rewards that are not finite. */
   failure?: string;
-  /** On the evaluation set; only of a whole run that is not the sweep's. */
+  /** What was measured at the end, on the evaluation set; only of a whole run that is not the sweep's. */
   final?: Measurement;
 }
 
-/** The pretrained model on both sets. */
+/** What was measured on the pretrained model. */
 export interface Baseline {
-  /** On the set of the curves. */
+  /** What was measured on the set of the curves. */
   tracking: Measurement;
-  /** On the set of the final figures. */
+  /** What was measured on the set of the final figures. */
   evaluation: Measurement;
 }
 
-/** One learning rate of one contender. */
+/** One learning rate of one contender, as the sweep found it. */
 export interface SweepEntry {
-  /** Its name. */
+  /** The contender's name. */
   contender: string;
-  /** The rate that was tried. */
+  /** The learning rate that was tried. */
   learningRate: number;
-  /** Training steps of the run. */
+  /** How many training steps the run had. */
   step: number;
-  /** Forwards, vector–Jacobian products and backwards of the run. */
+  /** How many forwards, vector–Jacobian products and backwards the run took. */
   evaluations: number;
-  /** On the tracking set at the end of the run; none for one that failed. */
+  /** The mean reward over the tracking set at the end of the run; left out of one that failed. */
   reward?: number;
-  /** The judge's, at the end of the run; where there is a judge. */
+  /** The judge's accuracy at the end of the run, in [0, 1]; left out without a judge. */
   accuracy?: number;
   /** The distance of the velocity from the pretrained one at the end of the run, as `drift` in a curve's points. */
   drift?: number;
-  /** Why it cannot be taken. */
+  /** Why this rate cannot be taken. */
   rejected?: string;
-  /** Whether the contender is run with it. */
+  /** Whether the contender is run with this rate. */
   chosen: boolean;
 }

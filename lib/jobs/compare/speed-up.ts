@@ -4,45 +4,47 @@ import { summarise, type Summary } from './statistics.js';
 
 /** How many times the first contender's cost the other one needs for the same reward, on one axis. */
 export interface AxisSpeedUp {
-  /** The first contender's cost on its mean curve; absent where the mean never reached the level. */
+  /** What the first contender paid on its mean curve; left out where the mean never reached the level. */
   first?: number;
-  /** The other contender's cost on its mean curve; absent where the mean never reached the level. */
+  /** What the other contender paid on its mean curve; left out where the mean never reached the level. */
   other?: number;
-  /** other / first, on the mean curves. */
+  /** The other one's cost over the first one's, on the mean curves. */
   ratio?: number;
-  /** other / first for each seed's pair of runs; absent where no pair reached the level. */
+  /**
+   * The other one's cost over the first one's for each seed's pair of runs; left out where no pair reached the level.
+   */
   pairs?: Summary;
 }
 
-/** Costs to reach one reward. */
+/** What it cost to reach one reward. */
 export interface SpeedUpLevel extends Record<Axis, AxisSpeedUp> {
-  /** In training steps. */
+  /** The cost in training steps. */
   steps: AxisSpeedUp;
-  /** In forwards, vector–Jacobian products and backwards. */
+  /** The cost in forwards, vector–Jacobian products and backwards. */
   evaluations: AxisSpeedUp;
-  /** In seconds of training. */
+  /** The cost in seconds of training. */
   seconds: AxisSpeedUp;
-  /** On the tracking set. */
+  /** The mean reward over the tracking set that was to be reached. */
   reward: number;
-  /** Whether every run of both contenders reached it. */
+  /** Whether every run of both contenders reached this reward. */
   reachedByAll: boolean;
 }
 
-/** The first contender against another one. */
+/** How the first contender compares with another one. */
 export interface SpeedUp {
   /** The first contender's name. */
   first: string;
-  /** The other one's name. */
+  /** The other contender's name. */
   other: string;
-  /** Rising; without those that only one mean reached. */
+  /** The rewards to be reached, rising; those that only one mean reached are left out. */
   levels: SpeedUpLevel[];
-  /** The highest reward that every run of both reached, if it is above the pretrained model's. */
+  /** The highest reward that every run of both reached; left out where it is not above the pretrained model's. */
   headline?: SpeedUpLevel;
   /** The highest reward of either mean curve. */
   best: {
-    /** The first contender's highest. */
+    /** The highest reward of the first contender's mean curve. */
     first: number;
-    /** The other one's highest. */
+    /** The highest reward of the other contender's mean curve. */
     other: number;
   };
 }

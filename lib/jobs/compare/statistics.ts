@@ -1,14 +1,14 @@
-/** What several values come to. */
+/** This is what several values come to. */
 export interface Summary {
-  /** Arithmetic mean. */
+  /** The arithmetic mean. */
   mean: number;
-  /** Sample standard deviation (n − 1); 0 for a single value. */
+  /** The sample standard deviation, with n − 1; 0 for a single value. */
   std: number;
   /** The smallest value. */
   low: number;
   /** The largest value. */
   high: number;
-  /** How many values. */
+  /** How many values there are. */
   count: number;
 }
 

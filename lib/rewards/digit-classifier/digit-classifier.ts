@@ -27,11 +27,11 @@ export const digitClassifierConfigSchema = z.strictObject({
 /** What a digit's reward may be: see {@link DigitRewardOptions}. */
 export const digitValues = ['log-probability', 'match'] as const;
 
-/** Options of {@link digitClassifier} and {@link digitJudge}. */
+/** These are the options of {@link digitClassifier} and {@link digitJudge}. */
 export interface DigitClassifierOptions {
-  /** Where its config.json and model.safetensors are; default: the classifier that comes with the package. */
+  /** The directory of its config.json and model.safetensors; default: the classifier that comes with the package. */
   directory?: string | undefined;
-  /** Where it runs, which is where the images are; default `'cpu'`. */
+  /** It runs on this device, which is where the images are; default `'cpu'`. */
   device?: string | undefined;
 }
 

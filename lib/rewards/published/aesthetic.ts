@@ -20,7 +20,7 @@ import {
 } from './published-reward.js';
 import { verifierOf } from './verifier.js';
 
-/** Options of {@link aesthetic}. */
+/** These are the options of {@link aesthetic}. */
 export interface AestheticOptions extends PublishedRewardOptions {
   /**
    * A directory of the CLIPModel whose image features the head reads, openai/clip-vit-large-patch14; default:

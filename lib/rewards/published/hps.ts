@@ -19,9 +19,9 @@ import {
 } from './published-reward.js';
 import { verifierOf } from './verifier.js';
 
-/** Options of {@link hpsv2}. */
+/** These are the options of {@link hpsv2}. */
 export interface HpsOptions extends PublishedRewardOptions {
-  /** Where vocab.json and merges.txt (or tokenizer.json) of CLIP are; default: the directory itself. */
+  /** The directory of CLIP's vocab.json and merges.txt (or tokenizer.json); default: the reward's own. */
   tokenizer?: string | undefined;
 }
 
@@ -107,8 +107,8 @@ function sizes(
       expected(
         path,
         `towers of ${vitH14.visionWidth} and ${vitH14.textWidth} numbers, those of ViT-H-14`,
-        `${width} and ${textWidth}; for another model put open_clip_config.json beside it, whose head_width and heads ` +
-          'are not in the weights',
+        `${width} and ${textWidth}; for another model put open_clip_config.json beside it, whose head_width and ` +
+          'heads are not in the weights',
       ),
     );
   }

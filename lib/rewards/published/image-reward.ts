@@ -18,9 +18,9 @@ import {
 } from './published-reward.js';
 import { verifierOf } from './verifier.js';
 
-/** Options of {@link imageReward}. */
+/** These are the options of {@link imageReward}. */
 export interface ImageRewardOptions extends PublishedRewardOptions {
-  /** Where vocab.txt of bert-base-uncased is; default: the directory itself. */
+  /** The directory of vocab.txt of bert-base-uncased; default: the reward's own. */
   tokenizer?: string | undefined;
 }
 

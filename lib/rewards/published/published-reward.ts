@@ -12,30 +12,32 @@ import type { RewardSettings } from '../reward-kind.js';
 import { callback, checkOptions, checkText } from '../../schema/options.js';
 import { expected } from '../../schema/validate.js';
 
-/** Options of every published reward. */
+/** Every published reward has these options. */
 export interface PublishedRewardOptions {
-  /** Where it runs, which is where the images are; default 'cpu'. */
+  /** It runs on this device, which is where the images are; default `'cpu'`. */
   device?: string | undefined;
-  /** What its towers compute in; statistics and the score are float32. Default 'float32'. */
+  /** Its towers compute in this dtype, statistics and the score in float32; default `'float32'`. */
   dtype?: ModelDType | undefined;
-  /** Images that are scored at a time, where memory is short; default 0, all of a batch. */
+  /** This many images are scored at a time, where memory is short; default 0, which is all of a batch. */
   slice?: number | undefined;
   /**
    * Score images as the reference scripts do, resized in bytes as PIL does: no gradient goes through that. Default
    * false.
    */
   asReference?: boolean | undefined;
-  /** Told once of each prompt that is cut. Default: nobody is; {@link PublishedReward.truncatedPrompts} counts. */
+  /**
+   * It is told once of each prompt that is cut. By default nobody is; {@link PublishedReward.truncatedPrompts} counts.
+   */
   onNote?: ((message: string) => void) | undefined;
 }
 
-/** What a {@link PublishedReward} is asked for. */
+/** This is what a {@link PublishedReward} is asked for. */
 export interface PublishedScoreOptions extends ScoreOptions {
-  /** Whether `features` are wanted too; default false. */
+  /** Whether `features` are wanted, too; default false. */
   features?: boolean | undefined;
 }
 
-/** What a {@link PublishedReward} gives for a batch of images. */
+/** This is what a {@link PublishedReward} gives for a batch of images. */
 export interface PublishedScore extends ArrayScore {
   /** The image tower's L2-normalised feature, [B, F], of the pass that gave the values; the caller disposes of it. */
   features?: Tensor | undefined;
@@ -46,23 +48,23 @@ export interface PublishedReward extends ArrayReward, Disposable {
   /** @throws CheckpointError, ConfigError for files that are missing, damaged or of another model */
   load(): Promise<void>;
   score(images: Tensor, prompts: readonly string[], options?: PublishedScoreOptions): Promise<PublishedScore>;
-  /** Different prompts so far that are longer than the window and were cut. */
+  /** How many different prompts so far were longer than the window and were cut. */
   readonly truncatedPrompts: number;
-  /** What the text encoder is given, [B, L]; undefined where the reward reads no prompts. */
+  /** Gives what the text encoder reads, [B, L]; undefined where the reward reads no prompts. */
   tokens(prompts: readonly string[]): Promise<
     | {
-        /** [B, L] int64. */
+        /** The tokens' ids, [B, L] int64. */
         ids: Tensor;
-        /** [B, L], 1 for a token of the prompt and 0 for padding; where the encoder reads one. */
+        /** [B, L] with 1 for a token of the prompt and 0 for padding; left out where the encoder reads no mask. */
         mask?: Tensor;
       }
     | undefined
   >;
-  /** What the image tower is given: resized, cropped or padded, normalised, [B, 3, size, size]. */
+  /** Gives what the image tower reads: resized, cropped or padded, normalised, [B, 3, size, size]. */
   preprocess(images: Tensor): Promise<Tensor>;
   /**
-   * The image tower's L2-normalised feature alone, [B, F], in which a set's diversity is measured; `slice` images at a
-   * time.
+   * Gives the image tower's L2-normalised feature alone, [B, F], in which a set's diversity is measured; `slice` images
+   * at a time.
    */
   features(images: Tensor): Promise<Tensor>;
   /** Frees the weights. */
