@@ -15,13 +15,13 @@ import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from '../run
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import { belongings, modelIdentity, type Belonging, type BelongsTo } from './belonging.js';
-import { EndpointBuffer } from './endpoint-buffer.js';
+import type { EndpointBuffer } from './endpoint-buffer.js';
 import { endpointsDirectory as defaultDirectory, openEndpoints } from './endpoints.js';
 import { EpochOrder } from './epochs.js';
 import { addTotals, noTotals, rewardMetrics, type StepMetrics } from './metrics.js';
 import { OwnCheckpoints } from './own-checkpoints.js';
 import { sampleImages, type SampleOptions } from './sampler.js';
-import { CurrentSamples, type Conditions, type ScoredBatch } from './samples.js';
+import { CurrentSamples, type Conditions, type SampleSource, type ScoredBatch } from './samples.js';
 import { learningRateAt } from './schedule.js';
 import { adamWOptions } from './settings.js';
 import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } from './state.js';
@@ -61,7 +61,8 @@ export class Trainer {
   #total = noTotals;
   #running = false;
   #belongsTo: Promise<BelongsTo> | undefined;
-  #samples: CurrentSamples | EndpointBuffer | undefined;
+  #samples: SampleSource | undefined;
+  #endpoints: EndpointBuffer | undefined;
   /** Why a step that failed could not be undone: the weights are then between two steps. */
   #broken: Error | undefined;
 
@@ -117,6 +118,7 @@ export class Trainer {
       observer: { onNote, onProgress: onEndpoint, signal },
     });
     if (this.#step === 0) this.#total = addTotals(this.#total, { ...buffer.cost, backwards: 0 });
+    this.#endpoints = buffer;
     this.#samples = buffer;
   }
 
@@ -125,7 +127,7 @@ export class Trainer {
    * pretrained model's and are there.
    */
   get effectiveShares(): Map<string, number> | undefined {
-    return this.#samples instanceof EndpointBuffer ? this.#samples.effectiveShares() : undefined;
+    return this.#endpoints?.effectiveShares();
   }
 
   /**

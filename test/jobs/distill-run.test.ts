@@ -66,7 +66,7 @@ describe('a run of eam distill', () => {
     await expect(resumed({ timesEach: 3 })).rejects.toThrow(/another algorithm/);
     await expect(resumed({ prompts: ['2'] })).rejects.toThrow(/other prompts/);
     await expect(resumed({ model: await tinyModelDirectory({ depth: 1 }) })).rejects.toThrow(/another model/);
-    await expect(resumed({ batch: 3 })).rejects.toThrow(/batch 4/);
+    await expect(resumed({ batch: 3 })).rejects.toThrow(/expected a run with batch 3, as this one has, got 4/);
     await resumed({ microBatch: 3 });
     expect(metricsOf(config.output)).toHaveLength(2);
   });

@@ -53,7 +53,7 @@ describe('eam verify --reward', () => {
     cpSync(join(rewardDirectory('aesthetic'), 'goldens.safetensors'), join(copy, 'goldens.safetensors'));
     expect(await eam('verify', '--reward', 'aesthetic', copy)).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/no "tower" is given, .*eam verify: --tower DIRECTORY/) as unknown,
+      stderr: expect.stringMatching(/expected the setting "tower" .*eam verify: --tower DIRECTORY/) as unknown,
     });
     expect(await eam('verify', '--reward', 'aesthetic', copy, '--tower', rewardDirectory('clipscore'))).toMatchObject({
       code: 0,

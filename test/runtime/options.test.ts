@@ -40,7 +40,20 @@ const tables: [string, z.ZodObject, (options: object) => unknown][] = [
 const candidates = [
   ...[-1e300, -1, -1e-9, 0, 5e-324, 0.25, 0.5, 0.75, 1, 1 + 2 ** -52, 1.5, 2, 2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e300],
   ...[Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
-  ...[true, false, null, 'heun', 'plugin', 'adjoint_matching', '1', '', 'a "quoted" word', 'x'.repeat(200), 3n],
+  ...[
+    true,
+    false,
+    null,
+    'heun',
+    'plugin',
+    'pretrained',
+    'adjoint_matching',
+    '1',
+    '',
+    'a "quoted" word',
+    'x'.repeat(200),
+    3n,
+  ],
 ];
 
 /** What is said of a bad value, without the name of who says it; undefined where it is taken. */

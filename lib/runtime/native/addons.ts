@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { expected } from '../../schema/validate.js';
 import { NativeLoadError } from '../../errors.js';
 import { packageDirectory } from '../package.js';
 import { minorOf, type Variant } from './libtorch.js';
@@ -49,8 +48,10 @@ function wantedVariants(): readonly Variant[] {
   const wanted = process.env['EAM_TORCH_VARIANT'];
   if (!wanted) return variants;
   const found = variants.filter((variant) => variant === wanted);
-  if (found.length === 0)
-    throw new NativeLoadError(expected('EAM_TORCH_VARIANT', `one of ${variants.join(', ')}`, wanted));
+  // In the words of schema/validate.ts, which brings more than may be loaded before the core is.
+  if (found.length === 0) {
+    throw new NativeLoadError(`EAM_TORCH_VARIANT: expected one of ${variants.join(', ')}, got ${wanted}`);
+  }
   return found;
 }
 
