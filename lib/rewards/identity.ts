@@ -8,11 +8,11 @@ const combined = new WeakMap<Reward, Parts>();
 /** Remembers what a combined reward is made of. */
 export const setParts = (reward: Reward, parts: Parts): void => void combined.set(reward, parts);
 
-/** The rewards that a combined one is made of, those of combined ones among them; of any other, itself. */
+/** Lists the rewards that a combined one is made of, through combined parts; any other reward is its own part. */
 export const partsOf = (reward: Reward): Reward[] =>
   combined.get(reward)?.flatMap(([part]) => partsOf(part)) ?? [reward];
 
-/** Whether {@link rewardIdentity} tells it from every other: it was loaded from files, or has settings. */
+/** Tells whether {@link rewardIdentity} knows a reward from every other, by its files or its settings. */
 export async function isIdentified(reward: Reward): Promise<boolean> {
   const origins = await Promise.all(partsOf(reward).map((part) => originOf(part)));
   return origins.every((origin) => origin !== undefined);

@@ -49,7 +49,7 @@ export interface Reward {
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<RewardScore>;
 }
 
-/** Whether a reward can be asked for its gradient; of a combined one, whether one of its parts can. */
+/** Tells whether a reward, or a part of a combined one, can be asked for its gradient. */
 export const hasGradient = (reward: Reward): boolean => reward.differentiable !== false;
 
 /** A score whose values are in JavaScript's memory. */

@@ -50,13 +50,13 @@ export interface Algorithm {
   create(model: Pick<Model, 'native' | 'timeShift'>): NativeAlgorithm;
 }
 
-/** How an algorithm's endpoints of the pretrained model are drawn and taken. */
+/** This tells how an algorithm's endpoints of the pretrained model are drawn and taken. */
 export interface StoredEndpoints {
-  /** Endpoints of each prompt, at least 1. */
+  /** So many endpoints are drawn for each prompt, at least 1. */
   perPrompt: number;
-  /** Each step takes some with probabilities in proportion to e^{λr}. */
+  /** λ is the tilt: each step takes endpoints with probabilities in proportion to e^{λr}. */
   lambda: number;
-  /** Of the algorithm's options, those that decide what is drawn. */
+  /** These of the algorithm's options decide what is drawn. */
   drawnWith: Readonly<Record<string, unknown>>;
 }
 

@@ -15,46 +15,46 @@ import { EndpointScores, type EndpointCost } from './endpoint-scores.js';
 import { EndpointWeights } from './endpoint-weights.js';
 import { CurrentSamples, type BatchRequest, type Conditions, type SampleSource, type ScoredBatch } from './samples.js';
 
-/** What endpoints are drawn with. */
+/** These options decide which endpoints are drawn, and how they are weighed. */
 export interface EndpointBufferOptions {
   model: Model;
   reward: Reward;
   algorithm: NativeAlgorithm;
   lambda: number;
-  /** Each once. */
+  /** Every prompt is here once. */
   prompts: readonly string[];
   perPrompt: number;
-  /** Samples that are drawn at a time. */
+  /** So many samples are drawn at a time. */
   batch: number;
   seed: bigint;
-  /** What the network is conditioned on for a batch of prompts. */
+  /** Makes what the network is conditioned on for a batch of prompts. */
   encode(prompts: readonly string[]): Promise<Conditions>;
-  /** A folder for files of endpoints; undefined: this run's are in a file that is gone with it. */
+  /** The folder holds files of endpoints; undefined: this run's are in a file that is gone with it. */
   directory: string | undefined;
-  /** Tells endpoints that were made with something else; a file name. */
+  /** The name of a folder tells endpoints from those that were made with something else. */
   identity: string;
 }
 
-/** What is told while endpoints are drawn. */
+/** The observer is told how drawing goes on, and may stop it. */
 export interface DrawingObserver {
   onNote?: ((message: string) => void) | undefined;
-  /** `done` of `total` endpoints. */
+  /** Told that `done` of `total` endpoints are there. */
   onProgress?: ((done: number, total: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds between looks at whether another run has drawn the same endpoints. */
+/** Another run may be drawing the same endpoints: whether it is done is looked at again after these milliseconds. */
 const lookEvery = 500;
 
 /**
- * Endpoints of the pretrained model, drawn and scored once, of which each step takes some with probabilities in
+ * Endpoints of the pretrained model are drawn and scored once, and each step takes some with probabilities in
  * proportion to e^{λr} (docs/beyond-the-paper.md, "Endpoints of the pretrained model").
  */
 export class EndpointBuffer implements SampleSource {
   private constructor(
     private readonly options: EndpointBufferOptions,
     private readonly file: EndpointFile,
-    /** What drawing and scoring took, in whichever run. */
+    /** Drawing and scoring took this much, in whichever run. */
     readonly cost: EndpointCost,
     private readonly scores: ArrayScore,
     private readonly weights: ReadonlyMap<string, { first: number; weights: EndpointWeights }>,
@@ -109,7 +109,7 @@ export class EndpointBuffer implements SampleSource {
     return new EndpointBuffer(options, file, scores.cost, joined, new Map(weights));
   }
 
-  /** The share of each prompt's endpoints that carries the weight, in (0, 1]. */
+  /** Gives the share of each prompt's endpoints that carries the weight, in (0, 1]. */
   effectiveShares(): Map<string, number> {
     return new Map(Array.from(this.weights, ([prompt, { weights }]) => [prompt, weights.effectiveShare]));
   }
@@ -139,7 +139,10 @@ export class EndpointBuffer implements SampleSource {
     }
   }
 
-  /** A row for each prompt. Those of the same prompt are stratified: each takes one of as many equal shares of it. */
+  /**
+   * Chooses a row for each prompt. Those of the same prompt are stratified: each takes one of as many equal shares of
+   * the weight.
+   */
   #choose(prompts: readonly string[], step: number): number[] {
     const counts = new Map<string, number>();
     for (const prompt of prompts) counts.set(prompt, (counts.get(prompt) ?? 0) + 1);

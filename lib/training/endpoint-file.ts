@@ -8,7 +8,7 @@ import { CheckpointError } from '../errors.js';
 import { buildHeader, readHeader } from '../files/safetensors.js';
 import { sync } from '../files/sync.js';
 
-/** What a file of endpoints holds. */
+/** A file of endpoints holds this. */
 export interface EndpointLayout {
   rows: number;
   /** A row of each tensor is a latent. */
@@ -30,11 +30,12 @@ const [openFile, closeFile, readFile, writeFile, truncate, syncData, syncFile] =
   promisify(fsync),
 ];
 
-/** Closes the file of whoever is no longer used: a trainer ends without a word. */
+/** Closes a file when its object is collected: a trainer has no method that ends it. */
 const descriptors = new FinalizationRegistry<number>((descriptor) => closeSync(descriptor));
 
 /**
- * Rows of float32 tensors in one safetensors file, written in order and read in any, however many gigabytes they are.
+ * One safetensors file holds rows of float32 tensors, which are written in order and read in any, however many
+ * gigabytes they are.
  * While it grows, `.partial` is at the end of its name.
  */
 export class EndpointFile {
@@ -106,8 +107,8 @@ export class EndpointFile {
   }
 
   /**
-   * Some rows of a tensor, one after the other. What was written lately is in memory: reads that wait for each other's
-   * promise would take longer than the reading.
+   * Reads some rows of a tensor, one after the other. It does so synchronously: the pages are mostly in memory, and a
+   * promise for each row takes longer than reading it.
    * @throws CheckpointError where the file was cut short meanwhile
    */
   read(name: string, rows: readonly number[]): Float32Array {

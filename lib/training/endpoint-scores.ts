@@ -17,16 +17,16 @@ const lineSchema = z.strictObject({
 
 type Line = z.output<typeof lineSchema>;
 
-/** What drawing and scoring endpoints took. */
+/** Drawing and scoring endpoints took this much. */
 export type EndpointCost = Pick<Line, 'forwards' | 'vjps' | 'seconds'>;
 
-/** A score as JSON can hold it: what is not finite is null. */
+/** Makes what JSON can hold: null stands for what is not finite. */
 const toJson = (values: Float32Array): (number | null)[] =>
   Array.from(values, (value) => (Number.isFinite(value) ? value : null));
 
 /**
- * The scores of endpoints in the order in which they were drawn, a line of JSON for each batch. In a file, where there
- * is one: its whole lines tell how far a run came that was killed.
+ * The scores of endpoints stand in the order in which they were drawn, a line of JSON for each batch. Where there is a
+ * file, its whole lines tell how far a run came that was killed.
  */
 export class EndpointScores {
   readonly #lines: Line[];
@@ -75,13 +75,13 @@ export class EndpointScores {
     this.#lines.push(line);
   }
 
-  /** Forgets all. */
+  /** Forgets every score. */
   async clear(): Promise<void> {
     this.#lines.length = 0;
     if (this.path !== undefined) await truncate(this.path).catch(() => undefined);
   }
 
-  /** The score of all rows together. */
+  /** Gives the scores of all rows as one. */
   joined(): ArrayScore {
     const join = (of: (line: Line) => (number | null)[]) =>
       Float32Array.from(this.#lines.flatMap((line) => of(line).map((value) => value ?? Number.NaN)));

@@ -1,8 +1,8 @@
 import { NonFiniteError } from '../errors.js';
 
-/** The endpoints of one prompt, weighed by e^{λr}. */
+/** The endpoints of one prompt are weighed by e^{λr}. */
 export class EndpointWeights {
-  /** Sums of the weights up to and with each endpoint; the last is 1. */
+  /** Each number sums the weights up to and with its endpoint; the last is 1. */
   readonly #cumulative: Float64Array;
   /**
    * (Σ w)²/(N Σ w²) in (0, 1]: the share of the endpoints that N of equal weight would have to be to say as much. For
@@ -35,7 +35,7 @@ export class EndpointWeights {
     }
   }
 
-  /** The endpoint at a place in [0, 1) of all their weights side by side. */
+  /** Finds the endpoint at a place in [0, 1) of all their weights side by side. */
   at(place: number): number {
     let low = 0;
     let high = this.#cumulative.length - 1;

@@ -9,12 +9,12 @@ import { modelIdentity } from './belonging.js';
 import { EndpointBuffer, type DrawingObserver, type EndpointBufferOptions } from './endpoint-buffer.js';
 import { fingerprint } from './state.js';
 
-/** The name of their folder in the cache. */
+/** The cache keeps endpoints in a folder of this name. */
 export const endpointsName = 'endpoints';
 
 /**
- * Where endpoints of the pretrained model are kept if nobody says otherwise; undefined where there is no cache. What is
- * removed is drawn again.
+ * Gives the folder of endpoints of the pretrained model where nobody names another; undefined where there is no cache.
+ * What is removed is drawn again.
  */
 export function endpointsDirectory(): string | undefined {
   const cache = cacheDirectory();
@@ -28,9 +28,9 @@ type Options = Omit<EndpointBufferOptions, 'lambda' | 'perPrompt' | 'identity'> 
 };
 
 /**
- * The endpoints of a run, those that another run has drawn with the same model, prompts, rewards and settings if they
- * are there. Where a program made the model or a reward itself, nobody can tell whether another's is the same: such
- * endpoints serve this run alone.
+ * Opens the endpoints of a run, those that another run has drawn with the same model, prompts, rewards and settings if
+ * they are there. Where a program made the model or a reward itself, nobody can tell whether another's is the same:
+ * such endpoints serve this run alone.
  * @throws what {@link EndpointBuffer.open} throws
  */
 export async function openEndpoints({

@@ -52,7 +52,7 @@ export interface SampleOptions {
   guidance?: number | undefined;
   /** What guidance leads away from, where the model knows such prompts; default: no prompt. */
   negativePrompt?: string | undefined;
-  /** Which weights draw: `'pretrained'` has the adapter off. */
+  /** The trained weights draw the images, or with `'pretrained'` those without the adapter. */
   weights?: 'trained' | 'pretrained' | undefined;
   /** The images are drawn with this optimizer's averaged weights. */
   average?: NativeOptimizer | undefined;

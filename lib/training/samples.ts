@@ -4,13 +4,13 @@ import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeDrawn } from '../runtime/native/binding.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
-/** What a batch's network evaluations are conditioned on. */
+/** A batch's network evaluations are conditioned on these tensors. */
 export interface Conditions extends Disposable {
   conditioning: Tensor[];
   unconditional?: Tensor[];
 }
 
-/** The batch that a step asks for. */
+/** A step asks for this batch. */
 export interface BatchRequest {
   prompts: readonly string[];
   conditions: Conditions;
@@ -18,15 +18,15 @@ export interface BatchRequest {
   signal: AbortSignal | undefined;
 }
 
-/** A batch of samples with their rewards, ready to be matched; `scored.grad`, where there is one, is the caller's. */
+/** These samples have their rewards and can be matched; the caller disposes of `scored.grad`, where there is one. */
 export interface ScoredBatch {
   samples: NativeDrawn;
   scored: ArrayScore;
-  /** Mean over the batch of {@link EndpointWeights.effectiveShare}, where samples are drawn again by weight. */
+  /** The batch's mean of {@link EndpointWeights.effectiveShare}, where samples are taken again by weight. */
   effectiveShare?: number;
 }
 
-/** Where a step's samples come from. */
+/** A step's samples come from here. */
 export interface SampleSource {
   draw(request: BatchRequest): Promise<ScoredBatch>;
 }

@@ -100,7 +100,8 @@ Loss mode_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const 
                         const std::vector<double>& t, const Noise& noise, const Matching& matching,
                         const std::vector<double>& factors);
 
-// The same loss for a reward without a gradient, on v_θ + w (1 + s)(u − v_θ), w = b²/(1−t)².
+// The loss is that of a reward without a gradient: its target is v_θ + w (1 + s)(u − v_θ), w = b²/(1−t)², u and the
+// factors s as above.
 Loss value_matching_loss(const at::Tensor& velocity, const at::Tensor& x1, const std::vector<double>& t,
                          const Noise& noise, const Matching& matching, const std::vector<double>& factors);
 

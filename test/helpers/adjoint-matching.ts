@@ -13,8 +13,7 @@ export const shape = [batch, 1, 8, 8];
 export const asked = [0, 2, 1];
 export const options = { lambda: 2, steps: 6, drawnSteps: 2, finalFraction: 0.3 } satisfies AdjointMatchingOptions;
 
-export const tensor = (data: number[], dimensions = shape) =>
-  binding().Tensor.from(Float32Array.from(data), dimensions);
+const tensor = (data: number[], dimensions = shape) => binding().Tensor.from(Float32Array.from(data), dimensions);
 export const filled = (t: number, count = batch) => new Float32Array(count).fill(t);
 const at = (k: number, steps = options.steps) => ({ t: k / steps, h: 1 / steps });
 const sigmaSquared = (t: number, h: number) => (2 * (1 - t + h)) / (t + h);

@@ -46,5 +46,12 @@ export async function iterate(model: NativeFlowModel, change: EamOptions = {}, r
 /** ∂x̂_1/∂Y of Gaussian latents with the digits' variance, which stands for the denoiser's own Jacobian. */
 export const denoiserFactor = (delta: number): number => (0.38 * (1 - delta)) / (0.38 * (1 - delta) ** 2 + delta ** 2);
 
+/** G at endpoints with the reward's gradient of `iterate`, at δ = 0.1. */
+export async function terminalGradientOf(y: NativeTensor, pretrained: NativeTensor): Promise<NativeTensor> {
+  const rewardGrad = await binding().weightedSum([await normal(shape, 8n)], [denoiserFactor(0.1) / 2]);
+  const { lambda } = eamOptions;
+  return binding().terminalGradient({ x: y, velocity: pretrained, rewardGrad, lambda, time: 0.9 });
+}
+
 export const tensor = (data: number[], dimensions = shape) =>
   binding().Tensor.from(Float32Array.from(data), dimensions);

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { compiled, runNode } from '../helpers/child.js';
+import { smallTensorRounds } from '../helpers/small-tensors.js';
 
 const imports = `
   import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,31 +33,7 @@ describe.runIf(process.platform === 'linux')('resident memory', () => {
       { args: ['--expose-gc', ...args] },
     );
 
-  it.each([
-    {
-      what: 'disposed',
-      round: `for (let i = 0; i < 50_000; ++i) Tensor.from(new Float32Array(4), [4]).dispose();`,
-    },
-    {
-      what: 'left to the garbage collector',
-      round: `for (let i = 0; i < 50_000; ++i) {
-        Tensor.from([1, 2, 3, 4], [2, 2]);
-        if (i % 1000 === 0) await sleep(0);
-      }`,
-    },
-    {
-      what: 'made by kernels',
-      round: `const x1 = Tensor.from([1, 2], [1, 2]);
-      const noise = { seed: 1n, stream: 1n };
-      for (let i = 0; i < 50_000; ++i) (await renoise({ x1, t: [0.5], noise })).dispose();`,
-    },
-    {
-      what: 'that failed',
-      round:
-        'for (let i = 0; i < 20_000; ++i) await renoise({ x1: Tensor.from([1], [1]), t: [2], noise: { seed: 1n, ' +
-        'stream: 1n } }).catch(() => {});',
-    },
-  ])('does not grow with many small tensors $what', async ({ round }) => {
+  it.each(smallTensorRounds(50_000))('does not grow with many small tensors $what', async ({ round }) => {
     const ended = await growth(round);
     expect(ended).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(Number(ended.stdout)).toBeLessThan(24);

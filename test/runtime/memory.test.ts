@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { compiled } from '../helpers/child.js';
+import { smallTensorRounds } from '../helpers/small-tensors.js';
 import { run } from '../helpers/native-work.js';
 
 // Counted, not looked up: what is resident of it is the C library's affair and the kernel's. See
@@ -32,29 +33,7 @@ describe('memory', () => {
     return JSON.parse(ended.stdout) as { tensors: number; arrays: number };
   };
 
-  it.each([
-    { what: 'disposed', round: `for (let i = 0; i < 5_000; ++i) Tensor.from(new Float32Array(4), [4]).dispose();` },
-    {
-      what: 'left to the garbage collector',
-      round: `for (let i = 0; i < 5_000; ++i) {
-        Tensor.from([1, 2, 3, 4], [2, 2]);
-        if (i % 100 === 0) await sleep(0);
-      }`,
-    },
-    {
-      what: 'made by kernels',
-      round: `const x1 = Tensor.from([1, 2], [1, 2]);
-        const noise = { seed: 1n, stream: 1n };
-        for (let i = 0; i < 5_000; ++i) (await renoise({ x1, t: [0.5], noise })).dispose();`,
-    },
-    {
-      what: 'that failed',
-      round: `for (let i = 0; i < 5_000; ++i) {
-        const noise = { seed: 1n, stream: 1n };
-        await renoise({ x1: Tensor.from([1], [1]), t: [2], noise }).catch(() => {});
-      }`,
-    },
-  ])('does not grow with many small tensors $what', async ({ round }) => {
+  it.each(smallTensorRounds(5_000))('does not grow with many small tensors $what', async ({ round }) => {
     const { tensors, arrays } = await growth(round);
     expect(tensors).toBe(0);
     // One of a hundred kept, of 16 bytes, would be more.

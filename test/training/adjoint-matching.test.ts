@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -24,7 +23,6 @@ import {
   largestRelativeError,
   normal,
   relativeError,
-  snapshot,
   takeGradients,
   tinyModel,
 } from '../helpers/tiny-model.js';
@@ -39,9 +37,10 @@ import {
   shape,
   statesOf,
   step,
-  tensor,
   termsOf,
 } from '../helpers/adjoint-matching.js';
+import { slopeAlong } from '../helpers/gradient-check.js';
+import { vectors } from '../helpers/vectors.js';
 
 const values = new Float32Array(batch);
 const cancellation = () => new (binding().Cancellation)();
@@ -74,19 +73,7 @@ const meanOf = (numbers: number[]) => numbers.reduce((sum, value) => sum + value
 it('Adjoint Matching gives the losses of the reference vectors and of an asymmetric Jacobian', async () => {
   const { loaded } = inspect();
   const program = await buildCheck(loaded!.addon.directory, 'check_adjoint_matching');
-  const entry = (
-    JSON.parse(readFileSync(new URL('../vectors/eam.json', import.meta.url), 'utf8')) as {
-      adjoint_matching: {
-        steps: number;
-        lam: number;
-        x0: number[];
-        noise: number[][];
-        states: number[][];
-        adjoints: number[][];
-      };
-    }
-  ).adjoint_matching;
-  const { steps, lam, x0, noise, states, adjoints } = entry;
+  const { steps, lam, x0, noise, states, adjoints } = vectors.adjoint_matching;
   const input = [
     steps,
     x0.length,
@@ -189,26 +176,8 @@ describe('the loss of Adjoint Matching', () => {
     const { gradients } = await iterate(model);
     const states = await statesOf(model);
     const adjoints = await adjointsOf(states, 'vjp');
-    const trained = await snapshot(model.trainable());
-    const norm = Math.hypot(...Object.values(gradients).flat());
-    const moved = async (distance: number) => {
-      const target = model.trainable();
-      await model.load(
-        'trainable',
-        Object.fromEntries(
-          Object.entries(trained).map(([name, numbers]) => [
-            name,
-            tensor(
-              numbers.map((value, i) => value + (distance * gradients[name]![i]!) / norm),
-              target[name]!.shape,
-            ),
-          ]),
-        ),
-      );
-      return meanOf((await termsOf(model, states, adjoints, chosenSteps())).flat());
-    };
-    const slope = ((await moved(1e-3)) - (await moved(-1e-3))) / 2e-3;
-    expect(slope / norm).toBeCloseTo(1, 2);
+    const lossAt = async () => meanOf((await termsOf(model, states, adjoints, chosenSteps())).flat());
+    expect(await slopeAlong(model, gradients, lossAt)).toBeCloseTo(1, 2);
   });
 
   it('draws other steps in other iterations, and always takes the last', () => {

@@ -11,10 +11,21 @@ import {
   largestRelativeError,
   normal,
   relativeError,
-  snapshot,
   tinyLora,
 } from '../helpers/tiny-model.js';
-import { asked, batch, denoiserFactor, iterate, seed, shape, step, tensor, values } from '../helpers/eam-iteration.js';
+import {
+  asked,
+  batch,
+  denoiserFactor,
+  iterate,
+  seed,
+  shape,
+  step,
+  tensor,
+  terminalGradientOf,
+  values,
+} from '../helpers/eam-iteration.js';
+import { slopeAlong } from '../helpers/gradient-check.js';
 
 describe('the loss of EAM', () => {
   it.each(['consistent', 'plugin'] as const)('is that of the kernels at stratified times (%s)', async (terminal) => {
@@ -72,14 +83,7 @@ describe('the loss of EAM', () => {
     const { endpoint, gradients } = await iterate(model);
     const y = tensor(endpoint);
     const pretrained = await model.velocity(y, new Float32Array(batch).fill(0.9), labels(...asked), true);
-    const rewardGrad = await binding().weightedSum([await normal(shape, 8n)], [denoiserFactor(0.1) / 2]);
-    const G = await binding().terminalGradient({
-      x: y,
-      velocity: pretrained,
-      rewardGrad,
-      lambda: eamOptions.lambda,
-      time: 0.9,
-    });
+    const G = await terminalGradientOf(y, pretrained);
     const M = eamOptions.renoisings;
     const lossAt = async () => {
       let loss = 0;
@@ -104,26 +108,7 @@ describe('the loss of EAM', () => {
       }
       return loss;
     };
-    const trained = await snapshot(model.trainable());
-    const norm = Math.hypot(...Object.values(gradients).flat());
-    const moved = async (distance: number) => {
-      const target = model.trainable();
-      await model.load(
-        'trainable',
-        Object.fromEntries(
-          Object.entries(trained).map(([name, numbers]) => [
-            name,
-            tensor(
-              numbers.map((value, i) => value + (distance * gradients[name]![i]!) / norm),
-              target[name]!.shape,
-            ),
-          ]),
-        ),
-      );
-      return lossAt();
-    };
-    const slope = ((await moved(1e-3)) - (await moved(-1e-3))) / 2e-3;
-    expect(slope / norm).toBeCloseTo(1, 2);
+    expect(await slopeAlong(model, gradients, lossAt)).toBeCloseTo(1, 2);
   });
 
   it('sends the reward through the denoiser where asked', async () => {

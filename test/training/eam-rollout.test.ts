@@ -18,7 +18,6 @@ import {
 import {
   asked,
   batch,
-  denoiserFactor,
   eam,
   iterate,
   rollOut,
@@ -26,6 +25,7 @@ import {
   shape,
   step,
   tensor,
+  terminalGradientOf,
   values,
 } from '../helpers/eam-iteration.js';
 
@@ -114,14 +114,7 @@ describe('the rollout of EAM', () => {
       ),
     ).toBeLessThan(1e-5);
 
-    const rewardGrad = await binding().weightedSum([await normal(shape, 8n)], [denoiserFactor(0.1) / 2]);
-    const G = await binding().terminalGradient({
-      x: y,
-      velocity: pretrained,
-      rewardGrad,
-      lambda: eamOptions.lambda,
-      time: 0.9,
-    });
+    const G = await terminalGradientOf(y, pretrained);
     const M = eamOptions.renoisings;
     const losses = new Float32Array(batch);
     for (let m = 0; m < M; m++) {

@@ -1,4 +1,4 @@
-// Which LibTorch is fetched, and what pip is asked for to get it.
+// This file chooses the LibTorch that is fetched, and writes the request by which pip fetches it.
 
 import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';

@@ -1,12 +1,12 @@
-/** Below it a few endpoints of a prompt hold nearly all the weight. */
+/** A few endpoints of a prompt hold nearly all the weight where the share is below this. */
 const least = 0.05;
 
-/** Prompts that are named; the others are counted. */
+/** So many prompts are named; the others are counted. */
 const named = 3;
 
 const percent = (share: number) => `${(100 * share).toPrecision(2)} %`;
 
-/** What a reader should know of the weights of pretrained endpoints: a line, and one more where they are too few. */
+/** Says in a line how well the weights of pretrained endpoints are spread, and warns in another where they are not. */
 export function describeShares(shares: ReadonlyMap<string, number>): string[] {
   const sorted = [...shares].sort(([, one], [, other]) => one - other);
   const middle = sorted[Math.floor(sorted.length / 2)]![1];

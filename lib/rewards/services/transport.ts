@@ -107,7 +107,7 @@ function faultOf(
 ): Fault {
   const said = `HTTP ${status}${where}${text.trim() ? `: ${excerpt(text)}` : ''}`;
   if (status === 429 || status >= 500) return new Fault('passing', said, { retryAfter: headers.get('retry-after') });
-  // Of one request, such as one whose image a moderator takes offence at or that is too large.
+  // The service declines this one request: a moderator takes offence at its image, or it is too large.
   if (status === 400 || status === 413 || status === 422) return new Fault('declined', said);
   if (location !== null && status < 400)
     return new Fault('wrong', `${said}, a redirect to ${excerpt(location)} that drops the images; name it as the url`);

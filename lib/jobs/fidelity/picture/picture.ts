@@ -26,7 +26,7 @@ const variants = {
 /** What the command line asks of a run. */
 export interface Asked {
   algorithm: keyof typeof fidelityPresets;
-  /** Of EAM: as published, with the term for weights of modes, or from endpoints of the pretrained model. */
+  /** EAM runs as published, with the term for weights of modes, or from endpoints of the pretrained model. */
   variant: keyof typeof variants;
   /** Settings by name; undefined where they are the preset's. */
   named: Readonly<Record<string, unknown>>;
