@@ -36,6 +36,10 @@ export interface FunctionOptions {
   differentiable?: boolean | undefined;
 }
 
+/** @throws ConfigError for an unknown key, or a value of another type */
+export const checkFunctionOptions = (options: FunctionOptions, source: string): void =>
+  checkOptions({ differentiable: z.boolean() }, options, source);
+
 /**
  * A reward computed in JavaScript.
  * @param score is given images, their prompts and the signal that ends the run; it may be asynchronous
@@ -49,7 +53,7 @@ export function fromFunction(
   ) => FunctionScore | Promise<FunctionScore>,
   options: FunctionOptions = {},
 ): ArrayReward {
-  checkOptions({ differentiable: z.boolean() }, options, 'fromFunction options');
+  checkFunctionOptions(options, 'fromFunction options');
   if (typeof name !== 'string') throw new ConfigError(expected('fromFunction: name', 'a string', describe(name)));
   if (typeof score !== 'function')
     throw new ConfigError(expected('fromFunction: score', 'a function', describe(score)));

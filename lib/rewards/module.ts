@@ -8,7 +8,13 @@ import { Origin, setOrigin } from '../files/origin.js';
 import { expected } from '../schema/validate.js';
 import { checkText } from '../schema/options.js';
 import { ConfigError, isError } from '../errors.js';
-import { fromFunction, type FunctionOptions, type FunctionScore, type ImageArray } from './from-function.js';
+import {
+  checkFunctionOptions,
+  fromFunction,
+  type FunctionOptions,
+  type FunctionScore,
+  type ImageArray,
+} from './from-function.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
 import { describe, type Reward, type ScoreOptions } from './reward.js';
 
@@ -34,6 +40,7 @@ export async function moduleReward(
   settings: FunctionOptions = {},
 ): Promise<Reward> {
   checkText(file, 'file', 'moduleReward');
+  checkFunctionOptions(settings, 'moduleReward settings');
   const path = resolve(file);
   const refuse = (problem: string, cause?: unknown) => new ConfigError(`moduleReward: ${path}: ${problem}`, { cause });
   if (!existsSync(path)) throw refuse('there is no such file');

@@ -8,7 +8,7 @@ import { checkAdapter, refuseWideAdapter } from '../models/adapters/adapter.js';
 import type { PrepareOptions } from '../models/model.js';
 import { refuseChangedReward, rewardIdentity } from '../rewards/identity.js';
 import type { ArrayScore } from '../rewards/reward.js';
-import { abortSignal, checkOptions, checkText } from '../schema/options.js';
+import { abortSignal, callback, checkOptions, checkText } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from '../runtime/native/binding.js';
@@ -28,6 +28,7 @@ import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } f
 import { readTrainerSettings, type TrainerOptions, type TrainerSettings } from './trainer-options.js';
 import { refuseValueOnly } from './value-only.js';
 
+const prepareShape = { onNote: callback, onProgress: callback, onEndpoint: callback, signal: abortSignal };
 const runSchema = z.strictObject({ steps: z.int().min(0), signal: abortSignal.optional() });
 
 /** These are the options of {@link Trainer.prepare}. */
@@ -95,6 +96,7 @@ export class Trainer {
    * @throws what {@link run} throws
    */
   async prepare(options: PrepareRunOptions = {}): Promise<void> {
+    checkOptions(prepareShape, options, 'prepare options');
     const { model, prompts, negativePrompt, algorithm, reward } = this.#options;
     const { onNote, onProgress, onEndpoint, signal } = options;
     await model.prepare(prompts, { negativePrompt, onNote, onProgress, signal });

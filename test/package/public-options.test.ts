@@ -51,6 +51,7 @@ describe('an unknown key', () => {
     },
     { of: 'Trainer.nonFinite', call: () => trainer({ nonFinite: { patienc: 2 } }), meant: 'patience' },
     { of: 'Trainer.run', call: () => trainer().run({ steps: 1, sginal: 1 }).next(), meant: 'signal' },
+    { of: 'Trainer.prepare', call: () => trainer().prepare({ onEndpoints: () => {} }), meant: 'onEndpoint' },
     { of: 'Trainer.resume', call: () => trainer().resume('x', { alow: [] }), meant: 'allow' },
     { of: 'Trainer.sample', call: () => trainer().sample(drawing({ guidanc: 2 })), meant: 'guidance' },
     { of: 'sampleImages', call: () => js.sampleImages(model, drawing({ step: 2 })), meant: 'steps' },
@@ -74,6 +75,12 @@ describe('an unknown key', () => {
     { of: 'imageReward', call: () => js.imageReward('x', { tokeniser: 'x' }), meant: 'tokenizer' },
     { of: 'aesthetic', call: () => js.aesthetic('x', { towr: 'x' }), meant: 'tower' },
     { of: 'torchScript', call: () => js.torchScript('x', { encodePrompt: () => [] }), meant: 'encodePrompts' },
+    {
+      of: 'fromFunction',
+      call: () => js.fromFunction('x', () => 0, { diferentiable: false }),
+      meant: 'differentiable',
+    },
+    { of: 'moduleReward', call: () => js.moduleReward('x', {}, { diferentiable: false }), meant: 'differentiable' },
     { of: 'httpReward', call: () => js.httpReward({ url: 'http://h/', bach: 1 }), meant: 'batch' },
     {
       of: 'httpReward.cache',
@@ -181,6 +188,16 @@ describe('a value of another type, or none,', () => {
       of: 'fromFunction',
       call: () => js.fromFunction(() => 0),
       says: /fromFunction: name: expected a string, got a function/,
+    },
+    {
+      of: 'fromFunction',
+      call: () => js.fromFunction('x', () => 0, { differentiable: 'no' }),
+      says: /differentiable: expected a boolean, got "no"/,
+    },
+    {
+      of: 'Trainer.prepare',
+      call: () => trainer().prepare({ onNote: 'x' }),
+      says: /prepare options: onNote: expected a function, got "x"/,
     },
     { of: 'fromFunction', call: () => js.fromFunction('x'), says: /score: expected a function, got undefined/ },
     { of: 'pickScore', call: () => js.pickScore(), says: /pickScore: directory: expected a string/ },
