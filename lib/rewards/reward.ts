@@ -221,8 +221,10 @@ export function toFloat32(numbers: unknown, name: string): Float32Array {
 }
 
 async function gradientOf(grad: unknown, images: Tensor): Promise<Tensor> {
-  const wrong = (problem: string) => new InvalidScore(`${problem}; training needs ∂(Σ values)/∂images`);
-  if (grad === undefined || grad === null) throw wrong('it returned no gradient');
+  const wrong = (problem: string, otherwise = '') =>
+    new InvalidScore(`${problem}; training needs ∂(Σ values)/∂images${otherwise}`);
+  if (grad === undefined || grad === null)
+    throw wrong('it returned no gradient', ', or `differentiable: false` of a reward that has none');
   if (!(grad instanceof Tensor)) {
     const hint =
       ArrayBuffer.isView(grad) || Array.isArray(grad) ? ' (Tensor.from(grad, images.shape), or fromFunction)' : '';

@@ -62,6 +62,11 @@ describe.each(['finetune', 'compare'] as const)('eam %s, before it makes a folde
       says: /reward "reward" failed: it returned no gradient/,
     },
     {
+      what: 'a reward of values alone where the algorithm follows gradients',
+      change: () => ({ rewards: [{ name: 'module', file: moduleFile(noGradient), differentiable: false }] }),
+      says: /rewards: "reward" has values alone, .*algorithm\.modes=true/,
+    },
+    {
       what: 'a reward that fails',
       change: () => ({ rewards: [{ name: 'module', file: moduleFile(fails) }] }),
       says: /no key for the service/,
@@ -87,6 +92,14 @@ describe.each(['finetune', 'compare'] as const)('eam %s, before it makes a folde
     expect([code === 1 || code === 2, stderr]).toEqual([true, expect.stringMatching(says)]);
     expect(existsSync(output)).toBe(false);
   });
+});
+
+it('eam finetune refuses modes on endpoints of the pretrained model before it makes a folder', async () => {
+  const { output, files } = configFiles({});
+  const both = ['--set', 'algorithm.endpoints=pretrained', '--set', 'algorithm.modes=true'];
+  const { code, stderr } = await eam('finetune', files.finetune, '--quiet', ...both);
+  expect([code, stderr]).toEqual([2, expect.stringMatching(/modes: expected none with the endpoints "pretrained"/)]);
+  expect(existsSync(output)).toBe(false);
 });
 
 it('a trainer refuses a rank above the width of a layer', async () => {

@@ -90,6 +90,7 @@ describe('an unknown key', () => {
     { of: 'openaiReward', call: () => js.openaiReward({ model: 'm', qestion: '?' }), meant: 'question' },
     { of: 'finetune', call: () => js.finetune({}, { resum: true }), meant: 'resume' },
     { of: 'pretrain', call: () => js.pretrain({}, { signl: 1 }), meant: 'signal' },
+    { of: 'distill', call: () => js.distill({}, { resum: true }), meant: 'resume' },
     { of: 'compare', call: () => js.compare({}, { obsrver: 1 }), meant: 'observer' },
     { of: 'plan', call: () => js.plan({}, { lke: 'x' }), meant: 'like' },
     { of: 'fidelity', call: () => js.fidelity({ problem: {}, settings: {}, observr: 1 }), meant: 'observer' },

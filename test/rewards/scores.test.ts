@@ -252,7 +252,9 @@ describe('a reward built on tensors', () => {
     {
       what: 'no gradient',
       change: ({ values }) => ({ values }),
-      message: 'it returned no gradient; training needs ∂(Σ values)/∂images',
+      message:
+        'it returned no gradient; training needs ∂(Σ values)/∂images, or `differentiable: false` of a reward that ' +
+        'has none',
     },
     {
       what: 'a typed array as gradient',
