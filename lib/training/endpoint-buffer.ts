@@ -3,32 +3,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { RunLock } from '../files/lock.js';
 import { disposeAll } from '../files/safetensors.js';
-import type { Model } from '../models/model.js';
-import { hasGradient, type ArrayScore, type Reward } from '../rewards/reward.js';
+import { hasGradient, type ArrayScore } from '../rewards/reward.js';
 import { makeDirectory } from '../runtime/make-directory.js';
-import type { NativeAlgorithm, NativeEndpoints } from '../runtime/native/binding.js';
+import type { NativeEndpoints } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import { Purpose, RandomStream, streamOf } from '../runtime/random.js';
+import { drawEndpoints, type DrawingOptions, type DrawnEndpoints } from './endpoint-drawing.js';
 import { EndpointFile, type EndpointLayout } from './endpoint-file.js';
 import { EndpointScores, type EndpointCost } from './endpoint-scores.js';
 import { EndpointWeights } from './endpoint-weights.js';
-import { CurrentSamples, type BatchRequest, type Conditions, type SampleSource, type ScoredBatch } from './samples.js';
+import type { BatchRequest, SampleSource, ScoredBatch } from './samples.js';
 
 /** These options decide which endpoints are drawn, and how they are weighed. */
-export interface EndpointBufferOptions {
-  model: Model;
-  reward: Reward;
-  algorithm: NativeAlgorithm;
+export interface EndpointBufferOptions extends DrawingOptions {
   lambda: number;
-  /** Every prompt is here once. */
-  prompts: readonly string[];
-  perPrompt: number;
-  /** So many samples are drawn at a time. */
-  batch: number;
-  seed: bigint;
-  /** Makes what the network is conditioned on for a batch of prompts. */
-  encode(prompts: readonly string[]): Promise<Conditions>;
   /** The folder holds files of endpoints; undefined: this run's are in a file that is gone with it. */
   directory: string | undefined;
   /** The name of a folder tells endpoints from those that were made with something else. */
@@ -94,8 +83,8 @@ export class EndpointBuffer implements SampleSource {
     const { rows } = layoutOf(options);
     if (!file.isWhole) {
       observer.onNote?.(`drawing ${rows} endpoints of the pretrained model`);
-      while (scores.rows < rows) {
-        await drawBatch(options, file, scores, observer.signal);
+      for await (const batch of drawEndpoints(options, scores.rows, observer.signal)) {
+        await store(options, batch, file, scores);
         observer.onProgress?.(scores.rows, rows);
       }
       await file.finish();
@@ -163,35 +152,23 @@ const layoutOf = ({ model, reward, prompts, perPrompt }: EndpointBufferOptions):
   tensors: ['endpoint', 'velocity', ...(hasGradient(reward) ? ['rewardGradient'] : [])],
 });
 
-/** Draws and scores the next rows; a prompt's are one after the other. */
-async function drawBatch(
-  { model, reward, algorithm, prompts, perPrompt, batch, seed, encode }: EndpointBufferOptions,
+/** Writes the rows of a batch, and then their scores, which tell that the rows are there. */
+async function store(
+  { algorithm }: EndpointBufferOptions,
+  { first, samples, scored, seconds }: DrawnEndpoints,
   file: EndpointFile,
   scores: EndpointScores,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
-  const start = performance.now();
-  const first = scores.rows;
-  const count = Math.min(batch, prompts.length * perPrompt - first);
-  const batchPrompts = Array.from({ length: count }, (_, row) => prompts[Math.floor((first + row) / perPrompt)]!);
-  using conditions = await encode(batchPrompts);
-  const source = new CurrentSamples(model, reward, algorithm, seed);
-  const { samples, scored } = await source.draw({ prompts: batchPrompts, conditions, step: first / batch, signal });
+  const { vjps, ...kept } = await algorithm.keep(samples, scored.grad);
+  const tensors = kept as unknown as Record<string, Tensor>;
   try {
-    const { vjps, ...kept } = await algorithm.keep(samples, scored.grad);
-    const tensors = kept as unknown as Record<string, Tensor>;
-    try {
-      const rows: Record<string, Float32Array> = {};
-      for (const [name, tensor] of Object.entries(tensors)) rows[name] = (await tensor.data()) as Float32Array;
-      await file.write(first, rows);
-    } finally {
-      disposeAll(tensors);
-    }
-    await scores.append(scored, { forwards: samples.forwards, vjps, seconds: (performance.now() - start) / 1000 });
+    const rows: Record<string, Float32Array> = {};
+    for (const [name, tensor] of Object.entries(tensors)) rows[name] = (await tensor.data()) as Float32Array;
+    await file.write(first, rows);
   } finally {
-    scored.grad?.dispose();
-    samples.dispose();
+    disposeAll(tensors);
   }
+  await scores.append(scored, { forwards: samples.forwards, vjps, seconds });
 }
 
 function selectScores({ values, parts, weights }: ArrayScore, rows: readonly number[]): ArrayScore {

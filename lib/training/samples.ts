@@ -1,7 +1,7 @@
 import type { Model } from '../models/model.js';
 import { hasGradient, score, type ArrayScore, type Reward } from '../rewards/reward.js';
 import { cancellable } from '../runtime/cancellation.js';
-import type { NativeAlgorithm, NativeDrawn } from '../runtime/native/binding.js';
+import type { NativeAlgorithm, NativeDrawn, NativeRollout } from '../runtime/native/binding.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
 /** A batch's network evaluations are conditioned on these tensors. */
@@ -40,21 +40,33 @@ export class CurrentSamples implements SampleSource {
     private readonly seed: bigint,
   ) {}
 
-  async draw({ prompts, conditions, step, signal }: BatchRequest): Promise<ScoredBatch> {
+  async draw(request: BatchRequest): Promise<ScoredBatch> {
+    return this.score(await this.rollout(request), request);
+  }
+
+  /** Draws samples, which are not scored yet; the caller disposes of them. */
+  async rollout({ prompts, conditions, step, signal }: BatchRequest): Promise<NativeRollout> {
     const { conditioning, unconditional } = conditions;
-    const gradient = hasGradient(this.reward);
-    const samples = await cancellable(signal, (cancellation) =>
+    return cancellable(signal, (cancellation) =>
       this.algorithm.rollout({
         conditioning,
         ...(unconditional && { unconditional }),
         shape: [prompts.length, ...this.model.latentShape],
         seed: this.seed,
         step,
-        differentiable: gradient,
+        differentiable: hasGradient(this.reward),
         cancellation,
       }),
     );
+  }
+
+  /** Scores what {@link rollout} drew, and disposes of it where that fails. */
+  async score(
+    samples: NativeRollout,
+    { prompts, signal }: Pick<BatchRequest, 'prompts' | 'signal'>,
+  ): Promise<ScoredBatch> {
     try {
+      const gradient = hasGradient(this.reward);
       return { samples, scored: await score(this.reward, samples.images, prompts, { gradient, signal }) };
     } catch (error) {
       samples.dispose();
