@@ -1,6 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 
-import { jsonOption, naturalNumber, positiveInteger, quietOption, setOption } from './options.js';
+import { fraction, jsonOption, naturalNumber, positiveInteger, quietOption, setOption } from './options.js';
 
 const seedList = (text: string): number[] => {
   const values = text.split(',').map(naturalNumber);
@@ -27,7 +27,15 @@ export const fidelityCommand = (signal: AbortSignal) =>
         "Take eam's endpoints from the pretrained model: algorithm.endpoints=pretrained.",
       ).conflicts('modes'),
     )
-    .option('--values-only', "Keep the reward's gradient from the algorithm, which then needs one of the two above.")
+    .addOption(
+      new Option(
+        '--values-only [share]',
+        "Keep the reward's gradient, or that of a share of it in [0, 1], from the algorithm, which then needs one of " +
+          'the two above.',
+      )
+        .argParser(fraction)
+        .preset('1'),
+    )
     .option('--no-oracle', 'Leave out what the same network learns from exact samples.')
     .option(
       '--picture <file>',

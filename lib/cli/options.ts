@@ -17,6 +17,7 @@ export const naturalNumber = number(
   (value) => Number.isSafeInteger(value) && value >= 0,
   'a whole number from 0 to 2^53 - 1',
 );
+export const fraction = number((value) => value >= 0 && value <= 1, 'a number from 0 to 1');
 export const atLeastZero = number((value) => Number.isFinite(value) && value >= 0, 'a number from 0');
 
 /** An option that may be given several times; its values come in their order. */

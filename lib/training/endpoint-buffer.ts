@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { RunLock } from '../files/lock.js';
 import { disposeAll } from '../files/safetensors.js';
-import { hasGradient, type ArrayScore } from '../rewards/reward.js';
+import type { ArrayScore } from '../rewards/reward.js';
 import { makeDirectory } from '../runtime/make-directory.js';
 import type { NativeEndpoints } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
@@ -146,10 +146,10 @@ export class EndpointBuffer implements SampleSource {
   }
 }
 
-const layoutOf = ({ model, reward, prompts, perPrompt }: EndpointBufferOptions): EndpointLayout => ({
+const layoutOf = ({ model, gradient, prompts, perPrompt }: EndpointBufferOptions): EndpointLayout => ({
   rows: prompts.length * perPrompt,
   latent: model.latentShape,
-  tensors: ['endpoint', 'velocity', ...(hasGradient(reward) ? ['rewardGradient'] : [])],
+  tensors: ['endpoint', 'velocity', ...(gradient ? ['rewardGradient'] : [])],
 });
 
 /** Writes the rows of a batch, and then their scores, which tell that the rows are there. */

@@ -1,5 +1,5 @@
 import type { Model } from '../models/model.js';
-import { hasGradient, type Reward } from '../rewards/reward.js';
+import type { Reward } from '../rewards/reward.js';
 import type { NativeAlgorithm, NativeRollout } from '../runtime/native/binding.js';
 import { CurrentSamples, type Conditions, type ScoredBatch } from './samples.js';
 
@@ -7,6 +7,8 @@ import { CurrentSamples, type Conditions, type ScoredBatch } from './samples.js'
 export interface DrawingOptions {
   model: Model;
   reward: Reward;
+  /** Whether the reward is asked for its gradient. */
+  gradient: boolean;
   algorithm: NativeAlgorithm;
   /** Every prompt is here once. */
   prompts: readonly string[];
@@ -35,19 +37,19 @@ interface Rollout {
 /**
  * Draws and scores endpoints from row `first` on, in batches; a prompt's rows are one after the other.
  *
- * Where the reward has values alone, the next batch is drawn while it scores: such rewards are often services, which
- * take their time elsewhere. A reward with a gradient computes on this machine, and what its backward pass needs of a
- * batch is memory that two batches would take twice.
+ * Without a gradient, the next batch is drawn while the reward scores: what has values alone is often a service, which
+ * takes its time elsewhere. A gradient is computed on this machine, and what its backward pass needs of a batch is
+ * memory that two batches would take twice.
  * @throws what the model and the reward throw, and the signal's reason
  */
 export async function* drawEndpoints(
-  { model, reward, algorithm, prompts, perPrompt, batch, seed, encode }: DrawingOptions,
+  { model, reward, gradient, algorithm, prompts, perPrompt, batch, seed, encode }: DrawingOptions,
   first: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<DrawnEndpoints, void, void> {
   const rows = prompts.length * perPrompt;
-  const source = new CurrentSamples(model, reward, algorithm, seed);
-  const isAhead = !hasGradient(reward);
+  const source = new CurrentSamples(model, reward, algorithm, seed, gradient);
+  const isAhead = !gradient;
   const rollout = async (from: number): Promise<Rollout> => {
     const count = Math.min(batch, rows - from);
     const batchPrompts = Array.from({ length: count }, (_, row) => prompts[Math.floor((from + row) / perPrompt)]!);

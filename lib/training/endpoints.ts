@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import { originOf } from '../files/origin.js';
-import { isIdentified, rewardIdentity } from '../rewards/identity.js';
+import { isIdentified, partsOf, rewardIdentity } from '../rewards/identity.js';
 import { hasGradient } from '../rewards/reward.js';
 import { cacheDirectory } from '../runtime/native/libtorch.js';
 import type { StoredEndpoints } from './algorithms.js';
@@ -21,7 +21,7 @@ export function endpointsDirectory(): string | undefined {
   return cache && join(cache, endpointsName);
 }
 
-type Options = Omit<EndpointBufferOptions, 'lambda' | 'perPrompt' | 'identity'> & {
+type Options = Omit<EndpointBufferOptions, 'lambda' | 'perPrompt' | 'identity' | 'gradient'> & {
   stored: StoredEndpoints;
   negativePrompt: string | undefined;
   observer: DrawingObserver;
@@ -42,12 +42,15 @@ export async function openEndpoints({
   const { model, reward, batch, seed } = options;
   const prompts = [...new Set(options.prompts)];
   const { lambda, perPrompt, drawnWith } = stored;
+  // The draws carry e^{λr} of the whole reward. A gradient of some of its parts would make the target that of these
+  // parts alone (docs/beyond-the-paper.md, "Rewards without a gradient"), so it is all of them or none.
+  const gradient = partsOf(reward).every(hasGradient);
   const identity = fingerprint([
     ...[await modelIdentity(model), model.dtype, model.latentShape, model.timeShift],
-    ...[await rewardIdentity(reward), hasGradient(reward)],
+    ...[await rewardIdentity(reward), gradient],
     ...[prompts, negativePrompt ?? null, perPrompt, batch, String(seed), drawnWith],
   ]);
   const shared = (await originOf(model)) !== undefined && (await isIdentified(reward));
   const directory = shared ? options.directory : undefined;
-  return EndpointBuffer.open({ ...options, prompts, lambda, perPrompt, directory, identity }, observer);
+  return EndpointBuffer.open({ ...options, prompts, lambda, perPrompt, directory, identity, gradient }, observer);
 }

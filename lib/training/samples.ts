@@ -1,5 +1,5 @@
 import type { Model } from '../models/model.js';
-import { hasGradient, score, type ArrayScore, type Reward } from '../rewards/reward.js';
+import { score, type ArrayScore, type Reward } from '../rewards/reward.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeDrawn, NativeRollout } from '../runtime/native/binding.js';
 import type { Tensor } from '../runtime/native/tensor.js';
@@ -38,6 +38,8 @@ export class CurrentSamples implements SampleSource {
     private readonly reward: Reward,
     private readonly algorithm: NativeAlgorithm,
     private readonly seed: bigint,
+    /** Whether the reward is asked for its gradient. */
+    private readonly gradient: boolean,
   ) {}
 
   async draw(request: BatchRequest): Promise<ScoredBatch> {
@@ -54,7 +56,7 @@ export class CurrentSamples implements SampleSource {
         shape: [prompts.length, ...this.model.latentShape],
         seed: this.seed,
         step,
-        differentiable: hasGradient(this.reward),
+        differentiable: this.gradient,
         cancellation,
       }),
     );
@@ -66,7 +68,7 @@ export class CurrentSamples implements SampleSource {
     { prompts, signal }: Pick<BatchRequest, 'prompts' | 'signal'>,
   ): Promise<ScoredBatch> {
     try {
-      const gradient = hasGradient(this.reward);
+      const { gradient } = this;
       return { samples, scored: await score(this.reward, samples.images, prompts, { gradient, signal }) };
     } catch (error) {
       samples.dispose();

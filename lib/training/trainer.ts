@@ -7,7 +7,7 @@ import { disposeAll } from '../files/safetensors.js';
 import { checkAdapter, refuseWideAdapter } from '../models/adapters/adapter.js';
 import type { PrepareOptions } from '../models/model.js';
 import { refuseChangedReward, rewardIdentity } from '../rewards/identity.js';
-import type { ArrayScore } from '../rewards/reward.js';
+import { hasGradient, type ArrayScore } from '../rewards/reward.js';
 import { abortSignal, callback, checkOptions, checkText } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
 import { cancellable } from '../runtime/cancellation.js';
@@ -102,7 +102,7 @@ export class Trainer {
     await model.prepare(prompts, { negativePrompt, onNote, onProgress, signal });
     if (this.#samples) return;
     if (!algorithm.endpoints) {
-      this.#samples = new CurrentSamples(model, reward, this.#algorithm, this.#settings.seed);
+      this.#samples = new CurrentSamples(model, reward, this.#algorithm, this.#settings.seed, hasGradient(reward));
       return;
     }
     const { batch, seed, endpointsDirectory } = this.#settings;

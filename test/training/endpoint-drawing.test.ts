@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 
 import type { Model } from '../../lib/models/model.js';
 import { fromFunction } from '../../lib/rewards/from-function.js';
-import type { Reward } from '../../lib/rewards/reward.js';
+import { hasGradient, type Reward } from '../../lib/rewards/reward.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
 import type { NativeAlgorithm } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
@@ -36,9 +36,11 @@ async function drawing(reward: (begun: (count: number) => Promise<void>) => Rewa
   const begun = async (count: number) => {
     while (steps.length < count) await once(events, 'rollout');
   };
+  const scored = reward(begun);
   const options = {
     model: { latentShape: [1, 8, 8] } as unknown as Model,
-    reward: reward(begun),
+    reward: scored,
+    gradient: hasGradient(scored),
     algorithm,
     prompts: ['0', '1'],
     perPrompt: 5,

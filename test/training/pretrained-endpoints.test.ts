@@ -290,6 +290,26 @@ describe('rewards that have values alone', () => {
   });
 });
 
+it('a sum with a part of values alone is learned from by its values, whole as the draws are', async () => {
+  const votes = fromFunction('votes', (_, prompts) => ({ values: prompts.map(Number) }), { differentiable: false });
+  const asked: (boolean | undefined)[] = [];
+  const ink = strokeWeight({ scale: 4 });
+  const inner = ink.score.bind(ink);
+  ink.score = (images, prompts, settings) => {
+    asked.push(settings?.gradient);
+    return inner(images, prompts, settings);
+  };
+  const reward = combine([
+    [ink, 1],
+    [votes, 1],
+  ]);
+  const { trainer } = await run({ reward });
+  const [first] = await train(trainer);
+  expect(asked).toEqual([false, false, false, false]);
+  expect(first!.total.vjps).toBe(0);
+  expect(first!.rewardGradientNorm).toBe(0);
+});
+
 describe('the native side', () => {
   const conditioning = labels(0, 1, 2, 0);
   const shape = [4, 1, 8, 8];

@@ -23,7 +23,9 @@ import { chooseDevice } from '../../runtime/device.js';
 import type { GaussianMixture } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { silent, type JobObserver } from '../progress.js';
+import { combine } from '../../rewards/combine.js';
 import { quadratic } from '../../rewards/quadratic.js';
+import type { Reward } from '../../rewards/reward.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { Trainer } from '../../training/trainer.js';
 
@@ -120,6 +122,16 @@ interface Setup {
   onSamples: NonNullable<FidelityOptions['onSamples']>;
 }
 
+/** Gives the sum of two parts of a reward, of which `share` of it is values alone. */
+function withoutGradient(reward: Reward, share: number): Reward {
+  const values: Reward = { ...reward, differentiable: false };
+  if (share === 0 || share === 1) return share === 0 ? reward : values;
+  return combine([
+    [reward, 1 - share],
+    [values, share],
+  ]);
+}
+
 async function run(
   { problem, settings, yardstick, observer, signal, onSamples }: Setup,
   seed: number,
@@ -129,7 +141,7 @@ async function run(
   using model = newModel(problem, settings, seed);
   const trainer = new Trainer({
     model,
-    reward: { ...quadratic(problem.reward), ...(settings.valuesOnly && { differentiable: false }) },
+    reward: withoutGradient(quadratic(problem.reward), settings.valuesOnly),
     prompts: [model.name],
     algorithm: createAlgorithm(settings.algorithm),
     optimizer: settings.optimizer,

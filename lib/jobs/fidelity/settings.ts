@@ -58,8 +58,8 @@ export const fidelitySchema = z.strictObject({
     .prefault({}),
   /** Whether each seed also trains the same network on exact samples: see {@link FidelityResult.oracle}. */
   oracle: z.boolean().default(true),
-  /** Whether the algorithm is kept from the reward's gradient: see {@link Reward.differentiable}. */
-  valuesOnly: z.boolean().default(false),
+  /** The share of the reward whose gradient is kept from the algorithm: see {@link Reward.differentiable}. */
+  valuesOnly: z.number().min(0).max(1).default(0),
   /** Where everything runs; the CPU, unless told, since the tensors are small. */
   device: device.default('cpu'),
   /** Threads of an operator: the tensors are small, and one thread makes times comparable. */
@@ -113,8 +113,8 @@ export interface FidelitySettings {
   };
   /** Whether each seed also trains the same network on exact samples. @defaultValue true */
   oracle: boolean;
-  /** Whether the algorithm is kept from the reward's gradient. @defaultValue false */
-  valuesOnly: boolean;
+  /** The share of the reward whose gradient is kept from the algorithm, in [0, 1]. @defaultValue 0 */
+  valuesOnly: number;
   /** `'cpu'`, `'cuda'` or `'cuda:N'`, or `'auto'`: CUDA where there is a device, else the CPU. @defaultValue 'cpu' */
   device: string;
   /** Threads of an operator, ≥ 1: the tensors are small, and one thread makes times comparable. @defaultValue 1 */
