@@ -109,8 +109,7 @@ function storedEndpoints(settings: Omit<EamSettings, 'name'>): StoredEndpoints {
 }
 
 const named = <Name extends string>(name: Name) => ({
-  /** The name says which algorithm. */
-  name: z.literal(name),
+  name: z.literal(name).describe('The name says which algorithm.'),
 });
 
 const algorithms = z.discriminatedUnion('name', [

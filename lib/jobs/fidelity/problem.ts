@@ -15,12 +15,24 @@ const numbers = z.array(z.number());
  */
 export const problemSchema = z
   .strictObject({
-    means: z.array(numbers.min(1)).min(1),
-    std: z.number().gt(0),
-    /** Default: equal. They need not sum to 1. */
-    weights: z.array(z.number().gt(0)).optional(),
-    reward: z.strictObject({ linear: numbers.optional(), quadratic: numbers.optional(), center: numbers.optional() }),
-    lambda: z.number().min(0),
+    means: z.array(numbers.min(1)).min(1).describe('Each mode has its mean here, with a number a dimension.'),
+    std: z.number().gt(0).describe('Every mode has this standard deviation in every dimension.'),
+    weights: z
+      .array(z.number().gt(0))
+      .optional()
+      .describe('The modes have these weights, which need not sum to 1; left out, they are equal.'),
+    reward: z
+      .strictObject({
+        linear: numbers
+          .optional()
+          .describe('The linear part of the reward has these coefficients, one a dimension; left out, they are 0.'),
+        quadratic: numbers
+          .optional()
+          .describe('The quadratic part has these curvatures, one a dimension; left out, they are 0.'),
+        center: numbers.optional().describe('The quadratic part is 0 at this point; left out, it is the origin.'),
+      })
+      .describe('The reward is r(x) = Σ linear·x − ½ Σ quadratic·(x − center)².'),
+    lambda: z.number().min(0).describe('λ is the tilt: the target is in proportion to e^{λ r} times the data.'),
   })
   .superRefine(({ means, weights, reward }, context) => {
     const dimensions = means[0]!.length;

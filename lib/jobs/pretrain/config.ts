@@ -10,17 +10,19 @@ import { withDrawing } from '../settings/model.js';
 /** What every pretraining is told. */
 const common = {
   device: device.default('auto'),
-  optimizer: optimizerSchema,
-  steps: z.int().min(1),
-  batch: z.int().min(1).default(64),
-  seed,
-  checkpoints: checkpointsSchema.prefault({ every: 500 }),
-  /** How the weights are stored in model.safetensors. */
-  storage: z.enum(['float32', 'float16']).default('float32'),
-  output: z.string().min(1),
+  optimizer: optimizerSchema.describe('AdamW updates the network, with these settings.'),
+  steps: z.int().min(1).describe('The run takes this many training steps.'),
+  batch: z.int().min(1).default(64).describe('A step takes this many images.'),
+  seed: seed.describe('Everything random in training is drawn from this seed.'),
+  checkpoints: checkpointsSchema.prefault({ every: 500 }).describe('Checkpoints are written as this says.'),
+  storage: z
+    .enum(['float32', 'float16'])
+    .default('float32')
+    .describe('The weights are stored in model.safetensors as this type.'),
+  output: z.string().min(1).describe('The model and the records of its run are written into this folder.'),
 };
 const commonSchema = z.strictObject(common);
-const samples = samplesSchema.prefault({});
+const samples = samplesSchema.prefault({}).describe('Grids of samples are drawn as this says.');
 
 export type PretrainConfig = z.output<typeof commonSchema> & {
   model: unknown;

@@ -13,19 +13,19 @@ import { validate } from '../../schema/validate.js';
 /** `eam finetune`'s configuration. */
 export const finetuneSchema = z.strictObject({
   ...modelSettings,
-  /** A list, or a file of them. */
-  prompts: promptsOrFileSchema,
-  rewards: z.array(rewardSchema).min(1),
-  algorithm: algorithmSchema,
-  optimizer: optimizerSchema,
-  steps: z.int().min(1),
-  batch: z.int().min(1).default(32),
-  seed,
-  checkpoints: checkpointsSchema.prefault({}),
-  samples: samplesSchema.prefault({}),
-  /** Left out: no evaluation at the end. */
-  evaluation: evaluationSchema.optional(),
-  output: z.string().min(1).default('runs/finetune'),
+  prompts: promptsOrFileSchema.describe('The prompts are these: a list, or the path of a file of them.'),
+  rewards: z.array(rewardSchema).min(1).describe('Images are trained towards the weighted sum of these rewards.'),
+  algorithm: algorithmSchema.describe('This algorithm trains, with its options.'),
+  optimizer: optimizerSchema.describe('AdamW updates the adapter, with these settings.'),
+  steps: z.int().min(1).describe('The run takes this many training steps.'),
+  batch: z.int().min(1).default(32).describe('A step draws this many samples.'),
+  seed: seed.describe('Everything random in training is drawn from this seed.'),
+  checkpoints: checkpointsSchema.prefault({}).describe('Checkpoints are written as this says.'),
+  samples: samplesSchema.prefault({}).describe('Grids of samples are drawn as this says.'),
+  evaluation: evaluationSchema
+    .optional()
+    .describe('The model is evaluated before and after, as this says; left out, it is not.'),
+  output: z.string().min(1).default('runs/finetune').describe('The run is written into this folder.'),
 });
 
 /**
