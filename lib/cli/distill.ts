@@ -1,3 +1,4 @@
+import type { DistillConfig } from '../jobs/settings/config.generated.js';
 import { jobCommand } from './job-command.js';
 import { allowOption, atLeastZero, repeatable } from './options.js';
 
@@ -32,7 +33,7 @@ export const distillCommand = (signal: AbortSignal) =>
         ...flags.set,
       ];
       const isModel = await namesModel(path);
-      const { config, options } = await readJob(path, 'config.json', { ...flags, set }, signal, isModel);
+      const { config, options } = await readJob<DistillConfig>(path, 'config.json', { ...flags, set }, signal, isModel);
       const { likeness } = await distill(config, options);
       if (likeness && !flags.quiet) process.stdout.write(`${likenessTable(likeness)}\n`);
     });

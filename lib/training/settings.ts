@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { solverNames } from '../runtime/native/choices.generated.js';
 import { adamWOptionsSchema, type AdamWOptions } from '../runtime/native/options.generated.js';
+import { called } from '../schema/configuration.js';
 import type { Filled } from '../schema/filled.js';
 
 /** Every job's configuration may hold these. */
@@ -20,17 +21,19 @@ export const dtype = z.enum(['float32', 'float64', 'bfloat16', 'float16']).defau
 export const seed = z.int().min(0).default(0);
 
 /** AdamW with a warmed-up and decaying learning rate, gradient clipping and weight averaging. */
-export const optimizerSchema = z.strictObject({
-  learningRate: z.number().gt(0).describe('η is the learning rate at its highest.'),
-  ...adamWOptionsSchema.shape,
-  clip: z.number().gt(0).default(1).describe('The norm of all gradients together is clipped to this.'),
-  warmup: z.int().min(0).default(0).describe('The learning rate rises from 0 over this many first steps.'),
-  schedule: z
-    .enum(['constant', 'cosine'])
-    .default('constant')
-    .describe('The learning rate takes this course after the warm-up.'),
-  floor: z.number().min(0).max(1).default(0).describe('A cosine ends at this fraction of learningRate.'),
-});
+export const optimizerSchema = z
+  .strictObject({
+    learningRate: z.number().gt(0).describe('η is the learning rate at its highest.'),
+    ...adamWOptionsSchema.shape,
+    clip: z.number().gt(0).default(1).describe('The norm of all gradients together is clipped to this.'),
+    warmup: z.int().min(0).default(0).describe('The learning rate rises from 0 over this many first steps.'),
+    schedule: z
+      .enum(['constant', 'cosine'])
+      .default('constant')
+      .describe('The learning rate takes this course after the warm-up.'),
+    floor: z.number().min(0).max(1).default(0).describe('A cosine ends at this fraction of learningRate.'),
+  })
+  .meta(called('OptimizerOptions'));
 
 /**
  * These options are those of AdamW with a learning rate that rises and falls, gradient clipping and weight averaging.

@@ -7,6 +7,7 @@ import { evaluationSchema } from '../settings/evaluation.js';
 import { finetuneSchema } from '../settings/finetune.js';
 import { modelSettings, withDrawing } from '../settings/model.js';
 import { slugOf } from '../text.js';
+import { schemaAddress } from '../../schema/configuration.js';
 import { validate } from '../../schema/validate.js';
 
 const exactlyOne = 'expected either "steps" or "evaluations"';
@@ -43,10 +44,9 @@ const { prompts, rewards } = finetuneSchema.shape;
 /** This is what the configuration of `eam compare` may hold. */
 export const compareSchema = z
   .strictObject({
+    $schema: schemaAddress,
     ...modelSettings,
-    /** A list, or a file of them. */
     prompts,
-    /** What images are trained towards: a weighted sum. */
     rewards,
     contenders: z
       .array(contenderSchema)
@@ -130,7 +130,13 @@ export const compareSchema = z
  * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
  */
 export async function readCompareConfig(config: unknown) {
-  const { tracking, evaluation, samples, ...settings } = validate(compareSchema, config, 'compare configuration');
+  const {
+    $schema: _,
+    tracking,
+    evaluation,
+    samples,
+    ...settings
+  } = validate(compareSchema, config, 'compare configuration');
   const own = await drawingOf(settings.model);
   return {
     ...settings,
@@ -143,8 +149,8 @@ export async function readCompareConfig(config: unknown) {
   };
 }
 
-export type CompareConfig = Awaited<ReturnType<typeof readCompareConfig>>;
-export type Contender = CompareConfig['contenders'][number];
+export type CompareSettings = Awaited<ReturnType<typeof readCompareConfig>>;
+export type Contender = CompareSettings['contenders'][number];
 export type Budget = z.output<typeof budgetSchema>;
 
 /** A contender's name as part of a path. */

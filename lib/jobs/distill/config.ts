@@ -5,6 +5,7 @@ import type { Drawing } from '../../models/model.js';
 import { drawingOf } from '../../models/registry.js';
 import { judgeSchema } from '../../rewards/registry.js';
 import { timeDistributions, type SolverName } from '../../runtime/native/choices.generated.js';
+import { schemaAddress } from '../../schema/configuration.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { expected, validate } from '../../schema/validate.js';
 import { checkpointsSchema, drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
@@ -15,6 +16,7 @@ const { guidance: _, ...studentDrawing } = drawingSettings;
 
 /** `eam distill`'s configuration. */
 export const distillSchema = z.strictObject({
+  $schema: schemaAddress,
   ...modelSettings,
   prompts: promptsOrFileSchema.describe('The prompts are these: a list, or the path of a file of them.'),
   teacher: z
@@ -69,6 +71,7 @@ export const distillSchema = z.strictObject({
  */
 export async function readDistillConfig(config: unknown) {
   const {
+    $schema: __,
     teacher: drawing,
     samples,
     evaluation,
@@ -100,4 +103,4 @@ function drawnLike<Settings extends { steps?: number | undefined; solver?: Solve
   return { ...settings, steps, solver };
 }
 
-export type DistillConfig = Awaited<ReturnType<typeof readDistillConfig>>;
+export type DistillSettings = Awaited<ReturnType<typeof readDistillConfig>>;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { readJson } from '../../schema/json.js';
+import { schemaAddress } from '../../schema/configuration.js';
 import { validate } from '../../schema/validate.js';
 import { shippedDirectory } from '../../runtime/package.js';
 
@@ -15,6 +16,7 @@ const numbers = z.array(z.number());
  */
 export const problemSchema = z
   .strictObject({
+    $schema: schemaAddress,
     means: z.array(numbers.min(1)).min(1).describe('Each mode has its mean here, with a number a dimension.'),
     std: z.number().gt(0).describe('Every mode has this standard deviation in every dimension.'),
     weights: z

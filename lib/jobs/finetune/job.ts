@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 
 import type { Algorithm } from '../../training/algorithms.js';
 import { makeRoom } from '../../files/checkpoints.js';
-import type { FinetuneConfig } from '../settings/finetune.js';
+import type { FinetuneSettings } from '../settings/finetune.js';
 import { DriftProbe } from '../../training/drift.js';
 import { isError, NonFiniteError, suppress, suppressedBy } from '../../errors.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
@@ -54,7 +54,7 @@ export class FinetuneJob {
   #gridPrompts: string[];
 
   constructor(
-    private readonly config: FinetuneConfig,
+    private readonly config: FinetuneSettings,
     private readonly opened: OpenedRun,
     private readonly parts: Parts,
     private readonly options: JobOptions,

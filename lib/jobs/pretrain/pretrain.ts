@@ -14,9 +14,10 @@ import { averagedWeights, fingerprint } from '../../training/state.js';
 import { jobDevice } from '../device.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
+import type { PretrainConfig } from '../settings/config.generated.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
 import { SteppedRun } from '../stepped-run.js';
-import { isRecordOf, readPretrainConfig, type PretrainConfig } from './config.js';
+import { isRecordOf, readPretrainConfig, type PretrainJobSettings } from './config.js';
 
 /** What {@link pretrain} returns. */
 export interface PretrainResult {
@@ -34,7 +35,7 @@ const weightsFile = 'model.safetensors';
  * Trains a network from scratch as a configuration says.
  * @throws ConfigError for a configuration that is not valid, the signal's reason when aborted (after a checkpoint)
  */
-export async function pretrain(config: unknown, options: JobOptions = {}): Promise<PretrainResult> {
+export async function pretrain(config: PretrainConfig, options: JobOptions = {}): Promise<PretrainResult> {
   checkJobOptions(options, 'pretrain options');
   const { recipe, settings: wanted } = readPretrainConfig(config);
   const { output } = wanted;
@@ -62,7 +63,7 @@ export async function pretrain(config: unknown, options: JobOptions = {}): Promi
 /** A grid of samples, from the averaged weights where there are such. */
 async function drawSamples(
   task: PretrainTask,
-  { samples, optimizer: { emaDecay } }: PretrainConfig,
+  { samples, optimizer: { emaDecay } }: PretrainJobSettings,
   optimizer: NativeOptimizer,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array | undefined> {
@@ -86,7 +87,7 @@ async function drawSamples(
 
 async function trainInto(
   opened: OpenedRun,
-  config: PretrainConfig,
+  config: PretrainJobSettings,
   options: JobOptions,
   task: PretrainTask,
 ): Promise<PretrainResult> {
@@ -124,7 +125,7 @@ async function trainInto(
 }
 
 async function finish(
-  config: PretrainConfig,
+  config: PretrainJobSettings,
   task: PretrainTask,
   optimizer: NativeOptimizer,
   run: RunDirectory,
