@@ -1,4 +1,4 @@
-import { createScanner, SyntaxKind } from 'jsonc-parser';
+import { createScanner, parse, SyntaxKind, type ParseError } from 'jsonc-parser';
 
 import { expected } from './validate.js';
 import { ConfigError } from '../errors.js';
@@ -15,7 +15,7 @@ export async function readJson(path: string, { comments = false } = {}): Promise
   try {
     return JSON.parse(comments ? withoutComments(text) : text);
   } catch (error) {
-    throw new ConfigError(`${path} is not valid JSON: ${jsonProblem(error)}`);
+    throw new ConfigError(`${path} is not valid JSON: ${jsonProblem(error)}${placeOfMistake(text)}`);
   }
 }
 
@@ -61,19 +61,33 @@ function copyPlain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, copyPlain(entry)]));
 }
 
+/** Where the first mistake is: Node says it of few, and in characters. */
+function placeOfMistake(text: string): string {
+  const errors: ParseError[] = [];
+  parse(text, errors, { allowTrailingComma: true });
+  const [first] = errors;
+  if (!first) return '';
+  const lines = text.slice(0, first.offset).split(/\r\n|\r|\n/);
+  return ` (line ${lines.length}, column ${lines.at(-1)!.length + 1})`;
+}
+
+/** After these there is no value that a comma could end. */
+const noValues = [SyntaxKind.OpenBraceToken, SyntaxKind.OpenBracketToken, SyntaxKind.CommaToken, SyntaxKind.ColonToken];
+
 /** JSON in the place of JSON with comments and commas after last entries: each is blank, and lines stay lines. */
 function withoutComments(text: string): string {
   const scanner = createScanner(text);
   let json = '';
-  let comma = -1;
+  let [comma, isAfterValue] = [-1, false];
   for (let token = scanner.scan(); token !== SyntaxKind.EOF; token = scanner.scan()) {
     const isComment = token === SyntaxKind.LineCommentTrivia || token === SyntaxKind.BlockCommentTrivia;
     const isSpace = token === SyntaxKind.Trivia || token === SyntaxKind.LineBreakTrivia;
     const own = text.substr(scanner.getTokenOffset(), scanner.getTokenLength());
     const closes = token === SyntaxKind.CloseBraceToken || token === SyntaxKind.CloseBracketToken;
     if (closes && comma >= 0) json = `${json.slice(0, comma)} ${json.slice(comma + 1)}`;
-    if (token === SyntaxKind.CommaToken) comma = json.length;
+    if (token === SyntaxKind.CommaToken) comma = isAfterValue ? json.length : -1;
     else if (!isComment && !isSpace) comma = -1;
+    if (!isComment && !isSpace) isAfterValue = !noValues.includes(token);
     json += isComment ? own.replace(/[^\r\n]/g, ' ') : own;
   }
   return json;

@@ -88,6 +88,7 @@ const lib: Rooms = {
     // Jobs that others use, too.
     closed('plan', 'report'),
     closed('*'),
+    one('configurations.ts'),
   ],
   cli: [
     one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts'),

@@ -102,5 +102,5 @@ function shippedProblems(): string[] {
 export async function readProblem(source: string): Promise<Problem> {
   const shipped = shippedProblems().includes(source);
   const path = shipped ? join(shippedDirectory('problems'), `${source}.json`) : source;
-  return validate(problemSchema, await readJson(path), path);
+  return validate(problemSchema, await readJson(path, { comments: true }), path);
 }

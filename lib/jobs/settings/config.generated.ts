@@ -306,8 +306,8 @@ export interface FinetuneConfig {
   /** True keeps one block's activations at a time and computes them again in the backward pass, to save memory. */
   checkpointing?: boolean | undefined;
   /**
-   * A T5 text encoder reads this many tokens of a prompt; left out, they are 256. It is a whole number, at least 1 and
-   * at most 4096.
+   * A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256. It is a
+   * whole number, at least 1 and at most 4096.
    */
   textLength?: number | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */
@@ -423,8 +423,8 @@ export interface CompareConfig {
   /** True keeps one block's activations at a time and computes them again in the backward pass, to save memory. */
   checkpointing?: boolean | undefined;
   /**
-   * A T5 text encoder reads this many tokens of a prompt; left out, they are 256. It is a whole number, at least 1 and
-   * at most 4096.
+   * A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256. It is a
+   * whole number, at least 1 and at most 4096.
    */
   textLength?: number | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */
@@ -655,8 +655,8 @@ export interface DistillConfig {
   /** True keeps one block's activations at a time and computes them again in the backward pass, to save memory. */
   checkpointing?: boolean | undefined;
   /**
-   * A T5 text encoder reads this many tokens of a prompt; left out, they are 256. It is a whole number, at least 1 and
-   * at most 4096.
+   * A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256. It is a
+   * whole number, at least 1 and at most 4096.
    */
   textLength?: number | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */

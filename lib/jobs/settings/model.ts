@@ -49,7 +49,7 @@ export const modelSettings = {
     .min(1)
     .max(4096)
     .optional()
-    .describe('A T5 text encoder reads this many tokens of a prompt; left out, they are 256.'),
+    .describe('A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256.'),
   negativePrompt: z
     .string()
     .optional()
