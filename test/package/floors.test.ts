@@ -73,6 +73,7 @@ const lib: Rooms = {
   ],
   jobs: [
     one(
+      'logging',
       'options.ts',
       'text.ts',
       'progress.ts',

@@ -9,6 +9,7 @@ import { schemaAddress } from '../../schema/configuration.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { expected, validate } from '../../schema/validate.js';
 import { checkpointsSchema, drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { loggingSchema } from '../logging/settings.js';
 import { modelSettings, withDrawing } from '../settings/model.js';
 
 /** How the student's images are drawn to be looked at: at guidance 1, and as the teacher's where nobody says. */
@@ -62,6 +63,7 @@ export const distillSchema = z.strictObject({
     })
     .optional()
     .describe('How alike student and teacher draw is measured at the end, as this says; left out, it is not.'),
+  logging: loggingSchema,
   output: z.string().min(1).default('runs/distill').describe('The run is written into this folder.'),
 });
 

@@ -93,6 +93,7 @@ class DistillJob {
   ) {
     this.#optimizer = new (binding().AdamW)(parts.model.native, adamWOptions(config.optimizer));
     this.#directory = opened.directory;
+    this.#directory.logTo(config.logging);
   }
 
   async run(): Promise<DistillResult> {
@@ -104,7 +105,7 @@ class DistillJob {
     await training.train();
     await this.#writeStudent(training.step);
     const likeness = await this.#measure();
-    if (likeness) await this.#directory.write('evaluation.json', `${JSON.stringify(likeness, null, 2)}\n`);
+    if (likeness) await this.#directory.writeEvaluation(training.step, likeness);
     const { path, checkpoints } = this.#directory;
     this.parts.observer.note(
       `adapter: ${path}; with it the model draws at guidance 1 what it drew at ${this.config.teacher.guidance}`,

@@ -61,6 +61,7 @@ export class FinetuneJob {
   ) {
     this.#observer = options.observer ?? silent;
     this.#directory = opened.directory;
+    this.#directory.logTo(config.logging);
     this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
   }
 
@@ -247,8 +248,8 @@ export class FinetuneJob {
 
   async #finish(evaluation: Evaluation | undefined): Promise<FinetuneResult> {
     const directory = this.#directory;
-    if (evaluation) await directory.write('evaluation.json', `${JSON.stringify(evaluation, null, 2)}\n`);
     const last = this.#trainer.step;
+    if (evaluation) await directory.writeEvaluation(last, evaluation);
     const report = await directory.write(
       'report.html',
       await renderReport({

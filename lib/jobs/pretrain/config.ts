@@ -6,6 +6,7 @@ import { rewardKinds } from '../../rewards/kinds.js';
 import { schemaAddress } from '../../schema/configuration.js';
 import { validate } from '../../schema/validate.js';
 import { checkpointsSchema, device, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { loggingSchema } from '../logging/settings.js';
 import { withDrawing } from '../settings/model.js';
 
 /** What every pretraining is told. */
@@ -21,6 +22,7 @@ const common = {
     .enum(['float32', 'float16'])
     .default('float32')
     .describe('The weights are stored in model.safetensors as this type.'),
+  logging: loggingSchema,
   output: z.string().min(1).describe('The model and the records of its run are written into this folder.'),
 };
 const commonSchema = z.strictObject(common);

@@ -92,6 +92,7 @@ async function trainInto(
   task: PretrainTask,
 ): Promise<PretrainResult> {
   const { directory: run } = opened;
+  run.logTo(config.logging);
   const optimizer = new (binding().AdamW)(task.network, adamWOptions(config.optimizer));
   const order = new EpochOrder(task.examples.length, BigInt(config.seed));
   const batchAt = (position: number) =>
@@ -119,7 +120,7 @@ async function trainInto(
   );
   await training.begin();
   // First of all: by it a killed run is known, and resumed from its directory alone.
-  await run.write(recordFile, `${JSON.stringify({ ...config, output: resolve(run.path) }, null, 2)}\n`);
+  await run.writeConfig({ ...config, output: resolve(run.path) }, recordFile);
   await training.train();
   return finish(config, task, optimizer, run, options, training.step);
 }
@@ -148,7 +149,7 @@ async function finish(
     disposeAll(stored);
     disposeAll(own);
   }
-  await run.writeConfig(config.model);
+  await run.write('config.json', `${JSON.stringify(config.model, null, 2)}\n`);
   const accuracy = await task.measure?.();
   if (accuracy !== undefined) observer.note(`held-out accuracy: ${(100 * accuracy).toFixed(2)} %`);
   observer.note(`model: ${run.path}`);

@@ -382,6 +382,12 @@ export interface FinetuneConfig {
         judge?: JudgeConfig | Judge | undefined;
       }
     | undefined;
+  /**
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
+   * "tensorboard" writes event files into the run's folder.
+   * @defaultValue ["jsonl"]
+   */
+  logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
   /** The run is written into this folder. @defaultValue 'runs/finetune' */
   output?: string | undefined;
 }
@@ -753,6 +759,12 @@ export interface DistillConfig {
         judge: JudgeConfig | Judge;
       }
     | undefined;
+  /**
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
+   * "tensorboard" writes event files into the run's folder.
+   * @defaultValue ["jsonl"]
+   */
+  logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
   /** The run is written into this folder. @defaultValue 'runs/distill' */
   output?: string | undefined;
 }
@@ -811,6 +823,12 @@ export type PretrainConfig =
         | undefined;
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
+      /**
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
+       * "tensorboard" writes event files into the run's folder.
+       * @defaultValue ["jsonl"]
+       */
+      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
       /** The model and the records of its run are written into this folder. */
       output: string;
       /** The network is trained on these images. */
@@ -917,6 +935,12 @@ export type PretrainConfig =
         | undefined;
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
+      /**
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
+       * "tensorboard" writes event files into the run's folder.
+       * @defaultValue ["jsonl"]
+       */
+      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
       /** The model and the records of its run are written into this folder. */
       output: string;
       /** The network is trained on these images. */

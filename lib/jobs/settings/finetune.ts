@@ -6,6 +6,7 @@ import { withStandIns } from '../../rewards/made.js';
 import { rewardSchema } from '../../rewards/registry.js';
 import { drawingOf } from '../../models/registry.js';
 import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { loggingSchema } from '../logging/settings.js';
 import { evaluationSchema } from './evaluation.js';
 import { modelSettings, withDrawing } from './model.js';
 import { schemaAddress } from '../../schema/configuration.js';
@@ -29,6 +30,7 @@ export const finetuneSchema = z.strictObject({
   evaluation: evaluationSchema
     .optional()
     .describe('The model is evaluated before and after, as this says; left out, it is not.'),
+  logging: loggingSchema,
   output: z.string().min(1).default('runs/finetune').describe('The run is written into this folder.'),
 });
 
