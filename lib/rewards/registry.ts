@@ -8,7 +8,7 @@ import { jsonProblem, jsonWithoutSecrets, withoutSecrets } from '../schema/secre
 import { validate } from '../schema/validate.js';
 import { combine } from './combine.js';
 import { judgeKinds, rewardKinds } from './kinds.js';
-import { withMadeJudge, withMadeReward } from './made.js';
+import { madeRewardKind, withMadeJudge, withMadeReward } from './made.js';
 import type { JudgeKind, RewardKind, RewardSettings, WeightsFile } from './reward-kind.js';
 import type { ArrayReward, Judge, Reward } from './reward.js';
 
@@ -33,6 +33,9 @@ export const judgeSchema = z.preprocess(withMadeJudge, judges).meta({ also: 'Jud
 export type JudgeConfig = z.output<typeof judgeSchema>;
 
 const nameOf = ({ schema }: { schema: (typeof rewardKinds)[number]['schema'] }): string => schema.shape.name.value;
+
+/** The rewards that a configuration can name, by those names. */
+export const rewardNames: readonly string[] = rewardKinds.filter((kind) => kind !== madeRewardKind).map(nameOf);
 
 /** The kind of a reward, which its own configuration goes with. */
 const kindOf = (config: RewardConfig): RewardKind<z.ZodType<RewardConfig>> =>

@@ -71,7 +71,7 @@ const variants = (node) => node.oneOf ?? node.anyOf ?? [node];
 const nameOf = ({ properties }) => (properties.name?.const ?? properties.model?.properties.type.const) || undefined;
 
 const introductions = {
-  finetune: 'A model’s adapter is fine-tuned towards rewards. In TypeScript it is `FinetuneConfig`.',
+  finetune: "A model's adapter is fine-tuned towards rewards. In TypeScript it is `FinetuneConfig`.",
   compare: 'Several algorithms fine-tune one model, over several seeds. In TypeScript it is `CompareConfig`.',
   distill: 'An adapter learns what guidance draws. In TypeScript it is `DistillConfig`.',
   pretrain: 'A network is trained from scratch. In TypeScript it is `PretrainConfig`.',
@@ -107,14 +107,18 @@ refused, with the one that was probably meant.
   export default defineConfig({
     model: 'digits',
     prompts: Array.from({ length: 10 }, (_, digit) => String(digit)),
-    rewards: ['stroke-weight', [fromFunction('mine', score), 0.5]],
+    rewards: [{ name: 'stroke-weight' }, [fromFunction('mine', score), 0.5]],
     algorithm: eam({ lambda: 12 }),
     optimizer: { learningRate: 1e-3 },
     steps: 100,
   });
   \`\`\`
 
-- **an object in a program**: \`await finetune(config)\` takes the same, and its run's folder is like any other.
+- **an object in a program**: \`await finetune(config)\` takes the same, and its run's folder is like any other. A model
+  that a program loaded is its own to dispose of.
+
+A record cannot hold what a program made: there its place has a name and \`"made-in-code"\`, and the run goes on
+(\`--resume\`) with the program, or the configuration in TypeScript, that made it.
 
 \`--set key=value\` changes one key by its path, such as \`--set algorithm.C=1.2 --set rewards.0.weight=2\`. A run's
 folder holds the configuration with every default filled in, and stands for it on the command line.

@@ -7,9 +7,9 @@ const literal = (value) => (typeof value === 'string' ? `'${value.replaceAll("'"
 /** A documentation comment, wrapped to 120 columns. */
 function comment(paragraphs, indent) {
   const whole = `${indent}/** ${paragraphs.join(' ')} */`;
-  if (whole.length <= 120 - Math.max(0, indent.length - 2)) return whole;
+  if (whole.length <= 118 - Math.max(0, indent.length - 2)) return whole;
   // The formatter indents what is nested once more.
-  const width = 120 - Math.max(0, indent.length - 2);
+  const width = 118 - Math.max(0, indent.length - 2);
   const lines = [];
   for (const paragraph of paragraphs) {
     let line = '';

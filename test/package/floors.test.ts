@@ -92,7 +92,7 @@ const lib: Rooms = {
     one('configurations.ts'),
   ],
   cli: [
-    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts'),
+    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts', 'completions.ts'),
     closed('*'),
     one('program.ts'),
     one('run.ts'),

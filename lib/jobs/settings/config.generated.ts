@@ -175,8 +175,8 @@ export type RewardConfig =
       cache?:
         | {
             /**
-             * Memory holds at most this many answers; with 0 it holds none. It is a whole number, at least 0 and at most
-             * 10000000.
+             * Memory holds at most this many answers; with 0 it holds none. It is a whole number, at least 0 and at
+             * most 10000000.
              * @defaultValue 10000
              */
             entries?: number | undefined;
@@ -231,8 +231,8 @@ export type RewardConfig =
       cache?:
         | {
             /**
-             * Memory holds at most this many answers; with 0 it holds none. It is a whole number, at least 0 and at most
-             * 10000000.
+             * Memory holds at most this many answers; with 0 it holds none. It is a whole number, at least 0 and at
+             * most 10000000.
              * @defaultValue 10000
              */
             entries?: number | undefined;
@@ -500,8 +500,8 @@ export interface CompareConfig {
         /** d shrinks the weights, decoupled from the gradient. It is at least 0. @defaultValue 0 */
         weightDecay?: number | undefined;
         /**
-         * Weights are averaged with this decay, w̄ ← decay w̄ + (1 − decay) w; 0: they are not averaged. It is at least 0
-         * and below 1.
+         * Weights are averaged with this decay, w̄ ← decay w̄ + (1 − decay) w; 0: they are not averaged. It is at least
+         * 0 and below 1.
          * @defaultValue 0
          */
         emaDecay?: number | undefined;
@@ -525,8 +525,8 @@ export interface CompareConfig {
     /** A run takes this many training steps. It is a whole number, at least 1. */
     steps?: number | undefined;
     /**
-     * A run takes as many steps as this many network evaluations of all kinds pay for. It is a whole number, at least
-     * 1.
+     * A run takes as many steps as this many network evaluations of all kinds pay for. It is a whole number, at
+     * least 1.
      */
     evaluations?: number | undefined;
   };
@@ -691,8 +691,8 @@ export interface DistillConfig {
   /** The times are drawn from this. @defaultValue 'logit_normal' */
   timeDistribution?: 'uniform' | 'logit_normal' | undefined;
   /**
-   * An evaluation of the student takes at most this many renoised samples; with 0 it takes all of a step. It is a whole
-   * number, at least 0.
+   * An evaluation of the student takes at most this many renoised samples; with 0 it takes all of a step. It is a
+   * whole number, at least 0.
    * @defaultValue 0
    */
   microBatch?: number | undefined;
@@ -719,7 +719,9 @@ export interface DistillConfig {
         keep?: number | undefined;
       }
     | undefined;
-  /** Grids of the student's samples are drawn as this says, without guidance; what is left out is as the teacher's. */
+  /**
+   * Grids of the student's samples are drawn as this says, without guidance; what is left out is as the teacher's.
+   */
   samples?:
     | {
         /** The solver takes this many steps. It is a whole number, at least 1. */
@@ -824,8 +826,8 @@ export type PretrainConfig =
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
       /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
-       * "tensorboard" writes event files into the run's folder.
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
+       * and "tensorboard" writes event files into the run's folder.
        * @defaultValue ["jsonl"]
        */
       logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
@@ -837,8 +839,8 @@ export type PretrainConfig =
             /** The name says which images. @defaultValue 'mnist' */
             name?: 'mnist' | undefined;
             /**
-             * This many images are kept out of training, for the accuracy that is printed. It is a whole number, at least
-             * 0.
+             * This many images are kept out of training, for the accuracy that is printed. It is a whole number, at
+             * least 0.
              * @defaultValue 1000
              */
             heldOut?: number | undefined;
@@ -850,8 +852,8 @@ export type PretrainConfig =
           }
         | undefined;
       /**
-       * This fraction of the labels is dropped, so that the model also learns to draw unconditionally. It is at least 0
-       * and at most 1.
+       * This fraction of the labels is dropped, so that the model also learns to draw unconditionally. It is at least
+       * 0 and at most 1.
        * @defaultValue 0.1
        */
       labelDropout?: number | undefined;
@@ -936,8 +938,8 @@ export type PretrainConfig =
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
       /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
-       * "tensorboard" writes event files into the run's folder.
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
+       * and "tensorboard" writes event files into the run's folder.
        * @defaultValue ["jsonl"]
        */
       logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
@@ -949,8 +951,8 @@ export type PretrainConfig =
             /** The name says which images. @defaultValue 'mnist' */
             name?: 'mnist' | undefined;
             /**
-             * This many images are kept out of training, for the accuracy that is printed. It is a whole number, at least
-             * 0.
+             * This many images are kept out of training, for the accuracy that is printed. It is a whole number, at
+             * least 0.
              * @defaultValue 1000
              */
             heldOut?: number | undefined;
@@ -960,8 +962,8 @@ export type PretrainConfig =
              */
             shift?: number | undefined;
             /**
-             * Each image gets Gaussian noise of a standard deviation drawn from [0, noise], in units where white is 1. It
-             * is at least 0 and below 1.
+             * Each image gets Gaussian noise of a standard deviation drawn from [0, noise], in units where white is 1.
+             * It is at least 0 and below 1.
              * @defaultValue 0
              */
             noise?: number | undefined;
