@@ -35,7 +35,7 @@ const hasMethod = (value: unknown, method: string): value is { name: string } =>
   typeof Reflect.get(value, method) === 'function' &&
   typeof Reflect.get(value, 'name') === 'string';
 
-/** A reward of a configuration, which may be one that a program made, alone or as [reward, weight], as a kind of its own. */
+/** A reward of a configuration; one that a program made, alone or as [reward, weight], becomes a kind of its own. */
 export function withMadeReward(value: unknown): unknown {
   const [reward, weight] = Array.isArray(value) && value.length === 2 ? (value as unknown[]) : [value, 1];
   return hasMethod(reward, 'score') ? { name, label: reward.name, weight, reward: new Made(reward) } : value;

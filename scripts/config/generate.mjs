@@ -31,10 +31,10 @@ async function readConfigurations() {
   }
 }
 
-/** A file of TypeScript or JSON as Biome formats it. */
+/** A file as Biome formats it. */
 const formatted = (path, text) => run('@biomejs/biome/bin/biome', ['format', `--stdin-file-path=${path}`], text);
 
 for (const [path, text] of Object.entries(outputs(await readConfigurations()))) {
   mkdirSync(join(root, dirname(path)), { recursive: true });
-  writeFileSync(join(root, path), path.endsWith('.md') ? text : formatted(path, text));
+  writeFileSync(join(root, path), formatted(path, text));
 }

@@ -90,8 +90,8 @@ refused, with the one that was probably meant.
 
 \`eam init\` asks four questions and writes one. It may be:
 
-- **JSON** (\`.json\`, \`.jsonc\`), in which comments and a comma after the last entry are allowed. With \`"$schema"\` an
-  editor completes keys, shows what they say and marks what is wrong:
+- **JSON** (\`.json\`, \`.jsonc\`), in which comments and a comma after the last entry are allowed. With
+  \`"$schema"\` an editor completes keys, shows what they say and marks what is wrong:
 
   \`\`\`json
   { "$schema": "./node_modules/eam-torch/schemas/finetune.schema.json", "model": "digits" }

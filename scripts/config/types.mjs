@@ -38,7 +38,8 @@ function membersOf({ properties, required = [] }, indent) {
     .map(([name, node]) => {
       const optional = !required.includes(name);
       const type = typeOf(node, indent);
-      return `${documentation(node, indent)}\n${indent}${name}${optional ? '?' : ''}: ${type}${optional ? ' | undefined' : ''};`;
+      const declared = optional ? `${name}?: ${type} | undefined;` : `${name}: ${type};`;
+      return `${documentation(node, indent)}\n${indent}${declared}`;
     })
     .join('\n');
 }
@@ -58,7 +59,8 @@ function typeOf(node, indent) {
     }
     case 'object':
       if (node.properties) return `{\n${membersOf(node, `${indent}  `)}\n${indent}}`;
-      return `Readonly<Record<string, ${isEmpty(node.additionalProperties) ? 'unknown' : typeOf(node.additionalProperties, indent)}>>`;
+      // What is said of a value of any type is nothing.
+      return `Readonly<Record<string, ${typeOf(node.additionalProperties, indent)}>>`;
     case 'integer':
       return 'number';
     case undefined:

@@ -139,8 +139,8 @@ describe('a configuration in TypeScript', () => {
 
   it('runs from the command line with rewards and an algorithm of the package that runs it', () => {
     const config = `
-      import { ConfigError, defineConfig, eam, fromFunction, strokeWeight } from 'eam-torch';
-      const dark = fromFunction('dark', ({ data, shape: [batch] }: { data: Float32Array; shape: readonly number[] }) => ({
+      import { defineConfig, eam, fromFunction, type ImageArray, strokeWeight } from 'eam-torch';
+      const dark = fromFunction('dark', ({ data, shape: [batch] }: ImageArray) => ({
         values: Array.from({ length: batch! }, (_, i) => -data[i * (data.length / batch!)]!),
         grad: new Float32Array(data.length),
       }));

@@ -6,7 +6,7 @@ import type { RunLog } from './run-log.js';
 import { TensorBoardLog } from './tensorboard.js';
 
 /** The folder of a run that TensorBoard reads. */
-export const tensorBoardFolder = 'tensorboard';
+const tensorBoardFolder = 'tensorboard';
 
 /** Where a run's metrics are logged. */
 export const loggingSchema = z
