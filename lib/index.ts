@@ -45,6 +45,7 @@ export { compare, type CompareResult } from './jobs/compare/compare.js';
 export type { Comparison, ContenderResult } from './jobs/compare/comparison.js';
 export { convert, type Converted } from './jobs/convert.js';
 export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './training/evaluation.js';
+export { defineConfig, type JobConfigs } from './jobs/define-config.js';
 export { distill, type DistillResult } from './jobs/distill/distill.js';
 export type { JudgedModel, Likeness } from './jobs/distill/likeness.js';
 export { fidelity, type FidelityOptions, type FidelitySamples } from './jobs/fidelity/fidelity.js';
@@ -95,6 +96,15 @@ export type { Phase } from './jobs/plan/phases.js';
 export type { CardTime } from './jobs/plan/cards.js';
 export type { DiskUse } from './jobs/plan/disk.js';
 export { plan, type MemoryPlan, type PlanOptions, type Plan, type PlannedComponent } from './jobs/plan/plan.js';
+export type {
+  AlgorithmConfig,
+  CompareConfig,
+  DistillConfig,
+  FinetuneConfig,
+  JudgeConfig,
+  PretrainConfig,
+  RewardConfig,
+} from './jobs/settings/config.generated.js';
 export type { Existing } from './jobs/existing-output.js';
 export type { JobOptions } from './jobs/options.js';
 export { pretrain, type PretrainResult } from './jobs/pretrain/pretrain.js';

@@ -153,6 +153,16 @@ function memberSchema(option) {
   return option.kind === 'object' ? `${schema}.prefault({})` : `${schema}.default(${literal(option.default)})`;
 }
 
+/** An option's sentence as its schema carries it, for the reference of configurations. */
+function description({ text }) {
+  const lines = [''];
+  for (const word of text.replaceAll(/\{@link (\w+)\}/g, '`$1`').split(/(?<= )/)) {
+    if (lines.at(-1) && lines.at(-1).length + word.length > 105) lines.push('');
+    lines[lines.length - 1] += word;
+  }
+  return `.describe(${lines.map((line) => JSON.stringify(line)).join(' + ')})`;
+}
+
 function member(option) {
   const text = [option.text, rangeText(option)].filter(Boolean).join(' ');
   const value = option.switched ? false : option.default;
@@ -169,9 +179,7 @@ function interfaceOf(table) {
 }
 
 function schemaOf(table) {
-  const members = own(table).map(
-    (option) => `${comment(option.text, '  ')}\n  ${option.name}: ${memberSchema(option)},`,
-  );
+  const members = own(table).map((option) => `  ${option.name}: ${memberSchema(option)}${description(option)},`);
   const inherited = table.base ? [`  ...${lowerFirst(table.base)},`] : [];
   const body = `{\n${[...inherited, ...members].join('\n')}\n}`;
   return table.validated

@@ -16,7 +16,12 @@ export const compareCommand = (signal: AbortSignal) =>
       const { compare } = await import('../jobs/compare/compare.js');
       const list = Array.from({ length: seeds ?? 0 }, (_, index) => index + 1);
       const set = seeds === undefined ? flags.set : [...flags.set, `seeds=${JSON.stringify(list)}`];
-      const { config, options } = await readJob(path, 'config.json', { ...flags, set }, signal);
+      const { config, options } = await readJob<Parameters<typeof compare>[0]>(
+        path,
+        'config.json',
+        { ...flags, set },
+        signal,
+      );
       const { summary } = await compare(config, options);
       if (!flags.quiet) process.stdout.write(summary);
     });

@@ -32,7 +32,13 @@ export const distillCommand = (signal: AbortSignal) =>
         ...flags.set,
       ];
       const isModel = await namesModel(path);
-      const { config, options } = await readJob(path, 'config.json', { ...flags, set }, signal, isModel);
+      const { config, options } = await readJob<Parameters<typeof distill>[0]>(
+        path,
+        'config.json',
+        { ...flags, set },
+        signal,
+        isModel,
+      );
       const { likeness } = await distill(config, options);
       if (likeness && !flags.quiet) process.stdout.write(`${likenessTable(likeness)}\n`);
     });

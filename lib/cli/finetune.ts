@@ -8,7 +8,7 @@ export const finetuneCommand = (signal: AbortSignal) =>
       const { readJob } = await import('./read-job.js');
       const { finetune } = await import('../jobs/finetune/finetune.js');
       const { evaluationText } = await import('../jobs/report/evaluation-table.js');
-      const { config, options } = await readJob(path, 'config.json', flags, signal);
+      const { config, options } = await readJob<Parameters<typeof finetune>[0]>(path, 'config.json', flags, signal);
       const { evaluation } = await finetune(config, options);
       if (evaluation && !flags.quiet) process.stdout.write(`${evaluationText(evaluation)}\n`);
     });

@@ -22,7 +22,7 @@ export const atLeastZero = number((value) => Number.isFinite(value) && value >= 
 
 /** An option that may be given several times; its values come in their order. */
 export const repeatable = <Flags extends string>(flags: Flags, description: string) =>
-  new Option(flags, `${description} May be repeated.`)
+  new Option(flags, `${description} It may be given several times.`)
     .argParser((value: string, earlier: string[]) => [...earlier, value])
     .default([] as string[], 'none');
 

@@ -24,7 +24,7 @@ export const planCommand = () =>
       const { refuseFull } = await import('../jobs/plan/disk.js');
       const { planTable, roomText } = await import('../jobs/plan/table.js');
       const settings = device === undefined ? set : [...set, `device=${JSON.stringify(device)}`];
-      const planned = await plan(await readConfig(path, settings), { like });
+      const planned = await plan(await readConfig<Parameters<typeof plan>[0]>(path, settings), { like });
       const given = memory === undefined ? undefined : { free: memory * 2 ** 30, total: memory * 2 ** 30 };
       const asked = given ?? (await memoryIfThere(planned.device));
       const found = 'unknown' in asked ? undefined : asked;

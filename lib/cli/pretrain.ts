@@ -7,6 +7,6 @@ export const pretrainCommand = (signal: AbortSignal) =>
     .action(async (path, flags) => {
       const { readJob } = await import('./read-job.js');
       const { pretrain } = await import('../jobs/pretrain/pretrain.js');
-      const { config, options } = await readJob(path, 'recipe.json', flags, signal);
+      const { config, options } = await readJob<Parameters<typeof pretrain>[0]>(path, 'recipe.json', flags, signal);
       await pretrain(config, options);
     });

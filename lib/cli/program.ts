@@ -1,7 +1,8 @@
-import { Command } from '@commander-js/extra-typings';
+import { Command, type Option } from '@commander-js/extra-typings';
 
 import { packageVersion } from '../runtime/package.js';
 import { buildCommand } from './build.js';
+import { completionCommand } from './completion.js';
 import { cacheCommand } from './cache.js';
 import { compareCommand } from './compare.js';
 import { convertCommand } from './convert.js';
@@ -11,6 +12,7 @@ import { evaluateCommand } from './evaluate.js';
 import { exportCommand } from './export.js';
 import { fidelityCommand } from './fidelity.js';
 import { finetuneCommand } from './finetune.js';
+import { initCommand } from './init.js';
 import { libtorchCommand } from './libtorch.js';
 import { mergeCommand } from './merge.js';
 import { planCommand } from './plan.js';
@@ -18,8 +20,21 @@ import { pretrainCommand } from './pretrain.js';
 import { sampleCommand } from './sample.js';
 import { verifyCommand } from './verify.js';
 
+/** What an option says of itself, with its choices and its default in sentences like all else. */
+function optionDescription({ description, argChoices, defaultValue, defaultValueDescription }: Option): string {
+  const choices = argChoices?.join(', ').replace(/, ([^,]*)$/, ' or $1');
+  const standard =
+    defaultValueDescription ?? (typeof defaultValue === 'string' ? defaultValue : JSON.stringify(defaultValue));
+  return [
+    description,
+    ...(choices ? [`It is ${choices}.`] : []),
+    ...(standard === undefined ? [] : [`By default it is ${standard}.`]),
+  ].join(' ');
+}
+
 /** The commands, in the order of `eam --help`. */
 const commands = [
+  initCommand,
   finetuneCommand,
   compareCommand,
   distillCommand,
@@ -36,6 +51,7 @@ const commands = [
   cacheCommand,
   buildCommand,
   libtorchCommand,
+  completionCommand,
 ];
 
 /**
@@ -47,6 +63,7 @@ export function createProgram(signal: AbortSignal) {
     .description('Fine-tune diffusion and flow models against rewards by Efficient Adjoint Matching.')
     .version(packageVersion, '-V, --version', 'Print the version.')
     .helpOption('-h, --help', 'Print this help.')
+    .configureHelp({ optionDescription, argumentDescription: ({ description }) => description })
     .helpCommand('help [command]', 'Print the help of a command.')
     .showHelpAfterError('(eam --help lists the commands and options)')
     .exitOverride()

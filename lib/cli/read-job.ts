@@ -7,7 +7,8 @@ import { observe, silent } from '../jobs/progress.js';
 import { belongings, type Belonging } from '../training/belonging.js';
 import { expected } from '../schema/validate.js';
 import { readRecord } from '../jobs/run-record.js';
-import { applyOverrides, readJson } from '../schema/json.js';
+import { readConfigFile } from '../jobs/settings/config-file.js';
+import { applyOverrides } from '../schema/json.js';
 
 /** What `jobCommand` gives to its action. */
 interface JobFlags {
@@ -20,26 +21,26 @@ interface JobFlags {
 }
 
 /**
- * A job's configuration and options from its command line.
+ * A job's configuration, which the job itself checks, and its options from its command line.
  * @param path a configuration file, or a run's directory: its `record` is read, and it is written to again
  * @param isModel whether `path` is a model instead, for a job that needs no more than its name
  */
-export async function readJob(
+export async function readJob<Config>(
   path: string,
   record: string,
   flags: JobFlags,
   signal: AbortSignal,
   isModel = false,
-): Promise<{ config: unknown; options: JobOptions }> {
+): Promise<{ config: Config; options: JobOptions }> {
   const isRun = !isModel && (await isDirectory(path));
   const settings = [...flags.set];
   const output = flags.output ?? (isRun && flags.resume ? path : undefined);
   if (output !== undefined) settings.push(`output=${JSON.stringify(output)}`);
   return {
     config: applyOverrides(
-      isModel ? { model: path } : await (isRun ? readRecord(path, record) : readJson(path)),
+      isModel ? { model: path } : await (isRun ? readRecord(path, record) : readConfigFile(path)),
       settings,
-    ),
+    ) as Config,
     options: {
       signal,
       observer: flags.quiet ? silent : observe(),
@@ -51,9 +52,10 @@ export async function readJob(
 }
 
 /** A configuration as `--set` changes it, from its file or from the config.json of a run's directory. */
-export async function readConfig(path: string, settings: readonly string[]): Promise<unknown> {
+export async function readConfig<Config>(path: string, settings: readonly string[]): Promise<Config> {
   const isRun = await isDirectory(path);
-  return applyOverrides(await (isRun ? readRecord(path, 'config.json') : readJson(path)), settings);
+  const config = await (isRun ? readRecord(path, 'config.json') : readConfigFile(path));
+  return applyOverrides(config, settings) as Config;
 }
 
 /** An output that the command line names is that one, or none. */

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { listCheckpoints, newestWholeCheckpoint, replaceFile, type Checkpoint } from '../files/checkpoints.js';
 import { readJson } from '../schema/json.js';
 import { CheckpointError, EamError } from '../errors.js';
+import { evaluationScalars, scalarsOf, type Scalar } from '../training/metric-names.js';
+import { openLogs, type LogNames } from './logging/settings.js';
+import type { RunLog } from './logging/run-log.js';
 import { lockName, RunLock } from '../files/lock.js';
 import { makeDirectory } from '../runtime/make-directory.js';
 import { checkOverwritable, refuseExisting, removeRun, type Existing } from './existing-output.js';
@@ -34,11 +37,12 @@ export interface OpenedRun {
 }
 
 /**
- * What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html; and, while it
- * does, lock.
+ * What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html, the logs that
+ * its configuration names; and, while it does, lock.
  */
 export class RunDirectory {
   #lock: RunLock | undefined;
+  #logs: readonly RunLog[] = [];
   /** Whether it was not there before. */
   #isNew = false;
   /** Whether it holds an earlier run, which is removed when this one begins to write: until then it may fail. */
@@ -194,6 +198,11 @@ export class RunDirectory {
     }
   }
 
+  /** Sends to these logs, too, what is written here from now on of metrics, samples and the configuration. */
+  logTo(names: LogNames): void {
+    this.#logs = openLogs(names, this.path);
+  }
+
   get checkpoints(): string {
     return join(this.path, 'checkpoints');
   }
@@ -202,11 +211,12 @@ export class RunDirectory {
     return join(this.path, 'metrics.jsonl');
   }
 
-  async writeConfig(config: unknown): Promise<void> {
-    await this.write('config.json', `${JSON.stringify(config, null, 2)}\n`);
+  async writeConfig(config: object, record = 'config.json'): Promise<void> {
+    await this.write(record, `${JSON.stringify(config, null, 2)}\n`);
+    for (const log of this.#logs) await log.config(config);
   }
 
-  async appendMetrics(metrics: object): Promise<void> {
+  async appendMetrics(metrics: { step: number }): Promise<void> {
     try {
       await appendFile(this.metricsFile, `${JSON.stringify(metrics)}\n`);
     } catch (error) {
@@ -214,6 +224,11 @@ export class RunDirectory {
         cause: error,
       });
     }
+    await this.#logScalars(metrics.step, scalarsOf(metrics));
+  }
+
+  async #logScalars(step: number, scalars: readonly Scalar[]): Promise<void> {
+    for (const log of this.#logs) await log.scalars(step, scalars);
   }
 
   async readMetrics<Metrics extends { step: number }>(): Promise<Metrics[]> {
@@ -241,6 +256,8 @@ export class RunDirectory {
     const kept: object[] = (await this.readMetrics()).filter((metrics) => metrics.step <= step);
     if (last && (kept.at(-1) as { step: number } | undefined)?.step !== step) kept.push(last);
     await replaceFile(this.metricsFile, kept.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''));
+    for (const log of this.#logs) await log.rewind(step);
+    if (last) await this.#logScalars(step, scalarsOf(last));
   }
 
   async writeSamples(step: number, png: Uint8Array): Promise<string> {
@@ -251,7 +268,14 @@ export class RunDirectory {
       throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
     }
     await replaceFile(path, png);
+    for (const log of this.#logs) await log.image(step, png);
     return path;
+  }
+
+  /** Writes what was measured on a run's last step. */
+  async writeEvaluation(step: number, evaluation: object): Promise<void> {
+    await this.write('evaluation.json', `${JSON.stringify(evaluation, null, 2)}\n`);
+    await this.#logScalars(step, evaluationScalars(evaluation));
   }
 
   samples(step: number): string {

@@ -55,9 +55,15 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   // Before they are mapped: what is written to them meanwhile is seen.
   const origin = await Origin.of(await kind.files(place.directory));
   const model = await kind.load(place, options);
+  loadedWith.set(model, options);
   setOrigin(model, async () => origin);
   return model;
 }
+
+const loadedWith = new WeakMap<Model, LoadModelOptions>();
+
+/** The options that {@link loadModel} loaded a model with; undefined of one that a program made itself. */
+export const loadOptionsOf = (model: Model): LoadModelOptions | undefined => loadedWith.get(model);
 
 /**
  * How a model is sampled where nobody says otherwise; its weights are not touched.

@@ -1,4 +1,5 @@
 import { digitClassifierKind, digitJudgeKind } from './digit-classifier/kind.js';
+import { madeJudgeKind, madeRewardKind } from './made.js';
 import { moduleKind } from './module.js';
 import { aestheticKind } from './published/aesthetic.js';
 import { clipScoreKind } from './published/clip-score.js';
@@ -23,7 +24,8 @@ export const rewardKinds = [
   moduleKind,
   httpKind,
   openaiKind,
+  madeRewardKind,
 ] as const;
 
 /** Every kind of judge. */
-export const judgeKinds = [digitJudgeKind] as const;
+export const judgeKinds = [digitJudgeKind, madeJudgeKind] as const;

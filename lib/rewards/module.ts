@@ -92,16 +92,11 @@ function isReward(value: unknown): value is Reward {
 
 export const moduleKind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('module'),
-    /** What its value is multiplied by in the sum. */
+    name: z.literal('module').describe('The name says which reward.'),
     weight,
-    /** A JavaScript module that exports the reward. */
-    file: fileSchema,
-    /** What its function is called with. */
-    options: z.record(z.string(), z.unknown()).default({}),
-    /** False for a function that returns values alone. */
-    differentiable: z.boolean().default(true),
+    file: fileSchema.describe('This JavaScript module exports the reward.'),
+    options: z.record(z.string(), z.unknown()).default({}).describe('Its function is called with these options.'),
+    differentiable: z.boolean().default(true).describe('False says that the function returns values alone.'),
   }),
   create: ({ file, options, differentiable }) => moduleReward(file, options, { differentiable }),
   differentiable: ({ differentiable }) => differentiable,

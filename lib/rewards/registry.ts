@@ -3,10 +3,12 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.js';
 import type { ModelDType } from '../models/model.js';
 import type { Verifier } from '../models/verification/verification.js';
+import { called } from '../schema/configuration.js';
 import { jsonProblem, jsonWithoutSecrets, withoutSecrets } from '../schema/secrets.js';
 import { validate } from '../schema/validate.js';
 import { combine } from './combine.js';
 import { judgeKinds, rewardKinds } from './kinds.js';
+import { madeRewardKind, withMadeJudge, withMadeReward } from './made.js';
 import type { JudgeKind, RewardKind, RewardSettings, WeightsFile } from './reward-kind.js';
 import type { ArrayReward, Judge, Reward } from './reward.js';
 
@@ -16,22 +18,33 @@ type Schemas<Kinds extends readonly { schema: z.ZodType }[]> = {
 const schemasOf = <Kinds extends readonly { schema: z.ZodType }[]>(kinds: Kinds): Schemas<Kinds> =>
   kinds.map(({ schema }) => schema) as unknown as Schemas<Kinds>;
 
+const rewards = z.discriminatedUnion('name', schemasOf(rewardKinds)).meta(called('RewardConfig'));
+
 /** What a configuration's `rewards` may hold. */
-export const rewardSchema = z.discriminatedUnion('name', schemasOf(rewardKinds));
+export const rewardSchema = z
+  .preprocess(withMadeReward, rewards)
+  .meta({ also: 'Reward | readonly [reward: Reward, weight: number]' }) as unknown as typeof rewards;
 export type RewardConfig = z.output<typeof rewardSchema>;
 
+const judges = z.discriminatedUnion('name', schemasOf(judgeKinds)).meta(called('JudgeConfig'));
+
 /** What a configuration's `evaluation.judge` may hold. */
-export const judgeSchema = z.discriminatedUnion('name', schemasOf(judgeKinds));
+export const judgeSchema = z.preprocess(withMadeJudge, judges).meta({ also: 'Judge' }) as unknown as typeof judges;
 export type JudgeConfig = z.output<typeof judgeSchema>;
 
 const nameOf = ({ schema }: { schema: (typeof rewardKinds)[number]['schema'] }): string => schema.shape.name.value;
+
+/** The rewards that a configuration can name, by those names. */
+export const rewardNames: readonly string[] = rewardKinds.filter((kind) => kind !== madeRewardKind).map(nameOf);
 
 /** The kind of a reward, which its own configuration goes with. */
 const kindOf = (config: RewardConfig): RewardKind<z.ZodType<RewardConfig>> =>
   rewardKinds.find((kind) => nameOf(kind) === config.name) as unknown as RewardKind<z.ZodType<RewardConfig>>;
 
 const judgeKindOf = (config: JudgeConfig): JudgeKind<z.ZodType<JudgeConfig>> =>
-  judgeKinds.find(({ schema }) => schema.shape.name.value === config.name)!;
+  judgeKinds.find(({ schema }) => schema.shape.name.value === config.name)! as unknown as JudgeKind<
+    z.ZodType<JudgeConfig>
+  >;
 
 /** What a reward computes in, of those that a configuration can tell. */
 export function dtypeOf(config: RewardConfig): ModelDType | undefined {

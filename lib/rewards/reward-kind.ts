@@ -59,7 +59,7 @@ export interface JudgeKind<Schema extends z.ZodType> {
 export const rewardKind = <Schema extends z.ZodType>(kind: RewardKind<Schema>): RewardKind<Schema> => kind;
 export const judgeKind = <Schema extends z.ZodType>(kind: JudgeKind<Schema>): JudgeKind<Schema> => kind;
 
-export const weight = z.number().default(1);
+export const weight = z.number().default(1).describe('The value is multiplied by this in the sum.');
 /** Made absolute: a record of it means the same in every working directory. */
 export const file = z
   .string()
@@ -71,12 +71,16 @@ export const directory = file.optional();
 export const published = {
   /** What its value is multiplied by in the sum. */
   weight,
-  /** Where its published files are. */
-  directory: file,
-  /** What its towers compute in. */
-  dtype: z.enum(['float32', 'float64', 'bfloat16', 'float16']).optional(),
-  /** Images that are scored at a time; 0: all of a batch. */
-  slice: z.int().min(0).optional(),
+  directory: file.describe('Its published files are in this folder.'),
+  dtype: z
+    .enum(['float32', 'float64', 'bfloat16', 'float16'])
+    .optional()
+    .describe('Its networks compute in this type; left out, it is float32.'),
+  slice: z
+    .int()
+    .min(0)
+    .optional()
+    .describe("This many images are scored at a time, with 0 all of a batch; left out, the reward's own number is."),
 };
 
 /** The absolute path of a reward's file. @throws ConfigError where it is not there */

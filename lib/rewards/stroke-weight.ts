@@ -7,8 +7,10 @@ import { rewardKind, weight } from './reward-kind.js';
 import type { ArrayReward } from './reward.js';
 
 export const strokeWeightOptionsSchema = z.strictObject({
-  /** The mean intensity, a number in [0, 1], is multiplied by this; a negative one rewards thin strokes. */
-  scale: z.number().default(10),
+  scale: z
+    .number()
+    .default(10)
+    .describe('The mean intensity, a number in [0, 1], is multiplied by this; a negative one rewards thin strokes.'),
 });
 
 /** These are the options of {@link strokeWeight}. */
@@ -42,9 +44,7 @@ export function strokeWeight(options: StrokeWeightOptions = {}): ArrayReward {
 
 export const strokeWeightKind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('stroke-weight'),
-    /** What its value is multiplied by in the sum. */
+    name: z.literal('stroke-weight').describe('The name says which reward.'),
     weight,
     ...strokeWeightOptionsSchema.shape,
   }),

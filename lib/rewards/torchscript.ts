@@ -118,12 +118,9 @@ function formatOf(start: Uint8Array): string | undefined {
 
 export const torchScriptKind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('torchscript'),
-    /** What its value is multiplied by in the sum. */
+    name: z.literal('torchscript').describe('The name says which reward.'),
     weight,
-    /** A module that torch.jit.save wrote. */
-    file: fileSchema,
+    file: fileSchema.describe('This module, which torch.jit.save wrote, is the reward.'),
   }),
   create: ({ file }, device) => torchScript(file, { device }),
   locate: async ({ name, file }) => [{ path: await checkFile(name, file) }],

@@ -24,16 +24,18 @@ const recordSchema = z.object({ prompt: z.string() });
  * Prompts of a configuration: a list, or a file with one a line, of which the list is what is left; so a run's record
  * holds the prompts themselves, and does not depend on the file. Relative paths start at the working directory.
  */
-export const promptsOrFileSchema = z.preprocess((value, context) => {
-  if (typeof value !== 'string') return value;
-  try {
-    return readPrompts(value);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    context.addIssue({ code: 'custom', message: error.message, params: { complete: true } });
-    return z.NEVER;
-  }
-}, promptsSchema);
+export const promptsOrFileSchema = z
+  .preprocess((value, context) => {
+    if (typeof value !== 'string') return value;
+    try {
+      return readPrompts(value);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      context.addIssue({ code: 'custom', message: error.message, params: { complete: true } });
+      return z.NEVER;
+    }
+  }, promptsSchema)
+  .meta({ orFile: true });
 
 /**
  * Reads prompts: of a .jsonl, .ndjson or .json file the "prompt" of the object in each line, of a .csv or .tsv file the

@@ -48,7 +48,8 @@ function describeIssue(issue: Issue, schema: z.ZodType, root: unknown): string[]
   // What was found in a file that the value names is in its message.
   if (issue.code === 'custom' && issue.params?.['complete'] === true)
     return [`${pathOf(issue.path)}: ${issue.message}`];
-  const value = valueAt(root, issue.path);
+  // What was put into another form first is not where its mistake is told to be.
+  const value = valueAt(root, issue.path) ?? issue.input;
   const finite = issue.code === 'invalid_type' && issue.expected === 'number' && typeof value === 'number';
   return [`${pathOf(issue.path)}: ${finite ? 'expected a finite number' : expectation(issue)}, ${found(value)}`];
 }

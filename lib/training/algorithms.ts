@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { called } from '../schema/configuration.js';
 import { validate } from '../schema/validate.js';
 import type { Model } from '../models/model.js';
 import type { NativeAlgorithm } from '../runtime/native/binding.js';
@@ -109,8 +110,7 @@ function storedEndpoints(settings: Omit<EamSettings, 'name'>): StoredEndpoints {
 }
 
 const named = <Name extends string>(name: Name) => ({
-  /** The name says which algorithm. */
-  name: z.literal(name),
+  name: z.literal(name).describe('The name says which algorithm.'),
 });
 
 const algorithms = z.discriminatedUnion('name', [
@@ -118,8 +118,17 @@ const algorithms = z.discriminatedUnion('name', [
   z.strictObject({ ...named('am'), ...adjointMatchingSchema.shape }).superRefine(refuseGuidedRollout),
 ]);
 
+/** An algorithm that {@link eam} or {@link adjointMatching} made, as a configuration names it; all else as it is. */
+function settingsOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('create' in value) || !('options' in value)) return value;
+  const { name, options } = value as Algorithm;
+  return { name, ...options };
+}
+
 /** What a configuration's `algorithm` may be; a new algorithm is one more entry above and in `factories`. */
-export const algorithmSchema = z.preprocess(withModes, algorithms) as unknown as typeof algorithms;
+export const algorithmSchema = z
+  .preprocess((value) => withModes(settingsOf(value)), algorithms)
+  .meta({ ...called('AlgorithmConfig'), also: 'Algorithm' }) as unknown as typeof algorithms;
 
 /** What a configuration's `algorithm` becomes. */
 export type AlgorithmSettings = EamSettings | AdjointMatchingSettings;

@@ -12,8 +12,10 @@ export interface GuidedRolloutOptions {
 }
 
 export const guidedRolloutShape = {
-  /** True takes a guidance other than 1 where the loss is the conditional velocity's. */
-  allowGuidedRollout: z.boolean().default(false),
+  allowGuidedRollout: z
+    .boolean()
+    .default(false)
+    .describe("True takes a guidance other than 1 where the loss is the conditional velocity's."),
 };
 
 interface Settings extends GuidedRolloutOptions {

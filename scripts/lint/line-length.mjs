@@ -7,9 +7,9 @@ import { extname, join } from 'node:path';
 import { root, sourceFiles } from './source-files.mjs';
 
 const checked = /\.(?:ts|mts|js|mjs|json|css|c|cpp|cu|h|cuh|inc|py|cmake|gyp|yml|sh|md)$|CMakeLists\.txt$|^\.ci\//;
-// What was written by another program, or is somebody else's text.
+// What was written by a program, or is somebody else's text.
 const passedOver =
-  /^(?:package-lock\.json|THIRD_PARTY_NOTICES\.md|test\/(?:fixtures|vectors)\/.*\.json|assets\/digits.*\.json)$/;
+  /^(?:package-lock\.json|THIRD_PARTY_NOTICES\.md|(?:test\/(?:fixtures|vectors)|schemas)\/.*\.json|assets\/digits.*\.json)$/;
 
 /** The numbers, from 1, and lengths of the lines in `text` that are longer than `limit`. */
 export function longLines(path, text, limit) {

@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 
 import { listCheckpoints, verifyCheckpoint } from '../../lib/files/checkpoints.js';
 import { suppressedBy, type EamError } from '../../lib/errors.js';
-import { finetune } from '../../lib/jobs/finetune/finetune.js';
+import { finetune } from '../helpers/jobs.js';
 import type { JobObserver } from '../../lib/jobs/progress.js';
 import { RunDirectory } from '../../lib/jobs/run-directory.js';
 import { saveTensors } from '../../lib/files/safetensors.js';

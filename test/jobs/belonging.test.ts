@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { finetune } from '../../lib/jobs/finetune/finetune.js';
+import { finetune } from '../helpers/jobs.js';
 import { shippedDirectory } from '../../lib/runtime/package.js';
 import { eam } from '../helpers/command-line.js';
 import { temporaryFolder, tinyAdapter, tinyModelDirectory, tinyRun } from '../helpers/tiny-run.js';

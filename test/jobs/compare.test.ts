@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { compare } from '../../lib/jobs/compare/compare.js';
+import { compare } from '../helpers/jobs.js';
 import type { Comparison } from '../../lib/jobs/compare/comparison.js';
 import { renderSummary } from '../../lib/jobs/compare/summary.js';
 import { compareSchema } from '../../lib/jobs/compare/config.js';

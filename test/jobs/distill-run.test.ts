@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { distill } from '../../lib/jobs/distill/distill.js';
+import { distill } from '../helpers/jobs.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { sampleImages } from '../../lib/training/sampler.js';
 import { eam } from '../helpers/command-line.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { RandomStream, streamOf, Purpose } from '../../lib/runtime/random.js';
-import { distill } from '../../lib/jobs/distill/distill.js';
+import { distill } from '../helpers/jobs.js';
 import { Teacher } from '../../lib/jobs/distill/teacher.js';
 import { readDistillConfig } from '../../lib/jobs/distill/config.js';
 import { loadModel } from '../../lib/models/registry.js';

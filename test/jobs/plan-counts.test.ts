@@ -9,7 +9,7 @@ import { readSd3Directory } from '../../lib/models/sd3/directory.js';
 import { LinearLayers, parametersOf } from '../../lib/models/sd3/layers.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { evaluationsOf } from '../../lib/jobs/plan/evaluations.js';
-import { plan } from '../../lib/jobs/plan/plan.js';
+import { plan } from '../helpers/jobs.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
 import type { NetworkKind, NetworkKinds } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { loadModel } from '../../lib/models/registry.js';
-import { plan, refuseSmall, type Plan } from '../../lib/jobs/plan/plan.js';
+import { refuseSmall, type Plan } from '../../lib/jobs/plan/plan.js';
+import { plan } from '../helpers/jobs.js';
 import { eam } from '../helpers/command-line.js';
 import { measure, planned } from '../helpers/plan-measurement.js';
 import { fixture } from '../helpers/published.js';

@@ -8,14 +8,14 @@ import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { CheckpointError, OutOfMemoryError } from '../../lib/errors.js';
-import { finetune } from '../../lib/jobs/finetune/finetune.js';
+import { finetune } from '../helpers/jobs.js';
 import { loadConfiguredModel } from '../../lib/jobs/settings/model.js';
 import { readSd3Directory } from '../../lib/models/sd3/directory.js';
 import { Embeddings } from '../../lib/models/sd3/embeddings.js';
 import { TextEncoders } from '../../lib/models/sd3/text.js';
 import { textEmbeddingsDirectory } from '../../lib/models/text-embeddings.js';
 import { binding } from '../../lib/runtime/native/index.js';
-import { plan } from '../../lib/jobs/plan/plan.js';
+import { plan } from '../helpers/jobs.js';
 import { createRewards } from '../../lib/rewards/registry.js';
 import { eam } from '../helpers/command-line.js';
 import { copyOf, rewardDirectory } from '../helpers/reward-directories.js';

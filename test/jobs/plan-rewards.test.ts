@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { plan } from '../../lib/jobs/plan/plan.js';
+import { plan } from '../helpers/jobs.js';
 import { createRewards, type RewardConfig } from '../../lib/rewards/registry.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { disposeAll, loadTensors, readHeader, saveTensors } from '../../lib/files/safetensors.js';

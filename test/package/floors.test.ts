@@ -73,6 +73,7 @@ const lib: Rooms = {
   ],
   jobs: [
     one(
+      'logging',
       'options.ts',
       'text.ts',
       'progress.ts',
@@ -88,9 +89,10 @@ const lib: Rooms = {
     // Jobs that others use, too.
     closed('plan', 'report'),
     closed('*'),
+    one('configurations.ts'),
   ],
   cli: [
-    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts'),
+    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts', 'completions.ts'),
     closed('*'),
     one('program.ts'),
     one('run.ts'),

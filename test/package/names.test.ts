@@ -16,6 +16,7 @@ const lists = [
   'lib/models/shipped.ts',
   'lib/rewards/examples.ts',
   'lib/rewards/kinds.ts',
+  'lib/jobs/settings/config.generated.ts',
   'lib/runtime/native/networks.generated.ts',
   'native/nn/kind_list.h',
 ];

@@ -44,12 +44,15 @@ describe('the README', () => {
 
   it('has three programs', () => expect(programs).toHaveLength(3));
 
-  it('fine-tunes in ten lines, however often, and leaves an adapter', async () => {
-    const lines = (await run('trainer', programs[0]!)).trim().split('\n');
-    expect((await run('trainer', programs[0]!)).trim().split('\n')).toEqual(lines);
-    expect(lines).toHaveLength(10);
-    for (const [index, line] of lines.entries()) expect(line).toMatch(new RegExp(`^${index + 1} -?\\d+\\.\\d{3}$`));
-    expect(existsSync(join(directory, 'runs/ten-lines/step-10/adapter_model.safetensors'))).toBe(true);
+  it('fine-tunes in ten lines, however often, and leaves a run with adapter, metrics, samples and report', async () => {
+    for (const folder of ['runs/ten-lines', 'runs/ten-lines-2']) {
+      const said = await run('finetune', programs[0]!);
+      expect(said.trim()).toBe(`${folder}/checkpoints/step-10 ${folder}/report.html`);
+      const files = ['report.html', 'samples/step-0.png', 'checkpoints/step-10/adapter_model.safetensors'];
+      expect(files.filter((name) => !existsSync(join(directory, folder, name)))).toEqual([]);
+      const metrics = await readFile(join(directory, folder, 'metrics.jsonl'), 'utf8');
+      expect(metrics.trim().split('\n')).toHaveLength(10);
+    }
   });
 
   it('defines a reward whose gradient is the derivative of its values', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { decode } from 'fast-png';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
-import { finetune } from '../../lib/jobs/finetune/finetune.js';
+import { finetune } from '../helpers/jobs.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { TextEncoders } from '../../lib/models/sd3/text.js';
 import { binding } from '../../lib/runtime/native/index.js';

@@ -7,12 +7,12 @@ import { cyclePrompts, encodeGrid, sampleImages } from '../../training/sampler.j
 import { Trainer } from '../../training/trainer.js';
 import type { JobObserver } from '../progress.js';
 import { loadConfiguredModel } from '../settings/model.js';
-import type { CompareConfig, Contender } from './config.js';
+import type { CompareSettings, Contender } from './config.js';
 import type { RunPlan } from './run-plan.js';
 
 /** What all runs of a comparison share. */
 export interface Bench {
-  config: CompareConfig;
+  config: CompareSettings;
   reward: Reward;
   judge: Judge | undefined;
   observer: JobObserver;

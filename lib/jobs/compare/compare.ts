@@ -13,7 +13,7 @@ import { meanCurve } from './curves.js';
 import { speedUp } from './speed-up.js';
 import { renderSummary } from './summary.js';
 import { atEdge, chooseRate } from './sweep.js';
-import { readCompareConfig, type Budget, type CompareConfig, type Contender } from './config.js';
+import { readCompareConfig, type Budget, type CompareSettings, type Contender } from './config.js';
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import { checkOutput } from '../../files/output-path.js';
@@ -25,6 +25,7 @@ import { refuseExisting } from '../existing-output.js';
 import { createAlgorithm } from '../../training/algorithms.js';
 import { rehearse } from '../rehearsal.js';
 import { loadConfiguredModel } from '../settings/model.js';
+import type { CompareConfig } from '../settings/config.generated.js';
 import { RunDirectory } from '../run-directory.js';
 import { versions } from '../../runtime/versions.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
@@ -48,7 +49,7 @@ export interface CompareResult {
  *   CheckpointError where these had another model, other rewards, another algorithm or other prompts; EamError with
  *   code ERR_EAM_SWEEP if no learning rate suits a contender; the signal's reason when aborted
  */
-export async function compare(config: unknown, options: JobOptions = {}): Promise<CompareResult> {
+export async function compare(config: CompareConfig, options: JobOptions = {}): Promise<CompareResult> {
   checkJobOptions(options, 'compare options');
   const wanted = await readCompareConfig(config);
   const { output } = wanted;
@@ -71,7 +72,7 @@ export async function compare(config: unknown, options: JobOptions = {}): Promis
 }
 
 /** What scores and judges images, tried with the model, and what runs with it belong to. */
-async function partsOf(settings: CompareConfig, { observer, signal, resume }: JobOptions) {
+async function partsOf(settings: CompareSettings, { observer, signal, resume }: JobOptions) {
   const { rewards, prompts, device, evaluation, contenders } = settings;
   const reward = await createRewards(rewards, device, { onNote: (message) => observer?.note(message) });
   const judge = evaluation.judge && createJudge(evaluation.judge, device);
@@ -83,7 +84,7 @@ async function partsOf(settings: CompareConfig, { observer, signal, resume }: Jo
 
 async function compareInto(
   directory: RunDirectory,
-  settings: CompareConfig,
+  settings: CompareSettings,
   parts: Pick<Bench, 'reward' | 'judge' | 'belongsTo'>,
   options: JobOptions,
 ): Promise<CompareResult> {

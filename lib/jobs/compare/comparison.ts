@@ -1,4 +1,4 @@
-import type { CompareConfig } from './config.js';
+import type { CompareSettings } from './config.js';
 import type { MeanCurve } from './curves.js';
 import type { Baseline, RunResult, SweepEntry } from './results.js';
 import type { SpeedUp } from './speed-up.js';
@@ -18,7 +18,7 @@ export interface ContenderResult {
 /** This is what compare.json holds. */
 export interface Comparison {
   /** The configuration with every default filled in. */
-  config: CompareConfig;
+  config: CompareSettings;
   /** These versions of the package, of LibTorch and of Node made the comparison. */
   versions: Readonly<Record<string, string>>;
   /** The runs were timed on this machine. */

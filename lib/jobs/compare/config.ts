@@ -7,6 +7,7 @@ import { evaluationSchema } from '../settings/evaluation.js';
 import { finetuneSchema } from '../settings/finetune.js';
 import { modelSettings, withDrawing } from '../settings/model.js';
 import { slugOf } from '../text.js';
+import { schemaAddress } from '../../schema/configuration.js';
 import { validate } from '../../schema/validate.js';
 
 const exactlyOne = 'expected either "steps" or "evaluations"';
@@ -14,28 +15,28 @@ const exactlyOne = 'expected either "steps" or "evaluations"';
 /** This is how long a run is: `evaluations` counts forwards, vector–Jacobian products and backwards. */
 const budgetSchema = z
   .strictObject({
-    /** A run takes this many training steps. */
-    steps: z.int().min(1).optional(),
-    /** A run takes as many steps as this many network evaluations of all kinds pay for. */
-    evaluations: z.int().min(1).optional(),
+    steps: z.int().min(1).optional().describe('A run takes this many training steps.'),
+    evaluations: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('A run takes as many steps as this many network evaluations of all kinds pay for.'),
   })
   .refine(({ steps, evaluations }) => (steps === undefined) !== (evaluations === undefined), exactlyOne);
 
 const optimizer = optimizerSchema.omit({ learningRate: true });
 
 const contenderSchema = z.strictObject({
-  /** Tables and plots call the contender by this name. */
-  name: z.string().min(1),
-  /** The algorithm's name and its options. */
-  algorithm: algorithmSchema,
-  /** AdamW's learning rate at its highest; the best of the sweep where it is left out. */
-  learningRate: z.number().gt(0).optional(),
-  /** These options of the optimizer stand in place of the common ones. */
-  optimizer: optimizer.optional(),
-  /** A step draws this many samples, in place of the common number. */
-  batch: z.int().min(1).optional(),
-  /** Each of its runs may cost this much, in place of the common budget. */
-  budget: budgetSchema.optional(),
+  name: z.string().min(1).describe('Tables and plots call the contender by this name.'),
+  algorithm: algorithmSchema.describe("The algorithm's name and its options."),
+  learningRate: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe("AdamW's learning rate at its highest; the best of the sweep where it is left out."),
+  optimizer: optimizer.optional().describe('These options of the optimizer stand in place of the common ones.'),
+  batch: z.int().min(1).optional().describe('A step draws this many samples, in place of the common number.'),
+  budget: budgetSchema.optional().describe('Each of its runs may cost this much, in place of the common budget.'),
 });
 
 const { prompts, rewards } = finetuneSchema.shape;
@@ -43,52 +44,59 @@ const { prompts, rewards } = finetuneSchema.shape;
 /** This is what the configuration of `eam compare` may hold. */
 export const compareSchema = z
   .strictObject({
+    $schema: schemaAddress,
     ...modelSettings,
-    /** A list, or a file of them. */
     prompts,
-    /** What images are trained towards: a weighted sum. */
     rewards,
-    /** The algorithms that are compared; the first one's speed-up over each of the others is stated. */
-    contenders: z.array(contenderSchema).min(2).max(6),
-    /** Every contender has this optimizer, but for the learning rate. */
-    optimizer: optimizer.prefault({}),
-    /** A step draws this many samples. */
-    batch: z.int().min(1).default(32),
-    /** Each of a contender's runs may cost this much. */
-    budget: budgetSchema,
-    /** Every contender runs once with each of these seeds. */
-    seeds: z.array(seed.unwrap()).min(1).default([1, 2, 3, 4, 5]),
-    /** Short runs of every contender at every rate; the rate with the highest reward at their end is taken. */
+    contenders: z
+      .array(contenderSchema)
+      .min(2)
+      .max(6)
+      .describe("The algorithms that are compared; the first one's speed-up over each of the others is stated."),
+    optimizer: optimizer.prefault({}).describe('Every contender has this optimizer, but for the learning rate.'),
+    batch: z.int().min(1).default(32).describe('A step draws this many samples.'),
+    budget: budgetSchema.describe("Each of a contender's runs may cost this much."),
+    seeds: z
+      .array(seed.unwrap())
+      .min(1)
+      .default([1, 2, 3, 4, 5])
+      .describe('Every contender runs once with each of these seeds.'),
     sweep: z
       .strictObject({
-        /** These learning rates are tried. */
-        learningRates: z.array(z.number().gt(0)).min(1),
-        /** Each run of the sweep may cost this much. */
-        budget: budgetSchema,
-        /** The sweep's runs have this seed, which had better be none of `seeds`. */
-        seed: seed.default(1000),
-        /** A rate after which the judge recognises fewer images by more than this fraction of all is not taken. */
-        accuracyLoss: z.number().min(0).max(1).default(1),
+        learningRates: z.array(z.number().gt(0)).min(1).describe('These learning rates are tried.'),
+        budget: budgetSchema.describe('Each run of the sweep may cost this much.'),
+        seed: seed.default(1000).describe("The sweep's runs have this seed, which had better be none of `seeds`."),
+        accuracyLoss: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(1)
+          .describe(
+            'A rate after which the judge recognises fewer images by more than this fraction of all is not taken.',
+          ),
       })
-      .optional(),
-    /** Curves are measured on this set: fixed noise, averaged weights. What it costs is counted in none of the axes. */
+      .optional()
+      .describe(
+        'Every contender runs briefly at every rate, and the rate with the highest reward at the end is taken.',
+      ),
     tracking: z
       .strictObject({
-        /** A run is measured this many times, evenly spread over its steps. */
-        points: z.int().min(1).default(12),
+        points: z.int().min(1).default(12).describe('A run is measured this many times, evenly spread over its steps.'),
         ...drawingSettings,
-        /** The set has this many images. */
-        count: z.int().min(2).default(128),
-        /** Their noise is drawn with this seed. */
-        seed: seed.default(3),
+        count: z.int().min(2).default(128).describe('The set has this many images.'),
+        seed: seed.default(3).describe('Their noise is drawn from this seed.'),
       })
-      .prefault({}),
-    /** Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too. */
-    evaluation: evaluationSchema.prefault({}),
-    /** The report shows these grids of images. */
-    samples: samplesSchema.omit({ every: true }).prefault({}),
-    /** Everything is written into this folder. */
-    output: z.string().min(1).default('runs/compare'),
+      .prefault({})
+      .describe(
+        'Curves are measured on this set: fixed noise, averaged weights. What it costs is counted in none of the axes.',
+      ),
+    evaluation: evaluationSchema
+      .prefault({})
+      .describe(
+        'Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too.',
+      ),
+    samples: samplesSchema.omit({ every: true }).prefault({}).describe('The report shows these grids of images.'),
+    output: z.string().min(1).default('runs/compare').describe('Everything is written into this folder.'),
   })
   .superRefine(({ contenders, seeds, sweep }, context) => {
     const refuse = (path: PropertyKey[], message: string) => context.addIssue({ code: 'custom', path, message });
@@ -122,7 +130,13 @@ export const compareSchema = z
  * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
  */
 export async function readCompareConfig(config: unknown) {
-  const { tracking, evaluation, samples, ...settings } = validate(compareSchema, config, 'compare configuration');
+  const {
+    $schema: _,
+    tracking,
+    evaluation,
+    samples,
+    ...settings
+  } = validate(compareSchema, config, 'compare configuration');
   const own = await drawingOf(settings.model);
   return {
     ...settings,
@@ -135,8 +149,8 @@ export async function readCompareConfig(config: unknown) {
   };
 }
 
-export type CompareConfig = Awaited<ReturnType<typeof readCompareConfig>>;
-export type Contender = CompareConfig['contenders'][number];
+export type CompareSettings = Awaited<ReturnType<typeof readCompareConfig>>;
+export type Contender = CompareSettings['contenders'][number];
 export type Budget = z.output<typeof budgetSchema>;
 
 /** A contender's name as part of a path. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { folderOf, type Budget, type CompareConfig, type Contender } from './config.js';
+import { folderOf, type Budget, type CompareSettings, type Contender } from './config.js';
 import type { RunResult } from './results.js';
 
 /** One run to be made. */
@@ -19,7 +19,7 @@ export interface RunPlan {
 
 /** A short run, to see what a learning rate comes to. */
 export function sweepPlan(
-  { budget, seed }: NonNullable<CompareConfig['sweep']>,
+  { budget, seed }: NonNullable<CompareSettings['sweep']>,
   contender: Contender,
   learningRate: number,
 ): RunPlan {
@@ -28,14 +28,14 @@ export function sweepPlan(
 }
 
 /** A run that is reported. */
-export function finalPlan({ budget, tracking }: CompareConfig, contender: Contender, seed: number) {
+export function finalPlan({ budget, tracking }: CompareSettings, contender: Contender, seed: number) {
   const folder = join('runs', `${folderOf(contender.name)}-seed-${seed}`);
   return { contender, budget: contender.budget ?? budget, seed, points: tracking.points, whole: true, folder };
 }
 
 /** What decides a run beside what it belongs to, with defaults filled in. */
 export function settingsOf(
-  config: CompareConfig,
+  config: CompareSettings,
   { contender, seed, learningRate, budget, points, whole }: RunPlan,
 ): RunResult['settings'] {
   const { device, dtype, adapter, image, checkpointing, textLength, negativePrompt, tracking, evaluation } = config;

@@ -5,9 +5,11 @@ import type { Drawing } from '../../models/model.js';
 import { drawingOf } from '../../models/registry.js';
 import { judgeSchema } from '../../rewards/registry.js';
 import { timeDistributions, type SolverName } from '../../runtime/native/choices.generated.js';
+import { schemaAddress } from '../../schema/configuration.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { expected, validate } from '../../schema/validate.js';
 import { checkpointsSchema, drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { loggingSchema } from '../logging/settings.js';
 import { modelSettings, withDrawing } from '../settings/model.js';
 
 /** How the student's images are drawn to be looked at: at guidance 1, and as the teacher's where nobody says. */
@@ -15,43 +17,54 @@ const { guidance: _, ...studentDrawing } = drawingSettings;
 
 /** `eam distill`'s configuration. */
 export const distillSchema = z.strictObject({
+  $schema: schemaAddress,
   ...modelSettings,
-  /** A list, or a file of them. */
-  prompts: promptsOrFileSchema,
-  /** How the pretrained model draws what is learned; what is left out is the model's own choice. */
-  teacher: z.strictObject(drawingSettings).prefault({}),
-  /** Times of one step at which the student is regressed on each sample of the teacher. */
-  timesEach: z.int().min(1).default(8),
-  /** The times are drawn from this. */
-  timeDistribution: z.enum(timeDistributions).default('logit_normal'),
-  /** At most this many renoised samples an evaluation of the student; 0: all of a step. */
-  microBatch: z.int().min(0).default(0),
-  optimizer: optimizerSchema.prefault({
-    learningRate: 1e-3,
-    emaDecay: 0.99,
-    warmup: 10,
-    schedule: 'cosine',
-    floor: 0.1,
-  }),
-  steps: z.int().min(1).default(500),
-  /** Samples of the teacher a step. */
-  batch: z.int().min(1).default(16),
-  seed,
-  checkpoints: checkpointsSchema.prefault({}),
-  samples: samplesSchema.omit({ guidance: true }).prefault({}),
-  /** Left out: nothing is measured at the end. */
+  prompts: promptsOrFileSchema.describe('The prompts are these: a list, or the path of a file of them.'),
+  teacher: z
+    .strictObject(drawingSettings)
+    .prefault({})
+    .describe("The pretrained model draws what is learned as this says; what is left out is the model's own choice."),
+  timesEach: z
+    .int()
+    .min(1)
+    .default(8)
+    .describe('The student is regressed on each sample of the teacher at this many times of one step.'),
+  timeDistribution: z.enum(timeDistributions).default('logit_normal').describe('The times are drawn from this.'),
+  microBatch: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('An evaluation of the student takes at most this many renoised samples; with 0 it takes all of a step.'),
+  optimizer: optimizerSchema
+    .prefault({
+      learningRate: 1e-3,
+      emaDecay: 0.99,
+      warmup: 10,
+      schedule: 'cosine',
+      floor: 0.1,
+    })
+    .describe('AdamW updates the adapter, with these settings.'),
+  steps: z.int().min(1).default(500).describe('The run takes this many training steps.'),
+  batch: z.int().min(1).default(16).describe('A step draws this many samples of the teacher.'),
+  seed: seed.describe('Everything random in training is drawn from this seed.'),
+  checkpoints: checkpointsSchema.prefault({}).describe('Checkpoints are written as this says.'),
+  samples: samplesSchema
+    .omit({ guidance: true })
+    .prefault({})
+    .describe(
+      "Grids of the student's samples are drawn as this says, without guidance; what is left out is as the teacher's.",
+    ),
   evaluation: z
     .strictObject({
       ...studentDrawing,
-      /** Images of each model. */
-      count: z.int().min(2).default(512),
-      /** Their noise is drawn with this seed. */
-      seed: seed.default(2),
-      /** Reads the images. */
-      judge: judgeSchema,
+      count: z.int().min(2).default(512).describe('Each model draws this many images.'),
+      seed: seed.default(2).describe('Their noise is drawn from this seed.'),
+      judge: judgeSchema.describe('This judge reads the images.'),
     })
-    .optional(),
-  output: z.string().min(1).default('runs/distill'),
+    .optional()
+    .describe('How alike student and teacher draw is measured at the end, as this says; left out, it is not.'),
+  logging: loggingSchema,
+  output: z.string().min(1).default('runs/distill').describe('The run is written into this folder.'),
 });
 
 /**
@@ -60,6 +73,7 @@ export const distillSchema = z.strictObject({
  */
 export async function readDistillConfig(config: unknown) {
   const {
+    $schema: __,
     teacher: drawing,
     samples,
     evaluation,
@@ -91,4 +105,4 @@ function drawnLike<Settings extends { steps?: number | undefined; solver?: Solve
   return { ...settings, steps, solver };
 }
 
-export type DistillConfig = Awaited<ReturnType<typeof readDistillConfig>>;
+export type DistillSettings = Awaited<ReturnType<typeof readDistillConfig>>;

@@ -18,10 +18,11 @@ import { refuseExisting } from '../existing-output.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { promptProgress, silent, type JobObserver } from '../progress.js';
 import { rehearseJudge } from '../rehearsal.js';
+import type { DistillConfig } from '../settings/config.generated.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
 import { loadConfiguredModel } from '../settings/model.js';
 import { SteppedRun } from '../stepped-run.js';
-import { distillSchema, readDistillConfig, type DistillConfig } from './config.js';
+import { distillSchema, readDistillConfig, type DistillSettings } from './config.js';
 import { measureLikeness, setsOfImages, type Likeness } from './likeness.js';
 import { refuseUnguidable, Teacher } from './teacher.js';
 
@@ -41,7 +42,7 @@ export interface DistillResult {
  * @throws ConfigError for a configuration that is not valid, and for a model that guidance does not change;
  *   CheckpointError for weights that are missing or cut short; the signal's reason when aborted (after a checkpoint)
  */
-export async function distill(config: unknown, options: JobOptions = {}): Promise<DistillResult> {
+export async function distill(config: DistillConfig, options: JobOptions = {}): Promise<DistillResult> {
   checkJobOptions(options, 'distill options');
   const { observer = silent, resume = false, existing, signal } = options;
   const onNote = (line: string) => observer.note(line);
@@ -85,13 +86,14 @@ class DistillJob {
   readonly #directory: RunDirectory;
 
   constructor(
-    private readonly config: DistillConfig,
+    private readonly config: DistillSettings,
     private readonly opened: OpenedRun,
     private readonly parts: Parts,
     private readonly options: JobOptions,
   ) {
     this.#optimizer = new (binding().AdamW)(parts.model.native, adamWOptions(config.optimizer));
     this.#directory = opened.directory;
+    this.#directory.logTo(config.logging);
   }
 
   async run(): Promise<DistillResult> {
@@ -103,7 +105,7 @@ class DistillJob {
     await training.train();
     await this.#writeStudent(training.step);
     const likeness = await this.#measure();
-    if (likeness) await this.#directory.write('evaluation.json', `${JSON.stringify(likeness, null, 2)}\n`);
+    if (likeness) await this.#directory.writeEvaluation(training.step, likeness);
     const { path, checkpoints } = this.#directory;
     this.parts.observer.note(
       `adapter: ${path}; with it the model draws at guidance 1 what it drew at ${this.config.teacher.guidance}`,

@@ -3,7 +3,7 @@ import type { Judge } from '../../rewards/reward.js';
 import type { NativeOptimizer } from '../../runtime/native/binding.js';
 import { JudgedImages, slicedWasserstein } from '../../training/judged-images.js';
 import { cyclePrompts, sampleBatches, type SampleOptions } from '../../training/sampler.js';
-import type { DistillConfig } from './config.js';
+import type { DistillSettings } from './config.js';
 
 /** What a judge saw in the images of one model. */
 export interface JudgedModel {
@@ -38,7 +38,7 @@ export interface Likeness {
 export const setsOfImages = 4;
 
 export interface LikenessOptions {
-  config: DistillConfig & Required<Pick<DistillConfig, 'evaluation'>>;
+  config: DistillSettings & Required<Pick<DistillSettings, 'evaluation'>>;
   judge: Judge;
   /** Where the optimizer averages. */
   average: NativeOptimizer | undefined;

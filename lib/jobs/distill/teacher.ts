@@ -6,7 +6,7 @@ import { cancellable } from '../../runtime/cancellation.js';
 import { binding } from '../../runtime/native/index.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { EpochOrder } from '../../training/epochs.js';
-import type { DistillConfig } from './config.js';
+import type { DistillSettings } from './config.js';
 
 /**
  * The teacher's noise has seeds that no configuration's grids and evaluations have, which end at 2⁵³: the student is
@@ -21,7 +21,7 @@ const teacherSeed = (seed: number): bigint => BigInt(seed) + 2n ** 63n;
  */
 export async function refuseUnguidable(
   model: Model,
-  { prompts, negativePrompt }: Pick<DistillConfig, 'prompts' | 'negativePrompt'>,
+  { prompts, negativePrompt }: Pick<DistillSettings, 'prompts' | 'negativePrompt'>,
 ): Promise<void> {
   refuseWideAdapter(model);
   const conditioning = await model.encode(prompts.slice(0, 1));
@@ -57,7 +57,7 @@ export class Teacher {
 
   constructor(
     private readonly model: Model,
-    private readonly config: DistillConfig,
+    private readonly config: DistillSettings,
   ) {
     this.#order = new EpochOrder(config.prompts.length, BigInt(config.seed));
   }

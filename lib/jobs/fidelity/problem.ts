@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { readJson } from '../../schema/json.js';
+import { schemaAddress } from '../../schema/configuration.js';
 import { validate } from '../../schema/validate.js';
 import { shippedDirectory } from '../../runtime/package.js';
 
@@ -15,12 +16,25 @@ const numbers = z.array(z.number());
  */
 export const problemSchema = z
   .strictObject({
-    means: z.array(numbers.min(1)).min(1),
-    std: z.number().gt(0),
-    /** Default: equal. They need not sum to 1. */
-    weights: z.array(z.number().gt(0)).optional(),
-    reward: z.strictObject({ linear: numbers.optional(), quadratic: numbers.optional(), center: numbers.optional() }),
-    lambda: z.number().min(0),
+    $schema: schemaAddress,
+    means: z.array(numbers.min(1)).min(1).describe('Each mode has its mean here, with a number a dimension.'),
+    std: z.number().gt(0).describe('Every mode has this standard deviation in every dimension.'),
+    weights: z
+      .array(z.number().gt(0))
+      .optional()
+      .describe('The modes have these weights, which need not sum to 1; left out, they are equal.'),
+    reward: z
+      .strictObject({
+        linear: numbers
+          .optional()
+          .describe('The linear part of the reward has these coefficients, one a dimension; left out, they are 0.'),
+        quadratic: numbers
+          .optional()
+          .describe('The quadratic part has these curvatures, one a dimension; left out, they are 0.'),
+        center: numbers.optional().describe('The quadratic part is 0 at this point; left out, it is the origin.'),
+      })
+      .describe('The reward is r(x) = Σ linear·x − ½ Σ quadratic·(x − center)².'),
+    lambda: z.number().min(0).describe('λ is the tilt: the target is in proportion to e^{λ r} times the data.'),
   })
   .superRefine(({ means, weights, reward }, context) => {
     const dimensions = means[0]!.length;
@@ -88,5 +102,5 @@ function shippedProblems(): string[] {
 export async function readProblem(source: string): Promise<Problem> {
   const shipped = shippedProblems().includes(source);
   const path = shipped ? join(shippedDirectory('problems'), `${source}.json`) : source;
-  return validate(problemSchema, await readJson(path), path);
+  return validate(problemSchema, await readJson(path, { comments: true }), path);
 }

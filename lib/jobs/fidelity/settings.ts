@@ -9,61 +9,73 @@ import { device, optimizerSchema, seed, type OptimizerSettings } from '../../tra
 
 /** What `eam fidelity` runs a problem with; the problem's λ is the algorithm's. */
 export const fidelitySchema = z.strictObject({
-  /** The algorithm's name and its options. */
-  algorithm: algorithmSchema,
-  /** AdamW over the control network. */
-  optimizer: optimizerSchema,
-  /** The control network: a multilayer perceptron of x and t, zero at the start. */
+  algorithm: algorithmSchema.describe("The algorithm's name and its options."),
+  optimizer: optimizerSchema.describe('AdamW updates the control network, with these settings.'),
   network: z
     .strictObject({
-      /** Numbers a hidden layer. */
-      width: z.int().min(1).default(64),
-      /** Hidden layers. */
-      depth: z.int().min(1).default(2),
+      width: z.int().min(1).default(64).describe('A hidden layer has this many numbers.'),
+      depth: z.int().min(1).default(2).describe('There are this many hidden layers.'),
     })
-    .prefault({}),
-  /** Training steps. */
-  steps: z.int().min(1),
-  /** Samples a step. */
-  batch: z.int().min(1),
-  /** Steps between points of the curve; one is always taken at the start and at the end. */
-  evaluateEvery: z.int().min(1),
-  /** One run each. */
-  seeds: z.array(seed).min(1).default([0]),
-  /** How samples are drawn for the figures. */
+    .prefault({})
+    .describe('The control network is a multilayer perceptron of x and t, zero at the start.'),
+  steps: z.int().min(1).describe('A run takes this many training steps.'),
+  batch: z.int().min(1).describe('A step draws this many samples.'),
+  evaluateEvery: z
+    .int()
+    .min(1)
+    .describe('A point of the curve is taken every so many steps, and always at the start and at the end.'),
+  seeds: z.array(seed).min(1).default([0]).describe('There is one run with each of these seeds.'),
   sampling: z
     .strictObject({
-      /** Samples behind each final figure, and as many exact ones. */
-      count: z.int().min(10).default(8192),
-      /** Samples behind each point of the curve. */
-      curveCount: z.int().min(10).default(2048),
-      /** The ODE is solved in this many steps, uniform in time. */
-      steps: z.int().min(1).default(50),
-      /** The ODE is solved with this. */
-      solver: z.enum(solverNames).default('heun'),
-      /** From this time on the pretrained velocity is followed; 1: the trained one to the end. */
-      trainedUntil: z.number().gt(0).max(1).default(1),
-      /** Exact samples are drawn with this seed; run s draws its noise with seed + 1 + s. */
-      seed: seed.default(2 ** 32),
+      count: z
+        .int()
+        .min(10)
+        .default(8192)
+        .describe('Each final figure is of this many samples, and of as many exact ones.'),
+      curveCount: z.int().min(10).default(2048).describe('Each point of the curve is of this many samples.'),
+      steps: z.int().min(1).default(50).describe('The ODE is solved in this many steps, uniform in time.'),
+      solver: z.enum(solverNames).default('heun').describe('The ODE is solved with this.'),
+      trainedUntil: z
+        .number()
+        .gt(0)
+        .max(1)
+        .default(1)
+        .describe('From this time on the pretrained velocity is followed; with 1 the trained one is, to the end.'),
+      seed: seed
+        .default(2 ** 32)
+        .describe('Exact samples are drawn from this seed; run s draws its noise from seed + 1 + s.'),
     })
-    .prefault({}),
-  /** How samples are compared with exact ones. */
+    .prefault({})
+    .describe('Samples are drawn for the figures as this says.'),
   distances: z
     .strictObject({
-      /** Random directions of the sliced Wasserstein distance. */
-      projections: z.int().min(1).default(128),
-      /** k of the nearest-neighbour entropy behind the KL divergence. */
-      neighbours: z.int().min(1).default(5),
+      projections: z
+        .int()
+        .min(1)
+        .default(128)
+        .describe('The sliced Wasserstein distance takes this many random directions.'),
+      neighbours: z
+        .int()
+        .min(1)
+        .default(5)
+        .describe('The entropy behind the KL divergence takes the k-th nearest neighbour; this is k.'),
     })
-    .prefault({}),
-  /** Whether each seed also trains the same network on exact samples: see {@link FidelityResult.oracle}. */
-  oracle: z.boolean().default(true),
-  /** The share of the reward whose gradient is kept from the algorithm: see {@link Reward.differentiable}. */
-  valuesOnly: z.number().min(0).max(1).default(0),
-  /** Where everything runs; the CPU, unless told, since the tensors are small. */
-  device: device.default('cpu'),
-  /** Threads of an operator: the tensors are small, and one thread makes times comparable. */
-  threads: z.int().min(1).default(1),
+    .prefault({})
+    .describe('Samples are compared with exact ones as this says.'),
+  oracle: z
+    .boolean()
+    .default(true)
+    .describe('True also trains the same network on exact samples with each seed, as a yardstick.'),
+  valuesOnly: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe('The algorithm is kept from the gradient of this share of the reward.'),
+  device: device
+    .default('cpu')
+    .describe('Everything is computed on this device; the tensors are small, which suits the CPU.'),
+  threads: z.int().min(1).default(1).describe('An operator has this many threads; one makes times comparable.'),
 });
 
 /** How {@link fidelity} trains and measures. Defaults are those of {@link FidelityOptions.settings}. */

@@ -1,4 +1,6 @@
-import { finetuneSchema, readFinetuneConfig } from '../settings/finetune.js';
+import type { FinetuneConfig } from '../settings/config.generated.js';
+import { isFinetuneRecord, readFinetuneConfig } from '../settings/finetune.js';
+import { splitModel } from '../settings/made-model.js';
 import { loadConfiguredModel } from '../settings/model.js';
 import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
@@ -12,25 +14,29 @@ import { createAlgorithm } from '../../training/algorithms.js';
 import { FinetuneJob, type FinetuneResult } from './job.js';
 
 /**
- * Fine-tunes a model as a configuration says, and writes a run directory.
+ * Fine-tunes a model as a configuration says, and writes a run directory. A model that the configuration holds stays
+ * the caller's, with its adapter trained; one that it names is loaded and disposed of.
  * @throws ConfigError for a configuration that is not valid; CheckpointError for weights that are missing or cut short,
  *   and OutOfMemoryError for a GPU that is too small, both before anything is loaded or written; the signal's reason
  *   when aborted (after a checkpoint)
  */
-export async function finetune(config: unknown, options: JobOptions = {}): Promise<FinetuneResult> {
+export async function finetune(config: FinetuneConfig, options: JobOptions = {}): Promise<FinetuneResult> {
   checkJobOptions(options, 'finetune options');
   const onNote = (message: string) => options.observer?.note(message);
-  const wanted = await readFinetuneConfig(config, 'finetune configuration');
+  const source = 'finetune configuration';
+  const { model: made, config: described } = splitModel(config, source);
+  const wanted = await readFinetuneConfig(described, source, made?.sampling);
   const { output } = wanted;
   await checkOutput(output, 'directory');
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
-  await checkFinetune(settings);
+  if (!made) await checkFinetune(settings);
   const { resume = false, existing, signal } = options;
   if (!resume && existing === 'refuse') await refuseExisting(output);
   const reward = await createRewards(settings.rewards, settings.device, { onNote });
   const judge = settings.evaluation?.judge && createJudge(settings.evaluation.judge, settings.device);
-  using model = await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
+  using loaded = made ? undefined : await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
+  const model = made ?? loaded!;
   const algorithm = createAlgorithm(settings.algorithm);
   if (!resume) await rehearse({ model, algorithms: [algorithm], prompts: settings.prompts, reward, judge, signal });
   const run = await RunDirectory.open(settings.output, {
@@ -38,7 +44,7 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
     existing,
     onNumbered: onNote,
     record: 'config.json',
-    isRecord: (json) => finetuneSchema.safeParse(json).success,
+    isRecord: isFinetuneRecord,
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
   try {

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 
 import type { Algorithm } from '../../training/algorithms.js';
 import { makeRoom } from '../../files/checkpoints.js';
-import type { FinetuneConfig } from '../settings/finetune.js';
+import type { FinetuneSettings } from '../settings/finetune.js';
 import { DriftProbe } from '../../training/drift.js';
 import { isError, NonFiniteError, suppress, suppressedBy } from '../../errors.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
@@ -54,13 +54,14 @@ export class FinetuneJob {
   #gridPrompts: string[];
 
   constructor(
-    private readonly config: FinetuneConfig,
+    private readonly config: FinetuneSettings,
     private readonly opened: OpenedRun,
     private readonly parts: Parts,
     private readonly options: JobOptions,
   ) {
     this.#observer = options.observer ?? silent;
     this.#directory = opened.directory;
+    this.#directory.logTo(config.logging);
     this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
   }
 
@@ -247,8 +248,8 @@ export class FinetuneJob {
 
   async #finish(evaluation: Evaluation | undefined): Promise<FinetuneResult> {
     const directory = this.#directory;
-    if (evaluation) await directory.write('evaluation.json', `${JSON.stringify(evaluation, null, 2)}\n`);
     const last = this.#trainer.step;
+    if (evaluation) await directory.writeEvaluation(last, evaluation);
     const report = await directory.write(
       'report.html',
       await renderReport({

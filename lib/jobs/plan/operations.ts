@@ -1,6 +1,6 @@
 import type { AlgorithmSettings } from '../../training/algorithms.js';
 import { algorithmEvaluations, drawingEvaluations, drawsSamples } from '../../training/evaluations.js';
-import type { FinetuneConfig } from '../settings/finetune.js';
+import type { FinetuneSettings } from '../settings/finetune.js';
 import type { ModelOperations } from '../../models/footprint.js';
 
 /**
@@ -21,7 +21,7 @@ export interface IterationOperations {
 
 /** What is drawn: grids of samples, and those of the evaluation before and after. */
 export function drawingOperations(
-  { steps, samples, evaluation }: FinetuneConfig,
+  { steps, samples, evaluation }: FinetuneSettings,
   { pretrained, decoder }: ModelOperations,
 ): { network: number; decoder: number } {
   const grids = 2 + (samples.every > 0 ? Math.floor((steps - 1) / samples.every) : 0);

@@ -1,4 +1,4 @@
-import type { FinetuneConfig } from '../settings/finetune.js';
+import type { FinetuneSettings } from '../settings/finetune.js';
 import type { ModelDType } from '../../models/model.js';
 import { dtypeOf } from '../../rewards/registry.js';
 import { elementBytes, type ComponentFootprint, type ModelFootprint } from '../../models/footprint.js';
@@ -22,7 +22,7 @@ const weights = (components: readonly ComponentFootprint[]): number =>
   components.reduce((sum, { parameters, dtype }) => sum + parameters * elementBytes[dtype], 0);
 
 /** Every phase of a fine-tuning, in order, without those that do not come; docs/plan.md derives the formulae. */
-export function phasesOf(config: FinetuneConfig, model: ModelFootprint, rewards: number): Phase[] {
+export function phasesOf(config: FinetuneSettings, model: ModelFootprint, rewards: number): Phase[] {
   const { algorithm, batch, samples, optimizer, evaluation, device } = config;
   const { decodeSlice, microBatch, guidance } = algorithm;
   const guided = guidance !== 1;
@@ -133,7 +133,7 @@ const lowered = (setting: string, count: number): string[] =>
   count === 1 ? [] : [count === 0 ? setting : `a smaller ${setting}`];
 
 /** What every phase takes less with. */
-function lighterWeights({ dtype, rewards, optimizer }: FinetuneConfig): string[] {
+function lighterWeights({ dtype, rewards, optimizer }: FinetuneSettings): string[] {
   const isWide = (type: ModelDType | undefined) => type === 'float32' || type === 'float64';
   return [
     ...(isWide(dtype) ? ['dtype bfloat16'] : []),

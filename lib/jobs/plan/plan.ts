@@ -1,7 +1,9 @@
 import { z } from 'zod';
 
 import { checkOptions } from '../../schema/options.js';
-import { readFinetuneConfig, type FinetuneConfig } from '../settings/finetune.js';
+import type { FinetuneConfig } from '../settings/config.generated.js';
+import { splitModel } from '../settings/made-model.js';
+import { readFinetuneConfig, type FinetuneSettings } from '../settings/finetune.js';
 import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from '../../errors.js';
 import { modelFootprint, publishedModel } from '../../models/registry.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
@@ -108,11 +110,13 @@ export interface MemoryPlan {
  * @throws ConfigError for a configuration that is not valid, CheckpointError where weights that the run would load are
  * missing or cut short
  */
-export async function plan(config: unknown, options: PlanOptions = {}): Promise<Plan> {
+export async function plan(config: FinetuneConfig, options: PlanOptions = {}): Promise<Plan> {
   checkOptions({ like: z.string() }, options, 'plan options');
   const { like } = options;
   const known = like === undefined ? undefined : publishedModel(like);
-  const wanted = await readFinetuneConfig(config, 'finetune configuration', known?.drawing);
+  const source = 'finetune configuration';
+  const { model, config: described } = splitModel(config, source);
+  const wanted = await readFinetuneConfig(described, source, known?.drawing ?? model?.sampling);
   return planFor({ ...wanted, device: plannedDevice(wanted.device) }, known?.footprint);
 }
 
@@ -127,7 +131,7 @@ function plannedDevice(wanted: string): string {
 }
 
 async function planFor(
-  config: FinetuneConfig,
+  config: FinetuneSettings,
   likeKnown?: (options: FootprintOptions) => ModelFootprint,
 ): Promise<Plan> {
   const {
@@ -207,7 +211,7 @@ async function planFor(
   return { ...planned, cards: cardTimes(run, needed(planned)) };
 }
 
-function plannedEndpoints({ algorithm, prompts }: FinetuneConfig, differentiable: boolean): Plan['endpoints'] {
+function plannedEndpoints({ algorithm, prompts }: FinetuneSettings, differentiable: boolean): Plan['endpoints'] {
   if (algorithm.name !== 'eam' || algorithm.endpoints === 'current') return undefined;
   const count = new Set(prompts).size * algorithm.endpointsPerPrompt;
   const { forwards, vjps } = endpointEvaluations(algorithm, differentiable);
@@ -272,7 +276,7 @@ export function refuseSmall(planned: Plan, { free, total }: DeviceMemory): void 
  * is too small only `eam plan` refuses: its memory can be swapped.
  * @throws CheckpointError, ConfigError, OutOfMemoryError
  */
-export async function checkFinetune(config: FinetuneConfig): Promise<void> {
+export async function checkFinetune(config: FinetuneSettings): Promise<void> {
   const planned = await planFor(config);
   if (config.device !== 'cpu') refuseSmall(planned, await deviceMemory(config.device));
 }

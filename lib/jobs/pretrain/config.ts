@@ -3,26 +3,32 @@ import { z } from 'zod';
 import { modelKinds } from '../../models/kinds.js';
 import type { Pretraining } from '../../models/pretraining.js';
 import { rewardKinds } from '../../rewards/kinds.js';
+import { schemaAddress } from '../../schema/configuration.js';
 import { validate } from '../../schema/validate.js';
 import { checkpointsSchema, device, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { loggingSchema } from '../logging/settings.js';
 import { withDrawing } from '../settings/model.js';
 
 /** What every pretraining is told. */
 const common = {
+  $schema: schemaAddress,
   device: device.default('auto'),
-  optimizer: optimizerSchema,
-  steps: z.int().min(1),
-  batch: z.int().min(1).default(64),
-  seed,
-  checkpoints: checkpointsSchema.prefault({ every: 500 }),
-  /** How the weights are stored in model.safetensors. */
-  storage: z.enum(['float32', 'float16']).default('float32'),
-  output: z.string().min(1),
+  optimizer: optimizerSchema.describe('AdamW updates the network, with these settings.'),
+  steps: z.int().min(1).describe('The run takes this many training steps.'),
+  batch: z.int().min(1).default(64).describe('A step takes this many images.'),
+  seed: seed.describe('Everything random in training is drawn from this seed.'),
+  checkpoints: checkpointsSchema.prefault({ every: 500 }).describe('Checkpoints are written as this says.'),
+  storage: z
+    .enum(['float32', 'float16'])
+    .default('float32')
+    .describe('The weights are stored in model.safetensors as this type.'),
+  logging: loggingSchema,
+  output: z.string().min(1).describe('The model and the records of its run are written into this folder.'),
 };
 const commonSchema = z.strictObject(common);
-const samples = samplesSchema.prefault({});
+const samples = samplesSchema.prefault({}).describe('Grids of samples are drawn as this says.');
 
-export type PretrainConfig = z.output<typeof commonSchema> & {
+export type PretrainJobSettings = Omit<z.output<typeof commonSchema>, '$schema'> & {
   model: unknown;
   /** Left out where none are drawn. */
   samples?: ReturnType<typeof drawn>;
@@ -37,24 +43,27 @@ const recipes: ReadonlyMap<string, Pretraining> = new Map(
 
 const schemaOf = (recipe: Pretraining) =>
   z.strictObject({
-    model: recipe.model,
+    model: recipe.model.describe('This network is trained.'),
     ...common,
     ...recipe.settings,
     ...(recipe.drawing && { samples }),
   });
 
+/** `eam pretrain`'s configuration, which is that of one of the recipes. */
+export const pretrainSchema = z.union(Array.from(recipes.values(), schemaOf));
+
 /** Whether a run's record is of this recipe. */
 export const isRecordOf = (recipe: Pretraining, json: unknown): boolean => schemaOf(recipe).safeParse(json).success;
 
 /** @throws ConfigError for a configuration that is not valid */
-export function readPretrainConfig(config: unknown): { recipe: Pretraining; settings: PretrainConfig } {
+export function readPretrainConfig(config: unknown): { recipe: Pretraining; settings: PretrainJobSettings } {
   const source = 'pretrain configuration';
   const kindSchema = z.object({ model: z.object({ type: z.enum([...recipes.keys()]) }) });
   const recipe = recipes.get(validate(kindSchema, config, source).model.type)!;
-  const checked = validate(schemaOf(recipe), config, source) as z.output<typeof commonSchema> & {
+  const { $schema: _, ...checked } = validate(schemaOf(recipe), config, source) as z.output<typeof commonSchema> & {
     model: unknown;
     samples?: z.output<typeof samples>;
   };
   const settings = { ...checked, ...(checked.samples && { samples: drawn(checked.samples, recipe) }) };
-  return { recipe, settings: settings as PretrainConfig };
+  return { recipe, settings: settings as PretrainJobSettings };
 }

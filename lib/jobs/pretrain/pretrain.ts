@@ -14,9 +14,10 @@ import { averagedWeights, fingerprint } from '../../training/state.js';
 import { jobDevice } from '../device.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
+import type { PretrainConfig } from '../settings/config.generated.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
 import { SteppedRun } from '../stepped-run.js';
-import { isRecordOf, readPretrainConfig, type PretrainConfig } from './config.js';
+import { isRecordOf, readPretrainConfig, type PretrainJobSettings } from './config.js';
 
 /** What {@link pretrain} returns. */
 export interface PretrainResult {
@@ -34,7 +35,7 @@ const weightsFile = 'model.safetensors';
  * Trains a network from scratch as a configuration says.
  * @throws ConfigError for a configuration that is not valid, the signal's reason when aborted (after a checkpoint)
  */
-export async function pretrain(config: unknown, options: JobOptions = {}): Promise<PretrainResult> {
+export async function pretrain(config: PretrainConfig, options: JobOptions = {}): Promise<PretrainResult> {
   checkJobOptions(options, 'pretrain options');
   const { recipe, settings: wanted } = readPretrainConfig(config);
   const { output } = wanted;
@@ -62,7 +63,7 @@ export async function pretrain(config: unknown, options: JobOptions = {}): Promi
 /** A grid of samples, from the averaged weights where there are such. */
 async function drawSamples(
   task: PretrainTask,
-  { samples, optimizer: { emaDecay } }: PretrainConfig,
+  { samples, optimizer: { emaDecay } }: PretrainJobSettings,
   optimizer: NativeOptimizer,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array | undefined> {
@@ -86,11 +87,12 @@ async function drawSamples(
 
 async function trainInto(
   opened: OpenedRun,
-  config: PretrainConfig,
+  config: PretrainJobSettings,
   options: JobOptions,
   task: PretrainTask,
 ): Promise<PretrainResult> {
   const { directory: run } = opened;
+  run.logTo(config.logging);
   const optimizer = new (binding().AdamW)(task.network, adamWOptions(config.optimizer));
   const order = new EpochOrder(task.examples.length, BigInt(config.seed));
   const batchAt = (position: number) =>
@@ -118,13 +120,13 @@ async function trainInto(
   );
   await training.begin();
   // First of all: by it a killed run is known, and resumed from its directory alone.
-  await run.write(recordFile, `${JSON.stringify({ ...config, output: resolve(run.path) }, null, 2)}\n`);
+  await run.writeConfig({ ...config, output: resolve(run.path) }, recordFile);
   await training.train();
   return finish(config, task, optimizer, run, options, training.step);
 }
 
 async function finish(
-  config: PretrainConfig,
+  config: PretrainJobSettings,
   task: PretrainTask,
   optimizer: NativeOptimizer,
   run: RunDirectory,
@@ -147,7 +149,7 @@ async function finish(
     disposeAll(stored);
     disposeAll(own);
   }
-  await run.writeConfig(config.model);
+  await run.write('config.json', `${JSON.stringify(config.model, null, 2)}\n`);
   const accuracy = await task.measure?.();
   if (accuracy !== undefined) observer.note(`held-out accuracy: ${(100 * accuracy).toFixed(2)} %`);
   observer.note(`model: ${run.path}`);

@@ -6,10 +6,7 @@ import { drawingSettings, seed } from '../../training/settings.js';
 /** Before and after, measured on fresh samples from fixed seeds. */
 export const evaluationSchema = z.strictObject({
   ...drawingSettings,
-  /** Images of each model. */
-  count: z.int().min(2).default(512),
-  /** Their noise is drawn with this seed. */
-  seed: seed.default(2),
-  /** Reads the images for accuracy and diversity. */
-  judge: judgeSchema.optional(),
+  count: z.int().min(2).default(512).describe('Each model draws this many images.'),
+  seed: seed.default(2).describe('Their noise is drawn from this seed.'),
+  judge: judgeSchema.optional().describe('This judge reads the images for accuracy and diversity.'),
 });

@@ -2,30 +2,36 @@ import { z } from 'zod';
 
 import { algorithmSchema } from '../../training/algorithms.js';
 import type { Drawing } from '../../models/model.js';
+import { withStandIns } from '../../rewards/made.js';
 import { rewardSchema } from '../../rewards/registry.js';
 import { drawingOf } from '../../models/registry.js';
 import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { loggingSchema } from '../logging/settings.js';
 import { evaluationSchema } from './evaluation.js';
 import { modelSettings, withDrawing } from './model.js';
+import { schemaAddress } from '../../schema/configuration.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { validate } from '../../schema/validate.js';
 
 /** `eam finetune`'s configuration. */
 export const finetuneSchema = z.strictObject({
+  $schema: schemaAddress,
   ...modelSettings,
-  /** A list, or a file of them. */
-  prompts: promptsOrFileSchema,
-  rewards: z.array(rewardSchema).min(1),
-  algorithm: algorithmSchema,
-  optimizer: optimizerSchema,
-  steps: z.int().min(1),
-  batch: z.int().min(1).default(32),
-  seed,
-  checkpoints: checkpointsSchema.prefault({}),
-  samples: samplesSchema.prefault({}),
-  /** Left out: no evaluation at the end. */
-  evaluation: evaluationSchema.optional(),
-  output: z.string().min(1).default('runs/finetune'),
+  model: modelSettings.model.meta({ also: 'Model' }),
+  prompts: promptsOrFileSchema.describe('The prompts are these: a list, or the path of a file of them.'),
+  rewards: z.array(rewardSchema).min(1).describe('Images are trained towards the weighted sum of these rewards.'),
+  algorithm: algorithmSchema.describe('This algorithm trains, with its options.'),
+  optimizer: optimizerSchema.describe('AdamW updates the adapter, with these settings.'),
+  steps: z.int().min(1).describe('The run takes this many training steps.'),
+  batch: z.int().min(1).default(32).describe('A step draws this many samples.'),
+  seed: seed.describe('Everything random in training is drawn from this seed.'),
+  checkpoints: checkpointsSchema.prefault({}).describe('Checkpoints are written as this says.'),
+  samples: samplesSchema.prefault({}).describe('Grids of samples are drawn as this says.'),
+  evaluation: evaluationSchema
+    .optional()
+    .describe('The model is evaluated before and after, as this says; left out, it is not.'),
+  logging: loggingSchema,
+  output: z.string().min(1).default('runs/finetune').describe('The run is written into this folder.'),
 });
 
 /**
@@ -35,7 +41,7 @@ export const finetuneSchema = z.strictObject({
  * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
  */
 export async function readFinetuneConfig(config: unknown, source: string, drawing?: Drawing) {
-  const { samples, evaluation, ...settings } = validate(finetuneSchema, config, source);
+  const { $schema: _, samples, evaluation, ...settings } = validate(finetuneSchema, config, source);
   const own = drawing ?? (await drawingOf(settings.model));
   return {
     ...settings,
@@ -44,4 +50,7 @@ export async function readFinetuneConfig(config: unknown, source: string, drawin
   };
 }
 
-export type FinetuneConfig = Awaited<ReturnType<typeof readFinetuneConfig>>;
+/** Whether JSON is the record of a run of `eam finetune`. */
+export const isFinetuneRecord = (json: unknown): boolean => finetuneSchema.safeParse(withStandIns(json)).success;
+
+export type FinetuneSettings = Awaited<ReturnType<typeof readFinetuneConfig>>;

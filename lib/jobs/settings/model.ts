@@ -9,41 +9,51 @@ import { device, dtype } from '../../training/settings.js';
 
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {
-  /** `"digits"` or a model's directory, which is made absolute. */
   model: z
     .string()
     .min(1)
-    .transform((name) => (shippedModels.includes(name) ? name : resolve(name))),
-  /** `'cpu'`, `'cuda'` or `'cuda:N'`; `'auto'`: CUDA where the loaded addon has a device, else the CPU. */
+    .transform((name) => (shippedModels.includes(name) ? name : resolve(name)))
+    .describe(
+      `The model is ${shippedModels.map((name) => `"${name}"`).join(' or ')}, which comes with the package, or in ` +
+        'this directory.',
+    ),
   device: device.default('auto'),
-  /** What the network computes in. */
-  dtype,
-  /** The LoRA adapter to train. */
+  dtype: dtype.describe('The network computes in this type.'),
   adapter: z
     .strictObject({
-      /** r of W + (alpha/r) B A. */
-      rank: z.int().min(1).default(8),
-      /** The update is scaled by alpha / rank. */
-      alpha: z.number().gt(0).default(16),
-      /** Suffixes of the names of the layers to adapt; left out: the model's own choice. */
-      targets: z.array(z.string().min(1)).min(1).optional(),
+      rank: z.int().min(1).default(8).describe('The update W + (alpha/r) B A has this rank r.'),
+      alpha: z.number().gt(0).default(16).describe('The update is scaled by alpha / rank.'),
+      targets: z
+        .array(z.string().min(1))
+        .min(1)
+        .optional()
+        .describe("Layers whose names end in one of these are adapted; left out, they are the model's own choice."),
     })
-    .prefault({}),
-  /** The size of the images in pixels; left out, it is what the model was made for. */
+    .prefault({})
+    .describe('This LoRA adapter is trained.'),
   image: z
     .strictObject({
-      /** In pixels. */
-      width: z.int().min(1),
-      /** In pixels. */
-      height: z.int().min(1),
+      width: z.int().min(1).describe('Images are this wide, in pixels.'),
+      height: z.int().min(1).describe('Images are this high, in pixels.'),
     })
-    .optional(),
-  /** Keep one block's activations at a time and compute them again in the backward pass. */
-  checkpointing: z.boolean().optional(),
-  /** Tokens a prompt that a T5 text encoder reads. */
-  textLength: z.int().min(1).max(4096).optional(),
-  /** What guidance leads away from, where the model knows such prompts. */
-  negativePrompt: z.string().optional(),
+    .optional()
+    .describe('Images have this size; left out, it is what the model was made for.'),
+  checkpointing: z
+    .boolean()
+    .optional()
+    .describe(
+      "True keeps one block's activations at a time and computes them again in the backward pass, to save memory.",
+    ),
+  textLength: z
+    .int()
+    .min(1)
+    .max(4096)
+    .optional()
+    .describe('A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256.'),
+  negativePrompt: z
+    .string()
+    .optional()
+    .describe('Guidance leads away from this prompt, where the model knows such prompts.'),
 };
 
 const settingsSchema = z.object(modelSettings);

@@ -15,11 +15,13 @@ const pixelsPerImage = imageSize ** 2;
 
 /** The images that a recipe trains on, and what is done to them. */
 export const mnistSettings = {
-  name: z.literal('mnist').default('mnist'),
-  /** Images kept out of training, for the accuracy that is printed. */
-  heldOut: z.int().min(0).default(1000),
-  /** Images are shifted by up to this many pixels either way. */
-  shift: z.int().min(0).default(0),
+  name: z.literal('mnist').default('mnist').describe('The name says which images.'),
+  heldOut: z
+    .int()
+    .min(0)
+    .default(1000)
+    .describe('This many images are kept out of training, for the accuracy that is printed.'),
+  shift: z.int().min(0).default(0).describe('Images are shifted by up to this many pixels either way.'),
 };
 
 /** Labelled images: `images` is [N, 1, 28, 28] float32 in [0, 1], 0 the background; `labels[i]` its digit. */

@@ -15,15 +15,15 @@ import { evenTimes } from '../times.js';
 
 /** A class-conditional diffusion transformer on the pixels of handwritten digits (DiT, arXiv 2212.09748). */
 export const digitsConfigSchema = z.strictObject({
-  type: z.literal('digits'),
-  imageSize: z.int().min(1).default(28),
-  channels: z.int().min(1).default(1),
-  patchSize: z.int().min(1).default(4),
-  width: z.int().min(4).default(128),
-  depth: z.int().min(1).default(6),
-  heads: z.int().min(1).default(4),
-  mlpRatio: z.number().gt(0).default(4),
-  classes: z.int().min(1).default(10),
+  type: z.literal('digits').describe('The type says which network.'),
+  imageSize: z.int().min(1).default(28).describe('Images are this high and wide, in pixels.'),
+  channels: z.int().min(1).default(1).describe('Images have this many channels.'),
+  patchSize: z.int().min(1).default(4).describe('A token is a patch this high and wide, in pixels.'),
+  width: z.int().min(4).default(128).describe('A token has this many numbers.'),
+  depth: z.int().min(1).default(6).describe('There are this many transformer blocks.'),
+  heads: z.int().min(1).default(4).describe('Attention has this many heads.'),
+  mlpRatio: z.number().gt(0).default(4).describe('The hidden layer of a block is this many times as wide as a token.'),
+  classes: z.int().min(1).default(10).describe('There are this many labels.'),
 });
 
 /** How digits are drawn where nobody says otherwise. */

@@ -13,10 +13,14 @@ export const digitsPretraining = pretraining({
   type: 'digits',
   model: digitsConfigSchema,
   settings: {
-    data: z.strictObject(mnistSettings).prefault({}),
-    /** Fraction of labels dropped, so that the model also learns to draw unconditionally. */
-    labelDropout: z.number().min(0).max(1).default(0.1),
-    timeDistribution: z.enum(timeDistributions).default('logit_normal'),
+    data: z.strictObject(mnistSettings).prefault({}).describe('The network is trained on these images.'),
+    labelDropout: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.1)
+      .describe('This fraction of the labels is dropped, so that the model also learns to draw unconditionally.'),
+    timeDistribution: z.enum(timeDistributions).default('logit_normal').describe('The times are drawn from this.'),
   },
   drawing: digitsDrawing,
   async start({ model: sizes, data, labelDropout, timeDistribution, ...config }, signal) {

@@ -15,13 +15,16 @@ import type { ArrayReward, Judge } from '../reward.js';
 
 /** A small convolutional classifier of handwritten digits. */
 export const digitClassifierConfigSchema = z.strictObject({
-  type: z.literal('digit-classifier'),
-  imageSize: z.int().min(1).default(28),
-  channels: z.int().min(1).default(1),
-  /** Channels of each convolution, which halves the image. */
-  widths: z.array(z.int().min(1)).min(1).default([16, 32, 64]),
-  features: z.int().min(1).default(64),
-  classes: z.int().min(2).default(10),
+  type: z.literal('digit-classifier').describe('The type says which network.'),
+  imageSize: z.int().min(1).default(28).describe('Images are this high and wide, in pixels.'),
+  channels: z.int().min(1).default(1).describe('Images have this many channels.'),
+  widths: z
+    .array(z.int().min(1))
+    .min(1)
+    .default([16, 32, 64])
+    .describe('The convolutions, each of which halves the image, have these numbers of channels.'),
+  features: z.int().min(1).default(64).describe('An image has this many features, in which images are compared.'),
+  classes: z.int().min(2).default(10).describe('There are this many labels.'),
 });
 
 /** What a digit's reward may be: see {@link DigitRewardOptions}. */

@@ -11,14 +11,18 @@ const weightsIn = (folder: string): WeightsFile => ({ path: join(folder, 'model.
 
 export const digitClassifierKind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('digit-classifier'),
-    /** What its value is multiplied by in the sum. */
+    name: z.literal('digit-classifier').describe('The name says which reward.'),
     weight,
-    /** The classifier's folder; left out: the one that comes with the package. */
-    directory,
-    /** The logarithm of the digit's probability, or 1 for the right digit and 0 for any other, without a gradient. */
-    value: z.enum(digitValues).default('log-probability'),
+    directory: directory.describe(
+      "The classifier's folder is this; left out, it is the one that comes with the package.",
+    ),
+    value: z
+      .enum(digitValues)
+      .default('log-probability')
+      .describe(
+        "The value is the logarithm of the digit's probability, or a match: 1 for the right digit and 0 for any " +
+          'other, without a gradient.',
+      ),
   }),
   create: ({ directory, value }, device) => digitClassifier({ directory, value, device }),
   differentiable: ({ value }) => value !== 'match',
@@ -28,10 +32,10 @@ export const digitClassifierKind = rewardKind({
 
 export const digitJudgeKind = judgeKind({
   schema: z.strictObject({
-    /** The name says which judge. */
-    name: z.literal('digit-judge'),
-    /** The classifier's folder; left out: the one that comes with the package. */
-    directory,
+    name: z.literal('digit-judge').describe('The name says which judge.'),
+    directory: directory.describe(
+      "The classifier's folder is this; left out, it is the one that comes with the package.",
+    ),
   }),
   create: (config, device) => digitJudge({ directory: config.directory, device }),
   locate: (config) => [weightsIn(config.directory ?? shippedDirectory('digit-judge'))],

@@ -18,11 +18,23 @@ export const classifierPretraining = pretraining({
     data: z
       .strictObject({
         ...mnistSettings,
-        /** Each image gets Gaussian noise of a standard deviation drawn from [0, noise], in units where white is 1. */
-        noise: z.number().min(0).lt(1).default(0),
+        noise: z
+          .number()
+          .min(0)
+          .lt(1)
+          .default(0)
+          .describe(
+            'Each image gets Gaussian noise of a standard deviation drawn from [0, noise], in units where white is 1.',
+          ),
       })
-      .prefault({}),
-    labelSmoothing: z.number().min(0).lt(1).default(0),
+      .prefault({})
+      .describe('The network is trained on these images.'),
+    labelSmoothing: z
+      .number()
+      .min(0)
+      .lt(1)
+      .default(0)
+      .describe('This much of the probability is spread over all labels in the loss.'),
   },
   async start({ model: sizes, data, labelSmoothing, ...config }, signal) {
     checkFitsMnist(sizes);

@@ -114,11 +114,9 @@ async function towerDirectory(directory: string, tower: string | undefined): Pro
 
 export const aestheticKind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('aesthetic'),
+    name: z.literal('aesthetic').describe('The name says which reward.'),
     ...published,
-    /** The folder of the CLIP model whose features it reads; left out: `directory`. */
-    tower: folder,
+    tower: folder.describe('The CLIP model whose features it reads is in this folder; left out, it is in `directory`.'),
   }),
   parameters: 305e6, // ViT-L/14's image tower and a small head
   create: (config, device, settings) => loaded(aesthetic(config.directory, optionsFrom(config, settings, device))),

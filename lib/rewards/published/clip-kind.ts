@@ -18,8 +18,7 @@ export const clipKind = <Name extends string>(
 ) =>
   rewardKind({
     schema: z.strictObject({
-      /** The name says which reward. */
-      name: z.literal(name),
+      name: z.literal(name).describe('The name says which reward.'),
       ...published,
     }),
     parameters,

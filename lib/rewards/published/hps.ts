@@ -142,11 +142,9 @@ function sizes(
 
 export const hpsv2Kind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('hpsv2'),
+    name: z.literal('hpsv2').describe('The name says which reward.'),
     ...published,
-    /** The folder of its text encoder's vocabulary; left out: `directory`. */
-    tokenizer: folder,
+    tokenizer: folder.describe('The vocabulary of its text encoder is in this folder; left out, it is in `directory`.'),
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers
   create: (config, device, settings) => loaded(hpsv2(config.directory, optionsFrom(config, settings, device))),

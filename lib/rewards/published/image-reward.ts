@@ -45,8 +45,10 @@ const schema = z.object({
   vocab_size: size,
   layer_norm_eps: z.number().gt(0),
   hidden_act: z.literal('gelu').default('gelu'),
-  /** Not in the published file: its code names BLIP-large, whose heads are 64 wide. */
-  vision: z.object({ num_heads: size }).optional(),
+  vision: z
+    .object({ num_heads: size })
+    .optional()
+    .describe('Not in the published file: its code names BLIP-large, whose heads are 64 wide.'),
 });
 
 /**
@@ -129,11 +131,9 @@ function visionSizes(shapes: Shapes, path: string, heads: number | undefined) {
 
 export const imageRewardKind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('imagereward'),
+    name: z.literal('imagereward').describe('The name says which reward.'),
     ...published,
-    /** The folder of its text encoder's vocabulary; left out: `directory`. */
-    tokenizer: folder,
+    tokenizer: folder.describe('The vocabulary of its text encoder is in this folder; left out, it is in `directory`.'),
   }),
   parameters: 447e6, // BLIP's ViT-L/16 and BERT
   create: (config, device, settings) => loaded(imageReward(config.directory, optionsFrom(config, settings, device))),

@@ -23,10 +23,8 @@ export interface HttpRewardOptions extends ServiceOptions {
 
 export const httpOptionsSchema = z.strictObject({
   ...serviceShape,
-  /** Where images are posted to. */
-  url: serviceUrl,
-  /** Images a request; 0: all of a batch. */
-  batch: z.int().min(0).default(8),
+  url: serviceUrl.describe('Images are posted to this address.'),
+  batch: z.int().min(0).default(8).describe('A request has this many images; with 0 it has all of a batch.'),
 });
 
 const answerSchema = z.object({
@@ -72,9 +70,7 @@ function readAnswers(json: unknown, count: number): Answer[] {
 
 export const httpKind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('http'),
-    /** What its value is multiplied by in the sum. */
+    name: z.literal('http').describe('The name says which reward.'),
     weight,
     ...httpOptionsSchema.shape,
   }),

@@ -56,26 +56,24 @@ const body = z.record(z.string(), z.unknown()).superRefine((members, context) =>
 
 export const openaiOptionsSchema = z.strictObject({
   ...serviceShape,
-  /** Where the interface begins. */
-  url: serviceUrl.default('https://api.openai.com/v1'),
-  /** A model that reads images. */
-  model: z.string().min(1),
-  /** What is asked about each image. */
-  question: question.optional(),
-  /** How the answer becomes a value. */
-  answer: z.enum(['probability', 'log-odds', 'number']).default('probability'),
-  /** The numbers that are taken. */
+  url: serviceUrl.default('https://api.openai.com/v1').describe('The interface begins at this address.'),
+  model: z.string().min(1).describe('This model, which reads images, is asked.'),
+  question: question
+    .optional()
+    .describe('This is asked about each image; left out, the kind of answer has a question of its own.'),
+  answer: z
+    .enum(['probability', 'log-odds', 'number'])
+    .default('probability')
+    .describe('The answer becomes a value as this says.'),
   range: z
     .tuple([z.number(), z.number()])
     .refine(([min, max]) => min < max, 'expected a smaller number and a larger one')
     .readonly()
-    .default([0, 10]),
-  /** Tokens an answer may have. */
-  maxTokens: z.int().min(1).default(16),
-  /** Candidates for the first token that are asked for. */
-  topLogprobs: z.int().min(2).max(100).default(20),
-  /** Further members of a request's body. */
-  body: body.default({}),
+    .default([0, 10])
+    .describe('Numbers of this range are taken, its ends included.'),
+  maxTokens: z.int().min(1).default(16).describe('An answer may have this many tokens.'),
+  topLogprobs: z.int().min(2).max(100).default(20).describe('This many candidates for the first token are asked for.'),
+  body: body.default({}).describe("A request's body has these members, too."),
 });
 
 const questions = {
@@ -140,9 +138,7 @@ export function openaiReward(options: OpenaiRewardOptions, surroundings: Service
 
 export const openaiKind = rewardKind({
   schema: z.strictObject({
-    /** The name says which reward. */
-    name: z.literal('openai'),
-    /** What its value is multiplied by in the sum. */
+    name: z.literal('openai').describe('The name says which reward.'),
     weight,
     ...openaiOptionsSchema.shape,
   }),

@@ -85,35 +85,46 @@ const keyFrom = z.string().superRefine((name, context) => {
 
 /** Members of the schema of every reward that asks a service. */
 export const serviceShape = {
-  /** What it is called in logs. */
-  label: z.string().min(1).optional(),
-  /** The environment variable that holds its key. */
-  keyFrom: keyFrom.optional(),
-  /** The header that carries the key. */
-  keyHeader: z.string().regex(headerName, 'expected the name of a header').default('authorization'),
-  /** Further headers, without keys. */
-  headers: headers.default({}),
-  /** Seconds that a try may take. Node's fetch gives up after 300 without a byte, whatever it is told. */
-  timeout: z.number().positive().max(300).default(60),
-  /** Tries after the first. */
-  retries: z.int().min(0).max(100).default(5),
-  /** Seconds before the second try, about. */
-  backoff: z.number().min(0).max(60).default(1),
-  /** The longest wait in seconds that a service may ask for. */
-  maxWait: z.number().min(0).default(300),
-  /** Requests at once. */
-  concurrency: z.int().min(1).max(256).default(4),
-  /** Whether a missing answer is an error; else its image is left out of the step. */
-  required: z.boolean().default(true),
-  /** Where answers are kept. */
+  label: z.string().min(1).optional().describe("Logs call it by this name; left out, they call it by the kind's."),
+  keyFrom: keyFrom.optional().describe('The environment variable of this name holds the key of the service.'),
+  keyHeader: z
+    .string()
+    .regex(headerName, 'expected the name of a header')
+    .default('authorization')
+    .describe('This header carries the key.'),
+  headers: headers.default({}).describe('Requests have these headers, too; none of them may hold a key.'),
+  // Node's fetch gives up after 300 seconds without a byte, whatever it is told.
+  timeout: z.number().positive().max(300).default(60).describe('A try may take this many seconds.'),
+  retries: z
+    .int()
+    .min(0)
+    .max(100)
+    .default(5)
+    .describe('A request that failed in a way that may pass is tried this many times again.'),
+  backoff: z
+    .number()
+    .min(0)
+    .max(60)
+    .default(1)
+    .describe('About this many seconds pass before the second try; later waits are longer.'),
+  maxWait: z.number().min(0).default(300).describe('A service may ask for a wait of at most this many seconds.'),
+  concurrency: z.int().min(1).max(256).default(4).describe('There are at most this many requests at once.'),
+  required: z
+    .boolean()
+    .default(true)
+    .describe('True makes a missing answer an error; false leaves its image out of the step.'),
   cache: z
     .strictObject({
-      /** Answers in memory; 0: none. */
-      entries: z.int().min(0).max(10_000_000).default(10_000),
-      /** A folder for all answers. */
-      directory: file.optional(),
+      entries: z
+        .int()
+        .min(0)
+        .max(10_000_000)
+        .default(10_000)
+        .describe('Memory holds at most this many answers; with 0 it holds none.'),
+      directory: file.optional().describe('All answers are kept in this folder; left out, they are in memory alone.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Answers are kept as this says, so that no image is asked about twice.'),
 };
 
 const serviceSchema = z.strictObject(serviceShape);

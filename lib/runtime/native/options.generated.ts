@@ -35,17 +35,25 @@ export interface ModeOptions {
 }
 
 export const modeOptionsSchema = z.strictObject({
-  /** The advantage A − Ā is multiplied by this. */
-  gain: z.number().min(0).default(8),
-  /** s never exceeds this. Its floor is −1: below it a sample would push others away. */
-  ceiling: z.number().gt(0).default(4),
-  /**
-   * True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are noisy, together
-   * with a gain of 2.
-   */
-  normalise: z.boolean().default(false),
-  /** log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each. */
-  times: z.int().min(1).max(largestInt).default(3),
+  gain: z.number().min(0).default(8).describe('The advantage A − Ā is multiplied by this.'),
+  ceiling: z
+    .number()
+    .gt(0)
+    .default(4)
+    .describe('s never exceeds this. Its floor is −1: below it a sample would push others away.'),
+  normalise: z
+    .boolean()
+    .default(false)
+    .describe(
+      'True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are ' +
+        'noisy, together with a gain of 2.',
+    ),
+  times: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(3)
+    .describe('log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each.'),
 });
 
 /** These options are what {@link eam} and {@link adjointMatching} share. */
@@ -81,25 +89,47 @@ export interface AlgorithmOptions {
 }
 
 const algorithmOptions = {
-  /** λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. */
-  lambda: z.number().min(0).default(1),
-  /**
-   * w is the classifier-free guidance of the rollout, v = v_uncond + w (v_cond − v_uncond); 1 stands for none, and no
-   * unconditional evaluation. The loss is that of the conditional velocity, unless the algorithm is told otherwise.
-   */
-  guidance: z.number().min(0).default(1),
-  /** A network evaluation takes at most this many samples; 0: the whole batch at once. The numbers are the same. */
-  microBatch: z.int().min(0).max(largestInt).default(0),
-  /**
-   * Where memory is short, images are decoded a second time for the reward's gradient, this many samples at once; 0:
-   * once, and what the gradient needs of all of them is kept.
-   */
-  decodeSlice: z.int().min(0).max(largestInt).default(0),
-  /**
-   * Norms of ∇r above this running quantile are clipped to it; 1: off. A guard against outliers, and a bias: the
-   * samples with the steepest rewards are tilted less than λ asks for, 10 % of them at 0.9, always.
-   */
-  rewardGradientQuantile: z.number().gt(0).max(1).default(1),
+  lambda: z
+    .number()
+    .min(0)
+    .default(1)
+    .describe('λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}.'),
+  guidance: z
+    .number()
+    .min(0)
+    .default(1)
+    .describe(
+      'w is the classifier-free guidance of the rollout, v = v_uncond + w (v_cond − v_uncond); 1 stands for ' +
+        'none, and no unconditional evaluation. The loss is that of the conditional velocity, unless the ' +
+        'algorithm is told otherwise.',
+    ),
+  microBatch: z
+    .int()
+    .min(0)
+    .max(largestInt)
+    .default(0)
+    .describe(
+      'A network evaluation takes at most this many samples; 0: the whole batch at once. The numbers are the ' +
+        'same.',
+    ),
+  decodeSlice: z
+    .int()
+    .min(0)
+    .max(largestInt)
+    .default(0)
+    .describe(
+      "Where memory is short, images are decoded a second time for the reward's gradient, this many samples at " +
+        'once; 0: once, and what the gradient needs of all of them is kept.',
+    ),
+  rewardGradientQuantile: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .describe(
+      'Norms of ∇r above this running quantile are clipped to it; 1: off. A guard against outliers, and a bias: ' +
+        'the samples with the steepest rewards are tilted less than λ asks for, 10 % of them at 0.9, always.',
+    ),
 };
 
 /**
@@ -187,61 +217,97 @@ export interface EamOptions extends AlgorithmOptions {
 
 export const eamOptionsSchema = z.strictObject({
   ...algorithmOptions,
-  /**
-   * C weighs the two parts of v̂, the flow-matching target by (1 − t)²/Q and the target-score target by t²κ/Q. It
-   * trades the variance of one against the other's and biases nothing.
-   */
-  C: z.number().gt(0.5).default(1),
-  /** δ says where the terminal score is taken: it is the pretrained one at time 1 − δ. */
-  delta: z.number().gt(0).lt(1).default(0.1),
-  /**
-   * With `'consistent'` the whole problem ends at time 1 − δ, where its score is known: without a reward nothing moves,
-   * for every δ. With `'plugin'` the rollout goes on to X_1 and the score of time 1 − δ is taken there, as in the
-   * paper; that is biased for δ > 0.
-   */
-  terminal: z.enum(['consistent', 'plugin']).default('consistent'),
-  /** The rollout solves the ODE dX = v(X, t) dt with this. */
-  solver: z.enum(solverNames).default('heun'),
-  /** The rollout's solver takes this many steps; Heun's and the midpoint rule evaluate twice a step. */
-  steps: z.int().min(1).max(largestInt).default(8),
-  /** s spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t. Left out, it is the model's own. */
-  shift: z.number().gt(0).optional(),
-  /** M is the number of renoised points a sample and iteration. */
-  renoisings: z.int().min(1).max(largestInt).default(4),
-  /**
-   * The squared error is weighed by 1 with `'velocity'`, and by min(2t/(1 − t), cap) with `'adjoint_matching'`, as in
-   * Adjoint Matching.
-   */
-  weighting: z.enum(['velocity', 'adjoint_matching']).default('velocity'),
-  /** The `adjoint_matching` weight never exceeds this. */
-  cap: z.number().gt(0).default(20),
-  /**
-   * True sends the reward's gradient through the pretrained denoiser (one more VJP). False multiplies it by what the
-   * denoiser's Jacobian is for Gaussian latents. True needs the terminal `'consistent'`.
-   */
-  rewardThroughDenoiser: z.boolean().default(false),
-  /**
-   * True, with guidance, matches the guided velocity and takes score and image from the pretrained model's, as the
-   * rollout does, at twice the evaluations. False matches the conditional velocity to the guided rollout.
-   */
-  guidedLoss: z.boolean().default(false),
-  /**
-   * The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps the
-   * pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four network evaluations
-   * without gradients for each of its `times`, and makes the default of C 0.6. True takes the defaults of {@link
-   * ModeOptions}.
-   */
-  modes: z.union([z.boolean(), modeOptionsSchema]).default(false),
-  /**
-   * With `'current'` each step draws endpoints from the model that is trained. With `'pretrained'` they are drawn and
-   * scored once, from the pretrained model, and each step takes some of them with probabilities in proportion to
-   * e^{λr}: the weights of modes are right, the reward needs no gradient, and a step costs less than half, as long as a
-   * few of a prompt's endpoints do not hold all the weight. It needs the terminal `'consistent'`, excludes `modes`, and
-   * makes the default of C 0.6.
-   */
-  endpoints: z.enum(['current', 'pretrained']).default('current'),
-  /** So many endpoints `'pretrained'` are drawn for each prompt. */
-  endpointsPerPrompt: z.int().min(1).max(largestInt).default(1024),
+  C: z
+    .number()
+    .gt(0.5)
+    .default(1)
+    .describe(
+      'C weighs the two parts of v̂, the flow-matching target by (1 − t)²/Q and the target-score target by ' +
+        "t²κ/Q. It trades the variance of one against the other's and biases nothing.",
+    ),
+  delta: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .default(0.1)
+    .describe('δ says where the terminal score is taken: it is the pretrained one at time 1 − δ.'),
+  terminal: z
+    .enum(['consistent', 'plugin'])
+    .default('consistent')
+    .describe(
+      "With `'consistent'` the whole problem ends at time 1 − δ, where its score is known: without a reward " +
+        "nothing moves, for every δ. With `'plugin'` the rollout goes on to X_1 and the score of time 1 − δ is " +
+        'taken there, as in the paper; that is biased for δ > 0.',
+    ),
+  solver: z.enum(solverNames).default('heun').describe('The rollout solves the ODE dX = v(X, t) dt with this.'),
+  steps: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(8)
+    .describe("The rollout's solver takes this many steps; Heun's and the midpoint rule evaluate twice a step."),
+  shift: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe(
+      "s spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t. Left out, it is the model's " +
+        'own.',
+    ),
+  renoisings: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(4)
+    .describe('M is the number of renoised points a sample and iteration.'),
+  weighting: z
+    .enum(['velocity', 'adjoint_matching'])
+    .default('velocity')
+    .describe(
+      "The squared error is weighed by 1 with `'velocity'`, and by min(2t/(1 − t), cap) with " +
+        "`'adjoint_matching'`, as in Adjoint Matching.",
+    ),
+  cap: z.number().gt(0).default(20).describe('The `adjoint_matching` weight never exceeds this.'),
+  rewardThroughDenoiser: z
+    .boolean()
+    .default(false)
+    .describe(
+      "True sends the reward's gradient through the pretrained denoiser (one more VJP). False multiplies it by " +
+        "what the denoiser's Jacobian is for Gaussian latents. True needs the terminal `'consistent'`.",
+    ),
+  guidedLoss: z
+    .boolean()
+    .default(false)
+    .describe(
+      "True, with guidance, matches the guided velocity and takes score and image from the pretrained model's, " +
+        'as the rollout does, at twice the evaluations. False matches the conditional velocity to the guided ' +
+        'rollout.',
+    ),
+  modes: z
+    .union([z.boolean(), modeOptionsSchema])
+    .default(false)
+    .describe(
+      'The term that corrects the weights of modes: plain EAM knows gradients of log densities alone, and keeps ' +
+        "the pretrained weights of modes that are apart. It needs the terminal `'consistent'`, costs four network " +
+        'evaluations without gradients for each of its `times`, and makes the default of C 0.6. True takes the ' +
+        'defaults of `ModeOptions`.',
+    ),
+  endpoints: z
+    .enum(['current', 'pretrained'])
+    .default('current')
+    .describe(
+      "With `'current'` each step draws endpoints from the model that is trained. With `'pretrained'` they are " +
+        'drawn and scored once, from the pretrained model, and each step takes some of them with probabilities in ' +
+        'proportion to e^{λr}: the weights of modes are right, the reward needs no gradient, and a step costs ' +
+        "less than half, as long as a few of a prompt's endpoints do not hold all the weight. It needs the " +
+        "terminal `'consistent'`, excludes `modes`, and makes the default of C 0.6.",
+    ),
+  endpointsPerPrompt: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(1024)
+    .describe("So many endpoints `'pretrained'` are drawn for each prompt."),
 });
 
 /** {@link EamOptions} with every default filled in. */
@@ -288,19 +354,35 @@ export interface AdjointMatchingOptions extends AlgorithmOptions {
 
 export const adjointMatchingOptionsSchema = z.strictObject({
   ...algorithmOptions,
-  /**
-   * K is the number of steps of the stochastic rollout; each costs a forward and, for the adjoint, a forward and a VJP.
-   */
-  steps: z.int().min(1).max(largestInt).default(20),
-  /** This many of the steps before the final ones enter the loss, drawn anew in each iteration. */
-  drawnSteps: z.int().min(0).max(largestInt).default(10),
-  /** The last steps, as a fraction of all, are always in the loss. */
-  finalFraction: z.number().min(0).max(1).default(0.25),
-  /**
-   * A term of the loss (one sample at one step, mean over elements) that reaches this counts as the cap and gives no
-   * gradient. Left out, no term is capped.
-   */
-  cap: z.number().gt(0).optional(),
+  steps: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(20)
+    .describe(
+      'K is the number of steps of the stochastic rollout; each costs a forward and, for the adjoint, a forward ' +
+        'and a VJP.',
+    ),
+  drawnSteps: z
+    .int()
+    .min(0)
+    .max(largestInt)
+    .default(10)
+    .describe('This many of the steps before the final ones enter the loss, drawn anew in each iteration.'),
+  finalFraction: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.25)
+    .describe('The last steps, as a fraction of all, are always in the loss.'),
+  cap: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe(
+      'A term of the loss (one sample at one step, mean over elements) that reaches this counts as the cap and ' +
+        'gives no gradient. Left out, no term is capped.',
+    ),
 });
 
 /** {@link AdjointMatchingOptions} with every default filled in. */
@@ -331,14 +413,18 @@ export interface AdamWOptions {
 }
 
 export const adamWOptionsSchema = z.strictObject({
-  /** β₁ and β₂ are the decays of the two moments. */
-  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.99]),
-  /** ε is added to the root of the second moment. */
-  epsilon: z.number().gt(0).default(1e-8),
-  /** d shrinks the weights, decoupled from the gradient. */
-  weightDecay: z.number().min(0).default(0),
-  /** Weights are averaged with this decay, w̄ ← decay w̄ + (1 − decay) w; 0: they are not averaged. */
-  emaDecay: z.number().min(0).lt(1).default(0),
+  betas: z
+    .tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)])
+    .default([0.9, 0.99])
+    .describe('β₁ and β₂ are the decays of the two moments.'),
+  epsilon: z.number().gt(0).default(1e-8).describe('ε is added to the root of the second moment.'),
+  weightDecay: z.number().min(0).default(0).describe('d shrinks the weights, decoupled from the gradient.'),
+  emaDecay: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe('Weights are averaged with this decay, w̄ ← decay w̄ + (1 − decay) w; 0: they are not averaged.'),
 });
 
 /** These options are those of a step of flow matching. */

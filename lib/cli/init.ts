@@ -1,0 +1,48 @@
+import { createInterface } from 'node:readline/promises';
+
+import { Command } from '@commander-js/extra-typings';
+
+import { rewardExamples } from '../rewards/examples.js';
+import { modelOption, positiveInteger, quietOption, repeatable } from './options.js';
+
+export const initCommand = (signal: AbortSignal) =>
+  new Command('init')
+    .description('Write a configuration of `eam finetune`; ask for the model, the reward, the prompts and the steps.')
+    .argument('[file]', 'The .json, .jsonc, .ts or .mts to write. By default it is config.json.', 'config.json')
+    .addOption(modelOption())
+    .addOption(repeatable('--reward <name=directory>', `Train towards this, such as ${rewardExamples.join(' or ')}.`))
+    .addOption(repeatable('--prompt <text>', 'Draw this.'))
+    .option('--prompts <file>', 'Read the prompts from this file when the run starts.')
+    .option('--steps <n>', 'Take this many training steps.', positiveInteger)
+    .option('--force', 'Replace the file where it is there.')
+    .addOption(quietOption())
+    .action(async (file, { reward, prompt, prompts, force = false, quiet, ...answers }) => {
+      const { init } = await import('../jobs/init/init.js');
+      const given = [...(prompts === undefined ? [] : [prompts]), ...prompt];
+      const told = {
+        ...answers,
+        ...(reward.length && { rewards: reward }),
+        ...(given.length && { prompts: given }),
+      };
+      const terminal = process.stdin.isTTY
+        ? createInterface({ input: process.stdin, output: process.stderr })
+        : undefined;
+      try {
+        const ask =
+          terminal && ((question: string, otherwise?: string) => answer(terminal, question, otherwise, signal));
+        await init(file, told, ask, force);
+      } finally {
+        terminal?.close();
+      }
+      if (!quiet) process.stderr.write(`${file}: to start it: eam finetune ${file}\n`);
+    });
+
+async function answer(
+  terminal: ReturnType<typeof createInterface>,
+  question: string,
+  otherwise: string | undefined,
+  signal: AbortSignal,
+): Promise<string> {
+  const shown = `${question}${otherwise === undefined ? '' : ` [${otherwise}]`}: `;
+  return (await terminal.question(shown, { signal })).trim() || (otherwise ?? '');
+}
