@@ -3,25 +3,32 @@
 // (mmdit_to_diffusers) and comfy/diffusers_convert.py.
 import type { SingleFileLayer, SingleFileNetwork } from '../single-file.js';
 
-/** The networks of a single file, without the text encoders that some hold: the one that adapters change is first. */
-export const sd3SingleFile: readonly SingleFileNetwork[] = [
-  {
-    folder: 'transformer',
-    prefix: 'model.diffusion_model.',
-    layersOf: (names) => transformerLayers(countOf(/(?:transformer|joint)_blocks[._](\d+)[._]/, names)),
-  },
-  {
-    folder: 'vae',
-    prefix: 'first_stage_model.',
-    layersOf: (names) =>
-      autoencoderLayers(
-        countOf(/encoder\.down(?:_blocks)?\.(\d+)\./, names),
-        countOf(/encoder\.down(?:_blocks)?\.\d+\.(?:resnets|block)\.(\d+)\./, names),
-      ),
-  },
-];
+/** The network that draws. */
+export const transformerNames: SingleFileNetwork = {
+  folder: 'transformer',
+  prefix: 'model.diffusion_model.',
+  // Its SD3_TARGET_REPLACE_MODULE, networks/lora_sd3.py.
+  inSdScripts: /^joint_blocks\./,
+  layersOf: (names) => transformerLayers(countOf(/(?:transformer|joint)_blocks[._](\d{1,3})[._]/, names)),
+};
 
-/** How many of something there are, of which the pattern finds the numbers from 0. */
+const autoencoderNames: SingleFileNetwork = {
+  folder: 'vae',
+  prefix: 'first_stage_model.',
+  layersOf: (names) =>
+    autoencoderLayers(
+      countOf(/encoder\.down(?:_blocks)?\.(\d{1,3})\./, names),
+      countOf(/encoder\.down(?:_blocks)?\.\d+\.(?:resnets|block)\.(\d{1,3})\./, names),
+    ),
+};
+
+/** The networks of a single file, without the text encoders that some hold: the one that adapters change is first. */
+export const sd3SingleFile: readonly SingleFileNetwork[] = [transformerNames, autoencoderNames];
+
+/**
+ * How many of something there are, of which the pattern finds the numbers from 0: three digits at most, since a file
+ * may name any number.
+ */
 const countOf = (pattern: RegExp, names: readonly string[]): number =>
   names.reduce((count, name) => Math.max(count, Number(pattern.exec(name)?.[1] ?? -1) + 1), 0);
 
