@@ -1,5 +1,6 @@
 import { finetuneSchema, readFinetuneConfig } from '../settings/finetune.js';
 import { loadConfiguredModel } from '../settings/model.js';
+import { startFrom } from './start.js';
 import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
 import { checkFinetune } from '../plan/plan.js';
@@ -32,6 +33,9 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   const judge = settings.evaluation?.judge && createJudge(settings.evaluation.judge, settings.device);
   using model = await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
   const algorithm = createAlgorithm(settings.algorithm);
+  const { from } = settings.adapter;
+  const start = async () => from !== undefined && startFrom(model, from, { allow: options.allow, onNote });
+  if (!resume) await start();
   if (!resume) await rehearse({ model, algorithms: [algorithm], prompts: settings.prompts, reward, judge, signal });
   const run = await RunDirectory.open(settings.output, {
     resume,
@@ -42,6 +46,7 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
   try {
+    if (resume && !run.checkpoint) await start();
     return await new FinetuneJob(settings, run, { model, algorithm, reward, judge }, options).run();
   } finally {
     run.directory.unlock();

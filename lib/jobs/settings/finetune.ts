@@ -6,13 +6,16 @@ import { rewardSchema } from '../../rewards/registry.js';
 import { drawingOf } from '../../models/registry.js';
 import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { evaluationSchema } from './evaluation.js';
-import { modelSettings, withDrawing } from './model.js';
+import { modelSettings, startedAdapter, withDrawing } from './model.js';
+import { withStart } from './start.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { validate } from '../../schema/validate.js';
 
 /** `eam finetune`'s configuration. */
 export const finetuneSchema = z.strictObject({
   ...modelSettings,
+  /** The LoRA adapter to train. */
+  adapter: startedAdapter,
   /** A list, or a file of them. */
   prompts: promptsOrFileSchema,
   rewards: z.array(rewardSchema).min(1),
@@ -29,16 +32,18 @@ export const finetuneSchema = z.strictObject({
 });
 
 /**
- * Checks a configuration and fills in what it leaves out: with constants, and how samples are drawn with the model's
- * choice.
+ * Checks a configuration and fills in what it leaves out: with constants, how samples are drawn with the model's
+ * choice, and the adapter as that which it starts from.
  * @param drawing the model's choice, for a model that is not there
- * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
+ * @throws ConfigError for one that is not valid, CheckpointError where there is no such model, or adapter to
+ *   start from
  */
 export async function readFinetuneConfig(config: unknown, source: string, drawing?: Drawing) {
   const { samples, evaluation, ...settings } = validate(finetuneSchema, config, source);
   const own = drawing ?? (await drawingOf(settings.model));
   return {
     ...settings,
+    adapter: await withStart(settings.adapter),
     samples: withDrawing(samples, own),
     ...(evaluation && { evaluation: withDrawing(evaluation, own) }),
   };

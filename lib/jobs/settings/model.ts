@@ -7,6 +7,30 @@ import { shippedModels } from '../../models/shipped.js';
 import { loadModel } from '../../models/registry.js';
 import { device, dtype } from '../../training/settings.js';
 
+const rank = z.int().min(1);
+const alpha = z.number().gt(0);
+const targets = z.array(z.string().min(1)).min(1).optional();
+/** The adapter of a configuration that says nothing of it. */
+export const adapterDefaults = { rank: 8, alpha: 16 } as const;
+
+/** The adapter of a job that may start from one that is there. */
+export const startedAdapter = z
+  .strictObject({
+    /** r of W + (alpha/r) B A; left out, it is 8, or that of `from`. */
+    rank: rank.optional(),
+    /** The update is scaled by alpha / rank; left out, it is 16, or as `from` is scaled. */
+    alpha: alpha.optional(),
+    /** Suffixes of the names of the layers to adapt; left out: the model's own choice, or those of `from`. */
+    targets,
+    /** The training starts from this adapter or run, whose update is no part of the pretrained model. */
+    from: z
+      .string()
+      .min(1)
+      .transform((path) => resolve(path))
+      .optional(),
+  })
+  .prefault({});
+
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {
   /** `"digits"` or a model's directory, which is made absolute. */
@@ -22,11 +46,11 @@ export const modelSettings = {
   adapter: z
     .strictObject({
       /** r of W + (alpha/r) B A. */
-      rank: z.int().min(1).default(8),
+      rank: rank.default(adapterDefaults.rank),
       /** The update is scaled by alpha / rank. */
-      alpha: z.number().gt(0).default(16),
+      alpha: alpha.default(adapterDefaults.alpha),
       /** Suffixes of the names of the layers to adapt; left out: the model's own choice. */
-      targets: z.array(z.string().min(1)).min(1).optional(),
+      targets,
     })
     .prefault({}),
   /** The size of the images in pixels; left out, it is what the model was made for. */
@@ -54,7 +78,9 @@ export function loadConfiguredModel(
   { model, device, dtype, adapter, image, checkpointing, textLength }: Omit<ModelSettings, 'negativePrompt'>,
   options: Pick<LoadModelOptions, 'device' | 'seed'> = {},
 ): Promise<Model> {
-  return loadModel(model, { device, dtype, adapter, size: image, checkpointing, textLength, ...options });
+  const { rank, alpha, targets } = adapter;
+  const own = { device, dtype, adapter: { rank, alpha, targets }, size: image, checkpointing, textLength };
+  return loadModel(model, { ...own, ...options });
 }
 
 /** Settings that say how samples are drawn, with the model's own choice where they leave it out. */
