@@ -62,8 +62,8 @@ export type { FidelitySettings } from './jobs/fidelity/settings.js';
 export type { FidelityMeasurement, QuickMeasurement } from './jobs/fidelity/yardstick.js';
 export { finetune } from './jobs/finetune/finetune.js';
 export type { FinetuneResult } from './jobs/finetune/job.js';
-export { mergeAdapter, type MergeResult } from './jobs/merge.js';
-export { exportAdapter } from './models/adapters/adapter.js';
+export { mergeAdapter, type MergeResult } from './jobs/merge/merge.js';
+export { exportAdapter } from './models/adapter-files.js';
 export type { AdapterConfig, AdapterLayoutName } from './models/adapters/layout.js';
 export type {
   AdapterInfo,

@@ -113,7 +113,7 @@ function modeOf(path: string | undefined, { images, model, adapter }: Flags): Mo
   const given = [
     ...(path === undefined ? [] : [['run', 'a run'] as const]),
     ...(images === undefined ? [] : [['images', '--images'] as const]),
-    ...((model ?? adapter) === undefined ? [] : [['model', '--model or --adapter'] as const]),
+    ...(model === undefined && adapter.length === 0 ? [] : [['model', '--model or --adapter'] as const]),
   ];
   if (given.length === 1) return given[0]![0];
   const names = given.map(([, name]) => name).join(' and ') || 'none';

@@ -4,23 +4,27 @@ import { quietOption } from './options.js';
 
 export const exportCommand = () =>
   new Command('export')
-    .description('Copy an adapter into the layout that other programs read.')
-    .argument('<adapter>', "An adapter's directory, or a run's: of that, the newest checkpoint.")
-    .argument('<out>', 'The directory to write.')
+    .description('Copy an adapter into the layout that another program reads.')
+    .argument('<adapter>', "An adapter's directory or file, or a run's directory: of that, the newest checkpoint.")
+    .argument('<out>', 'The directory to write, or for kohya and comfyui the file, NAME.safetensors; it must be new.')
     .addOption(
-      new Option('--layout <name>', "Write diffusers' layout, for pipeline.load_lora_weights, or PEFT's.")
-        .choices(['diffusers', 'peft'] as const)
+      new Option(
+        '--for <program>',
+        "Write what this reads: diffusers' pipeline.load_lora_weights, peft, kohya's sd-scripts or ComfyUI.",
+      )
+        .choices(['diffusers', 'peft', 'kohya', 'comfyui'] as const)
         .default('diffusers' as const),
     )
     .addOption(quietOption())
-    .action(async (path, out, { layout, quiet }) => {
+    .action(async (path, out, { for: layout, quiet }) => {
       const { adapterDirectory } = await import('../jobs/run-directory.js');
-      const { adapterNote, exportAdapter } = await import('../models/adapters/adapter.js');
+      const { exportAdapter } = await import('../models/adapter-files.js');
+      const { adapterNote } = await import('../models/adapters/adapter.js');
       const { diffusersNote } = await import('../models/adapters/diffusers.js');
       const note = (message: string | undefined) => void (quiet || !message || process.stderr.write(`${message}\n`));
-      const directory = await adapterDirectory(path, (error) => note(`passed over: ${error.message}`));
-      const adapter = await exportAdapter(directory, out, layout);
-      note(adapterNote(directory, adapter));
+      const place = await adapterDirectory(path, (error) => note(`passed over: ${error.message}`));
+      const adapter = await exportAdapter(place, out, layout);
+      note(adapterNote(place, adapter));
       if (layout === 'diffusers') note(diffusersNote(out, adapter));
       note(out);
     });

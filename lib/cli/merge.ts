@@ -1,4 +1,4 @@
-import { Command } from '@commander-js/extra-typings';
+import { Command, Option } from '@commander-js/extra-typings';
 
 import { modelOption, quietOption } from './options.js';
 
@@ -8,17 +8,30 @@ export const mergeCommand = () =>
     .addOption(modelOption('the one that the adapter was trained on'))
     .requiredOption(
       '--adapter <directory>',
-      "Fold in this adapter, in PEFT's layout or diffusers'. Of a run's directory it is the newest checkpoint.",
+      "Fold in this adapter: a directory in PEFT's layout or diffusers', or a file for diffusers, kohya's sd-scripts " +
+        "or ComfyUI. Of a run's directory it is the newest checkpoint.",
     )
-    .requiredOption('--out <directory>', 'Write the copy into this directory, which must be new.')
+    .addOption(
+      new Option(
+        '--for <program>',
+        "Write a directory as the model's is, or for ComfyUI one file of the network that draws and the autoencoder, " +
+          'without text encoders.',
+      )
+        .choices(['diffusers', 'comfyui'] as const)
+        .default('diffusers' as const),
+    )
+    .requiredOption(
+      '--out <path>',
+      'Write the copy into this directory, or for ComfyUI into this file, NAME.safetensors; it must be new.',
+    )
     .addOption(quietOption())
-    .action(async ({ model, adapter: path, out, quiet }) => {
-      const { mergeAdapter } = await import('../jobs/merge.js');
+    .action(async ({ model, adapter: path, out, for: layout, quiet }) => {
+      const { mergeAdapter } = await import('../jobs/merge/merge.js');
       const { adapterDirectory } = await import('../jobs/run-directory.js');
       const { adapterNote } = await import('../models/adapters/adapter.js');
       const note = (message: string | undefined) => void (quiet || !message || process.stderr.write(`${message}\n`));
       const directory = await adapterDirectory(path, (error) => note(`passed over: ${error.message}`));
-      const { adapter, modules } = await mergeAdapter({ model, adapter: directory, out });
+      const { adapter, modules } = await mergeAdapter({ model, adapter: directory, out, for: layout });
       note(adapterNote(directory, adapter));
       note(`${out}: ${modules.length} layers with ${adapter.alpha}/${adapter.rank} of the adapter`);
     });

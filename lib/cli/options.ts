@@ -58,10 +58,11 @@ export const modelOption = (otherwise?: string) =>
   );
 
 export const adapterOption = () =>
-  new Option(
-    '--adapter <directory>',
-    "Load this adapter, in PEFT's layout or diffusers', such as a run's checkpoints/step-N. " +
-      "Of a run's directory it is the newest one.",
+  repeatable(
+    '--adapter <path[:weight]>',
+    "Load this adapter: a directory in PEFT's layout or diffusers', such as a run's checkpoints/step-N, or a file " +
+      "for diffusers, kohya's sd-scripts or ComfyUI. Of a run's directory it is the newest one. Its update is " +
+      'multiplied by the weight, 1 by default, and added to those of others.',
   );
 
 export const variantOption = (what: string) =>

@@ -6,12 +6,12 @@ import { checkOutput } from './output-path.js';
 import { makeDirectory } from '../runtime/make-directory.js';
 
 /**
- * Checks that there is nothing yet where a directory is to be written; before the work for it, too.
- * @throws ConfigError where `path` is a file or below one, CheckpointError where it is a directory
+ * Checks that there is nothing yet where a directory or a file is to be written; before the work for it, too.
+ * @throws ConfigError where `path` is of the other kind or below a file, CheckpointError where it is of that kind
  */
-export async function refuseTaken(path: string): Promise<void> {
-  await checkOutput(path, 'directory');
-  if (await exists(path)) throw new CheckpointError(`${path} exists already; name another directory, or remove it`);
+export async function refuseTaken(path: string, wanted: 'directory' | 'file' = 'directory'): Promise<void> {
+  await checkOutput(path, wanted);
+  if (await exists(path)) throw new CheckpointError(`${path} exists already; name another ${wanted}, or remove it`);
 }
 
 /**

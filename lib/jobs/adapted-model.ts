@@ -1,29 +1,26 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-
-import { z } from 'zod';
-
-import { CheckpointError } from '../errors.js';
-import { adapterNote, readAdapterConfig } from '../models/adapters/adapter.js';
-import type { ImageSize, Model, ModelDType } from '../models/model.js';
+import { disposeAll } from '../files/safetensors.js';
+import { fillAdapter } from '../models/adapters/adapter.js';
+import { combineAdapters } from '../models/adapters/combine.js';
+import type { ImageSize, LoadModelOptions, Model, ModelDType } from '../models/model.js';
 import { loadModel } from '../models/registry.js';
 import { shippedModels } from '../models/shipped.js';
-import { baseModel } from '../models/registry.js';
 import { chooseDevice, deviceLine } from '../runtime/device.js';
-import { readJson } from '../schema/json.js';
-import { validate } from '../schema/validate.js';
-import { modelIdentity } from '../training/belonging.js';
-import { belongsToOf, stateFile } from '../training/state.js';
-import { adapterDirectory } from './run-directory.js';
-import { foundAgain, runOf } from './run-record.js';
-import { modelSettings } from './settings/model.js';
+import {
+  baseOf,
+  type ChosenAdapter,
+  disposeChosen,
+  parseAdapter,
+  readChosen,
+  refuseOtherModel,
+  trainedWith,
+} from './chosen-adapters.js';
 
-/** These options say which model draws, with which adapter, and how it is loaded. */
+/** These options say which model draws, with which adapters, and how it is loaded. */
 export interface ModelChoice {
   /** Default: the one that the adapter was trained on, or the first that comes with the package. */
   model?: string | undefined;
-  /** An adapter's directory, or a run's. */
-  adapter?: string | undefined;
+  /** Adapters, or runs' directories, each with its weight behind a colon or of weight 1. */
+  adapter?: readonly string[] | undefined;
   /** In pixels; one side alone is that of a square. */
   width?: number | undefined;
   height?: number | undefined;
@@ -36,86 +33,68 @@ export interface ModelChoice {
 export interface AdaptedModel {
   model: Model;
   source: string;
-  /** The adapter's directory. */
-  directory: string | undefined;
+  /** The adapters' directories or files, and what their updates are multiplied by. */
+  adapters: readonly { path: string; weight: number }[];
   textLength: number | undefined;
   /** What to draw with where nobody says: 1 for an adapter that was distilled from guidance, else the model's own. */
   guidance: number;
 }
 
 /**
- * Loads a model with its adapter; image size and length of prompts are as in the adapter's run, where nobody says
- * otherwise.
+ * Loads a model with its adapters; image size and length of prompts are as in the run of the first that has one, where
+ * nobody says otherwise.
  * @param onNote told of checkpoints that are passed over, and of what an adapter's layout leaves open
  */
 export async function openAdaptedModel(choice: ModelChoice, onNote: (line: string) => void): Promise<AdaptedModel> {
-  const { dtype } = choice;
-  const chosen = chooseDevice(choice.device ?? 'auto');
-  if (chosen.reason !== undefined) onNote(deviceLine(chosen));
-  const { device } = chosen;
-  const directory =
-    choice.adapter === undefined
-      ? undefined
-      : await adapterDirectory(choice.adapter, (error) => onNote(`passed over: ${error.message}`));
-  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
-  const remark = adapter && adapterNote(directory!, adapter);
-  if (remark !== undefined) onNote(remark);
-  const source =
-    choice.model ?? (adapter ? await baseModel(directory!, await baseNow(directory!, adapter.base)) : shippedModels[0]);
-  const trained = directory === undefined ? {} : await trainedWith(directory);
-  const { textLength = trained.textLength } = choice;
-  const trainable = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets };
-  const model = await loadModel(source, {
-    device,
-    dtype,
-    adapter: trainable,
-    size: sizeOf(choice) ?? trained.image,
-    textLength,
-  });
+  const chosenDevice = chooseDevice(choice.device ?? 'auto');
+  if (chosenDevice.reason !== undefined) onNote(deviceLine(chosenDevice));
+  const adapters = await readChosen((choice.adapter ?? []).map(parseAdapter), onNote);
   try {
-    if (directory !== undefined) {
-      if (choice.model === undefined) await refuseOtherModel(directory, model);
-      await model.loadAdapter(directory);
+    const [first, ...others] = adapters;
+    const source = choice.model ?? (first ? await baseOf([first, ...others]) : shippedModels[0]);
+    const trained = await Promise.all(adapters.map(({ path }) => trainedWith(path)));
+    const { textLength = trained.find((run) => run.textLength !== undefined)?.textLength } = choice;
+    const size = sizeOf(choice) ?? trained.find((run) => run.image !== undefined)?.image;
+    const options = { device: chosenDevice.device, dtype: choice.dtype, size, textLength };
+    const model = await (first ? loadAdapted(source, [first, ...others], options) : loadModel(source, options));
+    const isDistilled = trained.some(({ teacher }) => teacher !== undefined);
+    try {
+      if (choice.model === undefined) {
+        const remedy = 'put that back, or name the model to draw with (--model)';
+        for (const { path } of adapters) await refuseOtherModel(path, model, remedy);
+      }
+    } catch (error) {
+      model.dispose();
+      throw error;
     }
-    const guidance = trained.teacher ? 1 : model.sampling.guidance;
-    return { model, source, directory, textLength, guidance };
-  } catch (error) {
-    model.dispose();
-    throw error;
+    const guidance = isDistilled ? 1 : model.sampling.guidance;
+    return { model, source, adapters, textLength, guidance };
+  } finally {
+    disposeChosen(adapters);
   }
 }
 
-const trainedSchema = z.object({
-  image: modelSettings.image,
-  textLength: modelSettings.textLength,
-  /** In the record of a distillation alone. */
-  teacher: z.object({}).optional(),
-});
-
-/** What the adapter of a run's checkpoint has seen; nothing of one that is not in a run with a record. */
-async function trainedWith(directory: string): Promise<Partial<z.output<typeof trainedSchema>>> {
-  const run = runOf(directory);
-  const record = run && join(run, 'config.json');
-  return record ? validate(trainedSchema, await readJson(record), record) : {};
-}
-
-/** Where the model is that an adapter names: one that was moved together with the adapter's run is beside it. */
-async function baseNow(directory: string, base: string | undefined): Promise<string | undefined> {
-  const run = runOf(directory);
-  if (base === undefined || run === undefined) return base;
-  const { output } = (await readJson(join(run, 'config.json'))) as { output?: unknown };
-  return typeof output === 'string' ? foundAgain(base, output, run) : base;
-}
-
-/** @throws CheckpointError where another model has come to be where that of the adapter's run was */
-async function refuseOtherModel(directory: string, model: Model): Promise<void> {
-  if (!existsSync(join(directory, stateFile))) return;
-  const before = (await belongsToOf(directory)).model;
-  if (before === undefined || before === (await modelIdentity(model))) return;
-  throw new CheckpointError(
-    `${directory} was trained on another model than ${model.source} holds now; put that back, or name the model to ` +
-      'draw with (--model)',
-  );
+async function loadAdapted(
+  source: string,
+  adapters: readonly [ChosenAdapter, ...ChosenAdapter[]],
+  options: LoadModelOptions,
+): Promise<Model> {
+  const { adapter, tensors } = await combineAdapters(adapters);
+  const { rank, alpha, targets } = adapter;
+  try {
+    const model = await loadModel(source, { ...options, adapter: { rank, alpha, targets } });
+    try {
+      const modules = [...new Set(adapters.flatMap((each) => each.adapter.modules))];
+      const names = adapters.map(({ path }) => path).join(' and ');
+      await fillAdapter(names, model.native, adapter, { config: adapter, modules, tensors });
+      return model;
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  } finally {
+    disposeAll(tensors);
+  }
 }
 
 function sizeOf({ width, height }: ModelChoice): ImageSize | undefined {

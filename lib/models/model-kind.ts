@@ -1,6 +1,7 @@
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { Pretraining } from './pretraining.js';
+import type { SingleFileNetwork } from './single-file.js';
 import type { Verifier } from './verification/verification.js';
 
 /** A directory that holds a model. */
@@ -53,6 +54,11 @@ export interface ModelKind {
     /** @throws ConfigError for options that are not supported */
     footprint(name: string, options: FootprintOptions): ModelFootprint;
   };
+  /**
+   * The networks of a published single file of this kind, the one that adapters change first. Left out by one of which
+   * there are none.
+   */
+  singleFile?: readonly SingleFileNetwork[];
   /** Left out by one that no published implementation computes. */
   verification?: {
     /** Whether the directory is supported to the end: before goldens are asked for. @throws ConfigError */

@@ -126,8 +126,12 @@ export interface Model {
    */
   unconditional(count: number, negativePrompt?: string): Promise<Tensor[]>;
 
-  /** Reads an adapter, in PEFT's layout or diffusers', into the network. @throws CheckpointError if it does not fit */
-  loadAdapter(directory: string): Promise<void>;
+  /**
+   * Reads an adapter into the network: a directory in PEFT's layout or diffusers', or a file of diffusers', of kohya's
+   * sd-scripts or of ComfyUI.
+   * @throws CheckpointError if it does not fit
+   */
+  loadAdapter(path: string): Promise<void>;
   /** Writes the adapter, or `tensors` in place of its weights, in PEFT's layout. */
   saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void>;
 

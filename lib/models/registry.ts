@@ -14,6 +14,7 @@ import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import { modelKinds } from './kinds.js';
 import type { ModelKind, ModelPlace, StoredModel } from './model-kind.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
+import type { SingleFileNetwork } from './single-file.js';
 import { shippedModels } from './shipped.js';
 import type { Verifier } from './verification/verification.js';
 
@@ -117,6 +118,16 @@ export function publishedModel(name: string): {
 export async function locateModel(source: string): Promise<StoredModel> {
   const { kind, place } = await findModel(source);
   return kind.locate(place.directory);
+}
+
+/**
+ * The networks of a published single file of this kind of model.
+ * @throws ConfigError for a kind of which there are none
+ */
+export async function singleFileOf(source: string): Promise<readonly SingleFileNetwork[]> {
+  const { kind } = await findModel(source);
+  if (kind.singleFile) return kind.singleFile;
+  throw new ConfigError(`${source}: there are no single files of a model of the kind ${nameOf(kind)}`);
 }
 
 /**

@@ -4,7 +4,8 @@ import { CheckpointError, ConfigError, NonFiniteError, suppress } from '../error
 import type { Checkpoint } from '../files/checkpoints.js';
 import { originOf } from '../files/origin.js';
 import { disposeAll } from '../files/safetensors.js';
-import { checkAdapter, refuseWideAdapter } from '../models/adapters/adapter.js';
+import { checkAdapter } from '../models/adapter-files.js';
+import { refuseWideAdapter } from '../models/adapters/adapter.js';
 import type { PrepareOptions } from '../models/model.js';
 import { refuseChangedReward, rewardIdentity } from '../rewards/identity.js';
 import { hasGradient, type ArrayScore } from '../rewards/reward.js';

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { CheckpointError } from '../../lib/errors.js';
-import { mergeAdapter } from '../../lib/jobs/merge.js';
-import { readAdapterConfig } from '../../lib/models/adapters/adapter.js';
+import { mergeAdapter } from '../../lib/jobs/merge/merge.js';
+import { readAdapterConfig } from '../../lib/models/adapter-files.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { shippedDirectory } from '../../lib/runtime/package.js';
 import { loadTensors, readHeader, saveTensors } from '../../lib/files/safetensors.js';
@@ -95,7 +95,7 @@ describe('eam merge of the digits model', () => {
     expect((await readdir(folder)).filter((name) => name.startsWith('nowhere') || name.includes('.tmp-'))).toEqual([]);
     expect(await eam('merge', '--adapter', tiny, '--out', nowhere)).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/: expected an adapter, .*, got /) as string,
+      stderr: expect.stringMatching(/: expected an adapter: .*, got /) as string,
     });
   });
 });

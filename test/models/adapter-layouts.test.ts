@@ -1,4 +1,5 @@
-// Adapters in PEFT's layout and in diffusers': read, written, carried from one to the other, refused.
+// Adapters in PEFT's layout and in diffusers': read, written, carried from one to the other, refused. Those of kohya
+// and ComfyUI are in single-file-adapters.test.ts.
 
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { CheckpointError } from '../../lib/errors.js';
-import { exportAdapter, readAdapterConfig, readAdapterTensors } from '../../lib/models/adapters/adapter.js';
+import { exportAdapter, readAdapterConfig, readAdapter } from '../../lib/models/adapter-files.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { loadTensors, readHeader, saveTensors } from '../../lib/files/safetensors.js';
@@ -82,8 +83,8 @@ describe('adapters in the layouts of PEFT and diffusers', () => {
     });
     expect(diffusers).toEqual({ ...peft, layout: 'diffusers' });
     const [first, second] = [
-      await readAdapterTensors(join(fixtures, 'lora_peft')),
-      await readAdapterTensors(join(fixtures, 'lora_diffusers')),
+      await readAdapter(join(fixtures, 'lora_peft')),
+      await readAdapter(join(fixtures, 'lora_diffusers')),
     ];
     expect(first.modules).toHaveLength(23);
     expect(await snapshot(second.tensors)).toEqual(await snapshot(first.tensors));
@@ -120,12 +121,12 @@ describe('adapters in the layouts of PEFT and diffusers', () => {
     const note =
       `${exported}: alpha 6 of rank 2 needs diffusers 0.34 or newer; an older one takes alpha to be the rank, ` +
       'which is the adapter at 0.333 of its strength: there, call pipeline.set_adapters(NAME, 3)';
-    expect(await eam('export', saved, exported, '--layout', 'diffusers')).toMatchObject({
+    expect(await eam('export', saved, exported, '--for', 'diffusers')).toMatchObject({
       code: 0,
       stderr: `${note}\n${exported}\n`,
     });
     const peft = join(folder, 'digits-peft-again');
-    expect(await eam('export', exported, peft, '--layout', 'peft')).toMatchObject({ code: 0, stderr: `${peft}\n` });
+    expect(await eam('export', exported, peft, '--for', 'peft')).toMatchObject({ code: 0, stderr: `${peft}\n` });
     expect(await readAdapterConfig(exported)).toEqual({ ...(await readAdapterConfig(saved)), layout: 'diffusers' });
     using other = await loadModel('digits', { adapter });
     await other.loadAdapter(exported);
@@ -181,7 +182,7 @@ describe('adapters in the layouts of PEFT and diffusers', () => {
 
 describe('reading an adapter', () => {
   const refused = async (directory: string, ...messages: (string | RegExp)[]) => {
-    const error = await readAdapterTensors(directory).catch((caught: unknown) => caught);
+    const error = await readAdapter(directory).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(CheckpointError);
     for (const message of messages) expect((error as Error).message).toMatch(message);
   };
@@ -196,28 +197,28 @@ describe('reading an adapter', () => {
     await refused(join(folder, 'nowhere'), 'nowhere holds no adapter');
   });
 
-  it("refuses kohya's and older layouts, and tensors of alpha", async () => {
-    const names = [
-      'lora_unet_blocks_0_to_q.lora_down.weight',
-      'transformer.blocks.0.to_q.lora.down.weight',
-      'transformer.blocks.0.to_q.alpha',
-    ];
-    for (const [index, name] of names.entries()) {
-      const directory = await diffusersAdapter(`foreign-${index}`, { ...pair('blocks.1.to_q'), [name]: [2, 4] });
-      await refused(directory, `"${name}" is of another layout`, "PEFT's", "diffusers'");
-    }
-  });
-
-  it('refuses tensors that are no adapter of one rank, and lists them all', async () => {
+  it('refuses tensors that are no adapter, and lists them all', async () => {
     const shapes = {
       ...pair('a'),
-      ...pair('b', 3),
       'transformer.c.lora_A.weight': [2, 4],
-      'text_encoder.d.lora_A.weight': [2, 4],
+      'transformer.d.lora_A.weight': [2, 4],
+      'transformer.d.lora_B.weight': [4, 3],
+      'transformer.e.alpha': [],
+      'transformer.f.weight': [4],
+      'lora_unet_g.lora_down.weight': [2, 4],
     };
     const directory = await diffusersAdapter('odd', shapes, settings({}));
-    await refused(directory, 'b: rank: expected 2, got 3', 'c has lora_A only', 'text_encoder.d.lora_A.weight');
+    await refused(
+      directory,
+      'c has A only, transformer.c.lora_A.weight [2, 4]',
+      'd: B: expected [out, 2] as A has, got [4, 3]',
+      'e has alpha only',
+      'transformer.f.weight [4]',
+      'lora_unet_g.lora_down.weight [2, 4]',
+    );
     await refused(await diffusersAdapter('empty', {}), 'holds no adapter tensors');
+    const ranks = await diffusersAdapter('ranks', { ...pair('a'), ...pair('b', 3) }, settings({}));
+    await refused(ranks, 'b: rank: expected 2, got 3');
   });
 
   it('refuses settings that are not JSON, or of another kind of adapter', async () => {

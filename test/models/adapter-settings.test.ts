@@ -8,8 +8,8 @@ import { describe, expect, it } from 'vitest';
 
 import { CheckpointError } from '../../lib/errors.js';
 import { loadTensors, readHeader, saveTensors } from '../../lib/files/safetensors.js';
-import { mergeAdapter } from '../../lib/jobs/merge.js';
-import { exportAdapter, readAdapterConfig } from '../../lib/models/adapters/adapter.js';
+import { mergeAdapter } from '../../lib/jobs/merge/merge.js';
+import { exportAdapter, readAdapterConfig } from '../../lib/models/adapter-files.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { eam } from '../helpers/command-line.js';
 import { floats, snapshot } from '../helpers/tiny-model.js';
@@ -53,6 +53,7 @@ describe('an adapter of PEFT', () => {
     'one-layer',
     'regex',
     'rank-stabilised',
+    'patterns',
   ])('is merged as PEFT merges it, loaded, and carried to diffusers with the settings of "%s"', async (name) => {
     const out = join(temporaryFolder(), 'merged');
     const { modules } = await mergeAdapter({ model: base, adapter: byPeft(name), out });
@@ -81,7 +82,6 @@ describe('an adapter of PEFT', () => {
 /** What PEFT 0.21 knows, and what it does not. */
 const refusals: Record<string, unknown[]> = {
   alora_invocation_tokens: [[1, 2]],
-  alpha_pattern: [{ 'attn.to_q': 4 }],
   arrow_config: [{ top_k: 3 }],
   bias: ['all', 'lora_only'],
   fan_in_fan_out: [true],
@@ -93,7 +93,6 @@ const refusals: Record<string, unknown[]> = {
   modules_to_save: [['proj_out']],
   monteclora_config: [{ num_samples: 8 }],
   peft_type: ['LOHA'],
-  rank_pattern: [{ 'attn.to_q': 4 }],
   target_parameters: [['experts.gate']],
   trainable_token_indices: [[1], { embed: [1] }],
   use_bdlora: [{ nblocks: 2 }, true],
@@ -114,14 +113,29 @@ describe.each(Object.entries(layouts))("adapter settings in the layout '%s'", (_
   });
 
   it('name every setting that is refused, and what to do where PEFT can undo it', async () => {
-    const adapter = await adapterWith({ use_dora: true, init_lora_weights: 'pissa', rank_pattern: { to_q: 4 } });
+    const adapter = await adapterWith({ use_dora: true, init_lora_weights: 'pissa', lora_bias: true });
     await expect(readAdapterConfig(adapter)).rejects.toThrow(
       /use_dora is true.*path_initial_model_for_weight_conversion/,
     );
-    await expect(readAdapterConfig(adapter)).rejects.toThrow(/rank_pattern is \{"to_q":4\}.*supported is plain LoRA/);
+    await expect(readAdapterConfig(adapter)).rejects.toThrow(/lora_bias is true.*supported is plain LoRA/);
     await expect(readAdapterConfig(await adapterWith({ init_lora_weights: 'loftq' }))).rejects.not.toThrow(
       /conversion/,
     );
+  });
+
+  it('refuse ranks and alphas of layers by expressions, and ranks that the tensors have not', async () => {
+    for (const key of ['rank_pattern', 'alpha_pattern']) {
+      for (const value of [{ 'to_(q|k)': 4 }, { to_q: 'four' }, ['to_q'], 4]) {
+        await expect(readAdapterConfig(await adapterWith({ [key]: value }))).rejects.toThrow(
+          `${key}: expected numbers by names of layers or ends of them, got ${JSON.stringify(value)}`,
+        );
+      }
+    }
+    const ranked = await adapterWith({ rank_pattern: { 'attn.to_q': 4 } });
+    await expect(readAdapterConfig(ranked)).rejects.toThrow(/attn\.to_q: rank: expected 4, got 2/);
+    // An end of a name begins at a dot.
+    expect(await readAdapterConfig(await adapterWith({ alpha_pattern: { o_q: 4 } }))).toMatchObject({ alpha: 6 });
+    expect(await readAdapterConfig(await adapterWith({ alpha_pattern: { to_q: 4 } }))).toMatchObject({ alpha: 4 });
   });
 
   it('may say nothing out of the ordinary under any name', async () => {

@@ -56,6 +56,7 @@ const lib: Rooms = {
       'text-embeddings.ts',
       'component-weights.ts',
       'quantization.ts',
+      'single-file.ts',
       'pretraining.ts',
       'adapters',
       'tokenizers',
@@ -64,7 +65,7 @@ const lib: Rooms = {
     one('model-kind.ts'),
     // A model is a room, or a file.
     closed('*'),
-    one('kinds.ts', 'registry.ts'),
+    one('kinds.ts', 'registry.ts', 'adapter-files.ts'),
   ],
   rewards: [
     one('reward.ts', 'identity.ts', 'combine.ts', 'from-function.ts', 'examples.ts', 'reward-kind.ts'),
@@ -84,6 +85,7 @@ const lib: Rooms = {
       'stepped-run.ts',
       'device.ts',
       'settings',
+      'chosen-adapters.ts',
       'adapted-model.ts',
     ),
     // Jobs that others use, too.

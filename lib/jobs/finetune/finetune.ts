@@ -2,6 +2,7 @@ import type { FinetuneConfig } from '../settings/config.generated.js';
 import { isFinetuneRecord, readFinetuneConfig } from '../settings/finetune.js';
 import { splitModel } from '../settings/made-model.js';
 import { loadConfiguredModel } from '../settings/model.js';
+import { startFrom } from './start.js';
 import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
 import { checkFinetune } from '../plan/plan.js';
@@ -38,6 +39,9 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
   using loaded = made ? undefined : await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
   const model = made ?? loaded!;
   const algorithm = createAlgorithm(settings.algorithm);
+  const { from } = settings.adapter;
+  const start = async () => from !== undefined && startFrom(model, from, { allow: options.allow, onNote });
+  if (!resume) await start();
   if (!resume) await rehearse({ model, algorithms: [algorithm], prompts: settings.prompts, reward, judge, signal });
   const run = await RunDirectory.open(settings.output, {
     resume,
@@ -48,6 +52,7 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
   try {
+    if (resume && !run.checkpoint) await start();
     return await new FinetuneJob(settings, run, { model, algorithm, reward, judge }, options).run();
   } finally {
     run.directory.unlock();

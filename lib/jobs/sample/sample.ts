@@ -104,13 +104,13 @@ function drawingOf(settings: SampleSettings, opened: AdaptedModel, count: number
 /** What a PNG's text metadata keeps. */
 function recordOf(
   { negative, seed }: SampleSettings,
-  { model, source, directory, textLength }: AdaptedModel,
+  { model, source, adapters, textLength }: AdaptedModel,
   { steps, solver, guidance, prompts }: ReturnType<typeof drawingOf>,
 ) {
   return {
     version: packageVersion,
     model: source,
-    adapter: directory ?? null,
+    adapter: adapterText(adapters),
     negative: negative ?? null,
     textLength: textLength ?? null,
     steps,
@@ -120,6 +120,12 @@ function recordOf(
     dtype: model.dtype,
     count: prompts.length,
   };
+}
+
+/** One adapter as it is by its path, others as the command line takes them. */
+function adapterText(adapters: AdaptedModel['adapters']): string | string[] | null {
+  const texts = adapters.map(({ path, weight }) => (weight === 1 ? path : `${path}:${weight}`));
+  return texts.length > 1 ? texts : (texts[0] ?? null);
 }
 
 async function writeGrid(

@@ -8,7 +8,8 @@ import { drawingOf } from '../../models/registry.js';
 import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { loggingSchema } from '../logging/settings.js';
 import { evaluationSchema } from './evaluation.js';
-import { modelSettings, withDrawing } from './model.js';
+import { modelSettings, startedAdapter, withDrawing } from './model.js';
+import { withStart } from './start.js';
 import { schemaAddress } from '../../schema/configuration.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { validate } from '../../schema/validate.js';
@@ -18,6 +19,7 @@ export const finetuneSchema = z.strictObject({
   $schema: schemaAddress,
   ...modelSettings,
   model: modelSettings.model.meta({ also: 'Model' }),
+  adapter: startedAdapter.describe('This LoRA adapter is trained.'),
   prompts: promptsOrFileSchema.describe('The prompts are these: a list, or the path of a file of them.'),
   rewards: z.array(rewardSchema).min(1).describe('Images are trained towards the weighted sum of these rewards.'),
   algorithm: algorithmSchema.describe('This algorithm trains, with its options.'),
@@ -35,16 +37,18 @@ export const finetuneSchema = z.strictObject({
 });
 
 /**
- * Checks a configuration and fills in what it leaves out: with constants, and how samples are drawn with the model's
- * choice.
+ * Checks a configuration and fills in what it leaves out: with constants, how samples are drawn with the model's
+ * choice, and the adapter as that which it starts from.
  * @param drawing the model's choice, for a model that is not there
- * @throws ConfigError for one that is not valid, CheckpointError where there is no such model
+ * @throws ConfigError for one that is not valid, CheckpointError where there is no such model, or adapter to
+ *   start from
  */
 export async function readFinetuneConfig(config: unknown, source: string, drawing?: Drawing) {
   const { $schema: _, samples, evaluation, ...settings } = validate(finetuneSchema, config, source);
   const own = drawing ?? (await drawingOf(settings.model));
   return {
     ...settings,
+    adapter: await withStart(settings.adapter),
     samples: withDrawing(samples, own),
     ...(evaluation && { evaluation: withDrawing(evaluation, own) }),
   };

@@ -7,6 +7,34 @@ import { shippedModels } from '../../models/shipped.js';
 import { loadModel } from '../../models/registry.js';
 import { device, dtype } from '../../training/settings.js';
 
+const rank = z.int().min(1);
+const alpha = z.number().gt(0);
+const targets = z.array(z.string().min(1)).min(1).optional();
+const ofTheModel = "Layers whose names end in one of these are adapted; left out, they are the model's own choice";
+/** The adapter of a configuration that says nothing of it. */
+export const adapterDefaults = { rank: 8, alpha: 16 } as const;
+
+/** The adapter of a job that may start from one that is there. */
+export const startedAdapter = z
+  .strictObject({
+    rank: rank
+      .optional()
+      .describe(`The update W + (alpha/r) B A has this rank r; left out, it is ${adapterDefaults.rank}, or that of from.`),
+    alpha: alpha
+      .optional()
+      .describe(
+        `The update is scaled by alpha / rank; left out, alpha is ${adapterDefaults.alpha}, or as from is scaled.`,
+      ),
+    targets: targets.describe(`${ofTheModel}, or those of from.`),
+    from: z
+      .string()
+      .min(1)
+      .transform((path) => resolve(path))
+      .optional()
+      .describe('Training starts from this adapter or run, whose update is no part of the pretrained model.'),
+  })
+  .prefault({});
+
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {
   model: z
@@ -21,13 +49,9 @@ export const modelSettings = {
   dtype: dtype.describe('The network computes in this type.'),
   adapter: z
     .strictObject({
-      rank: z.int().min(1).default(8).describe('The update W + (alpha/r) B A has this rank r.'),
-      alpha: z.number().gt(0).default(16).describe('The update is scaled by alpha / rank.'),
-      targets: z
-        .array(z.string().min(1))
-        .min(1)
-        .optional()
-        .describe("Layers whose names end in one of these are adapted; left out, they are the model's own choice."),
+      rank: rank.default(adapterDefaults.rank).describe('The update W + (alpha/r) B A has this rank r.'),
+      alpha: alpha.default(adapterDefaults.alpha).describe('The update is scaled by alpha / rank.'),
+      targets: targets.describe(`${ofTheModel}.`),
     })
     .prefault({})
     .describe('This LoRA adapter is trained.'),
@@ -64,7 +88,9 @@ export function loadConfiguredModel(
   { model, device, dtype, adapter, image, checkpointing, textLength }: Omit<ModelSettings, 'negativePrompt'>,
   options: Pick<LoadModelOptions, 'device' | 'seed'> = {},
 ): Promise<Model> {
-  return loadModel(model, { device, dtype, adapter, size: image, checkpointing, textLength, ...options });
+  const { rank, alpha, targets } = adapter;
+  const own = { device, dtype, adapter: { rank, alpha, targets }, size: image, checkpointing, textLength };
+  return loadModel(model, { ...own, ...options });
 }
 
 /** Settings that say how samples are drawn, with the model's own choice where they leave it out. */

@@ -1,81 +1,33 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-
-import { z } from 'zod';
-
-import { expected } from '../../schema/validate.js';
-import { checkOptions, checkText } from '../../schema/options.js';
-import { hasManifest, verifyCheckpoint } from '../../files/checkpoints.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
-import type { NativeFlowModel } from '../../runtime/native/binding.js';
-import { binding } from '../../runtime/native/index.js';
-import { refuseTaken, writeNewDirectory } from '../../files/new-directory.js';
-import { disposeAll, readHeader } from '../../files/safetensors.js';
-import type { Tensor } from '../../runtime/native/tensor.js';
-import { diffusersLayout } from './diffusers.js';
-import { adaptedModules, type AdapterConfig, type AdapterLayout, type AdapterLayoutName } from './layout.js';
-import { peftLayout } from './peft.js';
-import type { AdapterInfo, Model } from '../model.js';
+import { disposeAll } from '../../files/safetensors.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
-
-/** PEFT's first: it is what checkpoints hold. */
-const layouts: Readonly<Record<AdapterLayoutName, AdapterLayout>> = { peft: peftLayout, diffusers: diffusersLayout };
-
-async function layoutOf(directory: string): Promise<AdapterLayout> {
-  const names = await readdir(directory).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR')
-      throw new CheckpointError(`${directory} is a file: name the directory that holds it`, { cause: error });
-    throw new CheckpointError(`${directory} holds no adapter: ${(error as Error).message}`, { cause: error });
-  });
-  const layout = Object.values(layouts).find(({ files }) => files.some((file) => names.includes(file)));
-  if (layout) return layout;
-  const others = names.filter((name) => /\.(safetensors|bin|pt|ckpt)$/.test(name));
-  throw new CheckpointError(
-    expected(
-      directory,
-      `an adapter, ${peftLayout.files.join(' and ')} (PEFT's layout) or ${diffusersLayout.tensorsFile} (diffusers')`,
-      others.join(', ') || 'none',
-    ),
-  );
-}
-
-/** Reads an adapter's settings, in either layout. @throws CheckpointError if the directory holds no adapter */
-export async function readAdapterConfig(directory: string): Promise<AdapterConfig> {
-  return (await layoutOf(directory)).readConfig(directory);
-}
+import type { NativeFlowModel } from '../../runtime/native/binding.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
+import { expected } from '../../schema/validate.js';
+import type { AdapterInfo, Model } from '../model.js';
+import type { SingleFileNetwork } from '../single-file.js';
+import type { Adapter, AdapterConfig } from './layout.js';
+import { writePeft } from './peft.js';
+import { readAdapterOf } from './read.js';
 
 /** What the user should know of an adapter's settings. */
-export function adapterNote(directory: string, { alphaAssumed, rank }: AdapterConfig): string | undefined {
-  return alphaAssumed
-    ? `${directory} does not record alpha: ${rank}, its rank, is assumed, as diffusers does`
-    : undefined;
-}
-
-/** @param tensors under the names of the network's trainable tensors */
-async function writeAdapter(
-  directory: string,
-  tensors: Readonly<Record<string, Tensor>>,
-  adapter: AdapterInfo,
-  base: string | undefined,
-  layout: AdapterLayoutName = 'peft',
-): Promise<void> {
-  makeDirectory(directory);
-  await layouts[layout].write(directory, tensors, adapter, base);
+export function adapterNote(
+  path: string,
+  { alphaAssumed, rank, layout }: Pick<AdapterConfig, 'alphaAssumed' | 'rank' | 'layout'>,
+): string | undefined {
+  const program = layout === 'diffusers' || layout === 'peft' ? 'diffusers' : 'ComfyUI';
+  return alphaAssumed ? `${path} does not record alpha: ${rank}, its rank, is assumed, as ${program} does` : undefined;
 }
 
 /**
  * Checks that an adapter is of the rank and alpha of a network's: alpha is in no tensor's shape.
  * @throws CheckpointError that says what differs
  */
-export async function checkAdapter(directory: string, adapter: AdapterInfo): Promise<void> {
-  refuseOther(directory, await readAdapterConfig(directory), adapter);
-}
-
-function refuseOther(directory: string, stored: AdapterConfig, adapter: AdapterInfo): void {
+export function refuseOther(path: string, stored: Pick<AdapterInfo, 'rank' | 'alpha'>, adapter: AdapterInfo): void {
   if (stored.rank !== adapter.rank || stored.alpha !== adapter.alpha) {
     throw new CheckpointError(
       expected(
-        directory,
+        path,
         `an adapter of rank ${adapter.rank} and alpha ${adapter.alpha}, as the model has`,
         `rank ${stored.rank} and alpha ${stored.alpha}`,
       ),
@@ -84,46 +36,24 @@ function refuseOther(directory: string, stored: AdapterConfig, adapter: AdapterI
 }
 
 /**
- * An adapter's settings and its tensors, under the names of a network's trainable tensors.
- * @throws CheckpointError for another layout, or tensors that are not of one rank; a checkpoint that is not whole
- */
-export async function readAdapterTensors(
-  directory: string,
-): Promise<{ config: AdapterConfig; modules: string[]; tensors: Record<string, Tensor> }> {
-  const { prefix, tensorsFile, files, readConfig } = await layoutOf(directory);
-  // A checkpoint's adapter is that of its manifest or none; an adapter from elsewhere has no manifest.
-  if (await hasManifest(directory)) await verifyCheckpoint(directory, files);
-  const config = await readConfig(directory);
-  const path = join(directory, tensorsFile);
-  const { entries } = await readHeader(path);
-  const { modules } = adaptedModules(entries, prefix, config.rank, path);
-  const stored = await binding().readTensors(path, entries);
-  return {
-    config,
-    modules,
-    tensors: Object.fromEntries(Object.entries(stored).map(([name, tensor]) => [name.slice(prefix.length), tensor])),
-  };
-}
-
-/**
  * Copies an adapter's tensors into a network that has one of the same rank, alpha and targets, which the names tell.
  */
-export async function readAdapter(directory: string, native: NativeFlowModel, adapter: AdapterInfo): Promise<void> {
-  const { config, modules, tensors } = await readAdapterTensors(directory);
-  try {
-    refuseOther(directory, config, adapter);
-    const known = new Set(native.trainableNames);
-    const unknown = modules.filter((module) => !known.has(`${module}.lora_A.weight`));
-    if (unknown.length) {
-      const more = unknown.length > 8 ? ` and ${unknown.length - 8} more` : '';
-      throw new CheckpointError(
-        `${directory} adapts modules that the model's adapter does not: ${unknown.slice(0, 8).join(', ')}${more}`,
-      );
-    }
-    await native.load('trainable', tensors);
-  } finally {
-    disposeAll(tensors);
+export async function fillAdapter(
+  path: string,
+  native: NativeFlowModel,
+  adapter: AdapterInfo,
+  { config, modules, tensors }: Pick<Adapter, 'modules' | 'tensors'> & { config: Pick<AdapterInfo, 'rank' | 'alpha'> },
+): Promise<void> {
+  refuseOther(path, config, adapter);
+  const known = new Set(native.trainableNames);
+  const unknown = modules.filter((module) => !known.has(`${module}.lora_A.weight`));
+  if (unknown.length) {
+    const more = unknown.length > 8 ? ` and ${unknown.length - 8} more` : '';
+    throw new CheckpointError(
+      `${path} adapts modules that the model's adapter does not: ${unknown.slice(0, 8).join(', ')}${more}`,
+    );
   }
+  await native.load('trainable', tensors);
 }
 
 /**
@@ -155,9 +85,22 @@ function adapterOf({ adapter }: AdaptedModel): AdapterInfo {
   throw new ConfigError('the model was loaded without an adapter: give loadModel { adapter: { rank, alpha } }');
 }
 
-/** `Model.loadAdapter` of a model with a LoRA adapter. */
-export async function loadAdapterOf(model: AdaptedModel, directory: string): Promise<void> {
-  await readAdapter(directory, model.native, adapterOf(model));
+/**
+ * `Model.loadAdapter` of a model with a LoRA adapter.
+ * @param networks the networks of the model's kind whose published single files have names of their own
+ */
+export async function loadAdapterOf(
+  model: AdaptedModel,
+  path: string,
+  networks: readonly SingleFileNetwork[] = [],
+): Promise<void> {
+  const own = adapterOf(model);
+  const adapter = await readAdapterOf(path, networks);
+  try {
+    await fillAdapter(path, model.native, own, adapter);
+  } finally {
+    disposeAll(adapter.tensors);
+  }
 }
 
 /** `Model.saveAdapter` of a model with a LoRA adapter. */
@@ -168,26 +111,9 @@ export async function saveAdapterOf(
 ): Promise<void> {
   const own = tensors ? undefined : model.native.trainable();
   try {
-    await writeAdapter(directory, tensors ?? own!, adapterOf(model), model.source);
+    makeDirectory(directory);
+    await writePeft(directory, tensors ?? own!, adapterOf(model), model.source);
   } finally {
     if (own) disposeAll(own);
   }
-}
-
-/**
- * Copies an adapter into a new directory in the layout of choice.
- * @throws CheckpointError for an adapter that cannot be read, or an output that exists or cannot be written
- */
-export async function exportAdapter(directory: string, out: string, layout: AdapterLayoutName): Promise<AdapterConfig> {
-  checkText(directory, 'directory', 'exportAdapter');
-  checkText(out, 'out', 'exportAdapter');
-  checkOptions({ layout: z.enum(['peft', 'diffusers']) }, { layout }, 'exportAdapter');
-  await refuseTaken(out);
-  const { config, tensors } = await readAdapterTensors(directory);
-  try {
-    await writeNewDirectory(out, (aside) => writeAdapter(aside, tensors, config, config.base, layout));
-  } finally {
-    disposeAll(tensors);
-  }
-  return config;
 }

@@ -1,56 +1,50 @@
 import { join } from 'node:path';
 
 import { CheckpointError } from '../../errors.js';
-import { readHeader, saveTensors } from '../../files/safetensors.js';
-import { adaptedModules, type AdapterLayout } from './layout.js';
-import { readLoraSettings } from './settings.js';
+import { saveTensors } from '../../files/safetensors.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
 import type { AdapterInfo } from '../model.js';
+import { type AdapterSettings, readLoraSettings } from './settings.js';
 
-const tensorsFile = 'pytorch_lora_weights.safetensors';
+// Diffusers' layout: what `pipeline.load_lora_weights` reads. It takes alpha from the metadata alone (a tensor of alpha
+// it refuses for Stable Diffusion 3), and without it alpha = rank.
+export const diffusersTensors = 'pytorch_lora_weights.safetensors';
 const prefix = 'transformer.';
 /** Where diffusers keeps PEFT's settings, as JSON in the file's metadata, their keys behind the prefix. */
 const metadataKey = 'lora_adapter_metadata';
 /** The first diffusers that reads them (its pull request 11324): alpha is the rank to those before. */
 const readingAlpha = '0.34';
 
-/**
- * Diffusers' layout: what `pipeline.load_lora_weights` reads. It takes alpha from the metadata alone (a tensor of alpha
- * it refuses for Stable Diffusion 3), and without it alpha = rank.
- */
-export const diffusersLayout: AdapterLayout = {
-  name: 'diffusers',
-  tensorsFile,
-  files: [tensorsFile],
-  prefix,
+/** The settings in a file's metadata, if any. @throws CheckpointError where they are of no plain LoRA */
+export function settingsInMetadata(
+  metadata: Readonly<Record<string, string>>,
+  path: string,
+): AdapterSettings | undefined {
+  const text = metadata[metadataKey];
+  const json = text === undefined ? undefined : parse(text, path);
+  return json && readLoraSettings(json, `${path}, ${metadataKey}`);
+}
 
-  async readConfig(directory) {
-    const path = join(directory, tensorsFile);
-    const { entries, metadata } = await readHeader(path);
-    const json = metadata[metadataKey] === undefined ? undefined : parse(metadata[metadataKey], path);
-    if (json === undefined) {
-      const { modules, rank } = adaptedModules(entries, prefix, undefined, path);
-      return { rank, alpha: rank, targets: modules, layout: 'diffusers', base: undefined, alphaAssumed: true };
-    }
-    const { targets, ...settings } = readLoraSettings(json, `${path}, ${metadataKey}`);
-    const { modules } = adaptedModules(entries, prefix, settings.rank, path);
-    return { ...settings, targets: targets ?? modules, layout: 'diffusers', alphaAssumed: false };
-  },
-
-  async write(directory, tensors, { rank, alpha, targets }, base) {
-    // No rank is another's; without the key, diffusers 0.34 to 0.39 stop with a KeyError.
-    const settings = {
-      r: rank,
-      lora_alpha: alpha,
-      rank_pattern: {},
-      target_modules: targets,
-      base_model_name_or_path: base,
-    };
-    const named = (record: object) =>
-      Object.fromEntries(Object.entries(record).map(([name, value]) => [prefix + name, value]));
-    const metadata = { format: 'pt', [metadataKey]: JSON.stringify(named(settings)) };
-    await saveTensors(join(directory, tensorsFile), named(tensors), metadata);
-  },
-};
+/** @param tensors under the names of the network's trainable tensors */
+export async function writeDiffusers(
+  directory: string,
+  tensors: Readonly<Record<string, Tensor>>,
+  { rank, alpha, targets }: AdapterInfo,
+  base: string | undefined,
+): Promise<void> {
+  // No rank is another's; without the key, diffusers 0.34 to 0.39 stop with a KeyError.
+  const settings = {
+    r: rank,
+    lora_alpha: alpha,
+    rank_pattern: {},
+    target_modules: targets,
+    base_model_name_or_path: base,
+  };
+  const named = (record: object) =>
+    Object.fromEntries(Object.entries(record).map(([name, value]) => [prefix + name, value]));
+  const metadata = { format: 'pt', [metadataKey]: JSON.stringify(named(settings)) };
+  await saveTensors(join(directory, diffusersTensors), named(tensors), metadata);
+}
 
 /** What the user should know of an adapter that was written in this layout. */
 export function diffusersNote(directory: string, { rank, alpha }: AdapterInfo): string | undefined {

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 
 import { CheckpointError } from '../../errors.js';
-import type { AdapterConfig } from './layout.js';
+import { expected } from '../../schema/validate.js';
 
 /** The parts of the settings that say which adapter it is. */
 const readSchema = z.looseObject({
@@ -11,7 +11,18 @@ const readSchema = z.looseObject({
   lora_alpha: z.number(),
   target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
   base_model_name_or_path: z.string().nullish(),
+  rank_pattern: z.unknown().optional(),
+  alpha_pattern: z.unknown().optional(),
 });
+
+/** What an adapter's settings say of it. */
+export interface AdapterSettings {
+  /** Undefined where only the tensors tell what was adapted. */
+  targets: string[] | undefined;
+  base: string | undefined;
+  /** The rank and alpha of a layer's update. */
+  of(layer: string): { rank: number; alpha: number };
+}
 
 /** With these, the targets are not all that was adapted, and the tensors tell what was. */
 const selections = ['exclude_modules', 'layers_to_transform', 'layers_pattern'];
@@ -49,21 +60,18 @@ const plainValues: Readonly<Record<string, readonly unknown[]>> = {
   use_rslora: [true, false, 0],
 };
 
-/** PEFT can write what these took from the base weights into the adapter. */
-const convertible = /^(pissa|olora|corda|lora_ga)/i;
+/** First values that were taken from the base weights; PEFT can write what was taken into the adapter. */
+export const takesFromBase = /^(pissa|olora|corda|lora_ga)/i;
 
 const isEmpty = (value: unknown): boolean =>
   typeof value === 'object' && value !== null ? Object.keys(value).length === 0 : value == null || value === '';
 
 /**
- * Reads PEFT's settings; `targets` is undefined where only the tensors tell what was adapted.
+ * Reads PEFT's settings.
  * @throws CheckpointError for settings of another adapter than W + (alpha/rank) B A or, with `use_rslora`, W +
- * (alpha/√rank) B A, with one rank and alpha, and for any that are set and not known, by their names
+ * (alpha/√rank) B A, and for any that are set and not known, by their names
  */
-export function readLoraSettings(
-  json: unknown,
-  path: string,
-): Pick<AdapterConfig, 'rank' | 'alpha' | 'base'> & { targets: string[] | undefined } {
+export function readLoraSettings(json: unknown, path: string): AdapterSettings {
   const parsed = readSchema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
@@ -71,28 +79,48 @@ export function readLoraSettings(
       `${path} is not the configuration of a LoRA adapter: ${issue.path.join('.')}: ${issue.message}`,
     );
   }
-  const { r, lora_alpha, target_modules, base_model_name_or_path, ...others } = parsed.data;
+  const { r, lora_alpha, target_modules, base_model_name_or_path, rank_pattern, alpha_pattern, ...others } =
+    parsed.data;
+  const ranks = patternOf(rank_pattern, z.int().min(1), `${path}: rank_pattern`);
+  const alphas = patternOf(alpha_pattern, z.number(), `${path}: alpha_pattern`);
   const strange = Object.keys(others).filter((key) => !isPlain(key, others[key]));
   if (strange.length) {
-    const hint = convertible.test(String(others['init_lora_weights']))
+    const hint = takesFromBase.test(String(others['init_lora_weights']))
       ? "; this one changed the model's own weights, too: save it with PEFT's path_initial_model_for_weight_conversion"
       : '';
     throw new CheckpointError(
       `${path}: ${strange.map((key) => `${key} is ${JSON.stringify(others[key])}`).join(', ')}; ` +
-        'supported is plain LoRA with one rank and one alpha: W + (alpha/rank) B A, or alpha/√rank with ' +
-        `use_rslora${hint}`,
+        `supported is plain LoRA: W + (alpha/rank) B A, or alpha/√rank with use_rslora${hint}`,
     );
   }
   const explicit =
     Array.isArray(target_modules) && target_modules.length > 0 && selections.every((key) => isEmpty(others[key]));
   return {
-    rank: r,
-    // Rank-stabilised (arXiv 2312.03732): of the same scale is plain LoRA with another alpha, which is how it goes on.
-    alpha: others['use_rslora'] === true ? r * (lora_alpha / Math.sqrt(r)) : lora_alpha,
     targets: explicit ? target_modules : undefined,
     base: base_model_name_or_path ?? undefined,
+    of(layer) {
+      const rank = ofLayer(ranks, layer) ?? r;
+      const alpha = ofLayer(alphas, layer) ?? lora_alpha;
+      // Rank-stabilised (arXiv 2312.03732): plain LoRA with another alpha has the same scale, and is how it goes on.
+      return { rank, alpha: others['use_rslora'] === true ? rank * (alpha / Math.sqrt(rank)) : alpha };
+    },
   };
 }
+
+/**
+ * The rank or alpha of layers that have another, by their names or the ends of them. PEFT takes regular expressions,
+ * too.
+ */
+function patternOf(value: unknown, number: z.ZodNumber, where: string): Record<string, number> {
+  if (isEmpty(value) || value === false || value === 0) return {};
+  const parsed = z.record(z.string().regex(/^[\w.]+$/), number).safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new CheckpointError(expected(where, 'numbers by names of layers or ends of them', JSON.stringify(value)));
+}
+
+/** The first entry whose name is the layer's or, from a dot on, the end of it, as PEFT looks for one. */
+const ofLayer = (pattern: Readonly<Record<string, number>>, layer: string): number | undefined =>
+  Object.entries(pattern).find(([name]) => layer === name || layer.endsWith(`.${name}`))?.[1];
 
 function isPlain(key: string, value: unknown): boolean {
   if (harmless.has(key) || isEmpty(value)) return true;

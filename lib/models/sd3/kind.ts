@@ -8,6 +8,7 @@ import { checkSd3Classes, pipelineClass, pipelineComponents } from './directory.
 import { publishedFootprint, sd3Footprint } from './footprint.js';
 import { loadSd3Model, sd3Drawing } from './model.js';
 import { publishedNames } from './published.js';
+import { sd3SingleFile } from './single-file-keys.js';
 import { verifySd3 } from './verify.js';
 
 /** Stable Diffusion 3 and 3.5. */
@@ -18,6 +19,7 @@ export const sd3Kind: ModelKind = {
   files,
   locate,
   footprint: sd3Footprint,
+  singleFile: sd3SingleFile,
   published: { names: publishedNames, footprint: publishedFootprint },
   verification: { check: checkSd3Classes, verify: verifySd3 },
 };

@@ -19,6 +19,7 @@ import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { Embeddings } from './embeddings.js';
 import { schedulerTimes } from './scheduler.js';
+import { transformerNames } from './single-file-keys.js';
 
 /** The projections of the joint attention: what the published fine-tunings adapt. */
 export const defaultTargets = [
@@ -88,7 +89,7 @@ class Sd3Model implements Model {
   }
 
   loadAdapter(directory: string): Promise<void> {
-    return loadAdapterOf(this, directory);
+    return loadAdapterOf(this, directory, [transformerNames]);
   }
 
   saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {

@@ -9,8 +9,11 @@ import { withComponent } from '../component-weights.js';
 import { affine } from '../verification/affine.js';
 import type { Goldens } from '../verification/goldens.js';
 import type { Findings, VerifySettings } from '../verification/verification.js';
-import { adapterNote, readAdapter, readAdapterConfig } from '../adapters/adapter.js';
+import { adapterNote, fillAdapter } from '../adapters/adapter.js';
+import type { AdapterConfig } from '../adapters/layout.js';
+import { readAdapterOf } from '../adapters/read.js';
 import type { Sd3Directory } from './directory.js';
+import { transformerNames } from './single-file-keys.js';
 
 /** Where a directory's goldens expect its adapters, one in each layout. */
 const adapterDirectories = ['lora_peft', 'lora_diffusers'];
@@ -20,14 +23,19 @@ export async function loadTransformer(
   { dtype, device }: VerifySettings,
   { autoencoder, adapter }: { autoencoder?: NativeAutoencoder; adapter?: string },
 ): Promise<NativeFlowModel> {
-  const stored = adapter === undefined ? undefined : await readAdapterConfig(adapter);
-  const lora = stored && { rank: stored.rank, alpha: stored.alpha, targets: [...stored.targets], seed: 0n };
+  const stored = adapter === undefined ? undefined : await readAdapterOf(adapter, [transformerNames]);
+  const lora = stored && { ...infoOf(stored.config), seed: 0n };
   const model = await withComponent(directory, (weights) =>
     binding().loadNetwork('sd3', { config, weights, autoencoder, lora, dtype, device }),
   );
-  if (adapter !== undefined) await readAdapter(adapter, model, stored!);
+  if (stored) {
+    await fillAdapter(adapter!, model, stored.config, stored);
+    disposeAll(stored.tensors);
+  }
   return model;
 }
+
+const infoOf = ({ rank, alpha, targets }: AdapterConfig) => ({ rank, alpha, targets: [...targets] });
 
 /** Names between `transformer.` and `.sample`: sets of inputs and what comes of them. */
 const labelsOf = (goldens: Goldens): string[] =>
@@ -108,7 +116,9 @@ export async function* verifyAdapters(directory: Sd3Directory, goldens: Goldens,
   const { x, t, conditioning, upstream } = await inputsOf(label, goldens, settings);
   for (const name of found) {
     const adapter = join(directory.path, name);
-    const note = adapterNote(adapter, await readAdapterConfig(adapter));
+    const { config, tensors } = await readAdapterOf(adapter, [transformerNames]);
+    disposeAll(tensors);
+    const note = adapterNote(adapter, config);
     if (note) settings.onNote(note);
     const model = await loadTransformer(directory, settings, { adapter });
     const keys = upstream ? goldens.under('lora.grad.') : [];

@@ -2,6 +2,7 @@
 // runs, in order, on the addon's one executor thread; arguments that do not fit reject too, in functions that return no
 // Promise they throw. Errors are instances of the classes given to `initialize`.
 
+import type { AdapterBinding } from './binding/adapters.js';
 import type { FidelityBinding } from './binding/fidelity.js';
 import type { FileBinding } from './binding/files.js';
 import type { ImageBinding } from './binding/images.js';
@@ -27,7 +28,8 @@ export type * from './binding/training.js';
 export type { DType, Tensor as NativeTensor } from './tensor.js';
 
 export interface Binding
-  extends FidelityBinding,
+  extends AdapterBinding,
+    FidelityBinding,
     FileBinding,
     ImageBinding,
     KernelBinding,

@@ -103,6 +103,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define_fidelity(env, exports);
   define_file_lock(env, exports);
   define_tensor_file(env, exports);
+  define_adapters(env, exports);
   define_tools(env, exports);
   define_measurements(env, exports);
   define_testing(env, exports);

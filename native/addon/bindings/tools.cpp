@@ -4,10 +4,9 @@
 #include "addon/convert/convert.h"
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
-#include "nn/layers/lora.h"
 #include "ops/comparison.h"
 
-// What `eam verify`, `eam merge` and `eam plan` need beyond a model.
+// What `eam verify` and `eam plan` need beyond a model.
 namespace eam::addon {
 namespace {
 
@@ -27,20 +26,6 @@ Napi::Value largest_difference(const Napi::CallbackInfo& info) {
               object.Set("scale", difference.scale);
               return object;
             });
-  });
-}
-
-// mergeLora(weight, loraA, loraB, scale)
-Napi::Value merge_lora(const Napi::CallbackInfo& info) {
-  return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    return instance(info.Env())
-        .executor.submit(
-            info.Env(),
-            [weight = to_tensor(info[0], "mergeLora: weight"), lora_A = to_tensor(info[1], "mergeLora: loraA"),
-             lora_B = to_tensor(info[2], "mergeLora: loraB"), scale = to_number(info[3], "mergeLora: scale")] {
-              return named("mergeLora", [&] { return nn::merged(weight, lora_A, lora_B, scale); });
-            },
-            [](Napi::Env env, at::Tensor merged) { return wrap_tensor(env, std::move(merged)); });
   });
 }
 
@@ -70,7 +55,6 @@ Napi::Value cuda_memory(const Napi::CallbackInfo& info) {
 
 void define_tools(Napi::Env env, Napi::Object exports) {
   exports.Set("largestDifference", Napi::Function::New<largest_difference>(env, "largestDifference"));
-  exports.Set("mergeLora", Napi::Function::New<merge_lora>(env, "mergeLora"));
   exports.Set("cudaMemory", Napi::Function::New<cuda_memory>(env, "cudaMemory"));
 }
 

@@ -24,6 +24,7 @@ void define_torchscript(Napi::Env env, Napi::Object exports);
 void define_fidelity(Napi::Env env, Napi::Object exports);
 void define_file_lock(Napi::Env env, Napi::Object exports);
 void define_tensor_file(Napi::Env env, Napi::Object exports);
+void define_adapters(Napi::Env env, Napi::Object exports);
 void define_tools(Napi::Env env, Napi::Object exports);
 void define_measurements(Napi::Env env, Napi::Object exports);
 void define_testing(Napi::Env env, Napi::Object exports);

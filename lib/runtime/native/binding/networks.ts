@@ -134,6 +134,4 @@ export interface NetworkBinding {
     kind: Kind,
     config: NetworkKinds[Kind]['config'],
   ): { tensors: Record<string, number[]>; adaptable: string[] };
-  /** weight [out, in] + scale · loraB [out, rank] · loraA [rank, in], in float64, rounded once to weight's dtype. */
-  mergeLora(weight: Tensor, loraA: Tensor, loraB: Tensor, scale: number): Promise<Tensor>;
 }

@@ -3,18 +3,19 @@ import { basename, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { expected, validate } from '../schema/validate.js';
-import { CheckpointError } from '../errors.js';
-import type { AdapterConfig } from '../models/adapters/layout.js';
-import { readAdapterTensors } from '../models/adapters/adapter.js';
-import type { StoredModel } from '../models/model-kind.js';
-import { baseModel, locateModel } from '../models/registry.js';
-import { binding } from '../runtime/native/index.js';
-import { refuseTaken, writeNewDirectory } from '../files/new-directory.js';
-import type { TensorEntry } from '../files/safetensors-header.js';
-import { disposeAll, readHeader, saveTensors } from '../files/safetensors.js';
-import type { Tensor } from '../runtime/native/tensor.js';
-import { makeDirectory } from '../runtime/make-directory.js';
+import { expected, validate } from '../../schema/validate.js';
+import { CheckpointError, ConfigError } from '../../errors.js';
+import type { AdapterConfig } from '../../models/adapters/layout.js';
+import { readAdapter } from '../../models/adapter-files.js';
+import type { StoredModel } from '../../models/model-kind.js';
+import { baseModel, locateModel } from '../../models/registry.js';
+import { binding } from '../../runtime/native/index.js';
+import { refuseTaken, writeNewDirectory } from '../../files/new-directory.js';
+import type { TensorEntry } from '../../files/safetensors-header.js';
+import { disposeAll, readHeader, saveTensors } from '../../files/safetensors.js';
+import type { Tensor } from '../../runtime/native/tensor.js';
+import { writeSingleFile } from './single-file.js';
+import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** What {@link mergeAdapter} did. */
 export interface MergeResult {
@@ -25,26 +26,38 @@ export interface MergeResult {
 }
 
 const text = z.string().min(1);
-const mergeSchema = z.strictObject({ model: text.optional(), adapter: text, out: text });
+const mergeSchema = z.strictObject({
+  model: text.optional(),
+  adapter: text,
+  out: text,
+  for: z.enum(['diffusers', 'comfyui']).optional(),
+});
 
 /**
  * Writes a copy of a model with an adapter folded into its weights, W + (alpha/rank) B A, in the weights' own dtype: it
  * loads as the model does, and draws what the model draws with the adapter. Weights that stay the same are hard links
  * where the file system has them.
  *
- * @param options `model`: `'digits'` or a model directory; default: the one that the adapter says it was trained on
+ * @param options `model`: `'digits'` or a model directory; default: the one that the adapter says it was trained on.
+ *   `adapter`: a directory in PEFT's layout or diffusers', or a file for diffusers, sd-scripts or ComfyUI. `out`: a new
+ *   directory. With `for: 'comfyui'` it is a new file whose name ends in .safetensors, of the network that draws and
+ *   the autoencoder under the names of the published single file, without text encoders
  * @throws CheckpointError for an adapter of other layers than the model's, and an output that exists or cannot be
- * written
+ * written; ConfigError for a kind of model of which there are no single files
  */
 export async function mergeAdapter(options: {
   model?: string | undefined;
   adapter: string;
   out: string;
+  for?: 'diffusers' | 'comfyui' | undefined;
 }): Promise<MergeResult> {
   validate(mergeSchema, options, 'mergeAdapter');
-  const { model, adapter, out } = options;
-  await refuseTaken(out);
-  const { config, modules, tensors } = await readAdapterTensors(adapter);
+  const { model, adapter, out, for: layout = 'diffusers' } = options;
+  const isFile = layout === 'comfyui';
+  if (isFile && !out.endsWith('.safetensors'))
+    throw new ConfigError(expected('out, for comfyui', 'a file whose name ends in .safetensors', out));
+  await refuseTaken(out, isFile ? 'file' : 'directory');
+  const { config, modules, tensors } = await readAdapter(adapter);
   try {
     const source = model ?? (await baseModel(adapter, config.base));
     const stored = await locateModel(source);
@@ -56,10 +69,19 @@ export async function mergeAdapter(options: {
       tensors,
       headers.flatMap(({ entries }) => entries),
     );
+    if (isFile) {
+      await writeSingleFile(out, source, stored, (path, entries) => mapMerged(path, entries, tensors, config));
+      return { adapter: config, modules };
+    }
     await writeNewDirectory(out, async (aside) => {
       await copyOthers(stored, aside);
       for (const { path, entries, metadata } of headers) {
-        await writeMerged(path, join(aside, stored.network, basename(path)), entries, metadata, tensors, config);
+        const merged = await mapMerged(path, entries, tensors, config);
+        try {
+          await saveTensors(join(aside, stored.network, basename(path)), merged, metadata);
+        } finally {
+          disposeAll(merged);
+        }
       }
     });
     return { adapter: config, modules };
@@ -89,16 +111,14 @@ function checkModules(
   throw new CheckpointError(`${adapter} does not fit ${source}:\n  ${problems.slice(0, 8).join('\n  ')}${more}`);
 }
 
-/** One file of weights; memory-mapped, so that no more than a tensor of it is held at a time. */
-async function writeMerged(
-  from: string,
-  to: string,
+/** The tensors of one file of weights, memory-mapped where the adapter does not change them. */
+async function mapMerged(
+  path: string,
   entries: readonly TensorEntry[],
-  metadata: Readonly<Record<string, string>>,
   adapter: Readonly<Record<string, Tensor>>,
   { alpha, rank }: AdapterConfig,
-): Promise<void> {
-  const tensors = await binding().mapTensors(from, [...entries]);
+): Promise<Record<string, Tensor>> {
+  const tensors = await binding().mapTensors(path, [...entries]);
   try {
     for (const [name, weight] of Object.entries(tensors)) {
       const module = name.endsWith('.weight') ? name.slice(0, -'.weight'.length) : undefined;
@@ -107,9 +127,10 @@ async function writeMerged(
       tensors[name] = await binding().mergeLora(weight, a, adapter[`${module}.lora_B.weight`]!, alpha / rank);
       weight.dispose();
     }
-    await saveTensors(to, tensors, metadata);
-  } finally {
+    return tensors;
+  } catch (error) {
     disposeAll(tensors);
+    throw error;
   }
 }
 

@@ -1,0 +1,159 @@
+"""Draws with the code of other projects what test/oracles/adapters.check.ts compares with ours.
+
+    python adapters.py PROJECT JOB.json
+
+PROJECT is diffusers, peft, comfyui or sd-scripts. The job names a transformer's directory in diffusers' layout, files
+of inputs and adapters, and the file to write: the network's output without an adapter and with each of them, loaded by
+the project's own loader; of sd-scripts the weights into which it merges them.
+"""
+
+import importlib.machinery
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import torch
+from safetensors.torch import load_file, save_file
+
+
+def diffusers_outputs(job, inputs):
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    def draw(network):
+        return network(
+            hidden_states=inputs["latents"],
+            timestep=inputs["timestep"],
+            encoder_hidden_states=inputs["context"],
+            pooled_projections=inputs["pooled"],
+            return_dict=False,
+        )[0]
+
+    def network():
+        return SD3Transformer2DModel.from_pretrained(job["transformer"], torch_dtype=torch.float32).eval()
+
+    yield "base", draw(network())
+    for name, path in job["adapters"].items():
+        if job["project"] == "peft":
+            from peft import PeftModel
+
+            yield name, draw(PeftModel.from_pretrained(network(), path).eval())
+        else:
+            parts = ["scheduler", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"]
+            none = dict.fromkeys([*parts, "text_encoder_3", "tokenizer_3"])
+            pipeline = StableDiffusion3Pipeline(**none, transformer=network())
+            pipeline.load_lora_weights(path)
+            yield name, draw(pipeline.transformer)
+
+
+def without(*names):
+    """Stands in for packages that the projects import for something else, where they are not installed."""
+    for name in names:
+        root = sys.modules.get(name.partition(".")[0]) or importlib.util.find_spec(name.partition(".")[0])
+        if root and not isinstance(root, MagicMock):
+            continue
+        module = MagicMock(name=name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        module.__path__ = []
+        sys.modules[name] = module
+
+
+def comfyui():
+    """The modules of ComfyUI that load and run a model."""
+    without("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchsde", "av", "aiohttp")
+    without("kornia", "kornia.geometry", "kornia.geometry.transform", "spandrel", "alembic", "sqlalchemy")
+    import comfy.options
+
+    sys.argv = ["comfyui", "--cpu", "--force-fp32"]
+    comfy.options.enable_args_parsing()
+    import comfy.sd
+    import comfy.utils
+
+    return comfy
+
+
+def comfyui_outputs(job, inputs):
+    comfy = comfyui()
+
+    def draw(patcher):
+        patcher.patch_model()
+        try:
+            return patcher.model.diffusion_model(
+                inputs["latents"], inputs["timestep"], context=inputs["context"], y=inputs["pooled"]
+            )
+        finally:
+            patcher.unpatch_model()
+
+    weights = load_file(Path(job["transformer"]) / "diffusion_pytorch_model.safetensors")
+    patcher = comfy.sd.load_diffusion_model_state_dict(weights, {"dtype": torch.float32})
+    yield "base", draw(patcher)
+    for name, path in job["adapters"].items():
+        adapter = comfy.utils.load_torch_file(path, safe_load=True)
+        yield name, draw(comfy.sd.load_lora_for_models(patcher, None, adapter, 1.0, 0.0)[0])
+    if "single" in job:
+        loaded = comfy.sd.load_checkpoint_guess_config(job["single"], output_vae=True, output_clip=False)
+        merged, _, vae, _ = loaded
+        yield "single", draw(merged)
+        autoencoder, latents = vae.first_stage_model.float(), merged.model.latent_format
+        yield "single.image", (autoencoder.decode(latents.process_out(inputs["decoded"])) + 1) / 2
+        yield "single.latents", latents.process_in(autoencoder.encoder(2 * inputs["image"] - 1).chunk(2, 1)[0])
+
+
+def sd_scripts_outputs(job, inputs):
+    # Before anything stands in for what these look for.
+    from diffusers import EulerAncestralDiscreteScheduler, StableDiffusion3Pipeline  # noqa: F401
+    from transformers import CLIPTextModelWithProjection, T5EncoderModel  # noqa: F401
+
+    without("torchvision", "torchvision.transforms", "cv2", "imagesize", "toml", "voluptuous", "albumentations")
+    from library import sd3_utils
+    from networks import lora_sd3
+
+    def network():
+        return sd3_utils.load_mmdit(load_file(job["base"]), torch.float32, "cpu").float().eval()
+
+    def draw(mmdit):
+        return mmdit(inputs["latents"], inputs["timestep"], context=inputs["context"], y=inputs["pooled"])
+
+    def merged(path):
+        mmdit = network()
+        adapter, weights = lora_sd3.create_network_from_weights(1.0, path, None, [], mmdit, for_inference=True)
+        adapter.merge_to([], mmdit, weights, torch.float32, "cpu")
+        return mmdit
+
+    def tensors(name, mmdit):
+        return {f"{name}/{key}": value.clone() for key, value in mmdit.state_dict().items()}
+
+    for name, path in job["adapters"].items():
+        mmdit = network()
+        adapter, weights = lora_sd3.create_network_from_weights(1.0, path, None, [], mmdit, for_inference=True)
+        adapter.apply_to([], mmdit, apply_text_encoder=False)
+        print(adapter.load_state_dict(weights, False))
+        yield f"{name}.applied", draw(mmdit)
+        yield f"{name}.merged", draw(merged(path))
+        yield from tensors(name, merged(path)).items()
+    # What it trains itself: of one rank, of projections that it splits, and of other ranks for some layers.
+    trained = {"own": {}, "split": {"split_qkv": "True"}, "ranks": {"x_attn_dim": "5", "context_mod_dim": "2"}}
+    for name, settings in trained.items():
+        mmdit = network()
+        adapter = lora_sd3.create_network(1.0, 3, 2.0, None, [], mmdit, **settings)
+        adapter.apply_to([], mmdit, apply_text_encoder=False)
+        generator = torch.Generator().manual_seed(7)
+        for parameter in adapter.parameters():
+            parameter.normal_(std=0.2, generator=generator)
+        path = f"{job['written']}-{name}.safetensors"
+        save_file({key: value.contiguous() for key, value in adapter.state_dict().items()}, path)
+        yield from tensors(f"trained-{name}", merged(path)).items()
+
+
+outputs = {
+    "diffusers": diffusers_outputs,
+    "peft": diffusers_outputs,
+    "comfyui": comfyui_outputs,
+    "sd-scripts": sd_scripts_outputs,
+}
+project, path = sys.argv[1:]
+job = {**json.loads(Path(path).read_text()), "project": project}
+with torch.no_grad():
+    found = dict(outputs[project](job, load_file(job["inputs"])))
+save_file({name: tensor.contiguous() for name, tensor in found.items()}, job["out"])
