@@ -131,7 +131,7 @@ export type {
 } from './rewards/reward.js';
 export { httpReward, type HttpRewardOptions } from './rewards/services/http.js';
 export { openaiReward, type OpenaiRewardOptions } from './rewards/services/openai.js';
-export type { Pacing } from './rewards/services/pacing.js';
+export type { Pacing } from './runtime/pacing.js';
 export type { ServiceReward, ServiceSurroundings, ServiceTally } from './rewards/services/service-reward.js';
 export type { ServiceOptions } from './rewards/services/settings.js';
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';

@@ -9,6 +9,7 @@ import { distillCommand } from './distill.js';
 import { doctorCommand } from './doctor.js';
 import { evaluateCommand } from './evaluate.js';
 import { exportCommand } from './export.js';
+import { fetchCommand } from './fetch.js';
 import { fidelityCommand } from './fidelity.js';
 import { finetuneCommand } from './finetune.js';
 import { libtorchCommand } from './libtorch.js';
@@ -31,6 +32,7 @@ const commands = [
   mergeCommand,
   exportCommand,
   convertCommand,
+  fetchCommand,
   verifyCommand,
   doctorCommand,
   cacheCommand,

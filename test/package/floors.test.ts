@@ -75,6 +75,8 @@ const lib: Rooms = {
     one(
       'options.ts',
       'text.ts',
+      'lock.ts',
+      'free-space.ts',
       'progress.ts',
       'existing-output.ts',
       'rehearsal.ts',

@@ -1,19 +1,18 @@
-import { resolve } from 'node:path';
-
 import { z } from 'zod';
 
 import type { Drawing, LoadModelOptions, Model } from '../../models/model.js';
+import { pathOrHubName } from '../../files/hub-cache.js';
 import { shippedModels } from '../../models/shipped.js';
 import { loadModel } from '../../models/registry.js';
 import { device, dtype } from '../../training/settings.js';
 
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {
-  /** `"digits"` or a model's directory, which is made absolute. */
+  /** `"digits"`, a model's directory, which is made absolute, or `user/name` of the hub where `eam fetch` put it. */
   model: z
     .string()
     .min(1)
-    .transform((name) => (shippedModels.includes(name) ? name : resolve(name))),
+    .transform((name) => (shippedModels.includes(name) ? name : pathOrHubName(name))),
   /** `'cpu'`, `'cuda'` or `'cuda:N'`; `'auto'`: CUDA where the loaded addon has a device, else the CPU. */
   device: device.default('auto'),
   /** What the network computes in. */

@@ -2,10 +2,11 @@ import { z } from 'zod';
 
 import { expected, validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
+import { placeOf } from '../../files/hub-cache.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadBertTokenizer } from '../../models/tokenizers/bert.js';
-import { directory as folder, published, rewardKind } from '../reward-kind.js';
+import { folder, published, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
 import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
 import {
@@ -59,7 +60,7 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
   return publishedReward(
     'imagereward',
     {
-      folders: [directory, options.tokenizer ?? directory],
+      folders: [directory, options.tokenizer ?? directory].map(placeOf),
       weights: async () => [await weightsIn(directory)],
     },
     async ({ dtype, device, bytes }) => {
@@ -131,11 +132,15 @@ export const imageRewardKind = rewardKind({
   schema: z.strictObject({
     /** The name says which reward. */
     name: z.literal('imagereward'),
-    ...published,
+    ...published('imagereward'),
     /** The folder of its text encoder's vocabulary; left out: `directory`. */
     tokenizer: folder,
   }),
   parameters: 447e6, // BLIP's ViT-L/16 and BERT
+  published: [
+    { repository: 'THUDM/ImageReward', files: ['ImageReward.pt', 'med_config.json'] },
+    { repository: 'google-bert/bert-base-uncased', files: ['vocab.txt'] },
+  ],
   create: (config, device, settings) => loaded(imageReward(config.directory, optionsFrom(config, settings, device))),
   locate: async ({ directory, dtype = 'float32' }) => [{ path: await weightsIn(directory), dtype }],
   verify: verifierOf(imageReward),

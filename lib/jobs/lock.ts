@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeDirectory } from '../../runtime/make-directory.js';
+import { makeDirectory } from '../runtime/make-directory.js';
 
 export function isRunning(pid: number): boolean {
   try {
