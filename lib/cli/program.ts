@@ -16,6 +16,7 @@ import { libtorchCommand } from './libtorch.js';
 import { mergeCommand } from './merge.js';
 import { planCommand } from './plan.js';
 import { pretrainCommand } from './pretrain.js';
+import { pushCommand } from './push.js';
 import { sampleCommand } from './sample.js';
 import { verifyCommand } from './verify.js';
 
@@ -33,6 +34,7 @@ const commands = [
   exportCommand,
   convertCommand,
   fetchCommand,
+  pushCommand,
   verifyCommand,
   doctorCommand,
   cacheCommand,

@@ -1,6 +1,8 @@
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { Pretraining } from './pretraining.js';
+import type { TensorEntry } from '../files/safetensors-header.js';
+import type { MovedComponent } from './single-file.js';
 import type { Verifier } from './verification/verification.js';
 
 /** A directory that holds a model. */
@@ -24,6 +26,12 @@ export interface StoredModel {
   folders: string[];
 }
 
+/** What is asked of {@link ModelKind.locate}. */
+export interface LocateOptions {
+  /** Whether the network's weights have to be there; default true. */
+  withWeights?: boolean;
+}
+
 /** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
 export interface ModelKind {
   /** What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json. */
@@ -40,7 +48,7 @@ export interface ModelKind {
   /**
    * @throws ConfigError for a directory that adapters are not made for here, CheckpointError where weights are missing
    */
-  locate(directory: string): Promise<StoredModel>;
+  locate(directory: string, options?: LocateOptions): Promise<StoredModel>;
   /**
    * What the model takes, from its configuration and its files' headers. Left out by one that is too small to plan for.
    * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that are
@@ -52,6 +60,12 @@ export interface ModelKind {
     names: readonly string[];
     /** @throws ConfigError for options that are not supported */
     footprint(name: string, options: FootprintOptions): ModelFootprint;
+  };
+  /** How it is read from a single file of weights; left out by one that nobody stores so. */
+  singleFile?: {
+    recognises(entries: readonly TensorEntry[]): boolean;
+    /** @throws CheckpointError for tensors that are not the model's */
+    components(entries: readonly TensorEntry[], path: string): MovedComponent[];
   };
   /** Left out by one that no published implementation computes. */
   verification?: {

@@ -13,7 +13,9 @@ import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import { modelKinds } from './kinds.js';
-import type { ModelKind, ModelPlace, StoredModel } from './model-kind.js';
+import type { TensorEntry } from '../files/safetensors-header.js';
+import type { MovedComponent } from './single-file.js';
+import type { LocateOptions, ModelKind, ModelPlace, StoredModel } from './model-kind.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import { shippedModels } from './shipped.js';
 import type { Verifier } from './verification/verification.js';
@@ -110,9 +112,24 @@ export function publishedModel(name: string): {
  * @throws ConfigError for a kind, or a network of it, that adapters are not made for here, CheckpointError for a
  * directory without weights, or with a shard missing
  */
-export async function locateModel(source: string): Promise<StoredModel> {
+export async function locateModel(source: string, options: LocateOptions = {}): Promise<StoredModel> {
   const { kind, place } = await findModel(source);
-  return kind.locate(place.directory);
+  return kind.locate(place.directory, options);
+}
+
+/** The components in a single file of weights. @throws CheckpointError for a file of no model that is known here */
+export function singleFileComponents(entries: readonly TensorEntry[], path: string): MovedComponent[] {
+  const kind = modelKinds.find(({ singleFile }) => singleFile?.recognises(entries));
+  if (kind) return kind.singleFile!.components(entries, path);
+  const supported = modelKinds.filter(({ singleFile }) => singleFile).map(nameOf);
+  const names = entries.slice(0, 4).map(({ name }) => name);
+  throw new CheckpointError(
+    expected(
+      path,
+      `the weights of a model in one file (${supported.join(', ')})`,
+      `tensors such as ${names.join(', ')}`,
+    ),
+  );
 }
 
 /**
@@ -184,6 +201,12 @@ const partSchema = z.union([
 ]);
 
 async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'source'>) {
+  if (/\.(safetensors|ckpt|gguf)$/.test(source)) {
+    const hint = source.endsWith('.gguf')
+      ? '.gguf files hold quantized weights and are not read'
+      : `write it as a directory first: eam convert ${source} DIRECTORY --base MODEL`;
+    throw new CheckpointError(`${source} is a single file of weights, not a model's directory; ${hint}`);
+  }
   const path = join(own.directory, 'config.json');
   const json = await readJson(path).catch((error: unknown) => {
     if (!(error instanceof ConfigError)) throw error;

@@ -42,6 +42,8 @@ export class TestHub implements AsyncDisposable {
   readonly faults: Fault[] = [];
   /** Uploaded objects of Git LFS by their SHA-256. */
   readonly objects = new Map<string, Buffer>();
+  /** Whether uploaded objects are stored with other bytes. */
+  spoil = false;
   readonly #server = createServer((request, response) => void this.#receive(request, response));
   /** Where large files are, on an origin of its own as the hub's are. */
   readonly #storage = createServer((request, response) => void this.#receive(request, response));
@@ -57,8 +59,9 @@ export class TestHub implements AsyncDisposable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
+  /** Another host than the hub's by its name: huggingface_hub follows redirects within one host by itself. */
   get storageUrl(): string {
-    return `http://127.0.0.1:${(this.#storage.address() as AddressInfo).port}`;
+    return `http://localhost:${(this.#storage.address() as AddressInfo).port}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -106,7 +109,7 @@ export class TestHub implements AsyncDisposable {
     const path = decodeURIComponent(request.path.split('?')[0]!);
     const storage = /^\/storage\/(?:upload\/)?([0-9a-f]{64})$/.exec(path);
     if (storage && request.method === 'PUT') {
-      this.objects.set(storage[1]!, bytes);
+      this.objects.set(storage[1]!, this.spoil ? Buffer.from(bytes).reverse() : bytes);
       return response.writeHead(200, { etag: '"stored"' }).end();
     }
     if (storage) return send(this.objects.get(storage[1]!)!, request, response);

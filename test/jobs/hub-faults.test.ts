@@ -276,9 +276,7 @@ describe('a refusal', () => {
   it('of the storage behind the hub is its own', async () => {
     home.hub.add(id, model);
     home.hub.faults.push(status(403, {}, /^\/storage/));
-    expect(await problemOf(home.fetch(id))).toMatch(
-      /^127\.0\.0\.1:\d+, where the hub sends us for a file, answered 403$/,
-    );
+    expect(await problemOf(home.fetch(id))).toMatch(/^localhost:\d+, where the hub sends us for a file, answered 403$/);
   });
 });
 
@@ -335,7 +333,7 @@ describe('a proxy', () => {
     home.hub.add(id, model);
     const { url, tunnels } = await startProxy();
     vi.stubEnv('HTTP_PROXY', url);
-    vi.stubEnv('NO_PROXY', '127.0.0.1');
+    vi.stubEnv('NO_PROXY', '127.0.0.1,localhost');
     expect(isWhole((await home.fetch(id)).directory)).toBe(true);
     expect(tunnels).toEqual([]);
   });

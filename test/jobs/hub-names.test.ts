@@ -71,7 +71,7 @@ describe('eam sample', () => {
       const path = join(home.folder, out);
       await sample(
         { model, adapter, prompts: ['a cat'], seed: 1, steps: 2, out: path, dtype: 'float32' },
-        { onNote: () => {} },
+        { onNote: () => {}, signal },
       );
       return readFileSync(path);
     };

@@ -63,7 +63,8 @@ describe.skipIf(!hasHub)('the cache that is shared with huggingface_hub', () => 
       'from huggingface_hub import scan_cache_dir; c = scan_cache_dir(); r = list(c.repos)[0]; ' +
         'print(len(c.warnings), r.repo_id, r.nb_files, sorted(r.refs))',
     );
-    expect(found).toBe(`0 ${id} ${Object.keys(needed).length} ['main']`);
+    const different = new Set(Object.values(needed).map(String));
+    expect(found).toBe(`0 ${id} ${different.size} ['main']`);
   });
 
   it('lies where it looks', async () => {

@@ -55,6 +55,7 @@ const lib: Rooms = {
       'shipped.ts',
       'text-embeddings.ts',
       'component-weights.ts',
+      'single-file.ts',
       'quantization.ts',
       'pretraining.ts',
       'adapters',
