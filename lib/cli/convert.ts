@@ -5,8 +5,8 @@ import { quietOption } from './options.js';
 export const convertCommand = () =>
   new Command('convert')
     .description(
-      'Write the tensors of a .pt or .pth file as safetensors; nothing in the file is run. Or write a model that is a ' +
-        "single .safetensors file, as ComfyUI reads them, as a directory in diffusers' layout.",
+      'Write the tensors of a .pt or .pth file as safetensors; nothing in the file is run. Or write a model that ' +
+        "is a single .safetensors file, as ComfyUI reads them, as a directory in diffusers' layout.",
     )
     .argument('<file>', 'A dictionary of tensors that torch.save wrote, or the single file of a model.')
     .argument('<out>', 'The .safetensors, or the directory, to write.')
@@ -20,7 +20,8 @@ export const convertCommand = () =>
       const { unpack } = await import('../jobs/unpack.js');
       if (file.endsWith('.safetensors')) {
         const { unpacked, shared } = await unpack(file, out, base);
-        const line = `${out}: ${unpacked.join(', ')} from ${file}${shared.length ? `; ${shared.join(', ')} from ${base}` : ''}`;
+        const others = shared.length ? `; ${shared.join(', ')} from ${base}` : '';
+        const line = `${out}: ${unpacked.join(', ')} from ${file}${others}`;
         if (!quiet) process.stderr.write(`${line}\n`);
         return;
       }

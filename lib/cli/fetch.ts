@@ -9,8 +9,8 @@ export const fetchCommand = (signal: AbortSignal) =>
   new Command('fetch')
     .description(
       "Fetch a model from the Hugging Face hub into the cache that Python shares, or a published reward's files, and " +
-        'print the folder. Only what a task needs is fetched; a try that was cut is gone on from; sizes and hashes are ' +
-        'checked.',
+        'print the folder. Only what a task needs is fetched; a try that was cut is gone on from; sizes and hashes ' +
+        'are checked.',
     )
     .argument('<name>', `A model as the hub names it, user/name, or a published reward, such as ${verifiableExample}.`)
     .option('--revision <revision>', 'Fetch this branch, tag or commit. By default it is main.')
@@ -21,8 +21,8 @@ export const fetchCommand = (signal: AbortSignal) =>
     .addOption(quietOption())
     .addHelpText(
       'after',
-      '\nThe environment: HF_TOKEN for models that ask for a login, HF_ENDPOINT for another hub, HF_HUB_OFFLINE=1 to ask' +
-        '\nnone, HTTPS_PROXY, HTTP_PROXY and NO_PROXY.',
+      '\nThe environment: HF_TOKEN for models that ask for a login, HF_ENDPOINT for another hub, HF_HUB_OFFLINE=1 to' +
+        '\nask none, HTTPS_PROXY, HTTP_PROXY and NO_PROXY.',
     )
     .action(async (name, { file: files, quiet, ...options }) => {
       const { fetchModel } = await import('../jobs/hub/fetch.js');

@@ -5,8 +5,8 @@ import { quietOption } from './options.js';
 export const pushCommand = (signal: AbortSignal) =>
   new Command('push')
     .description(
-      'Upload an adapter to the Hugging Face hub with a model card: base model, settings, rewards, metrics and grids. ' +
-        'The licence is left to you. HF_TOKEN is a token that may write.',
+      'Upload an adapter to the Hugging Face hub with a model card: base model, settings, rewards, metrics and ' +
+        'grids. The licence is left to you. HF_TOKEN is a token that may write.',
     )
     .argument('<adapter>', "An adapter's directory, or a run's: of that, the newest checkpoint.")
     .argument('<name>', 'The repository, user/name; it is made where it is not there.')

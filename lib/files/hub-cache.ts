@@ -91,7 +91,9 @@ export function placeOf(source: string): string {
 /** Where `eam fetch` puts what it fetches for a published reward, of files from several repositories. */
 export const fetchedReward = (reward: string): string => join(cacheDirectory() ?? '', 'rewards', reward);
 
-/** What to do where nothing was found at `source`, as the end of a message; empty where it can be fetched from nowhere. */
+/**
+ * What to do where nothing was found at `source`, as the end of a message; empty where it can be fetched from nowhere.
+ */
 export function fetchHint(source: string): string {
   const reward = /[\\/]rewards[\\/]([a-z0-9]+)$/.exec(source)?.[1];
   if (reward !== undefined && source === fetchedReward(reward)) return `; fetch it: eam fetch ${reward}`;

@@ -114,10 +114,9 @@ export class TestHub implements AsyncDisposable {
     }
     if (storage) return send(this.objects.get(storage[1]!)!, request, response);
     if (path === '/api/repos/create') return this.#create(request, response);
-    const [, id, rest = ''] =
-      /^\/(?:api\/models\/)?([\w.-]+\/[\w.-]+?)(?:\.git)?(\/(?:revision|tree|resolve|preupload|commit|info)\/.*)?$/.exec(
-        path,
-      ) ?? [];
+    const actions = 'revision|tree|resolve|preupload|commit|info';
+    const pattern = new RegExp(`^/(?:api/models/)?([\\w.-]+/[\\w.-]+?)(?:\\.git)?(/(?:${actions})/.*)?$`);
+    const [, id, rest = ''] = pattern.exec(path) ?? [];
     const repository = id === undefined ? undefined : this.repositories.get(id);
     const refused = this.#refusal(repository, request, rest);
     if (refused) return refuse(response, ...refused);
@@ -252,7 +251,7 @@ function json(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
 }
 
-export function refuse(response: ServerResponse, status: number, code: string | undefined, error: string): void {
+function refuse(response: ServerResponse, status: number, code: string | undefined, error: string): void {
   response
     .writeHead(status, {
       'content-type': 'application/json',

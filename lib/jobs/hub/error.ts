@@ -12,5 +12,6 @@ export class HubError extends EamError {
     super('ERR_EAM_HUB', message, options);
     this.status = options.status;
   }
+  /** The status of HTTP; undefined where there was no answer. */
   readonly status: number | undefined;
 }

@@ -1,5 +1,3 @@
-import { listFiles, modelInfo } from '@huggingface/hub';
-
 import { HubError } from './error.js';
 import type { Hub } from './transport.js';
 
@@ -23,6 +21,7 @@ export interface Listing {
 
 /** Lists a repository at its revision. @throws HubError where it may not be seen, or names a file outside itself */
 export async function listRepository({ settings, asked, fetch }: Hub): Promise<Listing> {
+  const { listFiles, modelInfo } = await import('@huggingface/hub');
   const hubUrl = settings.endpoint;
   const { id, revision } = asked;
   const { sha } = await modelInfo({ name: id, revision, additionalFields: ['sha'], hubUrl, fetch });

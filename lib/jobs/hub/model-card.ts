@@ -76,7 +76,8 @@ function grids({ grids: pictures }: Card): string {
 function results({ evaluation }: Card): string {
   if (!evaluation) return '';
   const rows = evaluationRows(evaluation).map(({ name, before, after, change }) => [name, before, after, change]);
-  return `## Results\n\n${table(['', 'before', 'after', 'change'], rows)}\n\n${evaluationNotes(evaluation).join('. ')}.`;
+  const notes = evaluationNotes(evaluation).join('. ');
+  return `## Results\n\n${table(['', 'before', 'after', 'change'], rows)}\n\n${notes}.`;
 }
 
 function training({ metrics }: Card): string {

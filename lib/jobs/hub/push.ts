@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-import { createRepo, uploadFiles } from '@huggingface/hub';
 import { z } from 'zod';
 
 import { ConfigError } from '../../errors.js';
@@ -37,8 +36,9 @@ export interface PushOptions extends HubOptions {
 export interface Pushed {
   /** The address of its page. */
   url: string;
+  /** The commit that the upload made. */
   commit: string;
-  /** Paths in the repository. */
+  /** The paths of the files in the repository. */
   files: string[];
 }
 
@@ -155,6 +155,7 @@ const anyToken = 'hf_';
 
 async function makeRepository(hub: Hub, { report = () => {}, public: isPublic = false }: PushOptions): Promise<void> {
   const { settings, asked, fetch } = hub;
+  const { createRepo } = await import('@huggingface/hub');
   const visibility = isPublic ? 'public' : 'private';
   try {
     await createRepo({ repo: asked.id, visibility, accessToken: anyToken, hubUrl: settings.endpoint, fetch });
@@ -176,6 +177,7 @@ async function upload(
   { report = () => {}, message }: PushOptions,
 ): Promise<Pushed> {
   const { settings, asked, fetch } = hub;
+  const { uploadFiles } = await import('@huggingface/hub');
   const done = await uploadFiles({
     repo: asked.id,
     files: uploads.map((each) => ({

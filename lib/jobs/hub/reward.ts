@@ -12,7 +12,9 @@ import { isOffline } from './settings.js';
 import { linkTo } from './store.js';
 import { fetchAll, openRepository, type Fetched, type FetchOptions, type Opened } from './transfer.js';
 
-/** A published reward's files, of several repositories, in one folder: links into the cache, or the files themselves. */
+/**
+ * A published reward's files, of several repositories, in one folder: links into the cache, or the files themselves.
+ */
 export async function fetchReward(
   reward: string,
   groups: readonly HubFiles[],

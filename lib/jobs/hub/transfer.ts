@@ -39,8 +39,9 @@ export interface FetchOptions extends HubOptions, Pick<Wish, 'variant'> {
 export interface Fetched {
   /** The folder that holds the files. */
   directory: string;
-  /** How many files there are, and how many bytes they have. */
+  /** How many files there are of those that are needed. */
   files: number;
+  /** How many bytes they have; 0 where nobody was asked. */
   bytes: number;
   /** How many bytes of them came now. */
   fetched: number;

@@ -3,7 +3,7 @@ import { moved, movedParts, type MovedTensor } from '../../single-file.js';
 
 // The names are those of Stability's mmdit.py (github.com/Stability-AI/sd3.5) on the left and of diffusers'
 // SD3Transformer2DModel on the right, which its convert_sd3_transformer_checkpoint_to_diffusers relates. There, a
-// modulation that ends a stream gives shift, then scale; in diffusers' AdaLayerNormContinuous it is the other way round.
+// modulation that ends a stream gives shift, then scale; in diffusers' AdaLayerNormContinuous scale comes first.
 
 const single: Readonly<Record<string, string>> = {
   'x_embedder.proj': 'pos_embed.proj',
