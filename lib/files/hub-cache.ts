@@ -15,13 +15,16 @@ export interface HubName {
 }
 
 const part = '[A-Za-z0-9][\\w.-]*';
+/** No user has these names: the hub's addresses put them before names of other kinds. */
+const reserved = /^(models|datasets|spaces)\//;
 const pattern = new RegExp(`^(${part}/${part})(?:@([\\w./-]+))?$`);
 
 /** Reads `user/name` or `user/name@revision`; undefined for a text that can be no name of the hub's. */
 export function parseHubName(text: string): HubName | undefined {
   const [, id, revision = 'main'] = pattern.exec(text) ?? [];
-  const outside = [...(id ?? '').split('/'), ...revision.split('/')].some((each) => each === '..' || each === '');
-  return id === undefined || outside || id.endsWith('.safetensors') ? undefined : { id, revision };
+  if (id === undefined || reserved.test(id) || id.endsWith('.safetensors')) return undefined;
+  const outside = [...id.split('/'), ...revision.split('/')].some((each) => each === '..' || each === '');
+  return outside ? undefined : { id, revision };
 }
 
 export const formatHubName = ({ id, revision }: HubName): string => (revision === 'main' ? id : `${id}@${revision}`);
@@ -101,5 +104,6 @@ export function fetchHint(source: string): string {
   const { id, revision } = parseHubName(source)!;
   const cache = hubCacheDirectory();
   const where = cache === undefined ? 'no cache of the hub is here' : `the hub's cache, ${cache}, does not have it`;
-  return `; ${where}. Fetch it: eam fetch ${id}${revision === 'main' ? '' : ` --revision ${revision}`}`;
+  const command = `eam fetch ${id}${revision === 'main' ? '' : ` --revision ${revision}`}`;
+  return `; ${where}. If it is meant as a name of the hub, fetch it: ${command}`;
 }

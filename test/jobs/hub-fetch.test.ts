@@ -35,6 +35,14 @@ describe('fetchModel of a pipeline', () => {
     expect(below(join(repository, 'blobs')).filter((name) => name.includes('incomplete'))).toEqual([]);
   });
 
+  it('leaves to one of two that fetch at once what both want', async () => {
+    home.hub.add(id, pipeline);
+    const [first, second] = await Promise.all([home.fetch(id), home.fetch(id)]);
+    expect(first.directory).toBe(second.directory);
+    const large = home.hub.requests.filter(({ path }) => path.endsWith('file=text_encoder/model.safetensors'));
+    expect(large).toHaveLength(1);
+  });
+
   it('asks for nothing twice', async () => {
     home.hub.add(id, pipeline);
     await home.fetch(id);

@@ -31,9 +31,17 @@ describe('a name of the hub', () => {
       name: { id: 'stabilityai/stable-diffusion-3.5-medium', revision: 'main' },
     },
     { text: 'user/name@refs/pr/3', name: { id: 'user/name', revision: 'refs/pr/3' } },
-    ...['name', './user/name', '/user/name', '../name', 'a/b/c', 'user/name@', 'user/name@../x', 'a/b.safetensors'].map(
-      (text) => ({ text, name: undefined }),
-    ),
+    ...[
+      'name',
+      './user/name',
+      '/user/name',
+      '../name',
+      'a/b/c',
+      'user/name@',
+      'user/name@../x',
+      'a/b.safetensors',
+      'models/sd35',
+    ].map((text) => ({ text, name: undefined })),
   ])('$text is read as $name', ({ text, name }) => expect(parseHubName(text)).toEqual(name));
 
   it('stays what it is in a configuration, and a folder of that name comes first', () => {
@@ -55,7 +63,9 @@ describe('loadModel', () => {
   it('says the command for a model that is not there', async () => {
     const problem = await problemOf(loadModel(id));
     expect(problem).toContain('no model at "artists/painter": ');
-    expect(problem).toMatch(/; the hub's cache, .*\/hub, does not have it\. Fetch it: eam fetch artists\/painter$/);
+    expect(problem).toMatch(
+      /; the hub's cache, .*\/hub, does not have it\. If .*, fetch it: eam fetch artists\/painter$/,
+    );
     expect(await problemOf(loadModel(`${id}@v1`))).toMatch(/eam fetch artists\/painter --revision v1$/);
   });
 });
@@ -83,7 +93,7 @@ describe('eam sample', () => {
 
   it('says the command for an adapter that is not there', async () => {
     expect(await problemOf(adapterDirectory('artists/style', () => {}))).toMatch(
-      /^there is no adapter at artists\/style; .* Fetch it: eam fetch artists\/style$/,
+      /^there is no adapter at artists\/style; .* fetch it: eam fetch artists\/style$/,
     );
   });
 });
@@ -99,7 +109,7 @@ describe('a published reward', () => {
 
   it('takes the name of its directory on the hub', async () => {
     home.hub.add('somebody/clip', clip());
-    expect(await problemOf(clipScore('somebody/clip').load())).toContain('Fetch it: eam fetch somebody/clip');
+    expect(await problemOf(clipScore('somebody/clip').load())).toContain('fetch it: eam fetch somebody/clip');
     await home.fetch('somebody/clip');
     using reward = clipScore('somebody/clip');
     await reward.load();
@@ -172,6 +182,6 @@ describe('a cache that another program filled', () => {
     home.hub.add(id, tinySd3Files());
     await home.fetch(id);
     writeFileSync(join(home.folder, 'cache/hub/models--artists--painter/refs/main'), '../../..');
-    expect(await problemOf(loadModel(id))).toContain('Fetch it: eam fetch artists/painter');
+    expect(await problemOf(loadModel(id))).toContain('fetch it: eam fetch artists/painter');
   });
 });

@@ -73,7 +73,9 @@ function choose(
 ): Promise<string[]> {
   const readFetched = async (path: string) => {
     const file = files.find((each) => each.path === path)!;
-    await withLock(store.lock, report ?? (() => {}), () => fetchOne({ hub, commit, store }, file, { signal }));
+    // A cache that may only be read needs no lock.
+    if (!(await store.has(file)))
+      await withLock(store.lock, report ?? (() => {}), () => fetchOne({ hub, commit, store }, file, { signal }));
     return readJson(join(store.folder, path));
   };
   return selectFiles(

@@ -11,7 +11,7 @@ import { shapesOf, withWeights } from '../../files/weights.js';
 import { folder, published, rewardKind } from '../reward-kind.js';
 import { clipWeightsIn, readClipDirectory, type ClipDirectory } from './clip-directory.js';
 import { PublishedDirectory } from './directory.js';
-import { openaiClip } from './hub-files.js';
+import { clipVitL14 } from './hub-files.js';
 import {
   checkPublished,
   loaded,
@@ -130,7 +130,7 @@ export const aestheticKind = rewardKind({
       files: [`${head}.pth`],
       sha256: { [`${head}.pth`]: '21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0' },
     },
-    { repository: openaiClip.repository, files: ['config.json', 'preprocessor_config.json', 'model.safetensors'] },
+    { repository: clipVitL14.repository, files: ['config.json', 'preprocessor_config.json', 'model.safetensors'] },
   ],
   create: (config, device, settings) => loaded(aesthetic(config.directory, optionsFrom(config, settings, device))),
   async locate({ directory, dtype = 'float32', tower }) {

@@ -9,7 +9,7 @@ import { binding } from '../../runtime/native/index.js';
 import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
 import { folder, published, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
-import { laionClip } from './hub-files.js';
+import { clipVitH14 } from './hub-files.js';
 import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
 import {
   checkPublished,
@@ -152,7 +152,7 @@ export const hpsv2Kind = rewardKind({
     tokenizer: folder,
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers
-  published: [{ repository: 'xswu/HPSv2', files: ['HPS_v2.1_compressed.pt'] }, laionClip],
+  published: [{ repository: 'xswu/HPSv2', files: ['HPS_v2.1_compressed.pt'] }, clipVitH14],
   create: (config, device, settings) => loaded(hpsv2(config.directory, optionsFrom(config, settings, device))),
   locate: async ({ directory, dtype = 'float32' }) => [{ path: await weightsIn(directory), dtype }],
   verify: verifierOf(hpsv2),

@@ -1,6 +1,6 @@
 import { clipKind } from './clip-kind.js';
 import { clipReward } from './clip-reward.js';
-import { laionClip } from './hub-files.js';
+import { clipVitH14 } from './hub-files.js';
 import { checkPublished, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** What its directory holds, for messages. */
@@ -20,7 +20,7 @@ export function pickScore(directory: string, options: PublishedRewardOptions = {
 /** Its model card reads prompts and images with the processor of the CLIP that it was trained from. */
 const files = [
   { repository: 'yuvalkirstain/PickScore_v1', files: ['config.json', 'model.safetensors'] },
-  { ...laionClip, files: ['preprocessor_config.json', ...laionClip.files] },
+  { ...clipVitH14, files: ['preprocessor_config.json', ...clipVitH14.files] },
 ];
 
 export const pickScoreKind = clipKind('pickscore', expected, 986e6, files, pickScore); // CLIP ViT-H/14
