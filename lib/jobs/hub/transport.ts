@@ -3,6 +3,7 @@
 import { setMaxListeners } from 'node:events';
 
 import { getProxyForUrl } from 'proxy-from-env';
+import type { ProxyAgent } from 'undici';
 
 import { isError } from '../../errors.js';
 import { backoffAfter, realPacing, secondsAsked, type Pacing } from '../../runtime/pacing.js';
@@ -92,12 +93,16 @@ function headersFor(url: URL, init: RequestInit, { endpoint, token }: HubSetting
   return headers;
 }
 
+/** One agent for each proxy, so that connections through it are used again. */
+const agents = new Map<string, ProxyAgent>();
+
 async function send(url: URL, init: RequestInit): Promise<Response> {
   const proxy = getProxyForUrl(url.href);
   if (!proxy) return fetch(url, init);
   // Node's own fetch reads no proxy from the environment before Node 24.
   const undici = await import('undici');
-  const dispatcher = new undici.ProxyAgent(proxy);
+  const dispatcher = agents.get(proxy) ?? new undici.ProxyAgent(proxy);
+  agents.set(proxy, dispatcher);
   return undici.fetch(url, { ...init, dispatcher } as never) as unknown as Promise<Response>;
 }
 
