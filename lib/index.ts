@@ -64,6 +64,12 @@ export { finetune } from './jobs/finetune/finetune.js';
 export type { FinetuneResult } from './jobs/finetune/job.js';
 export { mergeAdapter, type MergeResult } from './jobs/merge/merge.js';
 export { exportAdapter } from './models/adapter-files.js';
+export { HubError } from './jobs/hub/error.js';
+export { fetchModel } from './jobs/hub/fetch.js';
+export { pushAdapter, type Pushed, type PushOptions } from './jobs/hub/push.js';
+export type { Wish } from './jobs/hub/selection.js';
+export type { Fetched, FetchOptions } from './jobs/hub/transfer.js';
+export type { HubOptions } from './jobs/hub/transport.js';
 export type { AdapterConfig, AdapterLayoutName } from './models/adapters/layout.js';
 export type {
   AdapterInfo,
@@ -141,7 +147,7 @@ export type {
 } from './rewards/reward.js';
 export { httpReward, type HttpRewardOptions } from './rewards/services/http.js';
 export { openaiReward, type OpenaiRewardOptions } from './rewards/services/openai.js';
-export type { Pacing } from './rewards/services/pacing.js';
+export type { Pacing } from './runtime/pacing.js';
 export type { ServiceReward, ServiceSurroundings, ServiceTally } from './rewards/services/service-reward.js';
 export type { ServiceOptions } from './rewards/services/settings.js';
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';
@@ -154,4 +160,5 @@ export type { Evaluations, StepMetrics } from './training/metrics.js';
 export { Trainer, type PrepareRunOptions, type ResumeOptions } from './training/trainer.js';
 export type { CheckpointOptions, TrainerOptions } from './training/trainer-options.js';
 export type { Finding, GoldenComparison, NotChecked } from './models/verification/finding.js';
+export { unpackModel, type Unpacked } from './jobs/unpack.js';
 export { verify, type VerifyOptions } from './jobs/verify/verify.js';

@@ -10,6 +10,7 @@ import { distillCommand } from './distill.js';
 import { doctorCommand } from './doctor.js';
 import { evaluateCommand } from './evaluate.js';
 import { exportCommand } from './export.js';
+import { fetchCommand } from './fetch.js';
 import { fidelityCommand } from './fidelity.js';
 import { finetuneCommand } from './finetune.js';
 import { initCommand } from './init.js';
@@ -17,6 +18,7 @@ import { libtorchCommand } from './libtorch.js';
 import { mergeCommand } from './merge.js';
 import { planCommand } from './plan.js';
 import { pretrainCommand } from './pretrain.js';
+import { pushCommand } from './push.js';
 import { sampleCommand } from './sample.js';
 import { verifyCommand } from './verify.js';
 
@@ -46,6 +48,8 @@ const commands = [
   mergeCommand,
   exportCommand,
   convertCommand,
+  fetchCommand,
+  pushCommand,
   verifyCommand,
   doctorCommand,
   cacheCommand,

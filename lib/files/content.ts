@@ -46,10 +46,13 @@ export async function contentsHash(paths: readonly string[]): Promise<string> {
   return sha256(JSON.stringify(contents));
 }
 
-/** A folder's configurations and vocabularies, of which the formats are text or SentencePiece's; none of no folder. */
+/** Whether a file is a configuration or a vocabulary, of which the formats are text or SentencePiece's. */
+export const isDescription = (name: string): boolean => ['.json', '.txt', '.model'].includes(extname(name));
+
+/** A folder's configurations and vocabularies; none of no folder. */
 export async function descriptionsIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => []);
-  const small = names.filter((name) => ['.json', '.txt', '.model'].includes(extname(name))).sort();
+  const small = names.filter(isDescription).sort();
   return small.map((name) => join(folder, name));
 }
 

@@ -1,6 +1,6 @@
 import { expected } from '../schema/validate.js';
 import { CheckpointError } from '../errors.js';
-import type { DType } from '../runtime/native/binding.js';
+import type { DType, Float8 } from '../runtime/native/binding.js';
 
 /** From the format's names of element types to ours. */
 export const storedDTypes = {
@@ -11,7 +11,21 @@ export const storedDTypes = {
   F16: { dtype: 'float16', bytes: 2 },
   BF16: { dtype: 'bfloat16', bytes: 2 },
   U8: { dtype: 'uint8', bytes: 1 },
-} as const satisfies Record<string, { dtype: DType; bytes: number }>;
+} as const satisfies Readonly<Record<string, StoredDType>>;
+
+/** What a type of the format is read as, and bytes of a number in the file. */
+interface StoredDType {
+  dtype: DType;
+  bytes: number;
+  /** What it is in the file, where that is narrower: every number of it is one of `dtype`, too. */
+  stored?: Float8;
+}
+
+/** Numbers of 8 bits without scales, which are widened as they are read, and are not written. */
+export const widenedDTypes: Readonly<Record<string, StoredDType>> = {
+  F8_E4M3: { dtype: 'float16', bytes: 1, stored: 'float8_e4m3fn' },
+  F8_E5M2: { dtype: 'float16', bytes: 1, stored: 'float8_e5m2' },
+};
 
 /** Types of weights in 8 bits or fewer. */
 const fewBits = /^(F[468](_\w+)?|I[48])$/;
@@ -22,6 +36,8 @@ const maxDimensions = 16;
 export interface TensorEntry {
   name: string;
   dtype: DType;
+  /** What the numbers are in the file, where that is narrower than `dtype`, as which they are read. */
+  stored?: Float8;
   shape: number[];
   /** Bytes from the start of the data section. */
   begin: number;
@@ -118,22 +134,30 @@ class HeaderReader {
     if (stored === undefined) return this.fail(`${where} has no dtype`);
     if (shape === undefined) return this.fail(`${where} has no shape`);
     if (offsets?.length !== 2) return this.fail(`${where} has no data_offsets of two numbers`);
-    if (!Object.hasOwn(storedDTypes, stored)) {
+    const known: StoredDType | undefined =
+      (Object.hasOwn(storedDTypes, stored) && storedDTypes[stored as keyof typeof storedDTypes]) ||
+      (Object.hasOwn(widenedDTypes, stored) && widenedDTypes[stored]) ||
+      undefined;
+    if (!known) {
       const hint = fewBits.test(stored)
         ? ". Its weights are quantized, and such are not read: take the model's in F32, BF16 or F16"
         : '';
       return this.fail(
-        expected(`${where}, dtype`, `one of ${Object.keys(storedDTypes).join(', ')}`, quoted(stored)) + hint,
+        expected(
+          `${where}, dtype`,
+          `one of ${[...Object.keys(storedDTypes), ...Object.keys(widenedDTypes)].join(', ')}`,
+          quoted(stored),
+        ) + hint,
       );
     }
-    const { dtype, bytes } = storedDTypes[stored as keyof typeof storedDTypes];
+    const { dtype, bytes } = known;
     const [begin, end] = offsets as [number, number];
     const needed = byteCount(shape, bytes);
     const size = needed === undefined ? 'more bytes than any file has' : `${needed} bytes`;
     if (needed === undefined || (begin <= end && end - begin !== needed)) {
       this.fail(expected(`${where}, data_offsets`, `${size} for ${stored} [${shape.join(', ')}]`, end - begin));
     }
-    return { name, dtype, shape, begin, end };
+    return { name, dtype, ...(known.stored && { stored: known.stored }), shape, begin, end };
   }
 
   /** `{ key: value, … }`; `readValue` reads each value. */

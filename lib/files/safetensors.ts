@@ -6,7 +6,13 @@ import { CheckpointError } from '../errors.js';
 import { pointerLength, pointerProblem } from '../schema/text.js';
 import type { DType } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
-import { parseHeader, storedDTypes, type SafetensorsHeader } from './safetensors-header.js';
+import {
+  parseHeader,
+  storedDTypes,
+  widenedDTypes,
+  type SafetensorsHeader,
+  type TensorEntry,
+} from './safetensors-header.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
 /** The format's own ceiling: a longer header is damage or an attack. */
@@ -83,16 +89,17 @@ export async function readTensors(path: string): Promise<Record<string, Tensor>>
 
 /** The eight length bytes and the header of a file that holds `tensors`, in the order in which they are stored. */
 export function buildHeader(
-  tensors: readonly { name: string; dtype: DType; shape: readonly number[] }[],
+  tensors: readonly (Pick<TensorEntry, 'name' | 'dtype' | 'stored'> & { shape: readonly number[] })[],
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
   const header: Record<string, unknown> = {};
   if (Object.keys(metadata).length) header['__metadata__'] = metadata;
   let position = 0;
-  for (const { name, dtype, shape } of tensors) {
-    const [stored, { bytes }] = Object.entries(storedDTypes).find(([, entry]) => entry.dtype === dtype)!;
+  for (const { name, dtype, stored, shape } of tensors) {
+    const known = Object.entries(stored ? widenedDTypes : storedDTypes);
+    const [type, { bytes }] = known.find(([, entry]) => (stored ? entry.stored === stored : entry.dtype === dtype))!;
     const end = position + shape.reduce((product, length) => product * length, bytes);
-    header[name] = { dtype: stored, shape, data_offsets: [position, end] };
+    header[name] = { dtype: type, shape, data_offsets: [position, end] };
     position = end;
   }
   const json = new TextEncoder().encode(JSON.stringify(header));

@@ -1,10 +1,11 @@
 import { extname } from 'node:path';
 
-import { EamError } from '../errors.js';
+import { CheckpointError, EamError } from '../errors.js';
 import type { NativeWeightFiles } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import { refusePointer } from './git-lfs.js';
 import { readHeader } from './safetensors.js';
+import type { TensorEntry } from './safetensors-header.js';
 
 /** A file of a network's weights, .safetensors or of torch.save, and what is taken of it. */
 export interface WeightFile {
@@ -24,11 +25,29 @@ export interface WeightFile {
  */
 export async function openWeights(files: readonly WeightFile[]): Promise<NativeWeightFiles> {
   const described = files.map(async (file) => {
-    if (extname(file.path) === '.safetensors') return { ...file, entries: (await readHeader(file.path)).entries };
+    if (extname(file.path) === '.safetensors') {
+      const { entries } = await readHeader(file.path);
+      refuseScaled(entries, file.path);
+      return { ...file, entries };
+    }
     await refusePointer(file.path);
     return { ...file, entries: undefined };
   });
   return binding().openWeights(await Promise.all(described));
+}
+
+/**
+ * Refuses numbers of 8 bits that count only with scales beside them, by the names that ComfyUI and others give those.
+ * @throws CheckpointError
+ */
+export function refuseScaled(entries: readonly TensorEntry[], path: string): void {
+  if (!entries.some(({ stored }) => stored !== undefined)) return;
+  const scale = entries.find(({ name }) => /(^|\.)(scaled_fp8|(scale_weight|weight_scale)(_2|_inv)?)$/.test(name));
+  if (!scale) return;
+  throw new CheckpointError(
+    `${path}: its weights are in 8 bits with scales (${scale.name}), and such are not read: take the model's in F32, ` +
+      'BF16 or F16, or in F8_E4M3 without scales',
+  );
 }
 
 /**

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { listCheckpoints, newestWholeCheckpoint, replaceFile, type Checkpoint } from '../files/checkpoints.js';
 import { readJson } from '../schema/json.js';
 import { CheckpointError, EamError } from '../errors.js';
+import { fetchHint, placeOf } from '../files/hub-cache.js';
 import { evaluationScalars, scalarsOf, type Scalar } from '../training/metric-names.js';
 import { openLogs, type LogNames } from './logging/settings.js';
 import type { RunLog } from './logging/run-log.js';
@@ -296,9 +297,12 @@ const isEmpty = (names: readonly string[]): boolean => names.every((name) => nam
 
 /**
  * An adapter's own directory, or the newest whole checkpoint of a run's.
- * @throws CheckpointError where a run's checkpoints are all damaged
+ * @param source its path, or its name on the hub where it is in the cache
+ * @throws CheckpointError where a run's checkpoints are all damaged, or the cache does not have the name
  */
-export async function adapterDirectory(path: string, onRejected: (error: CheckpointError) => void): Promise<string> {
+export async function adapterDirectory(source: string, onRejected: (error: CheckpointError) => void): Promise<string> {
+  const path = placeOf(source);
+  if (!existsSync(path)) throw new CheckpointError(`there is no adapter at ${source}${fetchHint(source)}`);
   if ((await listCheckpoints(join(path, 'checkpoints'))).length === 0) return path;
   return (await RunDirectory.withCheckpoint(path, onRejected)).checkpoint.directory;
 }

@@ -14,6 +14,12 @@ export function bytesText(bytes: number): string {
   return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
+/** Writes a number of bytes in GB of 10⁹, as downloads are told. */
+export const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 1)} GB`;
+
+/** Writes a number of bytes in MB of 10⁶. */
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 0)} MB`;
+
 /** A text as part of a file's name: its letters and digits, of whatever script, and hyphens; at most 40 of them. */
 export function slugOf(text: string): string {
   const slug = text

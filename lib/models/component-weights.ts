@@ -26,6 +26,17 @@ export async function locateWeights(directory: string): Promise<string[]> {
   } catch (error) {
     throw new CheckpointError(`cannot read ${directory}: ${(error as Error).message}`, { cause: error });
   }
+  const name = chooseWeights(names, directory);
+  return name.endsWith('.json') ? shardsOf(directory, name, names) : [join(directory, name)];
+}
+
+/**
+ * Chooses among the names in a component's folder the file of its weights, or the index of their shards.
+ * @param directory the folder, for messages
+ * @param variant the variant that is wanted, such as `fp16`; left out, as {@link locateWeights} says
+ * @throws CheckpointError where there is none, or more than one
+ */
+export function chooseWeights(names: readonly string[], directory: string, variant?: string): string {
   for (const stem of stems) {
     const single = new RegExp(`^${stem}(?:\\.([\\w-]+))?\\.safetensors$`);
     const index = new RegExp(`^${stem}\\.safetensors\\.index(?:\\.([\\w-]+))?\\.json$`);
@@ -35,16 +46,18 @@ export async function locateWeights(directory: string): Promise<string[]> {
       return match && !/-\d+-of-\d+$/.test(match[1] ?? '') ? [{ name, variant: match[1] }] : [];
     });
     if (found.length === 0) continue;
-    const plain = found.filter(({ variant }) => variant === undefined);
-    const chosen = plain.length ? plain : found;
+    const wanted = found.filter((each) => each.variant === variant);
+    const chosen = wanted.length || variant !== undefined ? wanted : found;
+    const list = (chosen.length ? chosen : found).map(({ name }) => name);
+    if (chosen.length === 0)
+      throw new CheckpointError(expected(directory, `weights of the variant ${variant}`, list.join(' and ')));
     if (chosen.length > 1) {
       throw new CheckpointError(
-        expected(directory, 'one file of weights', chosen.map(({ name }) => name).join(' and ')) +
+        expected(directory, 'one file of weights', list.join(' and ')) +
           `; remove the other${chosen.length > 2 ? 's' : ''}`,
       );
     }
-    const { name } = chosen[0]!;
-    return name.endsWith('.json') ? shardsOf(directory, name, names) : [join(directory, name)];
+    return chosen[0]!.name;
   }
   throw new CheckpointError(
     expected(
@@ -63,11 +76,7 @@ export const weightsIn = (directory: string): Promise<string[]> => locateWeights
 
 async function shardsOf(directory: string, index: string, names: readonly string[]): Promise<string[]> {
   const path = join(directory, index);
-  const { weight_map: map } = validate(indexSchema, await readJson(path), path);
-  const shards = [...new Set(Object.values(map))];
-  const foreign = shards.find((shard) => shard !== basename(shard));
-  if (foreign !== undefined)
-    throw new CheckpointError(`${path} names the shard "${foreign}", which is not in its own directory`);
+  const shards = shardsNamed(await readJson(path), path);
   const missing = shards.filter((shard) => !names.includes(shard));
   if (missing.length) {
     throw new CheckpointError(
@@ -75,8 +84,21 @@ async function shardsOf(directory: string, index: string, names: readonly string
         `${missing.join(', ')}; download ${missing.length > 1 ? 'them' : 'it'} again`,
     );
   }
-  if (shards.length === 0) throw new CheckpointError(`${path} names no tensors`);
   return shards.map((shard) => join(directory, shard));
+}
+
+/**
+ * The names of the shards in an index of weights.
+ * @throws ConfigError for JSON of another form, CheckpointError for shards elsewhere, or none
+ */
+export function shardsNamed(json: unknown, path: string): string[] {
+  const { weight_map: map } = validate(indexSchema, json, path);
+  const shards = [...new Set(Object.values(map))];
+  const foreign = shards.find((shard) => shard !== basename(shard));
+  if (foreign !== undefined)
+    throw new CheckpointError(`${path} names the shard "${foreign}", which is not in its own directory`);
+  if (shards.length === 0) throw new CheckpointError(`${path} names no tensors`);
+  return shards;
 }
 
 /**

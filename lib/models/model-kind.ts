@@ -1,6 +1,8 @@
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { Pretraining } from './pretraining.js';
+import type { TensorEntry } from '../files/safetensors-header.js';
+import type { MovedComponent } from './moved-tensors.js';
 import type { SingleFileNetwork } from './single-file.js';
 import type { Verifier } from './verification/verification.js';
 
@@ -25,6 +27,12 @@ export interface StoredModel {
   folders: string[];
 }
 
+/** What is asked of {@link ModelKind.locate}. */
+export interface LocateOptions {
+  /** Whether the network's weights have to be there; default true. */
+  withWeights?: boolean;
+}
+
 /** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
 export interface ModelKind {
   /** What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json. */
@@ -41,7 +49,7 @@ export interface ModelKind {
   /**
    * @throws ConfigError for a directory that adapters are not made for here, CheckpointError where weights are missing
    */
-  locate(directory: string): Promise<StoredModel>;
+  locate(directory: string, options?: LocateOptions): Promise<StoredModel>;
   /**
    * What the model takes, from its configuration and its files' headers. Left out by one that is too small to plan for.
    * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that are
@@ -59,6 +67,12 @@ export interface ModelKind {
    * there are none.
    */
   singleFile?: readonly SingleFileNetwork[];
+  /** How it is read from such a file; left out by one that nobody stores so. */
+  unpacking?: {
+    recognises(entries: readonly TensorEntry[]): boolean;
+    /** @throws CheckpointError for tensors that are not the model's */
+    components(entries: readonly TensorEntry[], path: string): MovedComponent[];
+  };
   /** Left out by one that no published implementation computes. */
   verification?: {
     /** Whether the directory is supported to the end: before goldens are asked for. @throws ConfigError */

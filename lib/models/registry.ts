@@ -1,9 +1,10 @@
 import { access } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 
 import { z } from 'zod';
 
 import { CheckpointError, ConfigError } from '../errors.js';
+import { fetchHint, namesHub, placeOf } from '../files/hub-cache.js';
 import { Origin, setOrigin } from '../files/origin.js';
 import { readHeader } from '../files/safetensors.js';
 import { shippedDirectory } from '../runtime/package.js';
@@ -12,7 +13,9 @@ import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import { modelKinds } from './kinds.js';
-import type { ModelKind, ModelPlace, StoredModel } from './model-kind.js';
+import type { TensorEntry } from '../files/safetensors-header.js';
+import type { MovedComponent } from './moved-tensors.js';
+import type { LocateOptions, ModelKind, ModelPlace, StoredModel } from './model-kind.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { SingleFileNetwork } from './single-file.js';
 import { shippedModels } from './shipped.js';
@@ -46,7 +49,7 @@ const loadShape = {
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
  *   the kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a
- *   model_index.json
+ *   model_index.json; or the name of such a model on the hub (`user/name`, `user/name@revision`) that is in the cache
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
@@ -76,8 +79,9 @@ export async function drawingOf(source: string): Promise<Drawing> {
 
 /** Whether this is a model that comes with the package, or a directory that says of what kind it is, known or not. */
 export async function namesModel(source: string): Promise<boolean> {
-  if (shippedModels.includes(source) || (await exists(join(source, modelIndex)))) return true;
-  const json = await readJson(join(source, 'config.json')).catch(() => undefined);
+  const directory = placeOf(source);
+  if (shippedModels.includes(source) || (await exists(join(directory, modelIndex)))) return true;
+  const json = await readJson(join(directory, 'config.json')).catch(() => undefined);
   return z.union([z.object({ type: z.string() }), partSchema]).safeParse(json).success;
 }
 
@@ -115,9 +119,24 @@ export function publishedModel(name: string): {
  * @throws ConfigError for a kind, or a network of it, that adapters are not made for here, CheckpointError for a
  * directory without weights, or with a shard missing
  */
-export async function locateModel(source: string): Promise<StoredModel> {
+export async function locateModel(source: string, options: LocateOptions = {}): Promise<StoredModel> {
   const { kind, place } = await findModel(source);
-  return kind.locate(place.directory);
+  return kind.locate(place.directory, options);
+}
+
+/** The components in a single file of weights. @throws CheckpointError for a file of no model that is known here */
+export function singleFileComponents(entries: readonly TensorEntry[], path: string): MovedComponent[] {
+  const kind = modelKinds.find(({ unpacking }) => unpacking?.recognises(entries));
+  if (kind) return kind.unpacking!.components(entries, path);
+  const supported = modelKinds.filter(({ unpacking }) => unpacking).map(nameOf);
+  const names = entries.slice(0, 4).map(({ name }) => name);
+  throw new CheckpointError(
+    expected(
+      path,
+      `the weights of a model in one file (${supported.join(', ')})`,
+      `tensors such as ${names.join(', ')}`,
+    ),
+  );
 }
 
 /**
@@ -156,8 +175,9 @@ export async function modelVerifier(directory: string): Promise<Verifier> {
 export async function baseModel(adapter: string, base: string | undefined): Promise<string> {
   const hint = "name the model's directory (--model)";
   if (base === undefined) throw new CheckpointError(`${adapter} does not say which model it was trained on: ${hint}`);
-  const isHere = shippedModels.includes(base) || (await exists(resolve(base)));
-  if (!isHere) throw new CheckpointError(`${adapter} was trained on ${base}, which is not here: ${hint}`);
+  const isHere = shippedModels.includes(base) || (await exists(placeOf(base)));
+  if (!isHere)
+    throw new CheckpointError(`${adapter} was trained on ${base}, which is not here: ${hint}${fetchHint(base)}`);
   return base;
 }
 
@@ -167,22 +187,27 @@ const nameOf = ({ recognises }: ModelKind): string =>
 /** @throws CheckpointError where there is no model, ConfigError for one of an unknown kind */
 async function findModel(source: string): Promise<{ kind: ModelKind; place: ModelPlace }> {
   const shipped = shippedModels.includes(source);
-  const directory = shipped ? shippedDirectory(source) : resolve(source);
-  const own = { directory, source: shipped ? source : directory };
+  const directory = shipped ? shippedDirectory(source) : placeOf(source);
+  const own = { directory, source: shipped || namesHub(source) ? source : directory };
   const index = join(directory, modelIndex);
   return (await exists(index)) ? findPipeline(index, own) : findTyped(source, own);
 }
 
 async function findPipeline(path: string, own: Pick<ModelPlace, 'directory' | 'source'>) {
+  const json = await readJson(path);
+  return { kind: checkPipeline(json, path), place: { ...own, path, json } };
+}
+
+/** The kind of model that a model_index.json is of. @throws ConfigError for one that is not supported */
+export function checkPipeline(json: unknown, path: string): ModelKind {
   const kinds = new Map(
     modelKinds.flatMap((kind) => ('pipeline' in kind.recognises ? [[kind.recognises.pipeline, kind] as const] : [])),
   );
   const supported = [...kinds.keys()].join(', ');
-  const json = await readJson(path);
   const { data } = z.object({ _class_name: z.string() }).safeParse(json);
   if (!data) throw new ConfigError(`${path} names no class; supported: ${supported}`);
   const kind = kinds.get(data._class_name);
-  if (kind) return { kind, place: { ...own, path, json } };
+  if (kind) return kind;
   throw new ConfigError(expected(path, `the pipeline ${supported}`, data._class_name));
 }
 
@@ -193,12 +218,18 @@ const partSchema = z.union([
 ]);
 
 async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'source'>) {
+  if (/\.(safetensors|ckpt|gguf)$/.test(source)) {
+    const hint = source.endsWith('.gguf')
+      ? '.gguf files hold quantized weights and are not read'
+      : `write it as a directory first: eam convert ${source} DIRECTORY --base MODEL`;
+    throw new CheckpointError(`${source} is a single file of weights, not a model's directory; ${hint}`);
+  }
   const path = join(own.directory, 'config.json');
   const json = await readJson(path).catch((error: unknown) => {
     if (!(error instanceof ConfigError)) throw error;
     throw new CheckpointError(
       `no model at "${source}": ${error.message}. Expected ${shippedModels.map((name) => `"${name}"`).join(', ')} ` +
-        `or a directory with config.json and weights, or ${modelIndex} and diffusers' components`,
+        `or a directory with config.json and weights, or ${modelIndex} and diffusers' components${fetchHint(source)}`,
       { cause: error },
     );
   });

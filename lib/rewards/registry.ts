@@ -9,7 +9,7 @@ import { validate } from '../schema/validate.js';
 import { combine } from './combine.js';
 import { judgeKinds, rewardKinds } from './kinds.js';
 import { madeRewardKind, withMadeJudge, withMadeReward } from './made.js';
-import type { JudgeKind, RewardKind, RewardSettings, WeightsFile } from './reward-kind.js';
+import type { HubFiles, JudgeKind, RewardKind, RewardSettings, WeightsFile } from './reward-kind.js';
 import type { ArrayReward, Judge, Reward } from './reward.js';
 
 type Schemas<Kinds extends readonly { schema: z.ZodType }[]> = {
@@ -80,6 +80,11 @@ export async function createRewards(
 
 /** About how many numbers are loaded of a published reward's files; undefined for one that is none. */
 export const publishedParameters = (config: RewardConfig): number | undefined => kindOf(config).parameters;
+
+/** The rewards whose files `eam fetch` gets from the hub, by name. */
+export const fetchedRewards: ReadonlyMap<string, readonly HubFiles[]> = new Map(
+  rewardKinds.flatMap((kind) => (kind.published ? [[nameOf(kind), kind.published] as const] : [])),
+);
 
 /** The files that a reward's weights are loaded from: see {@link RewardKind.locate}. */
 export const locateReward = (config: RewardConfig): Promise<WeightsFile[] | undefined> => kindOf(config).locate(config);

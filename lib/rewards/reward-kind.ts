@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 
 import { ConfigError } from '../errors.js';
+import { fetchedReward, pathOrHubName } from '../files/hub-cache.js';
 import type { ModelDType } from '../models/model.js';
 import type { Pretraining } from '../models/pretraining.js';
 import type { Verifier } from '../models/verification/verification.js';
@@ -16,6 +17,18 @@ export interface WeightsFile {
   dtype?: ModelDType | undefined;
   /** How the names of the tensors begin that are loaded; undefined: all are. */
   only?: readonly string[] | undefined;
+}
+
+/** Some files of one of the hub's repositories. */
+export interface HubFiles {
+  /** The repository, `user/name`. */
+  repository: string;
+  /** The files' paths in it; in the reward's directory they have the same. */
+  files: readonly string[];
+  /** Files that are taken where the repository has them. */
+  ifThere?: readonly string[];
+  /** SHA-256 of the files that come from a copy of what its authors published elsewhere, by path. */
+  sha256?: Readonly<Record<string, string>>;
 }
 
 /** How published rewards are made, whatever the configuration says of them. */
@@ -40,6 +53,8 @@ export interface RewardKind<Schema extends z.ZodType> {
   locate(config: z.output<Schema>): Promise<WeightsFile[] | undefined>;
   /** Whether it gives a gradient; left out by one that always does. */
   differentiable?(config: z.output<Schema>): boolean;
+  /** The files of the hub's repositories that make its directory; left out by one that is not published. */
+  published?: readonly HubFiles[];
   /** About how many numbers are loaded of its files, to plan for it before they are there; of one that is published. */
   parameters?: number;
   /** Compares a directory of it with its goldens; left out by one that no published implementation computes. */
@@ -66,12 +81,19 @@ export const file = z
   .min(1)
   .transform((path) => resolve(path));
 export const directory = file.optional();
+/** A folder, made absolute, or a name of the hub's, which stays what it is. */
+const hubFolder = z.string().min(1).transform(pathOrHubName);
+export const folder = hubFolder.optional();
 
-/** Options of every reward that is read from the files its authors published. */
-export const published = {
+/** Options of every reward that is read from the files its authors published. @param name the reward's */
+export const published = (name: string) => ({
   /** What its value is multiplied by in the sum. */
   weight,
-  directory: file.describe('Its published files are in this folder.'),
+  directory: hubFolder
+    .default(() => fetchedReward(name))
+    .describe(
+      'Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its place.',
+    ),
   dtype: z
     .enum(['float32', 'float64', 'bfloat16', 'float16'])
     .optional()
@@ -81,7 +103,7 @@ export const published = {
     .min(0)
     .optional()
     .describe("This many images are scored at a time, with 0 all of a batch; left out, the reward's own number is."),
-};
+});
 
 /** The absolute path of a reward's file. @throws ConfigError where it is not there */
 export async function checkFile(reward: string, name: string): Promise<string> {

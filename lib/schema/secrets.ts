@@ -22,3 +22,12 @@ export const jsonWithoutSecrets = (json: unknown): string =>
 
 /** What JSON.parse found, without the piece of the text that it quotes. */
 export const jsonProblem = (error: unknown): string => (error as Error).message.replace(/, (?:\.\.\.)?".*$/s, '');
+
+/**
+ * A text without a secret in it, in the forms in which services repeat what they were sent.
+ * @param named stands for it
+ */
+export function withoutValue(text: string, secret: string, named: string): string {
+  const forms = new Set([secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)]);
+  return [...forms].reduce((rest, form) => rest.replaceAll(form, `[${named}]`), text);
+}

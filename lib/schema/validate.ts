@@ -176,7 +176,8 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
   }
 }
 
-function closest(key: string, known: readonly string[]): string | undefined {
+/** What was meant by a name that is not known: the nearest of those that are, where one is near. */
+export function closest(key: string, known: readonly string[]): string | undefined {
   // Two letters swapped are two edits.
   const limit = Math.max(key.length > 3 ? 2 : 1, Math.floor(key.length / 3));
   return known

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { withLock } from '../../lib/jobs/build/lock.js';
+import { withLock } from '../../lib/jobs/lock.js';
 
 const run = promisify(execFile);
 

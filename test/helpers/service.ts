@@ -2,7 +2,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import type { Pacing } from '../../lib/rewards/services/pacing.js';
+import type { Pacing } from '../../lib/runtime/pacing.js';
 import { Tensor } from '../../lib/runtime/native/tensor.js';
 
 export interface Received {

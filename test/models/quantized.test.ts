@@ -56,15 +56,10 @@ describe('a model with quantized weights', () => {
     expect(message).toMatch(kind);
   });
 
-  it.each(['F8_E4M3', 'F8_E5M2', 'F8_E8M0', 'F6_E2M3', 'F4', 'I8', 'I4'])(
-    'is refused by the type %s',
-    async (dtype) => {
-      const message = await refusal(new Sd3Copy().write(weights, fileOf(dtype, 1)));
-      expect(message).toMatch(
-        new RegExp(`dtype: expected one of F64, .*, got "${dtype}"\\. Its weights are quantized`),
-      );
-    },
-  );
+  it.each(['F8_E8M0', 'F6_E2M3', 'F4', 'I8', 'I4'])('is refused by the type %s', async (dtype) => {
+    const message = await refusal(new Sd3Copy().write(weights, fileOf(dtype, 1)));
+    expect(message).toMatch(new RegExp(`dtype: expected one of F64, .*, got "${dtype}"\\. Its weights are quantized`));
+  });
 
   it('is refused where only the shapes of its packed weights tell', async () => {
     expect(await refusal(await packed())).toMatch(/attn\.to_q\.weight: expected shape \[32, 32\], got \[512, 1\]/);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { withLock } from '../../lib/jobs/build/lock.js';
+import { withLock } from '../../lib/jobs/lock.js';
 import { BuildError, runCommand } from '../../lib/jobs/build/run-command.js';
 import { findExecutable, inspectTools, missingToolsMessage } from '../../lib/jobs/build/tools.js';
 

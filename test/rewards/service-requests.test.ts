@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { encodeEach } from '../../lib/files/png/write.js';
 import { score, type Reward } from '../../lib/rewards/reward.js';
 import { httpReward } from '../../lib/rewards/services/http.js';
-import { backoffAfter, realPacing, secondsAsked } from '../../lib/rewards/services/pacing.js';
+import { backoffAfter, realPacing, secondsAsked } from '../../lib/runtime/pacing.js';
 import { counting, grays, json, prompts, TestPacing, TestService, text, type Handler } from '../helpers/service.js';
 
 const scored = async (reward: Reward, count: number, signal?: AbortSignal) =>

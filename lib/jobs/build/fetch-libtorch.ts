@@ -1,13 +1,15 @@
 // Puts a LibTorch into the cache: the wheels that pip finds, less their Python.
 
-import { existsSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expected } from '../../schema/validate.js';
 import { howToDownload, mainLibrary, noCacheDirectory, type Variant } from '../../runtime/native/libtorch.js';
 import { neededLibraries } from '../../runtime/native/needed-libraries.js';
 import { cudaFor, type CudaMajor, driverFor, driverVersion } from './cuda-driver.js';
-import { withLock } from './lock.js';
+import { freeBytes as freeOnDisk } from '../free-space.js';
+import { withLock } from '../lock.js';
+import { gigabytes, megabytes } from '../text.js';
 import { cudaVersion, pipAttempts, versionToFetch } from './pip-request.js';
 import { BuildError } from './run-command.js';
 import { Wheels } from './wheels.js';
@@ -60,9 +62,6 @@ function prune(sitePackages: string): void {
   remove(join(sitePackages, 'torch', 'lib'), (name) => dropLibrary.test(name));
 }
 
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 2 : 1)} GB`;
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 0)} MB`;
-
 export interface FetchOptions {
   variant: Variant;
   cache: string | undefined;
@@ -73,11 +72,6 @@ export interface FetchOptions {
   /** Bytes that a folder's disk has free. */
   freeBytes?: (folder: string) => number;
 }
-
-const freeOf = (folder: string): number => {
-  const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize;
-};
 
 /**
  * Fetches a LibTorch into `cache` and returns its folder, `<cache>/libtorch-<version>-<variant>/torch`: whole, with
@@ -150,7 +144,7 @@ function checkSpace(
   folder: string,
   variant: Variant,
   kept: number,
-  { report, freeBytes = freeOf }: FetchOptions,
+  { report, freeBytes = freeOnDisk }: FetchOptions,
 ): void {
   const { download, unpacked } = sizes[variant];
   const left = Math.max(0, download - kept);

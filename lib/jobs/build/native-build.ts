@@ -17,7 +17,7 @@ import {
 } from '../../runtime/native/libtorch.js';
 import { CompileProgress } from './compile-progress.js';
 import { fetchLibTorch } from './fetch-libtorch.js';
-import { withLock } from './lock.js';
+import { withLock } from '../lock.js';
 import { BuildError, runCommand } from './run-command.js';
 import { type ToolName, findExecutable, inspectTools, missingToolsMessage } from './tools.js';
 import { makeDirectory } from '../../runtime/make-directory.js';

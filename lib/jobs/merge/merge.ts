@@ -1,4 +1,4 @@
-import { copyFile, link, readdir, realpath, stat } from 'node:fs/promises';
+import { copyFile, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 import { z } from 'zod';
@@ -10,9 +10,11 @@ import { readAdapter } from '../../models/adapter-files.js';
 import type { StoredModel } from '../../models/model-kind.js';
 import { baseModel, locateModel } from '../../models/registry.js';
 import { binding } from '../../runtime/native/index.js';
+import { linkOrCopy } from '../../files/link-or-copy.js';
 import { refuseTaken, writeNewDirectory } from '../../files/new-directory.js';
 import type { TensorEntry } from '../../files/safetensors-header.js';
 import { disposeAll, readHeader, saveTensors } from '../../files/safetensors.js';
+import { refuseScaled } from '../../files/weights.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { writeSingleFile } from './single-file.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
@@ -62,6 +64,7 @@ export async function mergeAdapter(options: {
     const source = model ?? (await baseModel(adapter, config.base));
     const stored = await locateModel(source);
     const headers = await Promise.all(stored.weights.map(async (path) => ({ path, ...(await readHeader(path)) })));
+    for (const { path, entries } of headers) refuseScaled(entries, path);
     checkModules(
       adapter,
       source,
@@ -151,10 +154,4 @@ async function copyOthers({ directory, network, folders }: StoredModel, out: str
       await (isWeights(entry.name) ? linkOrCopy : copyFile)(from, join(out, folder, entry.name));
     }
   }
-}
-
-async function linkOrCopy(from: string, to: string): Promise<void> {
-  // A downloaded model's files may be links into a cache.
-  const file = await realpath(from);
-  await link(file, to).catch(() => copyFile(file, to));
 }

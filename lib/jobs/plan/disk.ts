@@ -1,10 +1,8 @@
-import { existsSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, resolve } from 'node:path';
 
 import { expected } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
+import { freeBytes } from '../free-space.js';
 import { bytesText } from '../text.js';
 
 /** Something that a run writes, and the disk that it goes to; bytes. */
@@ -35,7 +33,7 @@ export interface WrittenFiles {
 }
 
 /** What a run writes. Grids of samples and records are small. */
-export async function diskUse({ prompts, endpoints, checkpoints }: WrittenFiles): Promise<DiskUse[]> {
+export function diskUse({ prompts, endpoints, checkpoints }: WrittenFiles): DiskUse[] {
   // The adapter by itself; weights, moments and the average in float32.
   const checkpoint = 4 * checkpoints.trainable * (checkpoints.averaged ? 5 : 4) + checkpointFiles;
   const embeddings = prompts.missing * (prompts.bytes + embeddingFile);
@@ -47,14 +45,7 @@ export async function diskUse({ prompts, endpoints, checkpoints }: WrittenFiles)
     // A new one is whole before an old one goes.
     { name: 'checkpoints', folder: checkpoints.folder, bytes: (checkpoints.keep + 1) * checkpoint },
   ];
-  return Promise.all(uses.map(async (use) => ({ ...use, free: await freeBytes(use.folder) })));
-}
-
-async function freeBytes(folder: string): Promise<number> {
-  let place = resolve(folder);
-  while (!existsSync(place)) place = dirname(place);
-  const { bavail, bsize } = await statfs(place);
-  return bavail * bsize;
+  return uses.map((use) => ({ ...use, free: freeBytes(use.folder) }));
 }
 
 /** @throws CheckpointError where a disk has too little room for all that goes to it */

@@ -189,7 +189,7 @@ async function planFor(
     peak: phases.reduce((most, phase) => (phase.bytes > most.bytes ? phase : most)),
     operations: operationsOf(algorithm, batch, footprint.operations, differentiable),
   };
-  const disk = await diskUse({
+  const disk = diskUse({
     prompts: { missing: footprint.prompts.missing, bytes: footprint.conditioning, folder: textEmbeddingsDirectory() },
     // Endpoint, velocity and the reward's gradient, if it has one: float32, as many numbers as a latent each.
     endpoints: {

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 
 import type { Drawing, LoadModelOptions, Model } from '../../models/model.js';
+import { pathOrHubName } from '../../files/hub-cache.js';
 import { shippedModels } from '../../models/shipped.js';
 import { loadModel } from '../../models/registry.js';
 import { device, dtype } from '../../training/settings.js';
@@ -19,7 +20,9 @@ export const startedAdapter = z
   .strictObject({
     rank: rank
       .optional()
-      .describe(`The update W + (alpha/r) B A has this rank r; left out, it is ${adapterDefaults.rank}, or that of from.`),
+      .describe(
+        `The update W + (alpha/r) B A has this rank r; left out, it is ${adapterDefaults.rank}, or that of from.`,
+      ),
     alpha: alpha
       .optional()
       .describe(
@@ -40,7 +43,7 @@ export const modelSettings = {
   model: z
     .string()
     .min(1)
-    .transform((name) => (shippedModels.includes(name) ? name : resolve(name)))
+    .transform((name) => (shippedModels.includes(name) ? name : pathOrHubName(name)))
     .describe(
       `The model is ${shippedModels.map((name) => `"${name}"`).join(' or ')}, which comes with the package, or in ` +
         'this directory.',

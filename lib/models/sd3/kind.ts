@@ -3,11 +3,12 @@ import { join } from 'node:path';
 
 import { descriptionsIn } from '../../files/content.js';
 import { locateWeights, weightsIn } from '../component-weights.js';
-import type { ModelKind, StoredModel } from '../model-kind.js';
+import type { LocateOptions, ModelKind, StoredModel } from '../model-kind.js';
 import { checkSd3Classes, pipelineClass, pipelineComponents } from './directory.js';
 import { publishedFootprint, sd3Footprint } from './footprint.js';
 import { loadSd3Model, sd3Drawing } from './model.js';
 import { publishedNames } from './published.js';
+import { isSd3SingleFile, sd3Components } from './single-file.js';
 import { sd3SingleFile } from './single-file-keys.js';
 import { verifySd3 } from './verify.js';
 
@@ -21,6 +22,7 @@ export const sd3Kind: ModelKind = {
   footprint: sd3Footprint,
   singleFile: sd3SingleFile,
   published: { names: publishedNames, footprint: publishedFootprint },
+  unpacking: { recognises: isSd3SingleFile, components: sd3Components },
   verification: { check: checkSd3Classes, verify: verifySd3 },
 };
 
@@ -33,13 +35,13 @@ async function files(directory: string): Promise<string[]> {
   return all;
 }
 
-async function locate(directory: string): Promise<StoredModel> {
+async function locate(directory: string, { withWeights = true }: LocateOptions = {}): Promise<StoredModel> {
   await checkSd3Classes(directory);
   const names = new Set(await readdir(directory));
   return {
     directory,
     network: 'transformer',
-    weights: await locateWeights(join(directory, 'transformer')),
+    weights: withWeights ? await locateWeights(join(directory, 'transformer')) : [],
     folders: pipelineComponents.filter((name) => names.has(name)),
   };
 }

@@ -12,7 +12,8 @@ export const transformerNames: SingleFileNetwork = {
   layersOf: (names) => transformerLayers(countOf(/(?:transformer|joint)_blocks[._](\d{1,3})[._]/, names)),
 };
 
-const autoencoderNames: SingleFileNetwork = {
+/** The network that encodes and decodes images. */
+export const autoencoderNames: SingleFileNetwork = {
   folder: 'vae',
   prefix: 'first_stage_model.',
   layersOf: (names) =>
@@ -108,7 +109,9 @@ function blockLayers(index: number, isLast: boolean): SingleFileLayer[] {
  */
 function autoencoderLayers(levels: number, resnets: number): SingleFileLayer[] {
   const all = Array.from({ length: levels }, (_, level) => level);
-  return ['encoder', 'decoder'].flatMap((half) => [
+  // Stable Diffusion 3's has neither, autoencoders of its kind may.
+  const quantisation = ['quant_conv', 'post_quant_conv'].map((name) => layer(name, name));
+  const halves = ['encoder', 'decoder'].flatMap((half) => [
     ...['conv_in', 'conv_out'].map((name) => layer(`${half}.${name}`, `${half}.${name}`)),
     layer(`${half}.norm_out`, `${half}.conv_norm_out`),
     ...middleLayers(`${half}.mid`, `${half}.mid_block`),
@@ -125,6 +128,7 @@ function autoencoderLayers(levels: number, resnets: number): SingleFileLayer[] {
           ],
     ),
   ]);
+  return [...quantisation, ...halves];
 }
 
 const resnetsLayers = (single: string, own: string, count: number): SingleFileLayer[] =>

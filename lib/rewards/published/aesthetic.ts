@@ -6,10 +6,12 @@ import { z } from 'zod';
 import { expected } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
+import { placeOf } from '../../files/hub-cache.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
-import { directory as folder, published, rewardKind } from '../reward-kind.js';
+import { folder, published, rewardKind } from '../reward-kind.js';
 import { clipWeightsIn, readClipDirectory, type ClipDirectory } from './clip-directory.js';
 import { PublishedDirectory } from './directory.js';
+import { clipVitL14 } from './hub-files.js';
 import {
   checkPublished,
   loaded,
@@ -51,7 +53,7 @@ export function aesthetic(directory: string, options: AestheticOptions = {}): Pu
   return publishedReward(
     'aesthetic',
     {
-      folders: [directory, options.tower ?? directory],
+      folders: [directory, options.tower ?? directory].map(placeOf),
       async weights() {
         const { head, tower } = await weightsIn(directory, options.tower);
         return [head, ...tower];
@@ -115,10 +117,19 @@ async function towerDirectory(directory: string, tower: string | undefined): Pro
 export const aestheticKind = rewardKind({
   schema: z.strictObject({
     name: z.literal('aesthetic').describe('The name says which reward.'),
-    ...published,
+    ...published('aesthetic'),
     tower: folder.describe('The CLIP model whose features it reads is in this folder; left out, it is in `directory`.'),
   }),
   parameters: 305e6, // ViT-L/14's image tower and a small head
+  published: [
+    // Its authors publish it on GitHub; this copy is checked against that file.
+    {
+      repository: 'camenduru/improved-aesthetic-predictor',
+      files: [`${head}.pth`],
+      sha256: { [`${head}.pth`]: '21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0' },
+    },
+    { repository: clipVitL14.repository, files: ['config.json', 'preprocessor_config.json', 'model.safetensors'] },
+  ],
   create: (config, device, settings) => loaded(aesthetic(config.directory, optionsFrom(config, settings, device))),
   async locate({ directory, dtype = 'float32', tower }) {
     const files = await weightsIn(directory, tower);

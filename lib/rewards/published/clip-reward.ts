@@ -1,5 +1,6 @@
 import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
+import { placeOf } from '../../files/hub-cache.js';
 import { withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
@@ -10,16 +11,17 @@ import { publishedReward, type PublishedReward, type PublishedRewardOptions } fr
 /** A reward that compares what the two towers of a CLIPModel make of image and prompt. */
 export function clipReward(
   name: string,
-  directory: string,
+  source: string,
   expected: string,
   kind: 'scaled-cosine' | 'cosine',
   options: PublishedRewardOptions,
 ): PublishedReward {
+  const directory = placeOf(source);
   return publishedReward(
     name,
-    { folders: [directory], weights: () => clipWeightsIn(directory, expected) },
+    { folders: [directory], weights: () => clipWeightsIn(source, expected) },
     async ({ dtype, device, bytes }) => {
-      const { vision, text, preprocess, weights: paths } = await readClipDirectory(directory, expected);
+      const { vision, text, preprocess, weights: paths } = await readClipDirectory(source, expected);
       const tokenizer = await loadClipTokenizer(directory, { positions: text.positions });
       const files = paths.map((path) => ({ path }));
       const native = await withWeights(directory, files, async (weights) => {

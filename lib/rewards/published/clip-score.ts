@@ -1,5 +1,6 @@
 import { clipKind } from './clip-kind.js';
 import { clipReward } from './clip-reward.js';
+import { clipVitL14 } from './hub-files.js';
 import { checkPublished, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** What its directory holds, for messages. */
@@ -15,4 +16,4 @@ export function clipScore(directory: string, options: PublishedRewardOptions = {
   return clipReward('clipscore', directory, expected, 'cosine', options);
 }
 
-export const clipScoreKind = clipKind('clipscore', expected, 428e6, clipScore); // CLIP ViT-L/14
+export const clipScoreKind = clipKind('clipscore', expected, 428e6, [clipVitL14], clipScore); // CLIP ViT-L/14

@@ -5,14 +5,22 @@ import { join } from 'node:path';
 import { expected } from '../../schema/validate.js';
 import { readJson } from '../../schema/json.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
+import { fetchHint, placeOf } from '../../files/hub-cache.js';
 
 /** A directory of files as they are published. */
 export class PublishedDirectory {
-  /** @param expected what belongs there, for messages: 'PickScore, a CLIPModel of transformers' */
+  readonly path: string;
+
+  /**
+   * @param source its path, or a name of the hub's
+   * @param expected what belongs there, for messages: 'PickScore, a CLIPModel of transformers'
+   */
   constructor(
-    readonly path: string,
+    private readonly source: string,
     private readonly expected: string,
-  ) {}
+  ) {
+    this.path = placeOf(source);
+  }
 
   has(name: string): boolean {
     return existsSync(join(this.path, name));
@@ -28,7 +36,7 @@ export class PublishedDirectory {
     try {
       found = (await readdir(this.path)).sort();
     } catch (error) {
-      const what = `nothing that can be read: ${(error as Error).message}`;
+      const what = `nothing that can be read: ${(error as Error).message}${fetchHint(this.source)}`;
       return new CheckpointError(expected(this.path, this.expected, what), { cause: error });
     }
     const pipeline = found.includes('model_index.json') ? ' (a diffusion pipeline)' : '';

@@ -2,12 +2,14 @@ import { z } from 'zod';
 
 import { expected, validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
+import { placeOf } from '../../files/hub-cache.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
 import type { ClipTextConfig, ClipVisionConfig } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
-import { directory as folder, published, rewardKind } from '../reward-kind.js';
+import { folder, published, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
+import { clipVitH14 } from './hub-files.js';
 import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
 import {
   checkPublished,
@@ -48,10 +50,11 @@ const vitH14 = { visionWidth: 1280, visionHeads: 16, textWidth: 1024, textHeads:
  */
 export function hpsv2(directory: string, options: HpsOptions = {}): PublishedReward {
   checkPublished('hpsv2', directory, options, { tokenizer: z.string().min(1) });
+  const vocabulary = placeOf(options.tokenizer ?? directory);
   return publishedReward(
     'hpsv2',
     {
-      folders: [directory, options.tokenizer ?? directory],
+      folders: [placeOf(directory), vocabulary],
       weights: async () => [await weightsIn(directory)],
     },
     async ({ dtype, device, bytes }) => {
@@ -59,7 +62,7 @@ export function hpsv2(directory: string, options: HpsOptions = {}): PublishedRew
       const heads = await readHeads(new PublishedDirectory(directory, hpsFiles.expected));
       return withWeights(path, [{ path, within: 'state_dict.' }], async (weights) => {
         const { vision, text } = sizes(shapesOf(weights), path, heads);
-        const tokenizer = await loadClipTokenizer(options.tokenizer ?? directory, {
+        const tokenizer = await loadClipTokenizer(vocabulary, {
           padding: openClipPadding,
           positions: text.positions,
         });
@@ -143,10 +146,11 @@ function sizes(
 export const hpsv2Kind = rewardKind({
   schema: z.strictObject({
     name: z.literal('hpsv2').describe('The name says which reward.'),
-    ...published,
+    ...published('hpsv2'),
     tokenizer: folder.describe('The vocabulary of its text encoder is in this folder; left out, it is in `directory`.'),
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers
+  published: [{ repository: 'xswu/HPSv2', files: ['HPS_v2.1_compressed.pt'] }, clipVitH14],
   create: (config, device, settings) => loaded(hpsv2(config.directory, optionsFrom(config, settings, device))),
   locate: async ({ directory, dtype = 'float32' }) => [{ path: await weightsIn(directory), dtype }],
   verify: verifierOf(hpsv2),

@@ -2,10 +2,11 @@ import { z } from 'zod';
 
 import { expected, validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
+import { placeOf } from '../../files/hub-cache.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadBertTokenizer } from '../../models/tokenizers/bert.js';
-import { directory as folder, published, rewardKind } from '../reward-kind.js';
+import { folder, published, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
 import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
 import {
@@ -61,7 +62,7 @@ export function imageReward(directory: string, options: ImageRewardOptions = {})
   return publishedReward(
     'imagereward',
     {
-      folders: [directory, options.tokenizer ?? directory],
+      folders: [directory, options.tokenizer ?? directory].map(placeOf),
       weights: async () => [await weightsIn(directory)],
     },
     async ({ dtype, device, bytes }) => {
@@ -132,10 +133,14 @@ function visionSizes(shapes: Shapes, path: string, heads: number | undefined) {
 export const imageRewardKind = rewardKind({
   schema: z.strictObject({
     name: z.literal('imagereward').describe('The name says which reward.'),
-    ...published,
+    ...published('imagereward'),
     tokenizer: folder.describe('The vocabulary of its text encoder is in this folder; left out, it is in `directory`.'),
   }),
   parameters: 447e6, // BLIP's ViT-L/16 and BERT
+  published: [
+    { repository: 'THUDM/ImageReward', files: ['ImageReward.pt', 'med_config.json'] },
+    { repository: 'google-bert/bert-base-uncased', files: ['vocab.txt'] },
+  ],
   create: (config, device, settings) => loaded(imageReward(config.directory, optionsFrom(config, settings, device))),
   locate: async ({ directory, dtype = 'float32' }) => [{ path: await weightsIn(directory), dtype }],
   verify: verifierOf(imageReward),

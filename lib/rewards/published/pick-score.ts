@@ -1,5 +1,6 @@
 import { clipKind } from './clip-kind.js';
 import { clipReward } from './clip-reward.js';
+import { clipVitH14 } from './hub-files.js';
 import { checkPublished, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 
 /** What its directory holds, for messages. */
@@ -16,4 +17,10 @@ export function pickScore(directory: string, options: PublishedRewardOptions = {
   return clipReward('pickscore', directory, expected, 'scaled-cosine', options);
 }
 
-export const pickScoreKind = clipKind('pickscore', expected, 986e6, pickScore); // CLIP ViT-H/14
+/** Its model card reads prompts and images with the processor of the CLIP that it was trained from. */
+const files = [
+  { repository: 'yuvalkirstain/PickScore_v1', files: ['config.json', 'model.safetensors'] },
+  { ...clipVitH14, files: ['preprocessor_config.json', ...clipVitH14.files] },
+];
+
+export const pickScoreKind = clipKind('pickscore', expected, 986e6, files, pickScore); // CLIP ViT-H/14

@@ -1,4 +1,5 @@
 import { ConfigError } from '../../errors.js';
+import { withoutValue } from '../../schema/secrets.js';
 import { expected } from '../../schema/validate.js';
 
 /** A key for a service, from the environment. It is in no message, and nothing that is written can hold it. */
@@ -38,7 +39,6 @@ export class Key {
 
   /** The text without the key in it: services repeat what they were sent in their errors. */
   removedFrom(text: string): string {
-    const forms = new Set([this.#value, JSON.stringify(this.#value).slice(1, -1), encodeURIComponent(this.#value)]);
-    return [...forms].reduce((rest, form) => rest.replaceAll(form, `[the key of ${this.variable}]`), text);
+    return withoutValue(text, this.#value, `the key of ${this.variable}`);
   }
 }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 
 import { Fault } from './faults.js';
-import { backoffAfter, secondsAsked, type Pacing } from './pacing.js';
+import { backoffAfter, secondsAsked, type Pacing } from '../../runtime/pacing.js';
 
 /** How long and how often a request is tried. */
 export interface Patience {

@@ -13,7 +13,7 @@ import { AnswerCache } from './answer-cache.js';
 import { parseAnswer } from './answer-json.js';
 import { type Fault, ServiceError } from './faults.js';
 import { Key } from './key.js';
-import { realPacing, type Pacing } from './pacing.js';
+import { realPacing, type Pacing } from '../../runtime/pacing.js';
 import { GaveUp, retried } from './retries.js';
 import type { ServiceSettings } from './settings.js';
 import { post, type Endpoint } from './transport.js';

@@ -66,7 +66,8 @@ export function cacheDirectory(): string | undefined {
   return home && join(home, ...(process.platform === 'darwin' ? ['Library', 'Caches'] : ['.cache']), 'eam-torch');
 }
 
-function homeDirectory(): string | undefined {
+/** The user's home directory; undefined where there is none. */
+export function homeDirectory(): string | undefined {
   try {
     const home = homedir();
     return isAbsolute(home) ? home : undefined; // HOME may be set and empty

@@ -4,9 +4,17 @@
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "io/torch_file.h"
+#include "ops/float8.h"
 
 namespace eam::addon {
 namespace {
+
+// Types that are stored, and that no tensor of JavaScript's has.
+at::ScalarType float8_of(const std::string& name, const std::string& where) {
+  if (name == "float8_e4m3fn") return at::kFloat8_e4m3fn;
+  if (name == "float8_e5m2") return at::kFloat8_e5m2;
+  throw bad_value(where, one_of({"float8_e4m3fn", "float8_e5m2"}), in_quotes(name));
+}
 
 using Load = NamedTensors (*)(const std::string& path, const std::vector<io::TensorEntry>& entries);
 
@@ -16,7 +24,11 @@ Napi::Value load(const Napi::CallbackInfo& info, const std::string& function, Lo
         .executor.submit(
             info.Env(),
             [path = to_string(info[0], function + ": path"), entries = to_entries(info[1], function + ": entries"),
-             load_tensors] { return load_tensors(path, entries); },
+             load_tensors] {
+              NamedTensors tensors = load_tensors(path, entries);
+              for (auto& [name, tensor] : tensors) tensor = tensor.to(widened(tensor.scalar_type()));
+              return tensors;
+            },
             [](Napi::Env env, const NamedTensors& tensors) { return from_named_tensors(env, tensors); });
   });
 }
@@ -67,9 +79,11 @@ std::vector<io::TensorEntry> to_entries(Napi::Value value, const std::string& wh
   for (uint32_t i = 0; i < array.Length(); ++i) {
     Napi::HandleScope scope(value.Env());
     const Options entry(array.Get(i), where + "[" + std::to_string(i) + "]",
-                        {"name", "dtype", "shape", "begin", "end"});
-    entries.push_back({entry.string("name"), dtype_of(entry.string("dtype"), entry.where("dtype")),
-                       entry.shape("shape"), entry.integer("begin"), entry.integer("end")});
+                        {"name", "dtype", "stored", "shape", "begin", "end"});
+    const at::ScalarType dtype = entry.has("stored") ? float8_of(entry.string("stored"), entry.where("stored"))
+                                                     : dtype_of(entry.string("dtype"), entry.where("dtype"));
+    entries.push_back(
+        {entry.string("name"), dtype, entry.shape("shape"), entry.integer("begin"), entry.integer("end")});
   }
   return entries;
 }

@@ -8,6 +8,7 @@
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "io/weight_files.h"
+#include "ops/float8.h"
 
 namespace eam::addon {
 namespace {
@@ -43,7 +44,7 @@ class WeightFilesObject : public Napi::ObjectWrap<WeightFilesObject> {
         const auto& [name, tensor] = held[i];
         Napi::Object entry = Napi::Object::New(info.Env());
         entry.Set("name", name);
-        entry.Set("dtype", std::string(dtype_name(tensor.scalar_type())));
+        entry.Set("dtype", std::string(dtype_name(widened(tensor.scalar_type()))));
         entry.Set("shape", from_shape(info.Env(), tensor.sizes()));
         list.Set(i, entry);
       }

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "ops/error.h"
+#include "ops/float8.h"
 
 namespace eam::nn {
 
@@ -38,7 +39,7 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, s
   at::Tensor value;
   if (!problem) {
     // Detached: training the network must not make its caller's tensors require gradients.
-    value = found->second.detach().to(device_, dtype.value_or(found->second.scalar_type()));
+    value = found->second.detach().to(device_, dtype.value_or(widened(found->second.scalar_type())));
   } else {
     problems_.emplace_back(problem->what());
     // One number for all of it: a network of which much is missing needs no memory.

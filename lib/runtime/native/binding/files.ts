@@ -2,10 +2,15 @@
 
 import type { DType, Tensor } from '../tensor.js';
 
+/** Numbers of 8 bits, which no tensor has: they are widened to float16 as they are read. */
+export type Float8 = 'float8_e4m3fn' | 'float8_e5m2';
+
 /** A tensor's place in a safetensors file; `begin` and `end` are bytes from the data section's start. */
 export interface TensorFileEntry {
   name: string;
   dtype: DType;
+  /** What the file has, where it is read as another dtype. */
+  stored?: Float8;
   shape: number[];
   begin: number;
   end: number;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Time and chance, as a reward that asks a service knows them. */
+/** Time and chance, as what asks a service knows them. */
 export interface Pacing {
   /** Resolves after so many milliseconds; rejects as soon as `signal` is aborted. */
   wait(milliseconds: number, signal: AbortSignal): Promise<unknown>;
