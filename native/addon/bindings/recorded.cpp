@@ -14,7 +14,6 @@
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "nn/recorded/recorded_model.h"
-#include "ops/checks.h"
 
 namespace eam::addon {
 namespace {
@@ -126,7 +125,10 @@ Computed with_gradients(const nn::Program& program, const std::vector<at::Tensor
     if (input.is_floating_point()) leaves.push_back(arguments.back().requires_grad_(true));
   }
   const at::Tensor value = program.run(arguments);
-  if (upstream) ops::check_like({*upstream, "gradients: upstream"}, value, "the value");
+  if (upstream && (upstream->sizes() != value.sizes() || upstream->device() != value.device())) {
+    throw bad_shape("gradients: upstream", words("the value's shape and device, ", value.sizes(), " on ", value.device()),
+                    words(upstream->sizes(), " on ", upstream->device()));
+  }
   Computed computed{value.detach().contiguous(), std::vector<at::Tensor>(inputs.size())};
   if (!value.requires_grad()) {
     for (size_t i = 0; i < inputs.size(); ++i) computed.gradients[i] = at::zeros_like(inputs[i]);
