@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { CheckpointError } from '../errors.js';
 import { adapterNote, readAdapterConfig } from '../models/adapters/adapter.js';
 import type { ImageSize, Model, ModelDType } from '../models/model.js';
+import { ownParametersModel } from '../models/own-parameters.js';
 import { loadModel } from '../models/registry.js';
 import { shippedModels } from '../models/shipped.js';
 import { baseModel } from '../models/registry.js';
@@ -57,11 +58,15 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
     choice.adapter === undefined
       ? undefined
       : await adapterDirectory(choice.adapter, (error) => onNote(`passed over: ${error.message}`));
-  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
+  const own = directory === undefined ? undefined : await ownParametersModel(directory);
+  const adapter = directory === undefined || own !== undefined ? undefined : await readAdapterConfig(directory);
   const remark = adapter && adapterNote(directory!, adapter);
   if (remark !== undefined) onNote(remark);
   const source =
-    choice.model ?? (adapter ? await baseModel(directory!, await baseNow(directory!, adapter.base)) : shippedModels[0]);
+    choice.model ??
+    (directory === undefined
+      ? shippedModels[0]
+      : await baseModel(directory, adapter ? await baseNow(directory, adapter.base) : moduleOf(own)));
   const trained = directory === undefined ? {} : await trainedWith(directory);
   const { textLength = trained.textLength } = choice;
   const trainable = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets };
@@ -98,6 +103,8 @@ async function trainedWith(directory: string): Promise<Partial<z.output<typeof t
   const record = run && join(run, 'config.json');
   return record ? validate(trainedSchema, await readJson(record), record) : {};
 }
+
+const moduleOf = (own: unknown): string | undefined => z.object({ module: z.string() }).safeParse(own).data?.module;
 
 /** Where the model is that an adapter names: one that was moved together with the adapter's run is beside it. */
 async function baseNow(directory: string, base: string | undefined): Promise<string | undefined> {

@@ -1,10 +1,13 @@
+import { join } from 'node:path';
+
 import { DisposedError } from '../errors.js';
 import type { GaussianMixtureConfig, NativeFlowModel } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
+import { disposeAll, loadTensors, saveTensors } from '../files/safetensors.js';
 import type { Tensor } from '../runtime/native/tensor.js';
-import { loadTrainableOf, saveTrainableOf } from './adapters/trainable.js';
 import type { Model, ModelDType } from './model.js';
 import { evenTimes } from './times.js';
+import { makeDirectory } from '../runtime/make-directory.js';
 
 const controlFile = 'control.safetensors';
 
@@ -56,12 +59,23 @@ export class GaussianMixtureModel implements Model {
   }
 
   /** Reads a control network that `saveAdapter` wrote. */
-  loadAdapter(directory: string): Promise<void> {
-    return loadTrainableOf(this, directory, controlFile);
+  async loadAdapter(directory: string): Promise<void> {
+    const tensors = await loadTensors(join(directory, controlFile));
+    try {
+      await this.native.load('trainable', tensors);
+    } finally {
+      disposeAll(tensors);
+    }
   }
 
-  saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
-    return saveTrainableOf(this, directory, tensors, controlFile);
+  async saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
+    const own = tensors ? undefined : this.native.trainable();
+    try {
+      makeDirectory(directory);
+      await saveTensors(join(directory, controlFile), tensors ?? own!);
+    } finally {
+      if (own) disposeAll(own);
+    }
   }
 
   dispose(): void {

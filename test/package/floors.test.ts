@@ -57,6 +57,7 @@ const lib: Rooms = {
       'component-weights.ts',
       'quantization.ts',
       'pretraining.ts',
+      'own-parameters.ts',
       'adapters',
       'tokenizers',
       'verification',

@@ -9,10 +9,9 @@ import { device, dtype } from '../../training/settings.js';
 
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {
-  /** `"digits"` or a model's directory, which is made absolute. */
+  /** `"digits"` or a model's directory or module, whose path is made absolute. */
   model: z
-    .string()
-    .min(1)
+    .union([z.string().min(1), z.strictObject({ module: z.string().min(1) }).transform(({ module }) => module)])
     .transform((name) => (shippedModels.includes(name) ? name : resolve(name))),
   /** `'cpu'`, `'cuda'` or `'cuda:N'`; `'auto'`: CUDA where the loaded addon has a device, else the CPU. */
   device: device.default('auto'),

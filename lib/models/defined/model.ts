@@ -7,8 +7,8 @@ import type { NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
-import { loadTrainableOf, saveTrainableOf } from '../adapters/trainable.js';
 import type { AdapterInfo, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
+import { loadOwnParameters, saveOwnParameters } from '../own-parameters.js';
 import { evenTimes } from '../times.js';
 import { checkedConditioning } from './conditioning.js';
 import { checkDefinition, type ModelDefinition } from './definition.js';
@@ -86,11 +86,13 @@ export class DefinedModel implements Model {
   }
 
   loadAdapter(directory: string): Promise<void> {
-    return this.adapter ? loadAdapterOf(this, directory) : loadTrainableOf(this, directory);
+    return this.adapter ? loadAdapterOf(this, directory) : loadOwnParameters(this.native, directory);
   }
 
   saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
-    return this.adapter ? saveAdapterOf(this, directory, tensors) : saveTrainableOf(this, directory, tensors);
+    return this.adapter
+      ? saveAdapterOf(this, directory, tensors)
+      : saveOwnParameters(this.native, { module: this.source }, directory, tensors);
   }
 
   dispose(): void {
