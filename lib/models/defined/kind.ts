@@ -29,6 +29,16 @@ async function exportsOf(path: string): Promise<Readonly<Record<string, unknown>
   }
 }
 
+/** What a module's function returns; its errors say which module it is. */
+async function made(path: string, make: (options: LoadModelOptions) => unknown, options: LoadModelOptions) {
+  try {
+    return (await make(options)) as Model | undefined;
+  } catch (error) {
+    if (isError(error)) error.message = `${path}: ${error.message}`;
+    throw error;
+  }
+}
+
 /** @throws ConfigError for a module that makes no model, or another than was asked for */
 async function load(path: string, options: LoadModelOptions): Promise<Model> {
   const { default: make } = await exportsOf(path);
@@ -37,7 +47,7 @@ async function load(path: string, options: LoadModelOptions): Promise<Model> {
     const what = 'a function that returns a model, such as export default (options) => defineModel({ … })';
     throw new ConfigError(expected(where, what, make === undefined ? 'none' : typeof make));
   }
-  const model = (await make(options)) as Model | undefined;
+  const model = await made(path, make as (options: LoadModelOptions) => unknown, options);
   if (typeof model !== 'object' || model === null || !('latentShape' in model && 'native' in model))
     throw new ConfigError(expected(where, 'a function that returns a model', `one that returns ${typeof model}`));
   const { device = 'cpu', dtype = 'float32' } = options;

@@ -199,6 +199,36 @@ nn::Operand to_operand(const nn::Parameter& parameter, Napi::Value value, const 
   return parameter.words[to_choice(Choices{{}, {}, parameter.words}, value, where)];
 }
 
+// "x float32 [2, 3], dim 5"
+std::string text_of(const nn::Operator& op, const std::vector<nn::Operand>& operands, const nn::Recorder& recorder) {
+  const auto shown = [&](nn::ValueId id) {
+    return words(dtype_name(recorder.value(id).scalar_type()), " ", recorder.value(id).sizes());
+  };
+  std::string text;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    std::string part;
+    if (const auto* value = std::get_if<nn::ValueId>(&operands[i])) part = shown(*value);
+    if (const auto* number = std::get_if<double>(&operands[i])) part = number_text(*number);
+    if (const auto* integer = std::get_if<int64_t>(&operands[i])) part = words(*integer);
+    if (const auto* integers = std::get_if<std::vector<int64_t>>(&operands[i])) part = words(at::IntArrayRef(*integers));
+    if (const auto* several = std::get_if<std::vector<nn::ValueId>>(&operands[i])) {
+      for (const nn::ValueId value : *several) part += (part.empty() ? "" : " and ") + shown(value);
+    }
+    if (!part.empty()) text += words(text.empty() ? "" : ", ", op.parameters[i].name, " ", part);
+  }
+  return text;
+}
+
+nn::ValueId checked_call(nn::Recorder& recorder, const nn::Operator& op, const std::vector<nn::Operand>& operands) {
+  try {
+    return recorder.call(op, operands);
+  } catch (const c10::Error& error) {
+    const std::string reason = error.what_without_backtrace();
+    throw bad_shape(op.name, "arguments that fit",
+                    words(text_of(op, operands, recorder), ": ", reason.substr(0, reason.find('\n'))));
+  }
+}
+
 // record(name, arguments)
 Napi::Value record(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -220,7 +250,7 @@ Napi::Value record(const Napi::CallbackInfo& info) {
       has_tensor = has_tensor || operands.back().index() == 1 || operands.back().index() == 2;
     }
     if (!has_tensor) throw bad_value(name, "at least one Tensor", "numbers alone");
-    return wrap_recorded(env, recording, recording->recorder.call(op, std::move(operands)));
+    return wrap_recorded(env, recording, checked_call(recording->recorder, op, operands));
   });
 }
 

@@ -3,11 +3,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <c10/util/Exception.h>
 
-#include <string>
-
-#include "ops/error.h"
+#include <algorithm>
+#include <iterator>
 
 namespace eam::nn {
 
@@ -26,31 +24,6 @@ std::vector<size_t> values_of(const std::vector<Operand>& operands) {
 
 at::Tensor like_on_meta(const at::Tensor& tensor) {
   return at::empty(tensor.sizes(), at::device(at::kMeta).dtype(tensor.scalar_type()));
-}
-
-// "x float32 [2, 3], dim 5"
-std::string text_of(const Operator& op, const std::vector<Operand>& operands, const std::vector<at::Tensor>& values) {
-  std::string text;
-  const auto shown = [&](ValueId id) { return words(values[id.index].scalar_type(), " ", values[id.index].sizes()); };
-  for (size_t i = 0; i < operands.size(); ++i) {
-    const Operand& operand = operands[i];
-    std::string part;
-    if (const auto* value = std::get_if<ValueId>(&operand)) part = shown(*value);
-    if (const auto* number = std::get_if<double>(&operand)) part = number_text(*number);
-    if (const auto* integer = std::get_if<int64_t>(&operand)) part = words(*integer);
-    if (const auto* integers = std::get_if<std::vector<int64_t>>(&operand)) part = words(at::IntArrayRef(*integers));
-    if (const auto* several = std::get_if<std::vector<ValueId>>(&operand)) {
-      for (const ValueId value : *several) part += (part.empty() ? "" : " and ") + shown(value);
-    }
-    if (part.empty()) continue;
-    text += words(text.empty() ? "" : ", ", op.parameters[i].name, " ", part);
-  }
-  return text;
-}
-
-std::string reason_of(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
-  return text.substr(0, text.find('\n'));
 }
 
 }  // namespace
@@ -87,15 +60,7 @@ ValueId Recorder::call(const Operator& op, std::vector<Operand> operands) {
   at::NoGradGuard no_grad;
   bool trained = false;
   for (const size_t value : values_of(operands)) trained = trained || trained_[value];
-  const auto shape = [&] {
-    try {
-      return op.run(Arguments(op, operands, metas_));
-    } catch (const c10::Error& error) {
-      throw bad_shape(words(op.name), "arguments that fit",
-                      words(text_of(op, operands, metas_), ": ", reason_of(error)));
-    }
-  };
-  const ValueId result = add(shape(), trained);
+  const ValueId result = add(op.run(Arguments(op, operands, metas_)), trained);
   program_.calls_.push_back({&op, std::move(operands), result.index, {}});
   return result;
 }

@@ -48,7 +48,7 @@ class Recorder {
   // A tensor with numbers, on the program's device: the program keeps it.
   ValueId constant(const at::Tensor& tensor);
 
-  // Error(shape) where the arguments do not fit the operator, or each other.
+  // What the operator throws where its arguments do not fit: Error(shape), or LibTorch's own.
   ValueId call(const Operator& op, std::vector<Operand> operands);
 
   // On the meta device.
