@@ -11,20 +11,10 @@
 
 import { pathToFileURL } from 'node:url';
 
-import {
-  defineModel,
-  eam,
-  loadModel,
-  type Model,
-  ops,
-  philoxNormalSync,
-  strokeWeight,
-  Tensor,
-  Trainer,
-} from 'eam-torch';
+import { defineModel, eam, loadModel, ops, philoxNormalSync, strokeWeight, Tensor, Trainer } from 'eam-torch';
 
-const { add, addcmul, attention, cat, chunk, cos, embedding, gelu, layerNorm, linear, mul, permute, reshape, silu, sin } =
-  ops;
+const { add, addcmul, attention, cat, chunk, cos, embedding, gelu } = ops;
+const { layerNorm, linear, mul, permute, reshape, silu, sin } = ops;
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
@@ -68,7 +58,7 @@ function positionsOf(width: number): Tensor {
 const modulate = (x: Tensor, shift: Tensor, scale: Tensor) =>
   addcmul(shift, layerNorm(x, { epsilon: 1e-6 }), add(scale, 1));
 
-export function defineDigits(weights: Tensors, rank: number, alpha: number, seed = 0n): Model {
+export function defineDigits(weights: Tensors, rank: number, alpha: number, seed = 0n) {
   const width = weights['patch_embed.weight']!.shape[0]!;
   const positions = positionsOf(width);
   const frequencies = Tensor.from(Float32Array.from(falling(1e4, 128)), [1, 128]);
@@ -82,7 +72,12 @@ export function defineDigits(weights: Tensors, rank: number, alpha: number, seed
     weights,
     trainable: newAdapter(weights, rank, seed),
     adapter: { rank, alpha, targets },
-    encode: (prompts) => [Tensor.from(BigInt64Array.from(prompts, (prompt) => BigInt(prompt)), [prompts.length])],
+    encode: (prompts) => [
+      Tensor.from(
+        BigInt64Array.from(prompts, (prompt) => BigInt(prompt)),
+        [prompts.length],
+      ),
+    ],
     unconditional: (count) => [Tensor.from(new BigInt64Array(count).fill(10n), [count])],
 
     velocity(x, t, [labels], { parameters: p, pretrained }) {
@@ -95,7 +90,9 @@ export function defineDigits(weights: Tensors, rank: number, alpha: number, seed
       };
       const mix = (name: string, input: Tensor) => {
         const split = reshape(layer(`${name}.qkv`, input), [batch, n * n, 3, heads, width / heads]);
-        const [q, k, v] = chunk(permute(split, [2, 0, 3, 1, 4]), 3, 0).map((part) => reshape(part, part.shape.slice(1)));
+        const [q, k, v] = chunk(permute(split, [2, 0, 3, 1, 4]), 3, 0).map((part) =>
+          reshape(part, part.shape.slice(1)),
+        );
         const mixed = permute(attention(q!, k!, v!), [0, 2, 1, 3]);
         return layer(`${name}.proj`, reshape(mixed, [batch, n * n, width]));
       };
@@ -127,7 +124,13 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   using digits = await loadModel('digits');
   using model = defineDigits(digits.native.weights(), 8, 16);
   const prompts = Array.from({ length: 10 }, (_, digit) => String(digit));
-  const trainer = new Trainer({ model, reward: strokeWeight(), prompts, algorithm: eam(), optimizer: { learningRate: 1e-3 } });
+  const trainer = new Trainer({
+    model,
+    reward: strokeWeight(),
+    prompts,
+    algorithm: eam(),
+    optimizer: { learningRate: 1e-3 },
+  });
   for await (const { step, reward, seconds } of trainer.run({ steps: 10 })) {
     console.log(`step ${step}: reward ${reward.toFixed(3)}, ${seconds.toFixed(2)} s`);
   }

@@ -31,8 +31,8 @@ export default ({ device, dtype, adapter: { rank = 1, alpha = 1 } = {}, seed = 0
 `;
 
 const all = source
-  .replace('TRAINABLE', "trainable: { bias: Tensor.from(new Float32Array(16), [16]) },")
-  .replace('VELOCITY', "return ops.reshape(ops.linear(flat, p.base, p.bias), x.shape);");
+  .replace('TRAINABLE', 'trainable: { bias: Tensor.from(new Float32Array(16), [16]) },')
+  .replace('VELOCITY', 'return ops.reshape(ops.linear(flat, p.base, p.bias), x.shape);');
 
 const lora = source
   .replace(
@@ -126,14 +126,23 @@ describe('eam', () => {
   it.each([
     { how: 'has a mistake', text: 'export default (', message: 'the module cannot be loaded: Unexpected' },
     { how: 'exports nothing', text: '', message: 'its default export: expected a function that returns a model' },
-    { how: 'exports no function', text: 'export default 3;', message: 'such as export default (options) => defineModel' },
-    { how: 'returns no model', text: 'export default () => 3;', message: 'returns a model, got one that returns number' },
+    {
+      how: 'exports no function',
+      text: 'export default 3;',
+      message: 'such as export default (options) => defineModel',
+    },
+    {
+      how: 'returns no model',
+      text: 'export default () => 3;',
+      message: 'returns a model, got one that returns number',
+    },
     { how: 'throws', text: "export default () => { throw new Error('on purpose'); };", message: 'on purpose' },
     {
       how: 'computes in another type',
       text: all.replace('dtype, sampling', 'sampling'),
       change: { dtype: 'bfloat16' },
-      message: 'expected a model on cpu in bfloat16: hand the options device and dtype on to defineModel, got one on cpu in float32',
+      message:
+        'expected a model on cpu in bfloat16: hand the options device and dtype on to defineModel, got one on cpu in float32',
     },
     {
       how: 'samples in no way',
@@ -151,12 +160,31 @@ describe('eam', () => {
   });
 
   it('refuses a module that is not there', async () => {
-    const { code, stderr } = await eam('sample', '--model', join(folder, 'none.mjs'), '--prompt', '1', '--out', 'x.png');
+    const { code, stderr } = await eam(
+      'sample',
+      '--model',
+      join(folder, 'none.mjs'),
+      '--prompt',
+      '1',
+      '--out',
+      'x.png',
+    );
     expect([code, stderr]).toEqual([2, expect.stringMatching(/none\.mjs: there is no such module/)]);
   });
 
   it('has nothing to merge an adapter of a module into', async () => {
-    const { code, stderr } = await eam('merge', '--adapter', join(folder, 'runs', 'lora'), '--model', join(folder, 'lora.mjs'), '--out', 'merged');
-    expect([code, stderr]).toEqual([2, expect.stringContaining('a model that a module defines has no files of weights')]);
+    const { code, stderr } = await eam(
+      'merge',
+      '--adapter',
+      join(folder, 'runs', 'lora'),
+      '--model',
+      join(folder, 'lora.mjs'),
+      '--out',
+      'merged',
+    );
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('a model that a module defines has no files of weights'),
+    ]);
   });
 });

@@ -2,7 +2,16 @@
 import { describe, expect, it } from 'vitest';
 
 import { DisposedError, ConfigError, EamError, ShapeError } from '../../lib/errors.js';
-import { defineModel, type Model, type ModelDefinition, ops, sampleImages, strokeWeight, Tensor, Trainer } from '../../lib/index.js';
+import {
+  defineModel,
+  type Model,
+  type ModelDefinition,
+  ops,
+  sampleImages,
+  strokeWeight,
+  Tensor,
+  Trainer,
+} from '../../lib/index.js';
 import { eam } from '../../lib/training/algorithms.js';
 import { definition, latentShape, numbers } from '../helpers/defined-model.js';
 
@@ -10,7 +19,13 @@ type Velocity = ModelDefinition['velocity'];
 
 const scalar = () => ({ a: Tensor.from([2], []) });
 const model = (changes: Partial<ModelDefinition>): Model =>
-  defineModel({ name: 'mine', latentShape, trainable: scalar(), velocity: (x, _t, _c, { parameters }) => ops.mul(x, parameters['a']!), ...changes });
+  defineModel({
+    name: 'mine',
+    latentShape,
+    trainable: scalar(),
+    velocity: (x, _t, _c, { parameters }) => ops.mul(x, parameters['a']!),
+    ...changes,
+  });
 
 const draw = (changes: Partial<ModelDefinition>) =>
   sampleImages(model(changes), { prompts: ['1', '2'], seed: 1n, steps: 1, solver: 'euler' });
@@ -24,7 +39,8 @@ describe('a velocity is refused', () => {
       how: 'of another shape',
       velocity: (x, t, c, context) => ops.reshape(scaled(x, t, c, context), [x.shape[0]!, -1]),
       error: ShapeError,
-      message: /^velocity of "mine": expected a velocity of x's shape, \[2, 1, 4, 4\], got float32 \[2, 16\]; ops.reshape/,
+      message:
+        /^velocity of "mine": expected a velocity of x's shape, \[2, 1, 4, 4\], got float32 \[2, 16\]; ops.reshape/,
     },
     {
       how: 'that is not returned',
@@ -48,7 +64,12 @@ describe('a velocity is refused', () => {
       message: /^velocity of "mine": expected a Tensor, got a promise/,
     },
     { how: 'that is null', velocity: (() => null) as never, error: ShapeError, message: /expected a Tensor, got null/ },
-    { how: 'that is a number', velocity: (() => 3) as never, error: ShapeError, message: /expected a Tensor, got number/ },
+    {
+      how: 'that is a number',
+      velocity: (() => 3) as never,
+      error: ShapeError,
+      message: /expected a Tensor, got number/,
+    },
     {
       how: 'that is a tensor with numbers',
       velocity: (x) => Tensor.from(new Float32Array(32), x.shape),
@@ -79,13 +100,15 @@ describe('a velocity is refused', () => {
       how: 'whose operator does not fit',
       velocity: (x, t, c, context) => ops.add(scaled(x, t, c, context), ops.linear(x, numbers([3, 7], 1))),
       error: ShapeError,
-      message: /^velocity of "mine": linear: expected arguments that fit, got x float32 \[2, 1, 4, 4\], weight float32 \[3, 7\]: /,
+      message:
+        /^velocity of "mine": linear: expected arguments that fit, got x float32 \[2, 1, 4, 4\], weight float32 \[3, 7\]: /,
     },
     {
       how: 'that reads the numbers of x',
       velocity: (x, t, c, context) => ops.mul(scaled(x, t, c, context), (x.dataSync() as Float32Array)[0]!),
       error: ConfigError,
-      message: /a tensor has a shape and no numbers while its function is recorded; compute with the functions of `ops`/,
+      message:
+        /a tensor has a shape and no numbers while its function is recorded; compute with the functions of `ops`/,
     },
     {
       how: 'that takes a tensor that was disposed of',
@@ -174,7 +197,8 @@ describe('what else a definition does is refused', () => {
     {
       how: 'an encode of too few rows',
       changes: { encode: () => [numbers([3, 4], 1)] },
-      message: /^encode of "mine"\[0\]: expected 2 rows, one for each sample, in its first dimension, got shape \[3, 4\]/,
+      message:
+        /^encode of "mine"\[0\]: expected 2 rows, one for each sample, in its first dimension, got shape \[3, 4\]/,
     },
     {
       how: 'an encode of no tensors',
@@ -184,9 +208,14 @@ describe('what else a definition does is refused', () => {
     {
       how: 'an encode that gives the same tensor again, which was disposed of',
       changes: { encode: () => [shared] },
-      message: /has been disposed of: what it returns is handed over and freed after use, so return new tensors each time/,
+      message:
+        /has been disposed of: what it returns is handed over and freed after use, so return new tensors each time/,
     },
-    { how: 'an encode that throws', changes: { encode: () => Promise.reject(new Error('no such prompt')) }, message: /^no such prompt$/ },
+    {
+      how: 'an encode that throws',
+      changes: { encode: () => Promise.reject(new Error('no such prompt')) },
+      message: /^no such prompt$/,
+    },
   ])('$how', async ({ changes, message }) => {
     await draw(changes).catch(() => {});
     await expect(draw(changes)).rejects.toThrow(message);
@@ -209,11 +238,27 @@ describe('what else a definition does is refused', () => {
 
 describe('defineModel refuses', () => {
   it.each<{ how: string; changes: Record<string, unknown>; message: RegExp }>([
-    { how: 'a misspelt member', changes: { latentshape: [1] }, message: /latentshape: unknown key; did you mean "latentShape"/ },
-    { how: 'a shape that is none', changes: { latentShape: [0, 2] }, message: /latentShape\[0\]: expected a number of at least 1, got 0/ },
+    {
+      how: 'a misspelt member',
+      changes: { latentshape: [1] },
+      message: /latentshape: unknown key; did you mean "latentShape"/,
+    },
+    {
+      how: 'a shape that is none',
+      changes: { latentShape: [0, 2] },
+      message: /latentShape\[0\]: expected a number of at least 1, got 0/,
+    },
     { how: 'no velocity', changes: { velocity: undefined }, message: /velocity: expected a function/ },
-    { how: 'an array in the place of a tensor', changes: { trainable: { a: [1] } }, message: /trainable\.a: expected a Tensor/ },
-    { how: 'a name twice', changes: { weights: scalar() }, message: /"a" is in weights and in trainable: name it once/ },
+    {
+      how: 'an array in the place of a tensor',
+      changes: { trainable: { a: [1] } },
+      message: /trainable\.a: expected a Tensor/,
+    },
+    {
+      how: 'a name twice',
+      changes: { weights: scalar() },
+      message: /"a" is in weights and in trainable: name it once/,
+    },
     {
       how: 'whole numbers to train',
       changes: { trainable: { a: Tensor.from(Int32Array.from([1]), [1]) } },

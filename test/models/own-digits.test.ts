@@ -60,7 +60,9 @@ describe('the digits of the example', () => {
     await perturb();
     const conditioning = await native.encode(prompts);
     const velocities = await Promise.all(
-      [own, native].map(async (model) => numbersOf(await model.native.velocity(await x(), t, conditioning, pretrained))),
+      [own, native].map(async (model) =>
+        numbersOf(await model.native.velocity(await x(), t, conditioning, pretrained)),
+      ),
     );
     expectClose(velocities[0]!, velocities[1]!, 2e-6);
   });
@@ -107,7 +109,8 @@ describe('the digits of the example', () => {
       return { metrics, weights: await Promise.all(weights.map(async ([, tensor]) => numbersOf(tensor))) };
     };
     const [mine, theirs] = [await trained(own), await trained(native)];
-    for (const [step, numbers] of mine.metrics.entries()) expectClose(numbers, theirs.metrics[step]!, 1e-4, `step ${step}`);
+    for (const [step, numbers] of mine.metrics.entries())
+      expectClose(numbers, theirs.metrics[step]!, 1e-4, `step ${step}`);
     for (const [index, numbers] of mine.weights.entries()) expectClose(numbers, theirs.weights[index]!, 1e-4);
   });
 });

@@ -109,7 +109,8 @@ export function checkDefinition(definition: ModelDefinition): void {
   validate(definitionSchema, definition, 'defineModel');
   const { latentShape, weights = {}, trainable, adapter, decode } = definition;
   const twice = Object.keys(trainable).find((name) => Object.hasOwn(weights, name));
-  if (twice !== undefined) throw new ConfigError(`defineModel: "${twice}" is in weights and in trainable: name it once`);
+  if (twice !== undefined)
+    throw new ConfigError(`defineModel: "${twice}" is in weights and in trainable: name it once`);
   for (const [name, { dtype, shape }] of Object.entries(trainable)) {
     const where = `defineModel: trainable['${name}']`;
     if (!dtype.includes('float')) throw new ShapeError(expected(where, 'floating-point numbers', dtype));

@@ -72,6 +72,8 @@ export const moduleKind: ModelKind = {
   load: ({ path }, options) => load(path, options),
   files: async (_, path) => [path],
   locate: async () => {
-    throw new ConfigError('a model that a module defines has no files of weights here: merge the adapter in the module');
+    throw new ConfigError(
+      'a model that a module defines has no files of weights here: merge the adapter in the module',
+    );
   },
 };

@@ -69,7 +69,8 @@ function checkVelocity(velocity: RecordedTensor, x: Tensor, where: string, train
 
 function checkImages(images: Tensor, latents: Tensor, where: string): Tensor {
   checkTensor(images, where);
-  if (images.dtype.includes('float') && images.shape.length === 4 && images.shape[0] === latents.shape[0]) return images;
+  if (images.dtype.includes('float') && images.shape.length === 4 && images.shape[0] === latents.shape[0])
+    return images;
   throw new ShapeError(expected(where, `images [${latents.shape[0]}, channels, height, width]`, textOf(images)));
 }
 

@@ -22,9 +22,9 @@ namespace {
 class KeptFunction {
  public:
   KeptFunction(std::shared_ptr<Keeper> keeper, Napi::Function function)
-      : keeper_(std::move(keeper)), id_(keeper_->keep(function)), kept_(nullptr, [keeper = keeper_, id = id_](void*) {
-          keeper->release(id);
-        }) {}
+      : keeper_(std::move(keeper)),
+        id_(keeper_->keep(function)),
+        kept_(nullptr, [keeper = keeper_, id = id_](void*) { keeper->release(id); }) {}
 
   // JavaScript thread.
   Napi::Function get() const { return keeper_->value(id_).As<Napi::Function>(); }
@@ -126,7 +126,8 @@ Computed with_gradients(const nn::Program& program, const std::vector<at::Tensor
   }
   const at::Tensor value = program.run(arguments);
   if (upstream && (upstream->sizes() != value.sizes() || upstream->device() != value.device())) {
-    throw bad_shape("gradients: upstream", words("the value's shape and device, ", value.sizes(), " on ", value.device()),
+    throw bad_shape("gradients: upstream",
+                    words("the value's shape and device, ", value.sizes(), " on ", value.device()),
                     words(upstream->sizes(), " on ", upstream->device()));
   }
   Computed computed{value.detach().contiguous(), std::vector<at::Tensor>(inputs.size())};
@@ -160,9 +161,8 @@ Napi::Value compute_recorded(const Napi::CallbackInfo& info) {
       recorded.push_back({inputs[i], false});
     }
     const at::Device device = inputs.empty() ? at::Device(at::kCPU) : inputs[0].device();
-    const auto program =
-        record_program(env, device, recorded, words(where, ": what the function returned"),
-                       [&](const Napi::Array& values) { return function.Call({values}); });
+    const auto program = record_program(env, device, recorded, words(where, ": what the function returned"),
+                                        [&](const Napi::Array& values) { return function.Call({values}); });
     std::optional<at::Tensor> upstream;
     if (!info[3].IsUndefined()) upstream = to_tensor(info[3], "gradients: upstream");
     return instance(env).executor.submit(

@@ -32,8 +32,9 @@ bool is_recorded(Napi::Value value) {
 
 Error without_numbers(const char* what) {
   return Error(ErrorKind::config,
-               words(what, ": a tensor has a shape and no numbers while its function is recorded; compute with the "
-                           "functions of `ops`, and read numbers of what `compute` or the model returns"));
+               words(what,
+                     ": a tensor has a shape and no numbers while its function is recorded; compute with the "
+                     "functions of `ops`, and read numbers of what `compute` or the model returns"));
 }
 
 }  // namespace
@@ -47,7 +48,8 @@ void RecordedTensorObject::define(Napi::Env env, Napi::Object exports) {
   using Self = RecordedTensorObject;
   const Napi::Function constructor = DefineClass(
       env, "Tensor",
-      {InstanceAccessor<&Self::shape>("shape", napi_enumerable), InstanceAccessor<&Self::dtype>("dtype", napi_enumerable),
+      {InstanceAccessor<&Self::shape>("shape", napi_enumerable),
+       InstanceAccessor<&Self::dtype>("dtype", napi_enumerable),
        InstanceAccessor<&Self::device>("device", napi_enumerable),
        InstanceAccessor<&Self::disposed>("disposed", napi_enumerable), InstanceAccessor<&Self::trained>("trained"),
        InstanceAccessor<&Self::no_numbers>("dataPointer"), InstanceMethod<&Self::no_numbers_yet>("data"),
@@ -126,8 +128,9 @@ nn::ValueId recorded_value(Napi::Value value, const std::string& where, const Re
   const RecordedTensorObject& object = *RecordedTensorObject::Unwrap(value.As<Napi::Object>());
   if (object.recording_.get() == &recording) return object.id_;
   throw Error(ErrorKind::config,
-              words(where, " belongs to an earlier call of the function that is recorded: a tensor that an operator "
-                           "returned is good until that function returns; do not keep it"));
+              words(where,
+                    " belongs to an earlier call of the function that is recorded: a tensor that an operator "
+                    "returned is good until that function returns; do not keep it"));
 }
 
 namespace {
@@ -210,7 +213,8 @@ std::string text_of(const nn::Operator& op, const std::vector<nn::Operand>& oper
     if (const auto* value = std::get_if<nn::ValueId>(&operands[i])) part = shown(*value);
     if (const auto* number = std::get_if<double>(&operands[i])) part = number_text(*number);
     if (const auto* integer = std::get_if<int64_t>(&operands[i])) part = words(*integer);
-    if (const auto* integers = std::get_if<std::vector<int64_t>>(&operands[i])) part = words(at::IntArrayRef(*integers));
+    if (const auto* integers = std::get_if<std::vector<int64_t>>(&operands[i]))
+      part = words(at::IntArrayRef(*integers));
     if (const auto* several = std::get_if<std::vector<nn::ValueId>>(&operands[i])) {
       for (const nn::ValueId value : *several) part += (part.empty() ? "" : " and ") + shown(value);
     }
@@ -237,8 +241,9 @@ Napi::Value record(const Napi::CallbackInfo& info) {
     const nn::Operator& op = nn::find_operator(name);
     if (recordings.empty()) {
       throw Error(ErrorKind::config,
-                  words(name, ": operators are recorded by a function that is given to defineModel, compute or "
-                              "gradients, and are called in there"));
+                  words(name,
+                        ": operators are recorded by a function that is given to defineModel, compute or "
+                        "gradients, and are called in there"));
     }
     const std::shared_ptr<Recording>& recording = recordings.back();
     const auto arguments = info[1].As<Napi::Array>();

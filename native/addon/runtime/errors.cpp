@@ -54,9 +54,9 @@ std::string first_line(const char* text) {
 }  // namespace
 
 ThrownError::ThrownError(std::shared_ptr<Keeper> keeper, Napi::Object error)
-    : keeper_(std::move(keeper)), id_(keeper_->keep(error)), kept_(nullptr, [keeper = keeper_, id = id_](void*) {
-        keeper->release(id);
-      }) {}
+    : keeper_(std::move(keeper)),
+      id_(keeper_->keep(error)),
+      kept_(nullptr, [keeper = keeper_, id = id_](void*) { keeper->release(id); }) {}
 
 Napi::Value ThrownError::value() const {
   return keeper_->value(id_);

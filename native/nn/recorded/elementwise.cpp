@@ -75,12 +75,8 @@ std::vector<Operator> elementwise_operators() {
       {"softplus", one(), [](A a) { return at::softplus(a.tensor(0)); }},
       {"gelu",
        {{"x", Takes::tensor}, {"approximate", Takes::text, {"none", "tanh"}}},
-       [](A a) {
-         return a.text(1) == "tanh" ? ops::gelu_tanh(a.tensor(0)) : at::gelu(a.tensor(0));
-       }},
-      {"cast",
-       {{"x", Takes::tensor}, {"dtype", Takes::dtype}},
-       [](A a) { return a.tensor(0).to(a.dtype(1)); }},
+       [](A a) { return a.text(1) == "tanh" ? ops::gelu_tanh(a.tensor(0)) : at::gelu(a.tensor(0)); }},
+      {"cast", {{"x", Takes::tensor}, {"dtype", Takes::dtype}}, [](A a) { return a.tensor(0).to(a.dtype(1)); }},
   };
 }
 

@@ -15,9 +15,9 @@ namespace eam::nn {
 enum class Takes {
   tensor,
   optional_tensor,
-  tensors,    // at least one
-  summand,    // a tensor or a number
-  number,     // finite
+  tensors,  // at least one
+  summand,  // a tensor or a number
+  number,   // finite
   optional_number,
   integer,
   optional_integer,

@@ -49,7 +49,7 @@ class RecordedModel final : public FlowModel {
   at::Tensor run(RecordedPart part, std::vector<at::Tensor> inputs, const NamedTensors& trainable);
 
   RecordedModelParts parts_;
-  NamedTensors first_values_;                                               // of the trainable tensors
+  NamedTensors first_values_;                                                // of the trainable tensors
   std::map<std::vector<int64_t>, std::shared_ptr<const Program>> programs_;  // by part, dtypes and shapes
 };
 
