@@ -11,7 +11,8 @@ set(EAM_TOGETHER_GROUPS
   "nn/(digits|mixture)/" small_models
   "nn/layers/(checkpointing|linear_map)" autograd_functions
   "addon/(runtime|convert)/" addon_base
-  "addon/bindings/(autoencoder|classifier|flow_model|image_reward|networks|recorded|recorded_tensor|text_encoder|torchscript)" addon_networks
+  "addon/bindings/(autoencoder|classifier|flow_model|image_reward|networks|text_encoder|torchscript)" addon_networks
+  "addon/bindings/recorded" addon_networks
   "addon/bindings/(algorithms|optimizer|fidelity|ode_solver)" addon_training)
 
 function(_eam_group source result)

@@ -87,9 +87,8 @@ export interface AdapterInfo {
 }
 
 /**
- * A generative model: what the trainer and the sampler know of one. `loadModel` and {@link defineModel} make one. A class
- * of one's own can implement it, too, with the `native` of a model that these made: everything else is plain
- * JavaScript.
+ * A generative model: what the trainer and the sampler know of one. `loadModel` and `defineModel` make one. A class of
+ * one's own can implement it, too, with the `native` of a model that these made: everything else is plain JavaScript.
  */
 export interface Model {
   /** Its type, such as `'digits'`, or the name that it was defined with. */

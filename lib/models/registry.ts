@@ -73,7 +73,10 @@ export async function drawingOf(source: string): Promise<Drawing> {
   return (await kind.drawingOf?.(place)) ?? kind.drawing;
 }
 
-/** Whether this is a model that comes with the package, a module, or a directory that says of what kind it is, known or not. */
+/**
+ * Whether this is a model that comes with the package, a module, or a directory that says of what kind it is, known or
+ * not.
+ */
 export async function namesModel(source: string): Promise<boolean> {
   if (shippedModels.includes(source) || kindOfFile(source) || (await exists(join(source, modelIndex)))) return true;
   const json = await readJson(join(source, 'config.json')).catch(() => undefined);

@@ -15,8 +15,8 @@ export function checkReturned(result: unknown, where: string): Tensor {
   if (typeof (result as Promise<unknown> | undefined)?.then === 'function') {
     (result as Promise<unknown>).then(undefined, () => {}); // its own failure would be another one, which nobody sees
     throw new ConfigError(
-      `${expected(where, 'a Tensor', 'a promise')}: the function is recorded, and must return at once; leave out async ` +
-        'and await, and do before it what takes time',
+      `${expected(where, 'a Tensor', 'a promise')}: the function is recorded, and must return at once; leave out ` +
+        'async and await, and do before it what takes time',
     );
   }
   if (result === undefined) throw new ConfigError(expected(where, 'a Tensor', 'undefined; return the result'));

@@ -39,7 +39,7 @@ const lora = source
     'TRAINABLE',
     `adapter: { rank, alpha, targets: ['base'] },
     trainable: {
-      'base.lora_A.weight': Tensor.from(Float32Array.from({ length: 16 * rank }, (_, i) => Math.sin(i) / 4), [rank, 16]),
+      'base.lora_A.weight': Tensor.from(new Float32Array(16 * rank).fill(0.1), [rank, 16]),
       'base.lora_B.weight': Tensor.from(new Float32Array(16 * rank), [16, rank]),
     },`,
   )
@@ -142,7 +142,8 @@ describe('eam', () => {
       text: all.replace('dtype, sampling', 'sampling'),
       change: { dtype: 'bfloat16' },
       message:
-        'expected a model on cpu in bfloat16: hand the options device and dtype on to defineModel, got one on cpu in float32',
+        'expected a model on cpu in bfloat16: hand the options device and dtype on to defineModel, got one on cpu in ' +
+        'float32',
     },
     {
       how: 'samples in no way',

@@ -30,7 +30,7 @@ export class Plain {
 }
 
 /** Every index of an array of this shape, in row-major order. */
-export function indices(shape: readonly number[]): number[][] {
+function indices(shape: readonly number[]): number[][] {
   return shape.reduce<number[][]>(
     (all, size) => all.flatMap((index) => Array.from({ length: size }, (_, i) => [...index, i])),
     [[]],

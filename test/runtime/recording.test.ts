@@ -271,7 +271,8 @@ describe('the native thread, which asks for a program,', () => {
           velocity: (z, t, c, { parameters }) => ops.mul(z, ops.mean(parameters.a)),
         });
         const conditioning = await model.encode(['a']);
-        const velocity = await model.native.velocity(Tensor.from([3], [1, 1, 1, 1]), Float32Array.of(0.5), conditioning, false);
+        const z = Tensor.from([3], [1, 1, 1, 1]);
+        const velocity = await model.native.velocity(z, Float32Array.of(0.5), conditioning, false);
         for (const value of [velocity, ...conditioning, model]) value.dispose();
       };
       const before = binding().tensorMemory().bytes;
@@ -291,7 +292,8 @@ const slow = (inside: string) => `
     name: 'slow', latentShape: [1, 1, 1], trainable: { a: Tensor.from([2], []) },
     velocity: (z, t, c, { parameters }) => { ${inside}; return ops.mul(z, parameters.a); },
   });
-  const work = async () => model.native.velocity(Tensor.from([3], [1, 1, 1, 1]), Float32Array.of(0.5), await model.encode(['a']), false);
+  const z = Tensor.from([3], [1, 1, 1, 1]);
+  const work = async () => model.native.velocity(z, Float32Array.of(0.5), await model.encode(['a']), false);
 `;
 
 describe('a process that ends while a function is recorded', () => {

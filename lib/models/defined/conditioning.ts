@@ -28,8 +28,8 @@ export async function checkedConditioning(
     if (!(tensor instanceof Tensor)) throw new ShapeError(expected(what, 'a Tensor', typeof tensor));
     if (tensor.disposed) {
       throw new DisposedError(
-        `${what} has been disposed of: what it returns is handed over and freed after use, so return new tensors each ` +
-          'time, or `await tensor.to({})`, which shares the memory',
+        `${what} has been disposed of: what it returns is handed over and freed after use, so return new tensors ` +
+          'each time, or `await tensor.to({})`, which shares the memory',
       );
     }
     if (tensor.shape[0] === count) return;

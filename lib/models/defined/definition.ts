@@ -63,7 +63,7 @@ export interface ModelDefinition {
    * checkpoints hold an adapter in PEFT's layout.
    */
   adapter?: AdapterInfo | undefined;
-  /** How it is sampled where nobody says otherwise; default: 20 steps of Heun without guidance, 32 samples at a time. */
+  /** How it is sampled where nobody says otherwise; default: 20 steps of Heun, no guidance, 32 samples at a time. */
   sampling?: Partial<SamplingDefaults> | undefined;
   /** s in t ↦ t / (t + s (1 − t)), which the times of sampling go through; default 1, which leaves them even. */
   timeShift?: number | undefined;
