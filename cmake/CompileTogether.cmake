@@ -12,6 +12,7 @@ set(EAM_TOGETHER_GROUPS
   "nn/layers/(checkpointing|linear_map)" autograd_functions
   "addon/(runtime|convert)/" addon_base
   "addon/bindings/(autoencoder|classifier|flow_model|image_reward|networks|text_encoder|torchscript)" addon_networks
+  "addon/bindings/recorded" addon_networks
   "addon/bindings/(algorithms|optimizer|fidelity|ode_solver)" addon_training)
 
 function(_eam_group source result)

@@ -18,6 +18,9 @@ export * from './runtime/kernels.js';
 export { solverNames } from './runtime/native/choices.generated.js';
 export * from './runtime/ode-solver.js';
 export * from './runtime/native/tensor.js';
+export { compute, gradients, type TensorFunction } from './runtime/compute.js';
+export * as ops from './runtime/operators/index.js';
+export { readTensors, saveTensors } from './files/safetensors.js';
 
 export {
   adjointMatching,
@@ -82,6 +85,8 @@ export type {
   PrepareOptions,
   SamplingDefaults,
 } from './models/model.js';
+export type { ModelContext, ModelDefinition } from './models/defined/definition.js';
+export { defineModel } from './models/defined/model.js';
 export { loadModel } from './models/registry.js';
 export type {
   NativeAlgorithm,

@@ -77,6 +77,12 @@ export function setOrigin(made: object, find: () => Promise<Origin>): void {
   origins.set(made, () => (found ??= find()));
 }
 
+/** Remembers another origin of `made` than the one that is known. */
+export function replaceOrigin(made: object, find: () => Promise<Origin>): void {
+  origins.delete(made);
+  setOrigin(made, find);
+}
+
 /**
  * What a model or a reward is loaded from; undefined of one that a program made itself.
  * @throws CheckpointError, ConfigError where its files are not there

@@ -2,13 +2,16 @@ import { disposeAll } from '../files/safetensors.js';
 import { fillAdapter } from '../models/adapters/adapter.js';
 import { combineAdapters } from '../models/adapters/combine.js';
 import type { ImageSize, LoadModelOptions, Model, ModelDType } from '../models/model.js';
-import { loadModel } from '../models/registry.js';
+import { baseModel, loadModel } from '../models/registry.js';
 import { shippedModels } from '../models/shipped.js';
 import { chooseDevice, deviceLine } from '../runtime/device.js';
 import {
   baseOf,
   type ChosenAdapter,
+  type ChosenParameters,
   disposeChosen,
+  locateChosen,
+  ownParametersAmong,
   parseAdapter,
   readChosen,
   refuseOtherModel,
@@ -48,11 +51,13 @@ export interface AdaptedModel {
 export async function openAdaptedModel(choice: ModelChoice, onNote: (line: string) => void): Promise<AdaptedModel> {
   const chosenDevice = chooseDevice(choice.device ?? 'auto');
   if (chosenDevice.reason !== undefined) onNote(deviceLine(chosenDevice));
-  const adapters = await readChosen((choice.adapter ?? []).map(parseAdapter), onNote);
+  const located = await locateChosen((choice.adapter ?? []).map(parseAdapter), onNote);
+  const own = await ownParametersAmong(located);
+  const adapters = own ? [] : await readChosen(located, onNote);
   try {
     const [first, ...others] = adapters;
-    const source = choice.model ?? (first ? await baseOf([first, ...others]) : shippedModels[0]);
-    const trained = await Promise.all(adapters.map(({ path }) => trainedWith(path)));
+    const source = choice.model ?? (await trainedModel(own, adapters));
+    const trained = await Promise.all(located.map(({ path }) => trainedWith(path)));
     const { textLength = trained.find((run) => run.textLength !== undefined)?.textLength } = choice;
     const size = sizeOf(choice) ?? trained.find((run) => run.image !== undefined)?.image;
     const options = { device: chosenDevice.device, dtype: choice.dtype, size, textLength };
@@ -61,17 +66,27 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
     try {
       if (choice.model === undefined) {
         const remedy = 'put that back, or name the model to draw with (--model)';
-        for (const { path } of adapters) await refuseOtherModel(path, model, remedy);
+        for (const { path } of located) await refuseOtherModel(path, model, remedy);
       }
+      if (own) await model.loadAdapter(own.path);
     } catch (error) {
       model.dispose();
       throw error;
     }
     const guidance = isDistilled ? 1 : model.sampling.guidance;
-    return { model, source, adapters, textLength, guidance };
+    return { model, source, adapters: located, textLength, guidance };
   } finally {
     disposeChosen(adapters);
   }
+}
+
+/** The model that what was chosen was trained on; with nothing chosen, the first that comes with the package. */
+async function trainedModel(
+  own: ChosenParameters | undefined,
+  [first, ...others]: readonly ChosenAdapter[],
+): Promise<string> {
+  if (own) return baseModel(own.path, own.base);
+  return first ? baseOf([first, ...others]) : shippedModels[0]!;
 }
 
 async function loadAdapted(

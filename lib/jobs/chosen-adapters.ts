@@ -3,15 +3,16 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { CheckpointError } from '../errors.js';
+import { CheckpointError, ConfigError } from '../errors.js';
 import { disposeAll } from '../files/safetensors.js';
 import { readAdapter } from '../models/adapter-files.js';
 import { adapterNote } from '../models/adapters/adapter.js';
 import type { WeightedAdapter } from '../models/adapters/combine.js';
 import type { Model } from '../models/model.js';
+import { ownParametersModel } from '../models/own-parameters.js';
 import { baseModel } from '../models/registry.js';
 import { readJson } from '../schema/json.js';
-import { validate } from '../schema/validate.js';
+import { expected, validate } from '../schema/validate.js';
 import { modelIdentity } from '../training/belonging.js';
 import { belongsToOf, stateFile } from '../training/state.js';
 import { adapterDirectory } from './run-directory.js';
@@ -24,25 +25,73 @@ export interface ChosenAdapter extends WeightedAdapter {
 }
 
 /** `PATH` or `PATH:WEIGHT`: what is behind the last colon is a weight where it is a number and no file is called so. */
-export function parseAdapter(text: string): { path: string; weight: number } {
+export function parseAdapter(text: string): LocatedAdapter {
   const [, path, weight] = /^(.+):([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)$/i.exec(text) ?? [];
   if (path === undefined || !Number.isFinite(Number(weight)) || existsSync(text)) return { path: text, weight: 1 };
   return { path, weight: Number(weight) };
 }
 
+/** An adapter's directory or file that was chosen, and what its update is multiplied by. */
+export interface LocatedAdapter {
+  path: string;
+  weight: number;
+}
+
 /**
- * Reads adapters, of a run's directory the newest checkpoint.
- * @param onNote told of checkpoints that are passed over, and of what an adapter's layout leaves open
+ * Finds adapters, of a run's directory the newest checkpoint.
+ * @param onNote told of checkpoints that are passed over
+ * @throws CheckpointError where a run has none
+ */
+export async function locateChosen(
+  choices: readonly LocatedAdapter[],
+  onNote: (line: string) => void,
+): Promise<LocatedAdapter[]> {
+  const located: LocatedAdapter[] = [];
+  for (const { path, weight } of choices) {
+    const place = await adapterDirectory(path, (error) => onNote(`passed over: ${error.message}`));
+    located.push({ path: place, weight });
+  }
+  return located;
+}
+
+/** The own parameters of a model that were chosen, where others choose adapters, and the model that they say. */
+export interface ChosenParameters {
+  path: string;
+  base: string | undefined;
+}
+
+const moduleSchema = z.object({ module: z.string() });
+
+/**
+ * Finds the own parameters of a model in the place of an adapter.
+ * @returns undefined where adapters alone were chosen
+ * @throws ConfigError where something else was chosen with them, or a weight: they are no update that could be added
+ */
+export async function ownParametersAmong(located: readonly LocatedAdapter[]): Promise<ChosenParameters | undefined> {
+  for (const { path, weight } of located) {
+    const own = await ownParametersModel(path);
+    if (own === undefined) continue;
+    if (located.length > 1 || weight !== 1)
+      throw new ConfigError(
+        expected('adapter', `${path} alone and without a weight, since it holds a model's own parameters`, weight),
+      );
+    return { path, base: moduleSchema.safeParse(own).data?.module };
+  }
+  return undefined;
+}
+
+/**
+ * Reads adapters.
+ * @param onNote told of what an adapter's layout leaves open
  * @throws CheckpointError where one cannot be read
  */
 export async function readChosen(
-  choices: readonly { path: string; weight: number }[],
+  located: readonly LocatedAdapter[],
   onNote: (line: string) => void,
 ): Promise<ChosenAdapter[]> {
   const chosen: ChosenAdapter[] = [];
   try {
-    for (const { path: given, weight } of choices) {
-      const path = await adapterDirectory(given, (error) => onNote(`passed over: ${error.message}`));
+    for (const { path, weight } of located) {
       const adapter = await readAdapter(path);
       chosen.push({ adapter, path, weight, base: await baseNow(path, adapter.config.base) });
       const remark = adapterNote(path, adapter.config);

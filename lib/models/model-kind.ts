@@ -6,7 +6,7 @@ import type { MovedComponent } from './moved-tensors.js';
 import type { SingleFileNetwork } from './single-file.js';
 import type { Verifier } from './verification/verification.js';
 
-/** A directory that holds a model. */
+/** A directory that holds a model, or a file that is one. */
 export interface ModelPlace {
   directory: string;
   /** As the user named it: the directory, or the name of a model that comes with the package. */
@@ -35,17 +35,22 @@ export interface LocateOptions {
 
 /** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
 export interface ModelKind {
-  /** What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json. */
-  recognises: { pipeline: string } | { type: string };
+  /**
+   * What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json; or how the
+   * name of a file ends that is a model of this kind.
+   */
+  recognises: { pipeline: string } | { type: string } | { endings: readonly string[] };
   /** How it is sampled where nobody says otherwise. */
   drawing: Drawing;
+  /** The same, of one that says it itself. @throws ConfigError where it cannot be asked */
+  drawingOf?: (place: ModelPlace) => Promise<Drawing>;
   /**
    * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that do not
    * fit
    */
   load(place: ModelPlace, options: LoadModelOptions): Promise<Model>;
   /** The files that its networks, and what reads prompts, are made of; those that are not there are left out. */
-  files(directory: string): Promise<string[]>;
+  files(directory: string, path: string): Promise<string[]>;
   /**
    * @throws ConfigError for a directory that adapters are not made for here, CheckpointError where weights are missing
    */

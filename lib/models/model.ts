@@ -86,11 +86,14 @@ export interface AdapterInfo {
   targets: readonly string[];
 }
 
-/** A generative model: what the trainer and the sampler know of one. */
+/**
+ * A generative model: what the trainer and the sampler know of one. `loadModel` and `defineModel` make one. A class of
+ * one's own can implement it, too, with the `native` of a model that these made: everything else is plain JavaScript.
+ */
 export interface Model {
-  /** Its type, such as `'digits'`: the name of its loader. */
+  /** Its type, such as `'digits'`, or the name that it was defined with. */
   readonly name: string;
-  /** Where its weights came from: `'digits'` or a directory. Adapters record it. */
+  /** Where its weights came from: `'digits'`, a directory or a module. Adapters record it. */
   readonly source: string;
   /** Where its weights and latents are: `'cpu'` or `'cuda:N'`. */
   readonly device: string;
@@ -104,7 +107,7 @@ export interface Model {
   readonly sampling: SamplingDefaults;
   /** s in t ↦ t / (t + s (1 − t)), which carries even times to those that suit the resolution; 1 leaves them even. */
   readonly timeShift: number;
-  /** @throws DisposedError after `dispose()` */
+  /** The network, which only this package makes. @throws DisposedError after `dispose()` */
   readonly native: NativeFlowModel;
 
   /** Computes the sampler's times, which go from 0 to 1: `steps` + 1 of them. */

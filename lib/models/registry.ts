@@ -1,11 +1,11 @@
 import { access } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 
 import { z } from 'zod';
 
 import { CheckpointError, ConfigError } from '../errors.js';
 import { fetchHint, namesHub, placeOf } from '../files/hub-cache.js';
-import { Origin, setOrigin } from '../files/origin.js';
+import { Origin, originOf, replaceOrigin, setOrigin } from '../files/origin.js';
 import { readHeader } from '../files/safetensors.js';
 import { shippedDirectory } from '../runtime/package.js';
 import { checkOptions, checkText, seed64 } from '../schema/options.js';
@@ -48,8 +48,10 @@ const loadShape = {
  * Loads a model.
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
- *   the kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a
- *   model_index.json; or the name of such a model on the hub (`user/name`, `user/name@revision`) that is in the cache
+ *   the kind of model, and its weights; one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a
+ *   model_index.json; the name of such a model on the hub (`user/name`, `user/name@revision`) that is in the cache; or a
+ *   JavaScript module (.mjs, .js, .ts) whose default export is a function of these options that returns what
+ *   {@link defineModel} gives. The module's code is run
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
@@ -57,10 +59,14 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   checkOptions(loadShape, options, 'loadModel options');
   const { kind, place } = await findModel(source);
   // Before they are mapped: what is written to them meanwhile is seen.
-  const origin = await Origin.of(await kind.files(place.directory));
+  const files = await kind.files(place.directory, place.path);
+  const origin = await Origin.of(files);
   const model = await kind.load(place, options);
   loadedWith.set(model, options);
-  setOrigin(model, async () => origin);
+  // A module's model knows its numbers itself, and is another one when the module is.
+  const own = await originOf(model);
+  if (own) replaceOrigin(model, async () => Origin.of(files, await own.identity()));
+  else setOrigin(model, async () => origin);
   return model;
 }
 
@@ -74,26 +80,31 @@ export const loadOptionsOf = (model: Model): LoadModelOptions | undefined => loa
  * @throws CheckpointError where there is no model, ConfigError for an unknown type
  */
 export async function drawingOf(source: string): Promise<Drawing> {
-  return (await findModel(source)).kind.drawing;
+  const { kind, place } = await findModel(source);
+  return (await kind.drawingOf?.(place)) ?? kind.drawing;
 }
 
-/** Whether this is a model that comes with the package, or a directory that says of what kind it is, known or not. */
+/**
+ * Whether this is a model that comes with the package, a module, or a directory that says of what kind it is, known or
+ * not.
+ */
 export async function namesModel(source: string): Promise<boolean> {
   const directory = placeOf(source);
-  if (shippedModels.includes(source) || (await exists(join(directory, modelIndex)))) return true;
+  if (shippedModels.includes(source) || kindOfFile(source) || (await exists(join(directory, modelIndex)))) return true;
   const json = await readJson(join(directory, 'config.json')).catch(() => undefined);
   return z.union([z.object({ type: z.string() }), partSchema]).safeParse(json).success;
 }
 
 /**
  * What a model takes, from its configuration and its files' headers; undefined for one too small to plan for, such as
- * the digits.
+ * the digits, or of one that nobody but its module knows.
  * @throws ConfigError for a directory or options that are not supported, CheckpointError where there is no model, or
  * weights that it needs are missing or cut short
  */
 export async function modelFootprint(source: string, options: FootprintOptions): Promise<ModelFootprint | undefined> {
   const { kind, place } = await findModel(source);
   if (kind.footprint) return kind.footprint(place.directory, options);
+  if (kindOfFile(source)) return undefined;
   for (const file of (await kind.locate(place.directory)).weights) await readHeader(file);
   return undefined;
 }
@@ -175,6 +186,11 @@ export async function modelVerifier(directory: string): Promise<Verifier> {
 export async function baseModel(adapter: string, base: string | undefined): Promise<string> {
   const hint = "name the model's directory (--model)";
   if (base === undefined) throw new CheckpointError(`${adapter} does not say which model it was trained on: ${hint}`);
+  // What runs code is run where it is named, and not because an adapter from elsewhere says so.
+  if (kindOfFile(base))
+    throw new CheckpointError(
+      `${adapter} was trained on the module ${base}, whose code is run only where it is named: --model ${base}`,
+    );
   const isHere = shippedModels.includes(base) || (await exists(placeOf(base)));
   if (!isHere)
     throw new CheckpointError(`${adapter} was trained on ${base}, which is not here: ${hint}${fetchHint(base)}`);
@@ -182,13 +198,19 @@ export async function baseModel(adapter: string, base: string | undefined): Prom
 }
 
 const nameOf = ({ recognises }: ModelKind): string =>
-  'pipeline' in recognises ? recognises.pipeline : recognises.type;
+  'pipeline' in recognises ? recognises.pipeline : 'type' in recognises ? recognises.type : 'module';
+
+/** The kind of a model that is a file. */
+const kindOfFile = (source: string): ModelKind | undefined =>
+  modelKinds.find(({ recognises }) => 'endings' in recognises && recognises.endings.includes(extname(source)));
 
 /** @throws CheckpointError where there is no model, ConfigError for one of an unknown kind */
 async function findModel(source: string): Promise<{ kind: ModelKind; place: ModelPlace }> {
   const shipped = shippedModels.includes(source);
   const directory = shipped ? shippedDirectory(source) : placeOf(source);
   const own = { directory, source: shipped || namesHub(source) ? source : directory };
+  const kind = kindOfFile(source);
+  if (kind) return { kind, place: { ...own, directory: dirname(directory), path: directory, json: undefined } };
   const index = join(directory, modelIndex);
   return (await exists(index)) ? findPipeline(index, own) : findTyped(source, own);
 }

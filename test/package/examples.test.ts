@@ -51,7 +51,7 @@ describe('the examples', () => {
 });
 
 describe('the instructions of an example', () => {
-  it.each(['plain-typescript', 'tensorflow', 'trainer'])(
+  it.each(['plain-typescript', 'tensorflow', 'trainer', 'own-network'])(
     'say in %s what is true of a clone and of an installed package',
     async (name) => {
       // In this clone and out of the packed package they are run by test/package/packed.test.ts and `npm run
@@ -64,6 +64,42 @@ describe('the instructions of an example', () => {
       expect(text).toContain(`//   cp -r node_modules/eam-torch/examples . && node examples/${name}.ts`);
     },
   );
+});
+
+describe('docs/own-network.md', async () => {
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const text = await readFile(join(root, 'docs', 'own-network.md'), 'utf8');
+  const programs = [...text.matchAll(/^```js\n(import .*?)^```$/gms)].map((match) => match[1]!);
+
+  it('has programs that run as they are written', async () => {
+    const folder = join(root, 'build', 'own-network'); // inside the package, so that `eam-torch` is this one
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'train.mjs'), programs[0]!);
+    await writeFile(join(folder, 'reward.mjs'), programs[1]!);
+    const check = `
+      import { Tensor } from 'eam-torch';
+      import { contrast } from './reward.mjs';
+      const pixels = Float32Array.from({ length: 8 }, (_, i) => (i * 0.37) % 1);
+      const images = (data) => Tensor.from(data, [2, 1, 2, 2]);
+      const { values, grad } = await contrast.score(images(pixels));
+      const slopes = await grad.data();
+      const moved = await contrast.score(images(pixels.map((value, i) => value + 1e-3 * slopes[i])));
+      const [before, after] = [await values.data(), await moved.values.data()];
+      const rise = after[0] + after[1] - before[0] - before[1];
+      console.log(before.length, (rise / 1e-3 / slopes.reduce((sum, slope) => sum + slope ** 2, 0)).toFixed(2));
+    `;
+    await writeFile(join(folder, 'check.mjs'), check);
+    const run = async (name: string) => (await promisify(execFile)(process.execPath, [join(folder, name)])).stdout;
+    expect(await run('train.mjs')).toMatch(/^1 \d\.\d{3}\n2 \d\.\d{3}\n3 \d\.\d{3}\n2 × 1 × 8 × 8\n$/);
+    expect(await run('check.mjs')).toBe('2 1.00\n');
+    await rm(folder, { recursive: true });
+  });
+
+  it('says of the example how long it is, which is less than 150 lines', async () => {
+    const lines = (await readFile(join(root, 'examples', 'own-network.ts'), 'utf8')).trimEnd().split('\n').length;
+    expect(lines).toBeLessThan(150);
+    expect(text.replaceAll('\n', ' ')).toContain(`with LoRA, in ${lines} lines`);
+  });
 });
 
 describe('docs/backend.md', async () => {

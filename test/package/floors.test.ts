@@ -59,6 +59,7 @@ const lib: Rooms = {
       'quantization.ts',
       'single-file.ts',
       'pretraining.ts',
+      'own-parameters.ts',
       'adapters',
       'tokenizers',
       'verification',

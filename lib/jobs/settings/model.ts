@@ -41,12 +41,11 @@ export const startedAdapter = z
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {
   model: z
-    .string()
-    .min(1)
+    .union([z.string().min(1), z.strictObject({ module: z.string().min(1) }).transform(({ module }) => module)])
     .transform((name) => (shippedModels.includes(name) ? name : pathOrHubName(name)))
     .describe(
       `The model is ${shippedModels.map((name) => `"${name}"`).join(' or ')}, which comes with the package, or in ` +
-        'this directory.',
+        'this directory, or of this name of the hub, or defined by this module.',
     ),
   device: device.default('auto'),
   dtype: dtype.describe('The network computes in this type.'),

@@ -10,6 +10,7 @@ import type { KernelBinding } from './binding/kernels.js';
 import type { MeasurementBinding } from './binding/measurements.js';
 import type { NetworkBinding } from './binding/networks.js';
 import type { ProcessBinding } from './binding/process.js';
+import type { RecordingBinding } from './binding/recording.js';
 import type { RewardBinding } from './binding/rewards.js';
 import type { SolverBinding } from './binding/solver.js';
 import type { TestingBinding } from './binding/testing.js';
@@ -22,6 +23,7 @@ export type * from './binding/kernels.js';
 export type * from './networks.generated.js';
 export type * from './binding/networks.js';
 export type * from './binding/process.js';
+export type * from './binding/recording.js';
 export type * from './binding/rewards.js';
 export type * from './binding/solver.js';
 export type * from './binding/training.js';
@@ -36,6 +38,7 @@ export interface Binding
     MeasurementBinding,
     NetworkBinding,
     ProcessBinding,
+    RecordingBinding,
     RewardBinding,
     SolverBinding,
     TestingBinding,

@@ -92,6 +92,8 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define_weight_files(env, exports);
   define_networks(env, exports);
   define_flow_model(env, exports);
+  define_recorded_tensor(env, exports);
+  define_recorded(env, exports);
   define_text_encoder(env, exports);
   define_autoencoder(env, exports);
   define_image_reward(env, exports);

@@ -13,6 +13,8 @@ void define_ode_solver(Napi::Env env, Napi::Object exports);
 void define_weight_files(Napi::Env env, Napi::Object exports);
 void define_networks(Napi::Env env, Napi::Object exports);
 void define_flow_model(Napi::Env env, Napi::Object exports);
+void define_recorded(Napi::Env env, Napi::Object exports);
+void define_recorded_tensor(Napi::Env env, Napi::Object exports);
 void define_text_encoder(Napi::Env env, Napi::Object exports);
 void define_autoencoder(Napi::Env env, Napi::Object exports);
 void define_image_reward(Napi::Env env, Napi::Object exports);

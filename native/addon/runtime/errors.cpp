@@ -53,6 +53,15 @@ std::string first_line(const char* text) {
 
 }  // namespace
 
+ThrownError::ThrownError(std::shared_ptr<Keeper> keeper, Napi::Object error)
+    : keeper_(std::move(keeper)),
+      id_(keeper_->keep(error)),
+      kept_(nullptr, [keeper = keeper_, id = id_](void*) { keeper->release(id); }) {}
+
+Napi::Value ThrownError::value() const {
+  return keeper_->value(id_);
+}
+
 // The CPU allocator reports an exhausted host as a plain c10::Error, in words about its own source: "[enforce fail at
 // alloc_cpu.cpp:…] … DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes. …".
 std::optional<std::string> host_shortage(const c10::Error& error, const std::string& purpose) {
@@ -76,6 +85,8 @@ Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const Napi::Error& js) {
     return js.Value();
+  } catch (const ThrownError& thrown) {
+    return thrown.value();
   } catch (const eam::Error& e) {
     return make(env, e.kind(), e.what());
   } catch (const c10::OutOfMemoryError& e) {

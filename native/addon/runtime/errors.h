@@ -3,7 +3,9 @@
 #include <c10/util/Exception.h>
 #include <napi.h>
 
+#include <cstdint>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -12,6 +14,23 @@
 // (throws) or `guarded_promise` (rejects), so that no exception leaves untranslated.
 namespace eam::addon {
 
+class Keeper;
+
+// What a JavaScript function has thrown, on its way through native threads to the promise that rejects with it.
+class ThrownError final : public std::exception {
+ public:
+  // JavaScript thread.
+  ThrownError(std::shared_ptr<Keeper> keeper, Napi::Object error);
+
+  const char* what() const noexcept override { return "a JavaScript function threw an error"; }
+  Napi::Value value() const;  // JavaScript thread
+
+ private:
+  std::shared_ptr<Keeper> keeper_;
+  uint64_t id_;
+  std::shared_ptr<void> kept_;  // lets go of the error, on any thread
+};
+
 // The JavaScript constructors behind `ErrorClasses` of lib/errors.ts.
 // NOLINTNEXTLINE(bugprone-exception-escape): node-addon-api's own assignment may throw
 struct ErrorClasses {
@@ -19,7 +38,8 @@ struct ErrorClasses {
 };
 
 // eam::Error by its kind; an allocation that failed, LibTorch's or C++'s, as OutOfMemoryError; any other exception as
-// EamError with code ERR_EAM_NATIVE and the first line of its message (LibTorch appends a C++ backtrace).
+// EamError with code ERR_EAM_NATIVE and the first line of its message (LibTorch appends a C++ backtrace); a ThrownError
+// as what was thrown.
 // JavaScript thread only.
 Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error);
 

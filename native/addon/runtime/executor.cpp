@@ -6,6 +6,8 @@
 #include <pthread.h>
 #endif
 
+#include "ops/error.h"
+
 namespace eam::addon {
 
 namespace {
@@ -36,7 +38,57 @@ void Executor::stop() noexcept {
     if (running_) running_->cancel();
   }
   available_.notify_one();
+  for_executor_.notify_one();
   if (thread_.joinable()) thread_.join();
+}
+
+void Executor::ask(std::function<void(Napi::Env)> run) {
+  const auto question = std::make_shared<Question>();
+  question->run = std::move(run);
+  std::unique_lock lock(mutex_);
+  if (!stopping_) {
+    question_ = question;
+    for_caller_.notify_one();
+    if (!wake_sent_.exchange(true)) channel_.NonBlockingCall();
+    for_executor_.wait(lock, [&] { return stopping_ || question->answered; });
+    question_.reset();
+  }
+  if (!question->answered) throw Error(ErrorKind::cancelled, "the environment is ending");
+  if (question->error) std::rethrow_exception(question->error);
+}
+
+void Executor::answer(Napi::Env env, std::unique_lock<std::mutex>& lock) {
+  const std::shared_ptr<Question> question = std::move(question_);
+  question_.reset();
+  if (!question) return;
+  lock.unlock();
+  const bool before = std::exchange(answering_, true);
+  try {
+    Napi::HandleScope scope(env);
+    question->run(env);
+  } catch (...) {
+    question->error = std::current_exception();
+  }
+  answering_ = before;
+  lock.lock();
+  question->answered = true;
+  for_executor_.notify_one();
+}
+
+void Executor::answer_until(Napi::Env env, const std::function<bool()>& done) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    for_caller_.wait(lock, [&] { return done() || question_; });
+    if (done()) return;
+    answer(env, lock);
+  }
+}
+
+void Executor::refuse_within_ask() const {
+  if (!answering_) return;
+  throw Error(ErrorKind::config,
+              "this call waits for the native thread, which itself waits for the function that makes it: call it "
+              "before, and not while a model's velocity or images are being recorded");
 }
 
 void Executor::enqueue(Napi::Env env, std::unique_ptr<Job> job) {
@@ -68,6 +120,7 @@ void Executor::loop() noexcept {
     running_->run();
     lock.lock();
     finished_.push_back(std::move(running_));
+    for_caller_.notify_one();
     if (!stopping_ && !wake_sent_.exchange(true)) channel_.NonBlockingCall();
   }
 }
@@ -87,8 +140,9 @@ void Executor::deliver(Napi::Env env, Napi::Function, Executor* self, void*) {
   if (static_cast<napi_env>(env) == nullptr) return;  // the environment is closing
   std::deque<std::unique_ptr<Job>> finished;
   {
-    std::lock_guard lock(self->mutex_);
+    std::unique_lock lock(self->mutex_);
     self->wake_sent_ = false;
+    self->answer(env, lock);
     finished.swap(self->finished_);
   }
   for (auto& job : finished) {

@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -54,13 +55,21 @@ class Executor {
   // JavaScript thread, which waits: runs `work` on the executor's thread after all that was submitted before, and
   // returns or throws what it does. For constructors, whose object must be whole when they return; anything longer is
   // for `submit`.
+  // Error(config) within `ask`, whose asker this thread would wait for.
   template <class Work>
   std::invoke_result_t<Work> call(Napi::Env env, Work work) {
+    refuse_within_ask();
     std::packaged_task<std::invoke_result_t<Work>()> task(std::move(work));
     auto result = task.get_future();
     enqueue(env, std::make_unique<Call<decltype(task)>>(std::move(task)));
+    answer_until(env, [&result] { return result.wait_for(std::chrono::seconds(0)) == std::future_status::ready; });
     return result.get();
   }
+
+  // Executor thread, which waits: runs `question` on the JavaScript thread, also while that waits in `call`, and throws
+  // what it throws, which must hold no JavaScript value. Error(cancelled) where the environment ends before; as the
+  // question may then still be running, it owns what it refers to.
+  void ask(std::function<void(Napi::Env)> question);
 
   // Calls `callback` on the JavaScript thread soon, from any thread; calls may be merged. Does not keep Node alive.
   void wake();
@@ -149,7 +158,18 @@ class Executor {
   static void deliver(Napi::Env env, Napi::Function, Executor* self, void*);
   using Channel = Napi::TypedThreadSafeFunction<Executor, void, &Executor::deliver>;
 
+  // Something that the executor's thread asked, and whether it has been answered.
+  struct Question {
+    std::function<void(Napi::Env)> run;
+    std::exception_ptr error;
+    bool answered = false;
+  };
+
   void enqueue(Napi::Env env, std::unique_ptr<Job> job);
+  void refuse_within_ask() const;
+  // JavaScript thread: answers what is asked until `done()`, which changes when a job has run.
+  void answer_until(Napi::Env env, const std::function<bool()>& done);
+  void answer(Napi::Env env, std::unique_lock<std::mutex>& lock);
   void loop() noexcept;
   void watch_for_jobs() const noexcept;
 
@@ -159,6 +179,10 @@ class Executor {
   std::atomic<bool> called_ = false;  // something was queued, or the end is near, since the loop last looked
   std::deque<std::unique_ptr<Job>> finished_;
   std::unique_ptr<Job> running_;
+  std::shared_ptr<Question> question_;    // what nobody has begun to answer
+  std::condition_variable for_executor_;  // a question has been answered
+  std::condition_variable for_caller_;    // a question has been asked, or a job has run
+  bool answering_ = false;                // JavaScript thread only
   bool stopping_ = false;
   std::atomic<bool> wake_sent_ = false;
 
