@@ -27,6 +27,7 @@ const { createRewards, parseReward } = await import('../dist/rewards/registry.js
 const { sizes, writeRandomSd3 } = await import('./random-sd3.mjs');
 const { amount, describeMachine, rowOf, table, toCsv } = await import('./results.mjs');
 const library = {
+  ...(await import('../dist/models/autoencoder-kl/config.js')),
   ...(await import('../dist/models/sd3/config.js')),
   ...(await import('../dist/files/safetensors.js')),
   binding,

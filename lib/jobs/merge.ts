@@ -7,7 +7,7 @@ import { expected, validate } from '../schema/validate.js';
 import { CheckpointError } from '../errors.js';
 import type { AdapterConfig } from '../models/adapters/layout.js';
 import { readAdapterTensors } from '../models/adapters/adapter.js';
-import type { StoredModel } from '../models/model-kind.js';
+import type { StoredModel } from '../models/component-weights.js';
 import { baseModel, locateModel } from '../models/registry.js';
 import { binding } from '../runtime/native/index.js';
 import { refuseTaken, writeNewDirectory } from '../files/new-directory.js';

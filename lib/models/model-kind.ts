@@ -1,3 +1,4 @@
+import type { StoredModel } from './component-weights.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { Pretraining } from './pretraining.js';
@@ -13,23 +14,14 @@ export interface ModelPlace {
   json: unknown;
 }
 
-/** Where a model's files are, for those who copy them. */
-export interface StoredModel {
-  directory: string;
-  /** The folder of the network that adapters change, relative to the directory. */
-  network: string;
-  /** Its weights' files, of which each tensor is in one. */
-  weights: string[];
-  /** Folders that belong to the model. */
-  folders: string[];
-}
-
 /** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
 export interface ModelKind {
   /** What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json. */
   recognises: { pipeline: string } | { type: string };
   /** How it is sampled where nobody says otherwise. */
   drawing: Drawing;
+  /** How the model of a directory is sampled, where some of a kind want to be sampled otherwise. */
+  drawingOf?: (place: ModelPlace) => Drawing;
   /**
    * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that do not
    * fit

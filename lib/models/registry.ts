@@ -12,7 +12,8 @@ import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import { modelKinds } from './kinds.js';
-import type { ModelKind, ModelPlace, StoredModel } from './model-kind.js';
+import type { StoredModel } from './component-weights.js';
+import type { ModelKind, ModelPlace } from './model-kind.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import { shippedModels } from './shipped.js';
 import type { Verifier } from './verification/verification.js';
@@ -44,8 +45,7 @@ const loadShape = {
  * Loads a model.
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
- *   the kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a
- *   model_index.json
+ *   the kind of model, and its weights; or one in diffusers' layout, with a model_index.json
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
@@ -64,7 +64,8 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
  * @throws CheckpointError where there is no model, ConfigError for an unknown type
  */
 export async function drawingOf(source: string): Promise<Drawing> {
-  return (await findModel(source)).kind.drawing;
+  const { kind, place } = await findModel(source);
+  return kind.drawingOf?.(place) ?? kind.drawing;
 }
 
 /** Whether this is a model that comes with the package, or a directory that says of what kind it is, known or not. */

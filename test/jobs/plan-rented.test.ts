@@ -10,7 +10,7 @@ import { diskUse, refuseFull } from '../../lib/jobs/plan/disk.js';
 import { plan } from '../../lib/jobs/plan/plan.js';
 import { planTable } from '../../lib/jobs/plan/table.js';
 import { publishedModels } from '../../lib/models/registry.js';
-import { parametersOf } from '../../lib/models/sd3/layers.js';
+import { parametersOf } from '../../lib/models/pipeline/layers.js';
 import { publishedSd3 } from '../../lib/models/sd3/published.js';
 import { binding } from '../../lib/runtime/native/index.js';
 

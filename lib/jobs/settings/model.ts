@@ -40,7 +40,7 @@ export const modelSettings = {
     .optional(),
   /** Keep one block's activations at a time and compute them again in the backward pass. */
   checkpointing: z.boolean().optional(),
-  /** Tokens a prompt that a T5 text encoder reads. */
+  /** How many tokens of a prompt a text encoder reads that has no limit of its own. */
   textLength: z.int().min(1).max(4096).optional(),
   /** What guidance leads away from, where the model knows such prompts. */
   negativePrompt: z.string().optional(),

@@ -34,7 +34,6 @@ const defaultTargets = ['attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2'];
 class DigitsModel implements Model {
   readonly name = 'digits';
   readonly sampling = { ...digitsDrawing, batch: 128, count: 16 };
-  readonly timeShift = 1;
   readonly latentShape: readonly number[];
   #native: NativeFlowModel | undefined;
 
@@ -54,6 +53,10 @@ class DigitsModel implements Model {
   get native(): NativeFlowModel {
     if (!this.#native) throw new DisposedError('the digits model was used after dispose()');
     return this.#native;
+  }
+
+  timeShift(): number {
+    return 1;
   }
 
   times(steps: number): number[] {
