@@ -119,9 +119,10 @@ export const textSchema = z
     vocab_size: size.default(151936),
     hidden_size: size.default(4096),
     intermediate_size: size.default(22016),
+    /** More than the deepest state that is read: the last one is normalised. */
     num_hidden_layers: z
       .int()
-      .min(deepestState + 1, `expected at least ${deepestState + 1}: the state after layer ${deepestState} is read`)
+      .min(deepestState + 1)
       .default(32),
     num_attention_heads: size.default(32),
     num_key_value_heads: size.nullable().default(32),

@@ -78,7 +78,7 @@ function footprintOf(directory: Flux2Directory, options: FootprintOptions, store
   const config = directory.transformer.config;
   const { networks: halves, patchSize } = directory.autoencoder.config;
   const [channels, height, width] = latentShapeOf(directory, size ?? { width: imageSize, height: imageSize });
-  const targets = adapter.targets ?? defaultTargets;
+  const targets = adapter.targets ?? defaultTargets(config);
   const tokens = { image: height * width, text: textLength };
   const bytes = elementBytes[dtype];
   const pixels = height * width * granularity ** 2;

@@ -1,3 +1,4 @@
+import type { Flux2TransformerConfig } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { withComponent } from '../component-weights.js';
 import type { Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
@@ -7,19 +8,18 @@ import { readFlux2Directory, type Flux2Directory } from './directory.js';
 import { schedulerTimes, timeShift } from './scheduler.js';
 import { flux2Embeddings } from './text.js';
 
-/** The projections of the attention, in both kinds of blocks; a single-stream block's hold its feed-forward layers. */
-export const defaultTargets = [
-  'attn.to_q',
-  'attn.to_k',
-  'attn.to_v',
-  'attn.to_out.0',
-  'attn.add_q_proj',
-  'attn.add_k_proj',
-  'attn.add_v_proj',
-  'attn.to_add_out',
-  'attn.to_qkv_mlp_proj',
-  'attn.to_out',
+/**
+ * The projections of the attention, in both kinds of blocks; a single-stream block's hold its feed-forward layers, too.
+ * Its `attn.to_out` is named in full, as in diffusers' own training: the end of the name alone is also that of a list of
+ * layers in the other blocks, which PEFT refuses to adapt.
+ */
+export const defaultTargets = ({ layers, singleLayers }: Flux2TransformerConfig): string[] => [
+  ...(layers ? doubleTargets.map((name) => `attn.${name}`) : []),
+  ...(singleLayers ? ['attn.to_qkv_mlp_proj'] : []),
+  ...Array.from({ length: singleLayers }, (_, index) => `single_transformer_blocks.${index}.attn.to_out`),
 ];
+
+const doubleTargets = ['to_q', 'to_k', 'to_v', 'to_out.0', 'add_q_proj', 'add_k_proj', 'add_v_proj', 'to_add_out'];
 
 /** diffusers' own. */
 export const defaultTextLength = 512;
@@ -53,8 +53,11 @@ export async function loadFlux2Model(path: string, source: string, options: Load
   const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
   const latentShape = latentShapeOf(directory, size);
   checkTextLength(textLength);
-  const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
   const { autoencoder: vae, transformer, scheduler, distilled } = directory;
+  const adapter = options.adapter && {
+    ...options.adapter,
+    targets: options.adapter.targets ?? defaultTargets(transformer.config),
+  };
   // In float32: images are decoded once a sample, and rounded for no other reason.
   const autoencoder = await withComponent(vae.directory, (weights) =>
     binding().loadNetwork('flux2-autoencoder', { config: vae.config, weights, dtype: 'float32', device }),
