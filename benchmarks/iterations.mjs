@@ -68,7 +68,8 @@ export async function measureIterations({ section, configuration, changes = {}, 
   const peakMemory = async (baseline) => (gpu ? native.cudaPeakMemory(device) : processMemory('VmHWM') - baseline);
 
   /**
-   * Operations a second of a product of large matrices: the best of three, as what else the machine does takes some away.
+   * Operations a second of a product of large matrices: the best of three, as what else the machine does takes some
+   * away.
    */
   async function productRate(type) {
     const [side, repeats] = flags.quick ? [256, 1] : gpu ? [8192, 20] : [2048, 2];

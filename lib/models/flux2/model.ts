@@ -10,8 +10,8 @@ import { flux2Embeddings } from './text.js';
 
 /**
  * The projections of the attention, in both kinds of blocks; a single-stream block's hold its feed-forward layers, too.
- * Its `attn.to_out` is named in full, as in diffusers' own training: the end of the name alone is also that of a list of
- * layers in the other blocks, which PEFT refuses to adapt.
+ * Its `attn.to_out` is named in full, as in diffusers' own training: the end of the name alone is also that of a list
+ * of layers in the other blocks, which PEFT refuses to adapt.
  */
 export const defaultTargets = ({ layers, singleLayers }: Flux2TransformerConfig): string[] => [
   ...(layers ? doubleTargets.map((name) => `attn.${name}`) : []),
