@@ -14,7 +14,7 @@ const stored = {
   bfloat16: (values) => Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16),
 };
 
-/** Weights that keep activations' size: norms around 1, matrices scaled by what goes into them. */
+/** Weights that keep activations' size: norms and variances around 1, matrices scaled by what goes into them. */
 function writeRandomWeights(path, shapes, dtype, { buildHeader }) {
   const tensors = Object.entries(shapes).map(([name, shape]) => ({ name, shape, dtype }));
   // Few scales for billions of numbers.
@@ -29,7 +29,7 @@ function writeRandomWeights(path, shapes, dtype, { buildHeader }) {
   let start = 0;
   for (const { name, shape } of tensors) {
     const count = shape.reduce((product, size) => product * size, 1);
-    const isNorm = shape.length === 1 && /norm/.test(name) && name.endsWith('.weight');
+    const isNorm = shape.length === 1 && (/norm.*\.weight$/.test(name) || name.endsWith('.running_var'));
     const scale =
       shape.length === 1 ? 0.1 : 1.5 / Math.sqrt(shape.slice(1).reduce((product, size) => product * size, 1));
     const block = blockOf(isNorm ? 1 : 0, scale);

@@ -102,6 +102,8 @@ export interface Model {
   readonly adapter: AdapterInfo | undefined;
   /** How it is sampled where nobody says otherwise. */
   readonly sampling: SamplingDefaults;
+  /** Why the model cannot be guided, where it cannot: `unconditional` then throws it. */
+  readonly unguided?: string | undefined;
   /** @throws DisposedError after `dispose()` */
   readonly native: NativeFlowModel;
 
@@ -125,7 +127,7 @@ export interface Model {
   encode(prompts: readonly string[]): Promise<Tensor[]>;
   /**
    * Computes the conditioning of no prompt, or of a negative one, which guidance leads away from.
-   * @throws ConfigError where the model knows no negative prompts
+   * @throws ConfigError where the model knows no negative prompts, or cannot be guided
    */
   unconditional(count: number, negativePrompt?: string): Promise<Tensor[]>;
 

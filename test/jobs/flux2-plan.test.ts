@@ -8,7 +8,7 @@ import { plan } from '../../lib/jobs/plan/plan.js';
 import { readFlux2Directory } from '../../lib/models/flux2/directory.js';
 import { publishedFlux2 } from '../../lib/models/flux2/published.js';
 import { LinearLayers, parametersOf } from '../../lib/models/pipeline/layers.js';
-import { loadModel } from '../../lib/models/registry.js';
+import { loadModel, modelFootprint } from '../../lib/models/registry.js';
 import { readHeader } from '../../lib/files/safetensors.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { otherFlux2, tinyFlux2 } from '../helpers/flux2.js';
@@ -76,6 +76,31 @@ describe('the plan of FLUX.2', () => {
     const algorithm = { ...config.algorithm, guidance: 1, allowGuidedRollout: false };
     const { memory } = await plan({ ...config, model: otherFlux2('single-only'), algorithm, image });
     expect(memory!.prompts).toEqual({ count: 2, missing: 2 });
+  });
+
+  it("counts the operations that PyTorch's FlopCounterMode counts of diffusers' code", async () => {
+    // One sample of Flux2Transformer2DModel and AutoencoderKLFlux2 from this directory, plain attention, 256 image and 16
+    // text tokens, the adapter's two products a layer; gradients go to the adapter or to the latents.
+    const counted = {
+      trained: { forward: 88_457_216, backward: 137_785_344 },
+      pretrained: { forward: 84_209_664, backward: 131_334_144 },
+      decoder: { forward: 153_452_544, backward: 220_561_408 },
+    };
+    const operations = async (checkpointing: boolean) => {
+      const options = {
+        device: 'cpu',
+        dtype: 'float32',
+        adapter: config.adapter,
+        size: config.image,
+        checkpointing,
+        textLength: config.textLength,
+        prompts: config.prompts,
+        negativePrompt: undefined,
+      } as const;
+      return (await modelFootprint(tinyFlux2, options))!.operations;
+    };
+    expect(await operations(false)).toEqual(counted);
+    expect((await operations(true)).trained).toEqual({ forward: 88_457_216, backward: 225_591_296 });
   });
 
   it('is what LibTorch gives out, on the tiny model', async () => {

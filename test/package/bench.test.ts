@@ -67,7 +67,7 @@ it('npm run bench -- --quick writes a CSV in which everything is compared', () =
 it.each([
   { name: 'sd3', rollout: 8 },
   { name: 'flux2', rollout: 4 },
-])('benchmarks/$name.mjs takes an iteration apart, beside its plan', ({ name, rollout }) => {
+])('the benchmark $name takes an iteration apart, beside its plan', ({ name, rollout }) => {
   const output = join(folder, `${name}.csv`);
   const run = spawnSync(
     process.execPath,

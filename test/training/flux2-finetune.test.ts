@@ -114,5 +114,7 @@ describe('a distilled FLUX.2', () => {
       samples: { count: 2, columns: 2, steps: 2, guidance: 2 },
     });
     expect(await failure(ConfigError, finetune(guided))).toMatch(/cannot be guided; draw and train it at guidance 1/);
+    // Before anything is written.
+    expect(existsSync(guided.output)).toBe(false);
   });
 });

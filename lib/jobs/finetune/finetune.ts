@@ -32,7 +32,11 @@ export async function finetune(config: unknown, options: JobOptions = {}): Promi
   const judge = settings.evaluation?.judge && createJudge(settings.evaluation.judge, settings.device);
   using model = await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
   const algorithm = createAlgorithm(settings.algorithm);
-  if (!resume) await rehearse({ model, algorithms: [algorithm], prompts: settings.prompts, reward, judge, signal });
+  if (!resume) {
+    const { prompts, samples, evaluation } = settings;
+    const guidances = [samples.guidance, ...(evaluation ? [evaluation.guidance] : [])];
+    await rehearse({ model, algorithms: [algorithm], prompts, reward, judge, guidances, signal });
+  }
   const run = await RunDirectory.open(settings.output, {
     resume,
     existing,

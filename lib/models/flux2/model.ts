@@ -89,8 +89,8 @@ export async function loadFlux2Model(path: string, source: string, options: Load
         batch: sampleBatchOf(size.width * size.height),
       },
       unguided: distilled
-        ? 'it was distilled from guidance ("is_distilled" in model_index.json) and cannot be guided; draw and train ' +
-          'it at guidance 1, or take a base model, such as FLUX.2-klein-base-4B'
+        ? `${source} was distilled from guidance ("is_distilled" in model_index.json) and cannot be guided; draw and ` +
+          'train it at guidance 1, or take a base model, such as FLUX.2-klein-base-4B'
         : undefined,
     });
   } catch (error) {

@@ -27,7 +27,7 @@ export interface PipelineParts {
   adapter: AdapterInfo | undefined;
   latentShape: readonly number[];
   sampling: SamplingDefaults;
-  /** Why it cannot be guided, where it cannot: no velocity leads away from anything. */
+  /** What {@link Model.unguided} says. */
   unguided?: string | undefined;
 }
 
@@ -40,6 +40,7 @@ export class PipelineModel implements Model {
   readonly adapter: AdapterInfo | undefined;
   readonly latentShape: readonly number[];
   readonly sampling: SamplingDefaults;
+  readonly unguided: string | undefined;
   #native: NativeFlowModel | undefined;
 
   constructor(private readonly parts: PipelineParts) {
@@ -51,6 +52,7 @@ export class PipelineModel implements Model {
     this.adapter = adapter;
     this.latentShape = latentShape;
     this.sampling = sampling;
+    this.unguided = parts.unguided;
     this.#native = native;
   }
 
@@ -68,12 +70,9 @@ export class PipelineModel implements Model {
   }
 
   async prepare(prompts: readonly string[], options: PrepareOptions = {}): Promise<void> {
-    const { embeddings, unguided } = this.parts;
     const { negativePrompt = '' } = options;
-    await embeddings.prepare(prompts, {
-      ...options,
-      negativePrompt: unguided === undefined ? negativePrompt : undefined,
-    });
+    const guided = this.unguided === undefined;
+    await this.parts.embeddings.prepare(prompts, { ...options, negativePrompt: guided ? negativePrompt : undefined });
   }
 
   async encode(prompts: readonly string[]): Promise<Tensor[]> {
@@ -81,7 +80,7 @@ export class PipelineModel implements Model {
   }
 
   async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
-    if (this.parts.unguided !== undefined) throw new ConfigError(`${this.source}: ${this.parts.unguided}`);
+    if (this.unguided !== undefined) throw new ConfigError(this.unguided);
     return this.parts.embeddings.rows(Array<string>(count).fill(negativePrompt));
   }
 
