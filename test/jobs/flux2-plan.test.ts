@@ -79,8 +79,8 @@ describe('the plan of FLUX.2', () => {
   });
 
   it("counts the operations that PyTorch's FlopCounterMode counts of diffusers' code", async () => {
-    // One sample of Flux2Transformer2DModel and AutoencoderKLFlux2 from this directory, plain attention, 256 image and 16
-    // text tokens, the adapter's two products a layer; gradients go to the adapter or to the latents.
+    // One sample of Flux2Transformer2DModel and AutoencoderKLFlux2 from this directory, plain attention, 256 image and
+    // 16 text tokens, the adapter's two products a layer; gradients go to the adapter or to the latents.
     const counted = {
       trained: { forward: 88_457_216, backward: 137_785_344 },
       pretrained: { forward: 84_209_664, backward: 131_334_144 },

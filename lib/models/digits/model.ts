@@ -48,8 +48,8 @@ class DigitsModel implements Model {
     isConditional = false,
   ) {
     this.unguided = isConditional
-      ? `${source} was trained with labelDropout 0: it has no velocity without a digit, and cannot be guided; draw at ` +
-        'guidance 1, or pretrain it with labelDropout 0.1'
+      ? `${source} was trained with labelDropout 0: it has no velocity without a digit, and cannot be guided; draw ` +
+        'at guidance 1, or pretrain it with labelDropout 0.1'
       : undefined;
     this.#native = native;
     this.latentShape = [config.channels, config.imageSize, config.imageSize];
