@@ -1,9 +1,11 @@
 // What a directory of FLUX.2 [klein] says: sizes, settings, and every one that the native networks do not have.
 import { describe, expect, it } from 'vitest';
 
+import { loadTensors, saveTensors } from '../../lib/files/safetensors.js';
 import { readFlux2Directory } from '../../lib/models/flux2/directory.js';
 import { latentShapeOf } from '../../lib/models/flux2/model.js';
 import { drawingOf, locateModel, loadModel } from '../../lib/models/registry.js';
+import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { Flux2Copy, otherFlux2, tinyFlux2 } from '../helpers/flux2.js';
 import { refusal } from '../helpers/refusal.js';
 
@@ -138,13 +140,26 @@ describe('a directory of FLUX.2', () => {
     expect(await refusal(loadModel(copy.path))).toMatch(message);
   });
 
-  it.each(['bn.running_mean', 'decoder.conv_in.weight'])('is refused without the tensor %s', async (name) => {
-    const { loadTensors, saveTensors } = await import('../../lib/files/safetensors.js');
+  /** A copy whose autoencoder has other tensors. */
+  async function withTensors(change: (tensors: Record<string, Tensor>) => void): Promise<Flux2Copy> {
     const copy = new Flux2Copy();
-    const weights = copy.file('vae/diffusion_pytorch_model.safetensors');
-    const { [name]: _, ...tensors } = await loadTensors(weights);
-    copy.remove('vae/diffusion_pytorch_model.safetensors');
-    await saveTensors(weights, tensors, {});
+    const file = 'vae/diffusion_pytorch_model.safetensors';
+    const tensors = await loadTensors(copy.file(file));
+    change(tensors);
+    copy.remove(file);
+    await saveTensors(copy.file(file), tensors, {});
+    return copy;
+  }
+
+  it.each(['bn.running_mean', 'decoder.conv_in.weight'])('is refused without the tensor %s', async (name) => {
+    const copy = await withTensors((tensors) => delete tensors[name]);
     expect(await refusal(loadModel(copy.path))).toContain(name);
+  });
+
+  it.each([-1, Number.NaN])('is refused with a variance of %d', async (value) => {
+    const copy = await withTensors((tensors) => {
+      tensors['bn.running_var'] = Tensor.from(new Float32Array(16).fill(1).fill(value, 3, 4), [16]);
+    });
+    expect(await refusal(loadModel(copy.path))).toMatch(/bn\.running_var: expected variances of at least 0/);
   });
 });

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "nn/layers/checks.h"
+#include "ops/error.h"
 
 namespace eam::nn {
 
@@ -30,6 +31,10 @@ Flux2Autoencoder::Flux2Autoencoder(StoredWeights& weights, const Flux2Autoencode
       mean_(statistic(weights, "running_mean", config)),
       deviation_((statistic(weights, "running_var", config) + config.batch_norm_epsilon).sqrt()) {
   weights.ignore("bn.num_batches_tracked");
+  // Its images would be of no number, whatever is drawn.
+  if (!deviation_.is_meta() && !deviation_.gt(0).all().item<bool>()) {
+    throw Error(ErrorKind::checkpoint, "bn.running_var: expected variances of at least 0, got others");
+  }
 }
 
 at::Tensor Flux2Autoencoder::decode(const at::Tensor& latents) const {

@@ -13,7 +13,7 @@ namespace eam::nn {
 // along the channels and normalised by the statistics of a batch norm (bn.running_mean, bn.running_var).
 class Flux2Autoencoder final : public Autoencoder {
  public:
-  // Takes its own tensors; the caller then calls weights.finish().
+  // Takes its own tensors; the caller then calls weights.finish(). Error(checkpoint) for variances that are none.
   Flux2Autoencoder(StoredWeights& weights, const Flux2AutoencoderConfig& config);
 
   // Latents [B, latent_channels · patch_size², h, w] to images [B, out_channels, h · downscale, w · downscale], of any
