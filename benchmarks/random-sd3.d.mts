@@ -6,9 +6,12 @@ export interface Sd3Sizes {
   clipG: object;
   t5?: object;
   scheduler?: object;
+  /** What benchmarks measure of it where nobody says. */
+  measured?: { pixels: number; batch: number; textLength: number };
 }
 
 type Library = typeof import('../lib/models/sd3/config.js') &
+  typeof import('../lib/models/autoencoder-kl/config.js') &
   Pick<typeof import('../lib/runtime/native/index.js'), 'binding'> &
   Pick<typeof import('../lib/files/safetensors.js'), 'buildHeader'>;
 

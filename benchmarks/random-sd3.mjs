@@ -2,9 +2,11 @@
 // and tests load. `library` has the package's own readers of configurations, writers of headers and networks, which are
 // asked for the shapes of their tensors, from dist/ or lib/.
 
-import { closeSync, cpSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+import { writeComponent } from './random-weights.mjs';
 
 const fixtures = fileURLToPath(new URL('../test/fixtures', import.meta.url));
 
@@ -30,6 +32,7 @@ const upTo = (count) => Array.from({ length: count }, (_, index) => index);
  */
 export const sizes = {
   full: {
+    measured: { pixels: 512, batch: 16, textLength: 256 },
     transformer: {
       ...transformer,
       sample_size: 128,
@@ -59,6 +62,7 @@ export const sizes = {
     },
   },
   half: {
+    measured: { pixels: 256, batch: 2, textLength: 256 },
     transformer: {
       ...transformer,
       sample_size: 32,
@@ -88,6 +92,7 @@ export const sizes = {
     },
   },
   tiny: {
+    measured: { pixels: 64, batch: 2, textLength: 16 },
     transformer: {
       ...transformer,
       sample_size: 8,
@@ -118,56 +123,13 @@ export const sizes = {
   },
 };
 
-/** A block of noise, repeated with a shift a tensor: quick to make, whatever the size. */
-const noise = Float32Array.from({ length: 1_000_003 }, (_, i) => Math.sin(i * 12.9898 + 78.233) * 43758.5453).map(
-  (value) => 2 * (value - Math.floor(value)) - 1,
-);
-
-/** As stored; bfloat16 is float32 without its lower half. */
-const stored = {
-  float32: (values) => values,
-  bfloat16: (values) => Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16),
-};
-
-/** Weights that keep activations' size: norms around 1, matrices scaled by what goes into them. */
-function writeRandomWeights(path, shapes, dtype, { buildHeader }) {
-  const tensors = Object.entries(shapes).map(([name, shape]) => ({ name, shape, dtype }));
-  // Few scales for billions of numbers.
-  const blocks = new Map();
-  const blockOf = (mean, scale) => {
-    const key = `${mean} ${scale}`;
-    if (!blocks.has(key)) blocks.set(key, stored[dtype](noise.map((value) => mean + scale * value)));
-    return blocks.get(key);
-  };
-  const file = openSync(path, 'w');
-  writeSync(file, buildHeader(tensors, { format: 'pt' }));
-  let start = 0;
-  for (const { name, shape } of tensors) {
-    const count = shape.reduce((product, size) => product * size, 1);
-    const isNorm = shape.length === 1 && /norm/.test(name) && name.endsWith('.weight');
-    const scale =
-      shape.length === 1 ? 0.1 : 1.5 / Math.sqrt(shape.slice(1).reduce((product, size) => product * size, 1));
-    const block = blockOf(isNorm ? 1 : 0, scale);
-    for (let done = 0; done < count; ) {
-      const part = block.subarray(start, start + Math.min(count - done, block.length - start));
-      writeSync(file, part);
-      done += part.length;
-      start = (start + part.length) % block.length;
-    }
-  }
-  closeSync(file);
-}
-
 /** CLIP's tokenizer of the reference rewards, cut down, is both encoders'; T5's that of the reference model. */
 export function writeRandomSd3(directory, model, library, dtype = 'float32') {
   const clipTokenizer = join(fixtures, 'rewards-tiny/clipscore');
   const vocabulary = Object.keys(JSON.parse(readFileSync(join(clipTokenizer, 'vocab.json'), 'utf8'))).length;
   const shapesOf = (kind, config) => library.binding().networkLayout(kind, config).tensors;
-  const part = (name, config, shapes, file) => {
-    mkdirSync(join(directory, name), { recursive: true });
-    writeFileSync(join(directory, name, 'config.json'), JSON.stringify(config));
-    writeRandomWeights(join(directory, name, file), shapes, dtype, library);
-  };
+  const part = (name, config, shapes, file) =>
+    writeComponent(join(directory, name), { config, shapes, file, dtype }, library);
   const transformerConfig = { _class_name: 'SD3Transformer2DModel', ...model.transformer };
   const vaeConfig = { _class_name: 'AutoencoderKL', ...model.vae };
   part(

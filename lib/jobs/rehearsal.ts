@@ -1,4 +1,4 @@
-import { isError } from '../errors.js';
+import { ConfigError, isError } from '../errors.js';
 import { refuseWideAdapter } from '../models/adapters/adapter.js';
 import type { Model } from '../models/model.js';
 import { hasGradient, read, score, type Judge, type Reward } from '../rewards/reward.js';
@@ -14,18 +14,31 @@ export interface Rehearsed {
   prompts: readonly string[];
   reward: Reward;
   judge: Judge | undefined;
+  /** How strongly the run guides what it draws beside the algorithms. */
+  guidances: readonly number[];
   signal: AbortSignal | undefined;
 }
 
 /**
  * Does once, with one image and before anything is written, what a run would otherwise fail at after hours, or at its
  * first step: the reward gives a value and, where it has one, a gradient for an image of the model's, the judge reads
- * one, the adapter fits its layers, and the algorithms take such a reward and such a model.
- * @throws ConfigError for an adapter or an algorithm, EamError with code ERR_EAM_REWARD for a reward, what the
- *   judge throws
+ * one, the adapter fits its layers, the model can be guided where it is to be, and the algorithms take such a reward
+ * and such a model.
+ * @throws ConfigError for an adapter, an algorithm or guidance, EamError with code ERR_EAM_REWARD for a reward, what
+ *   the judge throws
  */
-export async function rehearse({ model, algorithms, prompts, reward, judge, signal }: Rehearsed): Promise<void> {
+export async function rehearse({
+  model,
+  algorithms,
+  prompts,
+  reward,
+  judge,
+  guidances,
+  signal,
+}: Rehearsed): Promise<void> {
   refuseWideAdapter(model);
+  const guided = [...guidances, ...algorithms.map(({ guidance }) => guidance)].some((guidance) => guidance !== 1);
+  if (guided && model.unguided !== undefined) throw new ConfigError(model.unguided);
   for (const algorithm of algorithms) {
     refuseValueOnly(reward, algorithm);
     algorithm.create(model);
@@ -42,7 +55,7 @@ export async function rehearseJudge({
   prompts,
   judge,
   signal,
-}: Omit<Rehearsed, 'reward' | 'algorithms'> & { judge: Judge }): Promise<void> {
+}: Omit<Rehearsed, 'reward' | 'algorithms' | 'guidances'> & { judge: Judge }): Promise<void> {
   using images = await anImage(model);
   try {
     (await read(judge, images, prompts.slice(0, 1), signal)).features.dispose();

@@ -9,6 +9,17 @@ import type { NativeWeightFiles } from '../runtime/native/binding.js';
 import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 
+/** Where a model's files are, for those who copy them. */
+export interface StoredModel {
+  directory: string;
+  /** The folder of the network that adapters change, relative to the directory. */
+  network: string;
+  /** Its weights' files, of which each tensor is in one. */
+  weights: string[];
+  /** Folders that belong to the model. */
+  folders: string[];
+}
+
 /** What diffusers and transformers call a component's weights. */
 const stems = ['diffusion_pytorch_model', 'model'];
 

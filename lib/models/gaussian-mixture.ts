@@ -20,7 +20,6 @@ export class GaussianMixtureModel implements Model {
   readonly source = 'gaussian-mixture';
   readonly adapter = undefined;
   readonly sampling = { steps: 20, solver: 'heun', guidance: 1, batch: 128 } as const;
-  readonly timeShift = 1;
   readonly latentShape: readonly number[];
   #native: NativeFlowModel | undefined;
 
@@ -41,6 +40,10 @@ export class GaussianMixtureModel implements Model {
   get native(): NativeFlowModel {
     if (!this.#native) throw new DisposedError('the Gaussian mixture model was used after dispose()');
     return this.#native;
+  }
+
+  timeShift(): number {
+    return 1;
   }
 
   times(steps: number): number[] {

@@ -1,3 +1,4 @@
+import type { StoredModel } from './component-weights.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { Pretraining } from './pretraining.js';
@@ -16,17 +17,6 @@ export interface ModelPlace {
   json: unknown;
 }
 
-/** Where a model's files are, for those who copy them. */
-export interface StoredModel {
-  directory: string;
-  /** The folder of the network that adapters change, relative to the directory. */
-  network: string;
-  /** Its weights' files, of which each tensor is in one. */
-  weights: string[];
-  /** Folders that belong to the model. */
-  folders: string[];
-}
-
 /** What is asked of {@link ModelKind.locate}. */
 export interface LocateOptions {
   /** Whether the network's weights have to be there; default true. */
@@ -42,8 +32,11 @@ export interface ModelKind {
   recognises: { pipeline: string } | { type: string } | { endings: readonly string[] };
   /** How it is sampled where nobody says otherwise. */
   drawing: Drawing;
-  /** The same, of one that says it itself. @throws ConfigError where it cannot be asked */
-  drawingOf?: (place: ModelPlace) => Promise<Drawing>;
+  /**
+   * How the model of a directory or a module is sampled, where some of a kind want to be sampled otherwise.
+   * @throws ConfigError where it cannot be asked
+   */
+  drawingOf?: (place: ModelPlace) => Drawing | Promise<Drawing>;
   /**
    * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that do not
    * fit

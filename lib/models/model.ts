@@ -32,7 +32,7 @@ export interface LoadModelOptions {
   size?: ImageSize | undefined;
   /** Whether only one block's activations are kept, and all are computed again in the backward pass: less memory. */
   checkpointing?: boolean | undefined;
-  /** How many tokens of a prompt a T5 text encoder reads; default 256. */
+  /** How many tokens of a prompt a text encoder reads that has no limit of its own; the default is the model's. */
   textLength?: number | undefined;
   /** Where embeddings of prompts are kept, if it computes any; default: `text-embeddings` in the user's cache. */
   embeddingCache?: string | undefined;
@@ -105,11 +105,16 @@ export interface Model {
   readonly adapter: AdapterInfo | undefined;
   /** How it is sampled where nobody says otherwise. */
   readonly sampling: SamplingDefaults;
-  /** s in t ↦ t / (t + s (1 − t)), which carries even times to those that suit the resolution; 1 leaves them even. */
-  readonly timeShift: number;
+  /** Why the model cannot be guided, where it cannot: `unconditional` then throws it. */
+  readonly unguided?: string | undefined;
   /** The network, which only this package makes. @throws DisposedError after `dispose()` */
   readonly native: NativeFlowModel;
 
+  /**
+   * Computes s in t ↦ t / (t + s (1 − t)), which carries so many even times to those that suit the resolution; 1 leaves
+   * them even.
+   */
+  timeShift(steps: number): number;
   /** Computes the sampler's times, which go from 0 to 1: `steps` + 1 of them. */
   times(steps: number): number[];
   /**
@@ -125,7 +130,7 @@ export interface Model {
   encode(prompts: readonly string[]): Promise<Tensor[]>;
   /**
    * Computes the conditioning of no prompt, or of a negative one, which guidance leads away from.
-   * @throws ConfigError where the model knows no negative prompts
+   * @throws ConfigError where the model knows no negative prompts, or cannot be guided
    */
   unconditional(count: number, negativePrompt?: string): Promise<Tensor[]>;
 

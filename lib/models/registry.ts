@@ -14,8 +14,9 @@ import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import { modelKinds } from './kinds.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
+import type { StoredModel } from './component-weights.js';
 import type { MovedComponent } from './moved-tensors.js';
-import type { LocateOptions, ModelKind, ModelPlace, StoredModel } from './model-kind.js';
+import type { LocateOptions, ModelKind, ModelPlace } from './model-kind.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { SingleFileNetwork } from './single-file.js';
 import { shippedModels } from './shipped.js';
@@ -48,8 +49,7 @@ const loadShape = {
  * Loads a model.
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
- *   the kind of model, and its weights; one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a
- *   model_index.json; the name of such a model on the hub (`user/name`, `user/name@revision`) that is in the cache; or a
+ *   the kind of model, and its weights; one in diffusers' layout, with a model_index.json; the name of such a model on the hub (`user/name`, `user/name@revision`) that is in the cache; or a
  *   JavaScript module (.mjs, .js, .ts) whose default export is a function of these options that returns what
  *   {@link defineModel} gives. The module's code is run
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit

@@ -57,6 +57,8 @@ export interface StoredEndpoints {
   perPrompt: number;
   /** λ is the tilt: each step takes endpoints with probabilities in proportion to e^{λr}. */
   lambda: number;
+  /** So many steps of the solver draw one. */
+  steps: number;
   /** These of the algorithm's options decide what is drawn. */
   drawnWith: Readonly<Record<string, unknown>>;
 }
@@ -74,7 +76,8 @@ export function eam(options: EamOptions = {}): Algorithm {
     guidance: checked.guidance,
     needsGradient: !checked.modes && checked.endpoints === 'current',
     ...(checked.endpoints === 'pretrained' && { endpoints: storedEndpoints(checked) }),
-    create: (model) => new (binding().Eam)(model.native, { ...native, shift: native.shift ?? model.timeShift }),
+    create: (model) =>
+      new (binding().Eam)(model.native, { ...native, shift: native.shift ?? model.timeShift(native.steps) }),
   };
 }
 
@@ -106,7 +109,7 @@ function storedEndpoints(settings: Omit<EamSettings, 'name'>): StoredEndpoints {
   const { lambda, endpointsPerPrompt, delta, solver, steps, shift, guidance, guidedLoss, rewardThroughDenoiser } =
     settings;
   const drawnWith = { delta, solver, steps, shift, guidance, guidedLoss, rewardThroughDenoiser };
-  return { perPrompt: endpointsPerPrompt, lambda, drawnWith };
+  return { perPrompt: endpointsPerPrompt, lambda, steps, drawnWith };
 }
 
 const named = <Name extends string>(name: Name) => ({

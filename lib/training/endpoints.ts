@@ -41,12 +41,12 @@ export async function openEndpoints({
 }: Options): Promise<EndpointBuffer> {
   const { model, reward, batch, seed } = options;
   const prompts = [...new Set(options.prompts)];
-  const { lambda, perPrompt, drawnWith } = stored;
+  const { lambda, perPrompt, steps, drawnWith } = stored;
   // The draws carry e^{λr} of the whole reward. A gradient of some of its parts would make the target that of these
   // parts alone (docs/beyond-the-paper.md, "Rewards without a gradient"), so it is all of them or none.
   const gradient = partsOf(reward).every(hasGradient);
   const identity = fingerprint([
-    ...[await modelIdentity(model), model.dtype, model.latentShape, model.timeShift],
+    ...[await modelIdentity(model), model.dtype, model.latentShape, model.timeShift(steps)],
     ...[await rewardIdentity(reward), gradient],
     ...[prompts, negativePrompt ?? null, perPrompt, batch, String(seed), drawnWith],
   ]);

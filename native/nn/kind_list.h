@@ -3,7 +3,9 @@
 #include "nn/autoencoder_kl/autoencoder_kl_options.h"
 #include "nn/clip/clip_options.h"
 #include "nn/digits/digits_options.h"
+#include "nn/flux2/flux2_options.h"
 #include "nn/mixture/gaussian_mixture_options.h"
+#include "nn/qwen3/qwen3_options.h"
 #include "nn/rewards/image_reward_options.h"
 #include "nn/sd3/sd3_options.h"
 #include "nn/t5/t5_options.h"
@@ -17,9 +19,12 @@
   KIND(digit_classifier, "digit-classifier", DigitClassifierConfig, "Classifier") \
   KIND(gaussian_mixture, "gaussian-mixture", GaussianMixtureConfig, "FlowModel")  \
   KIND(sd3, "sd3", Sd3TransformerConfig, "FlowModel")                             \
+  KIND(flux2, "flux2", Flux2TransformerConfig, "FlowModel")                       \
+  KIND(flux2_autoencoder, "flux2-autoencoder", Flux2AutoencoderConfig, "Autoencoder") \
   KIND(autoencoder_kl, "autoencoder-kl", AutoencoderKlConfig, "Autoencoder")      \
   KIND(clip_text, "clip-text", ClipTextConfig, "TextEncoder")                     \
   KIND(t5_encoder, "t5-encoder", T5EncoderConfig, "TextEncoder")                  \
+  KIND(qwen3_encoder, "qwen3-encoder", Qwen3EncoderConfig, "TextEncoder")         \
   KIND(clip_reward, "clip-reward", ClipRewardConfig, "ImageReward")               \
   KIND(blip_reward, "blip-reward", BlipRewardConfig, "ImageReward")
 // clang-format on

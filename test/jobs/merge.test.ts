@@ -105,7 +105,8 @@ describe('eam merge of Stable Diffusion 3', () => {
     {
       what: 'another pipeline',
       change: (copy) => copy.set('model_index.json', { _class_name: 'FluxPipeline' }),
-      message: /model_index\.json: expected the pipeline StableDiffusion3Pipeline, got FluxPipeline/,
+      message:
+        /model_index\.json: expected the pipeline StableDiffusion3Pipeline, Flux2KleinPipeline, got FluxPipeline/,
     },
     {
       what: 'an index that names another transformer',

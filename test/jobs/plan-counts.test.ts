@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { createAlgorithm } from '../../lib/training/algorithms.js';
 import { finetuneSchema } from '../../lib/jobs/settings/finetune.js';
 import { readSd3Directory } from '../../lib/models/sd3/directory.js';
-import { LinearLayers, parametersOf } from '../../lib/models/sd3/layers.js';
+import { LinearLayers, parametersOf } from '../../lib/models/pipeline/layers.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { evaluationsOf } from '../../lib/jobs/plan/evaluations.js';
 import { plan } from '../helpers/jobs.js';

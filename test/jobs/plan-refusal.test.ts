@@ -11,8 +11,7 @@ import { CheckpointError, OutOfMemoryError } from '../../lib/errors.js';
 import { finetune } from '../helpers/jobs.js';
 import { loadConfiguredModel } from '../../lib/jobs/settings/model.js';
 import { readSd3Directory } from '../../lib/models/sd3/directory.js';
-import { Embeddings } from '../../lib/models/sd3/embeddings.js';
-import { TextEncoders } from '../../lib/models/sd3/text.js';
+import { sd3Embeddings, TextEncoders } from '../../lib/models/sd3/text.js';
 import { textEmbeddingsDirectory } from '../../lib/models/text-embeddings.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { plan } from '../helpers/jobs.js';
@@ -93,12 +92,14 @@ describe('eam finetune on a GPU that is too small', () => {
     const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
     const encode = async (prompts: readonly string[]) =>
       prompts.map(() => ({
-        states: new Float32Array((77 + 16) * jointAttentionDim),
-        pooled: new Float32Array(pooledProjectionDim),
+        tensors: {
+          states: new Float32Array((77 + 16) * jointAttentionDim),
+          pooled: new Float32Array(pooledProjectionDim),
+        },
         truncated: { clip: false, t5: false },
       }));
     vi.spyOn(TextEncoders, 'load').mockResolvedValue({ encode, [Symbol.dispose]() {} } as unknown as TextEncoders);
-    await new Embeddings(
+    await sd3Embeddings(
       directory,
       { dtype: 'float32', device: 'cuda:1', textLength: 16 },
       textEmbeddingsDirectory(),

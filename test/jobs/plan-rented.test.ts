@@ -10,8 +10,8 @@ import { diskUse, refuseFull } from '../../lib/jobs/plan/disk.js';
 import { plan } from '../../lib/jobs/plan/plan.js';
 import { planTable } from '../../lib/jobs/plan/table.js';
 import { publishedModels } from '../../lib/models/registry.js';
-import { parametersOf } from '../../lib/models/sd3/layers.js';
-import { publishedSd3 } from '../../lib/models/sd3/published.js';
+import { parametersOf } from '../../lib/models/pipeline/layers.js';
+import { publishedNames, publishedSd3 } from '../../lib/models/sd3/published.js';
 import { binding } from '../../lib/runtime/native/index.js';
 
 const medium = JSON.parse(readFileSync(new URL('../../configs/sd35-medium.json', import.meta.url), 'utf8'));
@@ -55,7 +55,7 @@ describe('the plan of a published model that is not there', () => {
     expect((await plan(nowhere, { like })).memory!.networks[0]!.parameters).toBeGreaterThan(2e9);
   });
 
-  it.each(publishedModels)('has the numbers of the native networks for %s', (name) => {
+  it.each(publishedNames)('has the numbers of the native networks for %s', (name) => {
     const { directory, parameters, transformerLayers } = publishedSd3(name);
     const layout = <Kind extends 'sd3' | 'autoencoder-kl' | 'clip-text' | 't5-encoder'>(kind: Kind, config: never) =>
       Object.entries(binding().networkLayout(kind, config).tensors).map(([each, shape]) => ({ name: each, shape }));

@@ -277,7 +277,8 @@ describe('eam verify', () => {
       return directory;
     };
     const flux = await path('flux', 'model_index.json', { _class_name: 'FluxPipeline' });
-    const message = /model_index\.json: expected the pipeline StableDiffusion3Pipeline, got FluxPipeline/;
+    const message =
+      /model_index\.json: expected the pipeline StableDiffusion3Pipeline, Flux2KleinPipeline, got FluxPipeline/;
     await refused(flux, message);
     expect(
       (await eam('sample', '--model', flux, '--prompt', 'a fox', '--out', join(folder, 'never.png'))).stderr,

@@ -140,7 +140,7 @@ describe('a new kind of model', () => {
 
   it('is not known without its entry', async () => {
     await expect(loadModel(directory)).rejects.toThrow(
-      /expected the pipeline StableDiffusion3Pipeline, got CirclePipeline/,
+      /expected the pipeline StableDiffusion3Pipeline, Flux2KleinPipeline, got CirclePipeline/,
     );
   });
 });

@@ -15,10 +15,8 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { readSd3Directory } from '../../lib/models/sd3/directory.js';
-import { EmbeddingCache } from '../../lib/models/sd3/embedding-cache.js';
-import { identityOf } from '../../lib/models/sd3/embedding-identity.js';
-import { Embeddings } from '../../lib/models/sd3/embeddings.js';
-import { TextEncoders } from '../../lib/models/sd3/text.js';
+import { EmbeddingCache } from '../../lib/models/pipeline/embedding-cache.js';
+import { embeddingFacts, sd3Embeddings, TextEncoders } from '../../lib/models/sd3/text.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { disposeAll, readHeader, readTensors } from '../../lib/files/safetensors.js';
 import type { Tensor } from '../../lib/runtime/native/tensor.js';
@@ -31,6 +29,7 @@ const prompts = JSON.parse(metadata['prompts']!) as string[];
 const textLength = Number(metadata['t5_max_length']);
 const options = { dtype: 'float32', device: 'cpu', textLength } as const;
 const directory = await readSd3Directory(tinySd3);
+const { readers } = await embeddingFacts(directory, options);
 
 let cache: string;
 beforeEach(() => {
@@ -51,7 +50,7 @@ function watchEncoders() {
 
 describe('embeddings of prompts', () => {
   it("equal diffusers': CLIP's states side by side, then T5's, and the features", async () => {
-    const [states, pooled] = (await new Embeddings(directory, options, cache).rows(prompts)) as [Tensor, Tensor];
+    const [states, pooled] = (await sd3Embeddings(directory, options, cache).rows(prompts)) as [Tensor, Tensor];
     for (const [computed, name] of [
       [states, 'prompt_embeds'],
       [pooled, 'pooled_prompt_embeds'],
@@ -64,12 +63,12 @@ describe('embeddings of prompts', () => {
 
   it('are computed once, kept on disk, and their encoders freed', async () => {
     const { counts } = watchEncoders();
-    const first = new Embeddings(directory, options, cache);
+    const first = sd3Embeddings(directory, options, cache);
     await first.prepare([...prompts, ...prompts]);
     expect(counts()).toEqual([1, 1]);
     expect(files()).toHaveLength(prompts.length);
     const computed = await first.rows(prompts);
-    const again = await new Embeddings(directory, options, cache).rows([...prompts].reverse());
+    const again = await sd3Embeddings(directory, options, cache).rows([...prompts].reverse());
     expect(counts()).toEqual([1, 1]);
     const length = computed[0]!.dataSync().length / prompts.length;
     expect(again[0]!.dataSync().slice(0, length)).toEqual(computed[0]!.dataSync().slice(-length));
@@ -98,36 +97,35 @@ describe('embeddings of prompts', () => {
     },
   ])('are computed again where a file is $what', async ({ damage }) => {
     const one = [prompts[0]!];
-    const [states] = await new Embeddings(directory, options, cache).rows(one);
+    const [states] = await sd3Embeddings(directory, options, cache).rows(one);
     damage(files()[0]!);
     const { counts } = watchEncoders();
-    const [repaired] = await new Embeddings(directory, options, cache).rows(one);
+    const [repaired] = await sd3Embeddings(directory, options, cache).rows(one);
     expect(repaired!.dataSync()).toEqual(states!.dataSync());
     expect(counts()).toEqual([1, 1]);
     // The file is whole again.
-    await new Embeddings(directory, options, cache).rows(one);
+    await sd3Embeddings(directory, options, cache).rows(one);
     expect(counts()).toEqual([1, 1]);
   });
 
   it('are kept apart by encoder, length and dtype', async () => {
     const one = [prompts[0]!];
-    await new Embeddings(directory, options, cache).prepare(one);
-    await new Embeddings(directory, { ...options, textLength: 32 }, cache).prepare(one);
-    await new Embeddings(directory, { ...options, dtype: 'bfloat16' }, cache).prepare(one);
+    await sd3Embeddings(directory, options, cache).prepare(one);
+    await sd3Embeddings(directory, { ...options, textLength: 32 }, cache).prepare(one);
+    await sd3Embeddings(directory, { ...options, dtype: 'bfloat16' }, cache).prepare(one);
     const copy = new Sd3Copy();
     copy.write('text_encoder/model.safetensors', readFileSync(join(tinySd3, 'text_encoder/model.safetensors')));
-    await new Embeddings(await readSd3Directory(copy.path), options, cache).prepare(one);
+    await sd3Embeddings(await readSd3Directory(copy.path), options, cache).prepare(one);
     expect(files()).toHaveLength(4);
   });
 
   it('are written by two processes that share the folder, and fail in neither', async () => {
     const script = `
-      const { EmbeddingCache } = await import(${compiled('models/sd3/embedding-cache.js')});
-      const shapes = { states: [4, 8], pooled: [16] };
-      const cache = new EmbeddingCache(${JSON.stringify(cache)}, 'identity', 'float32', shapes);
+      const { EmbeddingCache } = await import(${compiled('models/pipeline/embedding-cache.js')});
+      const facts = { shapes: { states: [4, 8], pooled: [16] }, readers: ${JSON.stringify(readers)} };
+      const cache = new EmbeddingCache(${JSON.stringify(cache)}, 'identity', 'float32', facts);
       const embedding = {
-        states: new Float32Array(32),
-        pooled: new Float32Array(16),
+        tensors: { states: new Float32Array(32), pooled: new Float32Array(16) },
         truncated: { clip: false, t5: false },
       };
       ${startTogether(2)}
@@ -145,7 +143,10 @@ describe('embeddings of prompts', () => {
   });
 
   it('reach the disk past what a killed process left there, which is removed when it is old', async () => {
-    const embeddings = new EmbeddingCache(cache, 'identity', 'float32', { states: [1, 1], pooled: [1] });
+    const embeddings = new EmbeddingCache(cache, 'identity', 'float32', {
+      shapes: { states: [1, 1], pooled: [1] },
+      readers,
+    });
     mkdirSync(cache);
     const [old, young] = ['a.safetensors.tmp-1-0', 'b.safetensors.tmp-1-1'].map((name) => join(cache, name)) as [
       string,
@@ -154,13 +155,12 @@ describe('embeddings of prompts', () => {
     for (const path of [old, young]) writeFileSync(path, 'half');
     utimesSync(old, new Date(), new Date(Date.now() - 2 * 3_600_000));
     await embeddings.write('a fox', {
-      states: Float32Array.of(1),
-      pooled: Float32Array.of(2),
+      tensors: { states: Float32Array.of(1), pooled: Float32Array.of(2) },
       truncated: { clip: true, t5: false },
     });
     expect([existsSync(old), existsSync(young), files().length]).toEqual([false, true, 2]);
     expect(await embeddings.read('a fox')).toMatchObject({
-      states: Float32Array.of(1),
+      tensors: { states: Float32Array.of(1) },
       truncated: { clip: true, t5: false },
     });
   });
@@ -168,7 +168,7 @@ describe('embeddings of prompts', () => {
   it('are written again when one could not be', async () => {
     writeFileSync(cache, 'a file where the folder should be');
     const notes: string[] = [];
-    const embeddings = new Embeddings(directory, options, cache);
+    const embeddings = sd3Embeddings(directory, options, cache);
     await embeddings.prepare([prompts[0]!], { onNote: (line) => notes.push(line) });
     rmSync(cache);
     await embeddings.prepare([prompts[1]!], { onNote: (line) => notes.push(line) });
@@ -185,7 +185,7 @@ describe('embeddings of prompts', () => {
       if (place) bytes[place(bytes)]! ^= 1;
       copy.write(name, bytes);
       utimesSync(copy.file(name), time, time);
-      return identityOf(await readSd3Directory(copy.path), options);
+      return (await embeddingFacts(await readSd3Directory(copy.path), options)).identity();
     };
     const weights = 'text_encoder_2/model.safetensors';
     const original = await identity(weights);
@@ -206,7 +206,7 @@ describe('embeddings of prompts', () => {
     const width = goldens['prompt_embeds']!.shape[2]!;
     const rowsOf = async (name: string, one: readonly string[]) => {
       const copy = new Sd3Copy().set(`${name}/tokenizer_config.json`, { model_max_length: length });
-      const [states] = await new Embeddings(await readSd3Directory(copy.path), options, cache).rows(one);
+      const [states] = await sd3Embeddings(await readSd3Directory(copy.path), options, cache).rows(one);
       return { shape: states!.shape, data: states!.dataSync() as Float32Array };
     };
     const second = await rowsOf('tokenizer_2', prompts);
@@ -235,7 +235,7 @@ describe('embeddings of prompts', () => {
     { why: 'have no place', place: () => undefined },
   ])('stay in memory where they $why, and one note says so', async ({ place }) => {
     const notes: string[] = [];
-    const embeddings = new Embeddings(directory, options, place());
+    const embeddings = sd3Embeddings(directory, options, place());
     const { counts } = watchEncoders();
     await embeddings.prepare(prompts, { onNote: (line) => notes.push(line) });
     expect(notes.filter((line) => line.startsWith('text embeddings stay in memory: '))).toHaveLength(1);
@@ -246,7 +246,7 @@ describe('embeddings of prompts', () => {
   it('tell how many prompts were cut, also of those that were known', async () => {
     const told = async () => {
       const notes: string[] = [];
-      await new Embeddings(directory, { ...options, textLength: 12 }, cache).prepare(prompts, {
+      await sd3Embeddings(directory, { ...options, textLength: 12 }, cache).prepare(prompts, {
         onNote: (line) => notes.push(line),
       });
       return notes.filter((line) => line.includes('longer'));
@@ -262,7 +262,7 @@ describe('embeddings of prompts', () => {
   it('tell that the negative prompt was cut', async () => {
     const notes: string[] = [];
     const settings = { negativePrompt: 'word '.repeat(90), onNote: (line: string) => void notes.push(line) };
-    await new Embeddings(directory, options, cache).prepare(['a fox'], settings);
+    await sd3Embeddings(directory, options, cache).prepare(['a fox'], settings);
     expect(notes.filter((line) => line.includes('longer'))).toEqual([
       'the negative prompt is longer than the 77 tokens that CLIP reads: the rest of it is left out there',
       `the negative prompt is longer than the ${textLength} tokens that T5 reads: the rest of it is left out there`,
@@ -272,7 +272,7 @@ describe('embeddings of prompts', () => {
   it('are refused without a tokenizer before an encoder is read', async () => {
     const read = vi.spyOn(binding(), 'loadNetwork');
     const without = async (name: string) =>
-      new Embeddings(await readSd3Directory(new Sd3Copy().remove(name).path), options, cache).prepare(prompts);
+      sd3Embeddings(await readSd3Directory(new Sd3Copy().remove(name).path), options, cache).prepare(prompts);
     await expect(without('tokenizer_2')).rejects.toMatchObject({
       code: 'ERR_EAM_CHECKPOINT',
       message: expect.stringMatching(/tokenizer_2 cannot be read/) as string,
@@ -288,7 +288,7 @@ describe('embeddings of prompts', () => {
       .set('model_index.json', { text_encoder_3: [null, null], tokenizer_3: [null, null] })
       .remove('text_encoder_3')
       .remove('tokenizer_3');
-    const [states] = await new Embeddings(await readSd3Directory(copy.path), options, cache).rows([prompts[0]!]);
+    const [states] = await sd3Embeddings(await readSd3Directory(copy.path), options, cache).rows([prompts[0]!]);
     expect(states!.shape).toEqual([1, 77 + textLength, 32]);
     const [own, golden] = [states!.dataSync() as Float32Array, goldens['prompt_embeds']!.dataSync() as Float32Array];
     expect(own.slice(77 * 32).every((value) => value === 0)).toBe(true);
@@ -298,14 +298,14 @@ describe('embeddings of prompts', () => {
   it('stop when asked to', async () => {
     const reason = new Error('enough');
     await expect(
-      new Embeddings(directory, options, cache).prepare(prompts, { signal: AbortSignal.abort(reason) }),
+      sd3Embeddings(directory, options, cache).prepare(prompts, { signal: AbortSignal.abort(reason) }),
     ).rejects.toBe(reason);
     expect(existsSync(cache)).toBe(false);
   });
 
   it('are refused by the name of a misshapen key', async () => {
     const copy = new Sd3Copy().set('text_encoder_3/config.json', { d_ff: 56 });
-    const refused = new Embeddings(await readSd3Directory(copy.path), options, cache).prepare(prompts);
+    const refused = sd3Embeddings(await readSd3Directory(copy.path), options, cache).prepare(prompts);
     await expect(refused).rejects.toMatchObject({
       code: 'ERR_EAM_CHECKPOINT',
       message: expect.stringMatching(/text_encoder_3: [\s\S]*DenseReluDense\.wi_0\.weight/) as string,

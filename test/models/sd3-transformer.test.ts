@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
 
-import { autoencoderSchema, toAutoencoderConfig } from '../../lib/models/sd3/config.js';
+import { autoencoderSchema, toAutoencoderConfig } from '../../lib/models/autoencoder-kl/config.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import type { NativeFlowModel, NativeTensor, Sd3TransformerConfig } from '../../lib/runtime/native/binding.js';
 import { loadTensors } from '../../lib/files/safetensors.js';

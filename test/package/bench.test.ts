@@ -63,11 +63,15 @@ it('npm run bench -- --quick writes a CSV in which everything is compared', () =
   expect(run.stdout).toContain('| fused step | float32 | 2000 | 1 |');
 });
 
-it('benchmarks/sd3.mjs takes an iteration apart, beside its plan', () => {
-  const output = join(folder, 'sd3.csv');
+// Two Heun steps while rolling out, of the first with guidance.
+it.each([
+  { name: 'sd3', rollout: 8 },
+  { name: 'flux2', rollout: 4 },
+])('the benchmark $name takes an iteration apart, beside its plan', ({ name, rollout }) => {
+  const output = join(folder, `${name}.csv`);
   const run = spawnSync(
     process.execPath,
-    [join(root, 'benchmarks', 'sd3.mjs'), '--quick', '--device', 'cpu', '--batch', '3', '--output', output],
+    [join(root, 'benchmarks', `${name}.mjs`), '--quick', '--device', 'cpu', '--batch', '3', '--output', output],
     { encoding: 'utf8', cwd: root },
   );
   expect(run.status, run.stderr).toBe(0);
@@ -107,10 +111,10 @@ it('benchmarks/sd3.mjs takes an iteration apart, beside its plan', () => {
   );
   for (const rate of rates) expect(rate / rates[0]!).toBeCloseTo(1, 2);
   expect(rates[0]! / amountOf('product of large matrices', 'rate')).toBeGreaterThanOrEqual(0.999);
-  // Two Heun steps with guidance, one denoised sample and two renoisings of each of three samples.
+  // The rollout, one denoised sample and two renoisings of each of three samples.
   for (const variant of ['measured', 'planned']) {
     expect(['forwards', 'vjps', 'backwards'].map((kind) => amountOf(kind, variant))).toEqual([
-      3 * (8 + 1 + 2),
+      3 * (rollout + 1 + 2),
       0,
       3 * 2,
     ]);

@@ -61,6 +61,8 @@ const lib: Rooms = {
       'pretraining.ts',
       'own-parameters.ts',
       'adapters',
+      'pipeline',
+      'autoencoder-kl',
       'tokenizers',
       'verification',
     ),
@@ -116,8 +118,8 @@ const native: Rooms = {
     // Benchmarks share the tests' small helpers.
     closed('bench'),
   ],
-  // A reward composes families, and the list of kinds knows them all.
-  nn: [one('layers'), closed('*'), one('rewards'), one('kinds.h', 'kinds.cpp', 'kind_list.h')],
+  // An autoencoder may be made of another, a reward composes families, and the list of kinds knows them all.
+  nn: [one('layers'), one('autoencoder_kl'), closed('*'), one('rewards'), one('kinds.h', 'kinds.cpp', 'kind_list.h')],
   addon: [one('runtime'), one('convert'), one('bindings'), closed('loader', 'portable')],
 };
 

@@ -34,6 +34,14 @@ const names: Readonly<Record<string, Name>> = {
     pattern: /sd-?3|(?<!docs\/)stable.?diffusion/i,
     rooms: ['lib/models/sd3/', 'native/nn/sd3/'],
   },
+  'FLUX.2': {
+    pattern: /flux/i,
+    rooms: ['lib/models/flux2/', 'native/nn/flux2/'],
+  },
+  Qwen3: {
+    pattern: /qwen/i,
+    rooms: ['lib/models/flux2/', 'native/nn/qwen3/'],
+  },
   'the digits': {
     pattern:
       /\bDigits|\bDigit(Class|Judge)|\bdigit(s[A-Z]|Class|Judge|Of\b)|digit[-_]|['"`/]digits?['"`/]|[mM]nist|MNIST/,
@@ -54,7 +62,13 @@ const names: Readonly<Record<string, Name>> = {
   },
   'the autoencoder of latent diffusion': {
     pattern: /autoencoder.?kl/i,
-    rooms: ['lib/models/sd3/', 'native/nn/autoencoder_kl/'],
+    rooms: [
+      'lib/models/sd3/',
+      'lib/models/flux2/',
+      'lib/models/autoencoder-kl/',
+      'native/nn/autoencoder_kl/',
+      'native/nn/flux2/',
+    ],
   },
   CLIP: {
     pattern: /\bCLIP\b|[cC]lip(Text|Vision|Tower|Reward|Score|Tokenizer|Model|Dir|Norm|L\b|G\b)|\bclip_|open.?clip/,

@@ -73,12 +73,13 @@ export async function compare(config: CompareConfig, options: JobOptions = {}): 
 
 /** What scores and judges images, tried with the model, and what runs with it belong to. */
 async function partsOf(settings: CompareSettings, { observer, signal, resume }: JobOptions) {
-  const { rewards, prompts, device, evaluation, contenders } = settings;
+  const { rewards, prompts, device, evaluation, tracking, samples, contenders } = settings;
   const reward = await createRewards(rewards, device, { onNote: (message) => observer?.note(message) });
   const judge = evaluation.judge && createJudge(evaluation.judge, device);
   using model = await loadConfiguredModel(settings);
   const algorithms = contenders.map(({ algorithm }) => createAlgorithm(algorithm));
-  if (!resume) await rehearse({ model, algorithms, prompts, reward, judge, signal });
+  const guidances = [tracking, evaluation, samples].map(({ guidance }) => guidance);
+  if (!resume) await rehearse({ model, algorithms, prompts, reward, judge, guidances, signal });
   return { reward, judge, belongsTo: await commonBelongings({ config: settings, reward, judge }, model) };
 }
 

@@ -41,8 +41,12 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
   const algorithm = createAlgorithm(settings.algorithm);
   const { from } = settings.adapter;
   const start = async () => from !== undefined && startFrom(model, from, { allow: options.allow, onNote });
-  if (!resume) await start();
-  if (!resume) await rehearse({ model, algorithms: [algorithm], prompts: settings.prompts, reward, judge, signal });
+  if (!resume) {
+    await start();
+    const { prompts, samples, evaluation } = settings;
+    const guidances = [samples.guidance, ...(evaluation ? [evaluation.guidance] : [])];
+    await rehearse({ model, algorithms: [algorithm], prompts, reward, judge, guidances, signal });
+  }
   const run = await RunDirectory.open(settings.output, {
     resume,
     existing,

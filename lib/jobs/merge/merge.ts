@@ -7,7 +7,7 @@ import { expected, validate } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type { AdapterConfig } from '../../models/adapters/layout.js';
 import { readAdapter } from '../../models/adapter-files.js';
-import type { StoredModel } from '../../models/model-kind.js';
+import type { StoredModel } from '../../models/component-weights.js';
 import { baseModel, locateModel } from '../../models/registry.js';
 import { binding } from '../../runtime/native/index.js';
 import { linkOrCopy } from '../../files/link-or-copy.js';

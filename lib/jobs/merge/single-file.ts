@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { disposeAll, readHeader, saveTensors } from '../../files/safetensors.js';
 import type { TensorEntry } from '../../files/safetensors-header.js';
 import { locateWeights } from '../../models/component-weights.js';
-import type { StoredModel } from '../../models/model-kind.js';
+import type { StoredModel } from '../../models/component-weights.js';
 import { singleFileOf } from '../../models/registry.js';
 import { toSingleFile } from '../../models/single-file.js';
 import { makeDirectory } from '../../runtime/make-directory.js';

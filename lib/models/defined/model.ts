@@ -24,9 +24,9 @@ export class DefinedModel implements Model {
   readonly latentShape: readonly number[];
   readonly adapter: AdapterInfo | undefined;
   readonly sampling: SamplingDefaults;
-  readonly timeShift: number;
   /** Its name, or the module that defines it. */
   source: string;
+  readonly #timeShift: number;
   readonly #definition: Omit<ModelDefinition, 'weights' | 'trainable'>;
   #native: NativeFlowModel | undefined;
 
@@ -40,7 +40,7 @@ export class DefinedModel implements Model {
     this.latentShape = [...latentShape];
     this.adapter = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets] };
     this.sampling = { ...defaults, ...sampling };
-    this.timeShift = timeShift;
+    this.#timeShift = timeShift;
     this.device = device === 'cuda' ? 'cuda:0' : device;
     const record = recordingOf(definition);
     const { network, firstValues } = binding().newRecordedModel({
@@ -62,8 +62,12 @@ export class DefinedModel implements Model {
     return this.#native;
   }
 
+  timeShift(): number {
+    return this.#timeShift;
+  }
+
   times(steps: number): number[] {
-    return evenTimes(steps).map((t) => t / (t + this.timeShift * (1 - t)));
+    return evenTimes(steps).map((t) => t / (t + this.#timeShift * (1 - t)));
   }
 
   async prepare(prompts: readonly string[], options: PrepareOptions = {}): Promise<void> {

@@ -34,8 +34,8 @@ const defaultTargets = ['attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2'];
 class DigitsModel implements Model {
   readonly name = 'digits';
   readonly sampling = { ...digitsDrawing, batch: 128, count: 16 };
-  readonly timeShift = 1;
   readonly latentShape: readonly number[];
+  readonly unguided: string | undefined;
   #native: NativeFlowModel | undefined;
 
   constructor(
@@ -45,8 +45,12 @@ class DigitsModel implements Model {
     readonly device: string,
     readonly dtype: ModelDType,
     readonly adapter: AdapterInfo | undefined,
-    private readonly isConditional = false,
+    isConditional = false,
   ) {
+    this.unguided = isConditional
+      ? `${source} was trained with labelDropout 0: it has no velocity without a digit, and cannot be guided; draw ` +
+        'at guidance 1, or pretrain it with labelDropout 0.1'
+      : undefined;
     this.#native = native;
     this.latentShape = [config.channels, config.imageSize, config.imageSize];
   }
@@ -54,6 +58,10 @@ class DigitsModel implements Model {
   get native(): NativeFlowModel {
     if (!this.#native) throw new DisposedError('the digits model was used after dispose()');
     return this.#native;
+  }
+
+  timeShift(): number {
+    return 1;
   }
 
   times(steps: number): number[] {
@@ -71,11 +79,7 @@ class DigitsModel implements Model {
 
   async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
     this.#refuseNegative(negativePrompt);
-    if (this.isConditional)
-      throw new ConfigError(
-        `${this.source} was trained with labelDropout 0: it has no velocity without a digit, and cannot be guided; ` +
-          'draw at guidance 1, or pretrain it with labelDropout 0.1',
-      );
+    if (this.unguided !== undefined) throw new ConfigError(this.unguided);
     // The class after the last digit is the one that labels were dropped to in pretraining.
     return this.labels(Array.from({ length: count }, () => this.config.classes));
   }

@@ -1,11 +1,6 @@
 import { z } from 'zod';
 
-import type {
-  AutoencoderKlConfig,
-  ClipTextConfig,
-  Sd3TransformerConfig,
-  T5EncoderConfig,
-} from '../../runtime/native/binding.js';
+import type { ClipTextConfig, Sd3TransformerConfig, T5EncoderConfig } from '../../runtime/native/binding.js';
 
 // The config.json of each component, as diffusers and transformers write it. Defaults are those of their constructors;
 // what a constructor knows and the native networks do not is refused by name; other keys say nothing of the network.
@@ -72,64 +67,6 @@ export const widthOf = ({ heads, headDim }: Sd3TransformerConfig): number => hea
 /** Whether the layer of this number attends over the image alone, too. */
 export const isDual = ({ dualAttentionLayers }: Sd3TransformerConfig, layer: number): boolean =>
   dualAttentionLayers.includes(layer);
-
-export const autoencoderSchema = z
-  .object({
-    _class_name: z.literal('AutoencoderKL'),
-    in_channels: z.literal(3).default(3),
-    out_channels: z.literal(3).default(3),
-    down_block_types: z.array(z.literal('DownEncoderBlock2D')).default(['DownEncoderBlock2D']),
-    up_block_types: z.array(z.literal('UpDecoderBlock2D')).default(['UpDecoderBlock2D']),
-    block_out_channels: z.array(size).min(1).default([64]),
-    layers_per_block: size.default(1),
-    act_fn: z.enum(['silu', 'swish']).default('silu'),
-    latent_channels: size.default(4),
-    norm_num_groups: size.default(32),
-    scaling_factor: z.number().gt(0).default(0.18215),
-    shift_factor: z.number().nullable().default(null),
-    latents_mean: z.null().optional(),
-    latents_std: z.null().optional(),
-    use_quant_conv: z.boolean().default(true),
-    use_post_quant_conv: z.boolean().default(true),
-    mid_block_add_attention: z.boolean().default(true),
-  })
-  .superRefine((json, context) => {
-    const blocks = json.block_out_channels.length;
-    for (const key of ['down_block_types', 'up_block_types'] as const) {
-      if (json[key].length !== blocks)
-        context.addIssue({
-          code: 'custom',
-          path: [key],
-          message: `expected ${blocks} of them, as many as block_out_channels`,
-        });
-    }
-    if (json.block_out_channels.some((channels) => channels % json.norm_num_groups)) {
-      context.addIssue({
-        code: 'custom',
-        path: ['block_out_channels'],
-        message: `expected multiples of norm_num_groups, ${json.norm_num_groups}`,
-      });
-    }
-  });
-
-export function toAutoencoderConfig(json: z.output<typeof autoencoderSchema>): AutoencoderKlConfig {
-  return {
-    inChannels: json.in_channels,
-    outChannels: json.out_channels,
-    latentChannels: json.latent_channels,
-    blockOutChannels: json.block_out_channels,
-    layersPerBlock: json.layers_per_block,
-    normGroups: json.norm_num_groups,
-    midBlockAttention: json.mid_block_add_attention,
-    useQuantConv: json.use_quant_conv,
-    usePostQuantConv: json.use_post_quant_conv,
-    scalingFactor: json.scaling_factor,
-    shiftFactor: json.shift_factor ?? 0,
-  };
-}
-
-/** Pixels a side that one latent stands for: each block but the last halves the image. */
-export const downsampling = ({ blockOutChannels }: AutoencoderKlConfig): number => 2 ** (blockOutChannels.length - 1);
 
 /** transformers' mark, from before it read the end token's number: pool where the largest number stands. */
 const legacyEosToken = 2;

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 
-import { z } from 'zod';
+import type { z } from 'zod';
 
-import { readJson } from '../../schema/json.js';
-import { expected, validate } from '../../schema/validate.js';
+import { expected } from '../../schema/validate.js';
 import { CheckpointError, ConfigError } from '../../errors.js';
 import type {
   AutoencoderKlConfig,
@@ -11,33 +10,23 @@ import type {
   Sd3TransformerConfig,
   T5EncoderConfig,
 } from '../../runtime/native/binding.js';
+import { autoencoderSchema, downsampling, toAutoencoderConfig } from '../autoencoder-kl/config.js';
 import {
-  autoencoderSchema,
+  readComponent,
+  readIndex,
+  type Component,
+  type PipelineClasses,
+  type TextComponent,
+} from '../pipeline/directory.js';
+import {
   clipTextSchema,
-  downsampling,
   t5Schema,
-  toAutoencoderConfig,
   toClipTextConfig,
   toT5Config,
   toTransformerConfig,
   transformerSchema,
 } from './config.js';
-import { refuseQuantized } from '../quantization.js';
 import { schedulerSchema, toSchedulerConfig, type SchedulerConfig } from './scheduler.js';
-
-/** What a directory in diffusers' layout says of its components. */
-const modelIndex = 'model_index.json';
-
-/** One part of a pipeline: where its files are, and what its config.json says. */
-export interface Component<Config> {
-  directory: string;
-  config: Config;
-}
-
-/** A text encoder and its tokenizer's directory. */
-export interface TextComponent<Config> extends Component<Config> {
-  tokenizer: string;
-}
 
 /** A directory of Stable Diffusion 3, 3.5 Medium or 3.5 Large, as diffusers stores it. */
 export interface Sd3Directory {
@@ -55,51 +44,24 @@ export interface Sd3Directory {
   granularity: number;
 }
 
-/** What such a directory's model_index.json says that it is. */
-export const pipelineClass = 'StableDiffusion3Pipeline';
+/** What such a directory's model_index.json says. */
+export const sd3Classes = {
+  pipeline: 'StableDiffusion3Pipeline',
+  components: {
+    transformer: ['SD3Transformer2DModel'],
+    vae: ['AutoencoderKL'],
+    scheduler: ['FlowMatchEulerDiscreteScheduler'],
+    text_encoder: ['CLIPTextModelWithProjection'],
+    text_encoder_2: ['CLIPTextModelWithProjection'],
+    text_encoder_3: ['T5EncoderModel'],
+    tokenizer: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+    tokenizer_2: ['CLIPTokenizer', 'CLIPTokenizerFast'],
+    tokenizer_3: ['T5Tokenizer', 'T5TokenizerFast'],
+  },
+  optional: ['text_encoder_3', 'tokenizer_3'],
+} as const satisfies PipelineClasses;
 
-/** The class of each entry of model_index.json; a tokenizer's older and newer names count as one. */
-const componentClasses = {
-  transformer: ['SD3Transformer2DModel'],
-  vae: ['AutoencoderKL'],
-  scheduler: ['FlowMatchEulerDiscreteScheduler'],
-  text_encoder: ['CLIPTextModelWithProjection'],
-  text_encoder_2: ['CLIPTextModelWithProjection'],
-  text_encoder_3: ['T5EncoderModel'],
-  tokenizer: ['CLIPTokenizer', 'CLIPTokenizerFast'],
-  tokenizer_2: ['CLIPTokenizer', 'CLIPTokenizerFast'],
-  tokenizer_3: ['T5Tokenizer', 'T5TokenizerFast'],
-} as const;
-type ComponentName = keyof typeof componentClasses;
-
-const componentNames = Object.keys(componentClasses) as ComponentName[];
-
-/** The folders of a directory. */
-export const pipelineComponents: readonly string[] = componentNames;
-
-const entrySchema = z.tuple([z.string().nullable(), z.string().nullable()]);
-const indexSchema = z.object({ _class_name: z.string() }).catchall(z.unknown());
-
-/**
- * Checks that a directory in diffusers' layout is a pipeline of Stable Diffusion 3 and holds its transformer's
- * configuration, whatever else of it is there.
- * @throws ConfigError for another pipeline, or another transformer
- */
-export async function checkSd3Classes(path: string): Promise<void> {
-  const indexPath = join(path, modelIndex);
-  checkClasses(await readIndex(indexPath), indexPath, ['transformer']);
-  const file = join(path, 'transformer', 'config.json');
-  const json = await readJson(file);
-  refuseQuantized(json, file);
-  validate(transformerSchema, json, file);
-}
-
-/** @throws ConfigError for another pipeline */
-async function readIndex(indexPath: string): Promise<Readonly<Record<string, unknown>>> {
-  const index = validate(indexSchema, await readJson(indexPath), indexPath);
-  if (index._class_name === pipelineClass) return index;
-  throw new ConfigError(expected(indexPath, `the pipeline ${pipelineClass}`, index._class_name));
-}
+type ComponentName = keyof typeof sd3Classes.components;
 
 /**
  * Reads the configuration of a directory in diffusers' layout; weights are not touched.
@@ -107,23 +69,13 @@ async function readIndex(indexPath: string): Promise<Readonly<Record<string, unk
  *   CheckpointError for components whose sizes do not fit together
  */
 export async function readSd3Directory(path: string): Promise<Sd3Directory> {
-  const indexPath = join(path, modelIndex);
-  const absent = checkClasses(await readIndex(indexPath), indexPath, componentNames);
+  const { path: indexPath, absent } = await readIndex<ComponentName>(path, sd3Classes);
   if (absent.has('tokenizer_3') && !absent.has('text_encoder_3')) {
     throw new ConfigError(`${indexPath}: tokenizer_3 is left out, and text_encoder_3 is not`);
   }
   const withT5 = !absent.has('text_encoder_3');
-  const config = async <Json, Config>(
-    name: ComponentName,
-    schema: z.ZodType<Json>,
-    convert: (json: Json) => Config,
-  ): Promise<Component<Config>> => {
-    const directory = join(path, name);
-    const file = join(directory, name === 'scheduler' ? 'scheduler_config.json' : 'config.json');
-    const json = await readJson(file);
-    refuseQuantized(json, file);
-    return { directory, config: convert(validate(schema, json, file)) };
-  };
+  const config = <Json, Config>(name: ComponentName, schema: z.ZodType<Json>, convert: (json: Json) => Config) =>
+    readComponent(path, name, schema, convert);
   const orWithout = (error: unknown): never => {
     const absent =
       error instanceof ConfigError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
@@ -176,32 +128,6 @@ export function assembleDirectory({
   const directory = { ...parts, imageSize: sampleSize * scale, granularity: patchSize * scale };
   checkSizes(directory);
   return directory;
-}
-
-/** Checks the classes that model_index.json names. Returns the components that it leaves out, and may. */
-function checkClasses(
-  index: Readonly<Record<string, unknown>>,
-  path: string,
-  names: readonly ComponentName[],
-): Set<ComponentName> {
-  const problems: string[] = [];
-  const absent = new Set<ComponentName>();
-  for (const name of names) {
-    const classes: readonly string[] = componentClasses[name];
-    const parsed = entrySchema.safeParse(index[name]);
-    const found = parsed.success ? parsed.data[1] : undefined;
-    if (found === null || index[name] === null) absent.add(name);
-    else if (found === undefined)
-      problems.push(expected(name, `["library", "${classes[0]}"]`, JSON.stringify(index[name]) ?? 'nothing'));
-    else if (!classes.includes(found)) problems.push(expected(name, `the class ${classes.join(' or ')}`, found));
-  }
-  for (const name of absent) {
-    if (name !== 'text_encoder_3' && name !== 'tokenizer_3')
-      problems.push(`${name}: it is left out; only text_encoder_3 may be`);
-  }
-  if (problems.length)
-    throw new ConfigError(problems.length === 1 ? `${path}: ${problems[0]}` : [`${path}:`, ...problems].join('\n  '));
-  return absent;
 }
 
 /** The networks must fit each other; that each has weights of its own sizes is seen when it is loaded. */

@@ -1,27 +1,26 @@
-import { elementBytes, isFloating, type FootprintOptions, type ModelFootprint } from '../footprint.js';
-import type { DType } from '../../runtime/native/binding.js';
-import { readHeader } from '../../files/safetensors.js';
-import type { ModelDType } from '../model.js';
+import { elementBytes, type FootprintOptions, type ModelFootprint } from '../footprint.js';
+import { downsampling } from '../autoencoder-kl/config.js';
+import { DecoderMemory } from '../autoencoder-kl/memory.js';
+import { decoderOperations } from '../autoencoder-kl/operations.js';
+import { encoderBatch } from '../pipeline/embeddings.js';
+import {
+  encoderNetwork,
+  promptsOf,
+  publishedNetwork,
+  residentNetwork,
+  storedNetwork,
+  type StoredNetwork,
+} from '../pipeline/footprint.js';
+import { sampleBatchOf } from '../pipeline/model.js';
+import { wideType } from '../pipeline/prompt-encoding.js';
 import { clipLength } from '../tokenizers/clip.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
-import { downsampling } from './config.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
-import { Embeddings, encoderBatch } from './embeddings.js';
-import { LinearLayers, parametersOf } from './layers.js';
-import { DecoderMemory, TransformerMemory } from './memory.js';
-import { defaultTargets, defaultTextLength, latentShapeOf, sampleBatchOf } from './model.js';
-import { decoderOperations, transformerOperations } from './operations.js';
+import { TransformerMemory } from './memory.js';
+import { defaultTargets, defaultTextLength, latentShapeOf } from './model.js';
+import { transformerOperations } from './operations.js';
 import { publishedSd3 } from './published.js';
-import { locateWeights } from '../component-weights.js';
-
-/** What the headers of a network's weights tell. */
-interface StoredNetwork {
-  /** How many numbers it has. */
-  parameters: number;
-  /** What they are stored as. */
-  types: readonly DType[];
-  layers: LinearLayers;
-}
+import { sd3Embeddings } from './text.js';
 
 /** What is known of a model beside its configuration. */
 interface StoredFacts {
@@ -45,12 +44,12 @@ export async function sd3Footprint(path: string, options: FootprintOptions): Pro
   const { transformer, autoencoder, clip, t5 } = directory;
   const { dtype, device, textLength = defaultTextLength } = options;
   const prompts = promptsOf(options);
-  const embeddings = new Embeddings(directory, { dtype, device, textLength }, textEmbeddingsDirectory());
+  const embeddings = sd3Embeddings(directory, { dtype, device, textLength }, textEmbeddingsDirectory());
   return footprintOf(directory, options, {
     transformer: await storedNetwork(transformer.directory),
     autoencoder: await storedNetwork(autoencoder.directory),
     clip: [await storedNetwork(clip[0].directory), await storedNetwork(clip[1].directory)],
-    t5: t5 && (await storedNetwork(t5.directory)),
+    t5: t5 && (await storedNetwork(t5.directory, isT5Tensor)),
     clipLength: await clipLength(clip[0].tokenizer),
     prompts: { count: prompts.length, missing: (await embeddings.missing(prompts)).length },
   });
@@ -62,11 +61,8 @@ export async function sd3Footprint(path: string, options: FootprintOptions): Pro
  */
 export function publishedFootprint(name: string, options: FootprintOptions): ModelFootprint {
   const { directory, parameters, transformerLayers, dtype, clipLength } = publishedSd3(name);
-  const network = (of: keyof typeof parameters) => ({
-    parameters: parameters[of],
-    types: [dtype],
-    layers: new LinearLayers(of === 'transformer' ? transformerLayers : []),
-  });
+  const network = (of: keyof typeof parameters) =>
+    publishedNetwork(parameters[of], dtype, of === 'transformer' ? transformerLayers : []);
   const count = promptsOf(options).length;
   return footprintOf(directory, options, {
     transformer: network('transformer'),
@@ -78,26 +74,9 @@ export function publishedFootprint(name: string, options: FootprintOptions): Mod
   });
 }
 
-/** Each once, the negative one among them. */
-const promptsOf = ({ prompts, negativePrompt = '' }: FootprintOptions): string[] => [
-  ...new Set([...prompts, negativePrompt]),
-];
-
 /** T5's table of tokens is stored under one of two names, or under both: then once in memory. */
-const tokenTables = ['shared.weight', 'encoder.embed_tokens.weight'] as const;
-
-/** @throws CheckpointError where a file is missing or cut short */
-async function storedNetwork(directory: string): Promise<StoredNetwork> {
-  const headers = await Promise.all((await locateWeights(directory)).map(readHeader));
-  const all = headers.flatMap(({ entries }) => entries).filter(({ dtype }) => isFloating(dtype));
-  const twice = tokenTables.every((table) => all.some(({ name }) => name === table));
-  const tensors = twice ? all.filter(({ name }) => name !== tokenTables[1]) : all;
-  return {
-    parameters: parametersOf(tensors),
-    types: tensors.map(({ dtype }) => dtype),
-    layers: new LinearLayers(tensors),
-  };
-}
+const isT5Tensor = (name: string, all: ReadonlySet<string>): boolean =>
+  name !== 'encoder.embed_tokens.weight' || !all.has('shared.weight');
 
 function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored: StoredFacts): ModelFootprint {
   const { device, dtype, adapter, size, checkpointing, textLength = defaultTextLength } = options;
@@ -127,30 +106,17 @@ function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored:
     checkpointing,
   );
   const decoder = new DecoderMemory(autoencoder.config, height * width);
-  // T5's activations leave float16's range.
-  const t5Type = dtype === 'float16' ? 'bfloat16' : dtype;
-  const resident = (name: string, { parameters, types }: StoredNetwork, type: ModelDType) => ({
-    name,
-    parameters,
-    dtype: type,
-    // On the CPU weights stay where their files are mapped, if they need not be converted.
-    mapped: device === 'cpu' && types.every((each) => each === type),
-  });
-  const encoder = (name: string, { parameters }: StoredNetwork, type: ModelDType) => ({
-    name: `text encoder (${name})`,
-    parameters,
-    dtype: type,
-  });
+  const t5Type = wideType(dtype);
   return {
     networks: [
-      resident('transformer', stored.transformer, dtype),
-      resident('autoencoder', stored.autoencoder, 'float32'),
+      residentNetwork('transformer', stored.transformer, dtype, device),
+      residentNetwork('autoencoder', stored.autoencoder, 'float32', device),
     ],
     prompts,
     encoders: [
-      encoder('CLIP-L', stored.clip[0], dtype),
-      encoder('CLIP-G', stored.clip[1], dtype),
-      ...(stored.t5 ? [encoder('T5', stored.t5, t5Type)] : []),
+      encoderNetwork('CLIP-L', stored.clip[0], dtype),
+      encoderNetwork('CLIP-G', stored.clip[1], dtype),
+      ...(stored.t5 ? [encoderNetwork('T5', stored.t5, t5Type)] : []),
     ],
     trainable: layers.adapterParameters(targets, adapter.rank),
     latent: channels * height * width,

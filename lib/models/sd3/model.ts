@@ -1,25 +1,15 @@
 import { expected } from '../../schema/validate.js';
-import { ConfigError, DisposedError } from '../../errors.js';
-import type { NativeAutoencoder, NativeFlowModel } from '../../runtime/native/binding.js';
+import { ConfigError } from '../../errors.js';
+import type { NativeAutoencoder } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
-import type { Tensor } from '../../runtime/native/tensor.js';
-import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
-import type {
-  AdapterInfo,
-  Drawing,
-  ImageSize,
-  LoadModelOptions,
-  Model,
-  ModelDType,
-  PrepareOptions,
-  SamplingDefaults,
-} from '../model.js';
+import type { Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
 import { withComponent } from '../component-weights.js';
+import { checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
-import { Embeddings } from './embeddings.js';
 import { schedulerTimes } from './scheduler.js';
 import { transformerNames } from './single-file-keys.js';
+import { sd3Embeddings } from './text.js';
 
 /** The projections of the joint attention: what the published fine-tunings adapt. */
 export const defaultTargets = [
@@ -39,89 +29,14 @@ export const defaultTextLength = 256;
 /** Steps and solver are those of diffusers' pipeline; the guidance is what the card of 3.5 Medium recommends. */
 export const sd3Drawing: Drawing = { steps: 28, solver: 'euler', guidance: 4.5 };
 
-/** Pixels that are sampled at a time where nobody says: two images of 1024 × 1024. */
-const sampledPixels = 2 ** 21;
-
-/** Stable Diffusion 3 and 3.5 (arXiv 2403.03206), from a directory in diffusers' layout. */
-class Sd3Model implements Model {
-  readonly name = 'stable-diffusion-3';
-  readonly timeShift: number;
-  readonly latentShape: readonly number[];
-  readonly sampling: SamplingDefaults;
-  #native: NativeFlowModel | undefined;
-
-  constructor(
-    native: NativeFlowModel,
-    private readonly directory: Sd3Directory,
-    private readonly embeddings: Embeddings,
-    size: ImageSize,
-    readonly source: string,
-    readonly device: string,
-    readonly dtype: ModelDType,
-    readonly adapter: AdapterInfo | undefined,
-  ) {
-    this.#native = native;
-    this.timeShift = directory.scheduler.shift;
-    this.latentShape = latentShapeOf(directory, size);
-    this.sampling = { ...sd3Drawing, batch: sampleBatchOf(size.width * size.height) };
-  }
-
-  get native(): NativeFlowModel {
-    if (!this.#native) throw new DisposedError('the Stable Diffusion 3 model was used after dispose()');
-    return this.#native;
-  }
-
-  times(steps: number): number[] {
-    return schedulerTimes(this.directory.scheduler, steps);
-  }
-
-  async prepare(prompts: readonly string[], options: PrepareOptions = {}): Promise<void> {
-    await this.embeddings.prepare(prompts, { ...options, negativePrompt: options.negativePrompt ?? '' });
-  }
-
-  /** [B, L, D] of the text encoders' states and [B, P] of CLIP's features. */
-  async encode(prompts: readonly string[]): Promise<Tensor[]> {
-    return this.embeddings.rows(prompts);
-  }
-
-  async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
-    return this.embeddings.rows(Array<string>(count).fill(negativePrompt));
-  }
-
-  loadAdapter(directory: string): Promise<void> {
-    return loadAdapterOf(this, directory, [transformerNames]);
-  }
-
-  saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
-    return saveAdapterOf(this, directory, tensors);
-  }
-
-  dispose(): void {
-    this.#native = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-}
-
-/** Images of this many pixels that are drawn at a time. */
-export const sampleBatchOf = (pixels: number): number => Math.min(128, Math.max(1, Math.floor(sampledPixels / pixels)));
-
 /** Channels, height and width of an image's latents. @throws ConfigError for a size that the network cannot draw */
 export function latentShapeOf(
   { granularity, transformer: { config }, path }: Sd3Directory,
   { width, height }: ImageSize,
 ): number[] {
+  checkSides({ width, height }, granularity);
   const limit = config.posEmbedMaxSize * granularity;
-  for (const [name, pixels] of [
-    ['width', width],
-    ['height', height],
-  ] as const) {
-    if (!Number.isSafeInteger(pixels) || pixels < granularity || pixels % granularity) {
-      const near = Math.max(granularity, Math.round(pixels / granularity) * granularity);
-      throw new ConfigError(expected(`image ${name}`, `a multiple of ${granularity} pixels, such as ${near}`, pixels));
-    }
+  for (const [name, pixels] of Object.entries({ width, height })) {
     if (pixels > limit)
       throw new ConfigError(
         expected(`image ${name}`, `at most ${limit} pixels, for which ${path} has positions`, pixels),
@@ -155,9 +70,8 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
   } = options;
   const directory = await readSd3Directory(path);
   const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
-  latentShapeOf(directory, size);
-  if (!Number.isSafeInteger(textLength) || textLength < 1)
-    throw new ConfigError(expected('textLength', 'a whole number from 1', textLength));
+  const latentShape = latentShapeOf(directory, size);
+  checkTextLength(textLength);
   const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
   const autoencoder = await loadSd3Autoencoder(directory, device);
   try {
@@ -167,8 +81,21 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
       binding().loadNetwork('sd3', { config, weights, autoencoder, lora, dtype, device, checkpointing }),
     );
     const cache = options.embeddingCache ?? textEmbeddingsDirectory();
-    const embeddings = new Embeddings(directory, { dtype, device, textLength }, cache);
-    return new Sd3Model(native, directory, embeddings, size, source, device, dtype, adapter);
+    const { scheduler } = directory;
+    return new PipelineModel({
+      name: 'stable-diffusion-3',
+      title: 'Stable Diffusion 3',
+      native,
+      embeddings: sd3Embeddings(directory, { dtype, device, textLength }, cache),
+      scheduler: { times: (steps) => schedulerTimes(scheduler, steps), timeShift: () => scheduler.shift },
+      source,
+      device,
+      dtype,
+      adapter,
+      latentShape,
+      networks: [transformerNames],
+      sampling: { ...sd3Drawing, batch: sampleBatchOf(size.width * size.height) },
+    });
   } catch (error) {
     autoencoder.dispose();
     throw error;

@@ -1,10 +1,10 @@
 import type { Sd3TransformerConfig } from '../../runtime/native/binding.js';
+import { autoencoderSchema, toAutoencoderConfig } from '../autoencoder-kl/config.js';
+import type { StoredTensor } from '../pipeline/layers.js';
 import {
-  autoencoderSchema,
   clipTextSchema,
   isDual,
   t5Schema,
-  toAutoencoderConfig,
   toClipTextConfig,
   toT5Config,
   toTransformerConfig,
@@ -12,7 +12,6 @@ import {
   widthOf,
 } from './config.js';
 import { assembleDirectory, type Sd3Directory } from './directory.js';
-import type { StoredTensor } from './layers.js';
 import { toSchedulerConfig, schedulerSchema } from './scheduler.js';
 
 // What the config.json files of the published models hold, as far as they differ from their constructors' defaults:

@@ -1,35 +1,29 @@
-import type { NativeTensor, NativeTextEncoder } from '../../runtime/native/binding.js';
+import type { NativeTextEncoder } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
-import { loadClipTokenizer } from '../tokenizers/clip.js';
+import { clipLength, loadClipTokenizer } from '../tokenizers/clip.js';
 import { loadT5Tokenizer } from '../tokenizers/t5.js';
 import type { TextTokenizer } from '../tokenizers/tokenizer.js';
 import { withComponent } from '../component-weights.js';
 import type { ModelDType } from '../model.js';
+import { identityOf } from '../pipeline/embedding-identity.js';
+import { Embeddings } from '../pipeline/embeddings.js';
+import {
+  runEncoder,
+  tokenize,
+  wideType,
+  zeros,
+  type Elements,
+  type EmbeddingFacts,
+  type PromptEmbedding,
+  type PromptEncoders,
+} from '../pipeline/prompt-encoding.js';
 import type { Sd3Directory } from './directory.js';
-
-/** Numbers of one prompt: float16 and bfloat16 as their bits. */
-export type Elements = Float32Array | Float64Array | Uint16Array;
-
-/** What the transformer reads of one prompt. */
-export interface PromptEmbedding {
-  /** [L, jointAttentionDim]: CLIP's states side by side, filled up with zeros, then T5's. */
-  states: Elements;
-  /** [pooledProjectionDim]: CLIP's features, side by side. */
-  pooled: Elements;
-  /** Whether the prompt was longer than CLIP's tokenizers, or T5's, go. */
-  truncated: { clip: boolean; t5: boolean };
-}
 
 export interface TextOptions {
   dtype: ModelDType;
   device: string;
   /** Tokens a prompt that T5 reads; without T5 as many zeros stand in for its states, as in diffusers. */
   textLength: number;
-}
-
-export function zeros(dtype: ModelDType, length: number): Elements {
-  if (dtype === 'float32') return new Float32Array(length);
-  return dtype === 'float64' ? new Float64Array(length) : new Uint16Array(length);
 }
 
 export interface Tokenizers {
@@ -46,8 +40,43 @@ export async function loadTokenizers({ clip, t5 }: Sd3Directory, textLength: num
   };
 }
 
+/**
+ * The embeddings of a directory's prompts: `states` [L, jointAttentionDim], CLIP's side by side, filled up with zeros,
+ * then T5's; `pooled` [pooledProjectionDim], CLIP's features, side by side.
+ */
+export function sd3Embeddings(
+  directory: Sd3Directory,
+  options: TextOptions,
+  cacheDirectory: string | undefined,
+): Embeddings {
+  const { dtype, device } = options;
+  const facts = () => embeddingFacts(directory, options);
+  return new Embeddings({ dtype, device, facts, load: () => TextEncoders.load(directory, options) }, cacheDirectory);
+}
+
+/** What is known of these without loading what computes them. */
+export async function embeddingFacts(directory: Sd3Directory, options: TextOptions): Promise<EmbeddingFacts> {
+  const { dtype, device, textLength } = options;
+  const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
+  const length = await clipLength(directory.clip[0].tokenizer);
+  return {
+    shapes: { states: [length + textLength, jointAttentionDim], pooled: [pooledProjectionDim] },
+    readers: [
+      { key: 'clip', name: 'CLIP', length },
+      { key: 't5', name: 'T5', length: textLength },
+    ],
+    identity: () =>
+      identityOf([...directory.clip, ...(directory.t5 ? [directory.t5] : [])], {
+        dtype,
+        device: device.split(':')[0],
+        textLength,
+        jointAttentionDim,
+      }),
+  };
+}
+
 /** The three text encoders of a directory, in memory until they are disposed of. */
-export class TextEncoders implements Disposable {
+export class TextEncoders implements PromptEncoders {
   private constructor(
     private readonly directory: Sd3Directory,
     private readonly tokenizers: Tokenizers,
@@ -74,8 +103,7 @@ export class TextEncoders implements Disposable {
       let t5: NativeTextEncoder | undefined;
       if (directory.t5) {
         const { directory: folder, config } = directory.t5;
-        // T5's activations leave float16's range; bfloat16 is as wide as float32.
-        const range = dtype === 'float16' ? 'bfloat16' : dtype;
+        const range = wideType(dtype);
         t5 = await withComponent(folder, (weights) =>
           binding().loadNetwork('t5-encoder', { config, weights, dtype: range, device }),
         );
@@ -95,19 +123,18 @@ export class TextEncoders implements Disposable {
     const clipLength = this.tokenizers.clip[0].length;
     const length = clipLength + textLength;
     const rows = prompts.map(() => ({
-      states: zeros(dtype, length * width),
-      pooled: zeros(dtype, pooledProjectionDim),
+      tensors: { states: zeros(dtype, length * width), pooled: zeros(dtype, pooledProjectionDim) },
       truncated: { clip: false, t5: false },
     }));
     let column = 0;
     let pooledColumn = 0;
     for (const [index, encoder] of this.clip.entries()) {
       const { ids, truncated } = tokenize(this.tokenizers.clip[index]!, prompts);
-      const { hidden, pooled } = await this.run(encoder, ids);
+      const { hidden, pooled } = await runEncoder(encoder, ids, this.options);
       const { width: hiddenWidth, projection } = this.directory.clip[index]!.config;
       for (const [number, row] of rows.entries()) {
-        copyRows(hidden, number * clipLength, clipLength, hiddenWidth, row.states, { row: 0, column, width });
-        copyRows(pooled!, number, 1, projection, row.pooled, {
+        copyRows(hidden, number * clipLength, clipLength, hiddenWidth, row.tensors.states, { row: 0, column, width });
+        copyRows(pooled!, number, 1, projection, row.tensors.pooled, {
           row: 0,
           column: pooledColumn,
           width: pooledProjectionDim,
@@ -119,9 +146,13 @@ export class TextEncoders implements Disposable {
     }
     if (this.t5) {
       const { ids, truncated } = tokenize(this.tokenizers.t5!, prompts);
-      const { hidden } = await this.run(this.t5, ids);
+      const { hidden } = await runEncoder(this.t5, ids, this.options);
       for (const [number, row] of rows.entries()) {
-        copyRows(hidden, number * textLength, textLength, width, row.states, { row: clipLength, column: 0, width });
+        copyRows(hidden, number * textLength, textLength, width, row.tensors.states, {
+          row: clipLength,
+          column: 0,
+          width,
+        });
         row.truncated.t5 = truncated[number]!;
       }
     }
@@ -136,46 +167,6 @@ export class TextEncoders implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
-
-  /** An encoder's output, on the CPU and in the dtype asked for. */
-  private async run(
-    encoder: NativeTextEncoder,
-    rows: readonly Int32Array[],
-  ): Promise<{ hidden: Elements; pooled: Elements | undefined }> {
-    const ids = tokenTensor(rows, this.options.device);
-    try {
-      const { hidden, pooled } = await encoder.encode(ids);
-      return { hidden: await this.take(hidden), pooled: pooled && (await this.take(pooled)) };
-    } finally {
-      ids.dispose();
-    }
-  }
-
-  private async take(tensor: NativeTensor): Promise<Elements> {
-    const moved = await tensor.to({ dtype: this.options.dtype, device: 'cpu' });
-    tensor.dispose();
-    try {
-      return (await moved.data()) as Elements;
-    } finally {
-      moved.dispose();
-    }
-  }
-}
-
-/** Rows of token ids as an int64 tensor [B, L]. */
-function tokenTensor(rows: readonly Int32Array[], device: string): NativeTensor {
-  const length = rows[0]?.length ?? 0;
-  return binding().Tensor.from(
-    BigInt64Array.from(rows.flatMap((row) => Array.from(row, BigInt))),
-    [rows.length, length],
-    { device },
-  );
-}
-
-/** A row a prompt, and which of them were cut. */
-function tokenize(tokenizer: TextTokenizer, prompts: readonly string[]): { ids: Int32Array[]; truncated: boolean[] } {
-  const each = prompts.map((prompt) => tokenizer.encode([prompt]));
-  return { ids: each.map(({ ids }) => ids[0]!), truncated: each.map(({ truncated }) => truncated > 0) };
 }
 
 /** Copies `count` rows of `from`, `fromWidth` long, to a place in rows that are `to.width` long. */

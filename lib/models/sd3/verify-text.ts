@@ -1,12 +1,9 @@
-import { z } from 'zod';
-
-import { CheckpointError } from '../../errors.js';
-import { binding } from '../../runtime/native/index.js';
 import type { Goldens } from '../verification/goldens.js';
+import { compareRows, goldenPrompts, stackRows } from '../verification/prompts.js';
 import type { Findings, VerifySettings } from '../verification/verification.js';
 import type { Sd3Directory } from './directory.js';
 import { defaultTextLength } from './model.js';
-import { loadTokenizers, TextEncoders, zeros } from './text.js';
+import { loadTokenizers, TextEncoders } from './text.js';
 
 /** Token ids, and what the transformer reads of the prompts in the goldens' metadata. */
 export async function* verifyText(
@@ -17,7 +14,7 @@ export async function* verifyText(
   const names = [...goldens.under('ids.').map((name) => `ids.${name}`), 'prompt_embeds', 'pooled_prompt_embeds'].filter(
     (name) => goldens.has(name),
   );
-  const prompts = parsePrompts(goldens);
+  const prompts = goldenPrompts(goldens);
   if (!prompts) {
     for (const name of names) yield { name, notChecked: "the file's metadata has no list of prompts" };
     return;
@@ -30,40 +27,27 @@ export async function* verifyText(
       yield { name, notChecked: 'the directory has no text_encoder_3' };
       continue;
     }
-    const rows = tokenizer.encode(prompts).ids;
-    const ids = binding().Tensor.from(Int32Array.from(rows.flatMap((row) => [...row])), [
-      rows.length,
-      tokenizer.length,
-    ]);
-    // One wrong id is a wrong text, however near the numbers.
-    yield goldens.compare(name, ids, { tolerance: 0 });
+    yield compareRows(goldens, name, tokenizer.encode(prompts).ids);
   }
   if (!goldens.has('prompt_embeds') && !goldens.has('pooled_prompt_embeds')) return;
   using encoders = await TextEncoders.load(directory, { dtype, device, textLength: t5Length(goldens) }, tokenizers);
   const embeddings = await encoders.encode(prompts);
   const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
-  const stack = (key: 'states' | 'pooled', width: number) => {
-    const rows = embeddings.map((embedding) => embedding[key]);
-    const all = zeros(
-      dtype,
-      rows.reduce((sum, row) => sum + row.length, 0),
+  const states = embeddings.map(({ tensors }) => tensors['states']!);
+  if (goldens.has('prompt_embeds'))
+    yield goldens.compare(
+      'prompt_embeds',
+      stackRows(states, [states[0]!.length / jointAttentionDim, jointAttentionDim], dtype),
     );
-    for (const [index, row] of rows.entries()) all.set(row, index * row.length);
-    const length = rows[0]!.length / width;
-    return binding().Tensor.from(all, [rows.length, ...(key === 'states' ? [length] : []), width], { dtype });
-  };
-  if (goldens.has('prompt_embeds')) yield goldens.compare('prompt_embeds', stack('states', jointAttentionDim));
   if (goldens.has('pooled_prompt_embeds'))
-    yield goldens.compare('pooled_prompt_embeds', stack('pooled', pooledProjectionDim));
-}
-
-function parsePrompts({ metadata, path }: Goldens): string[] | undefined {
-  if (metadata['prompts'] === undefined) return undefined;
-  try {
-    return z.array(z.string()).min(1).parse(JSON.parse(metadata['prompts']));
-  } catch (error) {
-    throw new CheckpointError(`${path}: "prompts" in its metadata is not a JSON array of strings`, { cause: error });
-  }
+    yield goldens.compare(
+      'pooled_prompt_embeds',
+      stackRows(
+        embeddings.map(({ tensors }) => tensors['pooled']!),
+        [pooledProjectionDim],
+        dtype,
+      ),
+    );
 }
 
 /** Tokens that T5 read, from whatever tells; without T5, as many zeros stood in for its states. */

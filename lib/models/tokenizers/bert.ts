@@ -1,12 +1,6 @@
 import { ConfigError } from '../../errors.js';
 import { readText } from '../../schema/text.js';
-import { createTokenizer, type TokenIds } from './tokenizer.js';
-
-/** Rows of ids and of which of them count. */
-export interface MaskedTokenIds extends TokenIds {
-  /** 1 where there is a token, 0 where there is padding. */
-  mask: Int32Array[];
-}
+import { createTokenizer, paddedRows, type MaskedTokenIds } from './tokenizer.js';
 
 /** What {@link loadBertTokenizer} returns. */
 export interface BertTokenizer {
@@ -81,11 +75,7 @@ export async function loadBertTokenizer(path: string, length: number): Promise<B
         if (found.length > length - 2) truncated++;
         return [cls, ...found.slice(0, length - 2), sep];
       });
-      return {
-        ids: rows.map((row) => Int32Array.from({ length }, (_, position) => row[position] ?? pad)),
-        mask: rows.map((row) => Int32Array.from({ length }, (_, position) => (position < row.length ? 1 : 0))),
-        truncated,
-      };
+      return { ...paddedRows(rows, length, pad), truncated };
     },
   };
 }

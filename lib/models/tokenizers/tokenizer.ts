@@ -15,6 +15,12 @@ export interface TokenIds {
   truncated: number;
 }
 
+/** Rows of ids and of which of them count. */
+export interface MaskedTokenIds extends TokenIds {
+  /** 1 where there is a token, 0 where there is padding. */
+  mask: Int32Array[];
+}
+
 /** Turns texts into the ids that one text encoder reads. */
 export interface TextTokenizer {
   /** Length of a row, the marks of beginning and end included. */
@@ -108,6 +114,18 @@ export function idOf(tokenizer: Encoder, token: string, directory: string): numb
   if (id === undefined)
     throw new CheckpointError(`${directory}: the vocabulary lacks the token "${token}" that its configuration names`);
   return id;
+}
+
+/** Rows filled up to `length` with padding, and which of their ids are not padding. */
+export function paddedRows(
+  rows: readonly (readonly number[])[],
+  length: number,
+  padding: number,
+): Pick<MaskedTokenIds, 'ids' | 'mask'> {
+  return {
+    ids: rows.map((row) => Int32Array.from({ length }, (_, position) => row[position] ?? padding)),
+    mask: rows.map((row) => Int32Array.from({ length }, (_, position) => (position < row.length ? 1 : 0))),
+  };
 }
 
 /** Rows of `length` ids: what comes before a text, the text, cut where it is too long, its end, and padding. */

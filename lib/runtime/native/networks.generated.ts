@@ -93,6 +93,46 @@ export interface Sd3TransformerConfig {
   qkNorm: boolean;
 }
 
+/** These are the sizes of FLUX.2's transformer (diffusers' Flux2Transformer2DModel). */
+export interface Flux2TransformerConfig {
+  /** Latents and velocities have this many channels. It is a whole number, at least 1 and at most 65536. */
+  inChannels: number;
+  /**
+   * The network has this many blocks with a stream for the image and one for the text. It is a whole number, at least 0
+   * and at most 1024.
+   */
+  layers: number;
+  /**
+   * After them come this many blocks whose one stream holds text and image. It is a whole number, at least 0 and at
+   * most 1024.
+   */
+  singleLayers: number;
+  /** Attention has this many heads. It is a whole number, at least 1 and at most 4096. */
+  heads: number;
+  /** A head has this many numbers. It is a whole number, at least 1 and at most 4096. */
+  headDim: number;
+  /** A token of the prompt's embedding has this many numbers. It is a whole number, at least 1 and at most 1048576. */
+  jointAttentionDim: number;
+  /**
+   * The sinusoidal embedding of time has this many numbers; a multiple of 2. It is a whole number, at least 2 and at
+   * most 65536.
+   */
+  timeChannels: number;
+  /**
+   * The feed-forward layers are this much wider inside than the tokens, rounded down. It is above 0 and at most 1024.
+   */
+  mlpRatio: number;
+  /**
+   * So many numbers of a head turn with a token's image, row, column and place in the text; four multiples of 2 that
+   * add up to headDim. Each is a whole number, at least 0.
+   */
+  ropeAxes: readonly number[];
+  /** The slowest of them turn about this much slower. It is above 0. */
+  ropeTheta: number;
+  /** Norms add this to a variance or a mean square. It is above 0. */
+  normEpsilon: number;
+}
+
 /** These are the sizes of latent diffusion's autoencoder (arXiv 2112.10752). */
 export interface AutoencoderKlConfig {
   /** The encoder takes images of this many channels. It is a whole number, at least 1. */
@@ -106,6 +146,11 @@ export interface AutoencoderKlConfig {
    * least 1.
    */
   blockOutChannels: readonly number[];
+  /**
+   * Each level of the decoder has this many channels, where they are others than the encoder's. Each is a whole number,
+   * at least 1.
+   */
+  decoderBlockOutChannels?: readonly number[] | undefined;
   /** A level of the encoder has this many residual blocks, the decoder's one more. It is a whole number, at least 1. */
   layersPerBlock: number;
   /** Channels are normalised in this many groups. It is a whole number, at least 1. */
@@ -120,6 +165,19 @@ export interface AutoencoderKlConfig {
   scalingFactor: number;
   /** The latents are shifted by this before they are scaled. */
   shiftFactor: number;
+}
+
+/** These are the sizes of FLUX.2's autoencoder (diffusers' AutoencoderKLFlux2). */
+export interface Flux2AutoencoderConfig {
+  /** Encoder and decoder have these sizes. */
+  networks: AutoencoderKlConfig;
+  /**
+   * A latent is a square with this side of what the encoder makes, its channels side by side. It is a whole number, at
+   * least 1 and at most 256.
+   */
+  patchSize: number;
+  /** Latents are normalised by stored means and by the roots of stored variances plus this. It is at least 0. */
+  batchNormEpsilon: number;
 }
 
 /** These are the sizes of one of CLIP's two towers (arXiv 2103.00020). */
@@ -178,6 +236,35 @@ export interface T5EncoderConfig {
   layerNormEpsilon: number;
   /** The feed-forward layers are those of T5 v1.1 with `'gated-gelu'`, of T5 with `'relu'`. */
   feedForward: 'gated-gelu' | 'relu';
+}
+
+/** These are the sizes of Qwen3 (arXiv 2505.09388) as an encoder of texts. */
+export interface Qwen3EncoderConfig {
+  /** Token ids are below this. It is a whole number, at least 1. */
+  vocabulary: number;
+  /** A token has this many numbers. It is a whole number, at least 1. */
+  width: number;
+  /** The feed-forward layers have this many numbers inside. It is a whole number, at least 1. */
+  intermediate: number;
+  /** The network has this many blocks. It is a whole number, at least 1. */
+  layers: number;
+  /** Queries have this many heads; a multiple of keyValueHeads. It is a whole number, at least 1. */
+  heads: number;
+  /** Keys and values have this many heads, each for as many of the queries'. It is a whole number, at least 1. */
+  keyValueHeads: number;
+  /**
+   * A head has this many numbers, a multiple of 2; heads · headDim need not be width. It is a whole number, at least 1.
+   */
+  headDim: number;
+  /** Normalisation adds this to the mean square. It is above 0. */
+  normEpsilon: number;
+  /** The slowest numbers of a head turn about this much slower. It is above 0. */
+  ropeTheta: number;
+  /**
+   * What is read of a token is its states after so many layers, side by side; all below layers, whose last state is
+   * normalised. Each is a whole number, at least 1.
+   */
+  states: readonly number[];
 }
 
 /** These are the sizes of CLIP's image encoder. */
@@ -280,9 +367,12 @@ export interface NetworkKinds {
   'digit-classifier': { config: DigitClassifierConfig; interface: 'Classifier' };
   'gaussian-mixture': { config: GaussianMixtureConfig; interface: 'FlowModel' };
   sd3: { config: Sd3TransformerConfig; interface: 'FlowModel' };
+  flux2: { config: Flux2TransformerConfig; interface: 'FlowModel' };
+  'flux2-autoencoder': { config: Flux2AutoencoderConfig; interface: 'Autoencoder' };
   'autoencoder-kl': { config: AutoencoderKlConfig; interface: 'Autoencoder' };
   'clip-text': { config: ClipTextConfig; interface: 'TextEncoder' };
   't5-encoder': { config: T5EncoderConfig; interface: 'TextEncoder' };
+  'qwen3-encoder': { config: Qwen3EncoderConfig; interface: 'TextEncoder' };
   'clip-reward': { config: ClipRewardConfig; interface: 'ImageReward' };
   'blip-reward': { config: BlipRewardConfig; interface: 'ImageReward' };
 }

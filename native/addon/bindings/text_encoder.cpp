@@ -25,15 +25,16 @@ class TextEncoderObject : public Napi::ObjectWrap<TextEncoderObject> {
   }
 
  private:
-  // encode(ids)
+  // encode(ids, mask?)
   Napi::Value encode(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
       return instance(info.Env())
           .executor.submit(
               info.Env(),
-              [encoder = alive(encoder_, "encode: the text encoder"), ids = to_tensor(info[0], "encode: ids")] {
+              [encoder = alive(encoder_, "encode: the text encoder"), ids = to_tensor(info[0], "encode: ids"),
+               mask = info[1].IsUndefined() ? at::Tensor() : to_tensor(info[1], "encode: mask")] {
                 at::NoGradGuard no_grad;
-                return named("encode", [&] { return encoder->forward(ids); });
+                return named("encode", [&] { return encoder->forward(ids, mask); });
               },
               [](Napi::Env env, nn::TextEncoder::Encoded encoded) {
                 Napi::Object result = Napi::Object::New(env);

@@ -2,9 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/silu.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <string>
 
@@ -14,30 +12,30 @@ namespace eam::nn {
 
 namespace {
 
+const std::vector<int64_t>& decoder_channels(const AutoencoderKlConfig& config) {
+  return config.decoder_block_out_channels ? *config.decoder_block_out_channels : config.block_out_channels;
+}
+
 AutoencoderKlConfig validated(const AutoencoderKlConfig& config) {
   constexpr size_t most_levels = 16;
   const size_t levels = config.block_out_channels.size();
   if (levels < 1 || levels > most_levels) {
     throw bad_value("blockOutChannels", "one number for each of 1 to 16 levels", levels);
   }
+  const std::vector<int64_t>& decoder = decoder_channels(config);
+  if (decoder.size() != levels) {
+    throw bad_value("decoderBlockOutChannels", words(levels, " numbers, as many as blockOutChannels"), decoder.size());
+  }
   for (const int64_t channels : config.block_out_channels) {
     check_multiple("blockOutChannels", channels, "normGroups", config.norm_groups);
+  }
+  for (const int64_t channels : decoder) {
+    check_multiple("decoderBlockOutChannels", channels, "normGroups", config.norm_groups);
   }
   if (config.scaling_factor == 0) {
     throw bad_value("scalingFactor", "a number other than 0", config.scaling_factor);
   }
   return config;
-}
-
-void check_input(const char* name, const at::Tensor& x, int64_t channels, int64_t multiple, at::Device device) {
-  if (x.dim() != 4 || x.size(1) != channels || x.numel() == 0) {
-    throw bad_shape(name, words("shape [B, ", channels, ", H, W], none of them 0"), x.sizes());
-  }
-  if (x.size(2) % multiple != 0 || x.size(3) % multiple != 0) {
-    throw bad_shape(name, words("a height and width that are multiples of ", multiple), words("shape ", x.sizes()));
-  }
-  check_floating_point(name, x);
-  check_device_of(name, x, "the autoencoder", device);
 }
 
 std::vector<ResnetBlock> resnets(StoredWeights& weights, const std::string& name, int64_t count, int64_t in,
@@ -72,7 +70,7 @@ AutoencoderKl::Half AutoencoderKl::encoder(StoredWeights& weights, const Autoenc
 
 // The levels from the coarsest; each has one resnet more than the encoder's.
 AutoencoderKl::Half AutoencoderKl::decoder(StoredWeights& weights, const AutoencoderKlConfig& config) {
-  const std::vector<int64_t> channels(config.block_out_channels.rbegin(), config.block_out_channels.rend());
+  const std::vector<int64_t> channels(decoder_channels(config).rbegin(), decoder_channels(config).rend());
   const int64_t groups = config.norm_groups;
   std::vector<Level> levels;
   for (size_t i = 0; i < channels.size(); ++i) {
@@ -99,7 +97,7 @@ AutoencoderKl::AutoencoderKl(StoredWeights& weights, const AutoencoderKlConfig& 
 }
 
 at::Tensor AutoencoderKl::decode(const at::Tensor& latents) const {
-  check_input("latents", latents, config_.latent_channels, 1, device());
+  check_grid("latents", latents, config_.latent_channels, 1, "the autoencoder", device());
   at::Tensor h = (latents / config_.scaling_factor + config_.shift_factor).to(decoder_.in.dtype());
   if (post_quant_) h = post_quant_->forward(h);
   h = decoder_.mid.forward(decoder_.in.forward(h));
@@ -111,23 +109,8 @@ at::Tensor AutoencoderKl::decode(const at::Tensor& latents) const {
   return sample.to(latents.scalar_type()) * 0.5 + 0.5;
 }
 
-Autoencoder::Decoded AutoencoderKl::decode_gradient(const at::Tensor& latents, const at::Tensor& upstream) const {
-  check_input("latents", latents, config_.latent_channels, 1, device());
-  const std::vector<int64_t> shape = {latents.size(0), config_.out_channels, latents.size(2) * downscale(),
-                                      latents.size(3) * downscale()};
-  if (upstream.sizes() != shape || !upstream.is_floating_point() || upstream.device() != device()) {
-    throw bad_shape("upstream",
-                    words("a floating-point gradient ", at::IntArrayRef(shape), " on ", device(), " as the images are"),
-                    words(upstream.scalar_type(), " ", upstream.sizes(), " on ", upstream.device()));
-  }
-  at::AutoGradMode grad_mode(true);
-  const at::Tensor leaf = latents.detach().requires_grad_(true);
-  const at::Tensor images = decode(leaf);
-  return {images.detach(), torch::autograd::grad({images}, {leaf}, {upstream.to(images.scalar_type())})[0]};
-}
-
 at::Tensor AutoencoderKl::encode(const at::Tensor& images) const {
-  check_input("images", images, config_.in_channels, downscale(), device());
+  check_grid("images", images, config_.in_channels, downscale(), "the autoencoder", device());
   at::Tensor h = encoder_.in.forward((images * 2 - 1).to(encoder_.in.dtype()));
   for (const Level& level : encoder_.levels) {
     for (const ResnetBlock& resnet : level.resnets) h = resnet.forward(h);

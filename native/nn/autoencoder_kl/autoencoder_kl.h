@@ -22,7 +22,6 @@ class AutoencoderKl final : public Autoencoder {
 
   // Latents [B, latent_channels, h, w] to images [B, out_channels, h·downscale, w·downscale].
   at::Tensor decode(const at::Tensor& latents) const override;
-  Decoded decode_gradient(const at::Tensor& latents, const at::Tensor& upstream) const override;
 
   // Images [B, in_channels, H, W], H and W multiples of downscale().
   at::Tensor encode(const at::Tensor& images) const override;

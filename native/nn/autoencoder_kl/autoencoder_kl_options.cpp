@@ -15,6 +15,9 @@ const OptionTable& AutoencoderKlConfig::table() {
           .required<&AutoencoderKlConfig::block_out_channels>(
               "blockOutChannels", at_least(1),
               "Each level has this many channels, the finest level first; multiples of normGroups.")
+          .option<&AutoencoderKlConfig::decoder_block_out_channels>(
+              "decoderBlockOutChannels", at_least(1),
+              "Each level of the decoder has this many channels, where they are others than the encoder's.")
           .required<&AutoencoderKlConfig::layers_per_block>(
               "layersPerBlock", at_least(1),
               "A level of the encoder has this many residual blocks, the decoder's one more.")

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "ops/options.h"
@@ -11,7 +12,8 @@ struct AutoencoderKlConfig {
   int64_t in_channels = 3;
   int64_t out_channels = 3;
   int64_t latent_channels = 4;
-  std::vector<int64_t> block_out_channels;  // of the levels, the finest first
+  std::vector<int64_t> block_out_channels;                         // of the levels, the finest first
+  std::optional<std::vector<int64_t>> decoder_block_out_channels;  // of the decoder's; none: the same
   int64_t layers_per_block = 1;
   int64_t norm_groups = 32;
   bool mid_block_attention = true;

@@ -39,7 +39,8 @@ at::Tensor ClipText::end_positions(const at::Tensor& ids) const {
   return ends.argmax(1);  // the first: padding may repeat the token
 }
 
-TextEncoder::Encoded ClipText::forward(const at::Tensor& ids) const {
+TextEncoder::Encoded ClipText::forward(const at::Tensor& ids, const at::Tensor& mask) const {
+  refuse_mask(mask);
   const at::Tensor index = checked_ids(ids, config_.vocabulary, config_.positions, tokens_.device());
   const at::Tensor ends = end_positions(index);
   const auto states = tower_.forward(at::embedding(tokens_, index) + positions_.narrow(0, 0, index.size(1)));

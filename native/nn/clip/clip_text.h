@@ -17,7 +17,7 @@ class ClipText final : public TextEncoder {
   // hidden [B, L, width]: what the last layer is given, not normalised, which Stable Diffusion 3 reads; pooled
   // [B, projection]: the projected state, normalised after the last layer, at the end token. Error(shape) also for a
   // text without that token.
-  Encoded forward(const at::Tensor& ids) const override;
+  Encoded forward(const at::Tensor& ids, const at::Tensor& mask) const override;
 
  private:
   at::Tensor end_positions(const at::Tensor& ids) const;

@@ -18,7 +18,7 @@ class Autoencoder {
     at::Tensor grad;  // ∂(Σ upstream · images)/∂latents
   };
   // upstream has the images' shape; Error(shape) otherwise.
-  virtual Decoded decode_gradient(const at::Tensor& latents, const at::Tensor& upstream) const = 0;
+  Decoded decode_gradient(const at::Tensor& latents, const at::Tensor& upstream) const;
 
   // Images [B, 3, H, W] to the latents of the posterior's mean, of the images' dtype; differentiable.
   virtual at::Tensor encode(const at::Tensor& images) const = 0;

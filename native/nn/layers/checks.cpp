@@ -15,6 +15,18 @@ void check_device_of(std::string_view name, const at::Tensor& tensor, const char
                   in_quotes(tensor.device().str()));
 }
 
+void check_grid(const char* name, const at::Tensor& x, int64_t channels, int64_t multiple, const char* what,
+                at::Device device) {
+  if (x.dim() != 4 || x.size(1) != channels || x.numel() == 0) {
+    throw bad_shape(name, words("shape [B, ", channels, ", H, W], none of them 0"), x.sizes());
+  }
+  if (x.size(2) % multiple != 0 || x.size(3) % multiple != 0) {
+    throw bad_shape(name, words("a height and width that are multiples of ", multiple), words("shape ", x.sizes()));
+  }
+  check_floating_point(name, x);
+  check_device_of(name, x, what, device);
+}
+
 void check_multiple(const char* name, int64_t value, const char* of, int64_t unit) {
   if (value % unit == 0) return;
   throw bad_value(name, words("a multiple of ", of, " ", unit), value);

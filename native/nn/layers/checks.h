@@ -16,6 +16,11 @@ void check_floating_point(std::string_view name, const at::Tensor& tensor);
 // Error(shape) for a tensor that is not on `device`, where `what` is: "the model".
 void check_device_of(std::string_view name, const at::Tensor& tensor, const char* what, at::Device device);
 
+// Error(shape) for anything but a floating-point tensor [B, channels, H, W] on `device`, where `what` is, whose H and W
+// are multiples of `multiple`.
+void check_grid(const char* name, const at::Tensor& x, int64_t channels, int64_t multiple, const char* what,
+                at::Device device);
+
 // Error(config) where `value` is no multiple of `unit`, which `of` names.
 void check_multiple(const char* name, int64_t value, const char* of, int64_t unit);
 

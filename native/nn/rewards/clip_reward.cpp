@@ -81,7 +81,7 @@ at::Tensor ClipReward::values(const at::Tensor& encoded, const at::Tensor& ids, 
   at::Tensor text;
   {
     at::NoGradGuard no_grad;
-    text = unit_length(text_->forward(ids).pooled.to(precision_));
+    text = unit_length(text_->forward(ids, {}).pooled.to(precision_));
   }
   const at::Tensor cosine = (image * text).sum(1);
   return scale_.defined() ? cosine * scale_ : cosine;

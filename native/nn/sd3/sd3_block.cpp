@@ -4,9 +4,6 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/layer_norm.h>
-#include <ATen/ops/rms_norm.h>
 
 #include "nn/layers/attention.h"
 #include "ops/gelu.h"
@@ -15,46 +12,11 @@ namespace eam::nn {
 
 namespace {
 
-constexpr double norm_epsilon = 1e-6;
-
-constexpr AttentionProjections::Names image_names = {"to_q", "to_k", "to_v", "norm_q", "norm_k"};
-constexpr AttentionProjections::Names context_names = {"add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q",
-                                                       "norm_added_k"};
-
-// Normalises each head of x [B, L, heads · head_dim] on its own.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight) {
-  if (!weight.defined()) return x;
-  return at::rms_norm(x.unflatten(-1, {-1, weight.size(0)}), weight.sizes(), weight, norm_epsilon).flatten(-2);
+AttentionSizes sizes_of(int64_t heads, int64_t head_dim, bool qk_norm) {
+  return {.heads = heads, .head_dim = head_dim, .bias = true, .norm = qk_norm, .norm_epsilon = Sd3Block::norm_epsilon};
 }
 
 }  // namespace
-
-at::Tensor layer_norm(const at::Tensor& tokens) {
-  return at::layer_norm(tokens, {tokens.size(-1)}, {}, {}, norm_epsilon);
-}
-
-at::Tensor modulate(const at::Tensor& normed, const Modulation& by) {
-  return at::addcmul(by.shift, normed, by.scale + 1);
-}
-
-AttentionProjections::AttentionProjections(StoredWeights& weights, const std::string& prefix, const Names& names,
-                                           int64_t heads, int64_t head_dim, bool norm)
-    : query_(weights, prefix + names.query, heads * head_dim, heads * head_dim),
-      key_(weights, prefix + names.key, heads * head_dim, heads * head_dim),
-      value_(weights, prefix + names.value, heads * head_dim, heads * head_dim) {
-  if (!norm) return;
-  query_norm_ = weights.take(prefix + names.query_norm + ".weight", {head_dim});
-  key_norm_ = weights.take(prefix + names.key_norm + ".weight", {head_dim});
-}
-
-AttentionInputs AttentionProjections::forward(const at::Tensor& tokens, bool adapted) const {
-  return {rms_norm(query_.forward(tokens, adapted), query_norm_), rms_norm(key_.forward(tokens, adapted), key_norm_),
-          value_.forward(tokens, adapted)};
-}
-
-void AttentionProjections::list(std::vector<Linear*>& layers) {
-  layers.insert(layers.end(), {&query_, &key_, &value_});
-}
 
 FeedForward::FeedForward(StoredWeights& weights, const std::string& prefix, int64_t width)
     : in_(weights, prefix + "net.0.proj", width, 4 * width), out_(weights, prefix + "net.2", 4 * width, width) {}
@@ -74,13 +36,13 @@ Sd3Block::Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t he
       modulation_(weights, prefix + "norm1.linear", heads * head_dim, (dual ? 9 : 6) * heads * head_dim),
       context_modulation_(weights, prefix + "norm1_context.linear", heads * head_dim,
                           (last ? 2 : 6) * heads * head_dim),
-      image_in_(weights, prefix + "attn.", image_names, heads, head_dim, qk_norm),
-      context_in_(weights, prefix + "attn.", context_names, heads, head_dim, qk_norm),
+      image_in_(weights, prefix + "attn.", image_attention, sizes_of(heads, head_dim, qk_norm)),
+      context_in_(weights, prefix + "attn.", context_attention, sizes_of(heads, head_dim, qk_norm)),
       image_out_(weights, prefix + "attn.to_out.0", heads * head_dim, heads * head_dim),
       feed_forward_(weights, prefix + "ff.", heads * head_dim) {
   const int64_t width = heads * head_dim;
   if (dual) {
-    dual_in_.emplace(weights, prefix + "attn2.", image_names, heads, head_dim, qk_norm);
+    dual_in_.emplace(weights, prefix + "attn2.", image_attention, sizes_of(heads, head_dim, qk_norm));
     dual_out_.emplace(weights, prefix + "attn2.to_out.0", width, width);
   }
   if (!last) {
@@ -101,10 +63,10 @@ std::vector<at::Tensor> Sd3Block::forward(const at::Tensor& image, const at::Ten
   const ImageModulation image_part = image_modulation(condition, adapted);
   const ContextModulation context_part = context_modulation(condition, adapted);
 
-  const at::Tensor image_normed = layer_norm(image);
+  const at::Tensor image_normed = layer_norm(image, norm_epsilon);
   const AttentionInputs image_in = image_in_.forward(modulate(image_normed, image_part.attention), adapted);
   const AttentionInputs context_in =
-      context_in_.forward(modulate(layer_norm(context), context_part.attention), adapted);
+      context_in_.forward(modulate(layer_norm(context, norm_epsilon), context_part.attention), adapted);
   const at::Tensor mixed =
       attend(at::cat({image_in.query, context_in.query}, 1), at::cat({image_in.key, context_in.key}, 1),
              at::cat({image_in.value, context_in.value}, 1), heads_);
@@ -118,16 +80,17 @@ std::vector<at::Tensor> Sd3Block::forward(const at::Tensor& image, const at::Ten
     const at::Tensor own_mixed = attend(own.query, own.key, own.value, heads_);
     new_image = at::addcmul(new_image, image_part.dual.gate, dual_out_->forward(own_mixed, adapted));
   }
-  new_image = at::addcmul(new_image, image_part.feed_forward.gate,
-                          feed_forward_.forward(modulate(layer_norm(new_image), image_part.feed_forward), adapted));
+  new_image = at::addcmul(
+      new_image, image_part.feed_forward.gate,
+      feed_forward_.forward(modulate(layer_norm(new_image, norm_epsilon), image_part.feed_forward), adapted));
   if (last_) return {new_image};
 
   const at::Tensor context_mixed = mixed.narrow(1, image.size(1), context.size(1)).contiguous();
   at::Tensor new_context =
       at::addcmul(context, context_part.attention.gate, context_out_->forward(context_mixed, adapted));
-  new_context = at::addcmul(
-      new_context, context_part.feed_forward.gate,
-      context_feed_forward_->forward(modulate(layer_norm(new_context), context_part.feed_forward), adapted));
+  new_context = at::addcmul(new_context, context_part.feed_forward.gate,
+                            context_feed_forward_->forward(
+                                modulate(layer_norm(new_context, norm_epsilon), context_part.feed_forward), adapted));
   return {new_image, new_context};
 }
 

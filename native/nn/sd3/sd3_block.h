@@ -5,35 +5,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "nn/layers/attention_projections.h"
 #include "nn/layers/lora.h"
+#include "nn/layers/modulation.h"
 #include "nn/layers/stored_weights.h"
 
 namespace eam::nn {
-
-// Queries, keys and values of a stream of tokens, [B, L, heads · head_dim] each.
-struct AttentionInputs {
-  at::Tensor query, key, value;
-};
-
-// The linear layers that make them, with the root-mean-square norms of queries and keys where the network has any.
-class AttentionProjections {
- public:
-  struct Names {
-    const char *query, *key, *value, *query_norm, *key_norm;
-  };
-
-  AttentionProjections(StoredWeights& weights, const std::string& prefix, const Names& names, int64_t heads,
-                       int64_t head_dim, bool norm);
-  AttentionInputs forward(const at::Tensor& tokens, bool adapted) const;
-  void list(std::vector<Linear*>& layers);
-
- private:
-  Linear query_, key_, value_;
-  at::Tensor query_norm_, key_norm_;
-};
 
 // Two linear layers with a GELU (tanh form) between them, four times as wide inside.
 class FeedForward {
@@ -46,17 +25,13 @@ class FeedForward {
   Linear in_, out_;
 };
 
-// How the condition steers one part of a block, [B, 1, width] each.
-struct Modulation {
-  at::Tensor shift, scale;  // of the part's normalised input
-  at::Tensor gate;          // of its output
-};
-
 // One block of an MMDiT (arXiv 2403.03206, section 4): two streams of tokens, image and context, with weights of their
 // own and a joint attention. SD3.5's first blocks attend over the image alone as well (`dual`). The last block drops
 // the context after its attention (`last`).
 class Sd3Block {
  public:
+  static constexpr double norm_epsilon = 1e-6;  // that every norm adds to a variance
+
   Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t heads, int64_t head_dim, bool qk_norm, bool dual,
            bool last);
 
@@ -90,11 +65,5 @@ class Sd3Block {
   FeedForward feed_forward_;
   std::optional<FeedForward> context_feed_forward_;
 };
-
-// LayerNorm without weights, which the modulation brings.
-at::Tensor layer_norm(const at::Tensor& tokens);
-
-// (1 + scale) ⊙ normed + shift
-at::Tensor modulate(const at::Tensor& normed, const Modulation& by);
 
 }  // namespace eam::nn

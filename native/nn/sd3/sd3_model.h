@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "nn/layers/autoencoder.h"
+#include "nn/layers/latent_flow_model.h"
 #include "nn/layers/lora.h"
 #include "nn/sd3/sd3_transformer.h"
 #include "ops/flow_model.h"
@@ -14,7 +15,7 @@ namespace eam::nn {
 // σ = 1 − t, the velocity is its negative. The conditioning is two tensors: the prompts' embeddings [B, L,
 // joint_attention_dim] and their pooled ones [B, pooled_projection_dim]. Latents and velocities are float32 (or
 // float64) whatever the dtype of the network.
-class Sd3Model final : public FlowModel {
+class Sd3Model final : public LatentFlowModel {
  public:
   // tensors: of the published transformer, by name. dtype: of the network; none: of the tensors. autoencoder: null
   // where no images are asked for. Error(config) for an impossible configuration or adapter, Error(checkpoint) for
@@ -23,22 +24,15 @@ class Sd3Model final : public FlowModel {
            const std::optional<LoraConfig>& lora, std::optional<at::ScalarType> dtype, at::Device device,
            bool checkpointing);
 
-  at::Tensor velocity(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) override;
-  at::Tensor pretrained_velocity(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) override;
-  at::Tensor images(const at::Tensor& latents) override;
   NamedTensors trainable() override { return transformer_.trainable(); }
   NamedTensors weights() override { return transformer_.weights(); }
-  bool pretrained_is_frozen() const override { return adapted_; }
 
  private:
-  at::Tensor run(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning, bool adapted) const;
-  void check(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) const;
+  void check(const at::Tensor& x, const Conditioning& conditioning) const override;
+  at::Tensor noise_minus_data(const at::Tensor& x, const at::Tensor& timesteps, const Conditioning& conditioning,
+                              bool adapted) const override;
 
   const Sd3TransformerConfig config_;
-  const at::ScalarType dtype_;
-  const at::Device device_;
-  const bool adapted_;
-  const std::shared_ptr<const Autoencoder> autoencoder_;
   const Sd3Transformer transformer_;
 };
 

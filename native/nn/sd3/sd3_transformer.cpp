@@ -2,17 +2,15 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/outer.h>
 #include <ATen/ops/silu.h>
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 
 #include "nn/layers/checkpointing.h"
 #include "nn/layers/linear_map.h"
+#include "nn/layers/modulation.h"
+#include "nn/layers/trained.h"
 #include "ops/error.h"
 
 namespace eam::nn {
@@ -55,6 +53,7 @@ Sd3Transformer::Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights
     : config_(validated(config)),
       adapted_(lora.has_value()),
       checkpointing_(checkpointing),
+      waves_(frequency_channels, weights.device()),
       patch_weight_(weights.take("pos_embed.proj.weight",
                                  {width_of(config), config.in_channels, config.patch_size, config.patch_size})),
       patch_bias_(weights.take("pos_embed.proj.bias", {width_of(config)})),
@@ -78,38 +77,17 @@ Sd3Transformer::Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights
   weights.finish();
   weights_ = weights.taken();
 
-  // In float32 at every step, as when the network was trained.
-  frequencies_ = at::arange(frequency_channels / 2, at::kFloat)
-                     .mul(-std::log(1e4))
-                     .div(frequency_channels / 2)
-                     .exp()
-                     .to(weights.device());
-
   std::vector<Linear*> layers = {&time_in_, &time_out_, &pooled_in_, &pooled_out_, &context_in_};
   for (Block& block : blocks_) block.block.list(layers);
   layers.insert(layers.end(), {&final_modulation_, &final_linear_});
   adaptable_ = names_of(layers);
-  if (lora) {
-    Parameters adapters(lora->seed, at::kFloat, weights.device());
-    adapt(layers, adapters, *lora);
-    trainable_ = adapters.named();
-  } else {
-    for (const auto& named : weights_) {
-      if (named.first != "pos_embed.pos_embed") trainable_.push_back(named);
-    }
-  }
-  for (const auto& [name, tensor] : trainable_) tensor.set_requires_grad(true);
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    for (const auto& [name, tensor] : trainable_) {
-      if (name.starts_with(block_prefix(i))) blocks_[i].trainable.push_back(tensor);
-    }
-  }
+  trainable_ = train(layers, weights, lora, [](const std::string& name) { return name == "pos_embed.pos_embed"; });
+  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i].trainable = tensors_under(trainable_, block_prefix(i));
 }
 
 // SiLU of the embedding of time and pooled text: every modulation takes it so.
 at::Tensor Sd3Transformer::condition(const at::Tensor& timesteps, const at::Tensor& pooled, bool adapted) const {
-  const at::Tensor angles = at::outer(timesteps, frequencies_);
-  const at::Tensor waves = at::cat({angles.cos(), angles.sin()}, 1).to(pooled.scalar_type());
+  const at::Tensor waves = waves_.forward(timesteps, pooled.scalar_type());
   const at::Tensor time = time_out_.forward(at::silu(time_in_.forward(waves, adapted)), adapted);
   return at::silu(time + pooled_out_.forward(at::silu(pooled_in_.forward(pooled, adapted)), adapted));
 }
@@ -153,7 +131,7 @@ at::Tensor Sd3Transformer::forward(const at::Tensor& latents, const at::Tensor& 
   const auto parts = final_modulation_.forward(condition, adapted).unsqueeze(1).chunk(2, 2);
   const Modulation modulation = {.shift = parts[1], .scale = parts[0], .gate = {}};
   const int64_t p = config_.patch_size;
-  return final_linear_.forward(modulate(layer_norm(image), modulation), adapted)
+  return final_linear_.forward(modulate(layer_norm(image, Sd3Block::norm_epsilon), modulation), adapted)
       .view({latents.size(0), latents.size(2) / p, latents.size(3) / p, p, p, config_.out_channels})
       .permute({0, 5, 1, 3, 2, 4})
       .reshape(latents.sizes());

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "nn/layers/lora.h"
-#include "nn/layers/parameters.h"
 #include "nn/layers/stored_weights.h"
+#include "nn/layers/time_waves.h"
 #include "nn/sd3/sd3_block.h"
 #include "nn/sd3/sd3_options.h"
 
@@ -49,7 +49,7 @@ class Sd3Transformer {
 
   const Sd3TransformerConfig config_;
   const bool adapted_, checkpointing_;
-  at::Tensor frequencies_;  // of the time embedding
+  const TimeWaves waves_;
   at::Tensor patch_weight_, patch_bias_, positions_;
   Linear time_in_, time_out_, pooled_in_, pooled_out_, context_in_;
   std::vector<Block> blocks_;

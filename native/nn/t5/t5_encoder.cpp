@@ -109,7 +109,8 @@ at::Tensor T5Encoder::feed_forward(const Block& block, const at::Tensor& x) cons
   return linear_map(active.to(block.wo.scalar_type()), block.wo);
 }
 
-TextEncoder::Encoded T5Encoder::forward(const at::Tensor& ids) const {
+TextEncoder::Encoded T5Encoder::forward(const at::Tensor& ids, const at::Tensor& mask) const {
+  refuse_mask(mask);
   const at::Tensor index = checked_ids(ids, config_.vocabulary, /*positions=*/0, tokens_.device());
   const at::Tensor bias = position_bias(index.size(1));
   at::Tensor h = at::embedding(tokens_, index);

@@ -21,7 +21,7 @@ class T5Encoder final : public TextEncoder {
   T5Encoder(StoredWeights& weights, const T5EncoderConfig& config);
 
   // hidden [B, L, width]; no pooled feature. Any L.
-  Encoded forward(const at::Tensor& ids) const override;
+  Encoded forward(const at::Tensor& ids, const at::Tensor& mask) const override;
 
  private:
   struct Block {

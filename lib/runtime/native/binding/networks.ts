@@ -35,10 +35,13 @@ export interface NativeFlowModel {
   images(latents: Tensor): Promise<Tensor>;
 }
 
-/** A text encoder; `ids` is int64 [B, L]. */
+/** A text encoder; `ids` is int64 [B, L], and so is `mask`: 1 where an id is of the text, 0 where it is padding. */
 export interface NativeTextEncoder {
-  /** `hidden` [B, L, width]: what an image model attends to. `pooled` [B, projection]: one feature a text. */
-  encode(ids: Tensor): Promise<{ hidden: Tensor; pooled?: Tensor }>;
+  /**
+   * `hidden` [B, L, width]: what an image model attends to. `pooled` [B, projection]: one feature a text.
+   * @throws ShapeError for a mask where the encoder attends to padding, too
+   */
+  encode(ids: Tensor, mask?: Tensor): Promise<{ hidden: Tensor; pooled?: Tensor }>;
   /** Frees the weights. */
   dispose(): void;
 }

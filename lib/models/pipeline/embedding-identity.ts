@@ -4,9 +4,8 @@ import { join } from 'node:path';
 
 import { CheckpointError } from '../../errors.js';
 import { contentHash } from '../../files/content.js';
-import type { Sd3Directory } from './directory.js';
-import type { TextOptions } from './text.js';
 import { locateWeights } from '../component-weights.js';
+import type { TextComponent } from './directory.js';
 
 /** The version of what is stored; a change makes every older file another one's. */
 const formatVersion = 2;
@@ -15,21 +14,18 @@ const formatVersion = 2;
 const smallFile = 2 ** 24;
 
 /**
- * What embeddings depend on besides the prompt: the files of encoders and tokenizers, the dtype, the kind of device and
- * the lengths.
+ * What embeddings depend on besides the prompt: the files of encoders and tokenizers, and what else a model names.
  *
  * What counts of each file: its name, size and time of change; the content of weights and where it is small
  * ({@link contentHash}). Where the directory lies does not count: a copy that keeps the times is the same.
  * @throws CheckpointError for folders that cannot be read, and weights that are missing or damaged
  */
-export async function identityOf(directory: Sd3Directory, { dtype, device, textLength }: TextOptions): Promise<string> {
-  const encoders = [...directory.clip, ...(directory.t5 ? [directory.t5] : [])];
+export async function identityOf(encoders: readonly TextComponent<unknown>[], settings: object): Promise<string> {
   const files: StoredFile[] = [];
   for (const { directory: folder, tokenizer } of encoders) {
     files.push(...(await filesIn(folder, await locateWeights(folder))), ...(await filesIn(tokenizer, [])));
   }
-  const { jointAttentionDim } = directory.transformer.config;
-  const identity = { formatVersion, files, dtype, device: device.split(':')[0], textLength, jointAttentionDim };
+  const identity = { formatVersion, files, ...settings };
   return createHash('sha256').update(JSON.stringify(identity)).digest('hex');
 }
 

@@ -2,12 +2,9 @@ import type { NativeTensor } from '../../runtime/native/binding.js';
 import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import { noCacheDirectory } from '../../runtime/native/libtorch.js';
-import { clipLength } from '../tokenizers/clip.js';
 import type { PrepareOptions } from '../model.js';
-import type { Sd3Directory } from './directory.js';
 import { EmbeddingCache } from './embedding-cache.js';
-import { identityOf } from './embedding-identity.js';
-import { TextEncoders, zeros, type PromptEmbedding, type TextOptions } from './text.js';
+import { zeros, type EmbeddingFacts, type PromptEmbedding, type PromptEncoding } from './prompt-encoding.js';
 
 /** Prompts that the encoders read at a time. */
 export const encoderBatch = 16;
@@ -15,14 +12,7 @@ export const encoderBatch = 16;
 /** Memory for embeddings that are also on disk, in bytes. */
 const memoryBudget = 2 ** 30;
 
-interface Shapes {
-  states: [number, number];
-  pooled: [number];
-}
-
-interface Opened {
-  clipLength: number;
-  shapes: Shapes;
+interface Opened extends Pick<EmbeddingFacts, 'shapes' | 'readers'> {
   /** undefined: nothing is kept on disk. */
   cache: EmbeddingCache | undefined;
 }
@@ -43,8 +33,7 @@ export class Embeddings {
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private readonly directory: Sd3Directory,
-    private readonly options: TextOptions,
+    private readonly encoding: PromptEncoding,
     private readonly cacheDirectory: string | undefined,
   ) {}
 
@@ -74,28 +63,26 @@ export class Embeddings {
     return missing;
   }
 
-  /** [B, L, D] and [B, P] for these prompts. */
+  /** Returns the network's conditioning for these prompts: a tensor a shape, [B, …]. */
   async rows(prompts: readonly string[]): Promise<NativeTensor[]> {
     await this.prepare(prompts);
-    const { dtype, device } = this.options;
+    const { dtype, device } = this.encoding;
     const { shapes } = await this.#open();
-    const states = zeros(dtype, prompts.length * shapes.states[0] * shapes.states[1]);
-    const pooled = zeros(dtype, prompts.length * shapes.pooled[0]);
+    const parts = Object.entries(shapes).map(([name, shape]) => {
+      const length = shape.reduce((product, size) => product * size, 1);
+      return { name, shape, length, data: zeros(dtype, prompts.length * length) };
+    });
     for (const [number, prompt] of prompts.entries()) {
-      const row = await this.#get(prompt);
-      states.set(row.states, number * row.states.length);
-      pooled.set(row.pooled, number * row.pooled.length);
+      const { tensors } = await this.#get(prompt);
+      for (const { name, length, data } of parts) data.set(tensors[name]!, number * length);
     }
     const { Tensor } = binding();
-    return [
-      Tensor.from(states, [prompts.length, ...shapes.states], { dtype, device }),
-      Tensor.from(pooled, [prompts.length, ...shapes.pooled], { dtype, device }),
-    ];
+    return parts.map(({ shape, data }) => Tensor.from(data, [prompts.length, ...shape], { dtype, device }));
   }
 
   async #compute(prompts: readonly string[], { onNote = () => {}, onProgress, signal }: PrepareOptions): Promise<void> {
     signal?.throwIfAborted();
-    using encoders = await TextEncoders.load(this.directory, this.options);
+    using encoders = await this.encoding.load();
     for (let first = 0; first < prompts.length; first += encoderBatch) {
       signal?.throwIfAborted();
       const batch = prompts.slice(first, first + encoderBatch);
@@ -167,24 +154,23 @@ export class Embeddings {
     negativePrompt: string | undefined,
     onNote: (message: string) => void,
   ): Promise<void> {
-    const { clipLength } = await this.#open();
+    const { readers } = await this.#open();
     const truncatedOf = (prompt: string) => this.#memory.get(prompt)?.truncated ?? this.#stored.get(prompt);
     const cut = prompts.map(truncatedOf);
-    const tell = (encoder: 'clip' | 't5', limit: number, name: string) => {
-      const count = cut.filter((truncated) => truncated?.[encoder]).length;
+    for (const { key, name, length } of readers) {
+      const count = cut.filter((truncated) => truncated?.[key]).length;
       if (count)
         onNote(
-          `${count} of ${prompts.length} prompts are longer than the ${limit} tokens that ${name} reads: the ` +
+          `${count} of ${prompts.length} prompts are longer than the ${length} tokens that ${name} reads: the ` +
             'rest of them is left out there',
         );
-      if (negativePrompt !== undefined && truncatedOf(negativePrompt)?.[encoder]) {
+      if (negativePrompt !== undefined && truncatedOf(negativePrompt)?.[key]) {
         onNote(
-          `the negative prompt is longer than the ${limit} tokens that ${name} reads: the rest of it is left out there`,
+          `the negative prompt is longer than the ${length} tokens that ${name} reads: the rest of it is left out ` +
+            'there',
         );
       }
-    };
-    tell('clip', clipLength, 'CLIP');
-    tell('t5', this.options.textLength, 'T5');
+    }
   }
 
   #open(): Promise<Opened> {
@@ -194,16 +180,14 @@ export class Embeddings {
 
   /** Tokenizers are not loaded for this: where every prompt is known they are not needed. */
   async #read(): Promise<Opened> {
-    const { directory, options } = this;
-    const length = await clipLength(directory.clip[0].tokenizer);
-    const { jointAttentionDim, pooledProjectionDim } = directory.transformer.config;
-    const shapes: Shapes = { states: [length + options.textLength, jointAttentionDim], pooled: [pooledProjectionDim] };
+    const { shapes, readers, identity } = await this.encoding.facts();
     const cache =
       this.cacheDirectory === undefined
         ? undefined
-        : new EmbeddingCache(this.cacheDirectory, await identityOf(directory, options), options.dtype, shapes);
-    return { clipLength: length, shapes, cache };
+        : new EmbeddingCache(this.cacheDirectory, await identity(), this.encoding.dtype, { shapes, readers });
+    return { shapes, readers, cache };
   }
 }
 
-const bytesOf = ({ states, pooled }: PromptEmbedding): number => states.byteLength + pooled.byteLength;
+const bytesOf = ({ tensors }: PromptEmbedding): number =>
+  Object.values(tensors).reduce((sum, { byteLength }) => sum + byteLength, 0);
