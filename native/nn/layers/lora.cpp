@@ -117,4 +117,3 @@ at::Tensor merged(const at::Tensor& weight, const at::Tensor& lora_A, const at::
 }
 
 }  // namespace eam::nn
-[[maybe_unused]] static int touched_x = 1;
