@@ -75,7 +75,8 @@ export type {
   PrepareOptions,
   SamplingDefaults,
 } from './models/model.js';
-export { loadModel } from './models/registry.js';
+export { loadModel, type ModelSource } from './models/registry.js';
+export type { PretrainedVelocity, TorchScriptModel } from './models/torchscript/settings.js';
 export type {
   NativeAlgorithm,
   NativeCancellation,

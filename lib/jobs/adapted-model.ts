@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { CheckpointError } from '../errors.js';
+import { describedModelSchema, type DescribedModel } from '../models/kinds.js';
 import { adapterNote, readAdapterConfig } from '../models/adapters/adapter.js';
 import type { ImageSize, Model, ModelDType } from '../models/model.js';
-import { loadModel } from '../models/registry.js';
+import { ownParametersModel } from '../models/own-parameters.js';
+import { loadModel, type ModelSource } from '../models/registry.js';
 import { shippedModels } from '../models/shipped.js';
 import { baseModel } from '../models/registry.js';
 import { chooseDevice, deviceLine } from '../runtime/device.js';
@@ -35,7 +37,7 @@ export interface ModelChoice {
 /** What {@link openAdaptedModel} opened, and where it came from. */
 export interface AdaptedModel {
   model: Model;
-  source: string;
+  source: ModelSource;
   /** The adapter's directory. */
   directory: string | undefined;
   textLength: number | undefined;
@@ -57,11 +59,14 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
     choice.adapter === undefined
       ? undefined
       : await adapterDirectory(choice.adapter, (error) => onNote(`passed over: ${error.message}`));
-  const adapter = directory === undefined ? undefined : await readAdapterConfig(directory);
+  const own = directory === undefined ? undefined : await ownModel(directory);
+  const adapter = directory === undefined || own ? undefined : await readAdapterConfig(directory);
   const remark = adapter && adapterNote(directory!, adapter);
   if (remark !== undefined) onNote(remark);
   const source =
-    choice.model ?? (adapter ? await baseModel(directory!, await baseNow(directory!, adapter.base)) : shippedModels[0]);
+    choice.model ??
+    own ??
+    (adapter ? await baseModel(directory!, await baseNow(directory!, adapter.base)) : shippedModels[0]);
   const trained = directory === undefined ? {} : await trainedWith(directory);
   const { textLength = trained.textLength } = choice;
   const trainable = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets };
@@ -100,11 +105,17 @@ async function trainedWith(directory: string): Promise<Partial<z.output<typeof t
 }
 
 /** Where the model is that an adapter names: one that was moved together with the adapter's run is beside it. */
-async function baseNow(directory: string, base: string | undefined): Promise<string | undefined> {
+async function baseNow<Base>(directory: string, base: Base): Promise<Base> {
   const run = runOf(directory);
   if (base === undefined || run === undefined) return base;
   const { output } = (await readJson(join(run, 'config.json'))) as { output?: unknown };
-  return typeof output === 'string' ? foundAgain(base, output, run) : base;
+  return typeof output === 'string' ? (foundAgain(base, output, run) as Base) : base;
+}
+
+/** The settings of the model whose own parameters a directory holds; undefined of one that holds an adapter. */
+async function ownModel(directory: string): Promise<DescribedModel | undefined> {
+  const own = await ownParametersModel(directory);
+  return own === undefined ? undefined : validate(describedModelSchema, await baseNow(directory, own), directory);
 }
 
 /** @throws CheckpointError where another model has come to be where that of the adapter's run was */

@@ -3,12 +3,13 @@ import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { Pretraining } from './pretraining.js';
 import type { Verifier } from './verification/verification.js';
 
-/** A directory that holds a model. */
+/** A directory that holds a model, or settings that describe one. */
 export interface ModelPlace {
+  /** Where relative paths start. */
   directory: string;
   /** As the user named it: the directory, or the name of a model that comes with the package. */
   source: string;
-  /** The file by which the kind of model is known, and what it holds. */
+  /** The file by which the kind of model is known, and what it holds; of settings, they themselves. */
   path: string;
   json: unknown;
 }
@@ -24,19 +25,31 @@ export interface StoredModel {
   folders: string[];
 }
 
+/** A file of a model whose networks are not known from outside. */
+export interface ModelPart {
+  /** The file's name. */
+  name: string;
+  /** How large it is, in bytes. */
+  bytes: number;
+}
+
 /** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
 export interface ModelKind {
   /** What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json. */
   recognises: { pipeline: string } | { type: string };
   /** How it is sampled where nobody says otherwise. */
   drawing: Drawing;
+  /** False for one that trains its own parameters and takes no LoRA adapter. */
+  hasAdapter?: false;
   /**
    * @throws ConfigError for a directory or options that are not supported, CheckpointError for weights that do not
    * fit
    */
   load(place: ModelPlace, options: LoadModelOptions): Promise<Model>;
   /** The files that its networks, and what reads prompts, are made of; those that are not there are left out. */
-  files(directory: string): Promise<string[]>;
+  files(directory: string, json: unknown): Promise<string[]>;
+  /** What else tells it from another model, without the places of files; left out where its files tell it all. */
+  identity?: (json: unknown) => unknown;
   /**
    * @throws ConfigError for a directory that adapters are not made for here, CheckpointError where weights are missing
    */
@@ -47,6 +60,15 @@ export interface ModelKind {
    * missing or cut short
    */
   footprint?: (directory: string, options: FootprintOptions) => Promise<ModelFootprint>;
+  /**
+   * The files of one whose activations nobody knows, and how large they are.
+   * @throws ConfigError, CheckpointError for files that are missing, or prompts that it cannot follow
+   */
+  parts?: (
+    directory: string,
+    json: unknown,
+    options: Pick<FootprintOptions, 'prompts' | 'negativePrompt'>,
+  ) => Promise<ModelPart[]>;
   /** Models of this kind that can be planned for before any of their files is there. */
   published?: {
     names: readonly string[];

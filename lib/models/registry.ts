@@ -11,14 +11,17 @@ import { checkOptions, checkText, seed64 } from '../schema/options.js';
 import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
-import { modelKinds } from './kinds.js';
-import type { ModelKind, ModelPlace, StoredModel } from './model-kind.js';
-import type { Drawing, LoadModelOptions, Model } from './model.js';
+import { modelKinds, describedModelSchema, type DescribedModel } from './kinds.js';
+import type { ModelKind, ModelPart, ModelPlace, StoredModel } from './model-kind.js';
+import type { AdapterOptions, Drawing, LoadModelOptions, Model } from './model.js';
 import { shippedModels } from './shipped.js';
 import type { Verifier } from './verification/verification.js';
 
 /** The file by which a directory in diffusers' layout is recognised. */
 const modelIndex = 'model_index.json';
+
+/** Where a model is: the name of one that comes with the package, a directory, or settings that describe it. */
+export type ModelSource = string | DescribedModel;
 
 /** Ranges are those of the kind of model. */
 const loadShape = {
@@ -44,16 +47,17 @@ const loadShape = {
  * Loads a model.
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
- *   the kind of model, and its weights; or one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a
- *   model_index.json
+ *   the kind of model, and its weights; one of Stable Diffusion 3 or 3.5 in diffusers' layout, with a
+ *   model_index.json; or settings that describe a network of one's own, such as
+ *   `{ torchscript: 'velocity.pt', shape: [3, 16, 16] }`, whose paths start at the working directory
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
-export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
-  checkText(source, 'source', 'loadModel');
+export async function loadModel(source: ModelSource, options: LoadModelOptions = {}): Promise<Model> {
+  if (!isDescribed(source)) checkText(source, 'source', 'loadModel');
   checkOptions(loadShape, options, 'loadModel options');
   const { kind, place } = await findModel(source);
   // Before they are mapped: what is written to them meanwhile is seen.
-  const origin = await Origin.of(await kind.files(place.directory));
+  const origin = await Origin.of(await kind.files(place.directory, place.json), kind.identity?.(place.json));
   const model = await kind.load(place, options);
   setOrigin(model, async () => origin);
   return model;
@@ -63,8 +67,13 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
  * How a model is sampled where nobody says otherwise; its weights are not touched.
  * @throws CheckpointError where there is no model, ConfigError for an unknown type
  */
-export async function drawingOf(source: string): Promise<Drawing> {
+export async function drawingOf(source: ModelSource): Promise<Drawing> {
   return (await findModel(source)).kind.drawing;
+}
+
+/** Whether a model is trained by way of a LoRA adapter. @throws as {@link drawingOf} does */
+export async function takesAdapter(source: ModelSource): Promise<boolean> {
+  return (await findModel(source)).kind.hasAdapter ?? true;
 }
 
 /** Whether this is a model that comes with the package, or a directory that says of what kind it is, known or not. */
@@ -75,14 +84,18 @@ export async function namesModel(source: string): Promise<boolean> {
 }
 
 /**
- * What a model takes, from its configuration and its files' headers; undefined for one too small to plan for, such as
- * the digits.
+ * What a model takes, from its configuration and its files' headers; its files, of one of which no more is known;
+ * undefined for one too small to plan for, such as the digits.
  * @throws ConfigError for a directory or options that are not supported, CheckpointError where there is no model, or
  * weights that it needs are missing or cut short
  */
-export async function modelFootprint(source: string, options: FootprintOptions): Promise<ModelFootprint | undefined> {
+export async function modelFootprint(
+  source: ModelSource,
+  options: Omit<FootprintOptions, 'adapter'> & { adapter?: AdapterOptions | undefined },
+): Promise<ModelFootprint | readonly ModelPart[] | undefined> {
   const { kind, place } = await findModel(source);
-  if (kind.footprint) return kind.footprint(place.directory, options);
+  if (kind.footprint) return kind.footprint(place.directory, { ...options, adapter: options.adapter! });
+  if (kind.parts) return kind.parts(place.directory, place.json, options);
   for (const file of (await kind.locate(place.directory)).weights) await readHeader(file);
   return undefined;
 }
@@ -148,7 +161,8 @@ const nameOf = ({ recognises }: ModelKind): string =>
   'pipeline' in recognises ? recognises.pipeline : recognises.type;
 
 /** @throws CheckpointError where there is no model, ConfigError for one of an unknown kind */
-async function findModel(source: string): Promise<{ kind: ModelKind; place: ModelPlace }> {
+async function findModel(source: ModelSource): Promise<{ kind: ModelKind; place: ModelPlace }> {
+  if (isDescribed(source)) return findDescribed(source);
   const shipped = shippedModels.includes(source);
   const directory = shipped ? shippedDirectory(source) : resolve(source);
   const own = { directory, source: shipped ? source : directory };
@@ -191,12 +205,22 @@ async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'so
       `${path} is of ${part.data}, one part of a model: name the directory around it, which holds ${modelIndex}`,
     );
   }
-  const kinds = new Map(
-    modelKinds.flatMap((kind) => ('type' in kind.recognises ? [[kind.recognises.type, kind] as const] : [])),
-  );
+  const kinds = kindOfType();
   const { type } = validate(z.object({ type: z.enum([...kinds.keys()]) }), json, path);
   return { kind: kinds.get(type)!, place: { ...own, path, json } };
 }
+
+const isDescribed = (source: ModelSource): source is DescribedModel => typeof source === 'object' && source !== null;
+
+/** @throws ConfigError for settings that are not valid */
+function findDescribed(settings: DescribedModel): { kind: ModelKind; place: ModelPlace } {
+  const json = validate(describedModelSchema, settings, 'model');
+  const kind = kindOfType().get(json.type)!;
+  return { kind, place: { directory: resolve('.'), source: 'model', path: 'model', json } };
+}
+
+const kindOfType = (): Map<string, ModelKind> =>
+  new Map(modelKinds.flatMap((kind) => ('type' in kind.recognises ? [[kind.recognises.type, kind] as const] : [])));
 
 const exists = (path: string): Promise<boolean> =>
   access(path).then(

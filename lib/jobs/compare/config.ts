@@ -5,7 +5,7 @@ import { drawingOf } from '../../models/registry.js';
 import { drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { evaluationSchema } from '../settings/evaluation.js';
 import { finetuneSchema } from '../settings/finetune.js';
-import { modelSettings, withDrawing } from '../settings/model.js';
+import { modelSettings, withAdapter, withDrawing } from '../settings/model.js';
 import { slugOf } from '../text.js';
 import { validate } from '../../schema/validate.js';
 
@@ -125,7 +125,7 @@ export async function readCompareConfig(config: unknown) {
   const { tracking, evaluation, samples, ...settings } = validate(compareSchema, config, 'compare configuration');
   const own = await drawingOf(settings.model);
   return {
-    ...settings,
+    ...(await withAdapter(settings)),
     /** The evaluation set of the curves. */
     tracking: withDrawing(tracking, own),
     /** The evaluation set of the final figures. */

@@ -8,7 +8,7 @@ import { timeDistributions, type SolverName } from '../../runtime/native/choices
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { expected, validate } from '../../schema/validate.js';
 import { checkpointsSchema, drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
-import { modelSettings, withDrawing } from '../settings/model.js';
+import { modelSettings, withAdapter, withDrawing } from '../settings/model.js';
 
 /** How the student's images are drawn to be looked at: at guidance 1, and as the teacher's where nobody says. */
 const { guidance: _, ...studentDrawing } = drawingSettings;
@@ -75,7 +75,7 @@ export async function readDistillConfig(config: unknown) {
     );
   }
   return {
-    ...settings,
+    ...(await withAdapter(settings)),
     teacher,
     samples: drawnLike(teacher, samples),
     ...(evaluation && { evaluation: drawnLike(teacher, evaluation) }),

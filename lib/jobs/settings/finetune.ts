@@ -6,7 +6,7 @@ import { rewardSchema } from '../../rewards/registry.js';
 import { drawingOf } from '../../models/registry.js';
 import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { evaluationSchema } from './evaluation.js';
-import { modelSettings, withDrawing } from './model.js';
+import { modelSettings, withAdapter, withDrawing } from './model.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { validate } from '../../schema/validate.js';
 
@@ -38,7 +38,7 @@ export async function readFinetuneConfig(config: unknown, source: string, drawin
   const { samples, evaluation, ...settings } = validate(finetuneSchema, config, source);
   const own = drawing ?? (await drawingOf(settings.model));
   return {
-    ...settings,
+    ...(await withAdapter(settings, drawing !== undefined)),
     samples: withDrawing(samples, own),
     ...(evaluation && { evaluation: withDrawing(evaluation, own) }),
   };

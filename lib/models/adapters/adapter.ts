@@ -16,6 +16,7 @@ import { diffusersLayout } from './diffusers.js';
 import { adaptedModules, type AdapterConfig, type AdapterLayout, type AdapterLayoutName } from './layout.js';
 import { peftLayout } from './peft.js';
 import type { AdapterInfo, Model } from '../model.js';
+import { parametersFile } from '../own-parameters.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 
 /** PEFT's first: it is what checkpoints hold. */
@@ -29,6 +30,11 @@ async function layoutOf(directory: string): Promise<AdapterLayout> {
   });
   const layout = Object.values(layouts).find(({ files }) => files.some((file) => names.includes(file)));
   if (layout) return layout;
+  if (names.includes(parametersFile))
+    throw new CheckpointError(
+      `${directory} holds the own parameters of a model and no adapter, so there is nothing to merge or convert: ` +
+        `name its ${parametersFile} as \`weights\` of the model`,
+    );
   const others = names.filter((name) => /\.(safetensors|bin|pt|ckpt)$/.test(name));
   throw new CheckpointError(
     expected(
