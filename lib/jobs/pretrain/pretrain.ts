@@ -131,7 +131,8 @@ async function finish(
   { observer = silent, signal }: JobOptions,
   step: number,
 ): Promise<PretrainResult> {
-  const own = averagedWeights(optimizer) ?? task.network.weights();
+  // What is not trained is not averaged.
+  const own = { ...task.network.weights(), ...averagedWeights(optimizer) };
   const stored: Record<string, Tensor> = {};
   try {
     for (const [name, tensor] of Object.entries(own))
@@ -147,7 +148,7 @@ async function finish(
     disposeAll(stored);
     disposeAll(own);
   }
-  await run.writeConfig(config.model);
+  await run.writeConfig(task.writeModel ? await task.writeModel(run.path) : config.model);
   const accuracy = await task.measure?.();
   if (accuracy !== undefined) observer.note(`held-out accuracy: ${(100 * accuracy).toFixed(2)} %`);
   observer.note(`model: ${run.path}`);
