@@ -75,6 +75,7 @@ export type {
   PrepareOptions,
   SamplingDefaults,
 } from './models/model.js';
+export type { ModelPart } from './models/model-kind.js';
 export { loadModel, type ModelSource } from './models/registry.js';
 export type { PretrainedVelocity, TorchScriptModel } from './models/torchscript/settings.js';
 export type {

@@ -215,7 +215,7 @@ const isDescribed = (source: ModelSource): source is DescribedModel => typeof so
 /** @throws ConfigError for settings that are not valid */
 function findDescribed(settings: DescribedModel): { kind: ModelKind; place: ModelPlace } {
   const json = validate(describedModelSchema, settings, 'model');
-  const kind = kindOfType().get(json.type)!;
+  const kind = kindOfType().get(String(json.type))!;
   return { kind, place: { directory: resolve('.'), source: 'model', path: 'model', json } };
 }
 

@@ -32,7 +32,7 @@ export const modelSettings = {
   device: device.default('auto'),
   /** What the network computes in. */
   dtype,
-  /** The LoRA adapter to train, where the model takes one: see {@link withAdapter}. */
+  /** The LoRA adapter to train, where the model takes one; left out, it is of rank 8 and alpha 16. */
   adapter: adapterSchema.optional(),
   /** The size of the images in pixels; left out, it is what the model was made for. */
   image: z
