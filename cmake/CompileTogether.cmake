@@ -10,6 +10,7 @@ set(EAM_TOGETHER_GROUPS
   "nn/(blip|clip|t5)/" encoders
   "nn/(digits|mixture)/" small_models
   "nn/layers/(checkpointing|linear_map)" autograd_functions
+  "nn/(layers/script_module|rewards/torchscript_reward|torchscript/)" torchscript
   "addon/(runtime|convert)/" addon_base
   "addon/bindings/(autoencoder|classifier|flow_model|image_reward|networks|text_encoder|torchscript)" addon_networks
   "addon/bindings/recorded" addon_networks

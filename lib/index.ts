@@ -87,7 +87,9 @@ export type {
 } from './models/model.js';
 export type { ModelContext, ModelDefinition } from './models/defined/definition.js';
 export { defineModel } from './models/defined/model.js';
-export { loadModel } from './models/registry.js';
+export type { ModelPart } from './models/model-kind.js';
+export { loadModel, type ModelSource } from './models/registry.js';
+export type { PretrainedVelocity, TorchScriptModel } from './models/torchscript/settings.js';
 export type {
   NativeAlgorithm,
   NativeCancellation,

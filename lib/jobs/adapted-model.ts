@@ -2,7 +2,7 @@ import { disposeAll } from '../files/safetensors.js';
 import { fillAdapter } from '../models/adapters/adapter.js';
 import { combineAdapters } from '../models/adapters/combine.js';
 import type { ImageSize, LoadModelOptions, Model, ModelDType } from '../models/model.js';
-import { baseModel, loadModel } from '../models/registry.js';
+import { baseModel, loadModel, type ModelSource } from '../models/registry.js';
 import { shippedModels } from '../models/shipped.js';
 import { chooseDevice, deviceLine } from '../runtime/device.js';
 import {
@@ -35,7 +35,7 @@ export interface ModelChoice {
 /** What {@link openAdaptedModel} opened, and where it came from. */
 export interface AdaptedModel {
   model: Model;
-  source: string;
+  source: ModelSource;
   /** The adapters' directories or files, and what their updates are multiplied by. */
   adapters: readonly { path: string; weight: number }[];
   textLength: number | undefined;
@@ -84,13 +84,13 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
 async function trainedModel(
   own: ChosenParameters | undefined,
   [first, ...others]: readonly ChosenAdapter[],
-): Promise<string> {
-  if (own) return baseModel(own.path, own.base);
+): Promise<ModelSource> {
+  if (own) return typeof own.base === 'string' ? baseModel(own.path, own.base) : own.base;
   return first ? baseOf([first, ...others]) : shippedModels[0]!;
 }
 
 async function loadAdapted(
-  source: string,
+  source: ModelSource,
   adapters: readonly [ChosenAdapter, ...ChosenAdapter[]],
   options: LoadModelOptions,
 ): Promise<Model> {

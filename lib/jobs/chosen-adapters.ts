@@ -8,9 +8,10 @@ import { disposeAll } from '../files/safetensors.js';
 import { readAdapter } from '../models/adapter-files.js';
 import { adapterNote } from '../models/adapters/adapter.js';
 import type { WeightedAdapter } from '../models/adapters/combine.js';
+import { describedModelSchema } from '../models/kinds.js';
 import type { Model } from '../models/model.js';
 import { ownParametersModel } from '../models/own-parameters.js';
-import { baseModel } from '../models/registry.js';
+import { baseModel, type ModelSource } from '../models/registry.js';
 import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 import { modelIdentity } from '../training/belonging.js';
@@ -57,10 +58,11 @@ export async function locateChosen(
 /** The own parameters of a model that were chosen, where others choose adapters, and the model that they say. */
 export interface ChosenParameters {
   path: string;
-  base: string | undefined;
+  base: ModelSource;
 }
 
-const moduleSchema = z.object({ module: z.string() });
+const moduleSchema = z.strictObject({ module: z.string() }).transform(({ module }) => module);
+const baseSchema = z.union([moduleSchema, describedModelSchema]);
 
 /**
  * Finds the own parameters of a model in the place of an adapter.
@@ -75,7 +77,7 @@ export async function ownParametersAmong(located: readonly LocatedAdapter[]): Pr
       throw new ConfigError(
         expected('adapter', `${path} alone and without a weight, since it holds a model's own parameters`, weight),
       );
-    return { path, base: moduleSchema.safeParse(own).data?.module };
+    return { path, base: validate(baseSchema, await baseNow(path, own), path) };
   }
   return undefined;
 }
@@ -124,11 +126,11 @@ export async function baseOf(chosen: readonly [ChosenAdapter, ...ChosenAdapter[]
 }
 
 /** Where the model is that an adapter names: one that was moved together with the adapter's run is beside it. */
-async function baseNow(path: string, base: string | undefined): Promise<string | undefined> {
+async function baseNow<Base>(path: string, base: Base): Promise<Base> {
   const run = runOf(path);
   if (base === undefined || run === undefined) return base;
   const { output } = (await readJson(join(run, 'config.json'))) as { output?: unknown };
-  return typeof output === 'string' ? foundAgain(base, output, run) : base;
+  return typeof output === 'string' ? (foundAgain(base, output, run) as Base) : base;
 }
 
 /**

@@ -4,7 +4,7 @@ import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:pat
 import { readJson } from '../schema/json.js';
 
 /** The settings of a record that name files. */
-const naming = ['model', 'rewards', 'evaluation'];
+const naming = ['model', 'data', 'rewards', 'evaluation'];
 
 /**
  * Reads the configuration that a run recorded. Paths in it are absolute; what is no longer there, and lies as it did
@@ -19,7 +19,7 @@ export async function readRecord(directory: string, record: string): Promise<unk
   const now = resolve(directory);
   const entries = Object.entries(json as object).map(([name, value]: [string, unknown]) => [
     name,
-    naming.includes(name) ? eachText(value, (text) => foundAgain(text, output, now)) : value,
+    naming.includes(name) ? foundAgain(value, output, now) : value,
   ]);
   return Object.fromEntries(entries) as unknown;
 }
@@ -32,14 +32,16 @@ export function runOf(checkpoint: string): string | undefined {
 }
 
 /**
- * Where a file is that a run's record, or the adapter in it, names.
- * @param before the run's folder when it was named
+ * What a run's record, or the adapter in it, says, with the files that it names where they are now.
+ * @param before the run's folder when they were named
  * @param now the run's folder
  */
-export function foundAgain(path: string, before: string, now: string): string {
-  if (!isAbsolute(path) || existsSync(path)) return path;
-  const moved = resolve(now, relative(before, path));
-  return existsSync(moved) ? moved : path;
+export function foundAgain(value: unknown, before: string, now: string): unknown {
+  return eachText(value, (path) => {
+    if (!isAbsolute(path) || existsSync(path)) return path;
+    const moved = resolve(now, relative(before, path));
+    return existsSync(moved) ? moved : path;
+  });
 }
 
 function eachText(value: unknown, change: (text: string) => string): unknown {

@@ -7,12 +7,13 @@ import type { MovedComponent } from './moved-tensors.js';
 import type { SingleFileNetwork } from './single-file.js';
 import type { Verifier } from './verification/verification.js';
 
-/** A directory that holds a model, or a file that is one. */
+/** A directory that holds a model, a file that is one, or settings that describe one. */
 export interface ModelPlace {
+  /** Where relative paths start. */
   directory: string;
   /** As the user named it: the directory, or the name of a model that comes with the package. */
   source: string;
-  /** The file by which the kind of model is known, and what it holds. */
+  /** The file by which the kind of model is known, and what it holds; of settings, they themselves. */
   path: string;
   json: unknown;
 }
@@ -21,6 +22,14 @@ export interface ModelPlace {
 export interface LocateOptions {
   /** Whether the network's weights have to be there; default true. */
   withWeights?: boolean;
+}
+
+/** A file of a model whose networks are not known from outside. */
+export interface ModelPart {
+  /** The file's name. */
+  name: string;
+  /** How large it is, in bytes. */
+  bytes: number;
 }
 
 /** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
@@ -32,6 +41,8 @@ export interface ModelKind {
   recognises: { pipeline: string } | { type: string } | { endings: readonly string[] };
   /** How it is sampled where nobody says otherwise. */
   drawing: Drawing;
+  /** False for one that trains its own parameters and takes no LoRA adapter. */
+  hasAdapter?: false;
   /**
    * How the model of a directory or a module is sampled, where some of a kind want to be sampled otherwise.
    * @throws ConfigError where it cannot be asked
@@ -43,7 +54,9 @@ export interface ModelKind {
    */
   load(place: ModelPlace, options: LoadModelOptions): Promise<Model>;
   /** The files that its networks, and what reads prompts, are made of; those that are not there are left out. */
-  files(directory: string, path: string): Promise<string[]>;
+  files(place: ModelPlace): Promise<string[]>;
+  /** What else tells it from another model, without the places of files; left out where its files tell it all. */
+  identity?: (json: unknown) => unknown;
   /**
    * @throws ConfigError for a directory that adapters are not made for here, CheckpointError where weights are missing
    */
@@ -54,6 +67,15 @@ export interface ModelKind {
    * missing or cut short
    */
   footprint?: (directory: string, options: FootprintOptions) => Promise<ModelFootprint>;
+  /**
+   * The files of one whose activations nobody knows, and how large they are.
+   * @throws ConfigError, CheckpointError for files that are missing, or prompts that it cannot follow
+   */
+  parts?: (
+    directory: string,
+    json: unknown,
+    options: Pick<FootprintOptions, 'prompts' | 'negativePrompt'>,
+  ) => Promise<ModelPart[]>;
   /** Models of this kind that can be planned for before any of their files is there. */
   published?: {
     names: readonly string[];

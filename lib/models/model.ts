@@ -101,7 +101,7 @@ export interface Model {
   readonly dtype: ModelDType;
   /** The shape of one latent, which has no dimension for the batch. */
   readonly latentShape: readonly number[];
-  /** The adapter it was loaded with, if any. */
+  /** The adapter it was loaded with, if any; one that trains its own parameters has none. */
   readonly adapter: AdapterInfo | undefined;
   /** How it is sampled where nobody says otherwise. */
   readonly sampling: SamplingDefaults;
@@ -135,12 +135,12 @@ export interface Model {
   unconditional(count: number, negativePrompt?: string): Promise<Tensor[]>;
 
   /**
-   * Reads an adapter into the network: a directory in PEFT's layout or diffusers', or a file of diffusers', of kohya's
-   * sd-scripts or of ComfyUI.
+   * Reads what was trained into the network: an adapter's directory in PEFT's layout or diffusers', or a file of diffusers', of kohya's
+   * sd-scripts or of ComfyUI; or the model's own parameters.
    * @throws CheckpointError if it does not fit
    */
   loadAdapter(path: string): Promise<void>;
-  /** Writes the adapter, or `tensors` in place of its weights, in PEFT's layout. */
+  /** Writes what is trained, or `tensors` in its place: an adapter in PEFT's layout, or the model's own parameters. */
   saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void>;
 
   /** Frees the weights; every use after it throws DisposedError. */

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 
 import { hasManifest, verifyCheckpoint } from '../files/checkpoints.js';
 import { disposeAll, readTensors, saveTensors } from '../files/safetensors.js';
-import { makeDirectory } from '../runtime/make-directory.js';
 import type { NativeFlowModel } from '../runtime/native/binding.js';
 import type { Tensor } from '../runtime/native/tensor.js';
+import { makeDirectory } from '../runtime/make-directory.js';
 import { readJson } from '../schema/json.js';
 
 /** The parameters that were trained, by their own names: what a model without a LoRA adapter writes in its place. */
-const parametersFile = 'parameters.safetensors';
+export const parametersFile = 'parameters.safetensors';
 
-/** What they were trained on. */
+/** What they were trained on: the model's settings. */
 const modelFile = 'model.json';
 
 /** Writes what is trained of a network, or `tensors` in its place, and which model it is of. */
@@ -44,8 +44,8 @@ export async function loadOwnParameters(native: NativeFlowModel, directory: stri
 }
 
 /**
- * What model a directory's own parameters were trained on; undefined where it holds none.
- * @throws ConfigError where it cannot be read
+ * The settings of the model that a directory's own parameters were trained on; undefined where it holds none.
+ * @throws ConfigError where they cannot be read
  */
 export async function ownParametersModel(directory: string): Promise<unknown> {
   if (!existsSync(join(directory, parametersFile))) return undefined;

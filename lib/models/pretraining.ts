@@ -26,6 +26,11 @@ export interface PretrainTask extends Disposable {
   accumulate(examples: Int32Array, step: number): Promise<{ loss: number; accuracy?: number }>;
   /** What draws samples, and of what; left out by a network that draws none. */
   samples?: { model: Model; prompts: readonly string[] };
+  /**
+   * Writes what a trained model needs beside its weights into its directory, and gives what is its config.json; left
+   * out: nothing is needed, and it is the configuration's model.
+   */
+  writeModel?(directory: string): Promise<unknown>;
   /** Its accuracy on examples that were kept out of training; left out where nothing is measured. */
   measure?(): Promise<number | undefined>;
 }

@@ -1,5 +1,5 @@
 import { access } from 'node:fs/promises';
-import { dirname, extname, join } from 'node:path';
+import { dirname, extname, join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
@@ -12,18 +12,21 @@ import { checkOptions, checkText, seed64 } from '../schema/options.js';
 import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
-import { modelKinds } from './kinds.js';
+import { modelKinds, describedModelSchema, type DescribedModel } from './kinds.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
 import type { StoredModel } from './component-weights.js';
 import type { MovedComponent } from './moved-tensors.js';
-import type { LocateOptions, ModelKind, ModelPlace } from './model-kind.js';
-import type { Drawing, LoadModelOptions, Model } from './model.js';
+import type { LocateOptions, ModelKind, ModelPart, ModelPlace } from './model-kind.js';
+import type { AdapterOptions, Drawing, LoadModelOptions, Model } from './model.js';
 import type { SingleFileNetwork } from './single-file.js';
 import { shippedModels } from './shipped.js';
 import type { Verifier } from './verification/verification.js';
 
 /** The file by which a directory in diffusers' layout is recognised. */
 const modelIndex = 'model_index.json';
+
+/** Where a model is: the name of one that comes with the package, a directory, or settings that describe it. */
+export type ModelSource = string | DescribedModel;
 
 /** Ranges are those of the kind of model. */
 const loadShape = {
@@ -49,18 +52,20 @@ const loadShape = {
  * Loads a model.
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
- *   the kind of model, and its weights; one in diffusers' layout, with a model_index.json; the name of such a model on the hub (`user/name`, `user/name@revision`) that is in the cache; or a
- *   JavaScript module (.mjs, .js, .ts) whose default export is a function of these options that returns what
- *   {@link defineModel} gives. The module's code is run
+ *   the kind of model, and its weights; one in diffusers' layout, with a model_index.json; the name of such a model on
+ *   the hub (`user/name`, `user/name@revision`) that is in the cache; a JavaScript module (.mjs, .js, .ts) whose default
+ *   export is a function of these options that returns what {@link defineModel} gives, and whose code is run; or settings
+ *   that describe a network of one's own, such as `{ torchscript: 'velocity.pt', shape: [3, 16, 16] }`, whose paths start
+ *   at the working directory
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
-export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<Model> {
-  checkText(source, 'source', 'loadModel');
+export async function loadModel(source: ModelSource, options: LoadModelOptions = {}): Promise<Model> {
+  if (!isDescribed(source)) checkText(source, 'source', 'loadModel');
   checkOptions(loadShape, options, 'loadModel options');
   const { kind, place } = await findModel(source);
   // Before they are mapped: what is written to them meanwhile is seen.
-  const files = await kind.files(place.directory, place.path);
-  const origin = await Origin.of(files);
+  const files = await kind.files(place);
+  const origin = await Origin.of(files, kind.identity?.(place.json));
   const model = await kind.load(place, options);
   loadedWith.set(model, options);
   // A module's model knows its numbers itself, and is another one when the module is.
@@ -79,9 +84,14 @@ export const loadOptionsOf = (model: Model): LoadModelOptions | undefined => loa
  * How a model is sampled where nobody says otherwise; its weights are not touched.
  * @throws CheckpointError where there is no model, ConfigError for an unknown type
  */
-export async function drawingOf(source: string): Promise<Drawing> {
+export async function drawingOf(source: ModelSource): Promise<Drawing> {
   const { kind, place } = await findModel(source);
   return (await kind.drawingOf?.(place)) ?? kind.drawing;
+}
+
+/** Whether a model is trained by way of a LoRA adapter. @throws as {@link drawingOf} does */
+export async function takesAdapter(source: ModelSource): Promise<boolean> {
+  return (await findModel(source)).kind.hasAdapter ?? true;
 }
 
 /**
@@ -96,15 +106,19 @@ export async function namesModel(source: string): Promise<boolean> {
 }
 
 /**
- * What a model takes, from its configuration and its files' headers; undefined for one too small to plan for, such as
- * the digits, or of one that nobody but its module knows.
+ * What a model takes, from its configuration and its files' headers; its files, of one of which no more is known;
+ * undefined for one too small to plan for, such as the digits, or of one that nobody but its module knows.
  * @throws ConfigError for a directory or options that are not supported, CheckpointError where there is no model, or
  * weights that it needs are missing or cut short
  */
-export async function modelFootprint(source: string, options: FootprintOptions): Promise<ModelFootprint | undefined> {
+export async function modelFootprint(
+  source: ModelSource,
+  options: Omit<FootprintOptions, 'adapter'> & { adapter?: AdapterOptions | undefined },
+): Promise<ModelFootprint | readonly ModelPart[] | undefined> {
   const { kind, place } = await findModel(source);
-  if (kind.footprint) return kind.footprint(place.directory, options);
-  if (kindOfFile(source)) return undefined;
+  if (kind.footprint) return kind.footprint(place.directory, { ...options, adapter: options.adapter! });
+  if (kind.parts) return kind.parts(place.directory, place.json, options);
+  if (!isDescribed(source) && kindOfFile(source)) return undefined;
   for (const file of (await kind.locate(place.directory)).weights) await readHeader(file);
   return undefined;
 }
@@ -205,7 +219,8 @@ const kindOfFile = (source: string): ModelKind | undefined =>
   modelKinds.find(({ recognises }) => 'endings' in recognises && recognises.endings.includes(extname(source)));
 
 /** @throws CheckpointError where there is no model, ConfigError for one of an unknown kind */
-async function findModel(source: string): Promise<{ kind: ModelKind; place: ModelPlace }> {
+async function findModel(source: ModelSource): Promise<{ kind: ModelKind; place: ModelPlace }> {
+  if (isDescribed(source)) return findDescribed(source);
   const shipped = shippedModels.includes(source);
   const directory = shipped ? shippedDirectory(source) : placeOf(source);
   const own = { directory, source: shipped || namesHub(source) ? source : directory };
@@ -261,12 +276,22 @@ async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'so
       `${path} is of ${part.data}, one part of a model: name the directory around it, which holds ${modelIndex}`,
     );
   }
-  const kinds = new Map(
-    modelKinds.flatMap((kind) => ('type' in kind.recognises ? [[kind.recognises.type, kind] as const] : [])),
-  );
+  const kinds = kindOfType();
   const { type } = validate(z.object({ type: z.enum([...kinds.keys()]) }), json, path);
   return { kind: kinds.get(type)!, place: { ...own, path, json } };
 }
+
+const isDescribed = (source: ModelSource): source is DescribedModel => typeof source === 'object' && source !== null;
+
+/** @throws ConfigError for settings that are not valid */
+function findDescribed(settings: DescribedModel): { kind: ModelKind; place: ModelPlace } {
+  const json = validate(describedModelSchema, settings, 'model');
+  const kind = kindOfType().get(String(json.type))!;
+  return { kind, place: { directory: resolve('.'), source: 'model', path: 'model', json } };
+}
+
+const kindOfType = (): Map<string, ModelKind> =>
+  new Map(modelKinds.flatMap((kind) => ('type' in kind.recognises ? [[kind.recognises.type, kind] as const] : [])));
 
 const exists = (path: string): Promise<boolean> =>
   access(path).then(

@@ -1,11 +1,10 @@
-import { open } from 'node:fs/promises';
 import { parse, resolve } from 'node:path';
 
 import { z } from 'zod';
 
 import { ConfigError, EamError } from '../errors.js';
 import { Origin, setOrigin } from '../files/origin.js';
-import { pointerLength, pointerProblem } from '../schema/text.js';
+import { refuseNoArchive } from '../files/torchscript.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
@@ -72,48 +71,18 @@ export async function torchScript(file: string, options: TorchScriptOptions = {}
 const tensors = (count: number): string => (count === 1 ? 'a tensor' : `${count} tensors`);
 
 async function load(path: string, device: string) {
-  const refuse = (problem: string, cause?: unknown) => new ConfigError(`torchScript: ${path}: ${problem}`, { cause });
-  let start: Uint8Array;
   try {
-    start = await firstBytes(path, pointerLength);
+    await refuseNoArchive(path);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw refuse(code === 'ENOENT' ? 'there is no such file' : message, error);
+    throw new ConfigError(`torchScript: ${(error as Error).message}`, { cause: (error as Error).cause });
   }
-  const problem = pointerProblem(start);
-  if (problem) throw refuse(`it ${problem}`);
-  // LibTorch has readers of other formats, which are not for files of unknown origin.
-  const found = formatOf(start);
-  if (found)
-    throw refuse(expected('the file', 'a module saved by torch.jit.script(…).save or torch.jit.trace(…).save', found));
+  const refuse = (problem: string, cause: unknown) => new ConfigError(`torchScript: ${path}: ${problem}`, { cause });
   try {
     return await binding().loadTorchScript(path, device);
   } catch (error) {
     if (error instanceof ConfigError) throw refuse(error.message, error);
     throw error instanceof EamError ? error : refuse(String(error), error);
   }
-}
-
-async function firstBytes(path: string, count: number): Promise<Uint8Array> {
-  const file = await open(path);
-  try {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(count), 0, count, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
-}
-
-/** What a file is that does not begin as a zip archive does. */
-function formatOf(start: Uint8Array): string | undefined {
-  const text = Buffer.from(start).toString('latin1');
-  if (text.startsWith('PK\x03\x04')) return undefined;
-  if (start.length === 0) return 'an empty file';
-  if (start[0] === 0x80 && start[1]! >= 2 && start[1]! <= 5) return 'a Python pickle, which is never opened';
-  if (text.slice(8, 9) === '{' && start[6] === 0 && start[7] === 0)
-    return 'a safetensors file, which holds weights only';
-  if (text.slice(4, 8) === 'PTMF') return 'a module for mobile devices';
-  return 'no archive';
 }
 
 export const torchScriptKind = rewardKind({

@@ -169,7 +169,9 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
       );
     } else if (node instanceof z.ZodUnion && typeof value === 'object') {
       // Where a boolean is allowed in an object's place, only the object has keys.
-      node = (node.options as z.ZodType[]).find((option) => option instanceof z.ZodObject);
+      node = (node.options as z.ZodType[])
+        .map((option) => unwrap(option, value))
+        .find((option) => option instanceof z.ZodObject);
     } else {
       return node;
     }

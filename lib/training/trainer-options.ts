@@ -53,7 +53,7 @@ export interface CheckpointOptions {
 
 /** These are the options of a {@link Trainer}. */
 export interface TrainerOptions {
-  /** The model, loaded with an adapter: only the adapter is trained. */
+  /** The model, loaded with an adapter, which alone is trained; or one that trains its own parameters. */
   model: Model;
   /** Images are trained towards this reward; {@link combine} makes one of several. */
   reward: Reward;

@@ -62,7 +62,7 @@ RewardAlgorithm::RewardAlgorithm(const char* name, FlowModel& model, const Rewar
   if (!model.pretrained_is_frozen()) {
     throw Error(ErrorKind::config,
                 words("the model has no adapters, so training it would change the pretrained model that ", name,
-                      " matches against: load it with an adapter"));
+                      " matches against: load it with an adapter, or name its `pretrained` velocity"));
   }
 }
 

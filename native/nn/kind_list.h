@@ -9,6 +9,7 @@
 #include "nn/rewards/image_reward_options.h"
 #include "nn/sd3/sd3_options.h"
 #include "nn/t5/t5_options.h"
+#include "nn/torchscript/torchscript_options.h"
 
 // The list of all networks: the NetworkKind that a network's folder defines, its name in JavaScript, its configuration,
 // and its interface. A new network is a folder and a line here. No header of LibTorch is needed to read it: the types
@@ -21,6 +22,7 @@
   KIND(sd3, "sd3", Sd3TransformerConfig, "FlowModel")                             \
   KIND(flux2, "flux2", Flux2TransformerConfig, "FlowModel")                       \
   KIND(flux2_autoencoder, "flux2-autoencoder", Flux2AutoencoderConfig, "Autoencoder") \
+  KIND(torchscript, "torchscript", TorchScriptModelConfig, "FlowModel")           \
   KIND(autoencoder_kl, "autoencoder-kl", AutoencoderKlConfig, "Autoencoder")      \
   KIND(clip_text, "clip-text", ClipTextConfig, "TextEncoder")                     \
   KIND(t5_encoder, "t5-encoder", T5EncoderConfig, "TextEncoder")                  \

@@ -23,6 +23,7 @@ import { fidelitySchema, type FidelitySettings } from '../../lib/jobs/fidelity/s
 import type { quadraticOptionsSchema, QuadraticOptions } from '../../lib/rewards/quadratic.js';
 import { type HttpRewardOptions, httpOptionsSchema } from '../../lib/rewards/services/http.js';
 import { type OpenaiRewardOptions, openaiOptionsSchema } from '../../lib/rewards/services/openai.js';
+import type { TorchScriptModel, torchScriptSchema } from '../../lib/models/torchscript/settings.js';
 import { strokeWeightOptionsSchema, type StrokeWeightOptions } from '../../lib/rewards/stroke-weight.js';
 import { settingsSchema, type TrainerOptions } from '../../lib/training/trainer-options.js';
 
@@ -158,6 +159,7 @@ describe('the types of options', () => {
     expectTypeOf<QuadraticOptions>().branded.toEqualTypeOf<z.input<typeof quadraticOptionsSchema>>();
     expectTypeOf<StrokeWeightOptions>().branded.toEqualTypeOf<z.input<typeof strokeWeightOptionsSchema>>();
     expectTypeOf<HttpRewardOptions>().branded.toEqualTypeOf<z.input<typeof httpOptionsSchema>>();
+    expectTypeOf<TorchScriptModel>().branded.toEqualTypeOf<z.input<typeof torchScriptSchema>>();
     expectTypeOf<OpenaiRewardOptions>().branded.toEqualTypeOf<z.input<typeof openaiOptionsSchema>>();
     expectTypeOf<TrainerOptions['checkpoints']>().branded.toEqualTypeOf<
       z.input<typeof settingsSchema>['checkpoints']

@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
 
 import { exactReward, lambda, means, type Quality, qualityOf } from '../../examples/eight-gaussians.ts';
+import { run as colourShapes } from '../../examples/colour-shapes.ts';
 import { run as plainTypeScript } from '../../examples/plain-typescript.ts';
 import { run as tensorflow } from '../../examples/tensorflow.ts';
 
@@ -24,6 +25,9 @@ function expectTilt({ pretrained, tilted }: { pretrained: Quality; tilted: Quali
   expect(tilted.misplaced).toBeLessThan(0.2);
 }
 
+/** What examples/export_velocity.py writes for the shapes' captions. */
+const shapesNetwork = fileURLToPath(new URL('../fixtures/torchscript-model/shapes', import.meta.url));
+
 describe('the examples', () => {
   it('pretrain and tilt a flow in plain TypeScript with their own backpropagation', () => {
     expectTilt(plainTypeScript({ pretraining: 1200, tilting: 180 }));
@@ -31,6 +35,17 @@ describe('the examples', () => {
 
   it('do the same in TensorFlow.js with its variables, gradients and optimizer', async () => {
     expectTilt(await tensorflow({ pretraining: 700, tilting: 100 }));
+  });
+
+  it.each([
+    { network: 'the shipped network', exported: undefined },
+    { network: 'a network in TorchScript', exported: shapesNetwork },
+  ])('pretrain $network on drawn shapes and make them larger', async ({ exported }) => {
+    const output = await mkdtemp(join(tmpdir(), 'eam-shapes-'));
+    const { before, after } = await colourShapes(output, { images: 180, pretraining: 300, tuning: 20, exported });
+    expect(before.colour).toBeGreaterThan(0.6);
+    expect(after.size).toBeGreaterThan(1.1 * before.size);
+    await rm(output, { recursive: true });
   });
 
   it('fine-tune with the trainer in ten lines', async () => {
@@ -51,7 +66,7 @@ describe('the examples', () => {
 });
 
 describe('the instructions of an example', () => {
-  it.each(['plain-typescript', 'tensorflow', 'trainer', 'own-network'])(
+  it.each(['plain-typescript', 'tensorflow', 'trainer', 'own-network', 'colour-shapes'])(
     'say in %s what is true of a clone and of an installed package',
     async (name) => {
       // In this clone and out of the packed package they are run by test/package/packed.test.ts and `npm run

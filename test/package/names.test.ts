@@ -60,6 +60,22 @@ const names: Readonly<Record<string, Name>> = {
       'lib/runtime/native/binding/fidelity.ts',
     ],
   },
+  'a network of TorchScript': {
+    pattern: /torch-?script/i,
+    rooms: [
+      'lib/models/torchscript/',
+      'native/nn/torchscript/',
+      // The reward that is one, and what both are read by.
+      'lib/rewards/torchscript.ts',
+      'lib/files/torchscript.ts',
+      'native/io/torch_file.cpp',
+      'lib/runtime/native/binding/rewards.ts',
+      'native/nn/rewards/torchscript_reward.',
+      'native/addon/bindings/torchscript.cpp',
+      'native/addon/bindings/addon.cpp',
+      'native/addon/runtime/addon.h',
+    ],
+  },
   'the autoencoder of latent diffusion': {
     pattern: /autoencoder.?kl/i,
     rooms: [

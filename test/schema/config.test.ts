@@ -34,8 +34,8 @@ const messageOf = (config: unknown): string => {
 };
 
 describe('a finetune configuration', () => {
-  it('fills in defaults', () => {
-    const config = validate(finetuneSchema, minimal, 'config.json');
+  it('fills in defaults', async () => {
+    const config = await readFinetuneConfig(minimal, 'config.json');
     expect(config).toMatchObject({
       device: 'auto',
       batch: 32,

@@ -5,7 +5,7 @@ import { drawingOf } from '../../models/registry.js';
 import { drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { evaluationSchema } from '../settings/evaluation.js';
 import { finetuneSchema } from '../settings/finetune.js';
-import { modelSettings, withDrawing } from '../settings/model.js';
+import { completeAdapter, modelSettings, trainedAdapter, withDrawing } from '../settings/model.js';
 import { slugOf } from '../text.js';
 import { schemaAddress } from '../../schema/configuration.js';
 import { validate } from '../../schema/validate.js';
@@ -140,6 +140,7 @@ export async function readCompareConfig(config: unknown) {
   const own = await drawingOf(settings.model);
   return {
     ...settings,
+    adapter: await trainedAdapter(settings, completeAdapter),
     /** The evaluation set of the curves. */
     tracking: withDrawing(tracking, own),
     /** The evaluation set of the final figures. */

@@ -1,3 +1,4 @@
+import { nameOfModel } from '../../models/kinds.js';
 import type { Comparison } from './comparison.js';
 import { duration } from '../text.js';
 import {
@@ -33,7 +34,7 @@ export function renderComparison({ title, comparison, grids, finished }: Compari
     kicker: 'Comparison',
     title,
     subtitle: [
-      `model ${config.model}`,
+      `model ${nameOfModel(config.model)}`,
       contenders.map(({ name }) => name).join(' against '),
       `λ = ${config.contenders[0]!.algorithm.lambda}`,
       `${seeds} ${seeds > 1 ? 'seeds' : 'seed'}`,

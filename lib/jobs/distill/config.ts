@@ -10,7 +10,7 @@ import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { expected, validate } from '../../schema/validate.js';
 import { checkpointsSchema, drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { loggingSchema } from '../logging/settings.js';
-import { modelSettings, withDrawing } from '../settings/model.js';
+import { completeAdapter, modelSettings, trainedAdapter, withDrawing } from '../settings/model.js';
 
 /** How the student's images are drawn to be looked at: at guidance 1, and as the teacher's where nobody says. */
 const { guidance: _, ...studentDrawing } = drawingSettings;
@@ -90,6 +90,7 @@ export async function readDistillConfig(config: unknown) {
   }
   return {
     ...settings,
+    adapter: await trainedAdapter(settings, completeAdapter),
     teacher,
     samples: drawnLike(teacher, samples),
     ...(evaluation && { evaluation: drawnLike(teacher, evaluation) }),

@@ -39,7 +39,7 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
   using loaded = made ? undefined : await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
   const model = made ?? loaded!;
   const algorithm = createAlgorithm(settings.algorithm);
-  const { from } = settings.adapter;
+  const from = settings.adapter?.from;
   const start = async () => from !== undefined && startFrom(model, from, { allow: options.allow, onNote });
   if (!resume) {
     await start();

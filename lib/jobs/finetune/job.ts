@@ -24,7 +24,7 @@ import { versions } from '../../runtime/versions.js';
 export interface FinetuneResult {
   /** The run's directory. */
   directory: string;
-  /** The last checkpoint, which holds the adapter in PEFT's layout. */
+  /** The last checkpoint, which holds the adapter in PEFT's layout, or the model's own parameters. */
   adapter: string;
   /** The path of report.html. */
   report: string;

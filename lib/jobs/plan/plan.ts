@@ -6,6 +6,7 @@ import { splitModel } from '../settings/made-model.js';
 import { readFinetuneConfig, type FinetuneSettings } from '../settings/finetune.js';
 import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from '../../errors.js';
 import { modelFootprint, publishedModel } from '../../models/registry.js';
+import type { ModelPart } from '../../models/model-kind.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
 import {
   dtypeOf,
@@ -58,9 +59,11 @@ export interface Plan {
         vjps: number;
       }
     | undefined;
-  /** What is in memory; undefined for a small model, whose memory is not planned. */
+  /** What is in memory; undefined for a small model, and one of one's own, whose memory is not planned. */
   memory?: MemoryPlan | undefined;
-  /** What is written; empty for a small model. */
+  /** The files of a model of one's own, of which no more is known. */
+  parts?: readonly ModelPart[] | undefined;
+  /** What is written; empty where memory is not planned. */
   disk: DiskUse[];
   /** How long it takes on known GPUs, where it is planned for one; in the order of a card's age and class. */
   cards: CardTime[];
@@ -161,7 +164,7 @@ async function planFor(
     prompts,
     negativePrompt,
   };
-  const footprint = likeKnown ? likeKnown(options) : await modelFootprint(model, options);
+  const footprint = likeKnown ? likeKnown({ ...options, adapter: adapter! }) : await modelFootprint(model, options);
   const rewards = await Promise.all(
     config.rewards.map(async (reward) => {
       const bytes = await rewardBytes(reward, likeKnown !== undefined);
@@ -170,6 +173,7 @@ async function planFor(
   );
   if (config.evaluation?.judge) await loadedBytes(locateJudge(config.evaluation.judge));
   if (!footprint) return { device, batch, evaluations, ...before, disk: [], cards: [] };
+  if (isParts(footprint)) return { device, batch, evaluations, ...before, parts: footprint, disk: [], cards: [] };
   const phases = phasesOf(
     config,
     footprint,
@@ -210,6 +214,8 @@ async function planFor(
   const run = { dtype, iteration: memory.operations, steps: config.steps, drawing };
   return { ...planned, cards: cardTimes(run, needed(planned)) };
 }
+
+const isParts = (found: ModelFootprint | readonly ModelPart[]): found is readonly ModelPart[] => Array.isArray(found);
 
 function plannedEndpoints({ algorithm, prompts }: FinetuneSettings, differentiable: boolean): Plan['endpoints'] {
   if (algorithm.name !== 'eam' || algorithm.endpoints === 'current') return undefined;

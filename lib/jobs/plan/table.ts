@@ -98,7 +98,17 @@ function cardLines(cards: Plan['cards']): string[] {
 
 /** A plan as a person reads it. */
 export function planTable(plan: Plan): string {
-  const { device, memory, disk, cards } = plan;
+  const { device, memory, parts, disk, cards } = plan;
+  if (parts) {
+    return [
+      'Networks',
+      ...parts.map(({ name, bytes }) => row(name, '', bytesText(bytes))),
+      '',
+      ...evaluationLines(plan),
+      '',
+      "What an evaluation takes beside is not known: a module of one's own says nothing of its activations.",
+    ].join('\n');
+  }
   if (!memory)
     return [...evaluationLines(plan), '', 'The memory of this model is not planned: it is small.'].join('\n');
   return [

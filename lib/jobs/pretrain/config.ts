@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { modelKinds } from '../../models/kinds.js';
+import { modelKinds, typeOfModel } from '../../models/kinds.js';
 import type { Pretraining } from '../../models/pretraining.js';
 import { rewardKinds } from '../../rewards/kinds.js';
 import { schemaAddress } from '../../schema/configuration.js';
@@ -55,12 +55,20 @@ export const pretrainSchema = z.union(Array.from(recipes.values(), schemaOf));
 /** Whether a run's record is of this recipe. */
 export const isRecordOf = (recipe: Pretraining, json: unknown): boolean => schemaOf(recipe).safeParse(json).success;
 
+/** A configuration whose model says of what type it is. */
+function withType(config: unknown): unknown {
+  const { model } = (config ?? {}) as { model?: unknown };
+  if (typeof model !== 'object' || model === null) return config;
+  return { ...(config as object), model: { ...model, type: typeOfModel(model) } };
+}
+
 /** @throws ConfigError for a configuration that is not valid */
 export function readPretrainConfig(config: unknown): { recipe: Pretraining; settings: PretrainJobSettings } {
   const source = 'pretrain configuration';
   const kindSchema = z.object({ model: z.object({ type: z.enum([...recipes.keys()]) }) });
-  const recipe = recipes.get(validate(kindSchema, config, source).model.type)!;
-  const { $schema: _, ...checked } = validate(schemaOf(recipe), config, source) as z.output<typeof commonSchema> & {
+  const typed = withType(config);
+  const recipe = recipes.get(validate(kindSchema, typed, source).model.type)!;
+  const { $schema: _, ...checked } = validate(schemaOf(recipe), typed, source) as z.output<typeof commonSchema> & {
     model: unknown;
     samples?: z.output<typeof samples>;
   };

@@ -133,7 +133,8 @@ async function finish(
   { observer = silent, signal }: JobOptions,
   step: number,
 ): Promise<PretrainResult> {
-  const own = averagedWeights(optimizer) ?? task.network.weights();
+  // What is not trained is not averaged.
+  const own = { ...task.network.weights(), ...averagedWeights(optimizer) };
   const stored: Record<string, Tensor> = {};
   try {
     for (const [name, tensor] of Object.entries(own))
@@ -149,7 +150,8 @@ async function finish(
     disposeAll(stored);
     disposeAll(own);
   }
-  await run.write('config.json', `${JSON.stringify(config.model, null, 2)}\n`);
+  const described = task.writeModel ? await task.writeModel(run.path) : config.model;
+  await run.write('config.json', `${JSON.stringify(described, null, 2)}\n`);
   const accuracy = await task.measure?.();
   if (accuracy !== undefined) observer.note(`held-out accuracy: ${(100 * accuracy).toFixed(2)} %`);
   observer.note(`model: ${run.path}`);

@@ -1,3 +1,5 @@
+import { nameOfModel } from '../../models/kinds.js';
+import type { ModelSource } from '../../models/registry.js';
 import type { Evaluation } from '../../training/evaluation.js';
 import { duration } from '../text.js';
 import { evaluationNotes, evaluationRows, formatChange, formatGain } from './evaluation-table.js';
@@ -72,7 +74,7 @@ export function renderReport({
 function subtitle(config: ReportOptions['config'], metrics: ReportOptions['metrics']): string {
   const algorithm = config['algorithm'] as { name?: string } | undefined;
   const last = metrics.at(-1);
-  const parts = [`model ${String(config['model'])}`];
+  const parts = [`model ${nameOfModel(config['model'] as ModelSource)}`];
   if (algorithm?.name) parts.push(algorithm.name.toUpperCase());
   if (last) parts.push(`${last.step} steps of ${String(config['batch'])} samples`);
   return parts.join(' · ');

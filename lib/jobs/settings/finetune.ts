@@ -8,7 +8,7 @@ import { drawingOf } from '../../models/registry.js';
 import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { loggingSchema } from '../logging/settings.js';
 import { evaluationSchema } from './evaluation.js';
-import { modelSettings, startedAdapter, withDrawing } from './model.js';
+import { modelSettings, startedAdapter, trainedAdapter, withDrawing } from './model.js';
 import { withStart } from './start.js';
 import { schemaAddress } from '../../schema/configuration.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
@@ -48,7 +48,7 @@ export async function readFinetuneConfig(config: unknown, source: string, drawin
   const own = drawing ?? (await drawingOf(settings.model));
   return {
     ...settings,
-    adapter: await withStart(settings.adapter),
+    adapter: await trainedAdapter(settings, withStart, drawing !== undefined),
     samples: withDrawing(samples, own),
     ...(evaluation && { evaluation: withDrawing(evaluation, own) }),
   };

@@ -4,8 +4,10 @@ import { z } from 'zod';
 
 import type { Drawing, LoadModelOptions, Model } from '../../models/model.js';
 import { pathOrHubName } from '../../files/hub-cache.js';
+import { describedModelSchema } from '../../models/kinds.js';
 import { shippedModels } from '../../models/shipped.js';
-import { loadModel } from '../../models/registry.js';
+import { loadModel, takesAdapter, type ModelSource } from '../../models/registry.js';
+import { ConfigError } from '../../errors.js';
 import { device, dtype } from '../../training/settings.js';
 
 const rank = z.int().min(1);
@@ -36,27 +38,35 @@ export const startedAdapter = z
       .optional()
       .describe('Training starts from this adapter or run, whose update is no part of the pretrained model.'),
   })
-  .prefault({});
+  .optional();
+
+const adapterSchema = z.strictObject({
+  rank: rank.default(adapterDefaults.rank).describe('The update W + (alpha/r) B A has this rank r.'),
+  alpha: alpha.default(adapterDefaults.alpha).describe('The update is scaled by alpha / rank.'),
+  targets: targets.describe(`${ofTheModel}.`),
+});
 
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {
   model: z
-    .union([z.string().min(1), z.strictObject({ module: z.string().min(1) }).transform(({ module }) => module)])
-    .transform((name) => (shippedModels.includes(name) ? name : pathOrHubName(name)))
+    .union([
+      z
+        .union([z.string().min(1), z.strictObject({ module: z.string().min(1) }).transform(({ module }) => module)])
+        .transform((name) => (shippedModels.includes(name) ? name : pathOrHubName(name))),
+      describedModelSchema,
+    ])
     .describe(
       `The model is ${shippedModels.map((name) => `"${name}"`).join(' or ')}, which comes with the package, or in ` +
-        'this directory, or of this name of the hub, or defined by this module.',
+        'this directory, or of this name of the hub, or defined by this module, or described by these settings.',
     ),
   device: device.default('auto'),
   dtype: dtype.describe('The network computes in this type.'),
-  adapter: z
-    .strictObject({
-      rank: rank.default(adapterDefaults.rank).describe('The update W + (alpha/r) B A has this rank r.'),
-      alpha: alpha.default(adapterDefaults.alpha).describe('The update is scaled by alpha / rank.'),
-      targets: targets.describe(`${ofTheModel}.`),
-    })
-    .prefault({})
-    .describe('This LoRA adapter is trained.'),
+  adapter: adapterSchema
+    .optional()
+    .describe(
+      'This LoRA adapter is trained, where the model takes one; left out, one of rank ' +
+        `${adapterDefaults.rank} and alpha ${adapterDefaults.alpha} is.`,
+    ),
   image: z
     .strictObject({
       width: z.int().min(1).describe('Images are this wide, in pixels.'),
@@ -85,13 +95,33 @@ export const modelSettings = {
 const settingsSchema = z.object(modelSettings);
 export type ModelSettings = z.output<typeof settingsSchema>;
 
+/**
+ * The adapter that is trained, completed where the settings say little or nothing of it.
+ * @param complete fills in what an adapter leaves out
+ * @param isKnown whether the model is one that takes an adapter, and need not be there
+ * @returns undefined for a model that trains its own parameters
+ * @throws ConfigError for an adapter of such a model, CheckpointError where there is no model, what `complete` throws
+ */
+export async function trainedAdapter<Given extends object, Whole>(
+  { model, adapter }: { model: ModelSource; adapter?: Given | undefined },
+  complete: (adapter: Given | Record<string, never>) => Whole | Promise<Whole>,
+  isKnown = false,
+): Promise<Whole | undefined> {
+  if (isKnown || (await takesAdapter(model))) return complete(adapter ?? {});
+  if (adapter === undefined) return undefined;
+  throw new ConfigError('adapter: this model takes none, its own parameters are trained: leave it out');
+}
+
+/** An adapter of the default rank and alpha where it says nothing of them. */
+export const completeAdapter = (adapter: z.input<typeof adapterSchema>) => adapterSchema.parse(adapter);
+
 /** Loads the model of a configuration, with the adapter to train. */
 export function loadConfiguredModel(
   { model, device, dtype, adapter, image, checkpointing, textLength }: Omit<ModelSettings, 'negativePrompt'>,
   options: Pick<LoadModelOptions, 'device' | 'seed'> = {},
 ): Promise<Model> {
-  const { rank, alpha, targets } = adapter;
-  const own = { device, dtype, adapter: { rank, alpha, targets }, size: image, checkpointing, textLength };
+  const trained = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets };
+  const own = { device, dtype, adapter: trained, size: image, checkpointing, textLength };
   return loadModel(model, { ...own, ...options });
 }
 

@@ -8,7 +8,7 @@ import { adapterDefaults, type startedAdapter } from './model.js';
  * Fills in what a configuration leaves out of its adapter: as that which it starts from, if any.
  * @throws CheckpointError where that cannot be read
  */
-export async function withStart(adapter: z.output<typeof startedAdapter>) {
+export async function withStart(adapter: NonNullable<z.output<typeof startedAdapter>>) {
   const { from, targets } = adapter;
   const isWhole = adapter.rank !== undefined && adapter.alpha !== undefined && targets !== undefined;
   // A record has all of it, and is read again after what the run started from may have been removed.

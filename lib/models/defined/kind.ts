@@ -70,7 +70,7 @@ export const moduleKind: ModelKind = {
     return validate(drawingSchema, sampling, `${path}: sampling`);
   },
   load: ({ path }, options) => load(path, options),
-  files: async (_, path) => [path],
+  files: async ({ path }) => [path],
   locate: async () => {
     throw new ConfigError(
       'a model that a module defines has no files of weights here: merge the adapter in the module',

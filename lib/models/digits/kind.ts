@@ -22,7 +22,7 @@ export const digitsKind: ModelKind = {
     const isConditional = await alwaysLabelled(directory);
     return loadDigitsModel(validate(digitsConfigSchema, json, path), directory, source, options, isConditional);
   },
-  files: async (directory) => [join(directory, 'config.json'), ...(await weightsIn(directory))],
+  files: async ({ directory }) => [join(directory, 'config.json'), ...(await weightsIn(directory))],
   locate: async (directory) => ({
     directory,
     network: '.',

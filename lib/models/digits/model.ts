@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { expected } from '../../schema/validate.js';
-import { digitOf } from './prompts.js';
+import { classOf, type Classes } from './prompts.js';
 import { ConfigError, DisposedError } from '../../errors.js';
 import type { DigitsModelConfig, NativeFlowModel } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
@@ -24,7 +24,19 @@ export const digitsConfigSchema = z.strictObject({
   heads: z.int().min(1).default(4).describe('Attention has this many heads.'),
   mlpRatio: z.number().gt(0).default(4).describe('The hidden layer of a block is this many times as wide as a token.'),
   classes: z.int().min(1).default(10).describe('There are this many labels.'),
+  prompts: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('The classes are called this in prompts, in their order; left out, by their numbers.'),
+  latentVariance: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe('This is the variance of the pixels about their mean, black at -1 and white at 1; left out, that of MNIST.'),
 });
+
+export type DigitsConfig = z.output<typeof digitsConfigSchema>;
 
 /** How digits are drawn where nobody says otherwise. */
 export const digitsDrawing: Drawing = { steps: 20, solver: 'heun', guidance: 1 };
@@ -40,7 +52,7 @@ class DigitsModel implements Model {
 
   constructor(
     native: NativeFlowModel,
-    private readonly config: DigitsModelConfig,
+    private readonly config: DigitsModelConfig & Classes,
     readonly source: string,
     readonly device: string,
     readonly dtype: ModelDType,
@@ -101,12 +113,7 @@ class DigitsModel implements Model {
   }
 
   #labelsOf(prompts: readonly string[]): number[] {
-    return prompts.map((prompt) => {
-      const digit = digitOf(prompt);
-      if (digit < this.config.classes) return digit;
-      const known = `a digit from 0 to ${this.config.classes - 1}, which this model knows`;
-      throw new ConfigError(expected('prompt', known, JSON.stringify(prompt)));
-    });
+    return prompts.map((prompt) => classOf(prompt, this.config));
   }
 
   #refuseNegative(prompt: string): void {
@@ -133,36 +140,36 @@ function refuseForeignOptions(imageSize: number, { size, checkpointing, textLeng
   if (textLength !== undefined) throw new ConfigError('textLength: the digits model has no text encoder');
 }
 
-type Config = z.output<typeof digitsConfigSchema>;
-
 /** What both ways to a network have in common. */
-function settingsOf({ type: _, ...config }: Config, options: LoadModelOptions) {
+function settingsOf({ type: _, prompts, ...config }: DigitsConfig, options: LoadModelOptions) {
   const { device = 'cpu', dtype = 'float32', seed = 0n } = options;
   refuseForeignOptions(config.imageSize, options);
   const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
   const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
-  return { adapter, args: { config, seed, lora, dtype, device } };
+  if (prompts && prompts.length !== config.classes)
+    throw new ConfigError(expected('prompts', `a name for each of the ${config.classes} classes`, prompts.length));
+  return { adapter, named: { ...config, prompts }, args: { config, seed, lora, dtype, device } };
 }
 
 /** A network with fresh weights, for pretraining. */
-export function newDigitsModel(config: Config, source: string, options: LoadModelOptions): Model {
-  const { adapter, args } = settingsOf(config, options);
+export function newDigitsModel(config: DigitsConfig, source: string, options: LoadModelOptions): Model {
+  const { adapter, named, args } = settingsOf(config, options);
   const native = binding().newNetwork('digits', args);
-  return new DigitsModel(native, args.config, source, args.device, args.dtype, adapter);
+  return new DigitsModel(native, named, source, args.device, args.dtype, adapter);
 }
 
 /** @param isConditional whether the network was never trained without a label, so that it cannot be guided */
 export async function loadDigitsModel(
-  config: Config,
+  config: DigitsConfig,
   directory: string,
   source: string,
   options: LoadModelOptions,
   isConditional: boolean,
 ): Promise<Model> {
-  const { adapter, args } = settingsOf(config, options);
+  const { adapter, named, args } = settingsOf(config, options);
   const path = join(directory, 'model.safetensors');
   const native = await withWeights(path, [{ path }], (weights) =>
     binding().loadNetwork('digits', { ...args, weights }),
   );
-  return new DigitsModel(native, args.config, source, args.device, args.dtype, adapter, isConditional);
+  return new DigitsModel(native, named, source, args.device, args.dtype, adapter, isConditional);
 }

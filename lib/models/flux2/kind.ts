@@ -15,7 +15,7 @@ export const flux2Kind: ModelKind = {
   drawing: flux2Drawing,
   drawingOf: ({ json, path }) => (isDistilled(json, path) ? distilledDrawing : flux2Drawing),
   load: ({ directory, source }, options) => loadFlux2Model(directory, source, options),
-  files: (directory) => pipelineFiles(directory, flux2Classes),
+  files: ({ directory }) => pipelineFiles(directory, flux2Classes),
   async locate(directory, options) {
     await check(directory);
     return locatePipeline(directory, flux2Classes, options);

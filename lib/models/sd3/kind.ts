@@ -16,7 +16,7 @@ export const sd3Kind: ModelKind = {
   recognises: { pipeline: sd3Classes.pipeline },
   drawing: sd3Drawing,
   load: ({ directory, source }, options) => loadSd3Model(directory, source, options),
-  files: (directory) => pipelineFiles(directory, sd3Classes),
+  files: ({ directory }) => pipelineFiles(directory, sd3Classes),
   async locate(directory, options) {
     await check(directory);
     return locatePipeline(directory, sd3Classes, options);

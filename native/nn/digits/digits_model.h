@@ -23,7 +23,7 @@ class DigitsModel final : public FlowModel {
   at::Tensor velocity(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) override;
   at::Tensor pretrained_velocity(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning) override;
   at::Tensor images(const at::Tensor& latents) override;
-  double latent_variance() const override { return 0.38; }  // of MNIST's pixels, scaled to [−1, 1]
+  double latent_variance() const override { return config_.latent_variance; }
   NamedTensors trainable() override;
   NamedTensors weights() override;
   bool pretrained_is_frozen() const override { return adapted_; }

@@ -19,7 +19,10 @@ const OptionTable& DigitsModelConfig::table() {
           .required<&DigitsModelConfig::mlp_ratio>(
               "mlpRatio", above(0), "The feed-forward layers are this much wider inside than the tokens.")
           .required<&DigitsModelConfig::classes>("classes", at_least(1),
-                                                 "Labels are 0 to classes − 1; label `classes` stands for none.");
+                                                 "Labels are 0 to classes − 1; label `classes` stands for none.")
+          .option<&DigitsModelConfig::latent_variance>(
+              "latentVariance", above(0),
+              "This is the variance of the pixels of its images about their mean, black at −1 and white at 1.");
   return table;
 }
 

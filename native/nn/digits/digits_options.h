@@ -15,7 +15,8 @@ struct DigitsModelConfig {
   int64_t depth = 6;
   int64_t heads = 4;
   double mlp_ratio = 4;
-  int64_t classes = 10;  // label `classes` is the null class of classifier-free guidance
+  int64_t classes = 10;           // label `classes` is the null class of classifier-free guidance
+  double latent_variance = 0.38;  // of MNIST's pixels, scaled to [−1, 1]
 
   static const OptionTable& table();
 };

@@ -8,6 +8,7 @@
 
 #include "nn/layers/checkpointing.h"
 #include "nn/layers/linear_map.h"
+#include "nn/layers/name_end.h"
 #include "ops/checks.h"
 #include "ops/error.h"
 
@@ -51,11 +52,6 @@ at::Tensor Linear::forward(const at::Tensor& x, bool adapted) const {
 
 namespace {
 
-bool is_suffix(const std::string& name, const std::string& target) {
-  return name == target ||
-         (name.size() > target.size() && name.ends_with(target) && name[name.size() - target.size() - 1] == '.');
-}
-
 // The first number in a name is that of a block, whose layers are alike: "transformer_blocks.N.attn.to_out.0".
 std::string pattern_of(const std::string& name) {
   size_t start = 0;
@@ -92,14 +88,14 @@ void adapt(const std::vector<Linear*>& layers, Parameters& adapters, const LoraC
 
   for (const std::string& target : config.targets) {
     bool found = false;
-    for (const Linear* layer : layers) found = found || is_suffix(layer->name(), target);
+    for (const Linear* layer : layers) found = found || ends_in(layer->name(), target);
     if (found) continue;
     throw bad_value("adapter.targets", "ends of layers' names",
                     words(in_quotes(target), "; the layers are, for block N:", patterns_of(layers)));
   }
   for (Linear* layer : layers) {
     for (const std::string& target : config.targets) {
-      if (!is_suffix(layer->name(), target)) continue;
+      if (!ends_in(layer->name(), target)) continue;
       layer->adapt(adapters, config.rank, config.alpha);
       break;
     }

@@ -3,12 +3,10 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/csrc/jit/runtime/jit_exception.h>
-#include <torch/csrc/jit/serialization/import.h>
 
 #include "nn/layers/checks.h"
+#include "nn/layers/script_module.h"
 #include "ops/error.h"
 
 namespace eam::nn {
@@ -24,107 +22,23 @@ enum class Input { images, prompts, tensor, fallback };
 Input input_of(const c10::Argument& argument, size_t position) {
   if (position == 0) return Input::images;
   if (argument.type()->isSubtypeOf(*c10::ListType::ofStrings())) return Input::prompts;
-  if (c10::TensorType::get()->isSubtypeOf(*argument.type())) return Input::tensor;
+  if (takes_tensor(argument)) return Input::tensor;
   return Input::fallback;
-}
-
-// Without `self`.
-c10::ArrayRef<c10::Argument> arguments_of(const torch::jit::Module& module) {
-  return c10::ArrayRef<c10::Argument>(module.get_method("forward").function().getSchema().arguments()).slice(1);
-}
-
-std::string signature_of(const torch::jit::Module& module) {
-  std::string text;
-  for (const c10::Argument& argument : arguments_of(module)) {
-    text += (text.empty() ? "" : ", ") + argument.name() + ": " + argument.type()->annotation_str();
-  }
-  std::string results;
-  for (const c10::Argument& result : module.get_method("forward").function().getSchema().returns()) {
-    results += (results.empty() ? "" : ", ") + result.type()->annotation_str();
-  }
-  return "forward(" + text + ") -> " + results;
 }
 
 [[noreturn]] void refuse(const std::string& message) {
   throw Error(ErrorKind::config, message);
 }
 
-std::string line_from(const std::string& text, size_t begin) {
-  return text.substr(begin, text.find('\n', begin) - begin);
-}
-
-std::string first_line(const std::string& text) {
-  const size_t begin = text.find_first_not_of(" \n");
-  if (begin == std::string::npos) return "unknown error";
-  const std::string line = line_from(text, begin);
-  // "[enforce fail at inline_container.cc:180] . file in archive is …"
-  constexpr std::string_view origin = "[enforce fail at ", separator = "] . ";
-  const size_t end = line.starts_with(origin) ? line.find(separator) : std::string::npos;
-  return end == std::string::npos ? line : line.substr(end + separator.size());
-}
-
-// "mat1 and mat2 shapes cannot be multiplied ("model.py", line 12, in forward)" out of the interpreter's report, which
-// quotes the source around each call and ends with the message.
-std::string failure_of(const std::string& report, const std::string& original) {
-  constexpr std::string_view label = "\nRuntimeError: ", file = "File ";
-  std::string message = original;
-  if (message.empty()) {
-    const size_t at = report.rfind(label);
-    message = at == std::string::npos ? first_line(report) : line_from(report, at + label.size());
-  }
-  const size_t location = report.rfind(file);
-  return location == std::string::npos ? message : message + " (" + line_from(report, location + file.size()) + ")";
-}
-
-// A message that torch's own exceptions carry without their backtrace.
-template <class Work>
-auto explained(const char* doing, const Work& work) {
-  const auto fail = [&](const std::string& why) { refuse(std::string(doing) + ": " + why); };
-  try {
-    return work();
-  } catch (const c10::OutOfMemoryError&) {
-    throw;
-  } catch (const torch::jit::JITException& error) {
-    const std::string type = error.getPythonClassName().value_or("");
-    const std::string message = error.getOriginalMsg().value_or("");
-    const std::string name = type.substr(type.rfind('.') + 1);
-    fail(failure_of(error.what(), name.empty() ? message : name + ": " + message));
-  } catch (const c10::Error& error) {
-    fail(first_line(error.what_without_backtrace()));
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {
-    fail(failure_of(error.what(), ""));
-  }
-  __builtin_unreachable();
-}
-
-torch::jit::Module load(const std::string& path, at::Device device) {
-  return explained("it cannot be loaded", [&] {
-    try {
-      return torch::jit::load(path, device, /*load_debug_files=*/true);
-    } catch (const c10::Error& error) {
-      const std::string why = error.what_without_backtrace();
-      if (why.find("constants.pkl") == std::string::npos) throw;
-      refuse(
-          "it is an archive of torch.save, which holds weights or Python objects; save the program with "
-          "torch.jit.script(module).save(…) or torch.jit.trace(module, images).save(…)");
-    }
-  });
-}
-
 }  // namespace
 
 TorchScriptReward::TorchScriptReward(const std::string& path, at::Device device)
-    : device_(device), script_(std::make_unique<Script>(Script{load(path, device)})) {
+    : device_(device), script_(std::make_unique<Script>(Script{load_script(path, device)})) {
   torch::jit::Module& module = script_->module;
-  if (!module.find_method("forward")) refuse("its module has no method `forward`");
   const auto arguments = arguments_of(module);
-  const auto& returns = module.get_method("forward").function().getSchema().returns();
+  const auto returns = returns_of(module);
   const std::string signature = signature_of(module);
-  if (arguments.empty() || !c10::TensorType::get()->isSubtypeOf(*arguments[0].type())) {
+  if (arguments.empty() || !takes_tensor(arguments[0])) {
     throw bad_value(signature, "a first argument of type Tensor, the images",
                     arguments.empty() ? "none" : arguments[0].type()->annotation_str());
   }
@@ -144,10 +58,7 @@ TorchScriptReward::TorchScriptReward(const std::string& path, at::Device device)
                       argument.type()->annotation_str());
     }
   }
-  module.eval();
-  for (const c10::IValue& value : module.attributes()) {
-    if (value.isTensor()) value.toTensor().requires_grad_(false);
-  }
+  freeze(module);
 }
 
 TorchScriptReward::~TorchScriptReward() = default;
