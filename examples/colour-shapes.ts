@@ -103,13 +103,14 @@ export async function run(
   await drawShapes(folder, images);
   const network = exported
     ? {
+        type: 'torchscript' as const,
         torchscript: join(exported, 'velocity.pt'),
         conditioning: join(exported, 'conditioning.json'),
         shape: [3, size, size],
         trainable: ['lora_A', 'lora_B'],
         pretrained: { zeroed: ['lora_B'] },
       }
-    : { type: 'digits', imageSize: size, channels: 3, classes: captions.length, width: 64, depth: 4 };
+    : { type: 'digits' as const, imageSize: size, channels: 3, classes: captions.length, width: 64, depth: 4 };
   const { directory: model } = await pretrain({
     model: network,
     data: { name: 'folder', path: folder },

@@ -14,12 +14,12 @@ import { expected, validate } from '../schema/validate.js';
 
 /** Images of one's own that a recipe trains on. */
 export const folderSettings = {
-  name: z.literal('folder'),
-  /** A folder of PNGs, with a labels.jsonl that has a line for each. */
+  name: z.literal('folder').describe('The name says which images: those of a folder.'),
   path: z
     .string()
     .min(1)
-    .transform((path) => resolve(path)),
+    .transform((path) => resolve(path))
+    .describe('This folder holds PNGs, and a labels.jsonl that has a line for each.'),
 };
 
 /** What says what each image shows, in the folder. */

@@ -6,12 +6,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { CheckpointError, ConfigError } from '../../lib/errors.js';
 import { loadTensors } from '../../lib/files/safetensors.js';
-import { distill } from '../../lib/jobs/distill/distill.js';
-import { finetune } from '../../lib/jobs/finetune/finetune.js';
 import { startFrom } from '../../lib/jobs/finetune/start.js';
 import { exportAdapter, readAdapter } from '../../lib/models/adapter-files.js';
 import { loadModel } from '../../lib/models/registry.js';
 import type { AdapterOptions, Model } from '../../lib/models/model.js';
+import { distill, finetune } from '../helpers/jobs.js';
 import { distillation } from '../helpers/distill.js';
 import { updatesOf } from '../helpers/adapter-files.js';
 import {

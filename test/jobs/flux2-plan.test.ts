@@ -4,13 +4,13 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { plan } from '../../lib/jobs/plan/plan.js';
 import { readFlux2Directory } from '../../lib/models/flux2/directory.js';
 import { publishedFlux2 } from '../../lib/models/flux2/published.js';
 import { LinearLayers, parametersOf } from '../../lib/models/pipeline/layers.js';
 import { loadModel, modelFootprint } from '../../lib/models/registry.js';
 import { readHeader } from '../../lib/files/safetensors.js';
 import { binding } from '../../lib/runtime/native/index.js';
+import { plan } from '../helpers/jobs.js';
 import { otherFlux2, tinyFlux2 } from '../helpers/flux2.js';
 import { config as sd3Config, folder, useEmptyCaches } from '../helpers/plan-config.js';
 import { measure, planned } from '../helpers/plan-measurement.js';
@@ -90,14 +90,14 @@ describe('the plan of FLUX.2', () => {
       const options = {
         device: 'cpu',
         dtype: 'float32',
-        adapter: config.adapter,
+        adapter: config.adapter!,
         size: config.image,
         checkpointing,
         textLength: config.textLength,
         prompts: config.prompts,
         negativePrompt: undefined,
       } as const;
-      return (await modelFootprint(tinyFlux2, options))!.operations;
+      return ((await modelFootprint(tinyFlux2, options)) as ModelFootprint).operations;
     };
     expect(await operations(false)).toEqual(counted);
     expect((await operations(true)).trained).toEqual({ forward: 88_457_216, backward: 225_591_296 });

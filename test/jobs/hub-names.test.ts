@@ -80,7 +80,7 @@ describe('eam sample', () => {
     const draw = async (model: string, adapter: string, out: string) => {
       const path = join(home.folder, out);
       await sample(
-        { model, adapter, prompts: ['a cat'], seed: 1, steps: 2, out: path, dtype: 'float32' },
+        { model, adapter: [adapter], prompts: ['a cat'], seed: 1, steps: 2, out: path, dtype: 'float32' },
         { onNote: () => {}, signal },
       );
       return readFileSync(path);

@@ -7,7 +7,7 @@ import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ConfigError } from '../../lib/errors.js';
 import { HubError } from '../../lib/jobs/hub/error.js';
 import { pushAdapter, type PushOptions } from '../../lib/jobs/hub/push.js';
-import { readAdapterConfig } from '../../lib/models/adapters/adapter.js';
+import { readAdapterConfig } from '../../lib/models/adapter-files.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { goodToken, status, writeToken } from '../helpers/hub.js';
 import { emptyFolder, hubHome, problemOf } from '../helpers/hub-home.js';

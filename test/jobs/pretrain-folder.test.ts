@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { encode } from 'fast-png';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { pretrain } from '../../lib/jobs/pretrain/pretrain.js';
 import { loadModel } from '../../lib/models/registry.js';
+import { pretrain } from '../helpers/jobs.js';
 import { eam } from '../helpers/command-line.js';
 import { refusal } from '../helpers/refusal.js';
 import { numbersOf, velocityModel } from '../helpers/torchscript-model.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { plan } from '../../lib/jobs/plan/plan.js';
+import { plan } from '../helpers/jobs.js';
 import { eam } from '../helpers/command-line.js';
 import { refusal } from '../helpers/refusal.js';
 import { fixture, velocityModel } from '../helpers/torchscript-model.js';

@@ -205,11 +205,11 @@ describe('a model that implements the interface itself', () => {
     readonly dtype = 'float32';
     readonly latentShape = latentShape;
     readonly sampling = { steps: 2, solver: 'euler', guidance: 1, batch: 4 } as const;
-    readonly timeShift = 1;
     readonly #inner = defineModel(definition());
     get native() {
       return this.#inner.native;
     }
+    timeShift = () => 1;
     times = (steps: number) => Array.from({ length: steps + 1 }, (_, step) => step / steps);
     async prepare() {}
     encode = (asked: readonly string[]) => this.#inner.encode([...asked].reverse());

@@ -15,7 +15,7 @@ import type { AdapterLayoutName } from '../../lib/models/adapters/layout.js';
 import type { Model } from '../../lib/models/model.js';
 import { withComponent } from '../../lib/models/component-weights.js';
 import { loadModel } from '../../lib/models/registry.js';
-import { autoencoderSchema, toAutoencoderConfig } from '../../lib/models/sd3/config.js';
+import { autoencoderSchema, toAutoencoderConfig } from '../../lib/models/autoencoder-kl/config.js';
 import type { NativeAutoencoder } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import type { Tensor } from '../../lib/runtime/native/tensor.js';

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 
-import { finetune } from '../../lib/jobs/finetune/finetune.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { sampleImages } from '../../lib/training/sampler.js';
 import type { StepMetrics } from '../../lib/training/metrics.js';
+import { finetune } from '../helpers/jobs.js';
 import { eam } from '../helpers/command-line.js';
 import { otherFlux2, tinyFlux2 } from '../helpers/flux2.js';
 import { numbersOf } from '../helpers/numbers.js';

@@ -48,8 +48,11 @@ export type RewardConfig =
       name: 'pickscore';
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
-      /** Its published files are in this folder. */
-      directory: string;
+      /**
+       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
+       * place.
+       */
+      directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
       dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
       /**
@@ -63,8 +66,11 @@ export type RewardConfig =
       name: 'clipscore';
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
-      /** Its published files are in this folder. */
-      directory: string;
+      /**
+       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
+       * place.
+       */
+      directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
       dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
       /**
@@ -78,8 +84,11 @@ export type RewardConfig =
       name: 'hpsv2';
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
-      /** Its published files are in this folder. */
-      directory: string;
+      /**
+       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
+       * place.
+       */
+      directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
       dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
       /**
@@ -95,8 +104,11 @@ export type RewardConfig =
       name: 'imagereward';
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
-      /** Its published files are in this folder. */
-      directory: string;
+      /**
+       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
+       * place.
+       */
+      directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
       dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
       /**
@@ -112,8 +124,11 @@ export type RewardConfig =
       name: 'aesthetic';
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
-      /** Its published files are in this folder. */
-      directory: string;
+      /**
+       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
+       * place.
+       */
+      directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
       dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
       /**
@@ -273,8 +288,55 @@ export type JudgeConfig = {
 export interface FinetuneConfig {
   /** Editors find the JSON Schema of the file here. */
   $schema?: string | undefined;
-  /** The model is "digits", which comes with the package, or in this directory. */
-  model: string | Model;
+  /**
+   * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
+   * by this module, or described by these settings.
+   */
+  model:
+    | string
+    | {
+        /** This JavaScript module defines the model, and is run. */
+        module: string;
+      }
+    | {
+        /** It is a TorchScript module. @defaultValue 'torchscript' */
+        type?: 'torchscript' | undefined;
+        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
+        torchscript: string;
+        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+        weights?: string | undefined;
+        /** One latent has this shape, such as [3, 16, 16]. */
+        shape: readonly number[];
+        /**
+         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
+         * @defaultValue 'rectified-flow'
+         */
+        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
+        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+        trainable?: readonly string[] | undefined;
+        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
+        pretrained?:
+          | {
+              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
+              module?: string | undefined;
+              /** An argument of forward, a bool of this name, asks for it. */
+              flag?: string | undefined;
+              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
+              flagValue?: boolean | undefined;
+              /** The parameters whose names end in one of these are zero in the pretrained pass. */
+              zeroed?: readonly string[] | undefined;
+            }
+          | undefined;
+        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
+        decoder?: string | undefined;
+        /**
+         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
+         * this path.
+         */
+        conditioning?: string | Readonly<Record<string, string>> | undefined;
+        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
+        latentVariance?: number | undefined;
+      };
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -286,12 +348,20 @@ export interface FinetuneConfig {
   /** This LoRA adapter is trained. */
   adapter?:
     | {
-        /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
+        /**
+         * The update W + (alpha/r) B A has this rank r; left out, it is 8, or that of from. It is a whole number, at
+         * least 1.
+         */
         rank?: number | undefined;
-        /** The update is scaled by alpha / rank. It is above 0. @defaultValue 16 */
+        /** The update is scaled by alpha / rank; left out, alpha is 16, or as from is scaled. It is above 0. */
         alpha?: number | undefined;
-        /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
+        /**
+         * Layers whose names end in one of these are adapted; left out, they are the model's own choice, or those of
+         * from.
+         */
         targets?: readonly string[] | undefined;
+        /** Training starts from this adapter or run, whose update is no part of the pretrained model. */
+        from?: string | undefined;
       }
     | undefined;
   /** Images have this size; left out, it is what the model was made for. */
@@ -396,8 +466,55 @@ export interface FinetuneConfig {
 export interface CompareConfig {
   /** Editors find the JSON Schema of the file here. */
   $schema?: string | undefined;
-  /** The model is "digits", which comes with the package, or in this directory. */
-  model: string;
+  /**
+   * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
+   * by this module, or described by these settings.
+   */
+  model:
+    | string
+    | {
+        /** This JavaScript module defines the model, and is run. */
+        module: string;
+      }
+    | {
+        /** It is a TorchScript module. @defaultValue 'torchscript' */
+        type?: 'torchscript' | undefined;
+        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
+        torchscript: string;
+        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+        weights?: string | undefined;
+        /** One latent has this shape, such as [3, 16, 16]. */
+        shape: readonly number[];
+        /**
+         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
+         * @defaultValue 'rectified-flow'
+         */
+        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
+        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+        trainable?: readonly string[] | undefined;
+        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
+        pretrained?:
+          | {
+              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
+              module?: string | undefined;
+              /** An argument of forward, a bool of this name, asks for it. */
+              flag?: string | undefined;
+              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
+              flagValue?: boolean | undefined;
+              /** The parameters whose names end in one of these are zero in the pretrained pass. */
+              zeroed?: readonly string[] | undefined;
+            }
+          | undefined;
+        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
+        decoder?: string | undefined;
+        /**
+         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
+         * this path.
+         */
+        conditioning?: string | Readonly<Record<string, string>> | undefined;
+        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
+        latentVariance?: number | undefined;
+      };
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -406,7 +523,7 @@ export interface CompareConfig {
   device?: string | undefined;
   /** The network computes in this type. @defaultValue 'float32' */
   dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
-  /** This LoRA adapter is trained. */
+  /** This LoRA adapter is trained, where the model takes one; left out, one of rank 8 and alpha 16 is. */
   adapter?:
     | {
         /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
@@ -628,8 +745,55 @@ export interface CompareConfig {
 export interface DistillConfig {
   /** Editors find the JSON Schema of the file here. */
   $schema?: string | undefined;
-  /** The model is "digits", which comes with the package, or in this directory. */
-  model: string;
+  /**
+   * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
+   * by this module, or described by these settings.
+   */
+  model:
+    | string
+    | {
+        /** This JavaScript module defines the model, and is run. */
+        module: string;
+      }
+    | {
+        /** It is a TorchScript module. @defaultValue 'torchscript' */
+        type?: 'torchscript' | undefined;
+        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
+        torchscript: string;
+        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+        weights?: string | undefined;
+        /** One latent has this shape, such as [3, 16, 16]. */
+        shape: readonly number[];
+        /**
+         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
+         * @defaultValue 'rectified-flow'
+         */
+        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
+        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+        trainable?: readonly string[] | undefined;
+        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
+        pretrained?:
+          | {
+              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
+              module?: string | undefined;
+              /** An argument of forward, a bool of this name, asks for it. */
+              flag?: string | undefined;
+              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
+              flagValue?: boolean | undefined;
+              /** The parameters whose names end in one of these are zero in the pretrained pass. */
+              zeroed?: readonly string[] | undefined;
+            }
+          | undefined;
+        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
+        decoder?: string | undefined;
+        /**
+         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
+         * this path.
+         */
+        conditioning?: string | Readonly<Record<string, string>> | undefined;
+        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
+        latentVariance?: number | undefined;
+      };
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -638,7 +802,7 @@ export interface DistillConfig {
   device?: string | undefined;
   /** The network computes in this type. @defaultValue 'float32' */
   dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
-  /** This LoRA adapter is trained. */
+  /** This LoRA adapter is trained, where the model takes one; left out, one of rank 8 and alpha 16 is. */
   adapter?:
     | {
         /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
@@ -794,6 +958,13 @@ export type PretrainConfig =
         mlpRatio?: number | undefined;
         /** There are this many labels. It is a whole number, at least 1. @defaultValue 10 */
         classes?: number | undefined;
+        /** The classes are called this in prompts, in their order; left out, by their numbers. */
+        prompts?: readonly string[] | undefined;
+        /**
+         * This is the variance of the pixels about their mean, black at -1 and white at 1; left out, that of MNIST.
+         * It is above 0.
+         */
+        latentVariance?: number | undefined;
       };
       /** Editors find the JSON Schema of the file here. */
       $schema?: string | undefined;
@@ -850,10 +1021,140 @@ export type PretrainConfig =
              */
             shift?: number | undefined;
           }
+        | {
+            /** The name says which images: those of a folder. */
+            name: 'folder';
+            /** This folder holds PNGs, and a labels.jsonl that has a line for each. */
+            path: string;
+          }
         | undefined;
       /**
        * This fraction of the labels is dropped, so that the model also learns to draw unconditionally. It is at least
        * 0 and at most 1.
+       * @defaultValue 0.1
+       */
+      labelDropout?: number | undefined;
+      /** The times are drawn from this. @defaultValue 'logit_normal' */
+      timeDistribution?: 'uniform' | 'logit_normal' | undefined;
+      /** Grids of samples are drawn as this says. */
+      samples?:
+        | {
+            /** The solver takes this many steps. It is a whole number, at least 1. */
+            steps?: number | undefined;
+            /** This solves the ODE from noise to data. */
+            solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+            /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+            guidance?: number | undefined;
+            /** So many images are drawn at a time. It is a whole number, at least 1. */
+            batch?: number | undefined;
+            /**
+             * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
+             * number, at least 0.
+             * @defaultValue 0
+             */
+            every?: number | undefined;
+            /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
+            count?: number | undefined;
+            /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
+            columns?: number | undefined;
+            /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
+            seed?: number | undefined;
+          }
+        | undefined;
+    }
+  | {
+      /** This network is trained. */
+      model: {
+        /** It is a TorchScript module. @defaultValue 'torchscript' */
+        type?: 'torchscript' | undefined;
+        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
+        torchscript: string;
+        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+        weights?: string | undefined;
+        /** One latent has this shape, such as [3, 16, 16]. */
+        shape: readonly number[];
+        /**
+         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
+         * @defaultValue 'rectified-flow'
+         */
+        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
+        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+        trainable?: readonly string[] | undefined;
+        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
+        pretrained?:
+          | {
+              /**
+               * A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it.
+               */
+              module?: string | undefined;
+              /** An argument of forward, a bool of this name, asks for it. */
+              flag?: string | undefined;
+              /**
+               * The flag has this value in the pretrained pass, and the other one in the trained; left out, false.
+               */
+              flagValue?: boolean | undefined;
+              /** The parameters whose names end in one of these are zero in the pretrained pass. */
+              zeroed?: readonly string[] | undefined;
+            }
+          | undefined;
+        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
+        decoder?: string | undefined;
+        /**
+         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON
+         * file of this path.
+         */
+        conditioning?: string | Readonly<Record<string, string>> | undefined;
+        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
+        latentVariance?: number | undefined;
+      };
+      /** Editors find the JSON Schema of the file here. */
+      $schema?: string | undefined;
+      /**
+       * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one,
+       * else the CPU.
+       * @defaultValue 'auto'
+       */
+      device?: string | undefined;
+      /** AdamW updates the network, with these settings. */
+      optimizer: OptimizerOptions;
+      /** The run takes this many training steps. It is a whole number, at least 1. */
+      steps: number;
+      /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
+      batch?: number | undefined;
+      /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
+      seed?: number | undefined;
+      /** Checkpoints are written as this says. @defaultValue {"every":500} */
+      checkpoints?:
+        | {
+            /**
+             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
+             * @defaultValue 100
+             */
+            every?: number | undefined;
+            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
+            keep?: number | undefined;
+          }
+        | undefined;
+      /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
+      storage?: 'float32' | 'float16' | undefined;
+      /**
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
+       * and "tensorboard" writes event files into the run's folder.
+       * @defaultValue ["jsonl"]
+       */
+      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+      /** The model and the records of its run are written into this folder. */
+      output: string;
+      /** The network is trained on these images. */
+      data: {
+        /** The name says which images: those of a folder. @defaultValue 'folder' */
+        name?: 'folder' | undefined;
+        /** This folder holds PNGs, and a labels.jsonl that has a line for each. */
+        path: string;
+      };
+      /**
+       * This fraction of the prompts is dropped, so that the model also learns to draw without one. It is at least 0
+       * and at most 1.
        * @defaultValue 0.1
        */
       labelDropout?: number | undefined;

@@ -51,7 +51,14 @@ export const modelSettings = {
   model: z
     .union([
       z
-        .union([z.string().min(1), z.strictObject({ module: z.string().min(1) }).transform(({ module }) => module)])
+        .union([
+          z.string().min(1),
+          z
+            .strictObject({
+              module: z.string().min(1).describe('This JavaScript module defines the model, and is run.'),
+            })
+            .transform(({ module }) => module),
+        ])
         .transform((name) => (shippedModels.includes(name) ? name : pathOrHubName(name))),
       describedModelSchema,
     ])

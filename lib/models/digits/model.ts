@@ -33,7 +33,9 @@ export const digitsConfigSchema = z.strictObject({
     .number()
     .gt(0)
     .optional()
-    .describe('This is the variance of the pixels about their mean, black at -1 and white at 1; left out, that of MNIST.'),
+    .describe(
+      'This is the variance of the pixels about their mean, black at -1 and white at 1; left out, that of MNIST.',
+    ),
 });
 
 export type DigitsConfig = z.output<typeof digitsConfigSchema>;

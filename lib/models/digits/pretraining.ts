@@ -25,7 +25,8 @@ export const digitsPretraining = pretraining({
   type: 'digits',
   model: digitsConfigSchema,
   settings: {
-    data: (z.preprocess(named, sources) as unknown as typeof sources).prefault({} as z.input<typeof sources>)
+    data: (z.preprocess(named, sources) as unknown as typeof sources)
+      .prefault({} as z.input<typeof sources>)
       .describe('The network is trained on these images.'),
     labelDropout: z
       .number()

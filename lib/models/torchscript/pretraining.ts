@@ -19,10 +19,16 @@ export const torchScriptPretraining = pretraining({
   type: 'torchscript',
   model: torchScriptSchema.transform((settings) => locatedIn('.', settings)),
   settings: {
-    data: z.strictObject({ ...folderSettings, name: folderSettings.name.default('folder') }),
-    /** Fraction of prompts dropped, so that the model also learns to draw without one. */
-    labelDropout: z.number().min(0).max(1).default(0.1),
-    timeDistribution: z.enum(timeDistributions).default('logit_normal'),
+    data: z
+      .strictObject({ ...folderSettings, name: folderSettings.name.default('folder') })
+      .describe('The network is trained on these images.'),
+    labelDropout: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.1)
+      .describe('This fraction of the prompts is dropped, so that the model also learns to draw without one.'),
+    timeDistribution: z.enum(timeDistributions).default('logit_normal').describe('The times are drawn from this.'),
   },
   drawing: torchScriptDrawing,
   async start({ model: settings, data: { name, path }, timeDistribution, batch, device, ...config }, signal) {

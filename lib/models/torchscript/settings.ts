@@ -60,10 +60,15 @@ const promptFilesSchema = z.record(z.string(), file);
 
 const pretrainedSchema = z
   .strictObject({
-    module: file.optional(),
-    flag: z.string().min(1).optional(),
-    flagValue: z.boolean().optional(),
-    zeroed: ends.optional(),
+    module: file
+      .optional()
+      .describe("A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it."),
+    flag: z.string().min(1).optional().describe('An argument of forward, a bool of this name, asks for it.'),
+    flagValue: z
+      .boolean()
+      .optional()
+      .describe('The flag has this value in the pretrained pass, and the other one in the trained; left out, false.'),
+    zeroed: ends.optional().describe('The parameters whose names end in one of these are zero in the pretrained pass.'),
   })
   .superRefine(({ module, flag, flagValue, zeroed }, context) => {
     const given = [module, flag, zeroed].filter((way) => way !== undefined).length;
@@ -74,16 +79,39 @@ const pretrainedSchema = z
 
 /** What a {@link TorchScriptModel} is checked with. */
 export const torchScriptSchema = z.strictObject({
-  type: z.literal('torchscript').default('torchscript'),
-  torchscript: file,
-  weights: file.optional(),
-  shape: z.array(z.int().min(1)).min(1),
-  convention: z.enum(['rectified-flow', 'sigma', 'sigma-1000']).default('rectified-flow'),
-  trainable: ends.optional(),
-  pretrained: pretrainedSchema.optional(),
-  decoder: file.optional(),
-  conditioning: z.union([file, promptFilesSchema]).optional(),
-  latentVariance: z.number().gt(0).optional(),
+  type: z.literal('torchscript').default('torchscript').describe('It is a TorchScript module.'),
+  torchscript: file.describe('The module, forward(x, t, …), is in this file, which torch.jit.save wrote.'),
+  weights: file
+    .optional()
+    .describe("Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own."),
+  shape: z.array(z.int().min(1)).min(1).describe('One latent has this shape, such as [3, 16, 16].'),
+  convention: z
+    .enum(['rectified-flow', 'sigma', 'sigma-1000'])
+    .default('rectified-flow')
+    .describe(
+      'The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.',
+    ),
+  trainable: ends
+    .optional()
+    .describe('Parameters train whose names end in one of these; left out, those that require a gradient.'),
+  pretrained: pretrainedSchema
+    .optional()
+    .describe('The velocity of the pretrained model comes from here; without it the model is not fine-tuned.'),
+  decoder: file
+    .optional()
+    .describe('A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1].'),
+  conditioning: z
+    .union([file, promptFilesSchema])
+    .optional()
+    .describe(
+      'Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of ' +
+        'this path.',
+    ),
+  latentVariance: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe('This is the variance of the latents of data; left out, it is 1.'),
 });
 
 export type TorchScriptSettings = z.output<typeof torchScriptSchema>;

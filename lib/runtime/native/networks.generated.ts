@@ -137,42 +137,6 @@ export interface Flux2TransformerConfig {
   /** Norms add this to a variance or a mean square. It is above 0. */
   normEpsilon: number;
 }
-/** This is where the velocity of the pretrained model comes from; one of its three ways. */
-export interface PretrainedPass {
-  /** A second module, which is frozen, computes it. */
-  module?: string | undefined;
-  /** An argument of forward, a bool of this name, asks for it. */
-  flag?: string | undefined;
-  /** The argument has this value in the pretrained pass. @defaultValue false */
-  flagValue?: boolean | undefined;
-  /** The parameters whose names end in one of these are zero in that pass. @defaultValue [] */
-  zeroed?: readonly string[] | undefined;
-}
-
-/** This describes a velocity network in TorchScript. */
-export interface TorchScriptModelConfig {
-  /** The module is in this file. */
-  module: string;
-  /** A second module, in this file, makes images of latents; without it latents are the images. */
-  decoder?: string | undefined;
-  /** One latent has this shape. Each is a whole number, at least 1. */
-  shape: readonly number[];
-  /** The network is given the time and returns the velocity in this convention. @defaultValue 'rectified-flow' */
-  convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-  /** The tensors of the conditioning are these arguments of forward, in this order. @defaultValue [] */
-  conditioning?: readonly string[] | undefined;
-  /** Parameters train whose names end in one of these; else those that require a gradient. */
-  trainable?: readonly string[] | undefined;
-  /** The velocity of the pretrained model comes from here; without it there is no fine-tuning. */
-  pretrained?: PretrainedPass | undefined;
-  /**
-   * The pretrained pass is what is trained: every parameter that fine-tuning would not train, nor zero.
-   * @defaultValue false
-   */
-  pretraining?: boolean | undefined;
-  /** This is the variance of the latents of data, about their mean. It is above 0. @defaultValue 1 */
-  latentVariance?: number | undefined;
-}
 
 /** These are the sizes of latent diffusion's autoencoder (arXiv 2112.10752). */
 export interface AutoencoderKlConfig {
@@ -219,6 +183,43 @@ export interface Flux2AutoencoderConfig {
   patchSize: number;
   /** Latents are normalised by stored means and by the roots of stored variances plus this. It is at least 0. */
   batchNormEpsilon: number;
+}
+
+/** This is where the velocity of the pretrained model comes from; one of its three ways. */
+export interface PretrainedPass {
+  /** A second module, which is frozen, computes it. */
+  module?: string | undefined;
+  /** An argument of forward, a bool of this name, asks for it. */
+  flag?: string | undefined;
+  /** The argument has this value in the pretrained pass. @defaultValue false */
+  flagValue?: boolean | undefined;
+  /** The parameters whose names end in one of these are zero in that pass. @defaultValue [] */
+  zeroed?: readonly string[] | undefined;
+}
+
+/** This describes a velocity network in TorchScript. */
+export interface TorchScriptModelConfig {
+  /** The module is in this file. */
+  module: string;
+  /** A second module, in this file, makes images of latents; without it latents are the images. */
+  decoder?: string | undefined;
+  /** One latent has this shape. Each is a whole number, at least 1. */
+  shape: readonly number[];
+  /** The network is given the time and returns the velocity in this convention. @defaultValue 'rectified-flow' */
+  convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
+  /** The tensors of the conditioning are these arguments of forward, in this order. @defaultValue [] */
+  conditioning?: readonly string[] | undefined;
+  /** Parameters train whose names end in one of these; else those that require a gradient. */
+  trainable?: readonly string[] | undefined;
+  /** The velocity of the pretrained model comes from here; without it there is no fine-tuning. */
+  pretrained?: PretrainedPass | undefined;
+  /**
+   * The pretrained pass is what is trained: every parameter that fine-tuning would not train, nor zero.
+   * @defaultValue false
+   */
+  pretraining?: boolean | undefined;
+  /** This is the variance of the latents of data, about their mean. It is above 0. @defaultValue 1 */
+  latentVariance?: number | undefined;
 }
 
 /** These are the sizes of one of CLIP's two towers (arXiv 2103.00020). */
