@@ -15,7 +15,16 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-import { encodeGrid, finetune, loadModel, pretrain, sampleImages, Tensor, type Model } from 'eam-torch';
+import {
+  encodeGrid,
+  finetune,
+  loadModel,
+  pretrain,
+  sampleImages,
+  Tensor,
+  type Model,
+  type PretrainConfig,
+} from 'eam-torch';
 
 const size = 16;
 const colours = { red: [1, 0.2, 0.2], green: [0.2, 0.9, 0.2], blue: [0.3, 0.3, 1] };
@@ -111,7 +120,7 @@ export async function run(
         pretrained: { zeroed: ['lora_B'] },
       }
     : { type: 'digits' as const, imageSize: size, channels: 3, classes: captions.length, width: 64, depth: 4 };
-  const { directory: model } = await pretrain({
+  const recipe = {
     model: network,
     data: { name: 'folder', path: folder },
     optimizer: { learningRate: 2e-3, emaDecay: 0.995, warmup: 50, schedule: 'cosine', floor: 0.02 },
@@ -119,7 +128,8 @@ export async function run(
     batch: 64,
     samples: { count: 27, columns: 9 },
     output: join(output, 'pretrained'),
-  });
+  } as PretrainConfig;
+  const { directory: model } = await pretrain(recipe);
   const { adapter } = await finetune({
     model,
     ...(!exported && { adapter: { rank: 4, alpha: 8 } }),

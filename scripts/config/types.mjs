@@ -46,7 +46,9 @@ function membersOf({ properties, required = [] }, indent) {
 
 /** What a node takes. */
 function typeOf(node, indent) {
-  if (node.typescript) return [node.typescript, ...(node.also ? [node.also] : [])].join(' | ');
+  const { also, ...own } = node;
+  if (also) return `${typeOf(own, indent)} | ${also}`;
+  if (node.typescript) return node.typescript;
   if (node.const !== undefined) return literal(node.const);
   if (node.enum) return node.enum.map(literal).join(' | ');
   const several = node.oneOf ?? node.anyOf;
@@ -66,7 +68,7 @@ function typeOf(node, indent) {
     case undefined:
       return 'unknown';
     default:
-      return [node.type, ...(node.also ? [node.also] : [])].join(' | ');
+      return node.type;
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
+import type { ModelFootprint } from '../../lib/models/footprint.js';
 import { readFlux2Directory } from '../../lib/models/flux2/directory.js';
 import { publishedFlux2 } from '../../lib/models/flux2/published.js';
 import { LinearLayers, parametersOf } from '../../lib/models/pipeline/layers.js';

@@ -159,7 +159,7 @@ describe('the exported types of configurations', () => {
     expectTypeOf<Omit<Written<typeof finetuneSchema>, Common>>().toExtend<Omit<FinetuneConfig, Common>>();
     expectTypeOf<Omit<Written<typeof distillSchema>, Common>>().toExtend<Omit<DistillConfig, Common>>();
     expectTypeOf<Omit<Written<typeof compareSchema>, Common>>().toExtend<Omit<CompareConfig, Common>>();
-    expectTypeOf<string | Model>().toEqualTypeOf<FinetuneConfig['model']>();
+    expectTypeOf<string | { module: string } | Model>().toExtend<FinetuneConfig['model']>();
     expectTypeOf<Algorithm>().toExtend<FinetuneConfig['algorithm']>();
     expectTypeOf<{ name: 'stroke-weight' }>().toExtend<RewardConfig>();
     expectTypeOf<{ name: 'stroke-weight'; scal: number }>().not.toEqualTypeOf<RewardConfig>();

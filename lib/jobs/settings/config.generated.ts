@@ -336,7 +336,8 @@ export interface FinetuneConfig {
         conditioning?: string | Readonly<Record<string, string>> | undefined;
         /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
         latentVariance?: number | undefined;
-      };
+      }
+    | Model;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
