@@ -86,7 +86,7 @@ describe('the published files', () => {
   });
 
   it('include no tests, no benchmarks, nothing of a build, nothing that npm would run', () => {
-    const folders = /^(dist|lib|native|cmake|configs|assets|docs|examples|prebuilds)\//;
+    const folders = /^(dist|lib|native|cmake|configs|schemas|assets|docs|examples|prebuilds)\//;
     const loose = /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|THIRD_PARTY_NOTICES\.md|CMakeLists\.txt)$/;
     const forbidden =
       /^native\/(test|bench|fuzz)\/|\.gyp$|\.test\.|(^|\/)(node_modules|build|test|scripts)\/|tsbuildinfo|\.sources$/;
