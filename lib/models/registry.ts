@@ -53,10 +53,10 @@ const loadShape = {
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
  *   the kind of model, and its weights; one in diffusers' layout, with a model_index.json; the name of such a model on
- *   the hub (`user/name`, `user/name@revision`) that is in the cache; a JavaScript module (.mjs, .js, .ts) whose default
- *   export is a function of these options that returns what {@link defineModel} gives, and whose code is run; or settings
- *   that describe a network of one's own, such as `{ torchscript: 'velocity.pt', shape: [3, 16, 16] }`, whose paths start
- *   at the working directory
+ *   the hub (`user/name`, `user/name@revision`) that is in the cache; a JavaScript module (.mjs, .js, .ts) whose
+ *   default export is a function of these options that returns what {@link defineModel} gives, and whose code is run;
+ *   or settings that describe a network of one's own, such as `{ torchscript: 'velocity.pt', shape: [3, 16, 16] }`,
+ *   whose paths start at the working directory
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: ModelSource, options: LoadModelOptions = {}): Promise<Model> {
