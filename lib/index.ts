@@ -113,6 +113,7 @@ export type {
   AlgorithmConfig,
   CompareConfig,
   DistillConfig,
+  FidelityConfig,
   FinetuneConfig,
   JudgeConfig,
   PretrainConfig,

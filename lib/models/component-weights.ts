@@ -9,6 +9,12 @@ import type { NativeWeightFiles } from '../runtime/native/binding.js';
 import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 
+/** What is asked of a kind of model that finds its files. */
+export interface LocateOptions {
+  /** Whether the network's weights have to be there; default true. */
+  withWeights?: boolean;
+}
+
 /** Where a model's files are, for those who copy them. */
 export interface StoredModel {
   directory: string;

@@ -1,4 +1,4 @@
-import type { StoredModel } from './component-weights.js';
+import type { LocateOptions, StoredModel } from './component-weights.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import type { Drawing, LoadModelOptions, Model } from './model.js';
 import type { Pretraining } from './pretraining.js';
@@ -16,12 +16,6 @@ export interface ModelPlace {
   /** The file by which the kind of model is known, and what it holds; of settings, they themselves. */
   path: string;
   json: unknown;
-}
-
-/** What is asked of {@link ModelKind.locate}. */
-export interface LocateOptions {
-  /** Whether the network's weights have to be there; default true. */
-  withWeights?: boolean;
 }
 
 /** A file of a model whose networks are not known from outside. */

@@ -135,8 +135,8 @@ export interface Model {
   unconditional(count: number, negativePrompt?: string): Promise<Tensor[]>;
 
   /**
-   * Reads what was trained into the network: an adapter's directory in PEFT's layout or diffusers', or a file of diffusers', of kohya's
-   * sd-scripts or of ComfyUI; or the model's own parameters.
+   * Reads what was trained into the network: an adapter's directory in PEFT's layout or diffusers', or a file of
+   * diffusers', of kohya's sd-scripts or of ComfyUI; or the model's own parameters.
    * @throws CheckpointError if it does not fit
    */
   loadAdapter(path: string): Promise<void>;

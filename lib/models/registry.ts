@@ -14,9 +14,9 @@ import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import { modelKinds, describedModelSchema, type DescribedModel } from './kinds.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
-import type { StoredModel } from './component-weights.js';
+import type { LocateOptions, StoredModel } from './component-weights.js';
 import type { MovedComponent } from './moved-tensors.js';
-import type { LocateOptions, ModelKind, ModelPart, ModelPlace } from './model-kind.js';
+import type { ModelKind, ModelPart, ModelPlace } from './model-kind.js';
 import type { AdapterOptions, Drawing, LoadModelOptions, Model } from './model.js';
 import type { SingleFileNetwork } from './single-file.js';
 import { shippedModels } from './shipped.js';
@@ -53,10 +53,10 @@ const loadShape = {
  *
  * @param source `'digits'`, the model that comes with the package; a directory with a config.json whose `"type"` names
  *   the kind of model, and its weights; one in diffusers' layout, with a model_index.json; the name of such a model on
- *   the hub (`user/name`, `user/name@revision`) that is in the cache; a JavaScript module (.mjs, .js, .ts) whose default
- *   export is a function of these options that returns what {@link defineModel} gives, and whose code is run; or settings
- *   that describe a network of one's own, such as `{ torchscript: 'velocity.pt', shape: [3, 16, 16] }`, whose paths start
- *   at the working directory
+ *   the hub (`user/name`, `user/name@revision`) that is in the cache; a JavaScript module (.mjs, .js, .ts) whose
+ *   default export is a function of these options that returns what {@link defineModel} gives, and whose code is run;
+ *   or settings that describe a network of one's own, such as `{ torchscript: 'velocity.pt', shape: [3, 16, 16] }`,
+ *   whose paths start at the working directory
  * @throws ConfigError for an unknown type or options out of range, CheckpointError for weights that do not fit
  */
 export async function loadModel(source: ModelSource, options: LoadModelOptions = {}): Promise<Model> {

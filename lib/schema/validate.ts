@@ -48,8 +48,8 @@ function describeIssue(issue: Issue, schema: z.ZodType, root: unknown): string[]
   // What was found in a file that the value names is in its message.
   if (issue.code === 'custom' && issue.params?.['complete'] === true)
     return [`${pathOf(issue.path)}: ${issue.message}`];
-  // What was put into another form first is not where its mistake is told to be.
-  const value = valueAt(root, issue.path) ?? issue.input;
+  // What was put into another form first is not where its mistake is told to be. A refinement's input is the whole.
+  const value = valueAt(root, issue.path) ?? (issue.code === 'custom' ? undefined : issue.input);
   const finite = issue.code === 'invalid_type' && issue.expected === 'number' && typeof value === 'number';
   return [`${pathOf(issue.path)}: ${finite ? 'expected a finite number' : expectation(issue)}, ${found(value)}`];
 }

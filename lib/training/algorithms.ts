@@ -122,7 +122,7 @@ const algorithms = z.discriminatedUnion('name', [
 ]);
 
 /** An algorithm that {@link eam} or {@link adjointMatching} made, as a configuration names it; all else as it is. */
-function settingsOf(value: unknown): unknown {
+export function settingsOf(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('create' in value) || !('options' in value)) return value;
   const { name, options } = value as Algorithm;
   return { name, ...options };

@@ -15,6 +15,7 @@ const typeNames = {
   compare: { name: 'CompareConfig', text: 'This is the configuration of {@link compare}.' },
   distill: { name: 'DistillConfig', text: 'This is the configuration of {@link distill}.' },
   pretrain: { name: 'PretrainConfig', text: 'This is the configuration of {@link pretrain}.' },
+  fidelity: { name: 'FidelityConfig', text: 'This says how {@link fidelity} trains and measures.' },
 };
 
 const sharedTypes = {
@@ -30,7 +31,15 @@ import type { AdjointMatchingOptions, Algorithm, EamOptions } from '../../traini
 import type { OptimizerOptions } from '../../training/settings.js';
 
 /** This is an algorithm as a configuration names it. */
-export type AlgorithmConfig = ({ name: 'eam' } & EamOptions) | ({ name: 'am' } & AdjointMatchingOptions);
+export type AlgorithmConfig =
+  | ({
+      /** The name says which algorithm: Efficient Adjoint Matching. */
+      name: 'eam';
+    } & EamOptions)
+  | ({
+      /** The name says which algorithm: Adjoint Matching. */
+      name: 'am';
+    } & AdjointMatchingOptions);
 `;
 
 /** @param configurations the schema of each job, by its name */

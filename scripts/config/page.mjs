@@ -75,7 +75,7 @@ const introductions = {
   compare: 'Several algorithms fine-tune one model, over several seeds. In TypeScript it is `CompareConfig`.',
   distill: 'An adapter learns what guidance draws. In TypeScript it is `DistillConfig`.',
   pretrain: 'A network is trained from scratch. In TypeScript it is `PretrainConfig`.',
-  fidelity: 'These are set by `--set key=value`, and are `FidelityOptions.settings` in TypeScript; there is no file.',
+  fidelity: 'These are set by `--set key=value`, and are `FidelityConfig` in TypeScript; there is no file.',
   problem: 'The file of `eam fidelity --problem`.',
 };
 

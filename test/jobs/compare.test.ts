@@ -6,7 +6,6 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { compare } from '../helpers/jobs.js';
 import type { Comparison } from '../../lib/jobs/compare/comparison.js';
-import { renderSummary } from '../../lib/jobs/compare/summary.js';
 import { compareSchema } from '../../lib/jobs/compare/config.js';
 import { readJson } from '../../lib/schema/json.js';
 import { validate } from '../../lib/schema/validate.js';
@@ -190,9 +189,9 @@ describe('eam compare', () => {
     expect(notes.at(-1)).toBe(`stopped; finished runs are kept; to go on: eam compare ${other.output} --resume`);
     const runs = join(other.output, 'runs');
     expect(readdirSync(runs).filter((run) => existsSync(join(runs, run, 'result.json')))).toEqual(['eam-seed-4']);
-    const { comparison } = await compare(other, { resume: true });
+    const { comparison, summary } = await compare(other, { resume: true });
     expect(comparison.contenders.map(({ runs }) => runs.length)).toEqual([1, 1]);
-    expect(renderSummary(comparison)).toContain('over 1 seed');
+    expect(summary).toContain('over 1 seed');
   });
 
   it('reports a contender whose runs burst', async () => {

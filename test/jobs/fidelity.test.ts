@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
+import * as api from '../../lib/index.js';
 import type { FidelityResult } from '../../lib/jobs/fidelity/result.js';
 import { eam } from '../helpers/command-line.js';
 
@@ -164,5 +165,32 @@ describe('eam fidelity', () => {
     const { code, stderr } = await run('--problem', 'overlaping');
     expect(stderr).toMatch(/cannot read overlaping/);
     expect(code).toBe(2);
+  });
+});
+
+describe('fidelity', () => {
+  const asked = async (algorithm: api.Algorithm) => ({
+    problem: await api.readProblem('overlapping'),
+    settings: {
+      algorithm,
+      optimizer: { learningRate: 1e-2 },
+      steps: 1,
+      batch: 4,
+      evaluateEvery: 1,
+      oracle: false,
+      sampling: { count: 10, curveCount: 10, steps: 2 },
+    },
+  });
+
+  it('takes an algorithm that a program made', async () => {
+    const { settings, runs } = await api.fidelity(await asked(api.eam({ steps: 5, lambda: 1 })));
+    expect(settings.algorithm).toMatchObject({ name: 'eam', steps: 5, lambda: 1 });
+    expect(runs).toHaveLength(1);
+  });
+
+  it("refuses one whose lambda is not the problem's", async () => {
+    await expect(api.fidelity(await asked(api.eam({ lambda: 3 })))).rejects.toThrow(
+      "algorithm.lambda: expected the problem's lambda, 1, got 3: change it there",
+    );
   });
 });

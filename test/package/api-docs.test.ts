@@ -112,6 +112,7 @@ describe("the API's reference", () => {
     for (const name of Object.keys(eamSchema.shape)) expect(page).toContain(`id="${name.toLowerCase()}"`);
     for (const name of [
       'AdjointMatchingOptions',
+      'FidelityConfig',
       'FidelitySettings',
       'OptimizerOptions',
       'Problem',
@@ -137,6 +138,7 @@ describe("the API's reference", () => {
     { name: 'HttpRewardOptions', checked: httpOptionsSchema.parse({ url: 'http://h/' }), left: ['url'] },
     { name: 'OpenaiRewardOptions', checked: openaiOptionsSchema.parse({ model: 'm' }), left: ['model'] },
     { name: 'FidelitySettings', checked: fidelitySchema.parse(required), left: Object.keys(required) },
+    { name: 'FidelityConfig', checked: fidelitySchema.parse(required), left: Object.keys(required) },
     {
       name: 'CheckpointOptions',
       checked: settingsSchema.shape.checkpoints.parse({ directory: 'x' })!,

@@ -115,7 +115,7 @@ describe('the published JSON Schemas', () => {
     { change: { algorithm: { name: 'am', C: 1 } }, why: 'an option of another algorithm' },
     { change: { rewards: [] }, why: 'no reward' },
     { change: { rewards: [{ name: 'stroke-weight', directory: 'x' }] }, why: 'a key of another reward' },
-    { change: { rewards: [{ name: 'pickscore' }] }, why: 'a reward without its folder' },
+    { change: { rewards: [{ name: 'torchscript' }] }, why: 'a reward without its file' },
     { change: { rewards: [{ name: 'made-in-code', label: 'x' }] }, why: 'a reward that a program made' },
     { change: { prompts: [] }, why: 'no prompts' },
     { change: { prompts: '' }, why: 'a file without a name' },

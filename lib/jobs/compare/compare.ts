@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { renderComparison } from './report.js';
-import type { Comparison, ContenderResult } from './comparison.js';
+import type { Comparison, ContenderResult, FinishedComparison } from './comparison.js';
 import type { Baseline, RunResult, SweepEntry } from './results.js';
 import { drawGrid, evaluationsPerStep, measureSet, openModel, type Bench } from './bench.js';
 import { commonBelongings, finishedRun, refuseOtherRuns } from './finished.js';
@@ -126,7 +126,7 @@ class ComparisonJob {
       return { name: contender.name, learningRate: rates.get(contender)!, runs: own, curve: meanCurve(own) };
     });
     const [first, ...others] = contenders;
-    const comparison: Comparison = {
+    const comparison: FinishedComparison = {
       config: { ...config, output: this.directory.path },
       versions: versions(),
       machine: {
@@ -222,7 +222,7 @@ class ComparisonJob {
     return Math.max(1, Math.floor(evaluations! / perStep));
   }
 
-  async #write(comparison: Comparison, pretrained: Uint8Array): Promise<CompareResult> {
+  async #write(comparison: FinishedComparison, pretrained: Uint8Array): Promise<CompareResult> {
     const { directory } = this;
     const grids = [{ name: 'Before', png: pretrained }];
     for (const [index, { name, runs }] of comparison.contenders.entries()) {
@@ -233,7 +233,9 @@ class ComparisonJob {
       const path = join(directory.path, finalPlan(config, config.contenders[index]!, run.seed).folder);
       grids.push({ name: `${name}, seed ${run.seed}`, png: await readFile(RunDirectory.existing(path).samples(step)) });
     }
-    await directory.write('compare.json', `${JSON.stringify(comparison, null, 2)}\n`);
+    const recorded = JSON.parse(JSON.stringify(comparison.config)) as CompareConfig;
+    const record: Comparison = { ...comparison, config: recorded };
+    await directory.write('compare.json', `${JSON.stringify(record, null, 2)}\n`);
     const summary = renderSummary(comparison);
     await directory.write('summary.md', summary);
     const report = await directory.write(
@@ -241,6 +243,6 @@ class ComparisonJob {
       await renderComparison({ title: directory.path, comparison, grids, finished: new Date() }),
     );
     this.bench.observer.note(`report: ${report}`);
-    return { directory: directory.path, report, comparison, summary };
+    return { directory: directory.path, report, comparison: record, summary };
   }
 }

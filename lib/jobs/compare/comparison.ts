@@ -1,3 +1,4 @@
+import type { CompareConfig } from '../settings/config.generated.js';
 import type { CompareSettings } from './config.js';
 import type { MeanCurve } from './curves.js';
 import type { Baseline, RunResult, SweepEntry } from './results.js';
@@ -17,8 +18,11 @@ export interface ContenderResult {
 
 /** This is what compare.json holds. */
 export interface Comparison {
-  /** The configuration with every default filled in. */
-  config: CompareSettings;
+  /**
+   * The configuration with every default filled in. Rewards and judges that a program made have only a name in it,
+   * since no file can hold them.
+   */
+  config: CompareConfig;
   /** These versions of the package, of LibTorch and of Node made the comparison. */
   versions: Readonly<Record<string, string>>;
   /** The runs were timed on this machine. */
@@ -38,4 +42,9 @@ export interface Comparison {
   contenders: ContenderResult[];
   /** How much cheaper the first contender is than each of the others. */
   speedUps: SpeedUp[];
+}
+
+/** A comparison whose configuration is the one that it was made with. */
+export interface FinishedComparison extends Omit<Comparison, 'config'> {
+  config: CompareSettings;
 }

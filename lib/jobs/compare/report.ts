@@ -1,5 +1,5 @@
 import { nameOfModel } from '../../models/kinds.js';
-import type { Comparison } from './comparison.js';
+import type { FinishedComparison } from './comparison.js';
 import { duration } from '../text.js';
 import {
   chartSection,
@@ -20,7 +20,7 @@ import { speedUpTable, summaryTable, sweepTable } from './tables.js';
 
 export interface ComparisonReport {
   title: string;
-  comparison: Comparison;
+  comparison: FinishedComparison;
   /** Grids of the pretrained model and of one run of each contender, from the same noise. */
   grids: readonly { name: string; png: Uint8Array }[];
   finished: Date;
@@ -57,7 +57,7 @@ export function renderComparison({ title, comparison, grids, finished }: Compari
   });
 }
 
-function tiles({ speedUps, contenders, config }: Comparison): Tile[] {
+function tiles({ speedUps, contenders, config }: FinishedComparison): Tile[] {
   const items: Tile[] = [];
   for (const { first, other, headline } of speedUps) {
     const axes = { evaluations: 'network evaluations', seconds: 'training time', steps: 'steps' } as const;
@@ -83,7 +83,7 @@ function tiles({ speedUps, contenders, config }: Comparison): Tile[] {
   return items;
 }
 
-function findingsSection(comparison: Comparison): string {
+function findingsSection(comparison: FinishedComparison): string {
   const { speedUps, config } = comparison;
   const sentences = [
     ...speedUps.flatMap((pair) => speedUpSentences(pair, config.seeds.length)),
@@ -98,7 +98,7 @@ ${sentences.map((sentence) => `<li>${escapeHtml(sentence)}</li>`).join('\n')}
 </section>`;
 }
 
-function curveSection({ config }: Comparison): string {
+function curveSection({ config }: FinishedComparison): string {
   const { count, seed } = config.tracking;
   return chartSection(
     'curves',
@@ -111,7 +111,7 @@ averaged weights; the measuring itself counts on no axis.</p>
   );
 }
 
-function summarySection(comparison: Comparison): string {
+function summarySection(comparison: FinishedComparison): string {
   const { count, seed } = comparison.config.evaluation;
   return `<section aria-labelledby="summary">
 <h2 id="summary">At the end</h2>
@@ -121,7 +121,7 @@ ${htmlTable(summaryTable(comparison))}
 </section>`;
 }
 
-function speedUpSection({ speedUps, config }: Comparison): string {
+function speedUpSection({ speedUps, config }: FinishedComparison): string {
   const tables = speedUps.map((pair) => {
     const { levels, headline, first, other } = pair;
     if (!levels.length && !headline)
@@ -137,7 +137,7 @@ ${tables.join('\n')}
 </section>`;
 }
 
-function sweepSection(comparison: Comparison): string {
+function sweepSection(comparison: FinishedComparison): string {
   const { sweep, config } = comparison;
   if (!sweep.length) return '';
   return `<section aria-labelledby="sweep">
@@ -148,7 +148,7 @@ ${htmlTable(sweepTable(comparison), 'notes')}
 </section>`;
 }
 
-function gridSection({ config }: Comparison, grids: ComparisonReport['grids']): string {
+function gridSection({ config }: FinishedComparison, grids: ComparisonReport['grids']): string {
   const figures = grids.map(({ name, png }) =>
     pngFigure(png, `${name}: a grid of samples`, `<strong>${escapeHtml(name)}</strong>`),
   );
@@ -161,7 +161,7 @@ ${figures.join('\n')}
 </section>`;
 }
 
-function chartData({ contenders, pretrained }: Comparison): object {
+function chartData({ contenders, pretrained }: FinishedComparison): object {
   const numbers = (values: readonly number[]) => values.map(finite);
   const band = ({ mean, low, high }: Band) => ({ mean: numbers(mean), low: numbers(low), high: numbers(high) });
   const parts = Object.keys(pretrained.tracking.rewards);

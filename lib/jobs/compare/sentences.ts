@@ -1,4 +1,4 @@
-import type { Comparison } from './comparison.js';
+import type { FinishedComparison } from './comparison.js';
 import type { Axis } from './curves.js';
 import { fixed, times } from './figures.js';
 import type { SpeedUp, SpeedUpLevel } from './speed-up.js';
@@ -48,7 +48,7 @@ function ratioPhrase(level: SpeedUpLevel, axis: Axis, seeds: number): string {
 }
 
 /** What a reader of the results should know about the sweep. */
-export function sweepWarnings({ sweep, contenders }: Comparison): string[] {
+export function sweepWarnings({ sweep, contenders }: FinishedComparison): string[] {
   return contenders.flatMap(({ name }) => {
     const entries = sweep.filter(({ contender }) => contender === name);
     const edge = entries.length ? atEdge(entries) : undefined;
@@ -56,7 +56,7 @@ export function sweepWarnings({ sweep, contenders }: Comparison): string[] {
   });
 }
 
-export function failureSentences({ contenders }: Comparison): string[] {
+export function failureSentences({ contenders }: FinishedComparison): string[] {
   return contenders.flatMap(({ name, runs }) =>
     runs.flatMap(({ seed, failure }) =>
       failure === undefined ? [] : [`${name} with seed ${seed} ended early: ${failure}`],

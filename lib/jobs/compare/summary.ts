@@ -1,9 +1,9 @@
-import type { Comparison } from './comparison.js';
+import type { FinishedComparison } from './comparison.js';
 import { failureSentences, speedUpSentences, sweepWarnings } from './sentences.js';
 import { speedUpTable, summaryTable, sweepTable, type Table } from './tables.js';
 
 /** The comparison as Markdown, for documents and terminals. */
-export function renderSummary(comparison: Comparison): string {
+export function renderSummary(comparison: FinishedComparison): string {
   const { contenders, speedUps, config, sweep, machine, versions } = comparison;
   const seeds = config.seeds.length;
   const parts = [

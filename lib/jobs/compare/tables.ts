@@ -1,5 +1,5 @@
 import { gainOf, ratio, type Measurement } from '../../training/evaluation.js';
-import type { Comparison, ContenderResult } from './comparison.js';
+import type { FinishedComparison, ContenderResult } from './comparison.js';
 import { fixed, percent, times, whole } from './figures.js';
 import type { CurvePoint, RunResult } from './results.js';
 import type { AxisSpeedUp, SpeedUp, SpeedUpLevel } from './speed-up.js';
@@ -21,7 +21,7 @@ function meanAndStd(values: readonly (number | null | undefined)[], show: (value
 }
 
 /** Where the runs ended: mean ± standard deviation over the seeds that got there. */
-export function summaryTable({ contenders, pretrained }: Comparison): Table {
+export function summaryTable({ contenders, pretrained }: FinishedComparison): Table {
   const before = pretrained.evaluation;
   const rows: string[][] = [];
   const row = (name: string, first: string, cell: (contender: ContenderResult) => string) =>
@@ -121,7 +121,7 @@ function ratioCell({ ratio: onMeans, pairs }: AxisSpeedUp): string {
   return pairs && pairs.count > 1 ? `${times(onMeans)} (${times(pairs.low)} – ${times(pairs.high)})` : times(onMeans);
 }
 
-export function sweepTable({ sweep }: Comparison): Table {
+export function sweepTable({ sweep }: FinishedComparison): Table {
   const rows = sweep.map(
     ({ contender, learningRate, step, evaluations, reward, accuracy, drift, rejected, chosen }) => [
       contender,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { createAlgorithm } from '../../training/algorithms.js';
+import { createAlgorithm, settingsOf } from '../../training/algorithms.js';
 import { abortSignal, callback, objectWith } from '../../schema/options.js';
 import { expected, validate } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
@@ -23,6 +23,7 @@ import { chooseDevice } from '../../runtime/device.js';
 import type { GaussianMixture } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { silent, type JobObserver } from '../progress.js';
+import type { AlgorithmConfig, FidelityConfig } from '../settings/config.generated.js';
 import { combine } from '../../rewards/combine.js';
 import { quadratic } from '../../rewards/quadratic.js';
 import type { Reward } from '../../rewards/reward.js';
@@ -33,8 +34,8 @@ import { Trainer } from '../../training/trainer.js';
 export interface FidelityOptions {
   /** From {@link readProblem}, or written out. */
   problem: Problem;
-  /** How to train and measure; what is left out has the default that {@link FidelitySettings} states. */
-  settings: z.input<typeof fidelitySchema>;
+  /** How to train and measure; what is left out has the default that {@link FidelityConfig} states. */
+  settings: FidelityConfig;
   /** Told of every step. */
   observer?: JobObserver | undefined;
   /** Stops between network evaluations. */
@@ -241,8 +242,8 @@ function newModel(
   return new GaussianMixtureModel({ means, std, weights, ...network }, { seed: BigInt(seed), device });
 }
 
-function withLambda(settings: z.input<typeof fidelitySchema>, lambda: number): unknown {
-  const { algorithm } = settings;
+function withLambda(settings: FidelityConfig, lambda: number): unknown {
+  const algorithm = settingsOf(settings.algorithm) as AlgorithmConfig;
   if (algorithm.lambda !== undefined && algorithm.lambda !== lambda) {
     throw new ConfigError(
       expected('algorithm.lambda', `the problem's lambda, ${lambda}`, `${algorithm.lambda}: change it there`),

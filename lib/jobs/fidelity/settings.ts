@@ -5,6 +5,7 @@ import { ConfigError } from '../../errors.js';
 import { solverNames, type SolverName } from '../../runtime/native/choices.generated.js';
 import { applyOverrides } from '../../schema/json.js';
 import { algorithmSchema, type AlgorithmSettings } from '../../training/algorithms.js';
+import type { FidelityConfig } from '../settings/config.generated.js';
 import { device, optimizerSchema, seed, type OptimizerSettings } from '../../training/settings.js';
 
 /** What `eam fidelity` runs a problem with; the problem's λ is the algorithm's. */
@@ -78,7 +79,7 @@ export const fidelitySchema = z.strictObject({
   threads: z.int().min(1).default(1).describe('An operator has this many threads; one makes times comparable.'),
 });
 
-/** How {@link fidelity} trains and measures. Defaults are those of {@link FidelityOptions.settings}. */
+/** How {@link fidelity} trains and measures: a {@link FidelityConfig} with every default filled in. */
 export interface FidelitySettings {
   /** Its `lambda` is the problem's: it need not be given, and may not differ. */
   algorithm: AlgorithmSettings;
@@ -159,12 +160,12 @@ export function settingsFor(
   algorithm: keyof typeof fidelityPresets,
   named: Readonly<Record<string, unknown>>,
   changes: readonly string[],
-): z.input<typeof fidelitySchema> {
+): FidelityConfig {
   const given = Object.entries(named).filter(([, value]) => value !== undefined);
   const settings = applyOverrides({ ...fidelityPresets[algorithm], ...Object.fromEntries(given) }, changes) as {
     algorithm?: unknown;
   };
   if (typeof settings.algorithm !== 'object' || settings.algorithm === null)
     throw new ConfigError(expected('algorithm', 'an object', JSON.stringify(settings.algorithm) ?? 'nothing'));
-  return settings as z.input<typeof fidelitySchema>;
+  return settings as FidelityConfig;
 }

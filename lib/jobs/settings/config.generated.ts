@@ -6,7 +6,15 @@ import type { AdjointMatchingOptions, Algorithm, EamOptions } from '../../traini
 import type { OptimizerOptions } from '../../training/settings.js';
 
 /** This is an algorithm as a configuration names it. */
-export type AlgorithmConfig = ({ name: 'eam' } & EamOptions) | ({ name: 'am' } & AdjointMatchingOptions);
+export type AlgorithmConfig =
+  | ({
+      /** The name says which algorithm: Efficient Adjoint Matching. */
+      name: 'eam';
+    } & EamOptions)
+  | ({
+      /** The name says which algorithm: Adjoint Matching. */
+      name: 'am';
+    } & AdjointMatchingOptions);
 
 /** This is a reward as a configuration names it. */
 export type RewardConfig =
@@ -1277,3 +1285,89 @@ export type PretrainConfig =
        */
       labelSmoothing?: number | undefined;
     };
+
+/** This says how {@link fidelity} trains and measures. */
+export interface FidelityConfig {
+  /** The algorithm's name and its options. */
+  algorithm: AlgorithmConfig | Algorithm;
+  /** AdamW updates the control network, with these settings. */
+  optimizer: OptimizerOptions;
+  /** The control network is a multilayer perceptron of x and t, zero at the start. */
+  network?:
+    | {
+        /** A hidden layer has this many numbers. It is a whole number, at least 1. @defaultValue 64 */
+        width?: number | undefined;
+        /** There are this many hidden layers. It is a whole number, at least 1. @defaultValue 2 */
+        depth?: number | undefined;
+      }
+    | undefined;
+  /** A run takes this many training steps. It is a whole number, at least 1. */
+  steps: number;
+  /** A step draws this many samples. It is a whole number, at least 1. */
+  batch: number;
+  /**
+   * A point of the curve is taken every so many steps, and always at the start and at the end. It is a whole number,
+   * at least 1.
+   */
+  evaluateEvery: number;
+  /** There is one run with each of these seeds. @defaultValue [0] */
+  seeds?: readonly number[] | undefined;
+  /** Samples are drawn for the figures as this says. */
+  sampling?:
+    | {
+        /**
+         * Each final figure is of this many samples, and of as many exact ones. It is a whole number, at least 10.
+         * @defaultValue 8192
+         */
+        count?: number | undefined;
+        /** Each point of the curve is of this many samples. It is a whole number, at least 10. @defaultValue 2048 */
+        curveCount?: number | undefined;
+        /** The ODE is solved in this many steps, uniform in time. It is a whole number, at least 1. @defaultValue 50 */
+        steps?: number | undefined;
+        /** The ODE is solved with this. @defaultValue 'heun' */
+        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+        /**
+         * From this time on the pretrained velocity is followed; with 1 the trained one is, to the end. It is above 0
+         * and at most 1.
+         * @defaultValue 1
+         */
+        trainedUntil?: number | undefined;
+        /**
+         * Exact samples are drawn from this seed; run s draws its noise from seed + 1 + s. It is a whole number, at
+         * least 0.
+         * @defaultValue 4294967296
+         */
+        seed?: number | undefined;
+      }
+    | undefined;
+  /** Samples are compared with exact ones as this says. */
+  distances?:
+    | {
+        /**
+         * The sliced Wasserstein distance takes this many random directions. It is a whole number, at least 1.
+         * @defaultValue 128
+         */
+        projections?: number | undefined;
+        /**
+         * The entropy behind the KL divergence takes the k-th nearest neighbour; this is k. It is a whole number, at
+         * least 1.
+         * @defaultValue 5
+         */
+        neighbours?: number | undefined;
+      }
+    | undefined;
+  /** True also trains the same network on exact samples with each seed, as a yardstick. @defaultValue true */
+  oracle?: boolean | undefined;
+  /**
+   * The algorithm is kept from the gradient of this share of the reward. It is at least 0 and at most 1.
+   * @defaultValue 0
+   */
+  valuesOnly?: number | undefined;
+  /** Everything is computed on this device; the tensors are small, which suits the CPU. @defaultValue 'cpu' */
+  device?: string | undefined;
+  /**
+   * An operator has this many threads; one makes times comparable. It is a whole number, at least 1.
+   * @defaultValue 1
+   */
+  threads?: number | undefined;
+}

@@ -7,8 +7,7 @@ import { ConfigError } from '../../errors.js';
 import { descriptionsIn } from '../../files/content.js';
 import { readJson } from '../../schema/json.js';
 import { expected, validate } from '../../schema/validate.js';
-import { locateWeights, weightsIn, type StoredModel } from '../component-weights.js';
-import type { LocateOptions } from '../model-kind.js';
+import { locateWeights, weightsIn, type LocateOptions, type StoredModel } from '../component-weights.js';
 import { refuseQuantized } from '../quantization.js';
 
 /** The file of a directory in diffusers' layout that says what its components are. */
