@@ -21,7 +21,7 @@ const wanted = (
   flags.only ?? (flags.quick ? 'kernels,calls,iteration,trainer' : 'kernels,calls,iteration,trainer,compile')
 ).split(',');
 const say = (line) => console.error(`bench: ${line}`);
-const { withLock } = await import('../dist/jobs/build/lock.js').catch(() => ({}));
+const { withLock } = await import('../dist/jobs/lock.js').catch(() => ({}));
 const { inspect } = await import('../dist/runtime/native/loader.js').catch(() => {
   say('dist/ is missing; run `npm run setup` first');
   process.exit(1);

@@ -10,7 +10,7 @@ import { makeDirectory } from '../runtime/make-directory.js';
 import { readJson } from '../schema/json.js';
 
 /** The parameters that were trained, by their own names: what a model without a LoRA adapter writes in its place. */
-const parametersFile = 'parameters.safetensors';
+export const parametersFile = 'parameters.safetensors';
 
 /** What they were trained on: the model's settings. */
 const modelFile = 'model.json';

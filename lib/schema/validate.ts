@@ -168,10 +168,14 @@ function unwrap(node: z.ZodType | undefined, value: unknown): z.ZodType | undefi
           option instanceof z.ZodObject && (option.shape[key] as z.ZodType).safeParse(valueAt(value, [key])).success,
       );
     } else if (node instanceof z.ZodUnion && typeof value === 'object') {
-      // Where a boolean is allowed in an object's place, only the object has keys.
+      // Where a boolean is allowed in an object's place, only the object has keys; of several objects that is meant
+      // which has most of the keys that are there.
+      const keys = Object.keys(value ?? {});
+      const shared = ({ shape }: z.ZodObject) => keys.filter((key) => key in shape).length;
       node = (node.options as z.ZodType[])
         .map((option) => unwrap(option, value))
-        .find((option) => option instanceof z.ZodObject);
+        .filter((option) => option instanceof z.ZodObject)
+        .sort((one, other) => shared(other) - shared(one))[0];
     } else {
       return node;
     }

@@ -3,12 +3,15 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import { findLibTorch } from '../../lib/runtime/native/libtorch.js';
 import { writeToken } from '../helpers/hub.js';
 import { eam } from '../helpers/command-line.js';
 import { below, hubHome } from '../helpers/hub-home.js';
 import { needed, pipeline } from '../helpers/hub-models.js';
 import { tinySd3 } from '../helpers/sd3.js';
 
+// Where LibTorch is in a cache, the test's own home hides it.
+const libtorch = findLibTorch('cpu')!.directory;
 const home = hubHome();
 const id = 'artists/painter';
 
@@ -68,6 +71,8 @@ describe('eam fetch', () => {
 });
 
 describe('eam push', () => {
+  beforeEach(() => void vi.stubEnv('EAM_TORCH_LIBTORCH', libtorch));
+
   it('prints the address of the page', async () => {
     vi.stubEnv('HF_TOKEN', writeToken);
     const { code, stdout, stderr } = await eam('push', join(tinySd3, 'lora_peft'), 'artists/bold');

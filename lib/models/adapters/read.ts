@@ -7,6 +7,7 @@ import { disposeAll, readHeader } from '../../files/safetensors.js';
 import { binding } from '../../runtime/native/index.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { expected } from '../../schema/validate.js';
+import { parametersFile } from '../own-parameters.js';
 import type { SingleFileNetwork } from '../single-file.js';
 import { type StoredUpdate, toOwnNames } from './carry.js';
 import { diffusersTensors, settingsInMetadata } from './diffusers.js';
@@ -37,6 +38,11 @@ async function placeOf(path: string): Promise<Place> {
   if (names.includes(peftTensors) || names.includes(peftConfig))
     return { file: join(path, peftTensors), directory: path };
   if (names.includes(diffusersTensors)) return { file: join(path, diffusersTensors) };
+  if (names.includes(parametersFile))
+    throw new CheckpointError(
+      `${path} holds the own parameters of a model and no adapter, so there is nothing to merge or convert: name its ` +
+        `${parametersFile} as \`weights\` of the model`,
+    );
   const others = names.filter((name) => /\.(safetensors|bin|pt|ckpt)$/.test(name));
   throw new CheckpointError(
     expected(
