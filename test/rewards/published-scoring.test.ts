@@ -141,7 +141,7 @@ describe('the options of published rewards', () => {
     await expect(createRewards([parse({ name: 'clipscore', directory: 'nowhere' })], 'cpu')).rejects.toThrow(
       CheckpointError,
     );
-    expect(() => parse({ name: 'clipscore' })).toThrow(/directory/);
+    expect(() => parse({ name: 'clipscore', directory: '' })).toThrow(/directory/);
     await expect(publishedReward('pickscore', undefined, { device: 'tpu' }).load()).rejects.toThrow(ConfigError);
   });
 

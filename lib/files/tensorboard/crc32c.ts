@@ -14,7 +14,7 @@ export function crc32c(data: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** As TFRecord files hold it: a checksum of data that holds checksums is a weak one (TensorFlow, lib/hash/crc32c.h). */
+/** As TFRecord files hold it: a checksum of data that holds checksums is a weak one (TensorFlow's crc32c.h). */
 export function maskedCrc32c(data: Uint8Array): number {
   const crc = crc32c(data);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;

@@ -162,7 +162,7 @@ async function makeRepository(hub: Hub, { report = () => {}, public: isPublic = 
     report(`made ${settings.endpoint}/${asked.id}, which is ${visibility}`);
   } catch (error) {
     // It is there already.
-    if (!(error instanceof HubError && error.status === 409)) throw error;
+    if ((error as Partial<HubError>).status !== 409) throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 // The names of layers in the published single files of Stable Diffusion 3, such as sd3.5_medium.safetensors, and in
-// diffusers' folders. Source: diffusers 0.40, scripts/convert_sd3_to_diffusers.py; ComfyUI 0.3.64, comfy/utils.py
+// diffusers' folders. Source: diffusers 0.40, convert_sd3_to_diffusers.py; ComfyUI 0.3.64, comfy/utils.py
 // (mmdit_to_diffusers) and comfy/diffusers_convert.py.
 import type { SingleFileLayer, SingleFileNetwork } from '../single-file.js';
 
