@@ -74,6 +74,8 @@ export interface ModelFootprint {
   /** Images that are drawn at a time where nobody says. */
   sampleBatch: number;
   operations: ModelOperations;
+  /** Whether the rates of docs/performance.md were measured with a network of its kind. */
+  hasMeasuredRates?: boolean;
   /** An evaluation without gradient. */
   evaluate(samples: number): number;
   /** An evaluation and the backward pass to the trained tensors. */

@@ -49,6 +49,13 @@ describe('the plan of FLUX.2', () => {
     ]);
   });
 
+  it('estimates the time on every card: the rates were measured with another network', async () => {
+    const asked = { ...published, model: '/nowhere', device: 'cuda', rewards: [{ name: 'stroke-weight' }] };
+    const { cards } = await plan(asked, { like: 'flux2-klein-4b' });
+    expect(cards.length).toBeGreaterThan(3);
+    expect(cards.some(({ measured }) => measured)).toBe(false);
+  });
+
   it('finds the layers that an adapter can be trained on, as the native network lists them', async () => {
     const { entries } = await readHeader(join(tinyFlux2, 'transformer/diffusion_pytorch_model.safetensors'));
     const { transformer } = await readFlux2Directory(tinyFlux2);

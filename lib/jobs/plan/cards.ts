@@ -49,7 +49,7 @@ export interface CardTime {
   /** What the card is called, such as `H100 SXM`. */
   name: string;
   /**
-   * Whether an iteration was measured on it; else its maker's figures and the measured card's shares of such are put
+   * Whether an iteration of such a network was measured on it; else its maker's figures and the measured card's shares of such are put
    * together.
    */
   measured: boolean;
@@ -69,10 +69,15 @@ export interface RunOperations {
   steps: number;
   /** Operations of all images that are drawn, the network's and the decoder's. */
   drawing: { network: number; decoder: number };
+  /** Whether the shares were measured with a network of this kind. */
+  hasMeasuredRates: boolean;
 }
 
 /** The time on each known card, from the share of its figures that the measured one reached. */
-export function cardTimes({ dtype, iteration, steps, drawing }: RunOperations, needed: number): CardTime[] {
+export function cardTimes(
+  { dtype, iteration, steps, drawing, hasMeasuredRates }: RunOperations,
+  needed: number,
+): CardTime[] {
   const isHalf = dtype === 'bfloat16' || dtype === 'float16';
   return cards.map((each) => {
     const network = isHalf ? each.half / measured.half : each.single / measured.half;
@@ -85,7 +90,7 @@ export function cardTimes({ dtype, iteration, steps, drawing }: RunOperations, n
     const drawn = drawing.network / (reached.rollout * network) + drawing.decoder / (reached.decoding * decoder);
     return {
       name: each.name,
-      measured: each === measured,
+      measured: hasMeasuredRates && each === measured,
       fits: needed <= each.memory,
       seconds,
       hours: (steps * seconds + drawn) / 3600,

@@ -211,7 +211,8 @@ async function planFor(
   const planned = { device, batch, evaluations, ...before, memory, disk, cards: [] };
   if (device === 'cpu') return planned;
   const drawing = drawingOperations(config, footprint.operations);
-  const run = { dtype, iteration: memory.operations, steps: config.steps, drawing };
+  const { hasMeasuredRates = false } = footprint;
+  const run = { dtype, iteration: memory.operations, steps: config.steps, drawing, hasMeasuredRates };
   return { ...planned, cards: cardTimes(run, needed(planned)) };
 }
 

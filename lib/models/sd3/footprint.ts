@@ -108,6 +108,7 @@ function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored:
   const decoder = new DecoderMemory(autoencoder.config, height * width);
   const t5Type = wideType(dtype);
   return {
+    hasMeasuredRates: true,
     networks: [
       residentNetwork('transformer', stored.transformer, dtype, device),
       residentNetwork('autoencoder', stored.autoencoder, 'float32', device),
