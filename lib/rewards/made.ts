@@ -41,7 +41,7 @@ export function withMadeReward(value: unknown): unknown {
   return hasMethod(reward, 'score') ? { name, label: reward.name, weight, reward: new Made(reward) } : value;
 }
 
-/** The same of a judge. */
+/** Stands for a judge that a program made as {@link withMadeReward} does for a reward. */
 export const withMadeJudge = (value: unknown): unknown =>
   hasMethod(value, 'judge') ? { name, label: value.name, judge: new Made(value) } : value;
 

@@ -7,7 +7,7 @@ const event = { wallTime: 1, step: 2, fileVersion: 3, summary: 5, sessionLog: 7 
 
 const value = { tag: 1, simpleValue: 2, image: 4, tensor: 8, metadata: 9 };
 
-/** Of what a summary is: see tensorboard/plugins/text/metadata.py. */
+/** These numbers say of what kind a summary is (TensorBoard, text plugin, metadata.py). */
 const [dataClassTensor, typeString, sessionStart] = [2, 7, 1];
 
 const eventOf = (step: number, ...fields: readonly Field[]): Uint8Array =>

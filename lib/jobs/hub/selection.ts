@@ -1,4 +1,4 @@
-// Which of a repository's files a task needs: no copies as single files, of other frameworks or in other precisions.
+// A task needs some of a repository's files: no copies as single files, of other frameworks or in other precisions.
 
 import { z } from 'zod';
 

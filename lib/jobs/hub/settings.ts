@@ -14,7 +14,7 @@ export interface HubToken {
   value: string;
 }
 
-/** Which hub is asked, and as whom. */
+/** These settings say which hub is asked, and as whom. */
 export interface HubSettings {
   /** Without a slash at its end. */
   endpoint: string;

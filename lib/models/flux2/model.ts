@@ -24,10 +24,10 @@ const doubleTargets = ['to_q', 'to_k', 'to_v', 'to_out.0', 'add_q_proj', 'add_k_
 /** diffusers' own. */
 export const defaultTextLength = 512;
 
-/** Of the base models: diffusers' own. */
+/** Base models are drawn so, as diffusers does. */
 export const flux2Drawing: Drawing = { steps: 50, solver: 'euler', guidance: 4 };
 
-/** Of those that were distilled: what their cards recommend. */
+/** Distilled models are drawn so, as their cards recommend. */
 export const distilledDrawing: Drawing = { steps: 4, solver: 'euler', guidance: 1 };
 
 /** Channels, height and width of an image's latents. @throws ConfigError for a size that the network cannot draw */

@@ -23,7 +23,8 @@ namespace {
 
 constexpr napi_type_tag recorded_tensor_tag = {0x7d1f3ab09c52e864, 0xb6480d2e91f7c35a};
 
-// Of this JavaScript thread, the innermost last: a function that is recorded may compute with another one.
+// This JavaScript thread makes these recordings, the innermost last: a function that is recorded may compute with
+// another one.
 thread_local std::vector<std::shared_ptr<Recording>> recordings;
 
 bool is_recorded(Napi::Value value) {

@@ -23,7 +23,7 @@ struct TorchScriptModel::Scripts {
   std::optional<torch::jit::Module> decoder;
   NamedTensors zeroed, zeros;  // parameters, and what is in their place in the pretrained pass
 
-  // The same module of another state, until the end of the scope.
+  // Sets the zeroed parameters to zero until the end of the scope.
   class Zeroed {
    public:
     explicit Zeroed(Scripts& scripts) : scripts_(scripts) {
