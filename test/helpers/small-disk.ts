@@ -46,8 +46,9 @@ export class SmallDisk {
     rmSync(this.#filler, { force: true });
   }
 
+  /** Detaches the disk at once, though another process of the machine may still have a file of it open. */
   unmount(): void {
-    execFileSync('umount', [this.path], { stdio: 'pipe' });
+    execFileSync('umount', ['--lazy', this.path], { stdio: 'pipe' });
     rmSync(this.path, { recursive: true });
   }
 }
