@@ -9,8 +9,9 @@
 //   cp -r node_modules/eam-torch/examples . && node examples/colour-shapes.ts
 //
 // The network is the transformer that comes with the package, at another size, with three channels and nine classes.
-// `node examples/colour-shapes.ts FOLDER` takes one of PyTorch's in its place, which export_velocity.py beside this
-// file writes into that folder.
+// `node examples/colour-shapes.ts examples/shapes-network.ts` takes the network that is written there in its place, and
+// `node examples/colour-shapes.ts FOLDER` one of PyTorch's, which export_velocity.py beside this file writes into that
+// folder.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -93,33 +94,41 @@ export async function look(model: Model, count: number): Promise<{ size: number;
   return found;
 }
 
-/** @param exported the folder of a network that export_velocity.py wrote; without it, the package's own is taken */
+/** What fine-tuning adapts of a network that takes LoRA from here. */
+const adapter = { rank: 4, alpha: 8 };
+
+/** @param own a module, or the folder that export_velocity.py wrote; without either the package's network is taken */
+function networkOf(own: string | undefined) {
+  if (own === undefined)
+    return { type: 'digits' as const, imageSize: size, channels: 3, classes: captions.length, width: 64, depth: 4 };
+  if (own.endsWith('.ts')) return { module: own };
+  return {
+    torchscript: join(own, 'velocity.pt'),
+    conditioning: join(own, 'conditioning.json'),
+    shape: [3, size, size],
+    trainable: ['lora_A', 'lora_B'],
+    pretrained: { zeroed: ['lora_B'] },
+  };
+}
+
+/** @param own the network, as the command line names it */
 export async function run(
   output: string,
   {
     images = 720,
     pretraining = 1000,
     tuning = 60,
-    exported,
+    own,
   }: {
     images?: number;
     pretraining?: number;
     tuning?: number;
-    exported?: string | undefined;
+    own?: string | undefined;
   } = {},
 ) {
   const folder = join(output, 'images');
   await drawShapes(folder, images);
-  const network = exported
-    ? {
-        type: 'torchscript' as const,
-        torchscript: join(exported, 'velocity.pt'),
-        conditioning: join(exported, 'conditioning.json'),
-        shape: [3, size, size],
-        trainable: ['lora_A', 'lora_B'],
-        pretrained: { zeroed: ['lora_B'] },
-      }
-    : { type: 'digits' as const, imageSize: size, channels: 3, classes: captions.length, width: 64, depth: 4 };
+  const network = networkOf(own);
   const recipe = {
     model: network,
     data: { name: 'folder', path: folder },
@@ -129,10 +138,13 @@ export async function run(
     samples: { count: 27, columns: 9 },
     output: join(output, 'pretrained'),
   } as PretrainConfig;
-  const { directory: model } = await pretrain(recipe);
-  const { adapter } = await finetune({
+  const { directory } = await pretrain(recipe);
+  // The weights of a module are only that: its code is named again.
+  const model = 'module' in network ? { ...network, weights: join(directory, 'model.safetensors') } : directory;
+  const lora = 'torchscript' in network ? {} : { adapter };
+  const { adapter: trained } = await finetune({
     model,
-    ...(!exported && { adapter: { rank: 4, alpha: 8 } }),
+    ...lora,
     prompts: captions,
     rewards: [{ name: 'stroke-weight' }],
     algorithm: { name: 'eam', lambda: 40, delta: 0.3, steps: 3, solver: 'midpoint', rewardThroughDenoiser: true },
@@ -142,15 +154,15 @@ export async function run(
     samples: { count: 27, columns: 9 },
     output: join(output, 'fine-tuned'),
   });
-  const loaded = await loadModel(model, exported ? {} : { adapter: { rank: 4, alpha: 8 } });
+  const loaded = await loadModel(model, lora);
   const before = await look(loaded, 90);
-  await loaded.loadAdapter(adapter);
+  await loaded.loadAdapter(trained);
   const after = await look(loaded, 90);
   loaded.dispose();
   return { before, after };
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1]!).href) {
-  const { before, after } = await run('runs/colour-shapes', { exported: process.argv[2] });
+  const { before, after } = await run('runs/colour-shapes', { own: process.argv[2] });
   console.log('pretrained', before, 'fine-tuned', after);
 }

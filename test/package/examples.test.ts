@@ -38,11 +38,12 @@ describe('the examples', () => {
   });
 
   it.each([
-    { network: 'the shipped network', exported: undefined },
-    { network: 'a network in TorchScript', exported: shapesNetwork },
-  ])('pretrain $network on drawn shapes and make them larger', async ({ exported }) => {
+    { network: 'the shipped network', own: undefined },
+    { network: 'a network in TorchScript', own: shapesNetwork },
+    { network: 'a network in TypeScript', own: fileURLToPath(new URL('../../examples/shapes-network.ts', import.meta.url)) },
+  ])('pretrain $network on drawn shapes and make them larger', async ({ own }) => {
     const output = await mkdtemp(join(tmpdir(), 'eam-shapes-'));
-    const { before, after } = await colourShapes(output, { images: 180, pretraining: 300, tuning: 20, exported });
+    const { before, after } = await colourShapes(output, { images: 180, pretraining: 300, tuning: 20, own });
     expect(before.colour).toBeGreaterThan(0.6);
     expect(after.size).toBeGreaterThan(1.1 * before.size);
     await rm(output, { recursive: true });

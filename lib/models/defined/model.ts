@@ -26,6 +26,10 @@ export class DefinedModel implements Model {
   readonly sampling: SamplingDefaults;
   /** Its name, or the module that defines it. */
   source: string;
+  /** The file whose weights it has in the place of those that it was defined with. */
+  weightsFile: string | undefined;
+  /** What the user should know of its module. */
+  note: string | undefined;
   readonly #timeShift: number;
   readonly #definition: Omit<ModelDefinition, 'weights' | 'trainable'>;
   #native: NativeFlowModel | undefined;
@@ -62,6 +66,14 @@ export class DefinedModel implements Model {
     return this.#native;
   }
 
+  /** What it was defined by, with the numbers that its tensors have now and share with these. */
+  definition(): ModelDefinition {
+    const trained = new Set(this.native.trainableNames);
+    const tensors = Object.entries(this.native.weights());
+    const some = (isTrained: boolean) => Object.fromEntries(tensors.filter(([name]) => trained.has(name) === isTrained));
+    return { ...this.#definition, weights: some(false), trainable: some(true) };
+  }
+
   timeShift(): number {
     return this.#timeShift;
   }
@@ -71,6 +83,7 @@ export class DefinedModel implements Model {
   }
 
   async prepare(prompts: readonly string[], options: PrepareOptions = {}): Promise<void> {
+    if (this.note !== undefined) options.onNote?.(this.note);
     await this.#definition.prepare?.(prompts, options);
   }
 
@@ -96,7 +109,7 @@ export class DefinedModel implements Model {
   saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
     return this.adapter
       ? saveAdapterOf(this, directory, tensors)
-      : saveOwnParameters(this.native, { module: this.source }, directory, tensors);
+      : saveOwnParameters(this.native, { module: this.source, weights: this.weightsFile }, directory, tensors);
   }
 
   dispose(): void {
