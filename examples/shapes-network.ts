@@ -6,12 +6,11 @@
 // An image of 16 × 16 pixels is 16 patches, which are mixed with one another and then each by itself, four times.
 import { defineModel, ops, philoxNormalSync, Tensor, type LoadModelOptions } from 'eam-torch';
 
-import { captions } from './colour-shapes.ts';
+import { captions, size } from './shapes.ts';
 
 const { add, addcmul, chunk, embedding, gelu, layerNorm, linear, mul, permute, reshape, silu, transpose } = ops;
 
-const size = 16; // pixels a side, in patches of
-const patch = 4;
+const patch = 4; // pixels a side
 const n = size / patch;
 const pixels = 3 * patch * patch; // numbers of a patch
 const width = 64;

@@ -6,12 +6,17 @@ import { encode } from 'fast-png';
 
 import { temporaryFolder } from './tiny-run.js';
 
-/** Six images of `size` × `size` pixels, each of one colour, with the label or the caption that `label` gives. */
-export function labelledImages(label: (number: number) => object, channels: 1 | 3 = 3, size = 16): string {
+/** Images of `size` × `size` pixels, each of one colour, with the label or the caption that `label` gives. */
+export function labelledImages(
+  label: (number: number) => object,
+  channels: 1 | 3 = 3,
+  size = 16,
+  count = 6,
+): string {
   const folder = temporaryFolder();
-  const lines = Array.from({ length: 6 }, (_, number) => {
+  const lines = Array.from({ length: count }, (_, number) => {
     const length = channels * size * size;
-    const data = new Uint8Array(length).map((_, at) => (at % channels === number % 3 ? 200 + 10 * number : 20));
+    const data = new Uint8Array(length).map((_, at) => (at % channels === number % 3 ? 200 + 5 * number : 20));
     writeFileSync(join(folder, `${number}.png`), encode({ width: size, height: size, channels, depth: 8, data }));
     return JSON.stringify({ file: `${number}.png`, ...label(number) });
   });

@@ -172,3 +172,120 @@ describe.each(kinds)('pretraining a module whose fine-tuning trains $what', ({ w
     ]);
   });
 });
+
+describe('pretraining a module is refused before anything is written', () => {
+  const changed = (from: string, to: string, text = wholeNetwork): string => {
+    expect(text).toContain(from);
+    return moduleFile(text.replace(from, to));
+  };
+  const captioned = labelledImages((number) => ({ caption: number ? 'a cat' : 'a dog' }), 1, 4);
+  const broken = labelledImages((number) => ({ label: number % 3 }), 1, 4);
+  writeFileSync(join(broken, '3.png'), 'no picture');
+
+  it.each([
+    {
+      that: 'has an output of another shape',
+      module: () => changed('p.out), x.shape)', 'p.out), [x.shape[0], 16])'),
+      message: /velocity of "small": expected a velocity of x's shape, \[4, 1, 4, 4\], got float32 \[4, 16\]/,
+    },
+    {
+      that: 'computes no number',
+      module: () => changed('ops.tanh(', 'ops.log('),
+      message: /velocity of "small": expected finite numbers from its first weights, got NaN/,
+    },
+    {
+      that: 'throws',
+      module: () => changed('const flat', "throw new Error('on purpose'); const flat"),
+      message: /^velocity of "small": on purpose$/,
+    },
+    {
+      that: 'leaves a tensor out',
+      module: () => changed('labels: draw(', 'spare: draw([2], 9n), labels: draw('),
+      message: /expected every trainable tensor to be used, got no use of spare/,
+    },
+    {
+      that: 'has a decoder',
+      module: () => changed('encode:', 'decode: (latents) => latents, encode:'),
+      message: /a network on pixels to pretrain, of shape \[1 or 3, height, width\] and without a decoder/,
+    },
+    {
+      that: 'draws images of two channels',
+      module: () => changed('latentShape: [1', 'latentShape: [2'),
+      message: /a network on pixels to pretrain, .* got the shape \[2, 4, 4\]/,
+    },
+    {
+      that: 'draws images of another size',
+      module: () => changed('latentShape: [1, 4, 4]', 'latentShape: [1, 8, 2]'),
+      message: /0\.png: expected 2 × 8 pixels, as the model takes, got 4 × 4/,
+    },
+    {
+      that: 'has no velocity without a prompt',
+      module: () => changed("unconditional: (count) => labelsOf(Array(count).fill('3')),", ''),
+      message: /^labelDropout: expected 0, as .*network\.mjs defines no unconditional\(\) .*, got 0\.1$/,
+    },
+    {
+      that: 'has another conditioning without a prompt',
+      module: () => changed("labelsOf(Array(count).fill('3'))", "[...labelsOf(Array(count).fill('3'))].concat(labelsOf(Array(count).fill('3')))"),
+      message: /unconditional of "small": expected int64 \[4\], as encode gives .*, got int64 \[4\], int64 \[4\]/,
+    },
+    {
+      that: 'has no class for a label',
+      module: () => changed('labels: draw([4, 8]', 'labels: draw([2, 8]'),
+      message: /embedding/,
+    },
+    {
+      that: 'makes a model elsewhere than it is asked to',
+      module: () => changed('device, dtype, sampling', "device, dtype: 'bfloat16', sampling"),
+      message: /expected a model on cpu in float32: hand the options device and dtype on/,
+    },
+    {
+      that: 'makes no model',
+      module: () => moduleFile('export default () => 3;'),
+      message: /its default export: expected a function that returns a model, got one that returns number/,
+    },
+    {
+      that: 'is not there',
+      module: () => '/gone/network.mjs',
+      message: /^\/gone\/network\.mjs: there is no such module$/,
+    },
+    {
+      that: 'does not know a caption',
+      module: () => moduleFile(wholeNetwork),
+      change: { data: { path: captioned } },
+      message: /encode of "small": .*a cat/,
+    },
+    {
+      that: 'is given a broken picture',
+      module: () => moduleFile(wholeNetwork),
+      change: { data: { path: broken } },
+      message: /images and labels do not fit:\n.*3\.png/,
+    },
+    {
+      that: 'is given weights',
+      module: () => moduleFile(wholeNetwork),
+      change: { model: { module: 'network.mjs', weights: 'x.safetensors' } },
+      message: /model\.weights: unknown key/,
+    },
+  ])('where it $that', async ({ module, change = {}, message }) => {
+    const config = recipe(module(), change);
+    await expect(pretrain(config)).rejects.toThrow(message);
+    expect(() => readFileSync(join(config.output, 'recipe.json'))).toThrow('ENOENT');
+  });
+
+  it('and saves what it has where encode throws at the third step', async () => {
+    const calls = "(prompts) => { if (prompts.length === 4 && ++count === 5) throw new Error('on purpose'); return labelsOf(prompts); }";
+    const module = moduleFile(`let count = 0;\n${wholeNetwork.replace('encode: labelsOf', `encode: ${calls}`)}`);
+    const config = recipe(module, { checkpoints: { every: 100 } });
+    await expect(pretrain(config)).rejects.toThrow('on purpose');
+    expect(losses(config.output).length).toBeGreaterThan(0);
+    const steps = losses(config.output).length;
+    expect(readFileSync(join(config.output, 'checkpoints', `step-${steps}`, 'training.safetensors')).length).toBeGreaterThan(0);
+  });
+
+  it('and stops where the loss is no number ten times in a row', async () => {
+    // Past the hundredth step of Adam at this rate the hidden layer overflows.
+    const module = moduleFile(wholeNetwork.replace('ops.tanh(ops.add(hidden, low))', 'ops.exp(ops.add(hidden, low))'));
+    const config = recipe(module, { optimizer: { learningRate: 50 }, steps: 60 });
+    expect(await refusal(pretrain(config))).toMatch(/the gradient was not finite in 10 steps in a row, up to step \d+/);
+  });
+});

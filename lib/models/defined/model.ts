@@ -12,6 +12,7 @@ import { loadOwnParameters, saveOwnParameters } from '../own-parameters.js';
 import { evenTimes } from '../times.js';
 import { checkedConditioning } from './conditioning.js';
 import { checkDefinition, type ModelDefinition } from './definition.js';
+import { inContext } from './context.js';
 import { recordingOf } from './recording.js';
 
 const defaults = { steps: 20, solver: 'heun', guidance: 1, batch: 32 } as const;
@@ -88,8 +89,9 @@ export class DefinedModel implements Model {
   }
 
   async encode(prompts: readonly string[]): Promise<Tensor[]> {
-    const given = await this.#definition.encode?.(prompts);
-    return checkedConditioning(given, prompts.length, this.device, `encode of "${this.name}"`);
+    const where = `encode of "${this.name}"`;
+    const given = await inContext(where, () => this.#definition.encode?.(prompts));
+    return checkedConditioning(given, prompts.length, this.device, where);
   }
 
   async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
@@ -98,8 +100,10 @@ export class DefinedModel implements Model {
         `the model "${this.name}" defines no unconditional(), and cannot be guided: draw at guidance 1, or define it`,
       );
     }
-    const given = await this.#definition.unconditional(count, negativePrompt);
-    return checkedConditioning(given, count, this.device, `unconditional of "${this.name}"`);
+    const { unconditional } = this.#definition;
+    const where = `unconditional of "${this.name}"`;
+    const given = await inContext(where, () => unconditional.call(this.#definition, count, negativePrompt));
+    return checkedConditioning(given, count, this.device, where);
   }
 
   loadAdapter(directory: string): Promise<void> {
