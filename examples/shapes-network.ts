@@ -95,9 +95,7 @@ export default ({ device, dtype, adapter, seed = 0n }: LoadModelOptions) =>
     trainable: adapter ? newAdapter(adapter.rank, seed) : {},
     adapter: adapter && { rank: adapter.rank, alpha: adapter.alpha, targets },
     encode: (prompts) => [labelsOf(prompts)],
-    unconditional: (count) => [
-      Tensor.from(new BigInt64Array(count).fill(BigInt(captions.length)), [count]),
-    ],
+    unconditional: (count) => [Tensor.from(new BigInt64Array(count).fill(BigInt(captions.length)), [count])],
 
     velocity(x, t, [labels], { parameters: p, pretrained }) {
       const batch = x.shape[0]!;

@@ -147,7 +147,10 @@ const trainedSchema = z.object({
   /** In the record of a distillation alone. */
   teacher: z.object({}).optional(),
   /** Where it was a module. */
-  model: z.object({ type: z.literal('module'), weights: z.string() }).optional().catch(undefined),
+  model: z
+    .object({ type: z.literal('module'), weights: z.string() })
+    .optional()
+    .catch(undefined),
 });
 export type TrainedWith = Partial<z.output<typeof trainedSchema>>;
 

@@ -7,12 +7,7 @@ import { encode } from 'fast-png';
 import { temporaryFolder } from './tiny-run.js';
 
 /** Images of `size` × `size` pixels, each of one colour, with the label or the caption that `label` gives. */
-export function labelledImages(
-  label: (number: number) => object,
-  channels: 1 | 3 = 3,
-  size = 16,
-  count = 6,
-): string {
+export function labelledImages(label: (number: number) => object, channels: 1 | 3 = 3, size = 16, count = 6): string {
   const folder = temporaryFolder();
   const lines = Array.from({ length: count }, (_, number) => {
     const length = channels * size * size;

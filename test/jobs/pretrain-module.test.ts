@@ -127,7 +127,11 @@ describe.each(kinds)('pretraining a module whose fine-tuning trains $what', ({ w
     const draw = async (name: string, ...args: string[]) => {
       const out = join(temporaryFolder(), `${name}.png`);
       const { code, stderr } = await eam('sample', '--prompt', '1', '--count', '2', '--out', out, ...args, '--quiet');
-      return code === 0 ? readFileSync(out).toString('hex').replace(/.*49444154/, '') : stderr;
+      return code === 0
+        ? readFileSync(out)
+            .toString('hex')
+            .replace(/.*49444154/, '')
+        : stderr;
     };
     const tuned = await draw('tuned', '--model', module, '--adapter', run);
     const named = await draw('named', '--model', module, '--adapter', run, '--weights', weights);
@@ -225,7 +229,11 @@ describe('pretraining a module is refused before anything is written', () => {
     },
     {
       that: 'has another conditioning without a prompt',
-      module: () => changed("labelsOf(Array(count).fill('3'))", "[...labelsOf(Array(count).fill('3'))].concat(labelsOf(Array(count).fill('3')))"),
+      module: () =>
+        changed(
+          "labelsOf(Array(count).fill('3'))",
+          "[...labelsOf(Array(count).fill('3'))].concat(labelsOf(Array(count).fill('3')))",
+        ),
       message: /unconditional of "small": expected int64 \[4\], as encode gives .*, got int64 \[4\], int64 \[4\]/,
     },
     {
@@ -273,13 +281,16 @@ describe('pretraining a module is refused before anything is written', () => {
   });
 
   it('and saves what it has where encode throws at the third step', async () => {
-    const calls = "(prompts) => { if (prompts.length === 4 && ++count === 5) throw new Error('on purpose'); return labelsOf(prompts); }";
+    const calls =
+      "(prompts) => { if (prompts.length === 4 && ++count === 5) throw new Error('on purpose'); return labelsOf(prompts); }";
     const module = moduleFile(`let count = 0;\n${wholeNetwork.replace('encode: labelsOf', `encode: ${calls}`)}`);
     const config = recipe(module, { checkpoints: { every: 100 } });
     await expect(pretrain(config)).rejects.toThrow('on purpose');
     expect(losses(config.output).length).toBeGreaterThan(0);
     const steps = losses(config.output).length;
-    expect(readFileSync(join(config.output, 'checkpoints', `step-${steps}`, 'training.safetensors')).length).toBeGreaterThan(0);
+    expect(
+      readFileSync(join(config.output, 'checkpoints', `step-${steps}`, 'training.safetensors')).length,
+    ).toBeGreaterThan(0);
   });
 
   it('and stops where the loss is no number ten times in a row', async () => {

@@ -40,7 +40,10 @@ describe('the examples', () => {
   it.each([
     { network: 'the shipped network', own: undefined },
     { network: 'a network in TorchScript', own: shapesNetwork },
-    { network: 'a network in TypeScript', own: fileURLToPath(new URL('../../examples/shapes-network.ts', import.meta.url)) },
+    {
+      network: 'a network in TypeScript',
+      own: fileURLToPath(new URL('../../examples/shapes-network.ts', import.meta.url)),
+    },
   ])('pretrain $network on drawn shapes and make them larger', async ({ own }) => {
     const output = await mkdtemp(join(tmpdir(), 'eam-shapes-'));
     const { before, after } = await colourShapes(output, { images: 180, pretraining: 300, tuning: 20, own });
@@ -111,10 +114,23 @@ describe('docs/own-network.md', async () => {
     await rm(folder, { recursive: true });
   });
 
-  it('says of the example how long it is, which is less than 150 lines', async () => {
-    const lines = (await readFile(join(root, 'examples', 'own-network.ts'), 'utf8')).trimEnd().split('\n').length;
+  it.each([
+    { name: 'own-network', words: (lines: number) => `with LoRA, in ${lines} lines` },
+    { name: 'shapes-network', words: (lines: number) => `such a module in ${lines} lines, with LoRA` },
+  ])('says of $name how long it is, which is less than 150 lines', async ({ name, words }) => {
+    const lines = (await readFile(join(root, 'examples', `${name}.ts`), 'utf8')).trimEnd().split('\n').length;
     expect(lines).toBeLessThan(150);
-    expect(text.replaceAll('\n', ' ')).toContain(`with LoRA, in ${lines} lines`);
+    expect(text.replaceAll('\n', ' ')).toContain(words(lines));
+  });
+});
+
+describe('docs/torchscript.md', () => {
+  it('says of the script that exports a network how long it is', async () => {
+    const root = fileURLToPath(new URL('../..', import.meta.url));
+    const script = await readFile(join(root, 'examples', 'export_velocity.py'), 'utf8');
+    const lines = script.split('\n').filter((line) => line.trim() !== '').length;
+    const text = await readFile(join(root, 'docs', 'torchscript.md'), 'utf8');
+    expect(text.replaceAll('\n', ' ')).toContain(`with LoRA inside, scripted, in ${lines} lines`);
   });
 });
 

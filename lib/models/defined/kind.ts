@@ -27,7 +27,9 @@ async function load(place: ModelPlace, options: LoadModelOptions): Promise<Model
   if (weights === undefined) return model;
   if (model instanceof DefinedModel) return withStoredWeights(model, weights);
   model.dispose();
-  throw new ConfigError(expected(`${module}: its default export`, 'a model of defineModel, to have weights', 'another'));
+  throw new ConfigError(
+    expected(`${module}: its default export`, 'a model of defineModel, to have weights', 'another'),
+  );
 }
 
 /** A module, in JavaScript or TypeScript, that defines a model. */

@@ -71,7 +71,8 @@ export class DefinedModel implements Model {
   definition(): ModelDefinition {
     const trained = new Set(this.native.trainableNames);
     const tensors = Object.entries(this.native.weights());
-    const some = (isTrained: boolean) => Object.fromEntries(tensors.filter(([name]) => trained.has(name) === isTrained));
+    const some = (isTrained: boolean) =>
+      Object.fromEntries(tensors.filter(([name]) => trained.has(name) === isTrained));
     return { ...this.#definition, weights: some(false), trainable: some(true) };
   }
 

@@ -30,7 +30,11 @@ export const modulePretraining = pretraining({
     const labelDropout = encode ? config.labelDropout : 0;
     if (labelDropout > 0 && !unconditional)
       throw new ConfigError(
-        expected('labelDropout', `0, as ${module} defines no unconditional() that prompts are dropped to`, labelDropout),
+        expected(
+          'labelDropout',
+          `0, as ${module} defines no unconditional() that prompts are dropped to`,
+          labelDropout,
+        ),
       );
     const model = new DefinedModel(pretrainingOf(defined.definition()));
     const identity = [await contentHash(module), await (await originOf(model))!.identity()];

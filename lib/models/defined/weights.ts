@@ -44,7 +44,9 @@ export async function withStoredWeights(model: DefinedModel, path: string): Prom
   try {
     using network = new DefinedModel(pretrainingOf(definition));
     await network.native.load('weights', stored).catch((error: unknown) => {
-      throw error instanceof CheckpointError ? new CheckpointError(`${path}: ${error.message}`, { cause: error }) : error;
+      throw error instanceof CheckpointError
+        ? new CheckpointError(`${path}: ${error.message}`, { cause: error })
+        : error;
     });
     const read = network.native.weights();
     const replaced = (tensors: Tensors) =>
