@@ -65,7 +65,8 @@ export async function run(
   } as PretrainConfig;
   const { directory } = await pretrain(recipe);
   // The weights of a module are only that: its code is named again.
-  const model = 'module' in network ? { ...network, weights: join(directory, 'model.safetensors') } : directory;
+  const weights = join(directory, 'model.safetensors');
+  const model = own?.endsWith('.ts') ? { module: own, weights } : directory;
   const lora = 'torchscript' in network ? {} : { adapter };
   const { adapter: trained } = await finetune({
     model,

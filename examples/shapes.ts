@@ -1,5 +1,5 @@
-// Small drawn images of circles, squares and triangles in three colours: what colour-shapes.ts beside this file trains on,
-// and what it measures of the images that a model draws.
+// Small drawn images of circles, squares and triangles in three colours: what colour-shapes.ts beside this file trains
+// on, and what it measures of the images that a model draws.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -20,7 +20,7 @@ export interface PretrainTask extends Disposable {
   load(weights: Record<string, Tensor>): Promise<void>;
   /** Numbers of the examples to train on, of which a batch holds some. */
   examples: Int32Array;
-  /** What tells the untrained network from another; left out: its configuration does. A run is not resumed as another. */
+  /** What tells the untrained network from another, which a run is not resumed with; left out: its configuration. */
   identity?: unknown;
   /** What the examples depend on: a run is not resumed with others. */
   source: Readonly<Record<string, unknown>>;

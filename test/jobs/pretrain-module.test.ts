@@ -1,5 +1,5 @@
 // Pretraining of a network that a module defines, on a folder of images; and what is made of its weights.
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -260,7 +260,7 @@ describe('pretraining a module is refused before anything is written', () => {
       that: 'does not know a caption',
       module: () => moduleFile(wholeNetwork),
       change: { data: { path: captioned } },
-      message: /encode of "small": .*a cat/,
+      message: /^encode of "small": Cannot convert a cat to a BigInt$/,
     },
     {
       that: 'is given a broken picture',
@@ -280,21 +280,18 @@ describe('pretraining a module is refused before anything is written', () => {
     expect(() => readFileSync(join(config.output, 'recipe.json'))).toThrow('ENOENT');
   });
 
-  it('and saves what it has where encode throws at the third step', async () => {
-    const calls =
-      "(prompts) => { if (prompts.length === 4 && ++count === 5) throw new Error('on purpose'); return labelsOf(prompts); }";
-    const module = moduleFile(`let count = 0;\n${wholeNetwork.replace('encode: labelsOf', `encode: ${calls}`)}`);
+  it('and keeps the steps before where encode throws at the third', async () => {
+    // The rehearsal has asked once.
+    const encode = "(prompts) => { if (++asked === 4) throw new Error('on purpose'); return labelsOf(prompts); }";
+    const module = moduleFile(`let asked = 0;\n${wholeNetwork.replace('encode: labelsOf', `encode: ${encode}`)}`);
     const config = recipe(module, { checkpoints: { every: 100 } });
-    await expect(pretrain(config)).rejects.toThrow('on purpose');
-    expect(losses(config.output).length).toBeGreaterThan(0);
-    const steps = losses(config.output).length;
-    expect(
-      readFileSync(join(config.output, 'checkpoints', `step-${steps}`, 'training.safetensors')).length,
-    ).toBeGreaterThan(0);
+    expect(await pretrain(config).catch((error: Error) => error.message)).toBe('encode of "small": on purpose');
+    expect(losses(config.output)).toHaveLength(2);
+    expect(readdirSync(join(config.output, 'checkpoints'))).toEqual(['step-2']);
   });
 
   it('and stops where the loss is no number ten times in a row', async () => {
-    // Past the hundredth step of Adam at this rate the hidden layer overflows.
+    // At this rate Adam soon makes weights of which the exponential overflows.
     const module = moduleFile(wholeNetwork.replace('ops.tanh(ops.add(hidden, low))', 'ops.exp(ops.add(hidden, low))'));
     const config = recipe(module, { optimizer: { learningRate: 50 }, steps: 60 });
     expect(await refusal(pretrain(config))).toMatch(/the gradient was not finite in 10 steps in a row, up to step \d+/);

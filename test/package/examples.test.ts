@@ -2,7 +2,7 @@
 // none in the wrong one, E[r] = 0 before and 1.0 after the tilt.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,8 @@ import { exactReward, lambda, means, type Quality, qualityOf } from '../../examp
 import { run as colourShapes } from '../../examples/colour-shapes.ts';
 import { run as plainTypeScript } from '../../examples/plain-typescript.ts';
 import { run as tensorflow } from '../../examples/tensorflow.ts';
+import { program } from '../helpers/finetune-config.js';
+import { labelledImages } from '../helpers/labelled-images.js';
 
 function expectTilt({ pretrained, tilted }: { pretrained: Quality; tilted: Quality }): void {
   expect(pretrained.inside).toBeGreaterThan(0.9);
@@ -111,6 +113,24 @@ describe('docs/own-network.md', async () => {
     const run = async (name: string) => (await promisify(execFile)(process.execPath, [join(folder, name)])).stdout;
     expect(await run('train.mjs')).toMatch(/^1 \d\.\d{3}\n2 \d\.\d{3}\n3 \d\.\d{3}\n2 × 1 × 8 × 8\n$/);
     expect(await run('check.mjs')).toBe('2 1.00\n');
+    await rm(folder, { recursive: true });
+  });
+
+  it('has a module that is pretrained and fine-tuned by its configurations as they are written', async () => {
+    const folder = join(root, 'build', 'own-module'); // inside the package, so that `eam-torch` is this one
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'my-model.mjs'), programs[2]!);
+    await cp(labelledImages((number) => ({ label: number % 3 }), 1, 8), join(folder, 'images'), { recursive: true });
+    const configs = [...text.matchAll(/^```json\n(.*?)^```$/gms)].map((match) => match[1]!);
+    const eam = (...args: string[]) => promisify(execFile)(process.execPath, [program, ...args], { cwd: folder });
+    for (const [index, job] of ['pretrain', 'finetune'].entries()) {
+      await writeFile(join(folder, `${job}.json`), configs[index]!);
+      const { stderr } = await eam(job, `${job}.json`, '--set', 'steps=2', '--set', 'batch=4');
+      expect(stderr).toContain('step 2/2');
+    }
+    const command = /`(eam sample --model .*?)`/s.exec(text)![1]!.replaceAll('\n', ' ').split(' ').slice(1);
+    expect((await eam(...command, '--adapter', 'runs/tuned')).stderr).toContain('drawn.png');
     await rm(folder, { recursive: true });
   });
 
