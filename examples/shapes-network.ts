@@ -3,32 +3,33 @@
 //
 //   node examples/colour-shapes.ts examples/shapes-network.ts
 //
-// An image of 16 × 16 pixels is 16 patches, which are mixed with one another and then each by itself, four times.
+// An image of 16 × 16 pixels is a grid of 8 × 8 patches; three blocks mix each patch with its neighbours.
 import { defineModel, ops, philoxNormalSync, Tensor, type LoadModelOptions } from 'eam-torch';
 
 import { captions, size } from './shapes.ts';
 
-const { add, addcmul, chunk, embedding, gelu, layerNorm, linear, mul, permute, reshape, silu, transpose } = ops;
+const { add, addcmul, cat, chunk, conv2d, cos, embedding, gelu, layerNorm, linear } = ops;
+const { mul, permute, reshape, silu, sin, transpose } = ops;
 
-const patch = 4; // pixels a side
+const patch = 2; // pixels a side
 const n = size / patch;
 const pixels = 3 * patch * patch; // numbers of a patch
-const width = 64;
-const depth = 4;
-const targets = ['mix.0', 'mix.1', 'each.0', 'each.1'];
-
+const width = 48;
+const hidden = 2 * width; // in the layers of a block, and of what blocks are told
+const depth = 3;
+const targets = ['mlp.0', 'mlp.1'];
+const blocks = Array.from({ length: depth }, (_, index) => `blocks.${index}`);
 /** How many numbers each layer gives, and takes. */
 const layers: Readonly<Record<string, readonly [number, number]>> = {
   patches: [width, pixels],
-  'time.0': [width, 1],
-  'time.1': [2 * width, width],
+  'time.0': [hidden, 16],
+  'time.1': [hidden, hidden],
   ...Object.fromEntries(
-    Array.from({ length: depth }, (_, block) => [
-      [`blocks.${block}.mix.0`, [64, n * n]],
-      [`blocks.${block}.mix.1`, [n * n, 64]],
-      [`blocks.${block}.each.0`, [4 * width, width]],
-      [`blocks.${block}.each.1`, [width, 4 * width]],
-    ]).flat(),
+    blocks.flatMap((block) => [
+      [`${block}.told`, [2 * width, hidden]],
+      [`${block}.mlp.0`, [hidden, width]],
+      [`${block}.mlp.1`, [width, hidden]],
+    ]),
   ),
   head: [pixels, width],
 };
@@ -53,9 +54,9 @@ function drawer(seed: bigint) {
 function firstWeights(seed: bigint): Tensors {
   const draw = drawer(seed);
   const weights: Tensors = {
-    places: draw([n * n, width], 0.5),
-    captions: draw([captions.length + 1, 2 * width], 0.5), // the last one is no caption
+    captions: draw([captions.length + 1, hidden], 0.5), // the last one is no caption
   };
+  for (const block of blocks) weights[`${block}.conv.weight`] = draw([width, width, 3, 3], 0.2 / Math.sqrt(width));
   for (const [name, [outputs, inputs]] of Object.entries(layers)) {
     weights[`${name}.weight`] = draw([outputs, inputs], 0.6 / Math.sqrt(inputs));
     weights[`${name}.bias`] = zeros([outputs]);
@@ -85,8 +86,14 @@ const labelsOf = (prompts: readonly string[]) =>
     [prompts.length],
   );
 
-export default ({ device, dtype, adapter, seed = 0n }: LoadModelOptions) =>
-  defineModel({
+export default ({ device, dtype, adapter, seed = 0n }: LoadModelOptions) => {
+  // The time is told by waves of these frequencies.
+  const frequencies = Tensor.from(
+    Float32Array.from({ length: 8 }, (_, i) => 2 ** (i / 2)),
+    [1, 8],
+    { device },
+  );
+  return defineModel({
     name: 'shapes',
     latentShape: [3, size, size],
     device,
@@ -108,17 +115,20 @@ export default ({ device, dtype, adapter, seed = 0n }: LoadModelOptions) =>
       };
       const twice = (name: string, input: Tensor) => layer(`${name}.1`, gelu(layer(`${name}.0`, input)));
 
-      const time = layer('time.1', silu(layer('time.0', reshape(t, [batch, 1]))));
-      const condition = add(time, embedding(p['captions']!, labels!));
-      const [shift, scale] = chunk(reshape(condition, [batch, 1, 2 * width]), 2, 2) as [Tensor, Tensor];
+      const angles = mul(reshape(t, [batch, 1]), frequencies);
+      const time = twice('time', cat([cos(angles), sin(angles)], 1));
+      const condition = silu(add(time, embedding(p['captions']!, labels!)));
       const patches = permute(reshape(x, [batch, 3, n, patch, n, patch]), [0, 2, 4, 1, 3, 5]);
-      let h = add(layer('patches', reshape(patches, [batch, n * n, pixels])), p['places']!);
-      for (let block = 0; block < depth; block++) {
-        const across = transpose(layerNorm(add(h, shift)), 1, 2);
-        h = add(h, transpose(twice(`blocks.${block}.mix`, across), 1, 2));
-        h = add(h, twice(`blocks.${block}.each`, addcmul(shift, layerNorm(h), add(scale, 1))));
+      let h = layer('patches', reshape(patches, [batch, n * n, pixels]));
+      for (const block of blocks) {
+        const told = reshape(layer(`${block}.told`, condition), [batch, 1, 2 * width]);
+        const [shift, scale] = chunk(told, 2, 2) as [Tensor, Tensor];
+        const grid = reshape(transpose(addcmul(shift, layerNorm(h), add(scale, 1)), 1, 2), [batch, width, n, n]);
+        const mixed = conv2d(grid, p[`${block}.conv.weight`]!, undefined, { padding: 1 });
+        h = add(h, twice(`${block}.mlp`, transpose(reshape(mixed, [batch, width, n * n]), 1, 2)));
       }
       const drawn = reshape(layer('head', h), [batch, n, n, 3, patch, patch]);
       return reshape(permute(drawn, [0, 3, 1, 4, 2, 5]), x.shape);
     },
   });
+};

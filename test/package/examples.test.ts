@@ -121,7 +121,11 @@ describe('docs/own-network.md', async () => {
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'my-model.mjs'), programs[2]!);
-    await cp(labelledImages((number) => ({ label: number % 3 }), 1, 8), join(folder, 'images'), { recursive: true });
+    await cp(
+      labelledImages((number) => ({ label: number % 3 }), 1, 8),
+      join(folder, 'images'),
+      { recursive: true },
+    );
     const configs = [...text.matchAll(/^```json\n(.*?)^```$/gms)].map((match) => match[1]!);
     const eam = (...args: string[]) => promisify(execFile)(process.execPath, [program, ...args], { cwd: folder });
     for (const [index, job] of ['pretrain', 'finetune'].entries()) {
