@@ -1,14 +1,10 @@
-"""Exports a small velocity network with LoRA inside as TorchScript: python export_velocity.py FOLDER CAPTION..."""
-
-import json, math, pathlib, sys, torch
-from safetensors.torch import save_file
-from torch import nn
+import json, pathlib, sys, safetensors.torch, torch, torch.nn as nn
 
 
 class LoraLinear(nn.Linear):
     def __init__(self, inputs: int, outputs: int, rank: int = 4):
         super().__init__(inputs, outputs)
-        self.lora_A = nn.Parameter(torch.randn(rank, inputs) / math.sqrt(inputs))
+        self.lora_A = nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
         self.lora_B = nn.Parameter(torch.zeros(outputs, rank))
 
     def forward(self, h):
@@ -19,7 +15,7 @@ class Velocity(nn.Module):  # of images [B, 3, 16, 16]: 16 patches, mixed with o
     def __init__(self, captions: int, width: int = 64, depth: int = 4):
         super().__init__()
         self.patches, self.head = nn.Conv2d(3, width, 4, 4), nn.Linear(width, 48)
-        self.places, self.captions = nn.Parameter(torch.randn(16, width) / 2), nn.Embedding(captions + 1, width)
+        self.places, self.captions = nn.Parameter(torch.randn(16, width) / 2), nn.Embedding(captions, width)
         self.time = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, 2 * width))
         layers = lambda inside, hidden: nn.Sequential(LoraLinear(inside, hidden), nn.GELU(), LoraLinear(hidden, inside))
         self.mix = nn.ModuleList(layers(16, 64) for _ in range(depth))
@@ -34,10 +30,9 @@ class Velocity(nn.Module):  # of images [B, 3, 16, 16]: 16 patches, mixed with o
         return nn.functional.pixel_shuffle(self.head(h).transpose(1, 2).unflatten(2, (4, 4)), 4)
 
 
-if __name__ == "__main__":
-    folder, captions = pathlib.Path(sys.argv[1]), sys.argv[2:]
+if __name__ == "__main__":  # python export_velocity.py FOLDER CAPTION... exports it as TorchScript
+    folder, captions = pathlib.Path(sys.argv[1]), [*sys.argv[2:], ""]  # the last one is no caption
     torch.jit.script(Velocity(len(captions))).save(folder / "velocity.pt")
-    files = {caption: f"{label}.safetensors" for label, caption in enumerate([*captions, ""])}  # "" is no caption
-    for label, file in enumerate(files.values()):
-        save_file({"label": torch.tensor(label)}, folder / file)
-    (folder / "conditioning.json").write_text(json.dumps(files))
+    for label in range(len(captions)):
+        safetensors.torch.save_file({"label": torch.tensor(label)}, folder / f"{label}.safetensors")
+    (folder / "conditioning.json").write_text(json.dumps({text: f"{i}.safetensors" for i, text in enumerate(captions)}))

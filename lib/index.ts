@@ -89,6 +89,7 @@ export type { ModelContext, ModelDefinition } from './models/defined/definition.
 export { defineModel } from './models/defined/model.js';
 export type { ModelPart } from './models/model-kind.js';
 export { loadModel, type ModelSource } from './models/registry.js';
+export type { ModuleModel } from './models/defined/settings.js';
 export type { PretrainedVelocity, TorchScriptModel } from './models/torchscript/settings.js';
 export type {
   NativeAlgorithm,

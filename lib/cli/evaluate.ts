@@ -19,6 +19,7 @@ import {
   solverOption,
   stepsOption,
   textLengthOption,
+  weightsOption,
   widthOption,
 } from './options.js';
 
@@ -69,6 +70,7 @@ const options = () =>
     .addOption(allowOption())
     .option('--images <folder>', 'Score the PNGs in this folder, with --prompts and --reward.')
     .addOption(modelOption())
+    .addOption(weightsOption())
     .addOption(adapterOption())
     .option(
       '--prompts <file>',
@@ -125,6 +127,7 @@ function modeOf(path: string | undefined, { images, model, adapter }: Flags): Mo
 
 /** The options that only samples that are drawn depend on. */
 const ofDrawing = [
+  'weights',
   'samples',
   'negative',
   'width',

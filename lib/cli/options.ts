@@ -53,8 +53,15 @@ export const modelOption = (otherwise?: string) =>
   new Option(
     '--model <model>',
     `Take this model: ${shippedModels.map((name) => `"${name}"`).join(' or ')}, which comes with the package, ` +
-      "or a model's directory." +
+      "or a model's directory, or the module that defines it." +
       (otherwise ? ` By default it is ${otherwise}.` : ''),
+  );
+
+export const weightsOption = () =>
+  new Option(
+    '--weights <file>',
+    "Take these weights, in a safetensors file such as eam pretrain's, for the module that --model names. " +
+      "By default they are those of the adapter's run, or the module's own.",
   );
 
 export const adapterOption = () =>

@@ -16,6 +16,7 @@ import {
   solverOption,
   stepsOption,
   textLengthOption,
+  weightsOption,
   widthOption,
 } from './options.js';
 
@@ -23,6 +24,7 @@ export const sampleCommand = (signal: AbortSignal) =>
   new Command('sample')
     .description('Draw images into one PNG, or one each, whose text metadata keeps the settings.')
     .addOption(modelOption(`the one that the adapter was trained on, else "${shippedModels[0]}"`))
+    .addOption(weightsOption())
     .addOption(adapterOption())
     .addOption(repeatable('--prompt <text>', 'Draw this.'))
     .option(

@@ -1,10 +1,12 @@
+import { ConfigError } from '../errors.js';
 import { disposeAll } from '../files/safetensors.js';
 import { fillAdapter } from '../models/adapters/adapter.js';
 import { combineAdapters } from '../models/adapters/combine.js';
 import type { ImageSize, LoadModelOptions, Model, ModelDType } from '../models/model.js';
-import { baseModel, loadModel, type ModelSource } from '../models/registry.js';
+import { baseModel, loadModel, runsCode, type ModelSource } from '../models/registry.js';
 import { shippedModels } from '../models/shipped.js';
 import { chooseDevice, deviceLine } from '../runtime/device.js';
+import { expected } from '../schema/validate.js';
 import {
   baseOf,
   type ChosenAdapter,
@@ -16,12 +18,15 @@ import {
   readChosen,
   refuseOtherModel,
   trainedWith,
+  type TrainedWith,
 } from './chosen-adapters.js';
 
 /** These options say which model draws, with which adapters, and how it is loaded. */
 export interface ModelChoice {
   /** Default: the one that the adapter was trained on, or the first that comes with the package. */
   model?: string | undefined;
+  /** The weights of a model that a module defines; default: those that the adapter's run had, or the module's own. */
+  weights?: string | undefined;
   /** Adapters, or runs' directories, each with its weight behind a colon or of weight 1. */
   adapter?: readonly string[] | undefined;
   /** In pixels; one side alone is that of a square. */
@@ -56,8 +61,8 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
   const adapters = own ? [] : await readChosen(located, onNote);
   try {
     const [first, ...others] = adapters;
-    const source = choice.model ?? (await trainedModel(own, adapters));
     const trained = await Promise.all(located.map(({ path }) => trainedWith(path)));
+    const source = withWeights(choice, trained) ?? choice.model ?? (await trainedModel(own, adapters));
     const { textLength = trained.find((run) => run.textLength !== undefined)?.textLength } = choice;
     const size = sizeOf(choice) ?? trained.find((run) => run.image !== undefined)?.image;
     const options = { device: chosenDevice.device, dtype: choice.dtype, size, textLength };
@@ -80,12 +85,27 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
   }
 }
 
+/**
+ * A module that was chosen, with weights: those that were chosen, or else those of the run whose adapter draws.
+ * @throws ConfigError for weights of anything but a module
+ */
+function withWeights(
+  { model, weights: chosen }: ModelChoice,
+  trained: readonly TrainedWith[],
+): ModelSource | undefined {
+  const isModule = model !== undefined && runsCode(model);
+  if (chosen !== undefined && !isModule)
+    throw new ConfigError(expected('--weights', 'a module as --model, whose weights they are', model ?? 'none'));
+  const weights = chosen ?? trained.find((run) => run.model !== undefined)?.model?.weights;
+  return isModule && weights !== undefined ? { module: model, weights } : undefined;
+}
+
 /** The model that what was chosen was trained on; with nothing chosen, the first that comes with the package. */
 async function trainedModel(
   own: ChosenParameters | undefined,
   [first, ...others]: readonly ChosenAdapter[],
 ): Promise<ModelSource> {
-  if (own) return typeof own.base === 'string' ? baseModel(own.path, own.base) : own.base;
+  if (own) return typeof own.base === 'object' && 'torchscript' in own.base ? own.base : baseModel(own.path, own.base);
   return first ? baseOf([first, ...others]) : shippedModels[0]!;
 }
 

@@ -17,7 +17,7 @@ import { expected, validate } from '../schema/validate.js';
 import { modelIdentity } from '../training/belonging.js';
 import { belongsToOf, stateFile } from '../training/state.js';
 import { adapterDirectory } from './run-directory.js';
-import { foundAgain, runOf } from './run-record.js';
+import { foundAgain, readRecord, runOf } from './run-record.js';
 import { modelSettings } from './settings/model.js';
 
 /** An adapter that somebody chose, and the model that it says it was trained on. */
@@ -61,9 +61,6 @@ export interface ChosenParameters {
   base: ModelSource;
 }
 
-const moduleSchema = z.strictObject({ module: z.string() }).transform(({ module }) => module);
-const baseSchema = z.union([moduleSchema, describedModelSchema]);
-
 /**
  * Finds the own parameters of a model in the place of an adapter.
  * @returns undefined where adapters alone were chosen
@@ -77,7 +74,7 @@ export async function ownParametersAmong(located: readonly LocatedAdapter[]): Pr
       throw new ConfigError(
         expected('adapter', `${path} alone and without a weight, since it holds a model's own parameters`, weight),
       );
-    return { path, base: validate(baseSchema, await baseNow(path, own), path) };
+    return { path, base: validate(describedModelSchema, await baseNow(path, own), path) };
   }
   return undefined;
 }
@@ -149,11 +146,17 @@ const trainedSchema = z.object({
   textLength: modelSettings.textLength,
   /** In the record of a distillation alone. */
   teacher: z.object({}).optional(),
+  /** Where it was a module. */
+  model: z
+    .object({ type: z.literal('module'), weights: z.string() })
+    .optional()
+    .catch(undefined),
 });
+export type TrainedWith = Partial<z.output<typeof trainedSchema>>;
 
 /** What the adapter of a run's checkpoint has seen; nothing of one that is not in a run with a record. */
-export async function trainedWith(path: string): Promise<Partial<z.output<typeof trainedSchema>>> {
+export async function trainedWith(path: string): Promise<TrainedWith> {
   const run = runOf(path);
   const record = run && join(run, 'config.json');
-  return record ? validate(trainedSchema, await readJson(record), record) : {};
+  return record ? validate(trainedSchema, await readRecord(run, 'config.json'), record) : {};
 }

@@ -1,4 +1,7 @@
+import { z } from 'zod';
+
 import { moduleKind } from './defined/kind.js';
+import { moduleSchema, type ModuleModel } from './defined/settings.js';
 import { digitsKind } from './digits/kind.js';
 import { flux2Kind } from './flux2/kind.js';
 import type { ModelKind } from './model-kind.js';
@@ -7,20 +10,29 @@ import { torchScriptKind } from './torchscript/kind.js';
 import { locatedIn, torchScriptSchema, type TorchScriptModel } from './torchscript/settings.js';
 
 /** Settings that describe a model in the place of a directory. */
-export type { TorchScriptModel as DescribedModel } from './torchscript/settings.js';
+export type DescribedModel = TorchScriptModel | ModuleModel;
 
 /** Every kind of model. A new one is a folder of its own and an entry here. */
 export const modelKinds: readonly ModelKind[] = [digitsKind, sd3Kind, flux2Kind, moduleKind, torchScriptKind];
 
-/** What describes a model in the place of a directory: settings, whose paths become absolute. */
-export const describedModelSchema = torchScriptSchema.transform(
-  (settings): TorchScriptModel => locatedIn('.', settings),
+const torchScript = torchScriptSchema.transform((settings): TorchScriptModel => locatedIn('.', settings));
+
+/** A module alone is known by its path, as where a name is given. */
+const module = moduleSchema.transform(({ module, weights }): ModuleModel | string =>
+  weights === undefined ? module : { type: 'module', module, weights },
 );
 
+/** What describes a model in the place of a directory: settings, whose paths become absolute. */
+export const describedModelSchema = z.union([module, torchScript]);
+
 /** The type of the model that settings describe, which they need not say. */
-export const typeOfModel = (settings: object): unknown =>
-  'type' in settings ? settings.type : 'torchscript' in settings ? 'torchscript' : undefined;
+export const typeOfModel = (settings: object): unknown => {
+  if ('type' in settings) return settings.type;
+  return ['torchscript', 'module'].find((type) => type in settings);
+};
 
 /** What a model is called where there is room for a name alone. */
-export const nameOfModel = (source: string | TorchScriptModel): string =>
-  typeof source === 'string' ? source : source.torchscript;
+export const nameOfModel = (source: string | DescribedModel): string => {
+  if (typeof source === 'string') return source;
+  return 'module' in source ? source.module : source.torchscript;
+};

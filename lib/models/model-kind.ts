@@ -29,10 +29,10 @@ export interface ModelPart {
 /** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
 export interface ModelKind {
   /**
-   * What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json; or how the
-   * name of a file ends that is a model of this kind.
+   * What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json. Where
+   * files are models of this kind, it is what settings say, and how the names of these files end, whose code is run.
    */
-  recognises: { pipeline: string } | { type: string } | { endings: readonly string[] };
+  recognises: { pipeline: string } | { type: string } | { type: string; endings: readonly string[] };
   /** How it is sampled where nobody says otherwise. */
   drawing: Drawing;
   /** False for one that trains its own parameters and takes no LoRA adapter. */
@@ -65,11 +65,7 @@ export interface ModelKind {
    * The files of one whose activations nobody knows, and how large they are.
    * @throws ConfigError, CheckpointError for files that are missing, or prompts that it cannot follow
    */
-  parts?: (
-    directory: string,
-    json: unknown,
-    options: Pick<FootprintOptions, 'prompts' | 'negativePrompt'>,
-  ) => Promise<ModelPart[]>;
+  parts?: (place: ModelPlace, options: Pick<FootprintOptions, 'prompts' | 'negativePrompt'>) => Promise<ModelPart[]>;
   /** Models of this kind that can be planned for before any of their files is there. */
   published?: {
     names: readonly string[];

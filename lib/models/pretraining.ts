@@ -20,6 +20,8 @@ export interface PretrainTask extends Disposable {
   load(weights: Record<string, Tensor>): Promise<void>;
   /** Numbers of the examples to train on, of which a batch holds some. */
   examples: Int32Array;
+  /** What tells the untrained network from another, which a run is not resumed with; left out: its configuration. */
+  identity?: unknown;
   /** What the examples depend on: a run is not resumed with others. */
   source: Readonly<Record<string, unknown>>;
   /** Adds the gradients of one batch of examples. */
@@ -31,6 +33,8 @@ export interface PretrainTask extends Disposable {
    * out: nothing is needed, and it is the configuration's model.
    */
   writeModel?(directory: string): Promise<unknown>;
+  /** What the file of its weights says of itself. */
+  metadata?: Readonly<Record<string, string>>;
   /** Its accuracy on examples that were kept out of training; left out where nothing is measured. */
   measure?(): Promise<number | undefined>;
 }
@@ -48,6 +52,8 @@ export interface Pretraining<
   settings: Settings;
   /** How samples are drawn where nobody says otherwise; left out by a network that draws none. */
   drawing?: Drawing;
+  /** How this model's samples are drawn, where it says so itself. @throws ConfigError where it cannot be asked */
+  drawingOf?: (model: z.output<ModelSchema>) => Promise<Drawing>;
   /** Reads the examples and makes a network with fresh weights. */
   start(
     config: PretrainSettings & { model: z.output<ModelSchema> } & z.output<z.ZodObject<Settings>>,

@@ -12,7 +12,8 @@ import { checkOptions, checkText, seed64 } from '../schema/options.js';
 import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
-import { modelKinds, describedModelSchema, type DescribedModel } from './kinds.js';
+import type { ModuleModel } from './defined/settings.js';
+import { modelKinds, describedModelSchema, nameOfModel, type DescribedModel } from './kinds.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
 import type { LocateOptions, StoredModel } from './component-weights.js';
 import type { MovedComponent } from './moved-tensors.js';
@@ -107,7 +108,7 @@ export async function namesModel(source: string): Promise<boolean> {
 
 /**
  * What a model takes, from its configuration and its files' headers; its files, of one of which no more is known;
- * undefined for one too small to plan for, such as the digits, or of one that nobody but its module knows.
+ * undefined for one too small to plan for, such as the digits.
  * @throws ConfigError for a directory or options that are not supported, CheckpointError where there is no model, or
  * weights that it needs are missing or cut short
  */
@@ -117,8 +118,7 @@ export async function modelFootprint(
 ): Promise<ModelFootprint | readonly ModelPart[] | undefined> {
   const { kind, place } = await findModel(source);
   if (kind.footprint) return kind.footprint(place.directory, { ...options, adapter: options.adapter! });
-  if (kind.parts) return kind.parts(place.directory, place.json, options);
-  if (!isDescribed(source) && kindOfFile(source)) return undefined;
+  if (kind.parts) return kind.parts(place, options);
   for (const file of (await kind.locate(place.directory)).weights) await readHeader(file);
   return undefined;
 }
@@ -197,14 +197,16 @@ export async function modelVerifier(directory: string): Promise<Verifier> {
  * @param base what it says
  * @throws CheckpointError where it says nothing, or a model that is not here
  */
-export async function baseModel(adapter: string, base: string | undefined): Promise<string> {
+export async function baseModel(adapter: string, base: string | ModuleModel | undefined): Promise<string> {
   const hint = "name the model's directory (--model)";
   if (base === undefined) throw new CheckpointError(`${adapter} does not say which model it was trained on: ${hint}`);
   // What runs code is run where it is named, and not because an adapter from elsewhere says so.
-  if (kindOfFile(base))
+  if (typeof base === 'object' || runsCode(base)) {
+    const module = nameOfModel(base);
     throw new CheckpointError(
-      `${adapter} was trained on the module ${base}, whose code is run only where it is named: --model ${base}`,
+      `${adapter} was trained on the module ${module}, whose code is run only where it is named: --model ${module}`,
     );
+  }
   const isHere = shippedModels.includes(base) || (await exists(placeOf(base)));
   if (!isHere)
     throw new CheckpointError(`${adapter} was trained on ${base}, which is not here: ${hint}${fetchHint(base)}`);
@@ -212,11 +214,14 @@ export async function baseModel(adapter: string, base: string | undefined): Prom
 }
 
 const nameOf = ({ recognises }: ModelKind): string =>
-  'pipeline' in recognises ? recognises.pipeline : 'type' in recognises ? recognises.type : 'module';
+  'pipeline' in recognises ? recognises.pipeline : recognises.type;
 
 /** The kind of a model that is a file. */
 const kindOfFile = (source: string): ModelKind | undefined =>
   modelKinds.find(({ recognises }) => 'endings' in recognises && recognises.endings.includes(extname(source)));
+
+/** Whether this is a module, which is run to make a model. */
+export const runsCode = (source: string): boolean => kindOfFile(source) !== undefined;
 
 /** @throws CheckpointError where there is no model, ConfigError for one of an unknown kind */
 async function findModel(source: ModelSource): Promise<{ kind: ModelKind; place: ModelPlace }> {
@@ -278,14 +283,28 @@ async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'so
   }
   const kinds = kindOfType();
   const { type } = validate(z.object({ type: z.enum([...kinds.keys()]) }), json, path);
-  return { kind: kinds.get(type)!, place: { ...own, path, json } };
+  const kind = kinds.get(type)!;
+  refuseCode(kind, own.directory, json);
+  return { kind, place: { ...own, path, json } };
+}
+
+/** What runs code is run where it is named, and not because a directory from elsewhere says so. */
+function refuseCode({ recognises }: ModelKind, directory: string, json: unknown): void {
+  if (!('endings' in recognises)) return;
+  const { module = 'MODULE', weights = '' } = json as Readonly<Record<string, string>>;
+  const file = join(directory, weights);
+  throw new ConfigError(
+    `${directory} holds weights of the module ${module}, whose code is run only where it is named: ` +
+      `${JSON.stringify({ module, weights: file })} as the model, or --model ${module} --weights ${file}`,
+  );
 }
 
 const isDescribed = (source: ModelSource): source is DescribedModel => typeof source === 'object' && source !== null;
 
 /** @throws ConfigError for settings that are not valid */
-function findDescribed(settings: DescribedModel): { kind: ModelKind; place: ModelPlace } {
+async function findDescribed(settings: DescribedModel): Promise<{ kind: ModelKind; place: ModelPlace }> {
   const json = validate(describedModelSchema, settings, 'model');
+  if (typeof json === 'string') return findModel(json);
   const kind = kindOfType().get(String(json.type))!;
   return { kind, place: { directory: resolve('.'), source: 'model', path: 'model', json } };
 }

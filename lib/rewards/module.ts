@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { parse, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 
 import { z } from 'zod';
 
 import { Origin, setOrigin } from '../files/origin.js';
 import { expected } from '../schema/validate.js';
+import { importModule } from '../runtime/import-module.js';
 import { checkText } from '../schema/options.js';
 import { ConfigError, isError } from '../errors.js';
 import {
@@ -47,7 +47,7 @@ export async function moduleReward(
   const origin = await Origin.of([path], { options });
   let exported: { default?: unknown };
   try {
-    exported = (await import(pathToFileURL(path).href)) as { default?: unknown };
+    exported = await importModule(path);
   } catch (error) {
     throw refuse(`it cannot be loaded: ${isError(error) ? error.message : String(error)}`, error);
   }

@@ -2,31 +2,20 @@
 import { cpSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { encode } from 'fast-png';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { loadModel } from '../../lib/models/registry.js';
 import { pretrain } from '../helpers/jobs.js';
 import { eam } from '../helpers/command-line.js';
+import { labelledImages } from '../helpers/labelled-images.js';
 import { refusal } from '../helpers/refusal.js';
 import { numbersOf, velocityModel } from '../helpers/torchscript-model.js';
 import { temporaryFolder } from '../helpers/tiny-run.js';
 
 const captions = ['a red circle', 'a blue square'];
 
-/** Six images of 16 × 16 pixels, each of one colour. */
-function images(label: (number: number) => object, channels: 1 | 3 = 3): string {
-  const folder = temporaryFolder();
-  const lines = Array.from({ length: 6 }, (_, number) => {
-    const data = new Uint8Array(channels * 256).map((_, at) => (at % channels === number % 3 ? 200 + 10 * number : 20));
-    writeFileSync(join(folder, `${number}.png`), encode({ width: 16, height: 16, channels, depth: 8, data }));
-    return JSON.stringify({ file: `${number}.png`, ...label(number) });
-  });
-  writeFileSync(join(folder, 'labels.jsonl'), lines.join('\n'));
-  return folder;
-}
-const captioned = images((number) => ({ caption: captions[number % 2]! }));
-const labelled = images((number) => ({ label: number % 3 }));
+const captioned = labelledImages((number) => ({ caption: captions[number % 2]! }));
+const labelled = labelledImages((number) => ({ label: number % 3 }));
 
 const shipped = { type: 'digits', imageSize: 16, channels: 3, width: 16, depth: 1, heads: 2 };
 const { pretrained, ...rest } = velocityModel;
@@ -66,7 +55,7 @@ describe('pretraining on a folder', () => {
   });
 
   it('takes labels as numbers, also past nine', async () => {
-    const many = images((number) => ({ label: number * 2 + (number > 0 ? 1 : 0) }));
+    const many = labelledImages((number) => ({ label: number * 2 + (number > 0 ? 1 : 0) }));
     expect(await refusal(pretrain(recipe({ ...shipped, classes: 12 }, many)))).toContain(
       `expected images of each of the model's 12 classes, got none of 1, 2, 4, 6, 8, 10`,
     );
@@ -103,7 +92,7 @@ describe('pretraining on a folder', () => {
     {
       that: 'a caption that the conditioning has no file for',
       model: own,
-      path: images(() => ({ caption: 'a dog' })),
+      path: labelledImages(() => ({ caption: 'a dog' })),
       message: /expected a prompt that conditioning names a file for, "a red circle", "a blue square", got "a dog"/,
     },
     {
@@ -155,7 +144,7 @@ describe('pretraining a network in TorchScript', () => {
     const controller = new AbortController();
     const observer = { note() {}, begin() {}, end() {}, advance: (step: number) => step === 3 && controller.abort() };
     await expect(pretrain(config, { signal: controller.signal, observer })).rejects.toThrow();
-    const others = { ...config, data: { name: 'folder', path: images(() => ({ caption: captions[0]! })) } };
+    const others = { ...config, data: { name: 'folder', path: labelledImages(() => ({ caption: captions[0]! })) } };
     expect(await refusal(pretrain(others, { resume: true }))).toContain('with other prompts or images');
     const { directory } = await pretrain(config, { resume: true });
     expect(readFileSync(join(directory, 'model.safetensors'))).toEqual(readFileSync(join(whole, 'model.safetensors')));

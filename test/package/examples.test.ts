@@ -2,7 +2,7 @@
 // none in the wrong one, E[r] = 0 before and 1.0 after the tilt.
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,8 @@ import { exactReward, lambda, means, type Quality, qualityOf } from '../../examp
 import { run as colourShapes } from '../../examples/colour-shapes.ts';
 import { run as plainTypeScript } from '../../examples/plain-typescript.ts';
 import { run as tensorflow } from '../../examples/tensorflow.ts';
+import { program } from '../helpers/finetune-config.js';
+import { labelledImages } from '../helpers/labelled-images.js';
 
 function expectTilt({ pretrained, tilted }: { pretrained: Quality; tilted: Quality }): void {
   expect(pretrained.inside).toBeGreaterThan(0.9);
@@ -38,11 +40,15 @@ describe('the examples', () => {
   });
 
   it.each([
-    { network: 'the shipped network', exported: undefined },
-    { network: 'a network in TorchScript', exported: shapesNetwork },
-  ])('pretrain $network on drawn shapes and make them larger', async ({ exported }) => {
+    { network: 'the shipped network', own: undefined },
+    { network: 'a network in TorchScript', own: shapesNetwork },
+    {
+      network: 'a network in TypeScript',
+      own: fileURLToPath(new URL('../../examples/shapes-network.ts', import.meta.url)),
+    },
+  ])('pretrain $network on drawn shapes and make them larger', async ({ own }) => {
     const output = await mkdtemp(join(tmpdir(), 'eam-shapes-'));
-    const { before, after } = await colourShapes(output, { images: 180, pretraining: 300, tuning: 20, exported });
+    const { before, after } = await colourShapes(output, { images: 180, pretraining: 300, tuning: 20, own });
     expect(before.colour).toBeGreaterThan(0.6);
     expect(after.size).toBeGreaterThan(1.1 * before.size);
     await rm(output, { recursive: true });
@@ -110,10 +116,45 @@ describe('docs/own-network.md', async () => {
     await rm(folder, { recursive: true });
   });
 
-  it('says of the example how long it is, which is less than 150 lines', async () => {
-    const lines = (await readFile(join(root, 'examples', 'own-network.ts'), 'utf8')).trimEnd().split('\n').length;
+  it('has a module that is pretrained and fine-tuned by its configurations as they are written', async () => {
+    const folder = join(root, 'build', 'own-module'); // inside the package, so that `eam-torch` is this one
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'my-model.mjs'), programs[2]!);
+    await cp(
+      labelledImages((number) => ({ label: number % 3 }), 1, 8),
+      join(folder, 'images'),
+      { recursive: true },
+    );
+    const configs = [...text.matchAll(/^```json\n(.*?)^```$/gms)].map((match) => match[1]!);
+    const eam = (...args: string[]) => promisify(execFile)(process.execPath, [program, ...args], { cwd: folder });
+    for (const [index, job] of ['pretrain', 'finetune'].entries()) {
+      await writeFile(join(folder, `${job}.json`), configs[index]!);
+      const { stderr } = await eam(job, `${job}.json`, '--set', 'steps=2', '--set', 'batch=4');
+      expect(stderr).toContain('step 2/2');
+    }
+    const command = /`(eam sample --model .*?)`/s.exec(text)![1]!.replaceAll('\n', ' ').split(' ').slice(1);
+    expect((await eam(...command, '--adapter', 'runs/tuned')).stderr).toContain('drawn.png');
+    await rm(folder, { recursive: true });
+  });
+
+  it.each([
+    { name: 'own-network', words: (lines: number) => `with LoRA, in ${lines} lines` },
+    { name: 'shapes-network', words: (lines: number) => `such a module in ${lines} lines, with LoRA` },
+  ])('says of $name how long it is, which is less than 150 lines', async ({ name, words }) => {
+    const lines = (await readFile(join(root, 'examples', `${name}.ts`), 'utf8')).trimEnd().split('\n').length;
     expect(lines).toBeLessThan(150);
-    expect(text.replaceAll('\n', ' ')).toContain(`with LoRA, in ${lines} lines`);
+    expect(text.replaceAll('\n', ' ')).toContain(words(lines));
+  });
+});
+
+describe('docs/torchscript.md', () => {
+  it('says of the script that exports a network how long it is', async () => {
+    const root = fileURLToPath(new URL('../..', import.meta.url));
+    const script = await readFile(join(root, 'examples', 'export_velocity.py'), 'utf8');
+    const lines = script.split('\n').filter((line) => line.trim() !== '').length;
+    const text = await readFile(join(root, 'docs', 'torchscript.md'), 'utf8');
+    expect(text.replaceAll('\n', ' ')).toContain(`with LoRA inside, scripted, in ${lines} lines`);
   });
 });
 

@@ -26,15 +26,16 @@ const common = {
   output: z.string().min(1).describe('The model and the records of its run are written into this folder.'),
 };
 const commonSchema = z.strictObject(common);
-const samples = samplesSchema.prefault({}).describe('Grids of samples are drawn as this says.');
+const drawnSamples = samplesSchema.prefault({}).describe('Grids of samples are drawn as this says.');
 
 export type PretrainJobSettings = Omit<z.output<typeof commonSchema>, '$schema'> & {
   model: unknown;
   /** Left out where none are drawn. */
-  samples?: ReturnType<typeof drawn>;
+  samples?: undefined | Awaited<ReturnType<typeof drawn>>;
 };
 
-const drawn = (settings: z.output<typeof samples>, recipe: Pretraining) => withDrawing(settings, recipe.drawing!);
+const drawn = async (settings: z.output<typeof drawnSamples>, recipe: Pretraining, model: unknown) =>
+  withDrawing(settings, (await recipe.drawingOf?.(model)) ?? recipe.drawing!);
 
 /** Every recipe, by the "type" of the model that it trains. */
 const recipes: ReadonlyMap<string, Pretraining> = new Map(
@@ -46,7 +47,7 @@ const schemaOf = (recipe: Pretraining) =>
     model: recipe.model.describe('This network is trained.'),
     ...common,
     ...recipe.settings,
-    ...(recipe.drawing && { samples }),
+    ...(recipe.drawing && { samples: drawnSamples }),
   });
 
 /** `eam pretrain`'s configuration, which is that of one of the recipes. */
@@ -63,15 +64,16 @@ function withType(config: unknown): unknown {
 }
 
 /** @throws ConfigError for a configuration that is not valid */
-export function readPretrainConfig(config: unknown): { recipe: Pretraining; settings: PretrainJobSettings } {
+export async function readPretrainConfig(config: unknown) {
   const source = 'pretrain configuration';
   const kindSchema = z.object({ model: z.object({ type: z.enum([...recipes.keys()]) }) });
   const typed = withType(config);
   const recipe = recipes.get(validate(kindSchema, typed, source).model.type)!;
   const { $schema: _, ...checked } = validate(schemaOf(recipe), typed, source) as z.output<typeof commonSchema> & {
     model: unknown;
-    samples?: z.output<typeof samples>;
+    samples?: z.output<typeof drawnSamples>;
   };
-  const settings = { ...checked, ...(checked.samples && { samples: drawn(checked.samples, recipe) }) };
-  return { recipe, settings: settings as PretrainJobSettings };
+  const { model, samples } = checked;
+  const settings: PretrainJobSettings = { ...checked, samples: samples && (await drawn(samples, recipe, model)) };
+  return { recipe, settings };
 }

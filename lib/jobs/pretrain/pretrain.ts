@@ -37,7 +37,7 @@ const weightsFile = 'model.safetensors';
  */
 export async function pretrain(config: PretrainConfig, options: JobOptions = {}): Promise<PretrainResult> {
   checkJobOptions(options, 'pretrain options');
-  const { recipe, settings: wanted } = readPretrainConfig(config);
+  const { recipe, settings: wanted } = await readPretrainConfig(config);
   const { output } = wanted;
   await checkOutput(output, 'directory');
   const onNote = (message: string) => options.observer?.note(message);
@@ -103,7 +103,7 @@ async function trainInto(
       command: 'pretrain',
       settings: config,
       optimizer,
-      belongsTo: { model: fingerprint(config.model), data: fingerprint(task.source) },
+      belongsTo: { model: fingerprint(task.identity ?? config.model), data: fingerprint(task.source) },
       weights: () => task.network.weights(),
       load: task.load,
       async accumulate(step) {
@@ -141,7 +141,7 @@ async function finish(
       stored[name] = await tensor.to({ dtype: config.storage, device: 'cpu' });
     // What this run was writing when it was killed: the directory is its own.
     await removeUnfinished(run.path, 0);
-    await saveTensors(join(run.path, weightsFile), stored, { format: 'pt' });
+    await saveTensors(join(run.path, weightsFile), stored, { format: 'pt', ...task.metadata });
     const grid = await drawSamples(task, config, optimizer, signal);
     if (grid) observer.note(`samples: ${await run.writeSamples(step, grid)}`);
     // What is measured is what was stored.

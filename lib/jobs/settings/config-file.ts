@@ -1,10 +1,7 @@
-import { extname, join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-
-import { createJiti } from 'jiti';
+import { extname, resolve } from 'node:path';
 
 import { ConfigError, isError } from '../../errors.js';
-import { packageDirectory } from '../../runtime/package.js';
+import { importAnew } from '../../runtime/import-module.js';
 import { readJson } from '../../schema/json.js';
 import { expected } from '../../schema/validate.js';
 
@@ -29,16 +26,8 @@ export async function readConfigFile(path: string): Promise<unknown> {
 
 /** The default export of a module in TypeScript or JavaScript, for which `eam-torch` is this package. */
 async function importDefault(path: string): Promise<unknown> {
-  const own: unknown = await import(pathToFileURL(join(packageDirectory, 'dist', 'index.js')).href);
-  const jiti = createJiti(import.meta.url, {
-    fsCache: false,
-    moduleCache: false,
-    interopDefault: false,
-    virtualModules: { 'eam-torch': own },
-  });
   try {
-    const module = await jiti.import<{ default?: unknown }>(resolve(path));
-    return module.default;
+    return (await importAnew(resolve(path)))['default'];
   } catch (error) {
     throw new ConfigError(`${path} could not be run: ${messageOf(error)}`, { cause: error });
   }

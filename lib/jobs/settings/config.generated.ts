@@ -303,8 +303,12 @@ export interface FinetuneConfig {
   model:
     | string
     | {
-        /** This JavaScript module defines the model, and is run. */
+        /** It is a module. */
+        type?: 'module' | undefined;
+        /** This JavaScript or TypeScript module defines the model, and is run. */
         module: string;
+        /** The tensors of this safetensors file, such as pretraining writes, replace those that the module makes. */
+        weights?: string | undefined;
       }
     | {
         /** It is a TorchScript module. @defaultValue 'torchscript' */
@@ -482,8 +486,12 @@ export interface CompareConfig {
   model:
     | string
     | {
-        /** This JavaScript module defines the model, and is run. */
+        /** It is a module. */
+        type?: 'module' | undefined;
+        /** This JavaScript or TypeScript module defines the model, and is run. */
         module: string;
+        /** The tensors of this safetensors file, such as pretraining writes, replace those that the module makes. */
+        weights?: string | undefined;
       }
     | {
         /** It is a TorchScript module. @defaultValue 'torchscript' */
@@ -761,8 +769,12 @@ export interface DistillConfig {
   model:
     | string
     | {
-        /** This JavaScript module defines the model, and is run. */
+        /** It is a module. */
+        type?: 'module' | undefined;
+        /** This JavaScript or TypeScript module defines the model, and is run. */
         module: string;
+        /** The tensors of this safetensors file, such as pretraining writes, replace those that the module makes. */
+        weights?: string | undefined;
       }
     | {
         /** It is a TorchScript module. @defaultValue 'torchscript' */
@@ -1040,6 +1052,93 @@ export type PretrainConfig =
       /**
        * This fraction of the labels is dropped, so that the model also learns to draw unconditionally. It is at least
        * 0 and at most 1.
+       * @defaultValue 0.1
+       */
+      labelDropout?: number | undefined;
+      /** The times are drawn from this. @defaultValue 'logit_normal' */
+      timeDistribution?: 'uniform' | 'logit_normal' | undefined;
+      /** Grids of samples are drawn as this says. */
+      samples?:
+        | {
+            /** The solver takes this many steps. It is a whole number, at least 1. */
+            steps?: number | undefined;
+            /** This solves the ODE from noise to data. */
+            solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+            /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+            guidance?: number | undefined;
+            /** So many images are drawn at a time. It is a whole number, at least 1. */
+            batch?: number | undefined;
+            /**
+             * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
+             * number, at least 0.
+             * @defaultValue 0
+             */
+            every?: number | undefined;
+            /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
+            count?: number | undefined;
+            /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
+            columns?: number | undefined;
+            /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
+            seed?: number | undefined;
+          }
+        | undefined;
+    }
+  | {
+      /** This network is trained. */
+      model: {
+        /** It is a module. @defaultValue 'module' */
+        type?: 'module' | undefined;
+        /** This JavaScript or TypeScript module defines the model, and is run. */
+        module: string;
+      };
+      /** Editors find the JSON Schema of the file here. */
+      $schema?: string | undefined;
+      /**
+       * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one,
+       * else the CPU.
+       * @defaultValue 'auto'
+       */
+      device?: string | undefined;
+      /** AdamW updates the network, with these settings. */
+      optimizer: OptimizerOptions;
+      /** The run takes this many training steps. It is a whole number, at least 1. */
+      steps: number;
+      /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
+      batch?: number | undefined;
+      /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
+      seed?: number | undefined;
+      /** Checkpoints are written as this says. @defaultValue {"every":500} */
+      checkpoints?:
+        | {
+            /**
+             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
+             * @defaultValue 100
+             */
+            every?: number | undefined;
+            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
+            keep?: number | undefined;
+          }
+        | undefined;
+      /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
+      storage?: 'float32' | 'float16' | undefined;
+      /**
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
+       * and "tensorboard" writes event files into the run's folder.
+       * @defaultValue ["jsonl"]
+       */
+      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+      /** The model and the records of its run are written into this folder. */
+      output: string;
+      /** The network is trained on these images. */
+      data: {
+        /** The name says which images: those of a folder. @defaultValue 'folder' */
+        name?: 'folder' | undefined;
+        /** This folder holds PNGs, and a labels.jsonl that has a line for each. */
+        path: string;
+      };
+      /**
+       * This fraction of the prompts is dropped, so that the model also learns to draw without one. It is at least 0
+       * and at most 1.
        * @defaultValue 0.1
        */
       labelDropout?: number | undefined;

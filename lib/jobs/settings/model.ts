@@ -51,14 +51,8 @@ export const modelSettings = {
   model: z
     .union([
       z
-        .union([
-          z.string().min(1),
-          z
-            .strictObject({
-              module: z.string().min(1).describe('This JavaScript module defines the model, and is run.'),
-            })
-            .transform(({ module }) => module),
-        ])
+        .string()
+        .min(1)
         .transform((name) => (shippedModels.includes(name) ? name : pathOrHubName(name))),
       describedModelSchema,
     ])

@@ -1,79 +1,53 @@
-import { existsSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 
-import { z } from 'zod';
-
-import { ConfigError, isError } from '../../errors.js';
-import { solverNames } from '../../runtime/native/choices.generated.js';
+import { ConfigError } from '../../errors.js';
+import { readHeader } from '../../files/safetensors.js';
 import { expected, validate } from '../../schema/validate.js';
-import type { ModelKind } from '../model-kind.js';
+import type { ModelKind, ModelPlace } from '../model-kind.js';
 import type { LoadModelOptions, Model } from '../model.js';
 import { DefinedModel } from './model.js';
+import { definedBy, moduleDrawing, moduleDrawingOf } from './module.js';
+import { modulePretraining } from './pretraining.js';
+import { moduleSchema } from './settings.js';
+import { withStoredWeights } from './weights.js';
 
-const drawing = { steps: 20, solver: 'heun', guidance: 1 } as const;
+/** The module of a place, and the file of its weights where settings name one. */
+const settingsOf = ({ path, json }: ModelPlace): { module: string; weights?: string | undefined } =>
+  json === undefined ? { module: path } : validate(moduleSchema, json, 'model');
 
-const drawingSchema = z.object({
-  steps: z.int().min(1).default(drawing.steps),
-  solver: z.enum(solverNames).default(drawing.solver),
-  guidance: z.number().min(0).default(drawing.guidance),
-});
+const filesOf = (place: ModelPlace): string[] => {
+  const { module, weights } = settingsOf(place);
+  return [module, ...(weights === undefined ? [] : [weights])];
+};
 
-/** What a module exports. @throws ConfigError for a file that is missing or fails to load */
-async function exportsOf(path: string): Promise<Readonly<Record<string, unknown>>> {
-  if (!existsSync(path)) throw new ConfigError(`${path}: there is no such module`);
-  try {
-    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
-  } catch (error) {
-    const reason = isError(error) ? error.message : String(error);
-    throw new ConfigError(`${path}: the module cannot be loaded: ${reason}`, { cause: error });
-  }
+async function load(place: ModelPlace, options: LoadModelOptions): Promise<Model> {
+  const { module, weights } = settingsOf(place);
+  const model = await definedBy(module, options);
+  if (weights === undefined) return model;
+  if (model instanceof DefinedModel) return withStoredWeights(model, weights);
+  model.dispose();
+  throw new ConfigError(
+    expected(`${module}: its default export`, 'a model of defineModel, to have weights', 'another'),
+  );
 }
 
-/** What a module's function returns; its errors say which module it is. */
-async function made(path: string, make: (options: LoadModelOptions) => unknown, options: LoadModelOptions) {
-  try {
-    return (await make(options)) as Model | undefined;
-  } catch (error) {
-    if (isError(error)) error.message = `${path}: ${error.message}`;
-    throw error;
-  }
-}
-
-/** @throws ConfigError for a module that makes no model, or another than was asked for */
-async function load(path: string, options: LoadModelOptions): Promise<Model> {
-  const { default: make } = await exportsOf(path);
-  const where = `${path}: its default export`;
-  if (typeof make !== 'function') {
-    const what = 'a function that returns a model, such as export default (options) => defineModel({ … })';
-    throw new ConfigError(expected(where, what, make === undefined ? 'none' : typeof make));
-  }
-  const model = await made(path, make as (options: LoadModelOptions) => unknown, options);
-  if (typeof model !== 'object' || model === null || !('latentShape' in model && 'native' in model))
-    throw new ConfigError(expected(where, 'a function that returns a model', `one that returns ${typeof model}`));
-  const { device = 'cpu', dtype = 'float32' } = options;
-  const asked = device === 'cuda' ? 'cuda:0' : device;
-  if (model.device !== asked || model.dtype !== dtype) {
-    model.dispose();
-    const what = `a model on ${asked} in ${dtype}: hand the options device and dtype on to defineModel`;
-    throw new ConfigError(expected(where, what, `one on ${model.device} in ${model.dtype}`));
-  }
-  if (model instanceof DefinedModel) model.source = path;
-  return model;
-}
-
-/** A JavaScript module that defines a model. */
+/** A module, in JavaScript or TypeScript, that defines a model. */
 export const moduleKind: ModelKind = {
-  recognises: { endings: ['.mjs', '.js', '.mts', '.ts'] },
-  drawing,
-  drawingOf: async ({ path }) => {
-    const { sampling = {} } = await exportsOf(path);
-    return validate(drawingSchema, sampling, `${path}: sampling`);
-  },
-  load: ({ path }, options) => load(path, options),
-  files: async ({ path }) => [path],
+  recognises: { type: 'module', endings: ['.mjs', '.js', '.mts', '.ts'] },
+  drawing: moduleDrawing,
+  drawingOf: (place) => moduleDrawingOf(settingsOf(place).module),
+  load,
+  files: async (place) => filesOf(place),
   locate: async () => {
     throw new ConfigError(
       'a model that a module defines has no files of weights here: merge the adapter in the module',
     );
   },
+  async parts(place) {
+    const { weights } = settingsOf(place);
+    if (weights !== undefined) await readHeader(weights);
+    return Promise.all(filesOf(place).map(async (path) => ({ name: basename(path), bytes: (await stat(path)).size })));
+  },
+  pretraining: modulePretraining,
 };

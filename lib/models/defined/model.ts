@@ -12,6 +12,7 @@ import { loadOwnParameters, saveOwnParameters } from '../own-parameters.js';
 import { evenTimes } from '../times.js';
 import { checkedConditioning } from './conditioning.js';
 import { checkDefinition, type ModelDefinition } from './definition.js';
+import { inContext } from './context.js';
 import { recordingOf } from './recording.js';
 
 const defaults = { steps: 20, solver: 'heun', guidance: 1, batch: 32 } as const;
@@ -26,6 +27,10 @@ export class DefinedModel implements Model {
   readonly sampling: SamplingDefaults;
   /** Its name, or the module that defines it. */
   source: string;
+  /** The file whose weights it has in the place of those that it was defined with. */
+  weightsFile: string | undefined;
+  /** What the user should know of its module. */
+  note: string | undefined;
   readonly #timeShift: number;
   readonly #definition: Omit<ModelDefinition, 'weights' | 'trainable'>;
   #native: NativeFlowModel | undefined;
@@ -62,6 +67,15 @@ export class DefinedModel implements Model {
     return this.#native;
   }
 
+  /** What it was defined by, with the numbers that its tensors have now and share with these. */
+  definition(): ModelDefinition {
+    const trained = new Set(this.native.trainableNames);
+    const tensors = Object.entries(this.native.weights());
+    const some = (isTrained: boolean) =>
+      Object.fromEntries(tensors.filter(([name]) => trained.has(name) === isTrained));
+    return { ...this.#definition, weights: some(false), trainable: some(true) };
+  }
+
   timeShift(): number {
     return this.#timeShift;
   }
@@ -71,12 +85,14 @@ export class DefinedModel implements Model {
   }
 
   async prepare(prompts: readonly string[], options: PrepareOptions = {}): Promise<void> {
+    if (this.note !== undefined) options.onNote?.(this.note);
     await this.#definition.prepare?.(prompts, options);
   }
 
   async encode(prompts: readonly string[]): Promise<Tensor[]> {
-    const given = await this.#definition.encode?.(prompts);
-    return checkedConditioning(given, prompts.length, this.device, `encode of "${this.name}"`);
+    const where = `encode of "${this.name}"`;
+    const given = await inContext(where, () => this.#definition.encode?.(prompts));
+    return checkedConditioning(given, prompts.length, this.device, where);
   }
 
   async unconditional(count: number, negativePrompt = ''): Promise<Tensor[]> {
@@ -85,8 +101,10 @@ export class DefinedModel implements Model {
         `the model "${this.name}" defines no unconditional(), and cannot be guided: draw at guidance 1, or define it`,
       );
     }
-    const given = await this.#definition.unconditional(count, negativePrompt);
-    return checkedConditioning(given, count, this.device, `unconditional of "${this.name}"`);
+    const { unconditional } = this.#definition;
+    const where = `unconditional of "${this.name}"`;
+    const given = await inContext(where, () => unconditional.call(this.#definition, count, negativePrompt));
+    return checkedConditioning(given, count, this.device, where);
   }
 
   loadAdapter(directory: string): Promise<void> {
@@ -96,7 +114,7 @@ export class DefinedModel implements Model {
   saveAdapter(directory: string, tensors?: Readonly<Record<string, Tensor>>): Promise<void> {
     return this.adapter
       ? saveAdapterOf(this, directory, tensors)
-      : saveOwnParameters(this.native, { module: this.source }, directory, tensors);
+      : saveOwnParameters(this.native, { module: this.source, weights: this.weightsFile }, directory, tensors);
   }
 
   dispose(): void {

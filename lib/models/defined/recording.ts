@@ -1,10 +1,11 @@
-import { EamError, isError, ShapeError } from '../../errors.js';
+import { ShapeError } from '../../errors.js';
 import { checkReturned } from '../../runtime/compute.js';
 import type { RecordedPart, RecordedTensor } from '../../runtime/native/binding.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { add, mul } from '../../runtime/operators/elementwise.js';
 import { expected } from '../../schema/validate.js';
 import { isNothing } from './conditioning.js';
+import { inContextSync } from './context.js';
 import type { ModelDefinition } from './definition.js';
 
 /** Latents that are images in [−1, 1]. */
@@ -23,7 +24,7 @@ export function recordingOf({ weights = {}, trainable, ...definition }: ModelDef
     const parameters = Object.fromEntries(names.map((name, index) => [name, own[index]!]));
     const what = part === 'images' ? 'decode' : 'velocity';
     const where = `${what} of "${definition.name}"`;
-    return inContext(where, () => {
+    return inContextSync(where, () => {
       if (part === 'images') {
         const images = definition.decode
           ? definition.decode(inputs[0]!, { parameters, pretrained: false })
@@ -38,17 +39,6 @@ export function recordingOf({ weights = {}, trainable, ...definition }: ModelDef
       return checkVelocity(velocity as RecordedTensor, x, where, hasTrainable && !pretrained);
     });
   };
-}
-
-/** Errors of a function say which it was. */
-function inContext<Result>(where: string, work: () => Result): Result {
-  try {
-    return work();
-  } catch (error) {
-    if (!isError(error)) throw new EamError('ERR_EAM_MODEL', `${where} threw ${String(error)}`, { cause: error });
-    if (!error.message.startsWith(where)) error.message = `${where}: ${error.message}`;
-    throw error;
-  }
 }
 
 const textOf = ({ dtype, shape }: Tensor): string => `${dtype} [${shape.join(', ')}]`;

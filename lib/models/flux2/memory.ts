@@ -2,6 +2,7 @@
 // flux2/flux2_block.cpp. docs/plan.md derives them.
 
 import type { Flux2TransformerConfig } from '../../runtime/native/binding.js';
+import { adaptedIn, trainedNumbers } from '../pipeline/memory.js';
 import { innerOf, widthOf } from './config.js';
 
 /** Bytes of a complex number's half, which rotations by position are computed with. */
@@ -56,16 +57,13 @@ export class TransformerMemory {
       ...Array.from({ length: this.config.layers }, (_, index) => this.#keptByDouble(index, trained)),
       ...Array.from({ length: this.config.singleLayers }, (_, index) => this.#keptBySingle(index, trained)),
     ];
-    const kept = this.checkpointing
-      ? blocks.length * both + Math.max(...blocks)
-      : blocks.reduce((sum, block) => sum + block, 0);
-    return this.bytes.network * (kept + this.#transient() + 2 * both);
+    return this.bytes.network * trainedNumbers(blocks, both, this.#transient(), this.checkpointing);
   }
 
   /** What autograd keeps of a block with two streams, in numbers of the network's dtype. */
   #keptByDouble(index: number, trained: boolean): number {
     const [image, text] = [this.#image, this.#text];
-    const any = this.#adaptedIn(`transformer_blocks.${index}.`, trained);
+    const any = adaptedIn(trained ? this.adapted : [], `transformer_blocks.${index}.`);
     // Inputs of the norms before attention and feed-forward layers; queries, keys, values and the result, and the
     // inputs of the queries' and the keys' norm; SwiGLU's two inputs and its SiLU.
     let numbers = (2 + 4 + 2 * (this.bytes.norms / this.bytes.network) + 3 * this.#inner) * (image + text);
@@ -82,7 +80,7 @@ export class TransformerMemory {
   /** What autograd keeps of a block with one stream, likewise. */
   #keptBySingle(index: number, trained: boolean): number {
     const both = this.#image + this.#text;
-    const any = this.#adaptedIn(`single_transformer_blocks.${index}.`, trained);
+    const any = adaptedIn(trained ? this.adapted : [], `single_transformer_blocks.${index}.`);
     const { network, norms } = this.bytes;
     // The norm's input; the first product, of which values and SwiGLU's inputs are parts; turned queries and keys and
     // the attention's result; SiLU. A norm that copies its inputs into another type keeps the copies.
@@ -90,13 +88,5 @@ export class TransformerMemory {
     if (any('attn.to_qkv_mlp_proj')) numbers += 1;
     if (any('attn.to_out')) numbers += 1 + this.#inner;
     return numbers * both;
-  }
-
-  /** Whether any of these layers of a block has an adapter. */
-  #adaptedIn(prefix: string, trained: boolean): (...names: string[]) => boolean {
-    const adapted = new Set(
-      trained ? this.adapted.flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : [])) : [],
-    );
-    return (...names) => names.some((name) => adapted.has(name));
   }
 }

@@ -2,6 +2,7 @@
 // docs/plan.md derives them.
 
 import type { Sd3TransformerConfig } from '../../runtime/native/binding.js';
+import { adaptedIn, trainedNumbers } from '../pipeline/memory.js';
 import { isDual, widthOf } from './config.js';
 
 /** Bytes that one sample takes in the transformer. */
@@ -39,9 +40,8 @@ export class TransformerMemory {
   /** @param trained whether the adapters' gradients are computed, too: then their inputs are kept */
   train(trained: boolean): number {
     const blocks = Array.from({ length: this.config.layers }, (_, index) => this.#kept(index, trained));
-    const inputs = this.config.layers * (this.#image + this.#text);
-    const kept = this.checkpointing ? inputs + Math.max(...blocks) : blocks.reduce((sum, block) => sum + block, 0);
-    return this.bytes.network * (kept + this.#transient() + 2 * (this.#image + this.#text));
+    const both = this.#image + this.#text;
+    return this.bytes.network * trainedNumbers(blocks, both, this.#transient(), this.checkpointing);
   }
 
   /** What autograd keeps of a block, in numbers of the network's dtype. */
@@ -50,11 +50,7 @@ export class TransformerMemory {
     const normalised = this.config.qkNorm ? this.bytes.norms / this.bytes.network : 0;
     const last = index === this.config.layers - 1;
     const dual = isDual(this.config, index);
-    const prefix = `transformer_blocks.${index}.`;
-    const adapted = new Set(
-      trained ? this.adapted.flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : [])) : [],
-    );
-    const any = (...names: string[]) => names.some((name) => adapted.has(name));
+    const any = adaptedIn(trained ? this.adapted : [], `transformer_blocks.${index}.`);
     // Inputs of the norms before attention and feed-forward layers.
     let numbers = 2 * image + (last ? 1 : 2) * text;
     // Queries, keys, values and the result, and the inputs of the queries' and the keys' norm.

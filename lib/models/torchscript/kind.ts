@@ -44,7 +44,7 @@ export const torchScriptKind: ModelKind = {
         '`weights` of the model, such as "weights": "checkpoints/step-100/parameters.safetensors"',
     );
   },
-  async parts(directory, json, { prompts, negativePrompt }) {
+  async parts({ directory, json }, { prompts, negativePrompt }) {
     const settings = settingsOf(directory, json);
     const files = await promptFiles(settings);
     if (files) {

@@ -1,0 +1,32 @@
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { createJiti } from 'jiti';
+
+import { packageDirectory } from './package.js';
+
+/**
+ * Runs a module of the user's, and gives what it exports. TypeScript is compiled where Node does not do so itself.
+ * @param path absolute
+ * @throws what the module throws, or a SyntaxError
+ */
+export async function importModule(path: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException | null)?.code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
+    return importAnew(path);
+  }
+}
+
+/** As {@link importModule} does, but compiled and run anew at every call, and `eam-torch` in it is this package. */
+export async function importAnew(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const own: unknown = await import(pathToFileURL(join(packageDirectory, 'dist', 'index.js')).href);
+  const jiti = createJiti(import.meta.url, {
+    fsCache: false,
+    moduleCache: false,
+    interopDefault: false,
+    virtualModules: { 'eam-torch': own },
+  });
+  return jiti.import<Record<string, unknown>>(path);
+}
