@@ -111,8 +111,9 @@ const reportCharts = (() => {
         // In the order of the charts, of which one may be new.
         if (host.children[shown.indexOf(chart)] !== card.element)
           host.insertBefore(card.element, host.children[shown.indexOf(chart)] ?? null);
-        draw(card);
       }
+      // A card is as wide as it will be when all are there.
+      for (const card of cards.values()) draw(card);
     }
 
     document.querySelector('.axis').hidden = false;

@@ -51,8 +51,10 @@ const reportPage = (() => {
   function seriesOf({ name, run, raw, high }, at, chart) {
     const isAlone = chart.curves.length === 1 && data.runs.length === 1;
     const { stroke, dash } = strokeOf(data.runs.length > 1 ? run : at);
-    const unseen = { class: 'bound', stroke: 'transparent', value, points: { show: false } };
-    const step = { ...unseen, label: 'step', stroke, alpha: 0.35, class: isAlone ? '' : 'bound' };
+    const plain = { value, points: { show: false } };
+    // The page's legend leaves these out.
+    const unnamed = { ...plain, class: 'bound' };
+    const step = { ...(isAlone ? plain : unnamed), label: 'step', stroke, alpha: 0.35 };
     const points = chart.sparse ? { show: true, size: 5, fill: stroke } : { show: false };
     const label = isAlone ? (chart.sparse ? chart.title.toLowerCase() : 'trend') : name;
     return [
@@ -60,8 +62,8 @@ const reportPage = (() => {
       { label, stroke, dash, width: 2.5, points, value, spanGaps: chart.sparse },
       ...(high
         ? [
-            { ...unseen, label: '+ std' },
-            { ...unseen, label: '− std' },
+            { ...unnamed, label: '+ std', stroke: 'transparent' },
+            { ...unnamed, label: '− std', stroke: 'transparent' },
           ]
         : []),
     ];

@@ -50,7 +50,7 @@ export function renderComparison({ title, comparison, grids, finished }: Compari
       speedUpSection(comparison),
       sweepSection(comparison),
       gridSection(comparison, grids),
-      configurationSection(config),
+      configurationSection([{ config }]),
     ],
     data: chartData(comparison),
     scripts: ['charts.js', 'compare.js'],

@@ -100,7 +100,7 @@ function evaluationFigures(views: readonly RunView[]): { name: string; cells: st
     cells: tables.map((rows) => {
       const row = rows.find((each) => each.name === name);
       if (!row) return '';
-      return [[row.before, row.after].filter(Boolean).join(' → '), row.change].filter(Boolean).join('; ');
+      return [[row.before, row.after].filter(Boolean).join(' → '), row.change].filter(Boolean).join('\n');
     }),
   }));
 }

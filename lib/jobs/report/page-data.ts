@@ -63,7 +63,12 @@ export async function pageData(views: readonly RunView[], source: GridSource): P
       noise: noise(views),
       evaluation: one ? evaluationSection(one) : '',
       settings: one ? '' : settingsSection(views, names),
-      configuration: one ? configurationSection(one.config) : views.map(configuration(names)).join('\n'),
+      configuration: configurationSection(
+        views.map(({ config }, run) => ({
+          config,
+          summary: one ? undefined : names[run]!,
+        })),
+      ),
       footer: footer(views),
     },
   };
@@ -110,18 +115,19 @@ function figureSection(views: readonly RunView[], names: readonly string[]): str
   return `<section aria-labelledby="figures">
 <h2 id="figures">Figures</h2>
 <p>What each run has in the end, or has so far.</p>
-${htmlTable(figureTable(views, names))}
+${htmlTable(figureTable(views, names), 'lines')}
 </section>`;
 }
 
 function noise(views: readonly RunView[]): string {
   const [{ config }] = views as [RunView];
   const prompts = Array.isArray(config['prompts']) ? promptList(config['prompts'].map(String)) : '';
-  if (views.length === 1) return `<p>All grids start from the same noise, sample by sample${escapeHtml(prompts)}.</p>`;
+  if (views.length === 1)
+    return `<p class="noise">All grids start from the same noise, sample by sample${escapeHtml(prompts)}.</p>`;
   const apart = drawnApart(views);
   if (apart.length === 0)
-    return `<p>The grids of all runs start from the same noise, sample by sample${escapeHtml(prompts)}.</p>`;
-  return `<p>The grids of one run start from the same noise. Those of different runs are not drawn alike: ${escapeHtml(
+    return `<p class="noise">The grids of all runs start from the same noise, sample by sample${escapeHtml(prompts)}.</p>`;
+  return `<p class="noise">The grids of one run start from the same noise. Those of different runs are not drawn alike: ${escapeHtml(
     apart.join(', '),
   )} ${apart.length > 1 ? 'differ' : 'differs'}.</p>`;
 }
@@ -144,12 +150,9 @@ function settingsSection(views: readonly RunView[], names: readonly string[]): s
   const rows = differences.map((difference) => [difference.key, ...differenceTexts(difference)]);
   return `<section aria-labelledby="settings">
 <h2 id="settings">Settings that differ</h2>
-${rows.length ? htmlTable({ head: ['', ...names], rows }) : '<p>None: the runs have the same settings.</p>'}
+${rows.length ? htmlTable({ head: ['', ...names], rows }, 'lines') : '<p>None: the runs have the same settings.</p>'}
 </section>`;
 }
-
-const configuration = (names: readonly string[]) => (view: RunView, run: number) =>
-  configurationSection(view.config, { title: `Configuration of ${names[run]!}`, id: `configuration-${run + 1}` });
 
 function footer(views: readonly RunView[]): string {
   const changed = new Date(Math.max(...views.map((view) => view.changed.getTime())));

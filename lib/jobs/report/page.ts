@@ -113,11 +113,12 @@ ${introduction}
 }
 
 /**
- * A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap.
+ * A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap,
+ * and cells of lines may have several.
  */
 export function htmlTable(
   { head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] },
-  kind?: 'change' | 'notes',
+  kind?: 'change' | 'notes' | 'lines',
 ): string {
   const headCells = head.map((cell) => (cell ? `<th scope="col">${escapeHtml(cell)}</th>` : '<td></td>')).join('');
   const bodyRows = rows.map(
@@ -150,13 +151,18 @@ export function promptList(prompts: readonly string[]): string {
   return prompts.length ? `, prompts ${shown}${prompts.length > 12 ? ' …' : ''} in turn` : '';
 }
 
-export function configurationSection(config: unknown, { title = 'Configuration', id = 'configuration' } = {}): string {
-  return `<section aria-labelledby="${id}">
-<h2 id="${id}">${escapeHtml(title)}</h2>
-<details>
-<summary>Everything this was started with, defaults filled in</summary>
+/** The configurations of a page, each with what is to be clicked on to see it. */
+export function configurationSection(configs: readonly { config: unknown; summary?: string | undefined }[]): string {
+  const whole = 'Everything this was started with, defaults filled in';
+  const details = configs.map(
+    ({ config, summary = whole }) => `<details>
+<summary>${escapeHtml(summary)}</summary>
 <pre><code>${escapeHtml(JSON.stringify(config, abridged, 2))}</code></pre>
-</details>
+</details>`,
+  );
+  return `<section aria-labelledby="configuration">
+<h2 id="configuration">Configuration</h2>
+${details.join('\n')}
 </section>`;
 }
 
