@@ -1,4 +1,4 @@
-import { nameOfModel } from '../../models/kinds.js';
+import { nameOfModel, typeOfModel } from '../../models/kinds.js';
 import type { ModelSource } from '../../models/registry.js';
 import { axesOf, chartsOf, type Axes, type Chart } from './charts.js';
 import { evaluationNotes, evaluationRows } from './evaluation-table.js';
@@ -92,9 +92,9 @@ function subtitle(views: readonly RunView[]): string {
 }
 
 function modelName(model: unknown): string {
-  if (typeof model === 'string') return model;
-  const { type } = Object(model) as { type?: unknown };
-  return typeof type === 'string' ? type : String(nameOfModel(model as Exclude<ModelSource, string>));
+  if (typeof model !== 'object' || model === null) return String(model);
+  // A pretraining's is described by settings, which say of what type it is.
+  return 'torchscript' in model ? nameOfModel(model as ModelSource) : String(typeOfModel(model));
 }
 
 /** What became of a run that did not finish, or has not yet. */

@@ -15,7 +15,7 @@ const places = new Set(['output', '$schema']);
  * one value. The order is that in which the configurations name them.
  */
 export function settingsDifference(configs: readonly Readonly<Record<string, unknown>>[]): Difference[] {
-  const flat = configs.map((config) => new Map(flatten(config, '')));
+  const flat = configs.map((config) => new Map(Object.entries(config).flatMap(([key, value]) => flatten(value, key))));
   const keys = new Set(flat.flatMap((settings) => [...settings.keys()]));
   return [...keys]
     .filter((key) => !places.has(key))
@@ -35,7 +35,7 @@ function flatten(value: unknown, key: string): [string, unknown][] {
   if (Array.isArray(value) && value.length && value.every(isObject))
     return value.flatMap((entry, index) => flatten(entry, `${key}[${index}]`));
   if (!isObject(value) || Array.isArray(value) || Object.keys(value).length === 0) return [[key, value]];
-  return Object.entries(value).flatMap(([name, entry]) => flatten(entry, key ? `${key}.${name}` : name));
+  return Object.entries(value).flatMap(([name, entry]) => flatten(entry, `${key}.${name}`));
 }
 
 /** The values of a difference as texts that differ, each short enough for a cell of a table. */

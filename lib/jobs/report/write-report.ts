@@ -24,6 +24,8 @@ export interface ReportOptions {
 
 const reportFile = 'report.html';
 
+const argumentsSchema = z.object({ directories: z.array(z.string().min(1)).min(1) });
+
 /**
  * Writes a page about one run of `eam finetune`, `eam distill` or `eam pretrain`, or about several side by side: curves
  * against steps, network evaluations and seconds, every grid of samples, the evaluation, and, for several runs, the
@@ -35,7 +37,7 @@ const reportFile = 'report.html';
  *   would be written by default; CheckpointError where metrics cannot be read or the page cannot be written
  */
 export async function report(directories: string | readonly string[], options: ReportOptions = {}): Promise<string> {
-  const each = validate(z.array(z.string().min(1)).min(1), [directories].flat(), 'report: directories');
+  const { directories: each } = validate(argumentsSchema, { directories: [directories].flat() }, 'report');
   checkOptions({ output: z.string().min(1) }, options, 'report options');
   const twice = each.find((directory, at) => each.findIndex((other) => resolve(other) === resolve(directory)) < at);
   if (twice !== undefined) throw new ConfigError(expected('report', 'each run once', `${twice} twice`));
