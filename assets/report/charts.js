@@ -37,8 +37,9 @@ const reportCharts = (() => {
    * Makes a card for each of `charts` ({ key, title, note, wide, label }) and keeps it drawn.
    * @param plot (chart, width, axis, [low, high]) => [uPlot's options, its data]; the range is undefined where the
    *   whole is shown, and else what somebody has zoomed to
-   * @returns { update(charts) }: shows these from now on. What was there is not built anew: a card that stays keeps its
-   *   place and its zoom, and a plot of the same series takes the new data.
+   * @returns { update(charts), plotted(key) }: `update` shows other charts from now on. What was there is not built
+   *   anew: a card that stays keeps its place and its zoom, and a plot of the same series takes the new data. `plotted`
+   *   is a chart's uPlot.
    */
   function mount(host, charts, plot) {
     const cards = new Map();
@@ -130,7 +131,7 @@ const reportCharts = (() => {
         draw(card);
       }
     }).observe(host);
-    return { update };
+    return { update, plotted: (key) => cards.get(key)?.plotted };
   }
 
   return { short, colour, value, frame, mount };

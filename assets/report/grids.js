@@ -40,7 +40,7 @@ const sampleGrids = (() => {
     const figure = document.createElement('figure');
     figure.dataset.key = key;
     const caption = document.createElement('figcaption');
-    caption.append(document.createElement('strong'), document.createElement('span'));
+    caption.append(document.createElement('strong'), ' ', document.createElement('span'));
     figure.append(document.createElement('img'), caption);
     return figure;
   }

@@ -138,20 +138,23 @@ const reportPage = (() => {
     sampleGrids.update(data);
   }
 
+  // As they were written: what somebody has opened since is no change of them.
   const parts = new Map();
+  for (const place of document.querySelectorAll('[data-part]')) parts.set(place.dataset.part, place.innerHTML);
   function update(next) {
     data = next;
     document.title = `${next.title} · eam-torch`;
     for (const [name, html] of Object.entries(next.parts)) {
-      if (parts.get(name) === html) continue;
-      parts.set(name, html);
-      const place = document.querySelector(`[data-part="${name}"]`);
-      if (place.innerHTML !== html) place.innerHTML = html;
+      const written = document.createElement('template');
+      written.innerHTML = html;
+      if (parts.get(name) === written.innerHTML) continue;
+      parts.set(name, written.innerHTML);
+      document.querySelector(`[data-part="${name}"]`).replaceChildren(written.content);
     }
     draw();
   }
 
   sampleGrids.fillIn(data);
   draw();
-  return { update };
+  return { update, plotted: (key) => charts.plotted(key) };
 })();
