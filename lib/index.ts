@@ -124,6 +124,7 @@ export type { Existing } from './jobs/existing-output.js';
 export type { JobOptions } from './jobs/options.js';
 export { pretrain, type PretrainResult } from './jobs/pretrain/pretrain.js';
 export type { JobObserver } from './jobs/progress.js';
+export { report, type ReportOptions } from './jobs/report/write-report.js';
 export { combine } from './rewards/combine.js';
 export {
   digitClassifier,

@@ -1,5 +1,5 @@
 // What the charts of every report share: their look, the choice of an axis, and drawing again where the page changes.
-// biome-ignore lint/correctness/noUnusedVariables: the page holds report.js or compare.js after this, which use it
+// biome-ignore lint/correctness/noUnusedVariables: the page holds report.js or compare.js after this
 const reportCharts = (() => {
   const short = (value) =>
     value === null || value === undefined
@@ -34,13 +34,21 @@ const reportCharts = (() => {
   }
 
   /**
-   * Makes a card for each of `charts` ({ title, note, wide, label }) and keeps it drawn.
-   * @param plot (chart, width, axis) => [uPlot's options, its data]
+   * Makes a card for each of `charts` ({ key, title, note, wide, label }) and keeps it drawn.
+   * @param plot (chart, width, axis, [low, high]) => [uPlot's options, its data]; the range is undefined where the
+   *   whole is shown, and else what somebody has zoomed to
+   * @returns { update(charts), plotted(key) }: `update` shows other charts from now on. What was there is not built
+   *   anew: a card that stays keeps its place and its zoom, and a plot of the same series takes the new data. `plotted`
+   *   is a chart's uPlot.
    */
   function mount(host, charts, plot) {
-    const places = charts.map((chart) => {
-      const card = document.createElement('article');
-      card.className = chart.wide ? 'chart wide' : 'chart';
+    const cards = new Map();
+    const axis = () => document.querySelector('input[name=axis]:checked').value;
+
+    function addCard(chart) {
+      const element = document.createElement('article');
+      element.className = chart.wide ? 'chart wide' : 'chart';
+      element.dataset.chart = chart.key;
       const title = document.createElement('h3');
       title.textContent = chart.title;
       const note = document.createElement('p');
@@ -48,29 +56,82 @@ const reportCharts = (() => {
       const place = document.createElement('div');
       place.className = 'plot';
       place.setAttribute('role', 'img');
-      place.setAttribute('aria-label', `${chart.title}: ${chart.label}`);
-      card.append(title, note, place);
-      host.append(card);
-      return place;
-    });
-    let drawn = [];
-    const draw = () => {
-      const axis = document.querySelector('input[name=axis]:checked').value;
-      for (const one of drawn) one.destroy();
-      drawn = charts.map((chart, at) => new uPlot(...plot(chart, places[at].clientWidth, axis), places[at]));
+      element.append(title, note, place);
+      host.append(element);
+      const card = { element, place, chart, plotted: undefined, series: '', extent: [], zoom: undefined };
+      cards.set(chart.key, card);
+      return card;
+    }
+
+    const whole = (data) => [data[0][0], data[0][data[0].length - 1]];
+
+    /** What is zoomed to is drawn from the points that are there, which the whole has too many of. */
+    function followZoom(card, plotted, scale) {
+      if (scale !== 'x' || card.plotted !== plotted) return;
+      const { min, max } = plotted.scales.x;
+      const [first, last] = card.extent;
+      const zoom = min > first || max < last ? [min, max] : undefined;
+      if (String(zoom) === String(card.zoom)) return;
+      card.zoom = zoom;
+      // Not while uPlot is at work.
+      queueMicrotask(() => {
+        if (card.plotted === plotted) draw(card);
+      });
+    }
+
+    function draw(card, anew = false) {
+      card.place.setAttribute('aria-label', `${card.chart.title}: ${card.chart.label}`);
+      const [options, data] = plot(card.chart, card.place.clientWidth, axis(), card.zoom);
+      const series = JSON.stringify(options.series.map(({ label }) => label));
+      card.extent = whole(data);
+      if (anew || series !== card.series) {
+        card.plotted?.destroy();
+        card.series = series;
+        card.zoom = undefined;
+        options.hooks = { setScale: [(plotted, scale) => followZoom(card, plotted, scale)] };
+        card.plotted = new uPlot(options, data, card.place);
+      } else {
+        card.plotted.setData(data, card.zoom === undefined);
+        if (card.zoom) card.plotted.setScale('x', { min: card.zoom[0], max: card.zoom[1] });
+      }
+    }
+
+    const drawAnew = () => {
+      for (const card of cards.values()) draw(card, true);
     };
+    function update(shown) {
+      for (const [key, card] of cards) {
+        if (shown.some((chart) => chart.key === key)) continue;
+        card.plotted?.destroy();
+        card.element.remove();
+        cards.delete(key);
+      }
+      for (const chart of shown) {
+        const card = cards.get(chart.key) ?? addCard(chart);
+        card.chart = chart;
+        // In the order of the charts, of which one may be new.
+        if (host.children[shown.indexOf(chart)] !== card.element)
+          host.insertBefore(card.element, host.children[shown.indexOf(chart)] ?? null);
+      }
+      // A card is as wide as it will be when all are there.
+      for (const card of cards.values()) draw(card);
+    }
+
     document.querySelector('.axis').hidden = false;
-    draw();
-    for (const input of document.querySelectorAll('input[name=axis]')) input.addEventListener('change', draw);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+    update(charts);
+    for (const input of document.querySelectorAll('input[name=axis]')) input.addEventListener('change', drawAnew);
+    for (const media of ['(prefers-color-scheme: dark)', 'print'])
+      matchMedia(media).addEventListener('change', drawAnew);
     let width = host.clientWidth;
     new ResizeObserver(() => {
       if (host.clientWidth === width) return;
       width = host.clientWidth;
-      drawn.forEach((one, at) => {
-        one.setSize({ width: places[at].clientWidth, height: one.height });
-      });
+      for (const card of cards.values()) {
+        card.plotted.setSize({ width: card.place.clientWidth, height: card.plotted.height });
+        draw(card);
+      }
     }).observe(host);
+    return { update, plotted: (key) => cards.get(key)?.plotted };
   }
 
   return { short, colour, value, frame, mount };

@@ -1,102 +1,160 @@
-(() => {
-  const data = JSON.parse(document.getElementById('metrics').textContent);
-  const host = document.getElementById('charts');
-  if (!host) return;
-
+// The page of one run, or of several side by side. A script that comes after this one shows another state of the runs
+// with
+//
+//   reportPage.update(data)
+//
+// where `data` is what pageData(views, source) of lib/jobs/report/page-data.ts gives, as JSON: the runs with their axes
+// and grids (each with a `src`), the charts with their lines, and the HTML of each `<div data-part="name">`. A part
+// whose HTML is what it was is left alone, plots take the new points where they are, zoomed as they are, and the step
+// that was chosen on the slider stays chosen; the last one stays the last one. Ten thousand steps take some tens of
+// milliseconds. Runs and charts may come and go from one state to the next.
+// biome-ignore lint/correctness/noUnusedVariables: scripts after this one use it
+const reportPage = (() => {
   const { short, colour, value, frame, mount } = reportCharts;
+  const { smooth, thin } = thinning;
   const axisNames = { steps: 'steps', evaluations: 'network evaluations', seconds: 'seconds' };
-  const count = data.axes.steps.length;
+  const dashes = [undefined, [8, 4], [2, 3]];
+  let data = JSON.parse(document.getElementById('metrics').textContent);
 
-  // A centred moving average: single steps are noisy, the trend is what one looks for.
-  const smooth = (values) => {
-    const reach = Math.max(1, Math.round(count / 24));
-    return values.map((_, at) => {
-      const near = values.slice(Math.max(0, at - reach), at + reach + 1).filter((value) => value !== null);
-      return near.length ? near.reduce((sum, value) => sum + value, 0) / near.length : null;
+  const known = (values) => values.filter((value) => value !== null);
+  /** Single steps are noisy: the trend, over about a twelfth of the steps, is what one looks for. */
+  const trendOf = (values) => smooth(values, Math.max(1, Math.round(values.length / 24)));
+  function rise(values) {
+    const numbers = known(values);
+    return numbers.length ? `from ${short(numbers[0])} to ${short(numbers[numbers.length - 1])}` : 'no numbers';
+  }
+
+  /** What a chart says to those who do not see it, and each line's columns, computed once. */
+  function prepared({ lines, ...chart }) {
+    const isOfRuns = lines.some(({ run }) => run > 0);
+    const curves = lines.map(({ values, spread, ...line }) => {
+      if (chart.sparse) return { ...line, main: values };
+      const trend = trendOf(values);
+      const isRawShown = lines.length === 1 || (isOfRuns && lines.length <= 3);
+      const raw = isRawShown ? { raw: values } : {};
+      if (!spread || lines.length > 1) return { ...line, main: trend, ...raw };
+      const band = trendOf(spread);
+      const bound = (sign) => trend.map((middle, at) => (middle === null ? null : middle + sign * (band[at] ?? 0)));
+      return { ...line, main: trend, ...raw, high: bound(1), low: bound(-1) };
     });
-  };
-  const shifted = (values, by, sign) =>
-    values.map((value, at) => (value === null || by[at] === null ? null : value + sign * by[at]));
-  const rise = (values) => {
-    const known = values.filter((value) => value !== null);
-    return `from ${short(known[0])} to ${short(known[known.length - 1])}`;
-  };
-
-  const charts = [
-    {
-      title: 'Reward',
-      note: 'mean of each batch, its trend, and one standard deviation around the trend',
-      values: data.reward,
-      band: data.rewardStd,
-      wide: true,
-    },
-    ...data.rewards.map(({ name, values }) => ({ title: name, note: 'this reward alone, unweighted', values })),
-    {
-      title: 'Weighted rewards',
-      note: 'each reward times its weight, the trends of what the reward is the sum of',
-      values: data.rewards.flatMap(({ weighted }) => weighted),
-      label: data.rewards.map(({ name, weighted }) => `${name} ${rise(smooth(weighted))}`).join(', '),
-      lines: data.rewards,
-    },
-    {
-      title: 'Drift from the pretrained model',
-      note: 'change of the velocity, relative to its own size',
-      values: data.drift,
-      sparse: true,
-    },
-    { title: 'Loss', note: 'mean squared distance to the matching target', values: data.loss },
-    { title: 'Gradient norm', note: 'before clipping', values: data.gradNorm },
-  ]
-    .filter(({ values }) => values.some((value) => value !== null))
-    .map((chart) => ({ ...chart, label: chart.label ?? rise(chart.sparse ? chart.values : smooth(chart.values)) }));
-
-  function options(chart, width, axis) {
-    const accent = colour('--accent');
-    const result = frame(chart, width, axisNames[axis]);
-    const { series, bands } = result;
-    if (chart.lines) {
-      for (const [at, { name }] of chart.lines.entries()) {
-        series.push({
-          label: name,
-          stroke: colour(`--series-${1 + (at % 6)}`),
-          width: 2.5,
-          value,
-          points: { show: false },
-        });
-      }
-    } else if (chart.sparse) {
-      series.push({
-        label: chart.title.toLowerCase(),
-        stroke: accent,
-        width: 2,
-        spanGaps: true,
-        value,
-        points: { show: true, size: 5, fill: accent },
-      });
-    } else {
-      series.push({ label: 'step', stroke: accent, alpha: 0.35, width: 1, value, points: { show: false } });
-      series.push({ label: 'trend', stroke: accent, width: 2.5, value, points: { show: false } });
-    }
-    if (chart.band) {
-      series.push({ label: '+ std', stroke: 'transparent', value, points: { show: false } });
-      series.push({ label: '− std', stroke: 'transparent', value, points: { show: false } });
-      bands.push({ series: [3, 4], fill: colour('--band') });
-    }
-    return result;
+    const label = curves.map(({ name, main }) => (lines.length > 1 ? `${name} ` : '') + rise(main)).join('; ');
+    return { ...chart, curves, label };
   }
 
-  function columns(chart, axis) {
-    const x = data.axes[axis];
-    if (chart.lines) return [x, ...chart.lines.map(({ weighted }) => smooth(weighted))];
-    if (chart.sparse) return [x, chart.values];
-    const trend = smooth(chart.values);
-    const result = [x, chart.values, trend];
-    if (chart.band) {
-      const spread = smooth(chart.band);
-      result.push(shifted(trend, spread, 1), shifted(trend, spread, -1));
-    }
-    return result;
+  /** The place of a run or of a reward says its colour, and past the sixth its dashes. */
+  const strokeOf = (place) => ({
+    stroke: colour(`--series-${1 + (place % 6)}`),
+    dash: dashes[Math.floor(place / 6) % dashes.length],
+  });
+
+  /** The series of a curve, of which the page's legend names one. */
+  function seriesOf({ name, run, raw, high }, at, chart) {
+    const isAlone = chart.curves.length === 1 && data.runs.length === 1;
+    const { stroke, dash } = strokeOf(data.runs.length > 1 ? run : at);
+    const plain = { value, points: { show: false } };
+    // The page's legend leaves these out.
+    const unnamed = { ...plain, class: 'bound' };
+    const step = { ...(isAlone ? plain : unnamed), label: 'step', stroke, alpha: 0.35 };
+    const points = chart.sparse ? { show: true, size: 5, fill: stroke } : { show: false };
+    const label = isAlone ? (chart.sparse ? chart.title.toLowerCase() : 'trend') : name;
+    return [
+      ...(raw ? [step] : []),
+      { label, stroke, dash, width: 2.5, points, value, spanGaps: chart.sparse },
+      ...(high
+        ? [
+            { ...unnamed, label: '+ std', stroke: 'transparent' },
+            { ...unnamed, label: '− std', stroke: 'transparent' },
+          ]
+        : []),
+    ];
   }
 
-  mount(host, charts, (chart, width, axis) => [options(chart, width, axis), columns(chart, axis)]);
+  function plot(chart, width, axis, range) {
+    const options = frame(chart, width, axisNames[axis]);
+    options.cursor.dataIdx = nearestKnown;
+    const tables = [];
+    for (const [at, curve] of chart.curves.entries()) {
+      const { run, main, raw, high, low } = curve;
+      options.series.push(...seriesOf(curve, at, chart));
+      const last = options.series.length - 1;
+      if (high) options.bands.push({ series: [last - 1, last], fill: colour('--band') });
+      const columns = [raw, main, high, low].filter(Boolean);
+      tables.push(thin(rising(data.runs[run].axes[axis], columns, chart.sparse), Math.max(100, width), range));
+    }
+    return [options, uPlot.join(tables)];
+  }
+
+  /** The rows that have a place on the axis, in its order; of what was measured now and then, those that are there. */
+  function rising(x, columns, isSparse) {
+    let places = x.map((_, at) => at).filter((at) => x[at] !== null && !(isSparse && columns[0][at] === null));
+    if (places.some((at, index) => index > 0 && x[at] < x[places[index - 1]]))
+      places = places.sort((one, other) => x[one] - x[other]);
+    return [x, ...columns].map((column) => places.map((at) => column[at]));
+  }
+
+  /** Curves of several runs are known at different places: the legend tells the nearest that a curve has. */
+  function nearestKnown(plotted, series, at) {
+    const values = plotted.data[series];
+    if (series === 0 || values[at] !== undefined) return at;
+    for (let distance = 1; distance < values.length; distance++) {
+      if (values[at - distance] !== undefined) return at - distance;
+      if (values[at + distance] !== undefined) return at + distance;
+    }
+    return at;
+  }
+
+  /** An axis that no run has is not offered. */
+  function offerAxes() {
+    for (const input of document.querySelectorAll('input[name=axis]')) {
+      const isKnown = data.runs.some(({ axes }) => known(axes[input.value]).length);
+      input.parentElement.hidden = !isKnown;
+    }
+  }
+
+  function legend() {
+    const names = data.runs.length > 1 ? data.runs.map(({ name }) => name) : [];
+    const list = document.getElementById('runs');
+    list.hidden = names.length === 0;
+    list.replaceChildren(
+      ...names.map((name, at) => {
+        const item = document.createElement('li');
+        const mark = document.createElement('i');
+        mark.style.background = `var(--series-${1 + (at % 6)})`;
+        item.append(mark, name);
+        return item;
+      }),
+    );
+  }
+
+  const training = document.getElementById('training').closest('section');
+  let charts;
+  function draw() {
+    training.hidden = data.charts.length === 0;
+    offerAxes();
+    legend();
+    const shown = data.charts.map(prepared);
+    if (charts) charts.update(shown);
+    else charts = mount(document.getElementById('charts'), shown, plot);
+    sampleGrids.update(data);
+  }
+
+  // As they were written: what somebody has opened since is no change of them.
+  const parts = new Map();
+  for (const place of document.querySelectorAll('[data-part]')) parts.set(place.dataset.part, place.innerHTML);
+  function update(next) {
+    data = next;
+    document.title = `${next.title} · eam-torch`;
+    for (const [name, html] of Object.entries(next.parts)) {
+      const written = document.createElement('template');
+      written.innerHTML = html;
+      if (parts.get(name) === written.innerHTML) continue;
+      parts.set(name, written.innerHTML);
+      document.querySelector(`[data-part="${name}"]`).replaceChildren(written.content);
+    }
+    draw();
+  }
+
+  sampleGrids.fillIn(data);
+  draw();
+  return { update, plotted: (key) => charts.plotted(key) };
 })();

@@ -19,6 +19,7 @@ import { mergeCommand } from './merge.js';
 import { planCommand } from './plan.js';
 import { pretrainCommand } from './pretrain.js';
 import { pushCommand } from './push.js';
+import { reportCommand } from './report.js';
 import { sampleCommand } from './sample.js';
 import { verifyCommand } from './verify.js';
 
@@ -43,6 +44,7 @@ const commands = [
   pretrainCommand,
   sampleCommand,
   evaluateCommand,
+  reportCommand,
   fidelityCommand,
   planCommand,
   mergeCommand,

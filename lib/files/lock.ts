@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
+import { isAlive } from '../runtime/is-alive.js';
 import { binding } from '../runtime/native/index.js';
 
 /** The file in a run's directory that whoever writes to it has locked. */
@@ -35,6 +36,19 @@ export class RunLock {
   /** Who has it, for a message. */
   static holder(directory: string): string {
     return unlessRefused(() => readFileSync(join(directory, lockName), 'utf8').trim()) || 'another process';
+  }
+
+  /**
+   * Whether a process has it. Where there is no native core to ask, a process of the name that the file has must be
+   * alive on this machine.
+   */
+  static isHeld(directory: string): boolean {
+    const path = join(directory, lockName);
+    if (!existsSync(path)) return false;
+    const [, pid, host] = /^process (\d+) on (.*)$/.exec(RunLock.holder(directory)) ?? [];
+    // The usual case, in which the core need not be loaded: killed, on this machine.
+    if (pid !== undefined && host === hostname() && !isAlive(Number(pid))) return false;
+    return unlessRefused(() => binding().isLocked(path)) ?? host === hostname();
   }
 
   release(): void {

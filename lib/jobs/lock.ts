@@ -1,16 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive } from '../runtime/is-alive.js';
 import { makeDirectory } from '../runtime/make-directory.js';
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
 
 function tryLock(path: string): boolean {
   try {
@@ -38,7 +30,7 @@ export async function withLock<T>(path: string, report: (line: string) => void, 
       continue; // released between the two calls
     }
     // An empty file belongs to a process that is about to write its id.
-    if (owner !== 0 && !isRunning(owner)) {
+    if (owner !== 0 && !isAlive(owner)) {
       rmSync(path, { force: true });
       continue;
     }

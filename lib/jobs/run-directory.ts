@@ -12,6 +12,7 @@ import type { RunLog } from './logging/run-log.js';
 import { lockName, RunLock } from '../files/lock.js';
 import { makeDirectory } from '../runtime/make-directory.js';
 import { checkOverwritable, refuseExisting, removeRun, type Existing } from './existing-output.js';
+import { writeStatus } from './run-status.js';
 
 /** Options of {@link RunDirectory.open}. */
 export interface OpenOptions {
@@ -38,8 +39,8 @@ export interface OpenedRun {
 }
 
 /**
- * What one run writes: config.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html, the logs that
- * its configuration names; and, while it does, lock.
+ * What one run writes: config.json, run.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html, the
+ * logs that its configuration names; and, while it does, lock.
  */
 export class RunDirectory {
   #lock: RunLock | undefined;
@@ -48,6 +49,8 @@ export class RunDirectory {
   #isNew = false;
   /** Whether it holds an earlier run, which is removed when this one begins to write: until then it may fail. */
   #isOverwritten = false;
+  /** Whether this process has begun the run or gone on with it, and not only opened its directory. */
+  hasBegun = false;
 
   private constructor(readonly path: string) {}
 
@@ -214,6 +217,8 @@ export class RunDirectory {
 
   async writeConfig(config: object, record = 'config.json'): Promise<void> {
     await this.write(record, `${JSON.stringify(config, null, 2)}\n`);
+    this.hasBegun = true;
+    await writeStatus(this.path, { state: 'running' });
     for (const log of this.#logs) await log.config(config);
   }
 

@@ -90,6 +90,7 @@ const lib: Rooms = {
       'rehearsal.ts',
       'run-directory.ts',
       'run-record.ts',
+      'run-status.ts',
       'stepped-run.ts',
       'device.ts',
       'settings',

@@ -27,6 +27,7 @@ import { rehearse } from '../rehearsal.js';
 import { loadConfiguredModel } from '../settings/model.js';
 import type { CompareConfig } from '../settings/config.generated.js';
 import { RunDirectory } from '../run-directory.js';
+import { conduct } from '../run-status.js';
 import { versions } from '../../runtime/versions.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 
@@ -64,11 +65,7 @@ export async function compare(config: CompareConfig, options: JobOptions = {}): 
     ? RunDirectory.existing(output)
     : await RunDirectory.createAs(output, options.existing, onNote);
   if (options.resume) directory.lock();
-  try {
-    return await compareInto(directory, settings, parts, options);
-  } finally {
-    directory.unlock();
-  }
+  return await conduct(directory, options.signal, () => compareInto(directory, settings, parts, options));
 }
 
 /** What scores and judges images, tried with the model, and what runs with it belong to. */

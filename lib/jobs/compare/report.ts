@@ -7,6 +7,8 @@ import {
   escapeHtml,
   finite,
   htmlTable,
+  pageFooter,
+  pageHeader,
   pngFigure,
   promptList,
   renderPage,
@@ -30,16 +32,16 @@ export interface ComparisonReport {
 export function renderComparison({ title, comparison, grids, finished }: ComparisonReport): Promise<string> {
   const { config, contenders, versions, machine } = comparison;
   const seeds = config.seeds.length;
+  const subtitle = [
+    `model ${nameOfModel(config.model)}`,
+    contenders.map(({ name }) => name).join(' against '),
+    `λ = ${config.contenders[0]!.algorithm.lambda}`,
+    `${seeds} ${seeds > 1 ? 'seeds' : 'seed'}`,
+    `${machine.processor}, ${machine.threads} threads, ${machine.device}`,
+  ];
   return renderPage({
-    kicker: 'Comparison',
     title,
-    subtitle: [
-      `model ${nameOfModel(config.model)}`,
-      contenders.map(({ name }) => name).join(' against '),
-      `λ = ${config.contenders[0]!.algorithm.lambda}`,
-      `${seeds} ${seeds > 1 ? 'seeds' : 'seed'}`,
-      `${machine.processor}, ${machine.threads} threads, ${machine.device}`,
-    ].join(' · '),
+    header: pageHeader('Comparison', title, subtitle.join(' · ')),
     sections: [
       tileList(tiles(comparison)),
       findingsSection(comparison),
@@ -48,12 +50,11 @@ export function renderComparison({ title, comparison, grids, finished }: Compari
       speedUpSection(comparison),
       sweepSection(comparison),
       gridSection(comparison, grids),
-      configurationSection(config),
+      configurationSection([{ config }]),
     ],
     data: chartData(comparison),
-    script: 'compare.js',
-    versions,
-    finished,
+    scripts: ['charts.js', 'compare.js'],
+    footer: pageFooter('Finished', finished, versions),
   });
 }
 

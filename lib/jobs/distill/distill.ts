@@ -20,6 +20,7 @@ import { promptProgress, silent, type JobObserver } from '../progress.js';
 import { rehearseJudge } from '../rehearsal.js';
 import type { DistillConfig } from '../settings/config.generated.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
+import { conduct } from '../run-status.js';
 import { loadConfiguredModel } from '../settings/model.js';
 import { SteppedRun } from '../stepped-run.js';
 import { distillSchema, readDistillConfig, type DistillSettings } from './config.js';
@@ -68,11 +69,9 @@ export async function distill(config: DistillConfig, options: JobOptions = {}): 
     isRecord: (json) => distillSchema.safeParse(json).success,
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
-  try {
-    return await new DistillJob(settings, run, { model, judge, observer }, options).run();
-  } finally {
-    run.directory.unlock();
-  }
+  return await conduct(run.directory, signal, () =>
+    new DistillJob(settings, run, { model, judge, observer }, options).run(),
+  );
 }
 
 interface Parts {

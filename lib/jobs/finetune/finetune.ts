@@ -11,6 +11,7 @@ import { refuseExisting } from '../existing-output.js';
 import { rehearse } from '../rehearsal.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
 import { RunDirectory } from '../run-directory.js';
+import { conduct } from '../run-status.js';
 import { createAlgorithm } from '../../training/algorithms.js';
 import { FinetuneJob, type FinetuneResult } from './job.js';
 
@@ -55,10 +56,8 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
     isRecord: isFinetuneRecord,
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
-  try {
+  return await conduct(run.directory, signal, async () => {
     if (resume && !run.checkpoint) await start();
     return await new FinetuneJob(settings, run, { model, algorithm, reward, judge }, options).run();
-  } finally {
-    run.directory.unlock();
-  }
+  });
 }

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import type { Algorithm } from '../../training/algorithms.js';
@@ -11,14 +10,14 @@ import { evaluate, type Evaluation } from '../../training/evaluation.js';
 import type { Model } from '../../models/model.js';
 import type { JobOptions } from '../options.js';
 import { progressNotes, promptProgress, silent, type JobObserver } from '../progress.js';
-import { renderReport } from '../report/report.js';
+import { RunReport } from '../report/write-report.js';
 import { describeShares } from './shares.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
 import type { RunDirectory, OpenedRun } from '../run-directory.js';
+import { endingOf } from '../run-status.js';
 import { cyclePrompts, encodeGrid } from '../../training/sampler.js';
 import type { StepMetrics } from '../../training/metrics.js';
 import { Trainer } from '../../training/trainer.js';
-import { versions } from '../../runtime/versions.js';
 
 /** What a fine-tuning returns. */
 export interface FinetuneResult {
@@ -50,6 +49,7 @@ interface Parts {
 export class FinetuneJob {
   readonly #observer: JobObserver;
   readonly #directory: RunDirectory;
+  readonly #report: RunReport;
   #trainer!: Trainer;
   #gridPrompts: string[];
 
@@ -62,12 +62,22 @@ export class FinetuneJob {
     this.#observer = options.observer ?? silent;
     this.#directory = opened.directory;
     this.#directory.logTo(config.logging);
+    this.#report = new RunReport(this.#directory.path, (line) => this.#observer.note(line));
     this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
   }
 
   async run(): Promise<FinetuneResult> {
     await this.#open();
     await this.#directory.writeConfig({ ...this.config, output: resolve(this.#directory.path) });
+    try {
+      return await this.#complete();
+    } catch (error) {
+      await this.#report.write(endingOf(error, this.options.signal));
+      throw error;
+    }
+  }
+
+  async #complete(): Promise<FinetuneResult> {
     try {
       await this.#prepare();
       await this.#train();
@@ -80,8 +90,6 @@ export class FinetuneJob {
     try {
       evaluation = await this.#evaluate();
     } catch (error) {
-      // What was trained has its report all the same.
-      await this.#finish(undefined).catch((failure: unknown) => suppress(error, failure));
       this.#observer.note(`the evaluation did not finish; to repeat it: eam evaluate ${this.#directory.path}`);
       throw error;
     }
@@ -143,7 +151,7 @@ export class FinetuneJob {
   }
 
   async #train(): Promise<void> {
-    const { steps, samples } = this.config;
+    const { steps, samples, checkpoints } = this.config;
     const driftEvery = Math.max(1, Math.floor(steps / driftMeasurements));
     using probe = await this.#createProbe();
     this.#observer.begin(steps, this.#trainer.step);
@@ -156,6 +164,8 @@ export class FinetuneJob {
         const figures = { reward, loss, gradient: gradNorm, ...(dropped && { dropped }) };
         this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
         if (samples.every && step % samples.every === 0 && step < steps) await this.#writeGrid(step, 'trained');
+        // The checkpoint follows; the last step's report, its grid.
+        if (step % checkpoints.every === 0 && step < steps) await this.#report.write({ state: 'running' });
       }
     } finally {
       this.#observer.end();
@@ -226,6 +236,7 @@ export class FinetuneJob {
   async #evaluate(): Promise<Evaluation | undefined> {
     const { evaluation: settings, prompts, negativePrompt } = this.config;
     if (!settings) return undefined;
+    await this.#report.write({ state: 'running' });
     const { judge: _, seed, ...sampling } = settings;
     this.#observer.note(`evaluating on ${settings.count} fresh samples`);
     this.#observer.begin(2 * settings.count, 0, 'image');
@@ -250,25 +261,11 @@ export class FinetuneJob {
     const directory = this.#directory;
     const last = this.#trainer.step;
     if (evaluation) await directory.writeEvaluation(last, evaluation);
-    const report = await directory.write(
-      'report.html',
-      await renderReport({
-        title: directory.path,
-        config: { ...this.config, output: directory.path },
-        metrics: await directory.readMetrics<LoggedMetrics>(),
-        evaluation,
-        grids: await Promise.all(
-          [0, last].map(async (step) => ({ step, png: await readFile(directory.samples(step)) })),
-        ),
-        versions: versions(),
-        finished: new Date(),
-      }),
-    );
-    this.#observer.note(`report: ${report}`);
+    if (await this.#report.write({ state: 'finished' })) this.#observer.note(`report: ${this.#report.path}`);
     return {
       directory: directory.path,
       adapter: join(directory.checkpoints, `step-${last}`),
-      report,
+      report: this.#report.path,
       ...(evaluation && { evaluation }),
     };
   }

@@ -16,6 +16,7 @@ import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
 import type { PretrainConfig } from '../settings/config.generated.js';
 import { RunDirectory, type OpenedRun } from '../run-directory.js';
+import { conduct } from '../run-status.js';
 import { SteppedRun } from '../stepped-run.js';
 import { isRecordOf, readPretrainConfig, type PretrainJobSettings } from './config.js';
 
@@ -53,11 +54,7 @@ export async function pretrain(config: PretrainConfig, options: JobOptions = {})
     isRecord: (json) => isRecordOf(recipe, json) && !existsSync(join(settings.output, weightsFile)),
     onRejected: (error) => options.observer?.note(`passed over: ${error.message}`),
   });
-  try {
-    return await trainInto(run, settings, options, task);
-  } finally {
-    run.directory.unlock();
-  }
+  return await conduct(run.directory, options.signal, () => trainInto(run, settings, options, task));
 }
 
 /** A grid of samples, from the averaged weights where there are such. */

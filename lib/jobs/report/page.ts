@@ -2,41 +2,40 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-import { packageDirectory } from '../../runtime/package.js';
+import { packageDirectory, packageVersion } from '../../runtime/package.js';
 
 export interface Page {
-  /** What kind of report it is, above the title. */
-  kicker: string;
   title: string;
-  subtitle: string;
+  /** HTML, see {@link pageHeader}. */
+  header: string;
   /** HTML, in order; empty ones are left out. */
   sections: readonly string[];
-  /** What its script draws charts from. */
+  /** HTML, see {@link pageFooter}. */
+  footer: string;
+  /** What its scripts draw from. */
   data: object;
-  /** The script's file name in assets/report. */
-  script: string;
-  versions: Readonly<Record<string, string>>;
-  finished: Date;
+  /** The scripts' file names in assets/report, in order. */
+  scripts: readonly string[];
 }
 
 /** One HTML file that holds everything it shows: charts, styles and pictures included. */
 export async function renderPage(page: Page): Promise<string> {
   const uplot = dirname(createRequire(import.meta.url).resolve('uplot/package.json'));
   const asset = (name: string) => readFile(join(packageDirectory, 'assets', 'report', name), 'utf8');
-  const [chartStyle, chartScript, style, shared, script] = await Promise.all([
+  const [chartStyle, chartScript, style, ...scripts] = await Promise.all([
     readFile(join(uplot, 'dist', 'uPlot.min.css'), 'utf8'),
     readFile(join(uplot, 'dist', 'uPlot.iife.min.js'), 'utf8'),
     asset('report.css'),
-    asset('charts.js'),
-    asset(page.script),
+    ...page.scripts.map(asset),
   ]);
-  const { kicker, title, subtitle, sections, data, versions, finished } = page;
+  const { title, header, sections, footer, data } = page;
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<meta name="generator" content="eam-torch ${escapeHtml(packageVersion)}">
 <title>${escapeHtml(title)} · eam-torch</title>
 <style>
 ${chartStyle}
@@ -45,32 +44,29 @@ ${style}
 </head>
 <body>
 <main>
-<header>
-<p class="kicker">${escapeHtml(kicker)}</p>
-<h1>${escapeHtml(title)}</h1>
-<p class="subtitle">${escapeHtml(subtitle)}</p>
-</header>
+<header>${header}</header>
 ${sections.filter(Boolean).join('\n')}
-<footer>
-<p>Finished ${timeElement(finished)} ·
-${escapeHtml(
-  Object.entries(versions)
-    .map(([name, version]) => `${name} ${version}`)
-    .join(' · '),
-)}</p>
-</footer>
+<footer>${footer}</footer>
 </main>
 <script type="application/json" id="metrics">${embed(data)}</script>
 <script>${chartScript}</script>
-<script>
-${shared}
-</script>
-<script>
-${script}
-</script>
+${scripts.map((script) => `<script>\n${script}</script>`).join('\n')}
 </body>
 </html>
 `;
+}
+
+/** What stands above a page's title, the title, and what stands below it. */
+export const pageHeader = (kicker: string, title: string, subtitle: string): string => `
+<p class="kicker">${escapeHtml(kicker)}</p>
+<h1>${escapeHtml(title)}</h1>
+<p class="subtitle">${escapeHtml(subtitle)}</p>
+`;
+
+/** When what a page shows was done, and with what. @param did such as `Finished` */
+export function pageFooter(did: string, time: Date, versions: Readonly<Record<string, string>>): string {
+  const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return `<p>${escapeHtml(did)} ${[timeElement(time), ...names.map(escapeHtml)].join(' · ')}</p>`;
 }
 
 export interface Tile {
@@ -117,11 +113,12 @@ ${introduction}
 }
 
 /**
- * A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap.
+ * A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap,
+ * and cells of lines may have several.
  */
 export function htmlTable(
   { head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] },
-  kind?: 'change' | 'notes',
+  kind?: 'change' | 'notes' | 'lines',
 ): string {
   const headCells = head.map((cell) => (cell ? `<th scope="col">${escapeHtml(cell)}</th>` : '<td></td>')).join('');
   const bodyRows = rows.map(
@@ -154,13 +151,18 @@ export function promptList(prompts: readonly string[]): string {
   return prompts.length ? `, prompts ${shown}${prompts.length > 12 ? ' …' : ''} in turn` : '';
 }
 
-export function configurationSection(config: unknown): string {
+/** The configurations of a page, each with what is to be clicked on to see it. */
+export function configurationSection(configs: readonly { config: unknown; summary?: string | undefined }[]): string {
+  const whole = 'Everything this was started with, defaults filled in';
+  const details = configs.map(
+    ({ config, summary = whole }) => `<details>
+<summary>${escapeHtml(summary)}</summary>
+<pre><code>${escapeHtml(JSON.stringify(config, abridged, 2))}</code></pre>
+</details>`,
+  );
   return `<section aria-labelledby="configuration">
 <h2 id="configuration">Configuration</h2>
-<details>
-<summary>Everything this was started with, defaults filled in</summary>
-<pre><code>${escapeHtml(JSON.stringify(config, abridged, 2))}</code></pre>
-</details>
+${details.join('\n')}
 </section>`;
 }
 
@@ -173,7 +175,7 @@ function abridged(_key: string, value: unknown): unknown {
 }
 
 /** A number of a chart: six digits are more than it can show, and JSON has no NaN. */
-export const finite = (value: number | undefined): number | null =>
+export const finite = (value: unknown): number | null =>
   typeof value === 'number' && Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
 
 export const compact = (value: number): string =>

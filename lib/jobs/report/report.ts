@@ -1,177 +1,74 @@
-import { nameOfModel } from '../../models/kinds.js';
-import type { ModelSource } from '../../models/registry.js';
-import type { Evaluation } from '../../training/evaluation.js';
-import { duration } from '../text.js';
-import { evaluationNotes, evaluationRows, formatChange, formatGain } from './evaluation-table.js';
-import {
-  chartSection,
-  compact,
-  configurationSection,
-  escapeHtml,
-  finite,
-  htmlTable,
-  pngFigure,
-  promptList,
-  renderPage,
-  tileList,
-  type Tile,
-} from './page.js';
-import type { StepMetrics } from '../../training/metrics.js';
+import type { GridSource } from './grids.js';
+import { chartSection, escapeHtml, renderPage } from './page.js';
+import { pageData, type PageData, type PartName } from './page-data.js';
+import type { RunView } from './run-view.js';
 
-/** What the report draws of a line of metrics.jsonl. */
-export type ReportedStep = Pick<
-  StepMetrics,
-  'step' | 'reward' | 'rewardStd' | 'rewards' | 'weightedRewards' | 'loss' | 'gradNorm' | 'total'
-> & {
-  drift?: number;
-};
-
-export interface ReportOptions {
-  title: string;
-  config: Readonly<Record<string, unknown>>;
-  metrics: readonly ReportedStep[];
-  evaluation?: Evaluation | undefined;
-  /** Grids drawn from the same noise, the pretrained model's first. */
-  grids: readonly { step: number; png: Uint8Array }[];
-  versions: Readonly<Record<string, string>>;
-  finished: Date;
-}
-
-/** One HTML file that holds everything it shows: charts, styles and pictures included. */
-export function renderReport({
-  title,
-  config,
-  metrics,
-  evaluation,
-  grids,
-  versions,
-  finished,
-}: ReportOptions): Promise<string> {
+/**
+ * A page that shows one run, or several side by side. Charts, styles and scripts are in it, and grids as `source` has
+ * them. What it shows can be replaced without building it anew: assets/report/report.js says how.
+ * @param scripts further scripts of assets/report, which come last
+ */
+export async function renderReport(
+  views: readonly RunView[],
+  source: GridSource,
+  scripts: readonly string[] = [],
+): Promise<string> {
+  const data = await pageData(views, source);
+  const { title, parts, ...drawn } = data;
+  const place = (name: PartName) => `<div data-part="${name}">${parts[name]}</div>`;
   return renderPage({
-    kicker: 'Fine-tuning report',
     title,
-    subtitle: subtitle(config, metrics),
+    header: place('header'),
     sections: [
-      tiles(metrics, evaluation),
-      gridSection(grids, config),
-      metrics.length
-        ? chartSection('training', 'Training', {
-            steps: 'steps',
-            evaluations: 'network evaluations',
-            seconds: 'seconds',
-          })
-        : '',
-      evaluation ? evaluationSection(evaluation) : '',
-      configurationSection(config),
+      place('figures'),
+      gridSection(data),
+      chartSection(
+        'training',
+        'Training',
+        { steps: 'steps', evaluations: 'network evaluations', seconds: 'seconds' },
+        '<ul class="legend" id="runs" aria-label="Runs" hidden></ul>',
+      ),
+      place('evaluation'),
+      place('settings'),
+      place('configuration'),
     ],
-    data: chartData(metrics),
-    script: 'report.js',
-    versions,
-    finished,
+    footer: place('footer'),
+    data: withoutShown(drawn),
+    scripts: ['charts.js', 'thinning.js', 'grids.js', 'report.js', ...scripts],
   });
 }
 
-function subtitle(config: ReportOptions['config'], metrics: ReportOptions['metrics']): string {
-  const algorithm = config['algorithm'] as { name?: string } | undefined;
-  const last = metrics.at(-1);
-  const parts = [`model ${nameOfModel(config['model'] as ModelSource)}`];
-  if (algorithm?.name) parts.push(algorithm.name.toUpperCase());
-  if (last) parts.push(`${last.step} steps of ${String(config['batch'])} samples`);
-  return parts.join(' · ');
-}
+/** What is seen without JavaScript: of each run the first grid and the last. */
+const shownOf = ({ grids }: PageData['runs'][number]) => grids.filter((_, at) => at === 0 || at === grids.length - 1);
 
-function tiles(metrics: ReportOptions['metrics'], evaluation: Evaluation | undefined): string {
-  const items: Tile[] = [];
-  if (evaluation) {
-    const { before, after, change, gain, diversityRatio, count } = evaluation;
-    const interval = change ? `; change ${formatChange(change.reward)}, 95 % interval` : '';
-    items.push({
-      value: formatGain(gain),
-      label: 'reward',
-      note: `${before.reward.mean.toFixed(2)} → ${after.reward.mean.toFixed(2)} on ${count} fresh samples${interval}`,
-    });
-    if (after.accuracy !== undefined && before.accuracy !== undefined) {
-      items.push({
-        value: `${(100 * after.accuracy).toFixed(1)} %`,
-        label: 'show what was asked',
-        note: `${(100 * before.accuracy).toFixed(1)} % before, by a judge that was no reward`,
-      });
-    }
-    if (diversityRatio !== undefined) {
-      items.push({
-        value: diversityRatio === null ? '–' : `${Math.round(100 * diversityRatio)} %`,
-        label: 'of the diversity kept',
-        note: 'mean distance between samples',
-      });
-    }
-  }
-  const total = metrics.at(-1)?.total;
-  if (total) {
-    const evaluations = total.forwards + total.vjps + total.backwards;
-    items.push({
-      value: compact(evaluations),
-      label: 'network evaluations',
-      note: `${compact(total.forwards)} forwards, ${compact(total.backwards)} backwards`,
-    });
-    items.push({
-      value: duration(total.seconds),
-      label: 'of training',
-      note: `${(total.seconds / metrics.length).toFixed(2)} s a step`,
-    });
-  }
-  return tileList(items);
-}
-
-function gridSection(grids: ReportOptions['grids'], config: ReportOptions['config']): string {
-  if (grids.length === 0) return '';
-  const prompts = Array.isArray(config['prompts']) ? (config['prompts'] as string[]) : [];
-  const figures = grids.map(({ step, png }, index) => {
-    const when = index === 0 ? 'Before' : 'After';
-    const caption = index === 0 ? 'the pretrained model' : `step ${step}`;
-    return pngFigure(png, `${when} fine-tuning: a grid of samples`, `<strong>${when}</strong> ${escapeHtml(caption)}`);
+/** A picture that the HTML has is not in the data for a second time. */
+function withoutShown(drawn: Omit<PageData, 'title' | 'parts'>): object {
+  const runs = drawn.runs.map((run) => {
+    const shown = shownOf(run);
+    return { ...run, grids: run.grids.map((grid) => (shown.includes(grid) ? { ...grid, src: null } : grid)) };
   });
-  return `<section aria-labelledby="samples">
+  return { ...drawn, runs };
+}
+
+function gridSection({ runs, parts }: PageData): string {
+  const figures = runs.flatMap((run, at) =>
+    shownOf(run).map(
+      ({ step, label, alt, src }) => `<figure data-run="${at}" data-step="${step}">
+<img src="${escapeHtml(src ?? '')}" alt="${escapeHtml(alt)}">
+<figcaption><strong>${escapeHtml(run.name)}</strong> ${escapeHtml(label)}</figcaption>
+</figure>`,
+    ),
+  );
+  return `<section aria-labelledby="samples" id="grids"${figures.length ? '' : ' hidden'}>
 <h2 id="samples">Samples</h2>
-<p>Both grids start from the same noise, sample by sample${escapeHtml(promptList(prompts))}.</p>
+<div data-part="noise">${parts.noise}</div>
+<div class="stepper" hidden>
+<label for="grid-step">Step</label>
+<input type="range" id="grid-step" min="0" max="0" step="1" value="0">
+<output for="grid-step"></output>
+</div>
 <div class="grids">
 ${figures.join('\n')}
 </div>
 </section>`;
-}
-
-function evaluationSection(evaluation: Evaluation): string {
-  const rows = evaluationRows(evaluation).map(({ name, before, after, change }) => [name, before, after, change]);
-  return `<section aria-labelledby="evaluation">
-<h2 id="evaluation">Evaluation</h2>
-<p>${evaluation.count} fresh samples from seed ${escapeHtml(evaluation.seed)}, the same noise for both models.
-${evaluationNotes(evaluation)
-  .map((note) => `<br>${escapeHtml(note)}`)
-  .join('\n')}</p>
-${htmlTable({ head: ['', 'before', 'after', 'change'], rows }, 'change')}
-</section>`;
-}
-
-function chartData(metrics: ReportOptions['metrics']): object {
-  const names = Object.keys(metrics[0]?.rewards ?? {});
-  const column = (pick: (step: ReportedStep) => number | undefined) => metrics.map((step) => finite(pick(step)));
-  return {
-    axes: {
-      steps: column(({ step }) => step),
-      evaluations: column(({ total }) => total.forwards + total.vjps + total.backwards),
-      seconds: column(({ total }) => total.seconds),
-    },
-    reward: column(({ reward }) => reward),
-    rewardStd: column(({ rewardStd }) => rewardStd),
-    rewards:
-      names.length > 1
-        ? names.map((name) => ({
-            name,
-            values: column(({ rewards }) => rewards[name]),
-            weighted: column(({ weightedRewards }) => weightedRewards[name]),
-          }))
-        : [],
-    drift: column(({ drift }) => drift),
-    loss: column(({ loss }) => loss),
-    gradNorm: column(({ gradNorm }) => gradNorm),
-  };
 }

@@ -39,10 +39,23 @@ Napi::Value lock_file(const Napi::CallbackInfo& info) {
   });
 }
 
+// isLocked(path): whether a descriptor has the lock of `lockFile`. Nothing is made, and nothing kept: where nobody has
+// it, it is shared by whoever asks for as long as that takes.
+Napi::Value is_locked(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::string path = to_string(info[0], "isLocked: path");
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0) close(fd);
+    return Napi::Boolean::New(info.Env(), held);
+  });
+}
+
 }  // namespace
 
 void define_file_lock(Napi::Env env, Napi::Object exports) {
   exports.Set("lockFile", Napi::Function::New<lock_file>(env, "lockFile"));
+  exports.Set("isLocked", Napi::Function::New<is_locked>(env, "isLocked"));
 }
 
 }  // namespace eam::addon

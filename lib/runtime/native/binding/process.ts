@@ -23,5 +23,7 @@ export interface ProcessBinding extends AddonExports {
    * however it ends; undefined where another descriptor has the lock.
    */
   lockFile(path: string): number | undefined;
+  /** Whether a descriptor has the lock of {@link lockFile} on the file; false where there is none. */
+  isLocked(path: string): boolean;
   Cancellation: new () => NativeCancellation;
 }

@@ -1,0 +1,163 @@
+import { nameOfModel, typeOfModel } from '../../models/kinds.js';
+import type { ModelSource } from '../../models/registry.js';
+import { axesOf, chartsOf, type Axes, type Chart } from './charts.js';
+import { evaluationNotes, evaluationRows } from './evaluation-table.js';
+import { figureTable, progressOf, tilesOf } from './figures.js';
+import { drawnApart, haveOnePretrained, type GridSource } from './grids.js';
+import { configurationSection, escapeHtml, htmlTable, pageFooter, pageHeader, promptList, tileList } from './page.js';
+import { runNames } from './run-names.js';
+import type { RunView } from './run-view.js';
+import { differenceTexts, settingsDifference } from './settings-difference.js';
+
+/** A run as the page's scripts draw it. */
+export interface DrawnRun {
+  name: string;
+  state: RunView['state'];
+  axes: Axes;
+  /** A grid's `src` is what an `img` shows it from; null where the page's HTML has that `img`. */
+  grids: { step: number; label: string; alt: string; src: string | null }[];
+}
+
+/** All that a page of runs shows: assets/report/report.js says what becomes of it. */
+export interface PageData {
+  title: string;
+  runs: DrawnRun[];
+  charts: Chart[];
+  /** Whether the first run's grid of the pretrained model stands for all runs. */
+  onePretrained: boolean;
+  /** HTML by the name of its place in the page, `<div data-part="name">`; an empty one is hidden. */
+  parts: Readonly<Record<PartName, string>>;
+}
+
+export type PartName = 'header' | 'figures' | 'noise' | 'evaluation' | 'settings' | 'configuration' | 'footer';
+
+/** What a page of one run, or of several, shows. */
+export async function pageData(views: readonly RunView[], source: GridSource): Promise<PageData> {
+  const names = runNames(views);
+  const title = names.length > 3 ? `${names.length} runs` : names.join(' · ');
+  const runs = await Promise.all(
+    views.map(async ({ state, metrics, grids }, run) => {
+      const name = names[run]!;
+      const found = await Promise.all(
+        grids.map(async (grid) => {
+          const src = await source(grid);
+          const label = grid.step === 0 ? 'before' : `step ${grid.step}`;
+          // A grid may be gone since its folder was listed.
+          return src === undefined
+            ? []
+            : [{ step: grid.step, label, alt: `${name}, ${label}: a grid of samples`, src }];
+        }),
+      );
+      return { name, state, axes: axesOf(metrics), grids: found.flat() };
+    }),
+  );
+  const one = views.length === 1 ? views[0]! : undefined;
+  return {
+    title,
+    runs,
+    charts: chartsOf(views, names),
+    onePretrained: await haveOnePretrained(views),
+    parts: {
+      header: header(views, title),
+      figures: one ? tileList(tilesOf(one)) : figureSection(views, names),
+      noise: noise(views),
+      evaluation: one ? evaluationSection(one) : '',
+      settings: one ? '' : settingsSection(views, names),
+      configuration: configurationSection(
+        views.map(({ config }, run) => ({
+          config,
+          summary: one ? undefined : names[run]!,
+        })),
+      ),
+      footer: footer(views),
+    },
+  };
+}
+
+const kickers = { finetune: 'Fine-tuning', distill: 'Distillation', pretrain: 'Pretraining' } as const;
+
+function header(views: readonly RunView[], title: string): string {
+  const commands = [...new Set(views.map(({ command }) => kickers[command]))];
+  const kicker = `${commands.length > 1 ? 'Runs' : commands[0]!}${views.length > 1 ? ': several runs' : ' report'}`;
+  return `${pageHeader(kicker, title, subtitle(views))}${views.length > 1 ? '' : stateLine(views[0]!)}`;
+}
+
+function subtitle(views: readonly RunView[]): string {
+  const models = new Set(views.map(({ config }) => modelName(config['model'])));
+  const algorithms = new Set(
+    views.flatMap(({ config }) => (config['algorithm'] as { name?: string } | undefined)?.name?.toUpperCase() ?? []),
+  );
+  const last = views.length === 1 ? [`${progressOf(views[0]!)} of ${String(views[0]!.config['batch'])} samples`] : [];
+  return [`model ${[...models].join(', ')}`, [...algorithms].join(', '), ...last].filter(Boolean).join(' · ');
+}
+
+function modelName(model: unknown): string {
+  if (typeof model !== 'object' || model === null) return String(model);
+  // A pretraining's is described by settings, which say of what type it is.
+  return 'torchscript' in model ? nameOfModel(model as ModelSource) : String(typeOfModel(model));
+}
+
+/** What became of a run that did not finish, or has not yet. */
+function stateLine(view: RunView): string {
+  const { state, problem, command, directory } = view;
+  const why = problem === undefined ? '' : `: ${problem}`;
+  const again = state === 'stopped' ? `; to go on: eam ${command} ${directory} --resume` : '';
+  const text = {
+    running: `Running: ${progressOf(view)} done`,
+    stopped: `Stopped after ${progressOf(view)}${why}${again}`,
+    failed: `Failed after ${progressOf(view)}${why}`,
+    finished: '',
+  }[state];
+  return text && `<p class="state ${state}" role="status">${escapeHtml(text)}</p>`;
+}
+
+function figureSection(views: readonly RunView[], names: readonly string[]): string {
+  return `<section aria-labelledby="figures">
+<h2 id="figures">Figures</h2>
+<p>What each run has in the end, or has so far.</p>
+${htmlTable(figureTable(views, names), 'lines')}
+</section>`;
+}
+
+function noise(views: readonly RunView[]): string {
+  const [{ config }] = views as [RunView];
+  const prompts = Array.isArray(config['prompts']) ? promptList(config['prompts'].map(String)) : '';
+  if (views.length === 1)
+    return `<p class="noise">All grids start from the same noise, sample by sample${escapeHtml(prompts)}.</p>`;
+  const apart = drawnApart(views);
+  if (apart.length === 0)
+    return `<p class="noise">The grids of all runs start from the same noise, sample by sample${escapeHtml(prompts)}.</p>`;
+  return `<p class="noise">The grids of one run start from the same noise. Those of different runs are not drawn alike: ${escapeHtml(
+    apart.join(', '),
+  )} ${apart.length > 1 ? 'differ' : 'differs'}.</p>`;
+}
+
+function evaluationSection({ evaluation }: RunView): string {
+  if (!evaluation) return '';
+  const rows = evaluationRows(evaluation).map(({ name, before, after, change }) => [name, before, after, change]);
+  return `<section aria-labelledby="evaluation">
+<h2 id="evaluation">Evaluation</h2>
+<p>${evaluation.count} fresh samples from seed ${escapeHtml(evaluation.seed)}, the same noise for both models.
+${evaluationNotes(evaluation)
+  .map((note) => `<br>${escapeHtml(note)}`)
+  .join('\n')}</p>
+${htmlTable({ head: ['', 'before', 'after', 'change'], rows }, 'change')}
+</section>`;
+}
+
+function settingsSection(views: readonly RunView[], names: readonly string[]): string {
+  const differences = settingsDifference(views.map(({ config }) => config));
+  const rows = differences.map((difference) => [difference.key, ...differenceTexts(difference)]);
+  return `<section aria-labelledby="settings">
+<h2 id="settings">Settings that differ</h2>
+${rows.length ? htmlTable({ head: ['', ...names], rows }, 'lines') : '<p>None: the runs have the same settings.</p>'}
+</section>`;
+}
+
+function footer(views: readonly RunView[]): string {
+  const changed = new Date(Math.max(...views.map((view) => view.changed.getTime())));
+  const finished = views.every(({ state }) => state === 'finished');
+  const [{ versions }] = views as [RunView];
+  const same = views.every((view) => JSON.stringify(view.versions) === JSON.stringify(versions));
+  return pageFooter(finished ? 'Finished' : 'Last change', changed, same ? versions : {});
+}

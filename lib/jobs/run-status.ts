@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { isError } from '../errors.js';
+import { replaceFile } from '../files/checkpoints.js';
+import { versions } from '../runtime/versions.js';
+
+const statusFile = 'run.json';
+
+const statusSchema = z.object({
+  /** A run that was killed leaves `running` behind: whether it runs is what its lock says. */
+  state: z.enum(['running', 'finished', 'stopped', 'failed']),
+  /** The error that ended a run which did not finish. */
+  problem: z.string().optional(),
+  /** The versions that the run was computed with. */
+  versions: z.record(z.string(), z.string()),
+});
+
+/** What the file run.json of a run's folder holds. */
+export type RunStatus = z.output<typeof statusSchema>;
+
+/** How a run ended: `stopped` is that it was interrupted, `failed` that an error ended it. */
+export type Ending = Omit<RunStatus, 'versions'>;
+
+/** Reads what a run's folder says of how the run goes; undefined where it says nothing, as earlier versions' do. */
+export async function readStatus(directory: string): Promise<RunStatus | undefined> {
+  try {
+    return statusSchema.parse(JSON.parse(await readFile(join(directory, statusFile), 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Says in a run's folder how the run goes. A disk that does not take it stops no run. */
+export async function writeStatus(directory: string, status: Ending): Promise<void> {
+  const text = JSON.stringify({ ...status, versions: versions() }, null, 2);
+  await replaceFile(join(directory, statusFile), `${text}\n`).catch(() => undefined);
+}
+
+/** How a run ended that `error` ended. */
+export function endingOf(error: unknown, signal: AbortSignal | undefined): Ending {
+  const state = signal?.aborted && error === signal.reason ? 'stopped' : 'failed';
+  return { state, problem: isError(error) ? error.message : String(error) };
+}
+
+/** Does a run's work, says in the run's folder how it ended, and lets go of the folder. */
+export async function conduct<Result>(
+  run: { path: string; hasBegun: boolean; unlock(): void },
+  signal: AbortSignal | undefined,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const end = async (ending: Ending) => {
+    // A run that was not resumed, since its model is another now, is what it was.
+    if (run.hasBegun) await writeStatus(run.path, ending);
+  };
+  try {
+    const result = await work();
+    await end({ state: 'finished' });
+    return result;
+  } catch (error) {
+    await end(endingOf(error, signal));
+    throw error;
+  } finally {
+    run.unlock();
+  }
+}

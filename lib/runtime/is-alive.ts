@@ -1,0 +1,10 @@
+/** Whether a process of this machine is there: another user's counts, and one that has ended and was not waited for. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // It is another user's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
