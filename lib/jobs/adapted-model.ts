@@ -105,7 +105,7 @@ async function trainedModel(
   own: ChosenParameters | undefined,
   [first, ...others]: readonly ChosenAdapter[],
 ): Promise<ModelSource> {
-  if (own) return typeof own.base === 'object' && 'torchscript' in own.base ? own.base : baseModel(own.path, own.base);
+  if (own) return typeof own.base === 'string' || 'module' in own.base ? baseModel(own.path, own.base) : own.base;
   return first ? baseOf([first, ...others]) : shippedModels[0]!;
 }
 

@@ -120,7 +120,7 @@ describe('eam', () => {
   it('plans what it can of a module', async () => {
     const { config } = written('planned', all);
     const { code, stdout } = await eam('plan', config);
-    expect([code, stdout]).toEqual([0, expect.stringContaining('The memory of this model is not planned')]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^Networks\n {2}planned\.mjs .*is not known: a module/s)]);
   });
 
   it.each([
@@ -158,6 +158,13 @@ describe('eam', () => {
     expect(stderr).toContain(message);
     expect(stderr).toContain(module);
     expect(() => readdirSync(run)).toThrow();
+  });
+
+  it('takes a module in TypeScript, which Node itself may not run', async () => {
+    const typed = all.replace('seed = 0n })', 'seed = 0n }: any)');
+    const { config } = written('typed', all, { steps: 1 });
+    writeFileSync(join(folder, 'typed.ts'), `type Digit = number;\n${typed}`);
+    expect(await eam('finetune', config, '--set', 'model.module=./typed.ts')).toMatchObject({ code: 0 });
   });
 
   it('refuses a module that is not there', async () => {

@@ -127,8 +127,8 @@ describe('eam pretrain', () => {
   it('names the mistake in a recipe', async () => {
     const { code, stderr } = await eam('pretrain', recipe({ model: { type: 'unet' } }));
     expect(stderr).toBe(
-      'error: pretrain configuration: model.type: expected one of "digits", "torchscript", ' +
-        '"digit-classifier", got "unet"\n',
+      'error: pretrain configuration: model.type: expected one of "digits", "module", ' +
+        '"torchscript", "digit-classifier", got "unet"\n',
     );
     expect(code).toBe(2);
   });

@@ -214,7 +214,7 @@ describe('what else a definition does is refused', () => {
     {
       how: 'an encode that throws',
       changes: { encode: () => Promise.reject(new Error('no such prompt')) },
-      message: /^no such prompt$/,
+      message: /^encode of "mine": no such prompt$/,
     },
   ])('$how', async ({ changes, message }) => {
     await draw(changes).catch(() => {});

@@ -62,6 +62,7 @@ const lib: Rooms = {
       'own-parameters.ts',
       'image-folder.ts',
       'flow-task.ts',
+      'folder-task.ts',
       'adapters',
       'pipeline',
       'autoencoder-kl',

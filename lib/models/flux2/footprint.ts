@@ -1,14 +1,16 @@
 import { elementBytes, type FootprintOptions, type ModelFootprint } from '../footprint.js';
+import { DecoderMemory } from '../autoencoder-kl/memory.js';
+import { decoderOperations } from '../autoencoder-kl/operations.js';
 import { encoderBatch } from '../pipeline/embeddings.js';
 import {
   encoderNetwork,
-  numberBytes,
-  pipelineFootprint,
   promptsOf,
   publishedNetwork,
+  residentNetwork,
   storedNetwork,
   type StoredNetwork,
 } from '../pipeline/footprint.js';
+import { sampleBatchOf } from '../pipeline/model.js';
 import { wideType } from '../pipeline/prompt-encoding.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readFlux2Directory, type Flux2Directory } from './directory.js';
@@ -71,28 +73,40 @@ const encodedPrompts = ({ distilled }: Flux2Directory, options: FootprintOptions
   distilled ? [...new Set(options.prompts)] : promptsOf(options);
 
 function footprintOf(directory: Flux2Directory, options: FootprintOptions, stored: StoredFacts): ModelFootprint {
-  const { dtype, adapter, size, checkpointing, textLength = defaultTextLength } = options;
-  const { imageSize, granularity, text } = directory;
+  const { device, dtype, adapter, size, checkpointing, textLength = defaultTextLength } = options;
+  const { imageSize, granularity } = directory;
   const config = directory.transformer.config;
   const { networks: halves, patchSize } = directory.autoencoder.config;
-  const latentShape = latentShapeOf(directory, size ?? { width: imageSize, height: imageSize });
+  const [channels, height, width] = latentShapeOf(directory, size ?? { width: imageSize, height: imageSize });
   const targets = adapter.targets ?? defaultTargets(config);
-  const positions = latentShape[1] * latentShape[2];
-  const tokens = { image: positions, text: textLength };
+  const tokens = { image: height * width, text: textLength };
+  const bytes = elementBytes[dtype];
+  const pixels = height * width * granularity ** 2;
+  // The CPU normalises half types in float32, and keeps that copy of what it normalised.
+  const normBytes = device === 'cpu' ? Math.max(bytes, elementBytes.float32) : bytes;
   const { layers } = stored.transformer;
+  const network = new TransformerMemory(
+    config,
+    layers.adapted(targets),
+    tokens,
+    { network: bytes, norms: normBytes },
+    checkpointing,
+  );
+  const area = height * width * patchSize ** 2;
+  const decoder = new DecoderMemory(halves, area);
   const textType = wideType(dtype);
+  const { text } = directory;
   return {
-    ...pipelineFootprint(options, stored, {
-      latentShape,
-      pixels: positions * granularity ** 2,
-      targets,
-      memory: new TransformerMemory(config, layers.adapted(targets), tokens, numberBytes(options), checkpointing),
-      decoder: { config: halves, area: positions * patchSize ** 2 },
-      operations: (counted) => transformerOperations(config, layers, tokens, counted, checkpointing),
-    }),
+    networks: [
+      residentNetwork('transformer', stored.transformer, dtype, device),
+      residentNetwork('autoencoder', stored.autoencoder, 'float32', device),
+    ],
     prompts: stored.prompts,
     encoders: [encoderNetwork('Qwen3', stored.text, textType)],
-    conditioning: elementBytes[dtype] * textLength * config.jointAttentionDim,
+    trainable: layers.adapterParameters(targets, adapter.rank),
+    latent: channels * height * width,
+    image: halves.outChannels * pixels,
+    conditioning: bytes * textLength * config.jointAttentionDim,
     // Every state up to the deepest one that is read, and a block's own numbers.
     encode:
       Math.min(stored.prompts.missing, encoderBatch) *
@@ -100,5 +114,16 @@ function footprintOf(directory: Flux2Directory, options: FootprintOptions, store
       textLength *
       ((Math.max(...text.config.states) + 4 + text.config.states.length) * text.config.width +
         3 * text.config.intermediate),
+    sampleBatch: sampleBatchOf(pixels),
+    operations: {
+      trained: transformerOperations(config, layers, tokens, { ...adapter, targets }, checkpointing),
+      pretrained: transformerOperations(config, layers, tokens, undefined, checkpointing),
+      decoder: decoderOperations(halves, area),
+    },
+    evaluate: (samples) => samples * network.evaluate(),
+    train: (samples) => samples * network.train(true),
+    vjp: (samples) => samples * network.train(false),
+    decode: (samples) => samples * decoder.transient(),
+    decodeGradient: (samples) => samples * (decoder.kept() + decoder.backward()),
   };
 }

@@ -1,20 +1,10 @@
 import { readHeader } from '../../files/safetensors.js';
-import type { AutoencoderKlConfig, DType } from '../../runtime/native/binding.js';
-import { DecoderMemory } from '../autoencoder-kl/memory.js';
-import { decoderOperations } from '../autoencoder-kl/operations.js';
+import type { StoredTensor } from './layers.js';
+import { LinearLayers, parametersOf } from './layers.js';
 import { locateWeights } from '../component-weights.js';
-import {
-  elementBytes,
-  isFloating,
-  type ComponentFootprint,
-  type FootprintOptions,
-  type NetworkFootprint,
-  type WayOperations,
-} from '../footprint.js';
+import { isFloating, type ComponentFootprint, type FootprintOptions, type NetworkFootprint } from '../footprint.js';
 import type { ModelDType } from '../model.js';
-import { LinearLayers, parametersOf, type StoredTensor } from './layers.js';
-import { sampleBatchOf } from './model.js';
-import type { CountedAdapter } from './operations.js';
+import type { DType } from '../../runtime/native/binding.js';
 
 /** What the headers of a network's weights tell. */
 export interface StoredNetwork {
@@ -53,7 +43,7 @@ export const publishedNetwork = (
 ): StoredNetwork => ({ parameters, types: [dtype], layers: new LinearLayers(layers) });
 
 /** One that stays in memory. */
-const residentNetwork = (
+export const residentNetwork = (
   name: string,
   { parameters, types }: StoredNetwork,
   dtype: ModelDType,
@@ -78,53 +68,3 @@ export const promptsOf = ({
   prompts,
   negativePrompt = '',
 }: Pick<FootprintOptions, 'prompts' | 'negativePrompt'>): string[] => [...new Set([...prompts, negativePrompt])];
-
-/** Bytes of a transformer's number, and of one that a norm of queries and keys keeps. */
-export function numberBytes({ device, dtype }: FootprintOptions) {
-  const network = elementBytes[dtype];
-  // The CPU normalises half types in float32, and keeps that copy of what it normalised.
-  return { network, norms: device === 'cpu' ? Math.max(network, elementBytes.float32) : network };
-}
-
-/**
- * What a pipeline takes beside the encoding of its prompts.
- * @param counts what the kinds count differently: the bytes of one sample in the transformer and its operations, and
- *   the height times the width of what images are decoded of
- */
-export function pipelineFootprint(
-  { dtype, device, adapter }: FootprintOptions,
-  stored: { transformer: StoredNetwork; autoencoder: StoredNetwork },
-  counts: {
-    latentShape: readonly [number, number, number];
-    pixels: number;
-    targets: readonly string[];
-    memory: { evaluate(): number; train(trained: boolean): number };
-    operations(adapter: CountedAdapter | undefined): WayOperations;
-    decoder: { config: AutoencoderKlConfig; area: number };
-  },
-) {
-  const { latentShape, pixels, targets, memory, operations, decoder } = counts;
-  const [channels, height, width] = latentShape;
-  const { layers } = stored.transformer;
-  const images = new DecoderMemory(decoder.config, decoder.area);
-  return {
-    networks: [
-      residentNetwork('transformer', stored.transformer, dtype, device),
-      residentNetwork('autoencoder', stored.autoencoder, 'float32', device),
-    ],
-    trainable: layers.adapterParameters(targets, adapter.rank),
-    latent: channels * height * width,
-    image: decoder.config.outChannels * pixels,
-    sampleBatch: sampleBatchOf(pixels),
-    operations: {
-      trained: operations({ ...adapter, targets }),
-      pretrained: operations(undefined),
-      decoder: decoderOperations(decoder.config, decoder.area),
-    },
-    evaluate: (samples: number) => samples * memory.evaluate(),
-    train: (samples: number) => samples * memory.train(true),
-    vjp: (samples: number) => samples * memory.train(false),
-    decode: (samples: number) => samples * images.transient(),
-    decodeGradient: (samples: number) => samples * (images.kept() + images.backward()),
-  };
-}

@@ -1,15 +1,17 @@
 import { elementBytes, type FootprintOptions, type ModelFootprint } from '../footprint.js';
 import { downsampling } from '../autoencoder-kl/config.js';
+import { DecoderMemory } from '../autoencoder-kl/memory.js';
+import { decoderOperations } from '../autoencoder-kl/operations.js';
 import { encoderBatch } from '../pipeline/embeddings.js';
 import {
   encoderNetwork,
-  numberBytes,
-  pipelineFootprint,
   promptsOf,
   publishedNetwork,
+  residentNetwork,
   storedNetwork,
   type StoredNetwork,
 } from '../pipeline/footprint.js';
+import { sampleBatchOf } from '../pipeline/model.js';
 import { wideType } from '../pipeline/prompt-encoding.js';
 import { clipLength } from '../tokenizers/clip.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
@@ -77,33 +79,49 @@ const isT5Tensor = (name: string, all: ReadonlySet<string>): boolean =>
   name !== 'encoder.embed_tokens.weight' || !all.has('shared.weight');
 
 function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored: StoredFacts): ModelFootprint {
-  const { dtype, adapter, size, checkpointing, textLength = defaultTextLength } = options;
+  const { device, dtype, adapter, size, checkpointing, textLength = defaultTextLength } = options;
   const { clipLength: length, prompts } = stored;
-  const { imageSize, transformer, autoencoder, clip, t5 } = directory;
-  const { config } = transformer;
-  const latentShape = latentShapeOf(directory, size ?? { width: imageSize, height: imageSize });
+  const {
+    transformer: { config },
+    autoencoder,
+    clip,
+    t5,
+  } = directory;
+  const [channels, height, width] = latentShapeOf(
+    directory,
+    size ?? { width: directory.imageSize, height: directory.imageSize },
+  ) as [number, number, number];
   const targets = adapter.targets ?? defaultTargets;
-  const area = latentShape[1] * latentShape[2];
-  const tokens = { image: area / config.patchSize ** 2, text: length + textLength };
+  const tokens = { image: (height * width) / config.patchSize ** 2, text: length + textLength };
   const bytes = elementBytes[dtype];
+  const pixels = height * width * downsampling(autoencoder.config) ** 2;
+  // The CPU normalises half types in float32, and keeps that copy of what it normalised.
+  const normBytes = device === 'cpu' ? Math.max(bytes, elementBytes.float32) : bytes;
   const { layers } = stored.transformer;
+  const network = new TransformerMemory(
+    config,
+    layers.adapted(targets),
+    tokens,
+    { network: bytes, norms: normBytes },
+    checkpointing,
+  );
+  const decoder = new DecoderMemory(autoencoder.config, height * width);
   const t5Type = wideType(dtype);
   return {
     hasMeasuredRates: true,
-    ...pipelineFootprint(options, stored, {
-      latentShape,
-      pixels: area * downsampling(autoencoder.config) ** 2,
-      targets,
-      memory: new TransformerMemory(config, layers.adapted(targets), tokens, numberBytes(options), checkpointing),
-      decoder: { config: autoencoder.config, area },
-      operations: (counted) => transformerOperations(config, layers, tokens, counted, checkpointing),
-    }),
+    networks: [
+      residentNetwork('transformer', stored.transformer, dtype, device),
+      residentNetwork('autoencoder', stored.autoencoder, 'float32', device),
+    ],
     prompts,
     encoders: [
       encoderNetwork('CLIP-L', stored.clip[0], dtype),
       encoderNetwork('CLIP-G', stored.clip[1], dtype),
       ...(stored.t5 ? [encoderNetwork('T5', stored.t5, t5Type)] : []),
     ],
+    trainable: layers.adapterParameters(targets, adapter.rank),
+    latent: channels * height * width,
+    image: autoencoder.config.outChannels * pixels,
     conditioning: bytes * (tokens.text * config.jointAttentionDim + config.pooledProjectionDim),
     encode:
       Math.min(prompts.missing, encoderBatch) *
@@ -115,5 +133,16 @@ function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored:
               (4 * t5.config.width + 4 * t5.config.heads * t5.config.keyWidth + 3 * t5.config.intermediate)
           : 0,
       ),
+    sampleBatch: sampleBatchOf(pixels),
+    operations: {
+      trained: transformerOperations(config, layers, tokens, { ...adapter, targets }, checkpointing),
+      pretrained: transformerOperations(config, layers, tokens, undefined, checkpointing),
+      decoder: decoderOperations(autoencoder.config, height * width),
+    },
+    evaluate: (samples) => samples * network.evaluate(),
+    train: (samples) => samples * network.train(true),
+    vjp: (samples) => samples * network.train(false),
+    decode: (samples) => samples * decoder.transient(),
+    decodeGradient: (samples) => samples * (decoder.kept() + decoder.backward()),
   };
 }

@@ -33,7 +33,7 @@ export const sd3Drawing: Drawing = { steps: 28, solver: 'euler', guidance: 4.5 }
 export function latentShapeOf(
   { granularity, transformer: { config }, path }: Sd3Directory,
   { width, height }: ImageSize,
-): [number, number, number] {
+): number[] {
   checkSides({ width, height }, granularity);
   const limit = config.posEmbedMaxSize * granularity;
   for (const [name, pixels] of Object.entries({ width, height })) {
