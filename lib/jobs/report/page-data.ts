@@ -94,7 +94,7 @@ function subtitle(views: readonly RunView[]): string {
 function modelName(model: unknown): string {
   if (typeof model !== 'object' || model === null) return String(model);
   // A pretraining's is described by settings, which say of what type it is.
-  return 'torchscript' in model ? nameOfModel(model as ModelSource) : String(typeOfModel(model));
+  return (nameOfModel(model as ModelSource) as string | undefined) ?? String(typeOfModel(model));
 }
 
 /** What became of a run that did not finish, or has not yet. */
