@@ -30,6 +30,7 @@ describe('eam finetune', () => {
       'evaluation.json',
       'metrics.jsonl',
       'report.html',
+      'run.json',
       'samples',
     ]);
     expect(readdirSync(join(run, 'samples')).sort()).toEqual(['step-0.png', 'step-3.png']);

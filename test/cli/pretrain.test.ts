@@ -90,7 +90,7 @@ describe('eam pretrain', () => {
       await new Promise((resolve) => setTimeout(resolve, 1));
     child.kill('SIGKILL');
     expect(await closed).toBe('SIGKILL');
-    expect(readdirSync(run).sort()).toEqual(['lock', 'metrics.jsonl', 'recipe.json']);
+    expect(readdirSync(run).sort()).toEqual(['lock', 'metrics.jsonl', 'recipe.json', 'run.json']);
     const { code, stderr } = await eam('pretrain', run, '--resume');
     expect([code, stderr]).toEqual([
       0,

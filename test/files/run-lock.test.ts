@@ -1,6 +1,6 @@
 // A run's directory belongs to one process at a time; a killed one does not keep it.
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -59,7 +59,7 @@ describe('a run', () => {
         `error: ${run} is being written to by process ${child.pid} on ${hostname()}: wait until that has ended, or ` +
         'name another output\n',
     });
-    expect(existsSync(join(run, 'report.html'))).toBe(false);
+    expect(JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'))).toMatchObject({ steps: 100_000 });
     child.kill('SIGKILL');
     expect(await ended).toBeNull();
     expect(readdirSync(run)).toContain('lock');
@@ -77,6 +77,7 @@ describe('a run', () => {
         'config.json',
         'metrics.jsonl',
         'report.html',
+        'run.json',
         'samples',
       ]);
     }

@@ -71,6 +71,7 @@ describe('eam compare', () => {
       'compare.json',
       'config.json',
       'report.html',
+      'run.json',
       'runs',
       'summary.md',
       'sweep',

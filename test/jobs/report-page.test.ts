@@ -135,7 +135,7 @@ describe.skipIf(!chromiumPath)('the page of a run in a browser', () => {
     expect(problems).toEqual([]);
   });
 
-  it('draws of ten thousand steps no more points than it has pixels for, and all where they are zoomed to', async () => {
+  it('draws as many of ten thousand steps as it has pixels for, and all that are zoomed to', async () => {
     const { page, problems } = await browser.open(await pageOf(runFolder({ lines: lines(10_000) })));
     await page.setViewportSize({ width: 1000, height: 900 });
     const { points, width } = await evaluate<{ points: number; width: number }>(

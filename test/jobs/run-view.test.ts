@@ -106,8 +106,9 @@ describe('the state of a run', () => {
     lock.release();
     expect(await state()).toBe('stopped');
 
+    const lockFile = fileURLToPath(new URL('../../dist/files/lock.js', import.meta.url));
     const program = `
-      const { RunLock } = await import(${JSON.stringify(fileURLToPath(new URL('../../dist/files/lock.js', import.meta.url)))});
+      const { RunLock } = await import(${JSON.stringify(lockFile)});
       RunLock.take(${JSON.stringify(directory)});
       process.stdout.write('locked');
       setInterval(() => {}, 1000);`;

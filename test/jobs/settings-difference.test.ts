@@ -44,7 +44,10 @@ describe('settingsDifference', () => {
 
   it('tells long lists apart by their first entry that differs', () => {
     const prompts = Array.from({ length: 1000 }, (_, at) => `prompt ${at}`);
-    const [difference] = settingsDifference([{ prompts }, { prompts: prompts.with(700, 'another') }]);
+    const [difference] = settingsDifference([
+      { prompts },
+      { prompts: prompts.map((each, at) => (at === 700 ? 'another' : each)) },
+    ]);
     expect(differenceTexts(difference!)).toEqual([
       '1000 entries; the first that differs is "prompt 700"',
       '1000 entries; the first that differs is "another"',

@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs';
+
 import { expect, it } from 'vitest';
 
 import { evaluationTable } from '../../lib/jobs/report/evaluation-table.js';
 import { evaluate } from '../../lib/training/evaluation.js';
 import { loadModel } from '../../lib/models/registry.js';
-import { renderReport } from '../../lib/jobs/report/report.js';
+import { report } from '../../lib/jobs/report/write-report.js';
+import { runFolder } from '../helpers/run-folders.js';
 import type { Judge, Reward } from '../../lib/rewards/reward.js';
 import { Tensor } from '../../lib/runtime/native/tensor.js';
 import { tinyAdapter, tinyModelDirectory } from '../helpers/tiny-run.js';
@@ -50,15 +53,7 @@ it('the evaluation has no gain over rewards that do not vary, and no ratio to no
   const lines = evaluationTable(evaluation).split('\n');
   for (const name of ['reward', 'a', 'b', 'diversity'])
     expect(lines.find((line) => line.startsWith(`${name} `))).toMatch(/ –$/);
-  const html = await renderReport({
-    title: 'flat',
-    config: { model: 'tiny' },
-    metrics: [],
-    evaluation,
-    grids: [],
-    versions: {},
-    finished: new Date(0),
-  });
+  const html = readFileSync(await report(runFolder({ evaluation })), 'utf8');
   expect(html).toContain('<strong>–</strong><span>reward</span>');
   expect(html).toContain('<strong>–</strong><span>of the diversity kept</span>');
   expect(html).not.toMatch(/\b(Infinity|NaN)\b σ/);

@@ -94,7 +94,7 @@ function subtitle(views: readonly RunView[]): string {
 function modelName(model: unknown): string {
   if (typeof model !== 'object' || model === null) return String(model);
   // A pretraining's is described by settings, which say of what type it is.
-  return 'torchscript' in model ? nameOfModel(model as ModelSource) : String(typeOfModel(model));
+  return (nameOfModel(model as ModelSource) as string | undefined) ?? String(typeOfModel(model));
 }
 
 /** What became of a run that did not finish, or has not yet. */
@@ -122,14 +122,14 @@ ${htmlTable(figureTable(views, names), 'lines')}
 function noise(views: readonly RunView[]): string {
   const [{ config }] = views as [RunView];
   const prompts = Array.isArray(config['prompts']) ? promptList(config['prompts'].map(String)) : '';
-  if (views.length === 1)
-    return `<p class="noise">All grids start from the same noise, sample by sample${escapeHtml(prompts)}.</p>`;
   const apart = drawnApart(views);
-  if (apart.length === 0)
-    return `<p class="noise">The grids of all runs start from the same noise, sample by sample${escapeHtml(prompts)}.</p>`;
-  return `<p class="noise">The grids of one run start from the same noise. Those of different runs are not drawn alike: ${escapeHtml(
-    apart.join(', '),
-  )} ${apart.length > 1 ? 'differ' : 'differs'}.</p>`;
+  const whose = views.length === 1 ? 'All grids' : 'The grids of all runs';
+  const text =
+    apart.length === 0
+      ? `${whose} start from the same noise, sample by sample${prompts}.`
+      : 'The grids of one run start from the same noise. Those of different runs are not drawn alike: ' +
+        `${apart.join(', ')} ${apart.length > 1 ? 'differ' : 'differs'}.`;
+  return `<p class="noise">${escapeHtml(text)}</p>`;
 }
 
 function evaluationSection({ evaluation }: RunView): string {
