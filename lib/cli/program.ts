@@ -73,7 +73,10 @@ export function createProgram(signal: AbortSignal) {
     .helpCommand('help [command]', 'Print the help of a command.')
     .showHelpAfterError('(eam --help lists the commands and options)')
     .exitOverride()
-    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted (after writing a checkpoint).');
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 bad usage, 3 stopped by stopWhen, 130 interrupted (after writing a checkpoint).',
+    );
   for (const command of commands) program.addCommand(command(signal).copyInheritedSettings(program));
   return program;
 }

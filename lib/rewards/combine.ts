@@ -72,7 +72,8 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
   return combined;
 }
 
-function uniqueNames(names: readonly string[]): string[] {
+/** Rewards' names, of which the second of a kind ends in `-2`, and so on. */
+export function uniqueNames(names: readonly string[]): string[] {
   return names.map((name, index) => {
     const earlier = names.slice(0, index).filter((other) => other === name).length;
     return earlier ? `${name}-${earlier + 1}` : name;
