@@ -2,6 +2,7 @@ import { Command, type Option } from '@commander-js/extra-typings';
 
 import { packageVersion } from '../runtime/package.js';
 import { buildCommand } from './build.js';
+import { checkRewardCommand } from './check-reward.js';
 import { completionCommand } from './completion.js';
 import { cacheCommand } from './cache.js';
 import { compareCommand } from './compare.js';
@@ -53,6 +54,7 @@ const commands = [
   fetchCommand,
   pushCommand,
   verifyCommand,
+  checkRewardCommand,
   doctorCommand,
   cacheCommand,
   buildCommand,

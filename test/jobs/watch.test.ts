@@ -86,7 +86,10 @@ describe('the panel', () => {
   it('tells of an alarm once, also in a run that is resumed', async () => {
     const file = join(temporaryFolder(), 'falling.mjs');
     // Every image scores lower each time.
-    writeFileSync(file, 'let calls = 0; export default (_, prompts) => ({ values: prompts.map((_, i) => i - 9 * calls++) });');
+    writeFileSync(
+      file,
+      'let calls = 0; export default (_, prompts) => ({ values: prompts.map((_, i) => i - 9 * calls++) });',
+    );
     const falling = { name: 'module', file, differentiable: false };
     const config = configFile({ panel: { every: 1, count: 8, judges: [falling] }, steps: 3 });
     const first = await eam('finetune', config);

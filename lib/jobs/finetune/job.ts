@@ -10,8 +10,8 @@ import type { Model } from '../../models/model.js';
 import type { JobOptions } from '../options.js';
 import { progressNotes, promptProgress, silent, type JobObserver } from '../progress.js';
 import { RunReport } from '../report/write-report.js';
+import type { Scorers } from './scorers.js';
 import { describeShares } from './shares.js';
-import type { Judge, Reward } from '../../rewards/reward.js';
 import type { RunDirectory, OpenedRun } from '../run-directory.js';
 import { endingOf } from '../run-status.js';
 import { cyclePrompts, encodeGrid } from '../../training/sampler.js';
@@ -34,10 +34,7 @@ export interface FinetuneResult {
 interface Parts {
   model: Model;
   algorithm: Algorithm;
-  reward: Reward;
-  judge: Judge | undefined;
-  /** Rewards that take no part in training: see {@link Watch}. */
-  watching: { judges: readonly Reward[]; watched: readonly Reward[] };
+  scorers: Scorers;
 }
 
 /** One run, from its opened directory to its report. */
@@ -77,7 +74,8 @@ export class FinetuneJob {
       await this.#prepare();
       await this.#train();
     } catch (error) {
-      if (error instanceof StoppedError) await this.#writeGrid(this.#trainer.step, 'trained');
+      if (error instanceof StoppedError)
+        await this.#writeGrid(this.#trainer.step, 'trained').catch((failure: unknown) => suppress(error, failure));
       else await this.#tellHowToGoOn(error);
       throw error;
     }
@@ -99,7 +97,7 @@ export class FinetuneJob {
     } = this;
     this.#trainer = new Trainer({
       model: this.parts.model,
-      reward: this.parts.reward,
+      reward: this.parts.scorers.reward,
       prompts: config.prompts,
       negativePrompt: config.negativePrompt,
       algorithm: this.parts.algorithm,
@@ -168,11 +166,10 @@ export class FinetuneJob {
   }
 
   #startWatch(): Promise<Watch> {
-    const { model, reward, watching } = this.parts;
+    const { model, scorers } = this.parts;
     return Watch.start({
       model,
-      reward,
-      ...watching,
+      scorers,
       config: this.config,
       trainer: this.#trainer,
       directory: this.#directory,
@@ -237,14 +234,15 @@ export class FinetuneJob {
     const { evaluation: settings, prompts, negativePrompt } = this.config;
     if (!settings) return undefined;
     await this.#report.write({ state: 'running' });
-    const { judge: _, seed, ...sampling } = settings;
+    const { judge: _, rewards: __, seed, ...sampling } = settings;
+    const { evaluated, judge } = this.parts.scorers;
     this.#observer.note(`evaluating on ${settings.count} fresh samples`);
     this.#observer.begin(2 * settings.count, 0, 'image');
     try {
       return await evaluate(this.parts.model, {
         ...sampling,
-        reward: this.parts.reward,
-        judge: this.parts.judge,
+        reward: evaluated,
+        judge,
         prompts,
         negativePrompt,
         seed: BigInt(seed),

@@ -1,7 +1,8 @@
 import { StoppedError } from '../../errors.js';
 import type { Model } from '../../models/model.js';
-import type { Reward } from '../../rewards/reward.js';
+import { hasGradient } from '../../rewards/reward.js';
 import { DriftProbe } from '../../training/drift.js';
+import { FallingReward } from '../../training/falling-reward.js';
 import type { PanelMetrics, StepMetrics } from '../../training/metrics.js';
 import { alarmsOf, limitsOf, type Alarm, type Limits, type Readings } from '../../training/panel/limits.js';
 import { Panel } from '../../training/panel/panel.js';
@@ -12,6 +13,7 @@ import type { RunDirectory } from '../run-directory.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
 import { panelEvery } from '../settings/panel.js';
 import { BestCheckpoint } from './best-checkpoint.js';
+import type { Scorers } from './scorers.js';
 
 /** One line of metrics.jsonl. `drift` and `panel` are in some of them: see DriftProbe and Panel. */
 export type LoggedMetrics = StepMetrics & { drift?: number; panel?: PanelMetrics };
@@ -23,9 +25,7 @@ const driftMeasurements = 20;
 interface Watched {
   model: Model;
   config: FinetuneSettings;
-  reward: Reward;
-  judges: readonly Reward[];
-  watched: readonly Reward[];
+  scorers: Scorers;
   trainer: Trainer;
   directory: RunDirectory;
   observer: JobObserver;
@@ -41,6 +41,7 @@ export class Watch implements Disposable {
   readonly #told = new Set<string>();
   readonly #driftEvery: number;
   readonly #every: number;
+  readonly #falling: FallingReward | undefined;
   #samples = noSamples;
 
   private constructor(
@@ -50,6 +51,7 @@ export class Watch implements Disposable {
     private readonly best: BestCheckpoint | undefined,
   ) {
     const { steps, panel: settings, stopWhen } = parts.config;
+    this.#falling = hasGradient(parts.scorers.reward) ? new FallingReward() : undefined;
     this.#limits = limitsOf(stopWhen);
     this.#driftEvery = Math.max(1, Math.floor(steps / driftMeasurements));
     this.#every = panelEvery(settings, steps);
@@ -60,7 +62,8 @@ export class Watch implements Disposable {
    * @throws StoppedError where the run was stopped, and the limit that it crossed is still there
    */
   static async start(parts: Watched): Promise<Watch> {
-    const { model, config, directory, trainer, judges, watched, reward, signal } = parts;
+    const { model, config, directory, trainer, scorers, signal } = parts;
+    const { judges, watched, reward } = scorers;
     const { prompts, negativePrompt, samples, panel: settings, stopWhen } = config;
     const { every, count, seed, batch, judges: _, ...drawing } = settings;
     const probe = await DriftProbe.create(model, {
@@ -108,10 +111,11 @@ export class Watch implements Disposable {
   }
 
   /**
-   * Tells of alarms that were not told before, keeps a checkpoint that is the best so far, or ends the run.
+   * Tells of a reward that falls and of alarms that were not told before, keeps a checkpoint that is the best so far, or ends the run.
    * @throws StoppedError where a limit of `stopWhen` was crossed
    */
-  async act({ step, panel }: LoggedMetrics): Promise<void> {
+  async act({ step, reward, panel }: LoggedMetrics): Promise<void> {
+    this.#tellFall(step, reward);
     if (!panel) return;
     this.#refuse(step, panel);
     for (const { measure, text } of this.#alarms('notes', panel)) {
@@ -160,8 +164,19 @@ export class Watch implements Disposable {
     if (last.panel) this.#refuse(last.step, last.panel);
   }
 
+  #tellFall(step: number, reward: number): void {
+    const fall = this.#falling?.add(reward);
+    if (!fall) return;
+    const figures = `${Number(fall.from.toPrecision(4))} to ${Number(fall.to.toPrecision(4))}`;
+    this.parts.observer.note(
+      `warning after step ${step}: the reward has fallen from ${figures} while its own gradient is followed, as it does ` +
+        'where the gradient has the wrong sign: eam check-reward compares it with the values',
+    );
+  }
+
   #see(metrics: LoggedMetrics): void {
     this.#count(metrics);
+    this.#falling?.add(metrics.reward);
     if (!metrics.panel) return;
     this.#samples = noSamples;
     for (const measure of metrics.panel.alarms) this.#told.add(measure);

@@ -23,7 +23,7 @@ const weights = (components: readonly ComponentFootprint[]): number =>
 
 /** Every phase of a fine-tuning, in order, without those that do not come; docs/plan.md derives the formulae. */
 export function phasesOf(config: FinetuneSettings, model: ModelFootprint, rewards: number): Phase[] {
-  const { algorithm, batch, samples, optimizer, evaluation, device } = config;
+  const { algorithm, batch, samples, panel, optimizer, evaluation, device } = config;
   const { decodeSlice, microBatch, guidance } = algorithm;
   const guided = guidance !== 1;
   const latents = (count: number) => 4 * model.latent * count;
@@ -46,8 +46,10 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
   };
   const drawn = Math.min(samples.count, samples.batch ?? model.sampleBatch);
   const evaluated = evaluation ? Math.min(evaluation.count, evaluation.batch ?? model.sampleBatch) : 0;
-  const draw = Math.max(drawn, evaluated);
-  const drawGuided = samples.guidance !== 1 || (evaluation?.guidance ?? 1) !== 1;
+  const watched = panel.every === 0 ? 0 : Math.min(panel.count, panel.batch ?? model.sampleBatch);
+  const draw = Math.max(drawn, evaluated, watched);
+  const drawGuided =
+    samples.guidance !== 1 || (watched > 0 && panel.guidance !== 1) || (evaluation?.guidance ?? 1) !== 1;
 
   const held = {
     conditioning: conditioning(batch, guided),
@@ -87,7 +89,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
         // A batch on the device; all of them in the memory that the CPU computes in.
         images: images(draw) + (device === 'cpu' ? images(samples.count) : 0),
       },
-      [draw === drawn ? 'a smaller samples.batch' : 'a smaller evaluation.batch', 'a smaller image'],
+      [`a smaller ${draw === drawn ? 'samples' : draw === evaluated ? 'evaluation' : 'panel'}.batch`, 'a smaller image'],
     ),
     phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }, [
       ...microBatched,

@@ -486,42 +486,42 @@ export interface FinetuneConfig {
          */
         promptDiversity?: false | string | undefined;
         /**
-         * The edge density: the mean difference of luminance from a pixel to the next. It is an alarm at ± 4σ where
+         * The edge density: the mean difference of luminance from a pixel to the next. It is an alarm at ± 3σ where
          * nothing is said here.
          */
         edges?: false | string | undefined;
         /**
-         * The entropy of the colours, in bits: 8 levels a channel, or 64 of grey. It is an alarm at ± 4σ where nothing
+         * The entropy of the colours, in bits: 8 levels a channel, or 64 of grey. It is an alarm at ± 3σ where nothing
          * is said here.
          */
         colourEntropy?: false | string | undefined;
         /**
-         * The mean saturation of the pixels, from 0 to 1; images in grey have none. It is an alarm at ± 4σ where
+         * The mean saturation of the pixels, from 0 to 1; images in grey have none. It is an alarm at ± 3σ where
          * nothing is said here.
          */
         saturation?: false | string | undefined;
-        /** The mean luminance, from 0 to 1. It is an alarm at ± 4σ where nothing is said here. */
+        /** The mean luminance, from 0 to 1. It is an alarm at ± 3σ where nothing is said here. */
         brightness?: false | string | undefined;
-        /** The share of pixels with a luminance below 1/16. It is an alarm at ± 4σ where nothing is said here. */
+        /** The share of pixels with a luminance below 1/16. It is an alarm at ± 3σ where nothing is said here. */
         darkness?: false | string | undefined;
         /**
-         * The share of values below 0 or above 1, which 8 bits cut off. It is an alarm at ± 4σ where nothing is said
+         * The share of values below 0 or above 1, which 8 bits cut off. It is an alarm at ± 3σ where nothing is said
          * here.
          */
         clipping?: false | string | undefined;
         /**
-         * The share of the spectrum above half of its highest frequency. It is an alarm at ± 4σ where nothing is said
+         * The share of the spectrum above half of its highest frequency. It is an alarm at ± 3σ where nothing is said
          * here.
          */
         highFrequencies?: false | string | undefined;
         /**
          * The highest peak of the spectrum over its neighbours, in decibels: a pattern that repeats makes one. It is an
-         * alarm at > 4σ where nothing is said here.
+         * alarm at > 3σ where nothing is said here.
          */
         gridPeak?: false | string | undefined;
         /**
-         * The mean score of a judge, a reward that takes no part in training. It is an alarm at < −0.5σ where nothing
-         * is said here.
+         * The mean score of a judge, a reward that takes no part in training; it falls where most images fall. It is an
+         * alarm at < −0.25σ where nothing is said here.
          */
         judge?: false | string | undefined;
         /**
@@ -555,6 +555,8 @@ export interface FinetuneConfig {
         seed?: number | undefined;
         /** This judge reads the images for accuracy and diversity. */
         judge?: JudgeConfig | Judge | undefined;
+        /** These rewards are only watched: they score images, with the panel and at the end, and train nothing. */
+        rewards?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
       }
     | undefined;
   /**

@@ -8,7 +8,7 @@ import { drawingOf } from '../../models/registry.js';
 import { stopWhenSchema } from '../../training/panel/limits.js';
 import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { loggingSchema } from '../logging/settings.js';
-import { evaluationSchema } from './evaluation.js';
+import { watchingEvaluationSchema } from './evaluation.js';
 import { panelSchema, withRollout } from './panel.js';
 import { modelSettings, startedAdapter, trainedAdapter, withDrawing } from './model.js';
 import { withStart } from './start.js';
@@ -40,7 +40,7 @@ export const finetuneSchema = z.strictObject({
       'The run stops where the panel crosses one of these limits, such as { "diversity": "< 0.7×" }: <, > or ±, and a ' +
         "number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.",
     ),
-  evaluation: evaluationSchema
+  evaluation: watchingEvaluationSchema
     .optional()
     .describe('The model is evaluated before and after, as this says; left out, it is not.'),
   logging: loggingSchema,

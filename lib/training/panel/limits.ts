@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { expected, validate } from '../../schema/validate.js';
 import type { Spread } from '../statistics.js';
-import { measureNames, measureOf, panelMeasures, type LimitUnit, type MeasureName } from './measures.js';
+import { measureNames, measureOf, spreadFor, type LimitUnit, type MeasureName } from './measures.js';
 
 /** From where on a measure is an alarm, as `'< 0.7×'` says it. */
 export interface Limit {
@@ -161,9 +161,6 @@ function alarmOf(limit: Limit, name: string, value: number | undefined, base: Sp
 }
 
 const words = { '<': 'below', '>': 'above', '±': 'beyond ±' } as const;
-
-/** What σ is of a measure; 0 where all pretrained images are alike in what has no least spread. */
-export const spreadFor = (measure: MeasureName, { std }: Spread): number => Math.max(std, panelMeasures[measure].least);
 
 function isPast(relation: Limit['relation'], value: number, amount: number): boolean {
   if (relation === '<') return value < amount;

@@ -1,5 +1,7 @@
 // What the panel measures, and from where on a measure is an alarm.
 
+import type { Spread } from '../statistics.js';
+
 /** A number of standard deviations of the pretrained images, a multiple of their mean, or a plain number. */
 export type LimitUnit = 'σ' | '×' | '';
 
@@ -52,7 +54,7 @@ export const panelMeasures = {
   brightness: { text: 'The mean luminance, from 0 to 1.', least: 0.02, units: ofImages, limit: '± 3σ' },
   darkness: { text: 'The share of pixels with a luminance below 1/16.', least: 0.02, units: ofImages, limit: '± 3σ' },
   clipping: {
-    text: 'The share of values below 0 or above 1, which 8 bits cut off.',
+    text: 'The share of values more than 1/32 below 0 or above 1, which a picture cuts off.',
     least: 0.02,
     units: ofImages,
     limit: '± 3σ',
@@ -91,3 +93,6 @@ export const measureNames = Object.keys(panelMeasures) as MeasureName[];
 
 /** The same measures with what they have in common. */
 export const measureOf = (name: MeasureName): Measure => panelMeasures[name];
+
+/** What σ is of a measure; 0 where all pretrained images are alike in what has no least spread. */
+export const spreadFor = (measure: MeasureName, { std }: Spread): number => Math.max(std, panelMeasures[measure].least);

@@ -20,14 +20,14 @@ export interface PixelMeasures extends SpectrumMeasures {
   brightness: number;
   /** The share of pixels whose luminance is below 1/16. */
   darkness: number;
-  /** The share of values that 8 bits would cut off, below 0 or above 1. */
+  /** The share of values more than 1/32 below 0 or above 1, which a picture cuts off. */
   clipping: number;
 }
 
 const dark = 1 / 16;
 
-/** Half a level of 8 bits: what lies no further outside of [0, 1] is rounded to 0 or 255. */
-const halfLevel = 0.5 / 255;
+/** What lies no further outside of [0, 1] is seen by nobody; a flat background strays so far at every step. */
+const margin = 1 / 32;
 
 /** Measures one image. What is not finite in it makes measures that are not, either. */
 export function pixelMeasures(picture: Picture): PixelMeasures {
@@ -115,6 +115,6 @@ function saturationOf({ data, width, height }: Picture): number {
 
 function clippingOf(data: Float32Array): number {
   let outside = 0;
-  for (const value of data) if (value < -halfLevel || value > 1 + halfLevel) outside++;
+  for (const value of data) if (value < -margin || value > 1 + margin) outside++;
   return outside / data.length;
 }

@@ -33,8 +33,8 @@ describe('pixelMeasures', () => {
     expect(found).not.toHaveProperty('saturation');
   });
 
-  it('counts dark pixels and what 8 bits would cut off', () => {
-    const values = [-0.5, -0.001, 0.05, 1.001, 1.5, 0.5, 0.5, 0.5];
+  it('counts dark pixels and what a picture cuts off', () => {
+    const values = [-0.5, -0.03, 0.05, 1.03, 1.5, 0.5, 0.5, 0.5];
     const found = pixelMeasures(picture([1, 8, 8], (_, y) => values[y]!));
     expect(found.darkness).toBeCloseTo(3 / 8, 6);
     expect(found.clipping).toBeCloseTo(2 / 8, 6);
