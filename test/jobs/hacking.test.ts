@@ -42,6 +42,7 @@ const fixedPicture = 'Number(Math.abs(x - width / 2) < width / 6)';
 
 const digits = {
   model: 'digits',
+  adapter: { rank: 8, alpha: 16 },
   prompts: [...'0123456789'],
   judge: {
     name: 'digit-classifier',
@@ -50,6 +51,8 @@ const digits = {
 };
 const tiny = {
   model: tinySd3,
+  // Attention alone, as by default, hardly moves a model whose weights are random.
+  adapter: { rank: 8, alpha: 16, targets: ['proj_out', 'ff.net.2', 'attn.to_out.0'] },
   prompts: ['a red fox', 'a boat at sea', 'two cups', 'a house'],
   judge: {
     name: 'pickscore',
@@ -59,13 +62,12 @@ const tiny = {
 
 /** What a run that is watched at each step told, and how far its judge had fallen by then, in σ. */
 async function hacked(
-  { model, prompts, judge }: typeof digits,
+  { judge, ...config }: { model: string; adapter: object; prompts: string[]; judge: object },
   reward: object,
   { steps, lambda, learningRate }: { steps: number; lambda: number; learningRate: number },
 ) {
   const { directory } = await finetune({
-    model,
-    prompts,
+    ...config,
     rewards: [reward],
     algorithm: { name: 'eam', lambda, delta: 0.3, solver: 'euler', steps: 4, guidance: 1, renoisings: 2 },
     optimizer: { learningRate },
@@ -102,7 +104,7 @@ describe('a reward that is hacked', () => {
     { what: 'a high-frequency pattern', weight: checkerboard, kind: 'linear', scale: 400 },
     { what: 'one fixed picture', weight: fixedPicture, kind: 'distance', scale: 200 },
   ] as const)('is told of on a tiny Stable Diffusion 3.5: $what', async ({ weight, kind, scale }) => {
-    const steps = await hacked(tiny, exploit(weight, kind, scale), { steps: 10, lambda: 500, learningRate: 5e-2 });
+    const steps = await hacked(tiny, exploit(weight, kind, scale), { steps: 10, lambda: 2000, learningRate: 2e-2 });
     process.stdout.write(`${JSON.stringify(steps)}\n`);
     const alarm = steps.find(({ alarms }) => alarms.length > 0);
     expect(alarm?.judge).toBeGreaterThan(-0.5);

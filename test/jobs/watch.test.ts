@@ -114,6 +114,58 @@ describe('the panel', () => {
   });
 });
 
+describe('rewards that are only watched', () => {
+  it('score the panel and the evaluation, and train nothing', async () => {
+    const watched = { name: 'stroke-weight', scale: 7 };
+    const evaluation = { count: 4, steps: 2 };
+    const without = await uninterrupted({ evaluation, panel: { every: 2, count: 4 } });
+    const run = await uninterrupted({ evaluation: { ...evaluation, rewards: [watched] }, panel: { every: 2, count: 4 } });
+    expect(hashes(run, 4)).toEqual(hashes(without, 4));
+    const [, measured] = panels(run);
+    expect(Object.keys(measured!.watched)).toEqual(['stroke-weight']);
+    const { before, after, gain } = JSON.parse(readFileSync(join(run, 'evaluation.json'), 'utf8'));
+    // The reward of weight 1 has a scale of 4, the watched one of 7; the sum has the first alone.
+    for (const { reward, rewards } of [before, after]) {
+      expect(reward.mean).toBeCloseTo(rewards['stroke-weight'].mean, 6);
+      expect(rewards['stroke-weight-2'].mean).toBeCloseTo((7 / 4) * reward.mean, 5);
+    }
+    expect(gain).toBe(JSON.parse(readFileSync(join(without, 'evaluation.json'), 'utf8')).gain);
+    const evaluated = await eam('evaluate', run, '--json', '--quiet');
+    expect(JSON.parse(evaluated.stdout).after.rewards['stroke-weight-2']).toEqual(after.rewards['stroke-weight-2']);
+  });
+});
+
+describe('a reward that falls', () => {
+  const signed = (sign: string) => {
+    const file = join(temporaryFolder(), 'mean.mjs');
+    writeFileSync(
+      file,
+      `export default ({ data }, prompts) => {
+  const size = data.length / prompts.length;
+  const mean = (i) => data.slice(i * size, (i + 1) * size).reduce((sum, x) => sum + x, 0) / size;
+  return { values: prompts.map((_, i) => 40 * mean(i)), grad: data.map(() => (${sign}40) / size) };
+};`,
+    );
+    const rewards = [{ name: 'module', file }];
+    return configFile({ rewards, steps: 32, panel: { every: 0 }, checkpoints: { every: 16 } });
+  };
+
+  it('is warned of where its gradient is followed in the wrong direction, also in a run that is resumed', async () => {
+    const config = signed('-');
+    expect((await eam('finetune', config, '--quiet', '--set', 'steps=20')).code).toBe(0);
+    const { code, stderr } = await eam('finetune', config, '--resume');
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^warning after step 32: the reward has fallen from /m)]);
+    expect(stderr).toContain('the gradient has the wrong sign; eam check-reward tells more of it');
+  });
+
+  it('is not taken for a wrong sign where the gradient is right', async () => {
+    // The score of random weights leads somewhere, and λ = 1 is weaker.
+    const { code, stderr } = await eam('finetune', signed(''));
+    expect([code, stderr]).toEqual([0, expect.stringContaining('which rises along it: the pull of the pretrained')]);
+    expect(stderr).not.toContain('wrong sign');
+  });
+});
+
 describe('stopWhen', () => {
   it('ends the run, keeps the best checkpoint before it, and lets the run go on past a looser limit', async () => {
     const panel = { every: 1, count: 4 };

@@ -54,7 +54,7 @@ export async function checkReward(reward: Reward, options: CheckOptions): Promis
   const base = pictures(shape);
   const scoreOf = async (data: Float32Array, gradient: boolean) => {
     using images = Tensor.from(data, shape, { device });
-    return score(reward, images, prompts, { gradient, signal });
+    return await score(reward, images, prompts, { gradient, signal });
   };
   const { grad } = await scoreOf(base, true);
   using owned = grad!;

@@ -2,11 +2,11 @@ import { StoppedError } from '../../errors.js';
 import type { Model } from '../../models/model.js';
 import { hasGradient } from '../../rewards/reward.js';
 import { DriftProbe } from '../../training/drift.js';
-import { FallingReward } from '../../training/falling-reward.js';
+import { FallingReward, riseAlongGradient } from '../../training/falling-reward.js';
 import type { PanelMetrics, StepMetrics } from '../../training/metrics.js';
 import { alarmsOf, limitsOf, type Alarm, type Limits, type Readings } from '../../training/panel/limits.js';
 import { Panel } from '../../training/panel/panel.js';
-import { cyclePrompts } from '../../training/sampler.js';
+import { cyclePrompts, sampleBatches } from '../../training/sampler.js';
 import type { Trainer } from '../../training/trainer.js';
 import type { JobObserver } from '../progress.js';
 import type { RunDirectory } from '../run-directory.js';
@@ -115,7 +115,7 @@ export class Watch implements Disposable {
    * @throws StoppedError where a limit of `stopWhen` was crossed
    */
   async act({ step, reward, panel }: LoggedMetrics): Promise<void> {
-    this.#tellFall(step, reward);
+    await this.#tellFall(step, reward);
     if (!panel) return;
     this.#refuse(step, panel);
     for (const { measure, text } of this.#alarms('notes', panel)) {
@@ -164,14 +164,40 @@ export class Watch implements Disposable {
     if (last.panel) this.#refuse(last.step, last.panel);
   }
 
-  #tellFall(step: number, reward: number): void {
+  /** Says why the reward falls: its gradient has the wrong sign, or something else is stronger than it. */
+  async #tellFall(step: number, reward: number): Promise<void> {
     const fall = this.#falling?.add(reward);
     if (!fall) return;
+    const isWrong = (await this.#riseAlongGradient()) < 0;
     const figures = `${Number(fall.from.toPrecision(4))} to ${Number(fall.to.toPrecision(4))}`;
     this.parts.observer.note(
-      `warning after step ${step}: the reward has fallen from ${figures} while its own gradient is followed, as it does ` +
-        'where the gradient has the wrong sign: eam check-reward compares it with the values',
+      `warning after step ${step}: the reward has fallen from ${figures} while its gradient is followed, ` +
+        (isWrong
+          ? 'and along its gradient it does fall: the gradient has the wrong sign; eam check-reward tells more of it'
+          : 'which rises along it: the pull of the pretrained model or the noise of the steps is stronger; a larger ' +
+            'lambda or a smaller learningRate helps'),
     );
+  }
+
+  /** Looks at a few images as the model draws them by now. */
+  async #riseAlongGradient(): Promise<number> {
+    const { model, scorers, config, signal } = this.parts;
+    const { prompts, negativePrompt, panel } = config;
+    const { steps, solver, guidance } = panel;
+    const drawn = sampleBatches(model, {
+      prompts: cyclePrompts(prompts, Math.min(4, model.sampling.batch)),
+      negativePrompt,
+      seed: BigInt(panel.seed),
+      steps,
+      solver,
+      guidance,
+      signal,
+    });
+    for await (const batch of drawn) {
+      using images = batch.images;
+      return await riseAlongGradient(scorers.reward, images, batch.prompts, signal);
+    }
+    return NaN;
   }
 
   #see(metrics: LoggedMetrics): void {
