@@ -78,7 +78,10 @@ describe('eam check-reward', () => {
     const right = await eam('check-reward', moduleOf(''), '--width', '12', '--height', '8', '--channels', '1');
     expect([right.code, right.stdout]).toEqual([0, expect.stringContaining('the gradient is that of the value\n')]);
     const flipped = await eam('check-reward', moduleOf('-'), '--width', '12', '--height', '8');
-    expect([flipped.code, flipped.stderr]).toEqual([1, expect.stringContaining('mine: the gradient has the wrong sign')]);
+    expect([flipped.code, flipped.stderr]).toEqual([
+      1,
+      expect.stringContaining('mine: the gradient has the wrong sign'),
+    ]);
     expect(flipped.stdout).toContain('finite differences are -1 times the gradient');
   });
 

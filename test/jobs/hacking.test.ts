@@ -63,12 +63,12 @@ const tiny = {
 /** What a run that is watched at each step told, and how far its judge had fallen by then, in σ. */
 async function hacked(
   { judge, ...config }: { model: string; adapter: object; prompts: string[]; judge: object },
-  reward: object,
+  rewards: readonly object[],
   { steps, lambda, learningRate }: { steps: number; lambda: number; learningRate: number },
 ) {
   const { directory } = await finetune({
     ...config,
-    rewards: [reward],
+    rewards,
     algorithm: { name: 'eam', lambda, delta: 0.3, solver: 'euler', steps: 4, guidance: 1, renoisings: 2 },
     optimizer: { learningRate },
     steps,
@@ -93,8 +93,7 @@ describe('a reward that is hacked', () => {
     { what: 'a high-frequency pattern on the digits', of: digits, weight: checkerboard, kind: 'linear', scale: 400 },
     { what: 'one fixed picture on the digits', of: digits, weight: fixedPicture, kind: 'distance', scale: 200 },
   ] as const)('is told of before the judge falls by half a σ: $what', async ({ of, weight, kind, scale }) => {
-    const steps = await hacked(of, exploit(weight, kind, scale), { steps: 6, lambda: 12, learningRate: 2e-3 });
-    process.stdout.write(`${JSON.stringify(steps)}\n`);
+    const steps = await hacked(of, [exploit(weight, kind, scale)], { steps: 6, lambda: 12, learningRate: 2e-3 });
     const alarm = steps.find(({ alarms }) => alarms.length > 0);
     expect(alarm?.judge).toBeGreaterThan(-0.5);
   });
@@ -104,9 +103,14 @@ describe('a reward that is hacked', () => {
     { what: 'a high-frequency pattern', weight: checkerboard, kind: 'linear', scale: 400 },
     { what: 'one fixed picture', weight: fixedPicture, kind: 'distance', scale: 200 },
   ] as const)('is told of on a tiny Stable Diffusion 3.5: $what', async ({ weight, kind, scale }) => {
-    const steps = await hacked(tiny, exploit(weight, kind, scale), { steps: 10, lambda: 2000, learningRate: 2e-2 });
-    process.stdout.write(`${JSON.stringify(steps)}\n`);
+    const steps = await hacked(tiny, [exploit(weight, kind, scale)], { steps: 10, lambda: 2000, learningRate: 2e-2 });
     const alarm = steps.find(({ alarms }) => alarms.length > 0);
     expect(alarm?.judge).toBeGreaterThan(-0.5);
+  });
+
+  it('is told from an honest one, which raises no alarm', async () => {
+    const { rewards } = JSON.parse(readFileSync(new URL('../../configs/quickstart.json', import.meta.url), 'utf8'));
+    const steps = await hacked(digits, rewards, { steps: 6, lambda: 12, learningRate: 2e-3 });
+    expect(steps.map(({ alarms }) => alarms)).toEqual(steps.map(() => []));
   });
 });

@@ -119,7 +119,10 @@ describe('rewards that are only watched', () => {
     const watched = { name: 'stroke-weight', scale: 7 };
     const evaluation = { count: 4, steps: 2 };
     const without = await uninterrupted({ evaluation, panel: { every: 2, count: 4 } });
-    const run = await uninterrupted({ evaluation: { ...evaluation, rewards: [watched] }, panel: { every: 2, count: 4 } });
+    const run = await uninterrupted({
+      evaluation: { ...evaluation, rewards: [watched] },
+      panel: { every: 2, count: 4 },
+    });
     expect(hashes(run, 4)).toEqual(hashes(without, 4));
     const [, measured] = panels(run);
     expect(Object.keys(measured!.watched)).toEqual(['stroke-weight']);

@@ -111,8 +111,7 @@ function* directionsOf(
       };
       const where = `rows ${top}-${bottom - 1}, columns ${left}-${right - 1}`;
       const largest = gradient.reduce((most, value, at) => (isInside(at) ? Math.max(most, Math.abs(value)) : most), 0);
-      if (largest > 0)
-        yield { where, direction: gradient.map((value, at) => (isInside(at) ? value / largest : 0)) };
+      if (largest > 0) yield { where, direction: gradient.map((value, at) => (isInside(at) ? value / largest : 0)) };
       yield { where: `${where}, brightness`, direction: gradient.map((_, at) => Number(isInside(at))) };
     }
   }
@@ -138,17 +137,19 @@ function judge(all: readonly Direction[]): GradientCheck {
     correlation,
     directions: by(factor),
   });
-  if (gradients === 0 && differences === 0) return result('zero', 'neither the gradient nor the value depends on the images');
-  if (gradients === 0)
-    return result('zero', 'the gradient is 0 everywhere, while the value changes with the images');
+  if (gradients === 0 && differences === 0)
+    return result('zero', 'neither the gradient nor the value depends on the images');
+  if (gradients === 0) return result('zero', 'the gradient is 0 everywhere, while the value changes with the images');
   if (noise > 0.1 * differences)
     return result('unknown', 'the value does not change smoothly, so that finite differences tell nothing of it');
   if (Math.abs(correlation) < 1 - close) {
     const [worst] = by(scale);
     return result('wrong', `the gradient is not that of the value; most so at ${worst!.where}`, scale);
   }
-  if (scale < 0) return result('flipped', `the gradient has the wrong sign${sizeText(-scale)}: training would lead away`, scale);
-  if (Math.abs(scale - 1) > close) return result('scaled', `the gradient points the right way${sizeText(scale)}`, scale);
+  if (scale < 0)
+    return result('flipped', `the gradient has the wrong sign${sizeText(-scale)}: training would lead away`, scale);
+  if (Math.abs(scale - 1) > close)
+    return result('scaled', `the gradient points the right way${sizeText(scale)}`, scale);
   return result('right', 'the gradient is that of the value');
 }
 
