@@ -103,7 +103,7 @@ describe('a reward that is hacked', () => {
     { what: 'a high-frequency pattern', weight: checkerboard, kind: 'linear', scale: 400 },
     { what: 'one fixed picture', weight: fixedPicture, kind: 'distance', scale: 200 },
   ] as const)('is told of on a tiny Stable Diffusion 3.5: $what', async ({ weight, kind, scale }) => {
-    const steps = await hacked(tiny, [exploit(weight, kind, scale)], { steps: 10, lambda: 2000, learningRate: 2e-2 });
+    const steps = await hacked(tiny, [exploit(weight, kind, scale)], { steps: 5, lambda: 2000, learningRate: 2e-2 });
     const alarm = steps.find(({ alarms }) => alarms.length > 0);
     expect(alarm?.judge).toBeGreaterThan(-0.5);
   });
