@@ -77,7 +77,7 @@ export function createProgram(signal: AbortSignal) {
     .exitOverride()
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 failed, 2 bad usage, 3 stopped by stopWhen, 130 interrupted (after writing a checkpoint).',
+      '\nExit codes: 0 done, 1 failed, 2 bad usage; 3 stopped by stopWhen, 130 interrupted (with a checkpoint).',
     );
   for (const command of commands) program.addCommand(command(signal).copyInheritedSettings(program));
   return program;

@@ -24,8 +24,8 @@ export interface Rehearsed {
 /**
  * Does once, with one image and before anything is written, what a run would otherwise fail at after hours, or at its
  * first step: the reward gives a value and, where it has one, a gradient for an image of the model's, the judge reads
- * one, rewards that are watched give a value, the adapter fits its layers, the model can be guided where it is to be, and the algorithms take such a reward
- * and such a model.
+ * one, rewards that are watched give a value, the adapter fits its layers, the model can be guided where it is to be,
+ * and the algorithms take such a reward and such a model.
  * @throws ConfigError for an adapter, an algorithm or guidance, EamError with code ERR_EAM_REWARD for a reward, what
  *   the judge throws
  */

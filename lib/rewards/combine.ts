@@ -14,9 +14,8 @@ import { setParts } from './identity.js';
 import { expected } from '../schema/validate.js';
 
 /**
- * Sums rewards, each multiplied by its weight; one of weight 0 is watched, and takes no part in sum or gradient, whatever
- * its values are. The score carries the unweighted values of each as `parts`, and
- * `weights`.
+ * Sums rewards, each multiplied by its weight; one of weight 0 is watched, and takes no part in sum or gradient,
+ * whatever its values are. The score carries the unweighted values of each as `parts`, and `weights`.
  * @throws ConfigError if there are none or a weight is not finite
  */
 export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): ArrayReward {

@@ -13,9 +13,9 @@ const first = 32;
 const far = 5;
 
 /**
- * Tells whether a reward falls while its own gradient is followed, as it does where the gradient has the wrong sign. The
- * mean rewards of a run's first quarter and its last are compared, by the spread of the steps within each (Welch's t);
- * each step draws samples of its own, so that the means are independent.
+ * Tells whether a reward falls while its own gradient is followed, as it does where the gradient has the wrong sign.
+ * The mean rewards of a run's first quarter and its last are compared, by the spread of the steps within each (Welch's
+ * t); each step draws samples of its own, so that the means are independent.
  */
 export class FallingReward {
   readonly #rewards: number[] = [];

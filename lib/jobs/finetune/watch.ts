@@ -111,7 +111,8 @@ export class Watch implements Disposable {
   }
 
   /**
-   * Tells of a reward that falls and of alarms that were not told before, keeps a checkpoint that is the best so far, or ends the run.
+   * Tells of a reward that falls and of alarms that were not told before, keeps a checkpoint that is the best so far,
+   * or ends the run.
    * @throws StoppedError where a limit of `stopWhen` was crossed
    */
   async act({ step, reward, panel }: LoggedMetrics): Promise<void> {

@@ -476,65 +476,65 @@ export interface FinetuneConfig {
   stopWhen?:
     | {
         /**
-         * The mean distance of an image to the others: the root mean square difference of 16 × 16 thumbnails. It is an
-         * alarm at < 0.7× where nothing is said here.
+         * The mean distance of an image to the others: the root mean square difference of 16 × 16 thumbnails. Where
+         * nothing is said here, it is an alarm at < 0.7×.
          */
         diversity?: false | string | undefined;
         /**
-         * The same distance, to the images of the same prompt alone. It is an alarm at < 0.6× where nothing is said
-         * here.
+         * The same distance, to the images of the same prompt alone. Where nothing is said here, it is an alarm at <
+         * 0.6×.
          */
         promptDiversity?: false | string | undefined;
         /**
-         * The edge density: the mean difference of luminance from a pixel to the next. It is an alarm at ± 3σ where
-         * nothing is said here.
+         * The edge density: the mean difference of luminance from a pixel to the next. Where nothing is said here, it
+         * is an alarm at ± 3σ.
          */
         edges?: false | string | undefined;
         /**
-         * The entropy of the colours, in bits: 8 levels a channel, or 64 of grey. It is an alarm at ± 3σ where nothing
-         * is said here.
+         * The entropy of the colours, in bits: 8 levels a channel, or 64 of grey. Where nothing is said here, it is an
+         * alarm at ± 3σ.
          */
         colourEntropy?: false | string | undefined;
         /**
-         * The mean saturation of the pixels, from 0 to 1; images in grey have none. It is an alarm at ± 3σ where
-         * nothing is said here.
+         * The mean saturation of the pixels, from 0 to 1; images in grey have none. Where nothing is said here, it is
+         * an alarm at ± 3σ.
          */
         saturation?: false | string | undefined;
-        /** The mean luminance, from 0 to 1. It is an alarm at ± 3σ where nothing is said here. */
+        /** The mean luminance, from 0 to 1. Where nothing is said here, it is an alarm at ± 3σ. */
         brightness?: false | string | undefined;
-        /** The share of pixels with a luminance below 1/16. It is an alarm at ± 3σ where nothing is said here. */
+        /** The share of pixels with a luminance below 1/16. Where nothing is said here, it is an alarm at ± 3σ. */
         darkness?: false | string | undefined;
         /**
-         * The share of values below 0 or above 1, which 8 bits cut off. It is an alarm at ± 3σ where nothing is said
-         * here.
+         * The share of values more than 1/32 below 0 or above 1, which a picture cuts off. Where nothing is said here,
+         * it is an alarm at ± 3σ.
          */
         clipping?: false | string | undefined;
         /**
-         * The share of the spectrum above half of its highest frequency. It is an alarm at ± 3σ where nothing is said
-         * here.
+         * The share of the spectrum above half of its highest frequency. Where nothing is said here, it is an alarm at
+         * ± 3σ.
          */
         highFrequencies?: false | string | undefined;
         /**
-         * The highest peak of the spectrum over its neighbours, in decibels: a pattern that repeats makes one. It is an
-         * alarm at > 3σ where nothing is said here.
+         * The highest peak of the spectrum over its neighbours, in decibels: a pattern that repeats makes one. Where
+         * nothing is said here, it is an alarm at > 3σ.
          */
         gridPeak?: false | string | undefined;
         /**
-         * The mean score of a judge, a reward that takes no part in training; it falls where most images fall. It is an
-         * alarm at < −0.25σ where nothing is said here.
+         * The mean score of a judge, a reward that takes no part in training; it falls where most images fall. Where
+         * nothing is said here, it is an alarm at < −0.25σ.
          */
         judge?: false | string | undefined;
         /**
-         * How far the velocity is from the pretrained one, relative to its size. It is no alarm where nothing is said
-         * here.
+         * How far the velocity is from the pretrained one, relative to its size. Where nothing is said here, it is no
+         * alarm.
          */
         drift?: false | string | undefined;
         /**
-         * The share of training samples that were left out since the measurement before. It is an alarm at > 0.2 where
-         * nothing is said here.
+         * The share of training samples that were left out since the measurement before. Where nothing is said here, it
+         * is an alarm at > 0.2.
          */
         dropped?: false | string | undefined;
-        /** The share of those whose reward's gradient was clipped. It is no alarm where nothing is said here. */
+        /** The share of those whose reward's gradient was clipped. Where nothing is said here, it is no alarm. */
         clipped?: false | string | undefined;
       }
     | undefined;

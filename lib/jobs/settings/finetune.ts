@@ -37,8 +37,8 @@ export const finetuneSchema = z.strictObject({
   stopWhen: stopWhenSchema
     .optional()
     .describe(
-      'The run stops where the panel crosses one of these limits, such as { "diversity": "< 0.7×" }: <, > or ±, and a ' +
-        "number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.",
+      'The run stops where the panel crosses one of these limits, such as { "diversity": "< 0.7×" }: <, > or ±, and ' +
+        "a number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.",
     ),
   evaluation: watchingEvaluationSchema
     .optional()

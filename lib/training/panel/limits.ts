@@ -74,7 +74,7 @@ const limitOf = (measure: MeasureName) =>
 
 function describeLimit(measure: MeasureName): string {
   const { text, limit } = measureOf(measure);
-  return `${text} ${limit ? `It is an alarm at ${limit} where nothing is said here.` : 'It is no alarm where nothing is said here.'}`;
+  return `${text} Where nothing is said here, it is ${limit ? `an alarm at ${limit}` : 'no alarm'}.`;
 }
 
 /** What a configuration's `stopWhen` may be: a limit for each measure, or false for none. */
