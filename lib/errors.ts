@@ -59,6 +59,13 @@ export class NonFiniteError extends EamError {
   }
 }
 
+/** A run that ended because a limit of its `stopWhen` was crossed; it can be resumed with a looser one. */
+export class StoppedError extends EamError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_EAM_STOPPED', message, options);
+  }
+}
+
 /** Use of a tensor or model after `dispose()`. */
 export class DisposedError extends EamError {
   constructor(message: string, options?: ErrorOptions) {

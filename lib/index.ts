@@ -10,6 +10,7 @@ export {
   EamError,
   NativeLoadError,
   NonFiniteError,
+  StoppedError,
   OutOfMemoryError,
   ShapeError,
 } from './errors.js';

@@ -28,7 +28,11 @@ const reportPage = (() => {
   function prepared({ lines, ...chart }) {
     const isOfRuns = lines.some(({ run }) => run > 0);
     const curves = lines.map(({ values, spread, ...line }) => {
-      if (chart.sparse) return { ...line, main: values };
+      if (chart.sparse) {
+        // The pretrained model's mean, with a band.
+        const edge = (sign) => values.map((middle, at) => (middle === null ? null : middle + sign * spread[at]));
+        return { ...line, main: values, ...(spread ? { high: edge(1), low: edge(-1) } : {}) };
+      }
       const trend = trendOf(values);
       const isRawShown = lines.length === 1 || (isOfRuns && lines.length <= 3);
       const raw = isRawShown ? { raw: values } : {};

@@ -2,6 +2,7 @@ import { Command, type Option } from '@commander-js/extra-typings';
 
 import { packageVersion } from '../runtime/package.js';
 import { buildCommand } from './build.js';
+import { checkRewardCommand } from './check-reward.js';
 import { completionCommand } from './completion.js';
 import { cacheCommand } from './cache.js';
 import { compareCommand } from './compare.js';
@@ -53,6 +54,7 @@ const commands = [
   fetchCommand,
   pushCommand,
   verifyCommand,
+  checkRewardCommand,
   doctorCommand,
   cacheCommand,
   buildCommand,
@@ -73,7 +75,10 @@ export function createProgram(signal: AbortSignal) {
     .helpCommand('help [command]', 'Print the help of a command.')
     .showHelpAfterError('(eam --help lists the commands and options)')
     .exitOverride()
-    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted (after writing a checkpoint).');
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed, 2 bad usage; 3 stopped by stopWhen, 130 interrupted (with a checkpoint).',
+    );
   for (const command of commands) program.addCommand(command(signal).copyInheritedSettings(program));
   return program;
 }

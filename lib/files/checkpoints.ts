@@ -11,7 +11,7 @@ import { CheckpointError } from '../errors.js';
 import { makeDirectory } from '../runtime/make-directory.js';
 import { sync, writeSynced } from './sync.js';
 
-const manifestName = 'manifest.json';
+export const manifestName = 'manifest.json';
 
 const manifestSchema = z.strictObject({
   format: z.literal(1),

@@ -14,6 +14,8 @@ export interface Rehearsed {
   prompts: readonly string[];
   reward: Reward;
   judge: Judge | undefined;
+  /** Rewards that score images beside the training, without a gradient. */
+  watched?: readonly Reward[];
   /** How strongly the run guides what it draws beside the algorithms. */
   guidances: readonly number[];
   signal: AbortSignal | undefined;
@@ -22,8 +24,8 @@ export interface Rehearsed {
 /**
  * Does once, with one image and before anything is written, what a run would otherwise fail at after hours, or at its
  * first step: the reward gives a value and, where it has one, a gradient for an image of the model's, the judge reads
- * one, the adapter fits its layers, the model can be guided where it is to be, and the algorithms take such a reward
- * and such a model.
+ * one, rewards that are watched give a value, the adapter fits its layers, the model can be guided where it is to be,
+ * and the algorithms take such a reward and such a model.
  * @throws ConfigError for an adapter, an algorithm or guidance, EamError with code ERR_EAM_REWARD for a reward, what
  *   the judge throws
  */
@@ -33,6 +35,7 @@ export async function rehearse({
   prompts,
   reward,
   judge,
+  watched = [],
   guidances,
   signal,
 }: Rehearsed): Promise<void> {
@@ -46,6 +49,7 @@ export async function rehearse({
   using images = await anImage(model);
   const { grad } = await score(reward, images, prompts.slice(0, 1), { gradient: hasGradient(reward), signal });
   grad?.dispose();
+  for (const each of watched) await score(each, images, prompts.slice(0, 1), { signal });
   if (judge) await rehearseJudge({ model, prompts, judge, signal });
 }
 

@@ -278,6 +278,13 @@ export class RunDirectory {
     return path;
   }
 
+  /** Writes how the panel is drawn and what it measured of the pretrained model, which the logs have at step 0. */
+  async writePanel(panel: { baseline: object }): Promise<void> {
+    const isNew = !existsSync(join(this.path, 'panel.json'));
+    await this.write('panel.json', `${JSON.stringify(panel, null, 2)}\n`);
+    if (isNew) await this.#logScalars(0, scalarsOf({ panel: { baseline: panel.baseline } }));
+  }
+
   /** Writes what was measured on a run's last step. */
   async writeEvaluation(step: number, evaluation: object): Promise<void> {
     await this.write('evaluation.json', `${JSON.stringify(evaluation, null, 2)}\n`);

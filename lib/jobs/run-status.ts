@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { isError } from '../errors.js';
+import { isError, StoppedError } from '../errors.js';
 import { replaceFile } from '../files/checkpoints.js';
 import { versions } from '../runtime/versions.js';
 
@@ -21,7 +21,7 @@ const statusSchema = z.object({
 /** What the file run.json of a run's folder holds. */
 export type RunStatus = z.output<typeof statusSchema>;
 
-/** How a run ended: `stopped` is that it was interrupted, `failed` that an error ended it. */
+/** How a run ended: `stopped` is that it was interrupted, or by its `stopWhen`, `failed` that an error ended it. */
 export type Ending = Omit<RunStatus, 'versions'>;
 
 /** Reads what a run's folder says of how the run goes; undefined where it says nothing, as earlier versions' do. */
@@ -41,7 +41,8 @@ export async function writeStatus(directory: string, status: Ending): Promise<vo
 
 /** How a run ended that `error` ended. */
 export function endingOf(error: unknown, signal: AbortSignal | undefined): Ending {
-  const state = signal?.aborted && error === signal.reason ? 'stopped' : 'failed';
+  const isStopped = error instanceof StoppedError || (signal?.aborted && error === signal.reason);
+  const state = isStopped ? 'stopped' : 'failed';
   return { state, problem: isError(error) ? error.message : String(error) };
 }
 

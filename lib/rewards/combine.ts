@@ -14,8 +14,8 @@ import { setParts } from './identity.js';
 import { expected } from '../schema/validate.js';
 
 /**
- * Sums rewards, each multiplied by its weight. The score carries the unweighted values of each as `parts`, and
- * `weights`.
+ * Sums rewards, each multiplied by its weight; one of weight 0 is watched, and takes no part in sum or gradient,
+ * whatever its values are. The score carries the unweighted values of each as `parts`, and `weights`.
  * @throws ConfigError if there are none or a weight is not finite
  */
 export function combine(parts: readonly (readonly [reward: Reward, weight: number])[]): ArrayReward {
@@ -38,16 +38,19 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
   const weights = Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight]));
   const combined: ArrayReward = {
     name: names.join(' + '),
-    ...(!parts.some(([reward]) => hasGradient(reward)) && { differentiable: false }),
+    ...(!parts.some(([reward, weight]) => weight !== 0 && hasGradient(reward)) && { differentiable: false }),
     async score(images, prompts, options = {}): Promise<CheckedScore> {
       const scores: CheckedScore[] = [];
       try {
-        for (const [reward] of parts) {
-          const gradient = options.gradient && hasGradient(reward);
+        for (const [reward, weight] of parts) {
+          const gradient = options.gradient && weight !== 0 && hasGradient(reward);
           scores.push(await score(reward, images, prompts, { ...options, gradient }));
         }
         const values = Float32Array.from(prompts, (_, image) =>
-          parts.reduce((sum, [, weight], part) => sum + weight * scores[part]!.values[image]!, 0),
+          parts.reduce(
+            (sum, [, weight], part) => (weight === 0 ? sum : sum + weight * scores[part]!.values[image]!),
+            0,
+          ),
         );
         const result: ArrayScore = {
           values,
@@ -72,7 +75,8 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
   return combined;
 }
 
-function uniqueNames(names: readonly string[]): string[] {
+/** Rewards' names, of which the second of a kind ends in `-2`, and so on. */
+export function uniqueNames(names: readonly string[]): string[] {
   return names.map((name, index) => {
     const earlier = names.slice(0, index).filter((other) => other === name).length;
     return earlier ? `${name}-${earlier + 1}` : name;

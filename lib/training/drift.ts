@@ -4,6 +4,17 @@ import { binding } from '../runtime/native/index.js';
 import { disposeAll } from '../files/safetensors.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
+/** How far the velocity has moved, over all times and by them. */
+export interface Drift {
+  /** The root mean square of v_θ − v_pre over that of v_pre. */
+  all: number;
+  /** The same at the times of each quarter of [0, 1], by the quarter, such as `'0.25-0.50'`. */
+  byTime: Record<string, number>;
+}
+
+/** The times are told apart by so many equal parts of [0, 1]. */
+const parts = 4;
+
 export interface DriftOptions {
   prompts: readonly string[];
   seed: bigint;
@@ -23,7 +34,7 @@ export class DriftProbe implements Disposable {
     private readonly conditioning: Tensor[],
     private readonly pretrained: Tensor,
     private readonly zero: Tensor,
-    private readonly scale: number,
+    private readonly scale: Float32Array,
   ) {}
 
   static async create(model: Model, { prompts, seed, steps }: DriftOptions): Promise<DriftProbe> {
@@ -48,15 +59,21 @@ export class DriftProbe implements Disposable {
     const pretrained = await model.native.velocity(x, t, conditioning, true);
     const zeros = new Float32Array(shape.reduce((product, length) => product * length, 1));
     const zero = binding().Tensor.from(zeros, shape, { device: model.device });
-    const scale = await rms(pretrained, zero, zero);
+    const scale = await meanSquares(pretrained, zero, zero);
     return new DriftProbe(model, x, t, conditioning, pretrained, zero, scale);
   }
 
   /** Measures the drift of the weights being trained, not of their average. */
-  async measure(): Promise<number> {
+  async measure(): Promise<Drift> {
     const velocity = await this.model.native.velocity(this.x, this.t, this.conditioning, false);
     try {
-      return (await rms(velocity, this.pretrained, this.zero)) / this.scale;
+      const squares = await meanSquares(velocity, this.pretrained, this.zero);
+      const samples = Array.from(squares.keys());
+      const relative = (which: readonly number[]) => Math.sqrt(sum(squares, which) / sum(this.scale, which));
+      const byTime: Record<string, number> = {};
+      for (const part of new Set(Array.from(this.t, partOf)))
+        byTime[part] = relative(samples.filter((sample) => partOf(this.t[sample]!) === part));
+      return { all: relative(samples), byTime };
     } finally {
       velocity.dispose();
     }
@@ -67,9 +84,17 @@ export class DriftProbe implements Disposable {
   }
 }
 
-/** The root mean square of a − b: flow matching's loss with ε = 0 is the mean squared difference of v and x1. */
-async function rms(a: Tensor, b: Tensor, zero: Tensor): Promise<number> {
-  const { loss, grad } = await binding().flowMatchingLoss({ velocity: a, x1: b, noise: zero });
+function partOf(t: number): string {
+  const part = Math.min(parts - 1, Math.floor(parts * t));
+  return `${(part / parts).toFixed(2)}-${((part + 1) / parts).toFixed(2)}`;
+}
+
+const sum = (values: Float32Array, which: readonly number[]): number =>
+  which.reduce((total, index) => total + values[index]!, 0);
+
+/** Each sample's mean square of a − b: flow matching's loss with ε = 0 is the squared difference of v and x1. */
+async function meanSquares(a: Tensor, b: Tensor, zero: Tensor): Promise<Float32Array> {
+  const { perSample, grad } = await binding().flowMatchingLoss({ velocity: a, x1: b, noise: zero });
   grad.dispose();
-  return Math.sqrt(loss);
+  return perSample;
 }

@@ -1,4 +1,4 @@
-import type { StepMetrics } from './metrics.js';
+import type { PanelMetrics, StepMetrics } from './metrics.js';
 
 /** What TensorBoard and Weights & Biases call a metric, and what it is. */
 interface Metric {
@@ -8,7 +8,7 @@ interface Metric {
 }
 
 /** Every job's metrics of a step, as metrics.jsonl has them; the step itself is their axis. */
-type Logged = Required<Omit<StepMetrics, 'step'>> & { drift: number; accuracy: number };
+type Logged = Required<Omit<StepMetrics, 'step'>> & { drift: number; accuracy: number; panel: PanelMetrics };
 
 /** Every metric of a step, by its key in metrics.jsonl. One of several has their names after a further slash. */
 export const stepMetrics: Readonly<Record<keyof Logged, Metric>> = {
@@ -22,6 +22,7 @@ export const stepMetrics: Readonly<Record<keyof Logged, Metric>> = {
   gradNorm: { name: 'training/gradient-norm', text: 'The norm of all gradients together, before it was clipped.' },
   learningRate: { name: 'training/learning-rate', text: "The step's learning rate." },
   drift: { name: 'training/drift', text: 'How far the velocity is from the pretrained one.' },
+  panel: { name: 'panel', text: 'What the panel measured: each of its measures, by name.' },
   dropped: { name: 'training/dropped', text: 'How many samples were left out, as something was not finite.' },
   clipped: { name: 'training/clipped', text: 'How many samples had their reward gradient clipped.' },
   capped: { name: 'training/capped', text: 'How many terms of the loss reached their cap.' },

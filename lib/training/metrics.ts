@@ -1,5 +1,7 @@
 import type { ArrayScore } from '../rewards/reward.js';
 import type { NativeModeMetrics } from '../runtime/native/binding.js';
+import type { MeasureName } from './panel/measures.js';
+import type { PanelReadings } from './panel/panel.js';
 import { spreadOf } from './statistics.js';
 
 /** Network evaluations are counted here: one sample at one time is one. */
@@ -60,6 +62,14 @@ export interface StepMetrics extends Evaluations {
     /** How many seconds passed on the wall. */
     seconds: number;
   };
+}
+
+/** What the panel measured after a step, as metrics.jsonl has it: means over its images. */
+export interface PanelMetrics extends PanelReadings {
+  /** The drift at the times of each quarter of [0, 1]: see {@link Drift}. */
+  driftByTime?: Record<string, number>;
+  /** The measures that were past their limits. */
+  alarms: MeasureName[];
 }
 
 /** Totals before the first step. */

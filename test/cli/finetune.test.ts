@@ -29,6 +29,7 @@ describe('eam finetune', () => {
       'config.json',
       'evaluation.json',
       'metrics.jsonl',
+      'panel.json',
       'report.html',
       'run.json',
       'samples',

@@ -155,7 +155,7 @@ describe('the published JSON Schemas', () => {
 describe('the exported types of configurations', () => {
   it('take what the schemas take, and what a program made', () => {
     type Written<Schema extends z.ZodType> = z.input<Schema>;
-    type Common = 'model' | 'prompts' | 'rewards' | 'algorithm' | 'evaluation' | 'contenders';
+    type Common = 'model' | 'prompts' | 'rewards' | 'algorithm' | 'evaluation' | 'panel' | 'contenders';
     expectTypeOf<Omit<Written<typeof finetuneSchema>, Common>>().toExtend<Omit<FinetuneConfig, Common>>();
     expectTypeOf<Omit<Written<typeof distillSchema>, Common>>().toExtend<Omit<DistillConfig, Common>>();
     expectTypeOf<Omit<Written<typeof compareSchema>, Common>>().toExtend<Omit<CompareConfig, Common>>();

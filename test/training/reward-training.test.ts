@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { eam } from '../../lib/training/algorithms.js';
 import { ConfigError, NonFiniteError } from '../../lib/errors.js';
 import { finetune } from '../helpers/jobs.js';
-import type { LoggedMetrics } from '../../lib/jobs/finetune/job.js';
+import type { LoggedMetrics } from '../../lib/jobs/finetune/watch.js';
 import { combine } from '../../lib/rewards/combine.js';
 import { fromFunction } from '../../lib/rewards/from-function.js';
 import type { Reward } from '../../lib/rewards/reward.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { finetune } from '../helpers/jobs.js';
-import type { LoggedMetrics } from '../../lib/jobs/finetune/job.js';
+import type { LoggedMetrics } from '../../lib/jobs/finetune/watch.js';
 import type { Evaluation } from '../../lib/training/evaluation.js';
 import type { ScoreSummary } from '../../lib/jobs/evaluate/summary.js';
 import { eam } from '../helpers/command-line.js';

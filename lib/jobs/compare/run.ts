@@ -126,7 +126,7 @@ class ComparedRun {
       seconds,
       ...measuresOf(measured),
       ...(finite.length && { batchReward: finite.reduce((sum, reward) => sum + reward, 0) / finite.length }),
-      drift: await probe.measure(),
+      drift: (await probe.measure()).all,
     });
     this.#batchRewards = [];
   }

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
 import { chooseDevice } from '../../runtime/device.js';
-import { createJudge, createRewards } from '../../rewards/registry.js';
+import { combine } from '../../rewards/combine.js';
+import { createJudge, createRewardList } from '../../rewards/registry.js';
 import { rewardIdentity } from '../../rewards/identity.js';
 import { modelIdentity, refuseOthers, type Belonging } from '../../training/belonging.js';
 import { belongsToOf, fingerprint } from '../../training/state.js';
@@ -44,7 +45,10 @@ export async function evaluateRun(
     );
   const config = await readFinetuneConfig(record, configPath);
   const { device } = chooseDevice(changes.device ?? config.device);
-  const reward = await createRewards(config.rewards, device, { onNote: (message) => observer.note(message) });
+  const note = { onNote: (message: string) => observer.note(message) };
+  const trained = await createRewardList(config.rewards, device, note);
+  const watched = await createRewardList(config.evaluation?.rewards ?? [], device, note);
+  const reward = combine(trained);
   const { checkpoint } = await RunDirectory.withCheckpoint(path, (error) =>
     observer.note(`passed over: ${error.message}`),
   );
@@ -64,7 +68,7 @@ export async function evaluateRun(
   observer.begin(2 * count, 0, 'image');
   try {
     return await evaluate(model, {
-      reward,
+      reward: watched.length ? combine([...trained, ...watched.map(([each]) => [each, 0] as const)]) : reward,
       judge: settings.judge && createJudge(settings.judge, device),
       prompts: config.prompts,
       negativePrompt: config.negativePrompt,

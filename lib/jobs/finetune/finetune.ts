@@ -9,11 +9,11 @@ import { checkFinetune } from '../plan/plan.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { refuseExisting } from '../existing-output.js';
 import { rehearse } from '../rehearsal.js';
-import { createJudge, createRewards } from '../../rewards/registry.js';
 import { RunDirectory } from '../run-directory.js';
 import { conduct } from '../run-status.js';
 import { createAlgorithm } from '../../training/algorithms.js';
 import { FinetuneJob, type FinetuneResult } from './job.js';
+import { createScorers } from './scorers.js';
 
 /**
  * Fine-tunes a model as a configuration says, and writes a run directory. A model that the configuration holds stays
@@ -35,8 +35,7 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
   if (!made) await checkFinetune(settings);
   const { resume = false, existing, signal } = options;
   if (!resume && existing === 'refuse') await refuseExisting(output);
-  const reward = await createRewards(settings.rewards, settings.device, { onNote });
-  const judge = settings.evaluation?.judge && createJudge(settings.evaluation.judge, settings.device);
+  const scorers = await createScorers(settings, onNote);
   using loaded = made ? undefined : await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
   const model = made ?? loaded!;
   const algorithm = createAlgorithm(settings.algorithm);
@@ -44,9 +43,11 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
   const start = async () => from !== undefined && startFrom(model, from, { allow: options.allow, onNote });
   if (!resume) {
     await start();
-    const { prompts, samples, evaluation } = settings;
-    const guidances = [samples.guidance, ...(evaluation ? [evaluation.guidance] : [])];
-    await rehearse({ model, algorithms: [algorithm], prompts, reward, judge, guidances, signal });
+    const { prompts, samples, panel, evaluation } = settings;
+    const guidances = [samples.guidance, panel.guidance, ...(evaluation ? [evaluation.guidance] : [])];
+    const { reward, judge, judges, watched } = scorers;
+    const scoring = { reward, judge, watched: [...judges, ...watched] };
+    await rehearse({ model, algorithms: [algorithm], prompts, ...scoring, guidances, signal });
   }
   const run = await RunDirectory.open(settings.output, {
     resume,
@@ -58,6 +59,6 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
   });
   return await conduct(run.directory, signal, async () => {
     if (resume && !run.checkpoint) await start();
-    return await new FinetuneJob(settings, run, { model, algorithm, reward, judge }, options).run();
+    return await new FinetuneJob(settings, run, { model, algorithm, scorers }, options).run();
   });
 }

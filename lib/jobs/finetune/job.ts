@@ -4,20 +4,19 @@ import { join, resolve } from 'node:path';
 import type { Algorithm } from '../../training/algorithms.js';
 import { makeRoom } from '../../files/checkpoints.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
-import { DriftProbe } from '../../training/drift.js';
-import { isError, NonFiniteError, suppress, suppressedBy } from '../../errors.js';
+import { isError, NonFiniteError, StoppedError, suppress, suppressedBy } from '../../errors.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
 import type { Model } from '../../models/model.js';
 import type { JobOptions } from '../options.js';
 import { progressNotes, promptProgress, silent, type JobObserver } from '../progress.js';
 import { RunReport } from '../report/write-report.js';
+import type { Scorers } from './scorers.js';
 import { describeShares } from './shares.js';
-import type { Judge, Reward } from '../../rewards/reward.js';
 import type { RunDirectory, OpenedRun } from '../run-directory.js';
 import { endingOf } from '../run-status.js';
 import { cyclePrompts, encodeGrid } from '../../training/sampler.js';
-import type { StepMetrics } from '../../training/metrics.js';
 import { Trainer } from '../../training/trainer.js';
+import { Watch } from './watch.js';
 
 /** What a fine-tuning returns. */
 export interface FinetuneResult {
@@ -31,18 +30,11 @@ export interface FinetuneResult {
   evaluation?: Evaluation;
 }
 
-/** One line of metrics.jsonl. `drift` is in some of them: see DriftProbe. */
-export type LoggedMetrics = StepMetrics & { drift?: number };
-
-/** About how many points of drift a run measures, evenly spread over its steps. */
-const driftMeasurements = 20;
-
 /** What a run computes with. */
 interface Parts {
   model: Model;
   algorithm: Algorithm;
-  reward: Reward;
-  judge: Judge | undefined;
+  scorers: Scorers;
 }
 
 /** One run, from its opened directory to its report. */
@@ -82,7 +74,9 @@ export class FinetuneJob {
       await this.#prepare();
       await this.#train();
     } catch (error) {
-      await this.#tellHowToGoOn(error);
+      if (error instanceof StoppedError)
+        await this.#writeGrid(this.#trainer.step, 'trained').catch((failure: unknown) => suppress(error, failure));
+      else await this.#tellHowToGoOn(error);
       throw error;
     }
     await this.#writeGrid(this.#trainer.step, 'trained');
@@ -103,7 +97,7 @@ export class FinetuneJob {
     } = this;
     this.#trainer = new Trainer({
       model: this.parts.model,
-      reward: this.parts.reward,
+      reward: this.parts.scorers.reward,
       prompts: config.prompts,
       negativePrompt: config.negativePrompt,
       algorithm: this.parts.algorithm,
@@ -152,17 +146,16 @@ export class FinetuneJob {
 
   async #train(): Promise<void> {
     const { steps, samples, checkpoints } = this.config;
-    const driftEvery = Math.max(1, Math.floor(steps / driftMeasurements));
-    using probe = await this.#createProbe();
+    using watch = await this.#startWatch();
     this.#observer.begin(steps, this.#trainer.step);
     try {
       for await (const metrics of this.#trainer.run({ steps, signal: this.options.signal })) {
         const { step, reward, loss, gradNorm, dropped } = metrics;
-        const measured = step % driftEvery === 0 || step === steps;
-        const logged: LoggedMetrics = measured ? { ...metrics, drift: await probe.measure() } : metrics;
+        const logged = await watch.measured(metrics);
         await this.#directory.appendMetrics(logged);
         const figures = { reward, loss, gradient: gradNorm, ...(dropped && { dropped }) };
         this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
+        await watch.act(logged);
         if (samples.every && step % samples.every === 0 && step < steps) await this.#writeGrid(step, 'trained');
         // The checkpoint follows; the last step's report, its grid.
         if (step % checkpoints.every === 0 && step < steps) await this.#report.write({ state: 'running' });
@@ -172,12 +165,16 @@ export class FinetuneJob {
     }
   }
 
-  #createProbe(): Promise<DriftProbe> {
-    const { prompts, samples } = this.config;
-    return DriftProbe.create(this.parts.model, {
-      prompts: cyclePrompts(prompts, Math.min(32, samples.count, this.parts.model.sampling.batch)),
-      seed: BigInt(samples.seed),
-      steps: samples.steps,
+  #startWatch(): Promise<Watch> {
+    const { model, scorers } = this.parts;
+    return Watch.start({
+      model,
+      scorers,
+      config: this.config,
+      trainer: this.#trainer,
+      directory: this.#directory,
+      observer: this.#observer,
+      signal: this.options.signal,
     });
   }
 
@@ -237,14 +234,15 @@ export class FinetuneJob {
     const { evaluation: settings, prompts, negativePrompt } = this.config;
     if (!settings) return undefined;
     await this.#report.write({ state: 'running' });
-    const { judge: _, seed, ...sampling } = settings;
+    const { judge: _, rewards: __, seed, ...sampling } = settings;
+    const { evaluated, judge } = this.parts.scorers;
     this.#observer.note(`evaluating on ${settings.count} fresh samples`);
     this.#observer.begin(2 * settings.count, 0, 'image');
     try {
       return await evaluate(this.parts.model, {
         ...sampling,
-        reward: this.parts.reward,
-        judge: this.parts.judge,
+        reward: evaluated,
+        judge,
         prompts,
         negativePrompt,
         seed: BigInt(seed),

@@ -1,6 +1,7 @@
 import type { AlgorithmSettings } from '../../training/algorithms.js';
 import { algorithmEvaluations, drawingEvaluations, drawsSamples } from '../../training/evaluations.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
+import { panelDraws } from '../settings/panel.js';
 import type { ModelOperations } from '../../models/footprint.js';
 
 /**
@@ -19,14 +20,15 @@ export interface IterationOperations {
   total: number;
 }
 
-/** What is drawn: grids of samples, and those of the evaluation before and after. */
+/** What is drawn: grids of samples, the panel's images, and those of the evaluation before and after. */
 export function drawingOperations(
-  { steps, samples, evaluation }: FinetuneSettings,
+  { steps, samples, panel, evaluation }: FinetuneSettings,
   { pretrained, decoder }: ModelOperations,
 ): { network: number; decoder: number } {
   const grids = 2 + (samples.every > 0 ? Math.floor((steps - 1) / samples.every) : 0);
   const sets = [
     { ...samples, images: grids * samples.count },
+    { ...panel, images: panelDraws(panel, steps) * panel.count },
     ...(evaluation ? [{ ...evaluation, images: 2 * evaluation.count }] : []),
   ];
   const evaluations = sets.reduce((sum, set) => sum + set.images * drawingEvaluations(set), 0);

@@ -23,7 +23,7 @@ const weights = (components: readonly ComponentFootprint[]): number =>
 
 /** Every phase of a fine-tuning, in order, without those that do not come; docs/plan.md derives the formulae. */
 export function phasesOf(config: FinetuneSettings, model: ModelFootprint, rewards: number): Phase[] {
-  const { algorithm, batch, samples, optimizer, evaluation, device } = config;
+  const { algorithm, batch, samples, optimizer, device } = config;
   const { decodeSlice, microBatch, guidance } = algorithm;
   const guided = guidance !== 1;
   const latents = (count: number) => 4 * model.latent * count;
@@ -44,10 +44,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
       less: [...less, ...lighterWeights(config)],
     };
   };
-  const drawn = Math.min(samples.count, samples.batch ?? model.sampleBatch);
-  const evaluated = evaluation ? Math.min(evaluation.count, evaluation.batch ?? model.sampleBatch) : 0;
-  const draw = Math.max(drawn, evaluated);
-  const drawGuided = samples.guidance !== 1 || (evaluation?.guidance ?? 1) !== 1;
+  const { count: draw, isGuided: drawGuided, setting } = drawnAtOnce(config, model.sampleBatch);
 
   const held = {
     conditioning: conditioning(batch, guided),
@@ -87,7 +84,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
         // A batch on the device; all of them in the memory that the CPU computes in.
         images: images(draw) + (device === 'cpu' ? images(samples.count) : 0),
       },
-      [draw === drawn ? 'a smaller samples.batch' : 'a smaller evaluation.batch', 'a smaller image'],
+      [`a smaller ${setting}.batch`, 'a smaller image'],
     ),
     phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }, [
       ...microBatched,
@@ -126,6 +123,15 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
       [...(config.checkpointing ? [] : ['checkpointing']), ...microBatched, ...smaller],
     ),
   ];
+}
+
+/** The most images that a run draws at a time, by which of its settings, and whether any of them is guided. */
+function drawnAtOnce({ samples, panel, evaluation }: FinetuneSettings, batch: number) {
+  const sets = { samples, ...(evaluation && { evaluation }), ...(panel.every !== 0 && { panel }) };
+  const [setting, count] = Object.entries(sets)
+    .map(([name, set]) => [name, Math.min(set.count, set.batch ?? batch)] as const)
+    .reduce((most, set) => (set[1] > most[1] ? set : most));
+  return { setting, count, isGuided: Object.values(sets).some(({ guidance }) => guidance !== 1) };
 }
 
 /** A number of samples at once, of which 0 stands for all. */

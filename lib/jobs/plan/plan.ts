@@ -165,8 +165,9 @@ async function planFor(
     negativePrompt,
   };
   const footprint = likeKnown ? likeKnown({ ...options, adapter: adapter! }) : await modelFootprint(model, options);
+  const scoring = [...config.rewards, ...config.panel.judges, ...(config.evaluation?.rewards ?? [])];
   const rewards = await Promise.all(
-    config.rewards.map(async (reward) => {
+    scoring.map(async (reward) => {
       const bytes = await rewardBytes(reward, likeKnown !== undefined);
       return { name: reward.name, ...(bytes !== undefined && { bytes }) };
     }),

@@ -1,6 +1,7 @@
 import { nameOfModel, typeOfModel } from '../../models/kinds.js';
 import type { ModelSource } from '../../models/registry.js';
 import { axesOf, chartsOf, type Axes, type Chart } from './charts.js';
+import { panelCharts } from './panel-charts.js';
 import { evaluationNotes, evaluationRows } from './evaluation-table.js';
 import { figureTable, progressOf, tilesOf } from './figures.js';
 import { drawnApart, haveOnePretrained, type GridSource } from './grids.js';
@@ -55,7 +56,7 @@ export async function pageData(views: readonly RunView[], source: GridSource): P
   return {
     title,
     runs,
-    charts: chartsOf(views, names),
+    charts: [...chartsOf(views, names), ...panelCharts(views, names)],
     onePretrained: await haveOnePretrained(views),
     parts: {
       header: header(views, title),

@@ -31,6 +31,8 @@ export interface RunView {
   config: Readonly<Record<string, unknown>>;
   /** One object a step that is done, in the order of the steps; lines that cannot be read are left out. */
   metrics: readonly ReadMetrics[];
+  /** What the panel measured of the pretrained model, where it was measured. */
+  baseline?: unknown;
   /** What was measured on the last step, where a fine-tuning has been evaluated. */
   evaluation?: Evaluation;
   /** The grids of samples, in the order of their steps; that of step 0 is the pretrained model's. */
@@ -88,11 +90,12 @@ export async function readRunView(directory: string, ending?: Ending): Promise<R
   const run = RunDirectory.existing(directory);
   // First: a run says how it ended before it lets go of its lock.
   const isHeld = RunLock.isHeld(directory);
-  const [metrics, grids, status, measured] = await Promise.all([
+  const [metrics, grids, status, measured, panel] = await Promise.all([
     readSteps(run),
     listGrids(directory),
     readStatus(directory),
-    readEvaluation(directory),
+    readIfThere(directory, 'evaluation.json'),
+    readIfThere(directory, 'panel.json'),
   ]);
   const done = metrics.at(-1)?.step ?? 0;
   const isComplete = done === config['steps'] && (measured !== undefined || config['evaluation'] === undefined);
@@ -107,6 +110,7 @@ export async function readRunView(directory: string, ending?: Ending): Promise<R
     ...end,
     config,
     metrics,
+    baseline: objectOf(panel)['baseline'],
     ...(evaluation && { evaluation: evaluation as Evaluation }),
     grids,
     versions: status?.versions ?? {},
@@ -154,9 +158,9 @@ async function listGrids(directory: string): Promise<{ step: number; path: strin
     .sort((one, other) => one.step - other.step);
 }
 
-async function readEvaluation(directory: string): Promise<unknown> {
+async function readIfThere(directory: string, name: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(join(directory, 'evaluation.json'), 'utf8')) as unknown;
+    return JSON.parse(await readFile(join(directory, name), 'utf8')) as unknown;
   } catch {
     return undefined;
   }

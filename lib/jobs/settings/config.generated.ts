@@ -446,6 +446,102 @@ export interface FinetuneConfig {
         seed?: number | undefined;
       }
     | undefined;
+  /** What no reward sees is measured as this says, and compared with the pretrained model. */
+  panel?:
+    | {
+        /** The solver takes this many steps; left out, as many as the algorithm's. It is a whole number, at least 1. */
+        steps?: number | undefined;
+        /** This solves the ODE from noise to data; left out, the algorithm's does. */
+        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+        /** Classifier-free guidance has this weight; left out, the algorithm's. It is at least 0. */
+        guidance?: number | undefined;
+        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        batch?: number | undefined;
+        /**
+         * The panel is measured every so many steps; left out, twenty times in the run; with 0 never. It is a whole
+         * number, at least 0.
+         */
+        every?: number | undefined;
+        /**
+         * It draws this many images, two or more of a prompt. It is a whole number, at least 2 and at most 1024.
+         * @defaultValue 16
+         */
+        count?: number | undefined;
+        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 3 */
+        seed?: number | undefined;
+        /** These rewards score the images, and are never trained on: where one falls is an alarm. */
+        judges?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
+      }
+    | undefined;
+  /**
+   * The run stops where the panel crosses one of these limits, such as \{ "diversity": "< 0.7×" \}: <, > or ±, and a
+   * number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.
+   */
+  stopWhen?:
+    | {
+        /**
+         * The mean distance of an image to the others: the root mean square difference of 16 × 16 thumbnails. Where
+         * nothing is said here, it is an alarm at < 0.7×.
+         */
+        diversity?: false | string | undefined;
+        /**
+         * The same distance, to the images of the same prompt alone. Where nothing is said here, it is an alarm at <
+         * 0.6×.
+         */
+        promptDiversity?: false | string | undefined;
+        /**
+         * The edge density: the mean difference of luminance from a pixel to the next. Where nothing is said here, it
+         * is an alarm at ± 3σ.
+         */
+        edges?: false | string | undefined;
+        /**
+         * The entropy of the colours, in bits: 8 levels a channel, or 64 of grey. Where nothing is said here, it is an
+         * alarm at ± 3σ.
+         */
+        colourEntropy?: false | string | undefined;
+        /**
+         * The mean saturation of the pixels, from 0 to 1; images in grey have none. Where nothing is said here, it is
+         * an alarm at ± 3σ.
+         */
+        saturation?: false | string | undefined;
+        /** The mean luminance, from 0 to 1. Where nothing is said here, it is an alarm at ± 3σ. */
+        brightness?: false | string | undefined;
+        /** The share of pixels with a luminance below 1/16. Where nothing is said here, it is an alarm at ± 3σ. */
+        darkness?: false | string | undefined;
+        /**
+         * The share of values more than 1/32 below 0 or above 1, which a picture cuts off. Where nothing is said here,
+         * it is an alarm at ± 3σ.
+         */
+        clipping?: false | string | undefined;
+        /**
+         * The share of the spectrum above half of its highest frequency. Where nothing is said here, it is an alarm at
+         * ± 3σ.
+         */
+        highFrequencies?: false | string | undefined;
+        /**
+         * The highest peak of the spectrum over its neighbours, in decibels: a pattern that repeats makes one. Where
+         * nothing is said here, it is an alarm at > 3σ.
+         */
+        gridPeak?: false | string | undefined;
+        /**
+         * The mean score of a judge, a reward that takes no part in training; it falls where most images fall. Where
+         * nothing is said here, it is an alarm at < −0.25σ.
+         */
+        judge?: false | string | undefined;
+        /**
+         * How far the velocity is from the pretrained one, relative to its size. Where nothing is said here, it is no
+         * alarm.
+         */
+        drift?: false | string | undefined;
+        /**
+         * The share of training samples that were left out since the measurement before. Where nothing is said here, it
+         * is an alarm at > 0.2.
+         */
+        dropped?: false | string | undefined;
+        /** The share of those whose reward's gradient was clipped. Where nothing is said here, it is no alarm. */
+        clipped?: false | string | undefined;
+      }
+    | undefined;
   /** The model is evaluated before and after, as this says; left out, it is not. */
   evaluation?:
     | {
@@ -463,6 +559,8 @@ export interface FinetuneConfig {
         seed?: number | undefined;
         /** This judge reads the images for accuracy and diversity. */
         judge?: JudgeConfig | Judge | undefined;
+        /** These rewards are only watched: they score images, with the panel and at the end, and train nothing. */
+        rewards?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
       }
     | undefined;
   /**

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { judgeSchema } from '../../rewards/registry.js';
+import { judgeSchema, rewardSchema } from '../../rewards/registry.js';
 import { drawingSettings, seed } from '../../training/settings.js';
 
 /** Before and after, measured on fresh samples from fixed seeds. */
@@ -9,4 +9,12 @@ export const evaluationSchema = z.strictObject({
   count: z.int().min(2).default(512).describe('Each model draws this many images.'),
   seed: seed.default(2).describe('Their noise is drawn from this seed.'),
   judge: judgeSchema.optional().describe('This judge reads the images for accuracy and diversity.'),
+});
+
+/** The evaluation of a fine-tuning, whose run watches rewards that it is not trained towards. */
+export const watchingEvaluationSchema = evaluationSchema.extend({
+  rewards: z
+    .array(rewardSchema)
+    .default([])
+    .describe('These rewards are only watched: they score images, with the panel and at the end, and train nothing.'),
 });

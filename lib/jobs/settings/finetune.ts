@@ -5,9 +5,11 @@ import type { Drawing } from '../../models/model.js';
 import { withStandIns } from '../../rewards/made.js';
 import { rewardSchema } from '../../rewards/registry.js';
 import { drawingOf } from '../../models/registry.js';
+import { stopWhenSchema } from '../../training/panel/limits.js';
 import { checkpointsSchema, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
 import { loggingSchema } from '../logging/settings.js';
-import { evaluationSchema } from './evaluation.js';
+import { watchingEvaluationSchema } from './evaluation.js';
+import { panelSchema, withRollout } from './panel.js';
 import { modelSettings, startedAdapter, trainedAdapter, withDrawing } from './model.js';
 import { withStart } from './start.js';
 import { schemaAddress } from '../../schema/configuration.js';
@@ -29,7 +31,16 @@ export const finetuneSchema = z.strictObject({
   seed: seed.describe('Everything random in training is drawn from this seed.'),
   checkpoints: checkpointsSchema.prefault({}).describe('Checkpoints are written as this says.'),
   samples: samplesSchema.prefault({}).describe('Grids of samples are drawn as this says.'),
-  evaluation: evaluationSchema
+  panel: panelSchema
+    .prefault({})
+    .describe('What no reward sees is measured as this says, and compared with the pretrained model.'),
+  stopWhen: stopWhenSchema
+    .optional()
+    .describe(
+      'The run stops where the panel crosses one of these limits, such as { "diversity": "< 0.7×" }: <, > or ±, and ' +
+        "a number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.",
+    ),
+  evaluation: watchingEvaluationSchema
     .optional()
     .describe('The model is evaluated before and after, as this says; left out, it is not.'),
   logging: loggingSchema,
@@ -44,12 +55,13 @@ export const finetuneSchema = z.strictObject({
  *   start from
  */
 export async function readFinetuneConfig(config: unknown, source: string, drawing?: Drawing) {
-  const { $schema: _, samples, evaluation, ...settings } = validate(finetuneSchema, config, source);
+  const { $schema: _, samples, evaluation, panel, ...settings } = validate(finetuneSchema, config, source);
   const own = drawing ?? (await drawingOf(settings.model));
   return {
     ...settings,
     adapter: await trainedAdapter(settings, withStart, drawing !== undefined),
     samples: withDrawing(samples, own),
+    panel: withRollout(panel, settings.algorithm),
     ...(evaluation && { evaluation: withDrawing(evaluation, own) }),
   };
 }
