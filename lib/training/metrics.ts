@@ -1,5 +1,6 @@
 import type { ArrayScore } from '../rewards/reward.js';
 import type { NativeModeMetrics } from '../runtime/native/binding.js';
+import type { StageSeconds } from './stage-clock.js';
 import { spreadOf } from './statistics.js';
 
 /** Network evaluations are counted here: one sample at one time is one. */
@@ -53,6 +54,8 @@ export interface StepMetrics extends Evaluations {
   effectiveShare?: number;
   /** How many seconds this step took. */
   seconds: number;
+  /** How many of them went to which stage. */
+  stages: StageSeconds;
   /**
    * What the run took since its first step, and its endpoints of the pretrained model; interruptions are left out.
    */
