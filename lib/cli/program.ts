@@ -21,6 +21,7 @@ import { pretrainCommand } from './pretrain.js';
 import { pushCommand } from './push.js';
 import { reportCommand } from './report.js';
 import { sampleCommand } from './sample.js';
+import { serveCommand } from './serve.js';
 import { verifyCommand } from './verify.js';
 
 /** What an option says of itself, with its choices and its default in sentences like all else. */
@@ -45,6 +46,7 @@ const commands = [
   sampleCommand,
   evaluateCommand,
   reportCommand,
+  serveCommand,
   fidelityCommand,
   planCommand,
   mergeCommand,

@@ -12,6 +12,7 @@ import type { JobOptions } from '../options.js';
 import { progressNotes, promptProgress, silent, type JobObserver } from '../progress.js';
 import { RunReport } from '../report/write-report.js';
 import { describeShares } from './shares.js';
+import type { LiveRun } from '../serve/live-run.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
 import type { RunDirectory, OpenedRun } from '../run-directory.js';
 import { endingOf } from '../run-status.js';
@@ -43,6 +44,7 @@ interface Parts {
   algorithm: Algorithm;
   reward: Reward;
   judge: Judge | undefined;
+  live: LiveRun | undefined;
 }
 
 /** One run, from its opened directory to its report. */
@@ -161,6 +163,7 @@ export class FinetuneJob {
         const measured = step % driftEvery === 0 || step === steps;
         const logged: LoggedMetrics = measured ? { ...metrics, drift: await probe.measure() } : metrics;
         await this.#directory.appendMetrics(logged);
+        await this.parts.live?.saveWhereAsked(step, () => this.#trainer.save());
         const figures = { reward, loss, gradient: gradNorm, ...(dropped && { dropped }) };
         this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
         if (samples.every && step % samples.every === 0 && step < steps) await this.#writeGrid(step, 'trained');
