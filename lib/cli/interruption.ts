@@ -36,9 +36,9 @@ export class Interruption implements Disposable {
     return this.#controller.signal;
   }
 
-  /** Whether `error` is that the command was asked to end. */
+  /** Whether `error` is that the command was asked to end, by a signal or by a run's page. */
   isReason(error: unknown): boolean {
-    return this.signal.aborted && error === this.signal.reason && this.#first > 0;
+    return error instanceof EamError && error.code === 'ERR_EAM_INTERRUPTED';
   }
 
   /** What failed where nobody waited for it. */

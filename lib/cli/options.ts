@@ -17,6 +17,10 @@ export const naturalNumber = number(
   (value) => Number.isSafeInteger(value) && value >= 0,
   'a whole number from 0 to 2^53 - 1',
 );
+export const port = number(
+  (value) => Number.isSafeInteger(value) && value >= 0 && value <= 65_535,
+  'a port from 0 to 65535',
+);
 export const fraction = number((value) => value >= 0 && value <= 1, 'a number from 0 to 1');
 export const atLeastZero = number((value) => Number.isFinite(value) && value >= 0, 'a number from 0');
 

@@ -22,6 +22,7 @@ import { pretrainCommand } from './pretrain.js';
 import { pushCommand } from './push.js';
 import { reportCommand } from './report.js';
 import { sampleCommand } from './sample.js';
+import { serveCommand } from './serve.js';
 import { verifyCommand } from './verify.js';
 
 /** What an option says of itself, with its choices and its default in sentences like all else. */
@@ -46,6 +47,7 @@ const commands = [
   sampleCommand,
   evaluateCommand,
   reportCommand,
+  serveCommand,
   fidelityCommand,
   planCommand,
   mergeCommand,

@@ -5,14 +5,20 @@ import { belongings, type Belonging } from '../training/belonging.js';
 import type { Existing } from './existing-output.js';
 import type { JobObserver } from './progress.js';
 
-/** Checks a job's options. @param source such as `finetune options` @throws ConfigError */
-export function checkJobOptions(options: JobOptions, source: string): void {
+/**
+ * Checks a job's options.
+ * @param source such as `finetune options`
+ * @param more what checks the options that other jobs do not have
+ * @throws ConfigError
+ */
+export function checkJobOptions(options: JobOptions, source: string, more: Record<string, z.ZodType> = {}): void {
   const shape = {
     signal: abortSignal,
     observer: objectWith('an observer with begin, advance, note and end', 'begin', 'advance', 'note', 'end'),
     resume: z.boolean(),
     existing: z.enum(['number', 'refuse', 'overwrite']),
     allow: z.array(z.enum(belongings)),
+    ...more,
   };
   checkOptions(shape, options, source);
 }

@@ -53,7 +53,7 @@ const format = (figures: Readonly<Record<string, number>>) =>
     .join('  ');
 
 /** Speed and time left, from the steps seen since the job began or was resumed. */
-class Pace {
+export class Pace {
   #start = performance.now();
   #first = 0;
   #total = 0;
@@ -68,10 +68,19 @@ class Pace {
     this.#unit = unit;
   }
 
+  get #seconds(): number {
+    return (performance.now() - this.#start) / 1000;
+  }
+
+  /** Null where no step is done yet. */
+  secondsLeft(done: number): number | null {
+    return done > this.#first ? (this.#seconds / (done - this.#first)) * (this.#total - done) : null;
+  }
+
   describe(done: number, evaluations: number): string {
     this.#evaluations += evaluations;
-    const seconds = (performance.now() - this.#start) / 1000;
-    const left = (seconds / Math.max(1, done - this.#first)) * (this.#total - done);
+    const seconds = this.#seconds;
+    const left = this.secondsLeft(done) ?? seconds * (this.#total - done);
     const speed = this.#evaluations
       ? `${Math.round(this.#evaluations / seconds)} evaluations/s`
       : `${((done - this.#first) / seconds).toFixed(2)} ${this.#unit}s/s`;

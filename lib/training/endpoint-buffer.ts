@@ -103,7 +103,7 @@ export class EndpointBuffer implements SampleSource {
     return new Map(Array.from(this.weights, ([prompt, { weights }]) => [prompt, weights.effectiveShare]));
   }
 
-  async draw({ prompts, conditions, step }: BatchRequest): Promise<ScoredBatch> {
+  async draw({ prompts, conditions, step, clock }: BatchRequest): Promise<ScoredBatch> {
     const rows = this.#choose(prompts, step);
     const { model, algorithm, seed } = this.options;
     const shape = [rows.length, ...model.latentShape];
@@ -113,13 +113,14 @@ export class EndpointBuffer implements SampleSource {
         tensors[name] = binding().Tensor.from(this.file.read(name, rows), shape, { device: model.device });
       }
       const { conditioning, unconditional } = conditions;
-      const samples = await algorithm.recall({
+      const recalled = algorithm.recall({
         conditioning,
         ...(unconditional && { unconditional }),
         ...(tensors as unknown as NativeEndpoints),
         seed,
         step,
       });
+      const samples = await clock.time('rollout', recalled);
       const shares = prompts.map((prompt) => this.weights.get(prompt)!.weights.effectiveShare);
       const effectiveShare = shares.reduce((sum, share) => sum + share, 0) / shares.length;
       return { samples, scored: selectScores(this.scores, rows), effectiveShare };

@@ -35,6 +35,7 @@ export const stepMetrics: Readonly<Record<keyof Logged, Metric>> = {
   vjps: { name: 'cost/vjps', text: "The step's vector–Jacobian products." },
   backwards: { name: 'cost/backwards', text: "The step's backward passes." },
   seconds: { name: 'cost/seconds', text: 'Seconds that the step took.' },
+  stages: { name: 'cost/stages', text: 'Seconds of the step by rollout, reward, matching and update.' },
   total: { name: 'total', text: 'Evaluations and seconds since the first step.' },
 };
 

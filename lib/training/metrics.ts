@@ -2,6 +2,7 @@ import type { ArrayScore } from '../rewards/reward.js';
 import type { NativeModeMetrics } from '../runtime/native/binding.js';
 import type { MeasureName } from './panel/measures.js';
 import type { PanelReadings } from './panel/panel.js';
+import type { StageSeconds } from './stage-clock.js';
 import { spreadOf } from './statistics.js';
 
 /** Network evaluations are counted here: one sample at one time is one. */
@@ -55,6 +56,8 @@ export interface StepMetrics extends Evaluations {
   effectiveShare?: number;
   /** How many seconds this step took. */
   seconds: number;
+  /** How many of them went to which stage. */
+  stages: StageSeconds;
   /**
    * What the run took since its first step, and its endpoints of the pretrained model; interruptions are left out.
    */

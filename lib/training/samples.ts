@@ -3,6 +3,7 @@ import { score, type ArrayScore, type Reward } from '../rewards/reward.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeDrawn, NativeRollout } from '../runtime/native/binding.js';
 import type { Tensor } from '../runtime/native/tensor.js';
+import type { StageClock } from './stage-clock.js';
 
 /** A batch's network evaluations are conditioned on these tensors. */
 export interface Conditions extends Disposable {
@@ -16,6 +17,8 @@ export interface BatchRequest {
   conditions: Conditions;
   step: number;
   signal: AbortSignal | undefined;
+  /** Times the stages of the step. */
+  clock: StageClock;
 }
 
 /** These samples have their rewards and can be matched; the caller disposes of `scored.grad`, where there is one. */
@@ -43,11 +46,12 @@ export class CurrentSamples implements SampleSource {
   ) {}
 
   async draw(request: BatchRequest): Promise<ScoredBatch> {
-    return this.score(await this.rollout(request), request);
+    const { clock } = request;
+    return clock.time('reward', this.score(await clock.time('rollout', this.rollout(request)), request));
   }
 
   /** Draws samples, which are not scored yet; the caller disposes of them. */
-  async rollout({ prompts, conditions, step, signal }: BatchRequest): Promise<NativeRollout> {
+  async rollout({ prompts, conditions, step, signal }: Omit<BatchRequest, 'clock'>): Promise<NativeRollout> {
     const { conditioning, unconditional } = conditions;
     return cancellable(signal, (cancellation) =>
       this.algorithm.rollout({

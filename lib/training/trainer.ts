@@ -25,6 +25,7 @@ import { sampleImages, type SampleOptions } from './sampler.js';
 import { CurrentSamples, type Conditions, type SampleSource, type ScoredBatch } from './samples.js';
 import { learningRateAt } from './schedule.js';
 import { adamWOptions } from './settings.js';
+import { StageClock } from './stage-clock.js';
 import { averagedWeights, fingerprint, readTrainingState, writeTrainingState } from './state.js';
 import { readTrainerSettings, type TrainerOptions, type TrainerSettings } from './trainer-options.js';
 import { refuseValueOnly } from './value-only.js';
@@ -254,15 +255,15 @@ export class Trainer {
 
   /** Does one step, or none: what of it was done before an error is undone. */
   async #advance(steps: number, signal: AbortSignal | undefined): Promise<StepMetrics> {
-    const start = performance.now();
+    const clock = new StageClock();
     const { batch } = this.#settings;
     const prompts = Array.from(this.#order.slice(this.#step * batch, batch), (index) => this.#options.prompts[index]!);
     const before = this.#algorithm.state();
     using conditions = await this.#encode(prompts);
     try {
-      const { native, batch, update } = await this.#doStep(prompts, conditions, steps, signal);
+      const { native, batch, update } = await this.#doStep(prompts, conditions, { steps, signal, clock });
       this.#step++;
-      return this.#measure(native, batch, { ...update, seconds: (performance.now() - start) / 1000 });
+      return this.#measure(native, batch, { ...update, ...clock.read() });
     } catch (error) {
       await this.#undo(before).catch((failure: Error) => {
         this.#broken = new Error(`step ${this.#step + 1} failed and could not be undone (${failure.message})`, {
@@ -285,18 +286,22 @@ export class Trainer {
   }
 
   /** Draws samples, scores them, and moves the weights. */
-  async #doStep(prompts: readonly string[], conditions: Conditions, steps: number, signal: AbortSignal | undefined) {
+  async #doStep(
+    prompts: readonly string[],
+    conditions: Conditions,
+    { steps, signal, clock }: { steps: number; signal: AbortSignal | undefined; clock: StageClock },
+  ) {
     const { optimizer } = this.#settings;
-    const batch = await this.#samples!.draw({ prompts, conditions, step: this.#step, signal });
+    const batch = await this.#samples!.draw({ prompts, conditions, step: this.#step, signal, clock });
     try {
-      const native = await this.#accumulate(batch, signal);
+      const native = await clock.time('matching', this.#accumulate(batch, signal));
       await this.#refuseChanged();
       const learningRate = learningRateAt(optimizer, this.#step, steps);
       // With every sample dropped before its backward pass there is no gradient.
       const { gradNorm, skipped } =
         native.backwards === 0
           ? { gradNorm: 0, skipped: true }
-          : await this.#optimizer.step(learningRate, optimizer.clip);
+          : await clock.time('update', this.#optimizer.step(learningRate, optimizer.clip));
       return { native, batch, update: { gradNorm, skipped, learningRate } };
     } finally {
       batch.samples.dispose();
@@ -338,7 +343,7 @@ export class Trainer {
   #measure(
     { perSample: _, ...native }: NativeStepMetrics,
     { scored, effectiveShare }: { scored: Omit<ArrayScore, 'grad'>; effectiveShare?: number },
-    update: Pick<StepMetrics, 'gradNorm' | 'skipped' | 'learningRate' | 'seconds'>,
+    update: Pick<StepMetrics, 'gradNorm' | 'skipped' | 'learningRate' | 'seconds' | 'stages'>,
   ): StepMetrics {
     this.#total = addTotals(this.#total, { ...native, seconds: update.seconds });
     const rewards = rewardMetrics(this.#options.reward.name, scored);

@@ -100,6 +100,7 @@ const lib: Rooms = {
     ),
     // Jobs that others use, too.
     closed('plan', 'report'),
+    one('serve'),
     closed('*'),
     one('configurations.ts'),
   ],

@@ -130,9 +130,13 @@ describe('requests at once', () => {
       const expected = Math.min(9, answered + 3);
       await service.received(expected);
       expect(sent).toHaveBeenCalledTimes(expected);
+      // From then on both calls are in the queue.
+      if (answered >= 3 && answered <= 6) expect(reward.queue).toEqual({ running: 3, waiting: 6 - answered });
       open.shift()!();
     }
     await Promise.all(both);
+    await setImmediate();
+    expect(reward.queue).toEqual({ running: 0, waiting: 0 });
     expect(sent).toHaveBeenCalledTimes(9);
   });
 

@@ -1,12 +1,13 @@
 // The clocks that benchmarks read: every stage of an iteration is timed, and none twice.
 
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 
-import { createAlgorithm } from '../../lib/training/algorithms.js';
+import { createAlgorithm, eam } from '../../lib/training/algorithms.js';
 import { finetuneSchema } from '../../lib/jobs/settings/finetune.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
+import { StageClock } from '../../lib/training/stage-clock.js';
 import { Trainer } from '../../lib/training/trainer.js';
 import { tinyModelDirectory } from '../helpers/tiny-run.js';
 
@@ -38,6 +39,55 @@ describe('the stages of an iteration', () => {
       expect(Object.values(stages).reduce((sum, part) => sum + part, 0)).toBeLessThan(seconds);
     }
     expect(await binding().stageSeconds()).toEqual({});
+  });
+});
+
+describe("a step's clock", () => {
+  afterEach(() => vi.restoreAllMocks());
+  const at = (milliseconds: number) => vi.spyOn(performance, 'now').mockReturnValue(milliseconds);
+
+  it('charges a stage with the time of its work, also where that fails or comes again', async () => {
+    at(1000);
+    const clock = new StageClock();
+    at(3000);
+    await clock.time(
+      'rollout',
+      Promise.resolve().then(() => void at(3500)),
+    );
+    const fails = async () => {
+      await null;
+      at(5500);
+      throw new Error('no');
+    };
+    const failing = clock.time('reward', fails());
+    await expect(failing).rejects.toThrow('no');
+    await clock.time(
+      'reward',
+      Promise.resolve().then(() => void at(6000)),
+    );
+    at(9000);
+    expect(clock.read()).toEqual({ seconds: 8, stages: { rollout: 0.5, reward: 2.5, matching: 0, update: 0 } });
+  });
+
+  it('gives metrics stages that were all timed and add up to less than the step', async () => {
+    using model = await loadModel(await tinyModelDirectory(), { adapter: { rank: 2, alpha: 4 } });
+    for (const endpoints of ['current', 'pretrained'] as const) {
+      const trainer = new Trainer({
+        model,
+        reward: strokeWeight(),
+        prompts: ['0', '1'],
+        algorithm: eam({ steps: 2, ...(endpoints === 'pretrained' && { endpoints, endpointsPerPrompt: 4 }) }),
+        optimizer: { learningRate: 1e-3 },
+        batch: 4,
+      });
+      for await (const { seconds, stages } of trainer.run({ steps: 1 })) {
+        const { reward, ...others } = stages;
+        // What was stored is scored already.
+        expect(reward > 0).toBe(endpoints === 'current');
+        for (const part of Object.values(others)) expect(part).toBeGreaterThan(0);
+        expect(Object.values(stages).reduce((sum, part) => sum + part, 0)).toBeLessThan(seconds);
+      }
+    }
   });
 });
 

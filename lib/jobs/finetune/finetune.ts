@@ -11,9 +11,14 @@ import { refuseExisting } from '../existing-output.js';
 import { rehearse } from '../rehearsal.js';
 import { RunDirectory } from '../run-directory.js';
 import { conduct } from '../run-status.js';
+import type { LiveRun } from '../serve/live-run.js';
+import { serveSchema, withLivePage, type Served } from '../serve/with-live-page.js';
 import { createAlgorithm } from '../../training/algorithms.js';
 import { FinetuneJob, type FinetuneResult } from './job.js';
 import { createScorers } from './scorers.js';
+
+/** These are the options of {@link finetune}. */
+export interface FinetuneOptions extends JobOptions, Served {}
 
 /**
  * Fine-tunes a model as a configuration says, and writes a run directory. A model that the configuration holds stays
@@ -22,8 +27,16 @@ import { createScorers } from './scorers.js';
  *   and OutOfMemoryError for a GPU that is too small, both before anything is loaded or written; the signal's reason
  *   when aborted (after a checkpoint)
  */
-export async function finetune(config: FinetuneConfig, options: JobOptions = {}): Promise<FinetuneResult> {
-  checkJobOptions(options, 'finetune options');
+export async function finetune(config: FinetuneConfig, options: FinetuneOptions = {}): Promise<FinetuneResult> {
+  checkJobOptions(options, 'finetune options', { serve: serveSchema });
+  return withLivePage(options, (own, live) => finetuneWith(config, own, live));
+}
+
+async function finetuneWith(
+  config: FinetuneConfig,
+  options: JobOptions,
+  live: LiveRun | undefined,
+): Promise<FinetuneResult> {
   const onNote = (message: string) => options.observer?.note(message);
   const source = 'finetune configuration';
   const { model: made, config: described } = splitModel(config, source);
@@ -57,8 +70,9 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
     isRecord: isFinetuneRecord,
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
+  live?.follow({ directory: run.directory.path, reward: scorers.evaluated, device: settings.device });
   return await conduct(run.directory, signal, async () => {
     if (resume && !run.checkpoint) await start();
-    return await new FinetuneJob(settings, run, { model, algorithm, scorers }, options).run();
+    return await new FinetuneJob(settings, run, { model, algorithm, scorers, live }, options).run();
   });
 }

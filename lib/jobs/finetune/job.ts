@@ -12,6 +12,7 @@ import { progressNotes, promptProgress, silent, type JobObserver } from '../prog
 import { RunReport } from '../report/write-report.js';
 import type { Scorers } from './scorers.js';
 import { describeShares } from './shares.js';
+import type { LiveRun } from '../serve/live-run.js';
 import type { RunDirectory, OpenedRun } from '../run-directory.js';
 import { endingOf } from '../run-status.js';
 import { cyclePrompts, encodeGrid } from '../../training/sampler.js';
@@ -35,6 +36,7 @@ interface Parts {
   model: Model;
   algorithm: Algorithm;
   scorers: Scorers;
+  live: LiveRun | undefined;
 }
 
 /** One run, from its opened directory to its report. */
@@ -153,6 +155,7 @@ export class FinetuneJob {
         const { step, reward, loss, gradNorm, dropped } = metrics;
         const logged = await watch.measured(metrics);
         await this.#directory.appendMetrics(logged);
+        await this.parts.live?.saveWhereAsked(step, () => this.#trainer.save());
         const figures = { reward, loss, gradient: gradNorm, ...(dropped && { dropped }) };
         this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
         await watch.act(logged);

@@ -16,19 +16,24 @@ export interface Page {
   data: object;
   /** The scripts' file names in assets/report, in order. */
   scripts: readonly string[];
+  /** Further styles in assets/report, in order. */
+  styles?: readonly string[];
+  /** A policy of contents that a server sends knows the scripts by it. */
+  nonce?: string;
 }
 
 /** One HTML file that holds everything it shows: charts, styles and pictures included. */
 export async function renderPage(page: Page): Promise<string> {
   const uplot = dirname(createRequire(import.meta.url).resolve('uplot/package.json'));
   const asset = (name: string) => readFile(join(packageDirectory, 'assets', 'report', name), 'utf8');
-  const [chartStyle, chartScript, style, ...scripts] = await Promise.all([
+  const [chartStyle, chartScript, styles, scripts] = await Promise.all([
     readFile(join(uplot, 'dist', 'uPlot.min.css'), 'utf8'),
     readFile(join(uplot, 'dist', 'uPlot.iife.min.js'), 'utf8'),
-    asset('report.css'),
-    ...page.scripts.map(asset),
+    Promise.all(['report.css', ...(page.styles ?? [])].map(asset)),
+    Promise.all(page.scripts.map(asset)),
   ]);
-  const { title, header, sections, footer, data } = page;
+  const { title, header, sections, footer, data, nonce } = page;
+  const open = nonce === undefined ? '<script>' : `<script nonce="${nonce}">`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -38,8 +43,7 @@ export async function renderPage(page: Page): Promise<string> {
 <meta name="generator" content="eam-torch ${escapeHtml(packageVersion)}">
 <title>${escapeHtml(title)} · eam-torch</title>
 <style>
-${chartStyle}
-${style}
+${[chartStyle, ...styles].join('\n')}
 </style>
 </head>
 <body>
@@ -49,8 +53,8 @@ ${sections.filter(Boolean).join('\n')}
 <footer>${footer}</footer>
 </main>
 <script type="application/json" id="metrics">${embed(data)}</script>
-<script>${chartScript}</script>
-${scripts.map((script) => `<script>\n${script}</script>`).join('\n')}
+${open}${chartScript}</script>
+${scripts.map((script) => `${open}\n${script}</script>`).join('\n')}
 </body>
 </html>
 `;

@@ -1,25 +1,28 @@
 import type { GridSource } from './grids.js';
-import { chartSection, escapeHtml, renderPage } from './page.js';
+import { chartSection, escapeHtml, renderPage, type Page } from './page.js';
 import { pageData, type PageData, type PartName } from './page-data.js';
 import type { RunView } from './run-view.js';
 
 /**
  * A page that shows one run, or several side by side. Charts, styles and scripts are in it, and grids as `source` has
  * them. What it shows can be replaced without building it anew: assets/report/report.js says how.
- * @param scripts further scripts of assets/report, which come last
+ * @param more what another page of runs has besides: sections after the header, and styles and scripts of
+ *   assets/report, which come last
  */
 export async function renderReport(
   views: readonly RunView[],
   source: GridSource,
-  scripts: readonly string[] = [],
+  more: Partial<Pick<Page, 'sections' | 'styles' | 'scripts' | 'nonce'>> = {},
 ): Promise<string> {
   const data = await pageData(views, source);
   const { title, parts, ...drawn } = data;
   const place = (name: PartName) => `<div data-part="${name}">${parts[name]}</div>`;
   return renderPage({
     title,
+    ...more,
     header: place('header'),
     sections: [
+      ...(more.sections ?? []),
       place('figures'),
       gridSection(data),
       chartSection(
@@ -34,7 +37,7 @@ export async function renderReport(
     ],
     footer: place('footer'),
     data: withoutShown(drawn),
-    scripts: ['charts.js', 'thinning.js', 'grids.js', 'report.js', ...scripts],
+    scripts: ['charts.js', 'thinning.js', 'grids.js', 'report.js', ...(more.scripts ?? [])],
   });
 }
 

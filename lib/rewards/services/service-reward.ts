@@ -8,7 +8,7 @@ import { Origin, setOrigin } from '../../files/origin.js';
 import { encodeEach } from '../../files/png/write.js';
 import { expected } from '../../schema/validate.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
-import type { ArrayReward, ArrayScore, ScoreOptions } from '../reward.js';
+import type { ArrayReward, ArrayScore, Reward, ScoreOptions } from '../reward.js';
 import { AnswerCache } from './answer-cache.js';
 import { parseAnswer } from './answer-json.js';
 import { type Fault, ServiceError } from './faults.js';
@@ -59,7 +59,12 @@ export interface ServiceReward extends ArrayReward {
   readonly differentiable: false;
   /** What it has asked so far. */
   readonly tally: Readonly<ServiceTally>;
+  /** Requests that are under way, and that wait for their turn, at this moment. */
+  readonly queue: { running: number; waiting: number };
 }
+
+/** Tells whether a reward asks a service. */
+export const isServiceReward = (reward: Reward): reward is ServiceReward => reward instanceof AskedService;
 
 /** What a program may decide beside the options. */
 export interface ServiceSurroundings {
@@ -106,6 +111,10 @@ class AskedService implements ServiceReward {
     this.#endpoint = { url: new URL(service.url), headers, key };
     this.#cache = new AnswerCache(cache.entries, cache.directory);
     this.#limit = pLimit(concurrency);
+  }
+
+  get queue() {
+    return { running: this.#limit.activeCount, waiting: this.#limit.pendingCount };
   }
 
   async score(images: Tensor, prompts: readonly string[], { signal }: ScoreOptions = {}): Promise<ArrayScore> {
