@@ -9,6 +9,7 @@ import { DriftProbe } from '../../training/drift.js';
 import { isError, NonFiniteError, suppress, suppressedBy } from '../../errors.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
 import type { Model } from '../../models/model.js';
+import { SampleKeeper } from '../evaluated/sample-keeper.js';
 import type { JobOptions } from '../options.js';
 import { progressNotes, promptProgress, silent, type JobObserver } from '../progress.js';
 import { renderReport } from '../report/report.js';
@@ -226,11 +227,12 @@ export class FinetuneJob {
   async #evaluate(): Promise<Evaluation | undefined> {
     const { evaluation: settings, prompts, negativePrompt } = this.config;
     if (!settings) return undefined;
-    const { judge: _, seed, ...sampling } = settings;
+    const { judge: _, seed, examples, ...sampling } = settings;
+    const samples = new SampleKeeper(examples, settings.count, BigInt(seed));
     this.#observer.note(`evaluating on ${settings.count} fresh samples`);
     this.#observer.begin(2 * settings.count, 0, 'image');
     try {
-      return await evaluate(this.parts.model, {
+      const evaluation = await evaluate(this.parts.model, {
         ...sampling,
         reward: this.parts.reward,
         judge: this.parts.judge,
@@ -240,7 +242,10 @@ export class FinetuneJob {
         average: this.#trainer.averaging,
         signal: this.options.signal,
         onProgress: (done, _total, forwards) => this.#observer.advance(done, {}, forwards),
+        onPairs: (pairs) => samples.add(pairs),
       });
+      await samples.write(this.#directory.path);
+      return evaluation;
     } finally {
       this.#observer.end();
     }
@@ -254,6 +259,7 @@ export class FinetuneJob {
       'report.html',
       await renderReport({
         title: directory.path,
+        directory: directory.path,
         config: { ...this.config, output: directory.path },
         metrics: await directory.readMetrics<LoggedMetrics>(),
         evaluation,

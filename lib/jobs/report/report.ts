@@ -16,6 +16,7 @@ import {
   tileList,
   type Tile,
 } from './page.js';
+import { samplesSection } from './samples-section.js';
 import type { StepMetrics } from '../../training/metrics.js';
 
 /** What the report draws of a line of metrics.jsonl. */
@@ -28,6 +29,8 @@ export type ReportedStep = Pick<
 
 export interface ReportOptions {
   title: string;
+  /** The run's folder, where there is one. */
+  directory?: string;
   config: Readonly<Record<string, unknown>>;
   metrics: readonly ReportedStep[];
   evaluation?: Evaluation | undefined;
@@ -38,8 +41,9 @@ export interface ReportOptions {
 }
 
 /** One HTML file that holds everything it shows: charts, styles and pictures included. */
-export function renderReport({
+export async function renderReport({
   title,
+  directory,
   config,
   metrics,
   evaluation,
@@ -62,6 +66,7 @@ export function renderReport({
           })
         : '',
       evaluation ? evaluationSection(evaluation) : '',
+      evaluation === undefined || directory === undefined ? '' : await samplesSection([{ name: title, directory }]),
       configurationSection(config),
     ],
     data: chartData(metrics),
