@@ -6,6 +6,7 @@ import { completionCommand } from './completion.js';
 import { cacheCommand } from './cache.js';
 import { compareCommand } from './compare.js';
 import { convertCommand } from './convert.js';
+import { diffCommand } from './diff.js';
 import { distillCommand } from './distill.js';
 import { doctorCommand } from './doctor.js';
 import { evaluateCommand } from './evaluate.js';
@@ -43,6 +44,7 @@ const commands = [
   pretrainCommand,
   sampleCommand,
   evaluateCommand,
+  diffCommand,
   fidelityCommand,
   planCommand,
   mergeCommand,
