@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { heatMap, imageChange, scaleOf } from '../../lib/jobs/diff/change.js';
-import type { Diff } from '../../lib/jobs/diff/diff.js';
 import { diff } from '../../lib/jobs/diff/diff.js';
+import type { Diff } from '../../lib/jobs/diff/result.js';
 import { sheetOf } from '../../lib/jobs/diff/sheet.js';
 import { finetune } from '../../lib/jobs/finetune/finetune.js';
 import { readPng } from '../../lib/files/png/read.js';
