@@ -47,9 +47,27 @@ export type { OptimizerOptions, OptimizerSettings } from './training/settings.js
 export { readPrompts } from './schema/prompts.js';
 export { compare, type CompareResult } from './jobs/compare/compare.js';
 export type { Comparison, ContenderResult } from './jobs/compare/comparison.js';
+export {
+  evaluateCheckpoints,
+  type CheckpointTable,
+  type EvaluateCheckpointsOptions,
+} from './jobs/evaluate/table/table.js';
+export type { PairedFigures, RewardFigures, TableRow } from './jobs/evaluate/table/figures.js';
+export type { WhichCheckpoints } from './jobs/evaluate/table/find.js';
+export { formatTable, type TableFormat } from './jobs/evaluate/table/format.js';
+export type { TableSettings } from './jobs/evaluate/table/settings.js';
 export { convert, type Converted } from './jobs/convert.js';
-export { evaluate, type Evaluation, type EvaluationOptions, type Measurement } from './training/evaluation.js';
+export {
+  evaluate,
+  type EvaluatedPairs,
+  type Evaluation,
+  type EvaluationOptions,
+} from './training/evaluation.js';
+export type { Measurement, SampleRewards } from './training/measured-model.js';
 export { defineConfig, type JobConfigs } from './jobs/define-config.js';
+export type { DiffMeasure, ImageChange } from './jobs/diff/change.js';
+export { diff, type DiffOptions } from './jobs/diff/diff.js';
+export type { Diff, PromptChange, SampleChange } from './jobs/diff/result.js';
 export { distill, type DistillResult } from './jobs/distill/distill.js';
 export type { JudgedModel, Likeness } from './jobs/distill/likeness.js';
 export { fidelity, type FidelityOptions, type FidelitySamples } from './jobs/fidelity/fidelity.js';

@@ -24,20 +24,41 @@ import {
 } from './options.js';
 
 export const evaluateCommand = (signal: AbortSignal) =>
-  options().action(async (path, flags) => {
+  options().action(async (paths, flags) => {
     const { observe, silent } = await import('../jobs/progress.js');
     const print = (result: object, table: string) =>
       void process.stdout.write(`${flags.json ? JSON.stringify(result, null, 2) : table}\n`);
     const observer = () => (flags.quiet ? silent : observe());
-    const mode = modeOf(path, flags);
+    const mode = modeOf(paths, flags);
     refuseMisplaced(flags, mode);
+    if (mode === 'table') {
+      const { evaluateCheckpoints } = await import('../jobs/evaluate/table/table.js');
+      const { formatTable } = await import('../jobs/evaluate/table/format.js');
+      const { belonging } = await import('./read-job.js');
+      const { reward: rewards, seed, seeds = seed === undefined ? undefined : [seed], format, ...settings } = flags;
+      const { allow, count, steps, solver, guidance, batch, device, prompts, negative } = settings;
+      const { checkpoints, output, keepImages } = settings;
+      const table = await evaluateCheckpoints(paths, {
+        ...{ count, seeds, steps, solver, guidance, batch, device, prompts, negative, rewards },
+        ...{ checkpoints, output, keepImages, allow: allow.map(belonging), observer: observer(), signal },
+      });
+      return print(table, formatTable(table, format ?? 'text'));
+    }
     if (mode === 'run') {
       const { evaluateRun } = await import('../jobs/evaluate/evaluate-run.js');
       const { evaluationText } = await import('../jobs/report/evaluation-table.js');
       const { belonging } = await import('./read-job.js');
       const { device, count, seed, steps } = flags;
       const allow = flags.allow.map(belonging);
-      const evaluation = await evaluateRun(path!, { device, count, seed, steps, allow, observer: observer(), signal });
+      const evaluation = await evaluateRun(paths[0]!, {
+        device,
+        count,
+        seed,
+        steps,
+        allow,
+        observer: observer(),
+        signal,
+      });
       return print(evaluation, evaluationText(evaluation));
     }
     const { scoreFolder, scoreModel } = await import('../jobs/evaluate/score.js');
@@ -56,16 +77,44 @@ export const evaluateCommand = (signal: AbortSignal) =>
     refuseSkipped(summary);
   });
 
+const tableFormats = ['text', 'markdown', 'csv', 'latex'] as const;
+
 const options = () =>
   new Command('evaluate')
     .description(
-      "Compare a run's adapter with the pretrained model; or score a folder of images, or what a model draws.",
+      "Compare a run's adapter, or many checkpoints, with the pretrained model; or score a folder of images, or what " +
+        'a model draws.',
     )
-    .argument('[run]', 'The directory of a finetune run.')
+    .argument(
+      '[runs...]',
+      'The directory of a finetune run; or several, or of checkpoints in them, which one table compares.',
+    )
     .option(
       '--count <n>',
       "Draw this many samples of each of a run's two models. By default they are as many as its configuration says.",
       positiveInteger,
+    )
+    .addOption(
+      new Option(
+        '--checkpoints <which>',
+        'Compare these checkpoints of each run in one table: last, all, or those of these steps: 50,100. ' +
+          'By default it is the last.',
+      ).argParser(checkpointList),
+    )
+    .addOption(
+      new Option(
+        '--seeds <list>',
+        "Draw --count images from each of these seeds: 1,2,3. By default it is the run's seed.",
+      )
+        .argParser(numberList)
+        .conflicts('seed'),
+    )
+    .addOption(new Option('--format <format>', 'Print the table so.').choices(tableFormats).conflicts('json'))
+    .option('--keep-images <folder>', 'Write every image that the table is made of into this folder, as a PNG.')
+    .option(
+      '--output <folder>',
+      "Keep each checkpoint's figures from each seed in this folder as soon as they are there: the same command goes " +
+        'on where it was stopped. By default it is runs/evaluation.',
     )
     .addOption(allowOption())
     .option('--images <folder>', 'Score the PNGs in this folder, with --prompts and --reward.')
@@ -101,19 +150,28 @@ const options = () =>
     .addOption(jsonOption())
     .addOption(quietOption('Print no progress.'));
 
+/** Numbers with commas between them. */
+const numberList = (text: string): number[] => text.split(',').map(naturalNumber);
+
+const checkpointList = (text: string): 'last' | 'all' | number[] =>
+  text === 'last' || text === 'all' ? text : numberList(text);
+
 type Flags = ReturnType<ReturnType<typeof options>['opts']>;
 
 /** What is evaluated, and what it is called in a message. */
 const modes = {
   run: 'a run, which is evaluated on its own prompts and rewards with its own settings',
+  table: 'checkpoints of runs',
   images: 'a folder of images',
   model: 'a model',
 } as const;
 type Mode = keyof typeof modes;
 
-function modeOf(path: string | undefined, { images, model, adapter }: Flags): Mode {
+function modeOf(paths: readonly string[], flags: Flags): Mode {
+  const { images, model, adapter } = flags;
+  const isTable = paths.length > 1 || ofTables.some((name) => isGiven(flags[name]));
   const given = [
-    ...(path === undefined ? [] : [['run', 'a run'] as const]),
+    ...(paths.length === 0 ? [] : [[isTable ? 'table' : 'run', 'a run'] as const]),
     ...(images === undefined ? [] : [['images', '--images'] as const]),
     ...(model === undefined && adapter.length === 0 ? [] : [['model', '--model or --adapter'] as const]),
   ];
@@ -140,23 +198,30 @@ const ofDrawing = [
   'dtype',
 ] as const satisfies readonly (keyof Flags)[];
 
+/** The options that tables alone know. */
+const ofTablesAlone = ['checkpoints', 'seeds', 'format', 'keepImages', 'output'] as const;
+
+/** With one of these a run is evaluated as a table of checkpoints is. */
+const ofTables = [
+  ...ofTablesAlone,
+  ...(['prompts', 'reward', 'negative', 'solver', 'guidance', 'batch'] as const),
+] satisfies readonly (keyof Flags)[];
+
+/** What runs have of their own. */
+const ofRuns = ['out', 'asReference', 'samples', 'width', 'height', 'textLength', 'dtype'] as const;
+
 /** What each mode does not read. */
 const misplaced: Readonly<Record<Mode, readonly (keyof Flags)[]>> = {
-  run: [
-    'prompts',
-    'reward',
-    'out',
-    'batch',
-    'asReference',
-    ...ofDrawing.filter((name) => name !== 'seed' && name !== 'steps'),
-  ],
-  images: ['count', 'allow', ...ofDrawing],
-  model: ['count', 'allow'],
+  run: ofRuns,
+  table: ofRuns,
+  images: ['count', 'allow', ...ofTablesAlone, ...ofDrawing],
+  model: ['count', 'allow', ...ofTablesAlone],
 };
+
+const isGiven = (value: unknown) => (Array.isArray(value) ? value.length > 0 : value !== undefined);
 
 /** A setting that nothing reads would be believed to have been used. */
 function refuseMisplaced(flags: Flags, mode: Mode): void {
-  const isGiven = (value: unknown) => (Array.isArray(value) ? value.length > 0 : value !== undefined);
   const wrong = misplaced[mode].filter((name) => isGiven(flags[name]));
   if (wrong.length === 0) return;
   const names = wrong.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);

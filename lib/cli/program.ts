@@ -7,6 +7,7 @@ import { completionCommand } from './completion.js';
 import { cacheCommand } from './cache.js';
 import { compareCommand } from './compare.js';
 import { convertCommand } from './convert.js';
+import { diffCommand } from './diff.js';
 import { distillCommand } from './distill.js';
 import { doctorCommand } from './doctor.js';
 import { evaluateCommand } from './evaluate.js';
@@ -48,6 +49,7 @@ const commands = [
   evaluateCommand,
   reportCommand,
   serveCommand,
+  diffCommand,
   fidelityCommand,
   planCommand,
   mergeCommand,

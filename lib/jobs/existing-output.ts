@@ -11,6 +11,7 @@ export type Existing = 'number' | 'refuse' | 'overwrite';
 const ofRuns = new Set(
   'config.json recipe.json run.json metrics.jsonl checkpoints samples evaluation.json report.html model.safetensors'
     .concat(' compare.json summary.md runs sweep tensorboard endpoints.json panel.json best')
+    .concat(' evaluation-samples.json examples diff.html diff.png')
     .split(' '),
 );
 const records = ['config.json', 'recipe.json'];

@@ -3,12 +3,15 @@ import { z } from 'zod';
 import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import type { SolverName } from '../runtime/ode-solver.js';
-import { score, type Judge, type Reward } from '../rewards/reward.js';
+import type { Tensor } from '../runtime/native/tensor.js';
+import type { Judge, Reward } from '../rewards/reward.js';
 import { callback, objectWith } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
-import { JudgedImages, slicedWasserstein } from './judged-images.js';
+import { slicedWasserstein } from './judged-images.js';
+import { MeasuredModel, type Measurement, type SampleRewards } from './measured-model.js';
+import { pairedBatches } from './paired-batches.js';
 import { cyclePrompts, drawingShape, modelShape, sampleBatches } from './sampler.js';
-import { spreadOf, type Spread } from './statistics.js';
+import type { Spread } from './statistics.js';
 import { pairedChange, type Change } from './student.js';
 
 /** These are the options of {@link evaluate}. */
@@ -39,6 +42,27 @@ export interface EvaluationOptions {
   signal?: AbortSignal | undefined;
   /** It is called after each batch of either half. */
   onProgress?: ((done: number, total: number, forwards: number) => void) | undefined;
+  /**
+   * It is given each batch of pairs with their rewards, in the samples' order, and may read the images until the
+   * promise that it returns is settled.
+   */
+  onPairs?: ((pairs: EvaluatedPairs) => void | Promise<void>) | undefined;
+}
+
+/** Images of the pretrained and of the fine-tuned model from the same noise, and what each was worth. */
+export interface EvaluatedPairs {
+  /** The number of the first sample of the batch, counted from 0. */
+  first: number;
+  /** The prompts: one for each pair. */
+  prompts: readonly string[];
+  /** The pretrained model's images, [B, channels, H, W] in [0, 1], not clamped. */
+  before: Tensor;
+  /** The fine-tuned model's images, likewise. */
+  after: Tensor;
+  /** The rewards of `before`. */
+  rewardsBefore: SampleRewards;
+  /** The rewards of `after`. */
+  rewardsAfter: SampleRewards;
 }
 
 const argumentsSchema = z.object({
@@ -49,20 +73,9 @@ const argumentsSchema = z.object({
     judge: objectWith('a judge with name and judge', 'name', 'judge').optional(),
     count: z.int().min(1),
     onProgress: callback.optional(),
+    onPairs: callback.optional(),
   }),
 });
-
-/** This is what was measured on one model's samples. */
-export interface Measurement {
-  /** The mean of the reward over the images, and its standard deviation. */
-  reward: Spread;
-  /** What each reward of a combined one gave, unweighted. */
-  rewards: Record<string, Spread>;
-  /** The fraction of images in which the judge sees what the prompt asked for, in [0, 1]. */
-  accuracy?: number;
-  /** The mean distance over all pairs of images, measured in the judge's features. */
-  diversity?: number;
-}
 
 /** This is what {@link evaluate} returns. */
 export interface Evaluation {
@@ -98,24 +111,38 @@ export interface Evaluation {
 /** Compares the pretrained model with the fine-tuned one, on the same prompts and the same noise. */
 export async function evaluate(model: Model, options: EvaluationOptions): Promise<Evaluation> {
   validate(argumentsSchema, { model, options }, 'evaluate');
-  using seenBefore = options.judge && new JudgedImages(options.judge);
-  using seenAfter = options.judge && new JudgedImages(options.judge);
-  const { measurement: before, values: old } = await measureEach(model, options, 'pretrained', seenBefore);
-  const { measurement: after, values: now } = await measureEach(model, options, 'trained', seenAfter);
-  const partNames = Object.keys(old.parts).filter((name) => now.parts[name]);
+  const { reward, judge, count, seed, signal, onPairs, onProgress } = options;
+  using old = new MeasuredModel(reward, judge);
+  using now = new MeasuredModel(reward, judge);
+  let done = 0;
+  for await (const pairs of pairedBatches(model, drawingOf(options))) {
+    const { first, prompts, forwards } = pairs;
+    using before = pairs.before;
+    using after = pairs.after;
+    const rewardsBefore = await old.add(before, prompts, signal);
+    done += prompts.length;
+    onProgress?.(done, 2 * count, forwards.before);
+    const rewardsAfter = await now.add(after, prompts, signal);
+    done += prompts.length;
+    onProgress?.(done, 2 * count, forwards.after);
+    await onPairs?.({ first, prompts, before, after, rewardsBefore, rewardsAfter });
+  }
+  const [before, after] = [await old.measurement(), await now.measurement()];
+  const partNames = Object.keys(old.samples.rewards).filter((name) => now.samples.rewards[name]);
+  const changeOf = (name: string) => pairedChange(old.samples.rewards[name]!, now.samples.rewards[name]!);
   return {
-    count: options.count,
-    seed: String(options.seed),
+    count,
+    seed: String(seed),
     before,
     after,
     change: {
-      reward: pairedChange(old.reward, now.reward),
-      rewards: Object.fromEntries(partNames.map((name) => [name, pairedChange(old.parts[name]!, now.parts[name]!)])),
+      reward: pairedChange(old.samples.reward, now.samples.reward),
+      rewards: Object.fromEntries(partNames.map((name) => [name, changeOf(name)])),
     },
     gain: gainOf(before.reward, after.reward),
     ...(before.diversity !== undefined &&
       after.diversity !== undefined && { diversityRatio: ratio(after.diversity, before.diversity) }),
-    ...(seenBefore && seenAfter && { slicedWasserstein: await slicedWasserstein(seenBefore, seenAfter) }),
+    ...(old.seen && now.seen && { slicedWasserstein: await slicedWasserstein(old.seen, now.seen) }),
   };
 }
 
@@ -128,61 +155,46 @@ export function gainOf(before: Spread, after: Spread): number | null {
   return ratio(after.mean - before.mean, before.std);
 }
 
-/** One half of an evaluation: fresh samples of the model with or without its adapter. */
+/** The images of one model, which {@link measure} hands on. */
+export interface MeasuredBatch {
+  /** The number of the first sample, counted from 0. */
+  first: number;
+  prompts: readonly string[];
+  images: Tensor;
+}
+
+/**
+ * One half of an evaluation: fresh samples of the model with or without its adapter.
+ * @param onImages told of each batch once it is scored; it may read the images until it returns
+ */
 export async function measure(
   model: Model,
-  options: EvaluationOptions,
+  options: Omit<EvaluationOptions, 'onPairs'>,
   weights: 'trained' | 'pretrained',
-): Promise<Measurement> {
-  using seen = options.judge && new JudgedImages(options.judge);
-  return (await measureEach(model, options, weights, seen)).measurement;
-}
-
-/** A measurement, and the rewards of each image that it is made of. */
-interface Measured {
-  measurement: Measurement;
-  values: { reward: number[]; parts: Record<string, number[]> };
-}
-
-async function measureEach(
-  model: Model,
-  options: EvaluationOptions,
-  weights: 'trained' | 'pretrained',
-  seen: JudgedImages | undefined,
-): Promise<Measured> {
-  const { reward, count, steps, solver, guidance, seed, signal, negativePrompt } = options;
-  const values: number[] = [];
-  const parts: Record<string, number[]> = {};
-  let done = weights === 'pretrained' ? 0 : count;
-  const prompts = cyclePrompts(options.prompts, count);
-  const average = weights === 'trained' ? options.average : undefined;
+  onImages?: (batch: MeasuredBatch) => Promise<void>,
+): Promise<{ measurement: Measurement; samples: SampleRewards }> {
+  const { reward, judge, count, signal, onProgress } = options;
+  using measured = new MeasuredModel(reward, judge);
+  const { average, ...drawing } = drawingOf(options);
+  let first = 0;
   for await (const batch of sampleBatches(model, {
-    prompts,
-    negativePrompt,
-    seed,
-    steps,
-    solver,
-    guidance,
+    ...drawing,
     weights,
-    average,
-    batch: options.batch,
-    signal,
+    average: weights === 'trained' ? average : undefined,
   })) {
     using images = batch.images;
-    const scored = await score(reward, images, batch.prompts, { signal });
-    values.push(...scored.values);
-    for (const [name, part] of Object.entries(scored.parts ?? {})) {
-      parts[name] ??= [];
-      parts[name].push(...part);
-    }
-    await seen?.add(images, batch.prompts, signal);
-    done += batch.prompts.length;
-    options.onProgress?.(done, 2 * count, batch.forwards);
+    const { prompts } = batch;
+    await measured.add(images, prompts, signal);
+    await onImages?.({ first, prompts, images });
+    first += prompts.length;
+    onProgress?.(first, count, batch.forwards);
   }
-  const measurement = {
-    reward: spreadOf(values),
-    rewards: Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, spreadOf(part)])),
-    ...(seen && { accuracy: seen.accuracy, diversity: await seen.diversity() }),
-  };
-  return { measurement, values: { reward: values, parts } };
+  return { measurement: await measured.measurement(), samples: measured.samples };
 }
+
+/** What the sampler reads of an evaluation's options. */
+function drawingOf({ prompts, count, seed, steps, solver, guidance, negativePrompt, average, batch, signal }: Options) {
+  const cycled = cyclePrompts(prompts, count);
+  return { prompts: cycled, seed, steps, solver, guidance, negativePrompt, average, batch, signal };
+}
+type Options = Omit<EvaluationOptions, 'onPairs'>;

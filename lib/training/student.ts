@@ -21,6 +21,26 @@ export function reachOf95(degrees: number): number {
 /** Below so many samples an interval of a mean is rough: it rests on how normal the samples are. */
 export const fewSamples = 30;
 
+/**
+ * How far a mean's 95 % interval reaches to either side, from the spread between clusters, such as prompts: values of
+ * one prompt are not independent of each other, however many seeds they are from. It is the cluster-robust standard
+ * error, √(G/(G − 1) Σ_g (Σ_{i in g} (x_i − x̄))²) / n of n values in G clusters, times Student's t with G − 1 degrees
+ * of freedom (Cameron and Miller, "A practitioner's guide to cluster-robust inference", 2015).
+ * Of a single cluster it is that of its values, each a cluster of its own.
+ * @param samples at least two
+ */
+export function reachOfMean(samples: readonly { cluster: string; value: number }[], mean: number): number {
+  const sums = new Map<string, number>();
+  const several = new Set(samples.map(({ cluster }) => cluster)).size > 1;
+  for (const [index, { cluster, value }] of samples.entries()) {
+    const own = several ? cluster : String(index);
+    sums.set(own, (sums.get(own) ?? 0) + value - mean);
+  }
+  const squares = [...sums.values()].reduce((sum, deviation) => sum + deviation ** 2, 0);
+  const standardError = Math.sqrt((squares * sums.size) / (sums.size - 1)) / samples.length;
+  return reachOf95(sums.size - 1) * standardError;
+}
+
 /** How a mean changed, from pairs of samples that differ in nothing else. */
 export interface Change {
   /** The mean of after less before, over the pairs of which both are finite; null where there are none. */

@@ -291,10 +291,10 @@ describe('eam evaluate --images', () => {
         message: /--reward pikscore=x: name: expected one of/,
       },
       {
-        args: ['run', '--reward', 'stroke-weight'],
-        message: /--reward: not for a run, which is evaluated on its own prompts and rewards/,
+        args: ['run', '--samples', '3'],
+        message: /--samples: not for a run, which is evaluated on its own prompts and rewards/,
       },
-      { args: ['run', '--guidance', '4', '--text-length', '9'], message: /--text-length, --guidance: not for a run/ },
+      { args: ['run', '--dtype', 'float16', '--text-length', '9'], message: /--text-length, --dtype: not for a run/ },
       {
         args: ['--images', folder, '--prompts', promptsOf('p'), '--reward', 'stroke-weight', '--samples', '3'],
         message: /--samples: not for a folder of images/,

@@ -95,6 +95,7 @@ const lib: Rooms = {
       'stepped-run.ts',
       'device.ts',
       'settings',
+      'evaluated',
       'chosen-adapters.ts',
       'adapted-model.ts',
     ),

@@ -2,7 +2,8 @@ import type { Model } from '../../models/model.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
 import { createAlgorithm } from '../../training/algorithms.js';
 import type { Belonging, BelongsTo } from '../../training/belonging.js';
-import { measure, type Measurement } from '../../training/evaluation.js';
+import { measure } from '../../training/evaluation.js';
+import type { Measurement } from '../../training/measured-model.js';
 import { cyclePrompts, encodeGrid, sampleImages } from '../../training/sampler.js';
 import { Trainer } from '../../training/trainer.js';
 import type { JobObserver } from '../progress.js';
@@ -55,7 +56,7 @@ export async function evaluationsPerStep(bench: Bench, contender: Contender): Pr
 }
 
 /** The tracking set or the evaluation set, measured with the judge. */
-export function measureSet(
+export async function measureSet(
   { config, reward, judge, signal }: Bench,
   model: Model,
   set: 'tracking' | 'evaluation',
@@ -76,7 +77,8 @@ export function measureSet(
     batch,
     signal,
   };
-  return measure(model, { ...options, average: trainer?.averaging }, trainer ? 'trained' : 'pretrained');
+  const weights = trainer ? 'trained' : 'pretrained';
+  return (await measure(model, { ...options, average: trainer?.averaging }, weights)).measurement;
 }
 
 /** A grid of samples as a PNG, of the pretrained model where there is no trainer. */

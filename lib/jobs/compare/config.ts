@@ -91,6 +91,7 @@ export const compareSchema = z
         'Curves are measured on this set: fixed noise, averaged weights. What it costs is counted in none of the axes.',
       ),
     evaluation: evaluationSchema
+      .omit({ examples: true })
       .prefault({})
       .describe(
         'Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too.',

@@ -1,4 +1,4 @@
-import type { Measurement } from '../../training/evaluation.js';
+import type { Measurement } from '../../training/measured-model.js';
 import type { BelongsTo } from '../../training/belonging.js';
 import type { Evaluations } from '../../training/metrics.js';
 

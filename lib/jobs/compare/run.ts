@@ -2,7 +2,7 @@ import { NonFiniteError } from '../../errors.js';
 import { disposeAll } from '../../files/safetensors.js';
 import type { Model } from '../../models/model.js';
 import { DriftProbe } from '../../training/drift.js';
-import type { Measurement } from '../../training/evaluation.js';
+import type { Measurement } from '../../training/measured-model.js';
 import type { StepMetrics } from '../../training/metrics.js';
 import { cyclePrompts } from '../../training/sampler.js';
 import { averagedWeights } from '../../training/state.js';

@@ -1,4 +1,5 @@
-import { gainOf, ratio, type Measurement } from '../../training/evaluation.js';
+import { gainOf, ratio } from '../../training/evaluation.js';
+import type { Measurement } from '../../training/measured-model.js';
 import type { FinishedComparison, ContenderResult } from './comparison.js';
 import { fixed, percent, times, whole } from './figures.js';
 import type { CurvePoint, RunResult } from './results.js';

@@ -1,6 +1,3 @@
-import { join } from 'node:path';
-
-import { ConfigError } from '../../errors.js';
 import { chooseDevice } from '../../runtime/device.js';
 import { combine } from '../../rewards/combine.js';
 import { createJudge, createRewardList } from '../../rewards/registry.js';
@@ -10,10 +7,9 @@ import { belongsToOf, fingerprint } from '../../training/state.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
 import { promptProgress, type JobObserver } from '../progress.js';
 import { RunDirectory } from '../run-directory.js';
-import { readRecord } from '../run-record.js';
 import { evaluationSchema } from '../settings/evaluation.js';
-import { readFinetuneConfig } from '../settings/finetune.js';
 import { loadConfiguredModel, withDrawing } from '../settings/model.js';
+import { readRunConfig } from '../evaluated/run-config.js';
 
 /** What may differ from the run's own settings. */
 export interface EvaluateRunOptions {
@@ -36,14 +32,7 @@ export async function evaluateRun(
   path: string,
   { observer, signal, allow, ...changes }: EvaluateRunOptions,
 ): Promise<Evaluation> {
-  const configPath = join(path, 'config.json');
-  const record = await readRecord(path, 'config.json');
-  if (typeof record === 'object' && record !== null && 'teacher' in record)
-    throw new ConfigError(
-      `${path} is a distillation's run, which has no rewards: name some for what its adapter draws, as in ` +
-        `eam evaluate --adapter ${path} --prompts FILE --reward NAME`,
-    );
-  const config = await readFinetuneConfig(record, configPath);
+  const config = await readRunConfig(path);
   const { device } = chooseDevice(changes.device ?? config.device);
   const note = { onNote: (message: string) => observer.note(message) };
   const trained = await createRewardList(config.rewards, device, note);

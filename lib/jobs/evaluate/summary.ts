@@ -1,5 +1,5 @@
 import { EamError } from '../../errors.js';
-import { fewSamples, reachOf95 } from '../../training/student.js';
+import { fewSamples, reachOfMean } from '../../training/student.js';
 
 /** One image's values, by reward, and what was asked for. */
 export interface SampleScores {
@@ -79,7 +79,7 @@ export function summarize(samples: readonly SampleScores[], diversity?: Diversit
 
 function summarizeReward(name: string, samples: readonly SampleScores[]): RewardSummary {
   const finite = samples.flatMap(({ prompt, scores }) =>
-    scores[name] == null ? [] : [{ prompt, value: scores[name] }],
+    scores[name] == null ? [] : [{ cluster: prompt, value: scores[name] }],
   );
   const count = finite.length;
   const known = { reward: name, images: count, notFinite: samples.length - count };
@@ -90,22 +90,6 @@ function summarizeReward(name: string, samples: readonly SampleScores[]): Reward
   const variance = finite.reduce((sum, { value }) => sum + (value - mean) ** 2, 0) / (count - 1);
   const reach = reachOfMean(finite, mean);
   return { ...known, mean, std: Math.sqrt(variance), interval: [mean - reach, mean + reach] };
-}
-
-/**
- * To either side of the mean, from the spread between prompts (the cluster-robust standard error): the images of one
- * prompt are not independent of each other. Of a single prompt, from the spread between its images.
- */
-function reachOfMean(samples: readonly { prompt: string; value: number }[], mean: number): number {
-  const sums = new Map<string, number>();
-  const several = new Set(samples.map(({ prompt }) => prompt)).size > 1;
-  for (const [index, { prompt, value }] of samples.entries()) {
-    const cluster = several ? prompt : String(index);
-    sums.set(cluster, (sums.get(cluster) ?? 0) + value - mean);
-  }
-  const squares = [...sums.values()].reduce((sum, deviation) => sum + deviation ** 2, 0);
-  const standardError = Math.sqrt((squares * sums.size) / (sums.size - 1)) / samples.length;
-  return reachOf95(sums.size - 1) * standardError;
 }
 
 /** A line a reward, then what the figures are. */

@@ -7,6 +7,7 @@ import type { FinetuneSettings } from '../settings/finetune.js';
 import { isError, NonFiniteError, StoppedError, suppress, suppressedBy } from '../../errors.js';
 import { evaluate, type Evaluation } from '../../training/evaluation.js';
 import type { Model } from '../../models/model.js';
+import { SampleKeeper } from '../evaluated/sample-keeper.js';
 import type { JobOptions } from '../options.js';
 import { progressNotes, promptProgress, silent, type JobObserver } from '../progress.js';
 import { RunReport } from '../report/write-report.js';
@@ -237,12 +238,13 @@ export class FinetuneJob {
     const { evaluation: settings, prompts, negativePrompt } = this.config;
     if (!settings) return undefined;
     await this.#report.write({ state: 'running' });
-    const { judge: _, rewards: __, seed, ...sampling } = settings;
+    const { judge: _, rewards: __, seed, examples, ...sampling } = settings;
     const { evaluated, judge } = this.parts.scorers;
+    const samples = new SampleKeeper(examples, settings.count, BigInt(seed));
     this.#observer.note(`evaluating on ${settings.count} fresh samples`);
     this.#observer.begin(2 * settings.count, 0, 'image');
     try {
-      return await evaluate(this.parts.model, {
+      const evaluation = await evaluate(this.parts.model, {
         ...sampling,
         reward: evaluated,
         judge,
@@ -252,7 +254,10 @@ export class FinetuneJob {
         average: this.#trainer.averaging,
         signal: this.options.signal,
         onProgress: (done, _total, forwards) => this.#observer.advance(done, {}, forwards),
+        onPairs: (pairs) => samples.add(pairs),
       });
+      await samples.write(this.#directory.path);
+      return evaluation;
     } finally {
       this.#observer.end();
     }

@@ -8,6 +8,7 @@ import { drawnApart, haveOnePretrained, type GridSource } from './grids.js';
 import { configurationSection, escapeHtml, htmlTable, pageFooter, pageHeader, promptList, tileList } from './page.js';
 import { runNames } from './run-names.js';
 import type { RunView } from './run-view.js';
+import { samplesSection } from './samples-section.js';
 import { differenceTexts, settingsDifference } from './settings-difference.js';
 
 /** A run as the page's scripts draw it. */
@@ -30,7 +31,7 @@ export interface PageData {
   parts: Readonly<Record<PartName, string>>;
 }
 
-export type PartName = 'header' | 'figures' | 'noise' | 'evaluation' | 'settings' | 'configuration' | 'footer';
+export type PartName = 'header' | 'figures' | 'noise' | 'evaluation' | 'examples' | 'settings' | 'configuration' | 'footer';
 
 /** What a page of one run, or of several, shows. */
 export async function pageData(views: readonly RunView[], source: GridSource): Promise<PageData> {
@@ -53,6 +54,9 @@ export async function pageData(views: readonly RunView[], source: GridSource): P
     }),
   );
   const one = views.length === 1 ? views[0]! : undefined;
+  const evaluated = views.flatMap(({ evaluation, directory }, run) =>
+    evaluation ? [{ name: names[run]!, directory }] : [],
+  );
   return {
     title,
     runs,
@@ -63,6 +67,7 @@ export async function pageData(views: readonly RunView[], source: GridSource): P
       figures: one ? tileList(tilesOf(one)) : figureSection(views, names),
       noise: noise(views),
       evaluation: one ? evaluationSection(one) : '',
+      examples: await samplesSection(evaluated),
       settings: one ? '' : settingsSection(views, names),
       configuration: configurationSection(
         views.map(({ config }, run) => ({

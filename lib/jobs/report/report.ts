@@ -32,6 +32,7 @@ export async function renderReport(
         '<ul class="legend" id="runs" aria-label="Runs" hidden></ul>',
       ),
       place('evaluation'),
+      place('examples'),
       place('settings'),
       place('configuration'),
     ],

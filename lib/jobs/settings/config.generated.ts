@@ -557,6 +557,23 @@ export interface FinetuneConfig {
         count?: number | undefined;
         /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
         seed?: number | undefined;
+        /** Images of samples are kept as this says, before and after from the same noise. */
+        examples?:
+          | {
+              /**
+               * So many best and so many worst images by each reward are kept; 0 keeps none. It is a whole number, at
+               * least 0 and at most 100.
+               * @defaultValue 3
+               */
+              each?: number | undefined;
+              /**
+               * The best and the worst image of the first so many prompts are kept; 0 keeps none. It is a whole number,
+               * at least 0 and at most 1000.
+               * @defaultValue 10
+               */
+              prompts?: number | undefined;
+            }
+          | undefined;
         /** This judge reads the images for accuracy and diversity. */
         judge?: JudgeConfig | Judge | undefined;
         /** These rewards are only watched: they score images, with the panel and at the end, and train nothing. */

@@ -8,6 +8,23 @@ export const evaluationSchema = z.strictObject({
   ...drawingSettings,
   count: z.int().min(2).default(512).describe('Each model draws this many images.'),
   seed: seed.default(2).describe('Their noise is drawn from this seed.'),
+  examples: z
+    .strictObject({
+      each: z
+        .int()
+        .min(0)
+        .max(100)
+        .default(3)
+        .describe('So many best and so many worst images by each reward are kept; 0 keeps none.'),
+      prompts: z
+        .int()
+        .min(0)
+        .max(1000)
+        .default(10)
+        .describe('The best and the worst image of the first so many prompts are kept; 0 keeps none.'),
+    })
+    .prefault({})
+    .describe('Images of samples are kept as this says, before and after from the same noise.'),
   judge: judgeSchema.optional().describe('This judge reads the images for accuracy and diversity.'),
 });
 

@@ -1,0 +1,140 @@
+import { fewSamples } from '../../../training/student.js';
+import type { PairedFigures, RewardFigures, TableRow } from './figures.js';
+import type { CheckpointTable } from './table.js';
+
+/** A table of checkpoints is written in one of these forms. */
+export type TableFormat = 'text' | 'markdown' | 'csv' | 'latex';
+
+/**
+ * Writes a table of checkpoints for people, or for other programs.
+ * @param format text, with what the figures are below it; Markdown; CSV of a line a checkpoint and reward, with every
+ *   digit; or rows for a tabular of LaTeX
+ */
+export function formatTable(table: CheckpointTable, format: TableFormat): string {
+  if (format === 'csv') return csv(table);
+  const cells = cellsOf(table);
+  if (format === 'markdown') return markdown(cells);
+  if (format === 'latex') return latex(cells);
+  return [aligned(cells), '', ...tableNotes(table)].join('\n');
+}
+
+/** What the figures of a table are, and how far they can be trusted. */
+function tableNotes({ count, seeds, prompts, steps, solver, guidance, rows }: CheckpointTable): string[] {
+  const several = seeds.length > 1;
+  const clusters = prompts > 1 ? `${prompts} prompts` : `${count * seeds.length} pairs of one prompt`;
+  const few = prompts > 1 ? prompts : count * seeds.length;
+  const notes = [
+    `${count} images from ${several ? 'each of the seeds' : 'seed'} ${seeds.join(', ')} a model; ${steps} steps of ` +
+      `${solver}, guidance ${guidance}`,
+  ];
+  if (rows.length > 1) {
+    notes.push(
+      'change: mean difference to the pretrained model over pairs of images from the same noise, ' +
+        (several ? 'over all seeds, ' : '') +
+        `with its 95 % interval by Student's t from the spread between ${clusters}` +
+        (few < fewSamples ? `; of fewer than ${fewSamples}, it is rough` : ''),
+      'wins: the share of pairs in which the checkpoint has the higher reward, a tie being half a win',
+    );
+  }
+  return notes;
+}
+
+interface Cells {
+  head: string[];
+  rows: string[][];
+}
+
+/** What people read: a column for the mean of each reward, one for the change, one for wins. */
+function cellsOf({ rows }: CheckpointTable): Cells {
+  const names = Object.keys(rows[0]!.rewards);
+  const judged = rows.some(({ accuracy }) => accuracy !== undefined);
+  const decimals = new Map(names.map((name) => [name, decimalsOf(rows[0]!.rewards[name]!)]));
+  const compared = rows.some(({ rewards }) => names.some((name) => rewards[name]?.change));
+  return {
+    head: [
+      '',
+      ...names.flatMap((name) => [name, ...(compared ? ['change', 'wins'] : [])]),
+      ...(judged ? ['judge', 'diversity'] : []),
+    ],
+    rows: rows.map((row) => [
+      row.name,
+      ...names.flatMap((name) => rewardCells(row.rewards[name], decimals.get(name)!, compared)),
+      ...(judged ? [percent(row.accuracy), fixed(row.diversity, 3)] : []),
+    ]),
+  };
+}
+
+function rewardCells(figures: RewardFigures | undefined, decimals: number, compared: boolean): string[] {
+  const mean = fixed(figures?.mean, decimals);
+  if (!compared) return [mean];
+  const change = figures?.change;
+  return [mean, change ? changeText(change, decimals) : '', change ? percent(change.winRate) : ''];
+}
+
+function changeText({ mean, interval }: PairedFigures, decimals: number): string {
+  if (mean === null) return '–';
+  const text = signed(mean, decimals);
+  return interval ? `${text} [${interval.map((end) => signed(end, decimals)).join(', ')}]` : text;
+}
+
+/** Decimals of a column: five digits of the pretrained model's mean. */
+function decimalsOf({ mean }: RewardFigures): number {
+  const size = mean ? Math.floor(Math.log10(Math.abs(mean))) : 0;
+  return Math.min(8, Math.max(0, 4 - size));
+}
+
+const fixed = (value: number | null | undefined, decimals: number): string =>
+  value === null || value === undefined ? '–' : value.toFixed(decimals).replace('-', '−');
+const signed = (value: number, decimals: number): string => `${value < 0 ? '' : '+'}${fixed(value, decimals)}`;
+const percent = (value: number | null | undefined): string =>
+  value === null || value === undefined ? '–' : `${fixed(100 * value, 1)} %`;
+
+function aligned({ head, rows }: Cells): string {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  const line = (row: readonly string[]) =>
+    row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  ');
+  return all.map((row) => line(row).trimEnd()).join('\n');
+}
+
+function markdown({ head, rows }: Cells): string {
+  const line = (row: readonly string[]) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const rule = head.map((_, at) => (at === 0 ? '---' : '---:'));
+  return [line(head), line(rule), ...rows.map(line)].join('\n');
+}
+
+/** The rows of a tabular, with the head as a comment. */
+function latex({ head, rows }: Cells): string {
+  return [`% ${head.join(' & ')}`, ...rows.map((row) => `${row.map(latexText).join(' & ')} \\\\`)].join('\n');
+}
+
+const latexSigns: Readonly<Record<string, string>> = {
+  '\\': '\\textbackslash{}',
+  '~': '\\textasciitilde{}',
+  '^': '\\textasciicircum{}',
+  '−': '$-$',
+  '+': '$+$',
+  '–': '--',
+};
+
+const latexText = (text: string): string =>
+  text.replace(/[\\~^−+–#$%&_{}]/g, (sign) => latexSigns[sign] ?? `\\${sign}`);
+
+function csv({ rows }: CheckpointTable): string {
+  const head = 'name,run,step,reward,images,mean,std,change,low,high,pairs,win_rate,ties';
+  const lines = rows.flatMap((row) =>
+    Object.entries(row.rewards).map(([name, figures]) => csvLine(row, name, figures)),
+  );
+  return [head, ...lines].join('\n');
+}
+
+function csvLine({ name, run, step, images }: TableRow, reward: string, { mean, std, change }: RewardFigures): string {
+  const { interval } = change ?? {};
+  const figures = [change?.mean, interval?.[0], interval?.[1], change?.pairs, change?.winRate, change?.ties];
+  return [name, run, step, reward, images, mean, std, ...figures].map(csvCell).join(',');
+}
+
+function csvCell(value: string | number | null | undefined): string {
+  const text = String(value ?? '');
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

@@ -1,0 +1,18 @@
+import { escapeHtml } from './page.js';
+
+/** A picture of a row; without a PNG there is none to show, and its text says why. */
+export interface RowPicture {
+  png: Uint8Array | undefined;
+  /** What it is, for whoever does not see it. */
+  alternative: string;
+}
+
+/** Pictures side by side with one caption. @param caption HTML */
+export function pictureRow(pictures: readonly RowPicture[], caption: string): string {
+  const cells = pictures.map(({ png, alternative }) =>
+    png
+      ? `<img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" alt="${escapeHtml(alternative)}">`
+      : `<span class="missing">${escapeHtml(alternative)}</span>`,
+  );
+  return `<figure class="row"><div>${cells.join('')}</div><figcaption>${caption}</figcaption></figure>`;
+}
