@@ -10,7 +10,7 @@ export type Existing = 'number' | 'refuse' | 'overwrite';
 /** What runs write into their folders. */
 const ofRuns = new Set(
   'config.json recipe.json metrics.jsonl checkpoints samples evaluation.json report.html model.safetensors'
-    .concat(' compare.json summary.md runs sweep tensorboard endpoints.json')
+    .concat(' compare.json summary.md runs sweep tensorboard wandb endpoints.json')
     .split(' '),
 );
 const records = ['config.json', 'recipe.json'];

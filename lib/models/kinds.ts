@@ -1,3 +1,4 @@
+import { called } from '../schema/configuration.js';
 import { moduleKind } from './defined/kind.js';
 import { digitsKind } from './digits/kind.js';
 import { flux2Kind } from './flux2/kind.js';
@@ -13,9 +14,9 @@ export type { TorchScriptModel as DescribedModel } from './torchscript/settings.
 export const modelKinds: readonly ModelKind[] = [digitsKind, sd3Kind, flux2Kind, moduleKind, torchScriptKind];
 
 /** What describes a model in the place of a directory: settings, whose paths become absolute. */
-export const describedModelSchema = torchScriptSchema.transform(
-  (settings): TorchScriptModel => locatedIn('.', settings),
-);
+export const describedModelSchema = torchScriptSchema
+  .meta(called('DescribedModelConfig'))
+  .transform((settings): TorchScriptModel => locatedIn('.', settings));
 
 /** The type of the model that settings describe, which they need not say. */
 export const typeOfModel = (settings: object): unknown =>

@@ -5,6 +5,7 @@ import { loadConfiguredModel } from '../settings/model.js';
 import { startFrom } from './start.js';
 import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
+import { checkLogs } from '../logging/settings.js';
 import { checkFinetune } from '../plan/plan.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { refuseExisting } from '../existing-output.js';
@@ -32,6 +33,7 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
   if (!made) await checkFinetune(settings);
+  await checkLogs(settings.logging);
   const { resume = false, existing, signal } = options;
   if (!resume && existing === 'refuse') await refuseExisting(output);
   const reward = await createRewards(settings.rewards, settings.device, { onNote });
@@ -55,10 +57,8 @@ export async function finetune(config: FinetuneConfig, options: JobOptions = {})
     isRecord: isFinetuneRecord,
     onRejected: (error) => onNote(`passed over: ${error.message}`),
   });
-  try {
+  return await run.directory.during(async () => {
     if (resume && !run.checkpoint) await start();
     return await new FinetuneJob(settings, run, { model, algorithm, reward, judge }, options).run();
-  } finally {
-    run.directory.unlock();
-  }
+  });
 }

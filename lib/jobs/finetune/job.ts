@@ -61,7 +61,7 @@ export class FinetuneJob {
   ) {
     this.#observer = options.observer ?? silent;
     this.#directory = opened.directory;
-    this.#directory.logTo(config.logging);
+    this.#directory.logTo(config.logging, { onNote: (line) => this.#observer.note(line) });
     this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
   }
 

@@ -292,6 +292,110 @@ export type JudgeConfig = {
   directory?: string | undefined;
 };
 
+/** This is a model as a configuration describes it. */
+export interface DescribedModelConfig {
+  /** It is a TorchScript module. @defaultValue 'torchscript' */
+  type?: 'torchscript' | undefined;
+  /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
+  torchscript: string;
+  /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+  weights?: string | undefined;
+  /** One latent has this shape, such as [3, 16, 16]. */
+  shape: readonly number[];
+  /**
+   * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
+   * @defaultValue 'rectified-flow'
+   */
+  convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
+  /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+  trainable?: readonly string[] | undefined;
+  /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
+  pretrained?:
+    | {
+        /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
+        module?: string | undefined;
+        /** An argument of forward, a bool of this name, asks for it. */
+        flag?: string | undefined;
+        /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
+        flagValue?: boolean | undefined;
+        /** The parameters whose names end in one of these are zero in the pretrained pass. */
+        zeroed?: readonly string[] | undefined;
+      }
+    | undefined;
+  /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
+  decoder?: string | undefined;
+  /**
+   * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
+   * this path.
+   */
+  conditioning?: string | Readonly<Record<string, string>> | undefined;
+  /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
+  latentVariance?: number | undefined;
+}
+
+/** This is the LoRA adapter that a job trains. */
+export interface TrainedAdapterConfig {
+  /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
+  rank?: number | undefined;
+  /** The update is scaled by alpha / rank. It is above 0. @defaultValue 16 */
+  alpha?: number | undefined;
+  /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
+  targets?: readonly string[] | undefined;
+}
+
+/** This says when checkpoints are written. */
+export interface CheckpointsConfig {
+  /**
+   * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
+   * @defaultValue 100
+   */
+  every?: number | undefined;
+  /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
+  keep?: number | undefined;
+}
+
+/** This says how grids of samples are drawn. */
+export interface SamplesConfig {
+  /** The solver takes this many steps. It is a whole number, at least 1. */
+  steps?: number | undefined;
+  /** This solves the ODE from noise to data. */
+  solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+  /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+  guidance?: number | undefined;
+  /** So many images are drawn at a time. It is a whole number, at least 1. */
+  batch?: number | undefined;
+  /**
+   * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole number,
+   * at least 0.
+   * @defaultValue 0
+   */
+  every?: number | undefined;
+  /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
+  count?: number | undefined;
+  /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
+  columns?: number | undefined;
+  /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
+  seed?: number | undefined;
+}
+
+/** This says how a model is evaluated before and after. */
+export interface EvaluationConfig {
+  /** The solver takes this many steps. It is a whole number, at least 1. */
+  steps?: number | undefined;
+  /** This solves the ODE from noise to data. */
+  solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+  /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+  guidance?: number | undefined;
+  /** So many images are drawn at a time. It is a whole number, at least 1. */
+  batch?: number | undefined;
+  /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
+  count?: number | undefined;
+  /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
+  seed?: number | undefined;
+  /** This judge reads the images for accuracy and diversity. */
+  judge?: JudgeConfig | Judge | undefined;
+}
+
 /** This is the configuration of {@link finetune}. */
 export interface FinetuneConfig {
   /** Editors find the JSON Schema of the file here. */
@@ -306,45 +410,7 @@ export interface FinetuneConfig {
         /** This JavaScript module defines the model, and is run. */
         module: string;
       }
-    | {
-        /** It is a TorchScript module. @defaultValue 'torchscript' */
-        type?: 'torchscript' | undefined;
-        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
-        torchscript: string;
-        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
-        weights?: string | undefined;
-        /** One latent has this shape, such as [3, 16, 16]. */
-        shape: readonly number[];
-        /**
-         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
-         * @defaultValue 'rectified-flow'
-         */
-        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
-        trainable?: readonly string[] | undefined;
-        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
-        pretrained?:
-          | {
-              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
-              module?: string | undefined;
-              /** An argument of forward, a bool of this name, asks for it. */
-              flag?: string | undefined;
-              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
-              flagValue?: boolean | undefined;
-              /** The parameters whose names end in one of these are zero in the pretrained pass. */
-              zeroed?: readonly string[] | undefined;
-            }
-          | undefined;
-        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
-        decoder?: string | undefined;
-        /**
-         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
-         * this path.
-         */
-        conditioning?: string | Readonly<Record<string, string>> | undefined;
-        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
-        latentVariance?: number | undefined;
-      }
+    | DescribedModelConfig
     | Model;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
@@ -406,67 +472,17 @@ export interface FinetuneConfig {
   /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
   seed?: number | undefined;
   /** Checkpoints are written as this says. */
-  checkpoints?:
-    | {
-        /**
-         * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-         * @defaultValue 100
-         */
-        every?: number | undefined;
-        /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-        keep?: number | undefined;
-      }
-    | undefined;
+  checkpoints?: CheckpointsConfig | undefined;
   /** Grids of samples are drawn as this says. */
-  samples?:
-    | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
-        steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
-        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-        guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
-        batch?: number | undefined;
-        /**
-         * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
-         * number, at least 0.
-         * @defaultValue 0
-         */
-        every?: number | undefined;
-        /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
-        count?: number | undefined;
-        /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
-        columns?: number | undefined;
-        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
-        seed?: number | undefined;
-      }
-    | undefined;
+  samples?: SamplesConfig | undefined;
   /** The model is evaluated before and after, as this says; left out, it is not. */
-  evaluation?:
-    | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
-        steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
-        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-        guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
-        batch?: number | undefined;
-        /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
-        count?: number | undefined;
-        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
-        seed?: number | undefined;
-        /** This judge reads the images for accuracy and diversity. */
-        judge?: JudgeConfig | Judge | undefined;
-      }
-    | undefined;
+  evaluation?: EvaluationConfig | undefined;
   /**
-   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
-   * "tensorboard" writes event files into the run's folder.
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+   * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
    * @defaultValue ["jsonl"]
    */
-  logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+  logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
   /** The run is written into this folder. @defaultValue 'runs/finetune' */
   output?: string | undefined;
 }
@@ -485,45 +501,7 @@ export interface CompareConfig {
         /** This JavaScript module defines the model, and is run. */
         module: string;
       }
-    | {
-        /** It is a TorchScript module. @defaultValue 'torchscript' */
-        type?: 'torchscript' | undefined;
-        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
-        torchscript: string;
-        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
-        weights?: string | undefined;
-        /** One latent has this shape, such as [3, 16, 16]. */
-        shape: readonly number[];
-        /**
-         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
-         * @defaultValue 'rectified-flow'
-         */
-        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
-        trainable?: readonly string[] | undefined;
-        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
-        pretrained?:
-          | {
-              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
-              module?: string | undefined;
-              /** An argument of forward, a bool of this name, asks for it. */
-              flag?: string | undefined;
-              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
-              flagValue?: boolean | undefined;
-              /** The parameters whose names end in one of these are zero in the pretrained pass. */
-              zeroed?: readonly string[] | undefined;
-            }
-          | undefined;
-        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
-        decoder?: string | undefined;
-        /**
-         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
-         * this path.
-         */
-        conditioning?: string | Readonly<Record<string, string>> | undefined;
-        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
-        latentVariance?: number | undefined;
-      };
+    | DescribedModelConfig;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -533,16 +511,7 @@ export interface CompareConfig {
   /** The network computes in this type. @defaultValue 'float32' */
   dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
   /** This LoRA adapter is trained, where the model takes one; left out, one of rank 8 and alpha 16 is. */
-  adapter?:
-    | {
-        /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
-        rank?: number | undefined;
-        /** The update is scaled by alpha / rank. It is above 0. @defaultValue 16 */
-        alpha?: number | undefined;
-        /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
-        targets?: readonly string[] | undefined;
-      }
-    | undefined;
+  adapter?: TrainedAdapterConfig | undefined;
   /** Images have this size; left out, it is what the model was made for. */
   image?:
     | {
@@ -709,24 +678,7 @@ export interface CompareConfig {
       }
     | undefined;
   /** Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too. */
-  evaluation?:
-    | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
-        steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
-        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-        guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
-        batch?: number | undefined;
-        /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
-        count?: number | undefined;
-        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
-        seed?: number | undefined;
-        /** This judge reads the images for accuracy and diversity. */
-        judge?: JudgeConfig | Judge | undefined;
-      }
-    | undefined;
+  evaluation?: EvaluationConfig | undefined;
   /** The report shows these grids of images. */
   samples?:
     | {
@@ -746,6 +698,12 @@ export interface CompareConfig {
         seed?: number | undefined;
       }
     | undefined;
+  /**
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+   * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
+   * @defaultValue ["jsonl"]
+   */
+  logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
   /** Everything is written into this folder. @defaultValue 'runs/compare' */
   output?: string | undefined;
 }
@@ -764,45 +722,7 @@ export interface DistillConfig {
         /** This JavaScript module defines the model, and is run. */
         module: string;
       }
-    | {
-        /** It is a TorchScript module. @defaultValue 'torchscript' */
-        type?: 'torchscript' | undefined;
-        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
-        torchscript: string;
-        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
-        weights?: string | undefined;
-        /** One latent has this shape, such as [3, 16, 16]. */
-        shape: readonly number[];
-        /**
-         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
-         * @defaultValue 'rectified-flow'
-         */
-        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
-        trainable?: readonly string[] | undefined;
-        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
-        pretrained?:
-          | {
-              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
-              module?: string | undefined;
-              /** An argument of forward, a bool of this name, asks for it. */
-              flag?: string | undefined;
-              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
-              flagValue?: boolean | undefined;
-              /** The parameters whose names end in one of these are zero in the pretrained pass. */
-              zeroed?: readonly string[] | undefined;
-            }
-          | undefined;
-        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
-        decoder?: string | undefined;
-        /**
-         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
-         * this path.
-         */
-        conditioning?: string | Readonly<Record<string, string>> | undefined;
-        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
-        latentVariance?: number | undefined;
-      };
+    | DescribedModelConfig;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -812,16 +732,7 @@ export interface DistillConfig {
   /** The network computes in this type. @defaultValue 'float32' */
   dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
   /** This LoRA adapter is trained, where the model takes one; left out, one of rank 8 and alpha 16 is. */
-  adapter?:
-    | {
-        /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
-        rank?: number | undefined;
-        /** The update is scaled by alpha / rank. It is above 0. @defaultValue 16 */
-        alpha?: number | undefined;
-        /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
-        targets?: readonly string[] | undefined;
-      }
-    | undefined;
+  adapter?: TrainedAdapterConfig | undefined;
   /** Images have this size; left out, it is what the model was made for. */
   image?:
     | {
@@ -881,17 +792,7 @@ export interface DistillConfig {
   /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
   seed?: number | undefined;
   /** Checkpoints are written as this says. */
-  checkpoints?:
-    | {
-        /**
-         * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-         * @defaultValue 100
-         */
-        every?: number | undefined;
-        /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-        keep?: number | undefined;
-      }
-    | undefined;
+  checkpoints?: CheckpointsConfig | undefined;
   /**
    * Grids of the student's samples are drawn as this says, without guidance; what is left out is as the teacher's.
    */
@@ -935,11 +836,11 @@ export interface DistillConfig {
       }
     | undefined;
   /**
-   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
-   * "tensorboard" writes event files into the run's folder.
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+   * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
    * @defaultValue ["jsonl"]
    */
-  logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+  logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
   /** The run is written into this folder. @defaultValue 'runs/distill' */
   output?: string | undefined;
 }
@@ -992,25 +893,15 @@ export type PretrainConfig =
       /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
       seed?: number | undefined;
       /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?:
-        | {
-            /**
-             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-             * @defaultValue 100
-             */
-            every?: number | undefined;
-            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-            keep?: number | undefined;
-          }
-        | undefined;
+      checkpoints?: CheckpointsConfig | undefined;
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
       /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
-       * and "tensorboard" writes event files into the run's folder.
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
        * @defaultValue ["jsonl"]
        */
-      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
       /** The model and the records of its run are written into this folder. */
       output: string;
       /** The network is trained on these images. */
@@ -1046,30 +937,7 @@ export type PretrainConfig =
       /** The times are drawn from this. @defaultValue 'logit_normal' */
       timeDistribution?: 'uniform' | 'logit_normal' | undefined;
       /** Grids of samples are drawn as this says. */
-      samples?:
-        | {
-            /** The solver takes this many steps. It is a whole number, at least 1. */
-            steps?: number | undefined;
-            /** This solves the ODE from noise to data. */
-            solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-            /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-            guidance?: number | undefined;
-            /** So many images are drawn at a time. It is a whole number, at least 1. */
-            batch?: number | undefined;
-            /**
-             * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
-             * number, at least 0.
-             * @defaultValue 0
-             */
-            every?: number | undefined;
-            /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
-            count?: number | undefined;
-            /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
-            columns?: number | undefined;
-            /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
-            seed?: number | undefined;
-          }
-        | undefined;
+      samples?: SamplesConfig | undefined;
     }
   | {
       /** This network is trained. */
@@ -1133,25 +1001,15 @@ export type PretrainConfig =
       /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
       seed?: number | undefined;
       /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?:
-        | {
-            /**
-             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-             * @defaultValue 100
-             */
-            every?: number | undefined;
-            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-            keep?: number | undefined;
-          }
-        | undefined;
+      checkpoints?: CheckpointsConfig | undefined;
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
       /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
-       * and "tensorboard" writes event files into the run's folder.
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
        * @defaultValue ["jsonl"]
        */
-      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
       /** The model and the records of its run are written into this folder. */
       output: string;
       /** The network is trained on these images. */
@@ -1170,30 +1028,7 @@ export type PretrainConfig =
       /** The times are drawn from this. @defaultValue 'logit_normal' */
       timeDistribution?: 'uniform' | 'logit_normal' | undefined;
       /** Grids of samples are drawn as this says. */
-      samples?:
-        | {
-            /** The solver takes this many steps. It is a whole number, at least 1. */
-            steps?: number | undefined;
-            /** This solves the ODE from noise to data. */
-            solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-            /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-            guidance?: number | undefined;
-            /** So many images are drawn at a time. It is a whole number, at least 1. */
-            batch?: number | undefined;
-            /**
-             * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
-             * number, at least 0.
-             * @defaultValue 0
-             */
-            every?: number | undefined;
-            /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
-            count?: number | undefined;
-            /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
-            columns?: number | undefined;
-            /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
-            seed?: number | undefined;
-          }
-        | undefined;
+      samples?: SamplesConfig | undefined;
     }
   | {
       /** This network is trained. */
@@ -1234,25 +1069,15 @@ export type PretrainConfig =
       /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
       seed?: number | undefined;
       /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?:
-        | {
-            /**
-             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-             * @defaultValue 100
-             */
-            every?: number | undefined;
-            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-            keep?: number | undefined;
-          }
-        | undefined;
+      checkpoints?: CheckpointsConfig | undefined;
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
       /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
-       * and "tensorboard" writes event files into the run's folder.
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
        * @defaultValue ["jsonl"]
        */
-      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
       /** The model and the records of its run are written into this folder. */
       output: string;
       /** The network is trained on these images. */
