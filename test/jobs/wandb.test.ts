@@ -2,7 +2,7 @@
 // may fail a run that must not notice.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -176,6 +176,22 @@ describe('checkWandb', () => {
     expect(existsSync(outputOf(config))).toBe(false);
   });
 
+  it('is followed by a process for each run of a comparison, which names their group', async () => {
+    const bridge = join(temporaryFolder(), 'bridge.js');
+    writeFileSync(bridge, faithful);
+    withPython(`case "$*" in *--check*) exit 0;; esac; exec ${process.execPath} ${bridge}`);
+    const config = configFile({ logging: ['wandb'], ...contenders, seeds: [1] });
+    const { code, stderr } = await eam('compare', config);
+    expect([code, stderr.match(/W&B:/g)]).toEqual([0, null]);
+    for (const name of ['a-seed-1', 'b-seed-1']) {
+      const lines = readFileSync(join(outputOf(config), 'runs', name, 'got'), 'utf8')
+        .trim()
+        .split('\n');
+      expect(JSON.parse(lines[0]!)).toMatchObject({ name, group: basename(outputOf(config)) });
+      expect(JSON.parse(lines.at(-1)!)).toEqual({ kind: 'finish', code: 0 });
+    }
+  });
+
   it('does not keep a run from its end whose W&B dies, hangs at the check or never reads', async () => {
     withPython('case "$*" in *--check*) exit 0;; esac; exit 7');
     const config = configFile({ logging: ['wandb'], steps: 2 });
@@ -221,6 +237,8 @@ const contenders = {
   optimizer: {},
   contenders: ['A', 'B'].map((name) => ({ name, learningRate: 1e-3, algorithm: { name: 'eam', lambda: 1 } })),
   budget: { steps: 1 },
+  tracking: { points: 1, count: 2, steps: 1 },
+  evaluation: { count: 2, steps: 1 },
 };
 
 /** A Python with wandb: `EAM_WANDB_PYTHON`, or the one on PATH. */
