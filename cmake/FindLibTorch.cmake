@@ -33,7 +33,7 @@ foreach(_file version.py build-version)
   endif()
 endforeach()
 
-file(GLOB LibTorch_OPENMP "${EAM_LIBTORCH}/lib/libgomp*.so*")
+file(GLOB LibTorch_OPENMP "${EAM_LIBTORCH}/lib/libgomp*.so*" "${EAM_LIBTORCH}/lib/libomp*.dylib")
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch
@@ -45,6 +45,8 @@ if(NOT TARGET LibTorch::LibTorch)
   set_target_properties(LibTorch::LibTorch PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include"
     INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${LibTorch_INCLUDE_DIR};${LibTorch_INCLUDE_DIR}/torch/csrc/api/include"
-    INTERFACE_LINK_LIBRARIES "${LibTorch_LIBRARIES}"
-    INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined")
+    INTERFACE_LINK_LIBRARIES "${LibTorch_LIBRARIES}")
+  if(NOT APPLE)  # whose linker does not look into libraries
+    set_target_properties(LibTorch::LibTorch PROPERTIES INTERFACE_LINK_OPTIONS "-Wl,--allow-shlib-undefined")
+  endif()
 endif()

@@ -133,13 +133,18 @@ export type { DiskUse } from './jobs/plan/disk.js';
 export { plan, type MemoryPlan, type PlanOptions, type Plan, type PlannedComponent } from './jobs/plan/plan.js';
 export type {
   AlgorithmConfig,
+  CheckpointsConfig,
   CompareConfig,
+  DescribedModelConfig,
   DistillConfig,
+  EvaluationConfig,
   FidelityConfig,
   FinetuneConfig,
   JudgeConfig,
   PretrainConfig,
   RewardConfig,
+  SamplesConfig,
+  TrainedAdapterConfig,
 } from './jobs/settings/config.generated.js';
 export type { Existing } from './jobs/existing-output.js';
 export type { JobOptions } from './jobs/options.js';

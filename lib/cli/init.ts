@@ -27,6 +27,8 @@ export const initCommand = (signal: AbortSignal) =>
       const terminal = process.stdin.isTTY
         ? createInterface({ input: process.stdin, output: process.stderr })
         : undefined;
+      // The terminal leaves Ctrl-C to whoever reads lines from it.
+      terminal?.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
       try {
         const ask =
           terminal && ((question: string, otherwise?: string) => answer(terminal, question, otherwise, signal));
@@ -37,6 +39,7 @@ export const initCommand = (signal: AbortSignal) =>
       if (!quiet) process.stderr.write(`${file}: to start it: eam finetune ${file}\n`);
     });
 
+/** An answer, or what stands for an empty one; nothing where the input has ended. */
 async function answer(
   terminal: ReturnType<typeof createInterface>,
   question: string,
@@ -44,5 +47,12 @@ async function answer(
   signal: AbortSignal,
 ): Promise<string> {
   const shown = `${question}${otherwise === undefined ? '' : ` [${otherwise}]`}: `;
-  return (await terminal.question(shown, { signal })).trim() || (otherwise ?? '');
+  // Ctrl-D closes the terminal, and not every Node ends the question with it.
+  const ended = new Promise<undefined>((resolve) => terminal.once('close', () => resolve(undefined)));
+  const asked = terminal.question(shown, { signal }).catch(() => {
+    if (signal.aborted) throw signal.reason;
+    return undefined;
+  });
+  const said = await Promise.race([asked, ended]);
+  return said === undefined ? '' : said.trim() || (otherwise ?? '');
 }

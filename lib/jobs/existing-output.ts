@@ -10,7 +10,7 @@ export type Existing = 'number' | 'refuse' | 'overwrite';
 /** What runs write into their folders. */
 const ofRuns = new Set(
   'config.json recipe.json run.json metrics.jsonl checkpoints samples evaluation.json report.html model.safetensors'
-    .concat(' compare.json summary.md runs sweep tensorboard endpoints.json panel.json best')
+    .concat(' compare.json summary.md runs sweep tensorboard wandb endpoints.json panel.json best')
     .concat(' evaluation-samples.json examples diff.html diff.png')
     .split(' '),
 );

@@ -6,9 +6,10 @@ import { listCheckpoints, newestWholeCheckpoint, replaceFile, type Checkpoint } 
 import { readJson } from '../schema/json.js';
 import { CheckpointError, EamError } from '../errors.js';
 import { fetchHint, placeOf } from '../files/hub-cache.js';
-import { evaluationScalars, scalarsOf, type Scalar } from '../training/metric-names.js';
+import { evaluationScalars, scalarsOf } from '../training/metric-names.js';
 import { openLogs, type LogNames } from './logging/settings.js';
-import type { RunLog } from './logging/run-log.js';
+import type { LoggedRun, RunLog } from './logging/run-log.js';
+import { SeveralLogs } from './logging/several-logs.js';
 import { lockName, RunLock } from '../files/lock.js';
 import { makeDirectory } from '../runtime/make-directory.js';
 import { checkOverwritable, refuseExisting, removeRun, type Existing } from './existing-output.js';
@@ -44,7 +45,7 @@ export interface OpenedRun {
  */
 export class RunDirectory {
   #lock: RunLock | undefined;
-  #logs: readonly RunLog[] = [];
+  #logs: RunLog = new SeveralLogs([]);
   /** Whether it was not there before. */
   #isNew = false;
   /** Whether it holds an earlier run, which is removed when this one begins to write: until then it may fail. */
@@ -203,8 +204,26 @@ export class RunDirectory {
   }
 
   /** Sends to these logs, too, what is written here from now on of metrics, samples and the configuration. */
-  logTo(names: LogNames): void {
-    this.#logs = openLogs(names, this.path);
+  logTo(names: LogNames, run: Omit<LoggedRun, 'directory'>): void {
+    this.#logs = openLogs(names, { ...run, directory: this.path });
+  }
+
+  /** Makes a run here, and ends its logs and gives up the lock however it ends. */
+  async during<Result>(run: () => Promise<Result>): Promise<Result> {
+    let whole = false;
+    try {
+      const result = await run();
+      whole = true;
+      return result;
+    } finally {
+      await this.#logs.close(whole);
+      this.unlock();
+    }
+  }
+
+  /** The logs, for what stands in no file of the run. */
+  get logs(): RunLog {
+    return this.#logs;
   }
 
   get checkpoints(): string {
@@ -219,7 +238,7 @@ export class RunDirectory {
     await this.write(record, `${JSON.stringify(config, null, 2)}\n`);
     this.hasBegun = true;
     await writeStatus(this.path, { state: 'running' });
-    for (const log of this.#logs) await log.config(config);
+    await this.#logs.config(config);
   }
 
   async appendMetrics(metrics: { step: number }): Promise<void> {
@@ -230,11 +249,7 @@ export class RunDirectory {
         cause: error,
       });
     }
-    await this.#logScalars(metrics.step, scalarsOf(metrics));
-  }
-
-  async #logScalars(step: number, scalars: readonly Scalar[]): Promise<void> {
-    for (const log of this.#logs) await log.scalars(step, scalars);
+    await this.#logs.scalars(metrics.step, scalarsOf(metrics));
   }
 
   async readMetrics<Metrics extends { step: number }>(): Promise<Metrics[]> {
@@ -262,8 +277,8 @@ export class RunDirectory {
     const kept: object[] = (await this.readMetrics()).filter((metrics) => metrics.step <= step);
     if (last && (kept.at(-1) as { step: number } | undefined)?.step !== step) kept.push(last);
     await replaceFile(this.metricsFile, kept.map((metrics) => `${JSON.stringify(metrics)}\n`).join(''));
-    for (const log of this.#logs) await log.rewind(step);
-    if (last) await this.#logScalars(step, scalarsOf(last));
+    await this.#logs.rewind(step);
+    if (last) await this.#logs.scalars(step, scalarsOf(last));
   }
 
   async writeSamples(step: number, png: Uint8Array): Promise<string> {
@@ -274,7 +289,7 @@ export class RunDirectory {
       throw new CheckpointError(`${path} could not be written: ${(error as Error).message}`, { cause: error });
     }
     await replaceFile(path, png);
-    for (const log of this.#logs) await log.image(step, png);
+    await this.#logs.image(step, png, path);
     return path;
   }
 
@@ -288,7 +303,7 @@ export class RunDirectory {
   /** Writes what was measured on a run's last step. */
   async writeEvaluation(step: number, evaluation: object): Promise<void> {
     await this.write('evaluation.json', `${JSON.stringify(evaluation, null, 2)}\n`);
-    await this.#logScalars(step, evaluationScalars(evaluation));
+    await this.#logs.summary(step, evaluationScalars(evaluation));
   }
 
   samples(step: number): string {

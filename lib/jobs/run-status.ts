@@ -46,9 +46,9 @@ export function endingOf(error: unknown, signal: AbortSignal | undefined): Endin
   return { state, problem: isError(error) ? error.message : String(error) };
 }
 
-/** Does a run's work, says in the run's folder how it ended, and lets go of the folder. */
+/** Does a run's work, says in the run's folder how it ended, and ends its logs and lets go of the folder. */
 export async function conduct<Result>(
-  run: { path: string; hasBegun: boolean; unlock(): void },
+  run: { path: string; hasBegun: boolean; during<Made>(work: () => Promise<Made>): Promise<Made> },
   signal: AbortSignal | undefined,
   work: () => Promise<Result>,
 ): Promise<Result> {
@@ -56,14 +56,14 @@ export async function conduct<Result>(
     // A run that was not resumed, since its model is another now, is what it was.
     if (run.hasBegun) await writeStatus(run.path, ending);
   };
-  try {
-    const result = await work();
-    await end({ state: 'finished' });
-    return result;
-  } catch (error) {
-    await end(endingOf(error, signal));
-    throw error;
-  } finally {
-    run.unlock();
-  }
+  return run.during(async () => {
+    try {
+      const result = await work();
+      await end({ state: 'finished' });
+      return result;
+    } catch (error) {
+      await end(endingOf(error, signal));
+      throw error;
+    }
+  });
 }

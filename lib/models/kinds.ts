@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { called } from '../schema/configuration.js';
 import { moduleKind } from './defined/kind.js';
 import { moduleSchema, type ModuleModel } from './defined/settings.js';
 import { digitsKind } from './digits/kind.js';
@@ -23,7 +24,7 @@ const module = moduleSchema.transform(({ module, weights }): ModuleModel | strin
 );
 
 /** What describes a model in the place of a directory: settings, whose paths become absolute. */
-export const describedModelSchema = z.union([module, torchScript]);
+export const describedModelSchema = z.union([module, torchScript]).meta(called('DescribedModelConfig'));
 
 /** The type of the model that settings describe, which they need not say. */
 export const typeOfModel = (settings: object): unknown => {

@@ -27,7 +27,7 @@ export interface DeviceFacts {
 }
 
 const ofThisMachine: DeviceFacts = {
-  hasDriver: () => process.platform !== 'linux' || driverFiles.some((file) => existsSync(file)),
+  hasDriver: () => driverFiles.some((file) => existsSync(file)),
   hasCudaAddon: () => findAddons().some((addon) => !('rejected' in addon) && addon.variant === 'cuda'),
   loaded: () => ({ variant: binding().variant, devices: binding().cudaDeviceCount() }),
 };

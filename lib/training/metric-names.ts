@@ -53,6 +53,9 @@ export function scalarsOf(metrics: object): Scalar[] {
 /** The numbers of an evaluation, as evaluation.json has them. */
 export const evaluationScalars = (evaluation: object): Scalar[] => numbersIn(evaluation, 'evaluation');
 
+/** The numbers of a measurement on a comparison's tracking set. */
+export const trackingScalars = (measures: object): Scalar[] => numbersIn(measures, 'tracking');
+
 function numbersIn(value: unknown, name: string): Scalar[] {
   if (typeof value === 'boolean') return [[name, Number(value)]];
   if (typeof value === 'number') return Number.isFinite(value) ? [[name, value]] : [];

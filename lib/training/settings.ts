@@ -57,10 +57,12 @@ export type OptimizerSettings = Filled<OptimizerOptions>;
 /** What the native optimizer is made with. */
 export const adamWOptions = (settings: OptimizerSettings): AdamWOptions => adamWOptionsSchema.strip().parse(settings);
 
-export const checkpointsSchema = z.strictObject({
-  every: z.int().min(1).default(100).describe('A checkpoint is written every so many steps, and always at the end.'),
-  keep: z.int().min(1).default(2).describe('So many of the newest checkpoints are kept.'),
-});
+export const checkpointsSchema = z
+  .strictObject({
+    every: z.int().min(1).default(100).describe('A checkpoint is written every so many steps, and always at the end.'),
+    keep: z.int().min(1).default(2).describe('So many of the newest checkpoints are kept.'),
+  })
+  .meta(called('CheckpointsConfig'));
 
 /** Samples are drawn with these; what is left out is the model's own choice, as of `eam sample`. */
 export const drawingSettings = {
@@ -71,14 +73,16 @@ export const drawingSettings = {
 };
 
 /** These grids of samples are drawn, from the same noise each time. */
-export const samplesSchema = z.strictObject({
-  ...drawingSettings,
-  every: z
-    .int()
-    .min(0)
-    .default(0)
-    .describe('A grid is drawn every so many steps; with 0 only before the first step and after the last.'),
-  count: z.int().min(1).max(1024).default(40).describe('A grid has this many images.'),
-  columns: z.int().min(1).default(10).describe('A row of the grid has this many images.'),
-  seed: seed.default(1).describe('Their noise is drawn from this seed.'),
-});
+export const samplesSchema = z
+  .strictObject({
+    ...drawingSettings,
+    every: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe('A grid is drawn every so many steps; with 0 only before the first step and after the last.'),
+    count: z.int().min(1).max(1024).default(40).describe('A grid has this many images.'),
+    columns: z.int().min(1).default(10).describe('A row of the grid has this many images.'),
+    seed: seed.default(1).describe('Their noise is drawn from this seed.'),
+  })
+  .meta(called('SamplesConfig'));

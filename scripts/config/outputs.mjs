@@ -21,6 +21,11 @@ const typeNames = {
 const sharedTypes = {
   RewardConfig: 'This is a reward as a configuration names it.',
   JudgeConfig: 'This is a judge as a configuration names it.',
+  DescribedModelConfig: 'This is a model as a configuration describes it.',
+  TrainedAdapterConfig: 'This is the LoRA adapter that a job trains.',
+  CheckpointsConfig: 'This says when checkpoints are written.',
+  SamplesConfig: 'This says how grids of samples are drawn.',
+  EvaluationConfig: 'This says how a model is evaluated before and after.',
 };
 
 const typesHead = `// Written by \`npm run generate\` from the schemas of configurations: change those, not this.

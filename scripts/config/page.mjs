@@ -12,6 +12,11 @@ const sections = {
   OptimizerOptions: { title: 'The optimizer', anchor: 'the-optimizer' },
   RewardConfig: { title: 'Rewards', anchor: 'rewards' },
   JudgeConfig: { title: 'Judges', anchor: 'judges' },
+  DescribedModelConfig: { title: 'Described models', anchor: 'described-models' },
+  TrainedAdapterConfig: { title: 'Adapters', anchor: 'adapters' },
+  CheckpointsConfig: { title: 'Checkpoints', anchor: 'checkpoints' },
+  SamplesConfig: { title: 'Grids of samples', anchor: 'grids-of-samples' },
+  EvaluationConfig: { title: 'Evaluations', anchor: 'evaluations' },
 };
 
 const link = (type, text) => `[${text}](#${sections[type].anchor})`;

@@ -9,7 +9,9 @@ import { contentsOf } from '../../lib/files/tensorboard/events.js';
 import { recordsIn } from '../../lib/files/tensorboard/records.js';
 import { scalarsOf, stepMetrics } from '../../lib/training/metric-names.js';
 import { eam } from '../helpers/command-line.js';
-import { configFile, outputOf } from '../helpers/finetune-config.js';
+import { configFile, model, outputOf } from '../helpers/finetune-config.js';
+import { compare } from '../helpers/jobs.js';
+import { temporaryFolder, tinyAdapter } from '../helpers/tiny-run.js';
 
 const folderOf = (run: string) => join(run, 'tensorboard');
 const eventsIn = (run: string) =>
@@ -60,12 +62,53 @@ describe('logging: ["tensorboard"]', () => {
   });
 
   it.each([
-    { logging: ['tensorbord'], said: 'logging[0]: expected one of "jsonl", "tensorboard", got "tensorbord"' },
+    { logging: ['tensorbord'], said: 'logging[0]: expected one of "jsonl", "tensorboard", "wandb", got "tensorbord"' },
     { logging: 'tensorboard', said: 'logging: expected an array, got "tensorboard"' },
     { logging: ['jsonl', 'jsonl'], said: 'logging: expected each log once, got ["jsonl","jsonl"]' },
   ])('is refused as $logging', async ({ logging, said }) => {
     const { code, stderr } = await eam('finetune', configFile({ logging }));
     expect([code, stderr]).toEqual([2, expect.stringContaining(said)]);
+  });
+});
+
+describe('logging: ["tensorboard"] of eam compare', () => {
+  const config = {
+    model,
+    adapter: tinyAdapter,
+    prompts: ['0', '1'],
+    rewards: [{ name: 'stroke-weight' }],
+    contenders: ['A', 'B'].map((name, index) => ({
+      name,
+      algorithm: { name: 'eam', solver: 'euler', steps: 1 + index, renoisings: 1, delta: 0.3 },
+      ...(index && { learningRate: 1e-3 }),
+    })),
+    batch: 2,
+    budget: { steps: 2 },
+    seeds: [1, 2],
+    sweep: { learningRates: [1e-3], budget: { steps: 1 } },
+    tracking: { points: 1, count: 2, steps: 1 },
+    evaluation: { count: 2, steps: 1 },
+    samples: { count: 1, columns: 1, steps: 1 },
+    logging: ['tensorboard'],
+  };
+
+  it('logs every run as one of its own, however often the comparison is resumed', async () => {
+    const output = join(temporaryFolder(), 'comparison');
+    await compare({ ...config, output });
+    const runs = ['a', 'b'].flatMap((name) => [1, 2].map((seed) => join(output, 'runs', `${name}-seed-${seed}`)));
+    // As if the second had been interrupted.
+    rmSync(join(runs[1]!, 'result.json'));
+    await compare({ ...config, output }, { resume: true });
+    for (const run of runs) {
+      expect(stepsWith(run, 'reward/mean')).toEqual([1, 2]);
+      expect(stepsWith(run, 'tracking/reward')).toEqual([2]);
+      expect(stepsWith(run, 'tracking/drift')).toEqual([2]);
+      expect(stepsWith(run, 'samples')).toEqual([2]);
+      expect(stepsWith(run, 'evaluation/reward/mean')).toEqual([2]);
+      expect(stepsWith(run, 'configuration')).toEqual([0]);
+    }
+    const sweep = join(output, 'sweep', 'a-0.001');
+    expect([stepsWith(sweep, 'reward/mean'), stepsWith(sweep, 'tracking/reward')]).toEqual([[1], [1]]);
   });
 });
 

@@ -17,6 +17,7 @@ import { readCompareConfig, type Budget, type CompareSettings, type Contender } 
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import { checkOutput } from '../../files/output-path.js';
+import { checkLogs } from '../logging/settings.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
 import { createJudge, createRewards } from '../../rewards/registry.js';
@@ -59,6 +60,7 @@ export async function compare(config: CompareConfig, options: JobOptions = {}): 
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
   if (!options.resume && options.existing === 'refuse') await refuseExisting(output);
+  await checkLogs(settings.logging);
   const parts = await partsOf(settings, options);
   if (options.resume) makeDirectory(output);
   const directory = options.resume

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { algorithmSchema } from '../../training/algorithms.js';
 import { drawingOf } from '../../models/registry.js';
 import { drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import { loggingSchema } from '../logging/settings.js';
 import { evaluationSchema } from '../settings/evaluation.js';
 import { finetuneSchema } from '../settings/finetune.js';
 import { completeAdapter, modelSettings, trainedAdapter, withDrawing } from '../settings/model.js';
@@ -97,6 +98,7 @@ export const compareSchema = z
         'Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too.',
       ),
     samples: samplesSchema.omit({ every: true }).prefault({}).describe('The report shows these grids of images.'),
+    logging: loggingSchema,
     output: z.string().min(1).default('runs/compare').describe('Everything is written into this folder.'),
   })
   .superRefine(({ contenders, seeds, sweep }, context) => {

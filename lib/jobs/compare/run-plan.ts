@@ -33,6 +33,16 @@ export function finalPlan({ budget, tracking }: CompareSettings, contender: Cont
   return { contender, budget: contender.budget ?? budget, seed, points: tracking.points, whole: true, folder };
 }
 
+/** A run's configuration as its logs have it. */
+export const loggedConfig = (config: CompareSettings, plan: RunPlan): object => ({
+  model: config.model,
+  prompts: config.prompts,
+  rewards: config.rewards,
+  contender: plan.contender.name,
+  algorithm: plan.contender.algorithm,
+  ...settingsOf(config, plan),
+});
+
 /** What decides a run beside what it belongs to, with defaults filled in. */
 export function settingsOf(
   config: CompareSettings,

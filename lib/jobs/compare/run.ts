@@ -1,8 +1,11 @@
+import { basename, resolve } from 'node:path';
+
 import { NonFiniteError } from '../../errors.js';
 import { disposeAll } from '../../files/safetensors.js';
 import type { Model } from '../../models/model.js';
 import { DriftProbe } from '../../training/drift.js';
 import type { Measurement } from '../../training/measured-model.js';
+import { evaluationScalars, trackingScalars } from '../../training/metric-names.js';
 import type { StepMetrics } from '../../training/metrics.js';
 import { cyclePrompts } from '../../training/sampler.js';
 import { averagedWeights } from '../../training/state.js';
@@ -11,7 +14,7 @@ import { RunDirectory } from '../run-directory.js';
 import { createTrainer, drawGrid, measureSet, openModel, type Bench } from './bench.js';
 import { belongingsOf } from './finished.js';
 import type { Baseline, CurvePoint, RunResult } from './results.js';
-import { settingsOf, type RunPlan } from './run-plan.js';
+import { loggedConfig, settingsOf, type RunPlan } from './run-plan.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 
 /**
@@ -28,7 +31,10 @@ export async function makeRun(
 ): Promise<RunResult> {
   makeDirectory(directory);
   using model = await openModel(bench, plan.seed);
-  return await new ComparedRun(bench, plan, baseline, steps, RunDirectory.existing(directory), model).run();
+  const run = RunDirectory.existing(directory);
+  const { config, observer } = bench;
+  run.logTo(config.logging, { group: basename(resolve(directory, '../..')), onNote: (line) => observer.note(line) });
+  return await run.during(() => new ComparedRun(bench, plan, baseline, steps, run, model).run());
 }
 
 class ComparedRun {
@@ -53,9 +59,11 @@ class ComparedRun {
     const { plan, directory, bench } = this;
     // What an interrupted attempt left.
     await directory.rewindMetrics(0);
+    await directory.logs.config(loggedConfig(bench.config, plan));
     const failure = await this.#train();
     const whole = plan.whole && failure === undefined;
     const final = whole ? await measureSet(bench, this.model, 'evaluation', this.#trainer) : undefined;
+    if (final) await directory.logs.summary(this.#trainer.step, evaluationScalars(final));
     if (whole) await this.#keep();
     const result: RunResult = {
       contender: plan.contender.name,
@@ -116,6 +124,8 @@ class ComparedRun {
       throw new NonFiniteError(`no sample of the tracking set has a finite reward after step ${step}`);
     }
     const { forwards, vjps, backwards, seconds } = total;
+    const measures = { ...measuresOf(measured), drift: (await probe.measure()).all };
+    await this.directory.logs.scalars(step, trackingScalars(measures));
     const finite = this.#batchRewards.filter(Number.isFinite);
     this.#points.push({
       step,
@@ -124,9 +134,8 @@ class ComparedRun {
       backwards,
       evaluations: forwards + vjps + backwards,
       seconds,
-      ...measuresOf(measured),
+      ...measures,
       ...(finite.length && { batchReward: finite.reduce((sum, reward) => sum + reward, 0) / finite.length }),
-      drift: (await probe.measure()).all,
     });
     this.#batchRewards = [];
   }

@@ -15,6 +15,7 @@ import { adamWOptions } from '../../training/settings.js';
 import { averagedWeights, fingerprint } from '../../training/state.js';
 import { jobDevice } from '../device.js';
 import { refuseExisting } from '../existing-output.js';
+import { checkLogs } from '../logging/settings.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { promptProgress, silent, type JobObserver } from '../progress.js';
 import { rehearseJudge } from '../rehearsal.js';
@@ -53,6 +54,7 @@ export async function distill(config: DistillConfig, options: JobOptions = {}): 
   const place = { resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
   if (!resume && existing === 'refuse') await refuseExisting(output);
+  await checkLogs(settings.logging);
   const judge = settings.evaluation && createJudge(settings.evaluation.judge, settings.device);
   using model = await loadConfiguredModel(settings, { seed: BigInt(settings.seed) });
   const { prompts, negativePrompt } = settings;
@@ -92,7 +94,7 @@ class DistillJob {
   ) {
     this.#optimizer = new (binding().AdamW)(parts.model.native, adamWOptions(config.optimizer));
     this.#directory = opened.directory;
-    this.#directory.logTo(config.logging);
+    this.#directory.logTo(config.logging, { onNote: (line) => parts.observer.note(line) });
   }
 
   async run(): Promise<DistillResult> {

@@ -5,6 +5,7 @@ import { loadConfiguredModel } from '../settings/model.js';
 import { startFrom } from './start.js';
 import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
+import { checkLogs } from '../logging/settings.js';
 import { checkFinetune } from '../plan/plan.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { refuseExisting } from '../existing-output.js';
@@ -46,6 +47,7 @@ async function finetuneWith(
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
   if (!made) await checkFinetune(settings);
+  await checkLogs(settings.logging);
   const { resume = false, existing, signal } = options;
   if (!resume && existing === 'refuse') await refuseExisting(output);
   const scorers = await createScorers(settings, onNote);

@@ -56,8 +56,8 @@ export class FinetuneJob {
   ) {
     this.#observer = options.observer ?? silent;
     this.#directory = opened.directory;
-    this.#directory.logTo(config.logging);
     this.#report = new RunReport(this.#directory.path, (line) => this.#observer.note(line));
+    this.#directory.logTo(config.logging, { onNote: (line) => this.#observer.note(line) });
     this.#gridPrompts = cyclePrompts(config.prompts, config.samples.count);
   }
 

@@ -4,10 +4,24 @@ import type { Scalar } from '../../training/metric-names.js';
 export interface RunLog {
   /** Numbers of a step. */
   scalars(step: number, scalars: readonly Scalar[]): Promise<void>;
-  /** A grid of samples, as a PNG. */
-  image(step: number, png: Uint8Array): Promise<void>;
+  /** A grid of samples, as a PNG, and the file that has it, too. */
+  image(step: number, png: Uint8Array, path: string): Promise<void>;
   /** The configuration of the run, with every default filled in. */
   config(config: object): Promise<void>;
+  /** What was measured at the end, which is the last step. */
+  summary(step: number, scalars: readonly Scalar[]): Promise<void>;
   /** Forgets what comes after `step`: a resumed run logs it again. */
   rewind(step: number): Promise<void>;
+  /** Ends the log of a run that came to its end, or did not. */
+  close(whole: boolean): Promise<void>;
+}
+
+/** A run as its logs call it. */
+export interface LoggedRun {
+  /** The run's folder. */
+  directory: string;
+  /** The name of what the run is one of several of. */
+  group?: string | undefined;
+  /** Told where the run is logged, and once of what went wrong without harm to the run. */
+  onNote: (line: string) => void;
 }

@@ -27,7 +27,15 @@ export class TensorBoardLog implements RunLog {
     await this.#file.append(textEvent(0, 'prompts', prompts.map((prompt) => `- ${String(prompt)}`).join('\n')));
   }
 
+  summary(step: number, scalars: readonly Scalar[]): Promise<void> {
+    return this.scalars(step, scalars);
+  }
+
   rewind(step: number): Promise<void> {
     return this.#file.rewind(step);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 }

@@ -12,6 +12,7 @@ import { cyclePrompts, encodeGrid, sampleImages } from '../../training/sampler.j
 import { adamWOptions } from '../../training/settings.js';
 import { averagedWeights, fingerprint } from '../../training/state.js';
 import { jobDevice } from '../device.js';
+import { checkLogs } from '../logging/settings.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { silent } from '../progress.js';
 import type { PretrainConfig } from '../settings/config.generated.js';
@@ -44,6 +45,7 @@ export async function pretrain(config: PretrainConfig, options: JobOptions = {})
   const onNote = (message: string) => options.observer?.note(message);
   const place = { resume: options.resume, output, record: recordFile, onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
+  await checkLogs(settings.logging);
   using task = await recipe.start(settings as Parameters<typeof recipe.start>[0], options.signal);
   const run = await RunDirectory.open(settings.output, {
     resume: options.resume ?? false,
@@ -89,7 +91,7 @@ async function trainInto(
   task: PretrainTask,
 ): Promise<PretrainResult> {
   const { directory: run } = opened;
-  run.logTo(config.logging);
+  run.logTo(config.logging, { onNote: (line) => options.observer?.note(line) });
   const optimizer = new (binding().AdamW)(task.network, adamWOptions(config.optimizer));
   const order = new EpochOrder(task.examples.length, BigInt(config.seed));
   const batchAt = (position: number) =>

@@ -292,6 +292,110 @@ export type JudgeConfig = {
   directory?: string | undefined;
 };
 
+/** This is a model as a configuration describes it. */
+export interface DescribedModelConfig {
+  /** It is a TorchScript module. @defaultValue 'torchscript' */
+  type?: 'torchscript' | undefined;
+  /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
+  torchscript: string;
+  /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+  weights?: string | undefined;
+  /** One latent has this shape, such as [3, 16, 16]. */
+  shape: readonly number[];
+  /**
+   * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
+   * @defaultValue 'rectified-flow'
+   */
+  convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
+  /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+  trainable?: readonly string[] | undefined;
+  /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
+  pretrained?:
+    | {
+        /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
+        module?: string | undefined;
+        /** An argument of forward, a bool of this name, asks for it. */
+        flag?: string | undefined;
+        /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
+        flagValue?: boolean | undefined;
+        /** The parameters whose names end in one of these are zero in the pretrained pass. */
+        zeroed?: readonly string[] | undefined;
+      }
+    | undefined;
+  /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
+  decoder?: string | undefined;
+  /**
+   * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
+   * this path.
+   */
+  conditioning?: string | Readonly<Record<string, string>> | undefined;
+  /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
+  latentVariance?: number | undefined;
+}
+
+/** This is the LoRA adapter that a job trains. */
+export interface TrainedAdapterConfig {
+  /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
+  rank?: number | undefined;
+  /** The update is scaled by alpha / rank. It is above 0. @defaultValue 16 */
+  alpha?: number | undefined;
+  /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
+  targets?: readonly string[] | undefined;
+}
+
+/** This says when checkpoints are written. */
+export interface CheckpointsConfig {
+  /**
+   * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
+   * @defaultValue 100
+   */
+  every?: number | undefined;
+  /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
+  keep?: number | undefined;
+}
+
+/** This says how grids of samples are drawn. */
+export interface SamplesConfig {
+  /** The solver takes this many steps. It is a whole number, at least 1. */
+  steps?: number | undefined;
+  /** This solves the ODE from noise to data. */
+  solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+  /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+  guidance?: number | undefined;
+  /** So many images are drawn at a time. It is a whole number, at least 1. */
+  batch?: number | undefined;
+  /**
+   * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole number,
+   * at least 0.
+   * @defaultValue 0
+   */
+  every?: number | undefined;
+  /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
+  count?: number | undefined;
+  /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
+  columns?: number | undefined;
+  /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
+  seed?: number | undefined;
+}
+
+/** This says how a model is evaluated before and after. */
+export interface EvaluationConfig {
+  /** The solver takes this many steps. It is a whole number, at least 1. */
+  steps?: number | undefined;
+  /** This solves the ODE from noise to data. */
+  solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+  /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+  guidance?: number | undefined;
+  /** So many images are drawn at a time. It is a whole number, at least 1. */
+  batch?: number | undefined;
+  /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
+  count?: number | undefined;
+  /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
+  seed?: number | undefined;
+  /** This judge reads the images for accuracy and diversity. */
+  judge?: JudgeConfig | Judge | undefined;
+}
+
 /** This is the configuration of {@link finetune}. */
 export interface FinetuneConfig {
   /** Editors find the JSON Schema of the file here. */
@@ -303,52 +407,10 @@ export interface FinetuneConfig {
   model:
     | string
     | {
-        /** It is a module. */
-        type?: 'module' | undefined;
-        /** This JavaScript or TypeScript module defines the model, and is run. */
+        /** This JavaScript module defines the model, and is run. */
         module: string;
-        /** The tensors of this safetensors file, such as pretraining writes, replace those that the module makes. */
-        weights?: string | undefined;
       }
-    | {
-        /** It is a TorchScript module. @defaultValue 'torchscript' */
-        type?: 'torchscript' | undefined;
-        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
-        torchscript: string;
-        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
-        weights?: string | undefined;
-        /** One latent has this shape, such as [3, 16, 16]. */
-        shape: readonly number[];
-        /**
-         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
-         * @defaultValue 'rectified-flow'
-         */
-        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
-        trainable?: readonly string[] | undefined;
-        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
-        pretrained?:
-          | {
-              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
-              module?: string | undefined;
-              /** An argument of forward, a bool of this name, asks for it. */
-              flag?: string | undefined;
-              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
-              flagValue?: boolean | undefined;
-              /** The parameters whose names end in one of these are zero in the pretrained pass. */
-              zeroed?: readonly string[] | undefined;
-            }
-          | undefined;
-        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
-        decoder?: string | undefined;
-        /**
-         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
-         * this path.
-         */
-        conditioning?: string | Readonly<Record<string, string>> | undefined;
-        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
-        latentVariance?: number | undefined;
-      }
+    | DescribedModelConfig
     | Model;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
@@ -410,182 +472,17 @@ export interface FinetuneConfig {
   /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
   seed?: number | undefined;
   /** Checkpoints are written as this says. */
-  checkpoints?:
-    | {
-        /**
-         * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-         * @defaultValue 100
-         */
-        every?: number | undefined;
-        /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-        keep?: number | undefined;
-      }
-    | undefined;
+  checkpoints?: CheckpointsConfig | undefined;
   /** Grids of samples are drawn as this says. */
-  samples?:
-    | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
-        steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
-        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-        guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
-        batch?: number | undefined;
-        /**
-         * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
-         * number, at least 0.
-         * @defaultValue 0
-         */
-        every?: number | undefined;
-        /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
-        count?: number | undefined;
-        /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
-        columns?: number | undefined;
-        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
-        seed?: number | undefined;
-      }
-    | undefined;
-  /** What no reward sees is measured as this says, and compared with the pretrained model. */
-  panel?:
-    | {
-        /** The solver takes this many steps; left out, as many as the algorithm's. It is a whole number, at least 1. */
-        steps?: number | undefined;
-        /** This solves the ODE from noise to data; left out, the algorithm's does. */
-        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; left out, the algorithm's. It is at least 0. */
-        guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
-        batch?: number | undefined;
-        /**
-         * The panel is measured every so many steps; left out, twenty times in the run; with 0 never. It is a whole
-         * number, at least 0.
-         */
-        every?: number | undefined;
-        /**
-         * It draws this many images, two or more of a prompt. It is a whole number, at least 2 and at most 1024.
-         * @defaultValue 16
-         */
-        count?: number | undefined;
-        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 3 */
-        seed?: number | undefined;
-        /** These rewards score the images, and are never trained on: where one falls is an alarm. */
-        judges?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
-      }
-    | undefined;
-  /**
-   * The run stops where the panel crosses one of these limits, such as \{ "diversity": "< 0.7×" \}: <, > or ±, and a
-   * number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.
-   */
-  stopWhen?:
-    | {
-        /**
-         * The mean distance of an image to the others: the root mean square difference of 16 × 16 thumbnails. Where
-         * nothing is said here, it is an alarm at < 0.7×.
-         */
-        diversity?: false | string | undefined;
-        /**
-         * The same distance, to the images of the same prompt alone. Where nothing is said here, it is an alarm at <
-         * 0.6×.
-         */
-        promptDiversity?: false | string | undefined;
-        /**
-         * The edge density: the mean difference of luminance from a pixel to the next. Where nothing is said here, it
-         * is an alarm at ± 3σ.
-         */
-        edges?: false | string | undefined;
-        /**
-         * The entropy of the colours, in bits: 8 levels a channel, or 64 of grey. Where nothing is said here, it is an
-         * alarm at ± 3σ.
-         */
-        colourEntropy?: false | string | undefined;
-        /**
-         * The mean saturation of the pixels, from 0 to 1; images in grey have none. Where nothing is said here, it is
-         * an alarm at ± 3σ.
-         */
-        saturation?: false | string | undefined;
-        /** The mean luminance, from 0 to 1. Where nothing is said here, it is an alarm at ± 3σ. */
-        brightness?: false | string | undefined;
-        /** The share of pixels with a luminance below 1/16. Where nothing is said here, it is an alarm at ± 3σ. */
-        darkness?: false | string | undefined;
-        /**
-         * The share of values more than 1/32 below 0 or above 1, which a picture cuts off. Where nothing is said here,
-         * it is an alarm at ± 3σ.
-         */
-        clipping?: false | string | undefined;
-        /**
-         * The share of the spectrum above half of its highest frequency. Where nothing is said here, it is an alarm at
-         * ± 3σ.
-         */
-        highFrequencies?: false | string | undefined;
-        /**
-         * The highest peak of the spectrum over its neighbours, in decibels: a pattern that repeats makes one. Where
-         * nothing is said here, it is an alarm at > 3σ.
-         */
-        gridPeak?: false | string | undefined;
-        /**
-         * The mean score of a judge, a reward that takes no part in training; it falls where most images fall. Where
-         * nothing is said here, it is an alarm at < −0.25σ.
-         */
-        judge?: false | string | undefined;
-        /**
-         * How far the velocity is from the pretrained one, relative to its size. Where nothing is said here, it is no
-         * alarm.
-         */
-        drift?: false | string | undefined;
-        /**
-         * The share of training samples that were left out since the measurement before. Where nothing is said here, it
-         * is an alarm at > 0.2.
-         */
-        dropped?: false | string | undefined;
-        /** The share of those whose reward's gradient was clipped. Where nothing is said here, it is no alarm. */
-        clipped?: false | string | undefined;
-      }
-    | undefined;
+  samples?: SamplesConfig | undefined;
   /** The model is evaluated before and after, as this says; left out, it is not. */
-  evaluation?:
-    | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
-        steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
-        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-        guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
-        batch?: number | undefined;
-        /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
-        count?: number | undefined;
-        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
-        seed?: number | undefined;
-        /** Images of samples are kept as this says, before and after from the same noise. */
-        examples?:
-          | {
-              /**
-               * So many best and so many worst images by each reward are kept; 0 keeps none. It is a whole number, at
-               * least 0 and at most 100.
-               * @defaultValue 3
-               */
-              each?: number | undefined;
-              /**
-               * The best and the worst image of the first so many prompts are kept; 0 keeps none. It is a whole number,
-               * at least 0 and at most 1000.
-               * @defaultValue 10
-               */
-              prompts?: number | undefined;
-            }
-          | undefined;
-        /** This judge reads the images for accuracy and diversity. */
-        judge?: JudgeConfig | Judge | undefined;
-        /** These rewards are only watched: they score images, with the panel and at the end, and train nothing. */
-        rewards?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
-      }
-    | undefined;
+  evaluation?: EvaluationConfig | undefined;
   /**
-   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
-   * "tensorboard" writes event files into the run's folder.
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+   * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
    * @defaultValue ["jsonl"]
    */
-  logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+  logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
   /** The run is written into this folder. @defaultValue 'runs/finetune' */
   output?: string | undefined;
 }
@@ -601,52 +498,10 @@ export interface CompareConfig {
   model:
     | string
     | {
-        /** It is a module. */
-        type?: 'module' | undefined;
-        /** This JavaScript or TypeScript module defines the model, and is run. */
+        /** This JavaScript module defines the model, and is run. */
         module: string;
-        /** The tensors of this safetensors file, such as pretraining writes, replace those that the module makes. */
-        weights?: string | undefined;
       }
-    | {
-        /** It is a TorchScript module. @defaultValue 'torchscript' */
-        type?: 'torchscript' | undefined;
-        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
-        torchscript: string;
-        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
-        weights?: string | undefined;
-        /** One latent has this shape, such as [3, 16, 16]. */
-        shape: readonly number[];
-        /**
-         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
-         * @defaultValue 'rectified-flow'
-         */
-        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
-        trainable?: readonly string[] | undefined;
-        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
-        pretrained?:
-          | {
-              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
-              module?: string | undefined;
-              /** An argument of forward, a bool of this name, asks for it. */
-              flag?: string | undefined;
-              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
-              flagValue?: boolean | undefined;
-              /** The parameters whose names end in one of these are zero in the pretrained pass. */
-              zeroed?: readonly string[] | undefined;
-            }
-          | undefined;
-        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
-        decoder?: string | undefined;
-        /**
-         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
-         * this path.
-         */
-        conditioning?: string | Readonly<Record<string, string>> | undefined;
-        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
-        latentVariance?: number | undefined;
-      };
+    | DescribedModelConfig;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -656,16 +511,7 @@ export interface CompareConfig {
   /** The network computes in this type. @defaultValue 'float32' */
   dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
   /** This LoRA adapter is trained, where the model takes one; left out, one of rank 8 and alpha 16 is. */
-  adapter?:
-    | {
-        /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
-        rank?: number | undefined;
-        /** The update is scaled by alpha / rank. It is above 0. @defaultValue 16 */
-        alpha?: number | undefined;
-        /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
-        targets?: readonly string[] | undefined;
-      }
-    | undefined;
+  adapter?: TrainedAdapterConfig | undefined;
   /** Images have this size; left out, it is what the model was made for. */
   image?:
     | {
@@ -832,24 +678,7 @@ export interface CompareConfig {
       }
     | undefined;
   /** Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too. */
-  evaluation?:
-    | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
-        steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
-        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-        guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
-        batch?: number | undefined;
-        /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
-        count?: number | undefined;
-        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
-        seed?: number | undefined;
-        /** This judge reads the images for accuracy and diversity. */
-        judge?: JudgeConfig | Judge | undefined;
-      }
-    | undefined;
+  evaluation?: EvaluationConfig | undefined;
   /** The report shows these grids of images. */
   samples?:
     | {
@@ -869,6 +698,12 @@ export interface CompareConfig {
         seed?: number | undefined;
       }
     | undefined;
+  /**
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+   * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
+   * @defaultValue ["jsonl"]
+   */
+  logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
   /** Everything is written into this folder. @defaultValue 'runs/compare' */
   output?: string | undefined;
 }
@@ -884,52 +719,10 @@ export interface DistillConfig {
   model:
     | string
     | {
-        /** It is a module. */
-        type?: 'module' | undefined;
-        /** This JavaScript or TypeScript module defines the model, and is run. */
+        /** This JavaScript module defines the model, and is run. */
         module: string;
-        /** The tensors of this safetensors file, such as pretraining writes, replace those that the module makes. */
-        weights?: string | undefined;
       }
-    | {
-        /** It is a TorchScript module. @defaultValue 'torchscript' */
-        type?: 'torchscript' | undefined;
-        /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
-        torchscript: string;
-        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
-        weights?: string | undefined;
-        /** One latent has this shape, such as [3, 16, 16]. */
-        shape: readonly number[];
-        /**
-         * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
-         * @defaultValue 'rectified-flow'
-         */
-        convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
-        trainable?: readonly string[] | undefined;
-        /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
-        pretrained?:
-          | {
-              /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
-              module?: string | undefined;
-              /** An argument of forward, a bool of this name, asks for it. */
-              flag?: string | undefined;
-              /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
-              flagValue?: boolean | undefined;
-              /** The parameters whose names end in one of these are zero in the pretrained pass. */
-              zeroed?: readonly string[] | undefined;
-            }
-          | undefined;
-        /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
-        decoder?: string | undefined;
-        /**
-         * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
-         * this path.
-         */
-        conditioning?: string | Readonly<Record<string, string>> | undefined;
-        /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
-        latentVariance?: number | undefined;
-      };
+    | DescribedModelConfig;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -939,16 +732,7 @@ export interface DistillConfig {
   /** The network computes in this type. @defaultValue 'float32' */
   dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
   /** This LoRA adapter is trained, where the model takes one; left out, one of rank 8 and alpha 16 is. */
-  adapter?:
-    | {
-        /** The update W + (alpha/r) B A has this rank r. It is a whole number, at least 1. @defaultValue 8 */
-        rank?: number | undefined;
-        /** The update is scaled by alpha / rank. It is above 0. @defaultValue 16 */
-        alpha?: number | undefined;
-        /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
-        targets?: readonly string[] | undefined;
-      }
-    | undefined;
+  adapter?: TrainedAdapterConfig | undefined;
   /** Images have this size; left out, it is what the model was made for. */
   image?:
     | {
@@ -1008,17 +792,7 @@ export interface DistillConfig {
   /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
   seed?: number | undefined;
   /** Checkpoints are written as this says. */
-  checkpoints?:
-    | {
-        /**
-         * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-         * @defaultValue 100
-         */
-        every?: number | undefined;
-        /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-        keep?: number | undefined;
-      }
-    | undefined;
+  checkpoints?: CheckpointsConfig | undefined;
   /**
    * Grids of the student's samples are drawn as this says, without guidance; what is left out is as the teacher's.
    */
@@ -1062,11 +836,11 @@ export interface DistillConfig {
       }
     | undefined;
   /**
-   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it, and
-   * "tensorboard" writes event files into the run's folder.
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+   * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
    * @defaultValue ["jsonl"]
    */
-  logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+  logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
   /** The run is written into this folder. @defaultValue 'runs/distill' */
   output?: string | undefined;
 }
@@ -1119,25 +893,15 @@ export type PretrainConfig =
       /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
       seed?: number | undefined;
       /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?:
-        | {
-            /**
-             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-             * @defaultValue 100
-             */
-            every?: number | undefined;
-            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-            keep?: number | undefined;
-          }
-        | undefined;
+      checkpoints?: CheckpointsConfig | undefined;
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
       /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
-       * and "tensorboard" writes event files into the run's folder.
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
        * @defaultValue ["jsonl"]
        */
-      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
       /** The model and the records of its run are written into this folder. */
       output: string;
       /** The network is trained on these images. */
@@ -1173,117 +937,7 @@ export type PretrainConfig =
       /** The times are drawn from this. @defaultValue 'logit_normal' */
       timeDistribution?: 'uniform' | 'logit_normal' | undefined;
       /** Grids of samples are drawn as this says. */
-      samples?:
-        | {
-            /** The solver takes this many steps. It is a whole number, at least 1. */
-            steps?: number | undefined;
-            /** This solves the ODE from noise to data. */
-            solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-            /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-            guidance?: number | undefined;
-            /** So many images are drawn at a time. It is a whole number, at least 1. */
-            batch?: number | undefined;
-            /**
-             * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
-             * number, at least 0.
-             * @defaultValue 0
-             */
-            every?: number | undefined;
-            /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
-            count?: number | undefined;
-            /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
-            columns?: number | undefined;
-            /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
-            seed?: number | undefined;
-          }
-        | undefined;
-    }
-  | {
-      /** This network is trained. */
-      model: {
-        /** It is a module. @defaultValue 'module' */
-        type?: 'module' | undefined;
-        /** This JavaScript or TypeScript module defines the model, and is run. */
-        module: string;
-      };
-      /** Editors find the JSON Schema of the file here. */
-      $schema?: string | undefined;
-      /**
-       * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one,
-       * else the CPU.
-       * @defaultValue 'auto'
-       */
-      device?: string | undefined;
-      /** AdamW updates the network, with these settings. */
-      optimizer: OptimizerOptions;
-      /** The run takes this many training steps. It is a whole number, at least 1. */
-      steps: number;
-      /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
-      batch?: number | undefined;
-      /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
-      seed?: number | undefined;
-      /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?:
-        | {
-            /**
-             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-             * @defaultValue 100
-             */
-            every?: number | undefined;
-            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-            keep?: number | undefined;
-          }
-        | undefined;
-      /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
-      storage?: 'float32' | 'float16' | undefined;
-      /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
-       * and "tensorboard" writes event files into the run's folder.
-       * @defaultValue ["jsonl"]
-       */
-      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
-      /** The model and the records of its run are written into this folder. */
-      output: string;
-      /** The network is trained on these images. */
-      data: {
-        /** The name says which images: those of a folder. @defaultValue 'folder' */
-        name?: 'folder' | undefined;
-        /** This folder holds PNGs, and a labels.jsonl that has a line for each. */
-        path: string;
-      };
-      /**
-       * This fraction of the prompts is dropped, so that the model also learns to draw without one. It is at least 0
-       * and at most 1.
-       * @defaultValue 0.1
-       */
-      labelDropout?: number | undefined;
-      /** The times are drawn from this. @defaultValue 'logit_normal' */
-      timeDistribution?: 'uniform' | 'logit_normal' | undefined;
-      /** Grids of samples are drawn as this says. */
-      samples?:
-        | {
-            /** The solver takes this many steps. It is a whole number, at least 1. */
-            steps?: number | undefined;
-            /** This solves the ODE from noise to data. */
-            solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-            /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-            guidance?: number | undefined;
-            /** So many images are drawn at a time. It is a whole number, at least 1. */
-            batch?: number | undefined;
-            /**
-             * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
-             * number, at least 0.
-             * @defaultValue 0
-             */
-            every?: number | undefined;
-            /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
-            count?: number | undefined;
-            /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
-            columns?: number | undefined;
-            /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
-            seed?: number | undefined;
-          }
-        | undefined;
+      samples?: SamplesConfig | undefined;
     }
   | {
       /** This network is trained. */
@@ -1347,25 +1001,15 @@ export type PretrainConfig =
       /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
       seed?: number | undefined;
       /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?:
-        | {
-            /**
-             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-             * @defaultValue 100
-             */
-            every?: number | undefined;
-            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-            keep?: number | undefined;
-          }
-        | undefined;
+      checkpoints?: CheckpointsConfig | undefined;
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
       /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
-       * and "tensorboard" writes event files into the run's folder.
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
        * @defaultValue ["jsonl"]
        */
-      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
       /** The model and the records of its run are written into this folder. */
       output: string;
       /** The network is trained on these images. */
@@ -1384,30 +1028,7 @@ export type PretrainConfig =
       /** The times are drawn from this. @defaultValue 'logit_normal' */
       timeDistribution?: 'uniform' | 'logit_normal' | undefined;
       /** Grids of samples are drawn as this says. */
-      samples?:
-        | {
-            /** The solver takes this many steps. It is a whole number, at least 1. */
-            steps?: number | undefined;
-            /** This solves the ODE from noise to data. */
-            solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-            /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
-            guidance?: number | undefined;
-            /** So many images are drawn at a time. It is a whole number, at least 1. */
-            batch?: number | undefined;
-            /**
-             * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
-             * number, at least 0.
-             * @defaultValue 0
-             */
-            every?: number | undefined;
-            /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
-            count?: number | undefined;
-            /** A row of the grid has this many images. It is a whole number, at least 1. @defaultValue 10 */
-            columns?: number | undefined;
-            /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 1 */
-            seed?: number | undefined;
-          }
-        | undefined;
+      samples?: SamplesConfig | undefined;
     }
   | {
       /** This network is trained. */
@@ -1448,25 +1069,15 @@ export type PretrainConfig =
       /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
       seed?: number | undefined;
       /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?:
-        | {
-            /**
-             * A checkpoint is written every so many steps, and always at the end. It is a whole number, at least 1.
-             * @defaultValue 100
-             */
-            every?: number | undefined;
-            /** So many of the newest checkpoints are kept. It is a whole number, at least 1. @defaultValue 2 */
-            keep?: number | undefined;
-          }
-        | undefined;
+      checkpoints?: CheckpointsConfig | undefined;
       /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
       storage?: 'float32' | 'float16' | undefined;
       /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it,
-       * and "tensorboard" writes event files into the run's folder.
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
        * @defaultValue ["jsonl"]
        */
-      logging?: readonly ('jsonl' | 'tensorboard')[] | undefined;
+      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
       /** The model and the records of its run are written into this folder. */
       output: string;
       /** The network is trained on these images. */

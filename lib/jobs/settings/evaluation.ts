@@ -1,10 +1,10 @@
 import { z } from 'zod';
 
 import { judgeSchema, rewardSchema } from '../../rewards/registry.js';
+import { called } from '../../schema/configuration.js';
 import { drawingSettings, seed } from '../../training/settings.js';
 
-/** Before and after, measured on fresh samples from fixed seeds. */
-export const evaluationSchema = z.strictObject({
+const settings = {
   ...drawingSettings,
   count: z.int().min(2).default(512).describe('Each model draws this many images.'),
   seed: seed.default(2).describe('Their noise is drawn from this seed.'),
@@ -26,12 +26,18 @@ export const evaluationSchema = z.strictObject({
     .prefault({})
     .describe('Images of samples are kept as this says, before and after from the same noise.'),
   judge: judgeSchema.optional().describe('This judge reads the images for accuracy and diversity.'),
-});
+};
+
+/** Before and after, measured on fresh samples from fixed seeds. */
+export const evaluationSchema = z.strictObject(settings);
 
 /** The evaluation of a fine-tuning, whose run watches rewards that it is not trained towards. */
-export const watchingEvaluationSchema = evaluationSchema.extend({
-  rewards: z
-    .array(rewardSchema)
-    .default([])
-    .describe('These rewards are only watched: they score images, with the panel and at the end, and train nothing.'),
-});
+export const watchingEvaluationSchema = z
+  .strictObject({
+    ...settings,
+    rewards: z
+      .array(rewardSchema)
+      .default([])
+      .describe('These rewards are only watched: they score images, with the panel and at the end, and train nothing.'),
+  })
+  .meta(called('EvaluationConfig'));

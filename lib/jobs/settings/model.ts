@@ -8,6 +8,7 @@ import { describedModelSchema } from '../../models/kinds.js';
 import { shippedModels } from '../../models/shipped.js';
 import { loadModel, takesAdapter, type ModelSource } from '../../models/registry.js';
 import { ConfigError } from '../../errors.js';
+import { called } from '../../schema/configuration.js';
 import { device, dtype } from '../../training/settings.js';
 
 const rank = z.int().min(1);
@@ -40,11 +41,13 @@ export const startedAdapter = z
   })
   .optional();
 
-const adapterSchema = z.strictObject({
-  rank: rank.default(adapterDefaults.rank).describe('The update W + (alpha/r) B A has this rank r.'),
-  alpha: alpha.default(adapterDefaults.alpha).describe('The update is scaled by alpha / rank.'),
-  targets: targets.describe(`${ofTheModel}.`),
-});
+const adapterSchema = z
+  .strictObject({
+    rank: rank.default(adapterDefaults.rank).describe('The update W + (alpha/r) B A has this rank r.'),
+    alpha: alpha.default(adapterDefaults.alpha).describe('The update is scaled by alpha / rank.'),
+    targets: targets.describe(`${ofTheModel}.`),
+  })
+  .meta(called('TrainedAdapterConfig'));
 
 /** These settings say which model a job trains, and how it is loaded. */
 export const modelSettings = {

@@ -38,6 +38,12 @@ interface LibraryLoader {
   setDefault(name: string, value: string): void;
 }
 
+/**
+ * A worker that ends would unload the addon while finalizers and exit handlers still point into it. On Linux the addon
+ * itself says that it stays; on macOS whoever opens it does, by RTLD_NODELETE, for which Node has no name.
+ */
+const staysOpen = process.platform === 'darwin' ? 0x80 : 0;
+
 /** Tells LibTorch's own libraries from OpenMP's and CUDA's: LibTorch's are of one build, or do not work together. */
 const isLibTorchs = (name: string): boolean => /^lib(c10|torch)/.test(name);
 
@@ -135,7 +141,7 @@ export function open(
   begin('addon');
   const module = { exports: {} as AddonExports };
   try {
-    process.dlopen(module, join(addon.directory, 'eam_torch.node'), constants.dlopen.RTLD_NOW);
+    process.dlopen(module, join(addon.directory, 'eam_torch.node'), constants.dlopen.RTLD_NOW | staysOpen);
   } catch (error) {
     return { culprit: 'addon', reason: (error as Error).message };
   }
