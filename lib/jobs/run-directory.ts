@@ -297,7 +297,7 @@ export class RunDirectory {
   async writePanel(panel: { baseline: object }): Promise<void> {
     const isNew = !existsSync(join(this.path, 'panel.json'));
     await this.write('panel.json', `${JSON.stringify(panel, null, 2)}\n`);
-    if (isNew) await this.#logScalars(0, scalarsOf({ panel: { baseline: panel.baseline } }));
+    if (isNew) await this.#logs.scalars(0, scalarsOf({ panel: { baseline: panel.baseline } }));
   }
 
   /** Writes what was measured on a run's last step. */

@@ -293,45 +293,54 @@ export type JudgeConfig = {
 };
 
 /** This is a model as a configuration describes it. */
-export interface DescribedModelConfig {
-  /** It is a TorchScript module. @defaultValue 'torchscript' */
-  type?: 'torchscript' | undefined;
-  /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
-  torchscript: string;
-  /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
-  weights?: string | undefined;
-  /** One latent has this shape, such as [3, 16, 16]. */
-  shape: readonly number[];
-  /**
-   * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
-   * @defaultValue 'rectified-flow'
-   */
-  convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-  /** Parameters train whose names end in one of these; left out, those that require a gradient. */
-  trainable?: readonly string[] | undefined;
-  /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
-  pretrained?:
-    | {
-        /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
-        module?: string | undefined;
-        /** An argument of forward, a bool of this name, asks for it. */
-        flag?: string | undefined;
-        /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
-        flagValue?: boolean | undefined;
-        /** The parameters whose names end in one of these are zero in the pretrained pass. */
-        zeroed?: readonly string[] | undefined;
-      }
-    | undefined;
-  /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
-  decoder?: string | undefined;
-  /**
-   * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
-   * this path.
-   */
-  conditioning?: string | Readonly<Record<string, string>> | undefined;
-  /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
-  latentVariance?: number | undefined;
-}
+export type DescribedModelConfig =
+  | {
+      /** It is a module. */
+      type?: 'module' | undefined;
+      /** This JavaScript or TypeScript module defines the model, and is run. */
+      module: string;
+      /** The tensors of this safetensors file, such as pretraining writes, replace those that the module makes. */
+      weights?: string | undefined;
+    }
+  | {
+      /** It is a TorchScript module. @defaultValue 'torchscript' */
+      type?: 'torchscript' | undefined;
+      /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
+      torchscript: string;
+      /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+      weights?: string | undefined;
+      /** One latent has this shape, such as [3, 16, 16]. */
+      shape: readonly number[];
+      /**
+       * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
+       * @defaultValue 'rectified-flow'
+       */
+      convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
+      /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+      trainable?: readonly string[] | undefined;
+      /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
+      pretrained?:
+        | {
+            /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
+            module?: string | undefined;
+            /** An argument of forward, a bool of this name, asks for it. */
+            flag?: string | undefined;
+            /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
+            flagValue?: boolean | undefined;
+            /** The parameters whose names end in one of these are zero in the pretrained pass. */
+            zeroed?: readonly string[] | undefined;
+          }
+        | undefined;
+      /** A module in this file makes images in [0, 1] of latents; without it latents are images in [−1, 1]. */
+      decoder?: string | undefined;
+      /**
+       * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
+       * this path.
+       */
+      conditioning?: string | Readonly<Record<string, string>> | undefined;
+      /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
+      latentVariance?: number | undefined;
+    };
 
 /** This is the LoRA adapter that a job trains. */
 export interface TrainedAdapterConfig {
@@ -392,8 +401,27 @@ export interface EvaluationConfig {
   count?: number | undefined;
   /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
   seed?: number | undefined;
+  /** Images of samples are kept as this says, before and after from the same noise. */
+  examples?:
+    | {
+        /**
+         * So many best and so many worst images by each reward are kept; 0 keeps none. It is a whole number, at least 0
+         * and at most 100.
+         * @defaultValue 3
+         */
+        each?: number | undefined;
+        /**
+         * The best and the worst image of the first so many prompts are kept; 0 keeps none. It is a whole number, at
+         * least 0 and at most 1000.
+         * @defaultValue 10
+         */
+        prompts?: number | undefined;
+      }
+    | undefined;
   /** This judge reads the images for accuracy and diversity. */
   judge?: JudgeConfig | Judge | undefined;
+  /** These rewards are only watched: they score images, with the panel and at the end, and train nothing. */
+  rewards?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
 }
 
 /** This is the configuration of {@link finetune}. */
@@ -404,14 +432,7 @@ export interface FinetuneConfig {
    * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
    * by this module, or described by these settings.
    */
-  model:
-    | string
-    | {
-        /** This JavaScript module defines the model, and is run. */
-        module: string;
-      }
-    | DescribedModelConfig
-    | Model;
+  model: string | DescribedModelConfig | Model;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -475,6 +496,102 @@ export interface FinetuneConfig {
   checkpoints?: CheckpointsConfig | undefined;
   /** Grids of samples are drawn as this says. */
   samples?: SamplesConfig | undefined;
+  /** What no reward sees is measured as this says, and compared with the pretrained model. */
+  panel?:
+    | {
+        /** The solver takes this many steps; left out, as many as the algorithm's. It is a whole number, at least 1. */
+        steps?: number | undefined;
+        /** This solves the ODE from noise to data; left out, the algorithm's does. */
+        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+        /** Classifier-free guidance has this weight; left out, the algorithm's. It is at least 0. */
+        guidance?: number | undefined;
+        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        batch?: number | undefined;
+        /**
+         * The panel is measured every so many steps; left out, twenty times in the run; with 0 never. It is a whole
+         * number, at least 0.
+         */
+        every?: number | undefined;
+        /**
+         * It draws this many images, two or more of a prompt. It is a whole number, at least 2 and at most 1024.
+         * @defaultValue 16
+         */
+        count?: number | undefined;
+        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 3 */
+        seed?: number | undefined;
+        /** These rewards score the images, and are never trained on: where one falls is an alarm. */
+        judges?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
+      }
+    | undefined;
+  /**
+   * The run stops where the panel crosses one of these limits, such as \{ "diversity": "< 0.7×" \}: <, > or ±, and a
+   * number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.
+   */
+  stopWhen?:
+    | {
+        /**
+         * The mean distance of an image to the others: the root mean square difference of 16 × 16 thumbnails. Where
+         * nothing is said here, it is an alarm at < 0.7×.
+         */
+        diversity?: false | string | undefined;
+        /**
+         * The same distance, to the images of the same prompt alone. Where nothing is said here, it is an alarm at <
+         * 0.6×.
+         */
+        promptDiversity?: false | string | undefined;
+        /**
+         * The edge density: the mean difference of luminance from a pixel to the next. Where nothing is said here, it
+         * is an alarm at ± 3σ.
+         */
+        edges?: false | string | undefined;
+        /**
+         * The entropy of the colours, in bits: 8 levels a channel, or 64 of grey. Where nothing is said here, it is an
+         * alarm at ± 3σ.
+         */
+        colourEntropy?: false | string | undefined;
+        /**
+         * The mean saturation of the pixels, from 0 to 1; images in grey have none. Where nothing is said here, it is
+         * an alarm at ± 3σ.
+         */
+        saturation?: false | string | undefined;
+        /** The mean luminance, from 0 to 1. Where nothing is said here, it is an alarm at ± 3σ. */
+        brightness?: false | string | undefined;
+        /** The share of pixels with a luminance below 1/16. Where nothing is said here, it is an alarm at ± 3σ. */
+        darkness?: false | string | undefined;
+        /**
+         * The share of values more than 1/32 below 0 or above 1, which a picture cuts off. Where nothing is said here,
+         * it is an alarm at ± 3σ.
+         */
+        clipping?: false | string | undefined;
+        /**
+         * The share of the spectrum above half of its highest frequency. Where nothing is said here, it is an alarm at
+         * ± 3σ.
+         */
+        highFrequencies?: false | string | undefined;
+        /**
+         * The highest peak of the spectrum over its neighbours, in decibels: a pattern that repeats makes one. Where
+         * nothing is said here, it is an alarm at > 3σ.
+         */
+        gridPeak?: false | string | undefined;
+        /**
+         * The mean score of a judge, a reward that takes no part in training; it falls where most images fall. Where
+         * nothing is said here, it is an alarm at < −0.25σ.
+         */
+        judge?: false | string | undefined;
+        /**
+         * How far the velocity is from the pretrained one, relative to its size. Where nothing is said here, it is no
+         * alarm.
+         */
+        drift?: false | string | undefined;
+        /**
+         * The share of training samples that were left out since the measurement before. Where nothing is said here, it
+         * is an alarm at > 0.2.
+         */
+        dropped?: false | string | undefined;
+        /** The share of those whose reward's gradient was clipped. Where nothing is said here, it is no alarm. */
+        clipped?: false | string | undefined;
+      }
+    | undefined;
   /** The model is evaluated before and after, as this says; left out, it is not. */
   evaluation?: EvaluationConfig | undefined;
   /**
@@ -495,13 +612,7 @@ export interface CompareConfig {
    * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
    * by this module, or described by these settings.
    */
-  model:
-    | string
-    | {
-        /** This JavaScript module defines the model, and is run. */
-        module: string;
-      }
-    | DescribedModelConfig;
+  model: string | DescribedModelConfig;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -678,7 +789,24 @@ export interface CompareConfig {
       }
     | undefined;
   /** Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too. */
-  evaluation?: EvaluationConfig | undefined;
+  evaluation?:
+    | {
+        /** The solver takes this many steps. It is a whole number, at least 1. */
+        steps?: number | undefined;
+        /** This solves the ODE from noise to data. */
+        solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
+        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+        guidance?: number | undefined;
+        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        batch?: number | undefined;
+        /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
+        count?: number | undefined;
+        /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
+        seed?: number | undefined;
+        /** This judge reads the images for accuracy and diversity. */
+        judge?: JudgeConfig | Judge | undefined;
+      }
+    | undefined;
   /** The report shows these grids of images. */
   samples?:
     | {
@@ -716,13 +844,7 @@ export interface DistillConfig {
    * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
    * by this module, or described by these settings.
    */
-  model:
-    | string
-    | {
-        /** This JavaScript module defines the model, and is run. */
-        module: string;
-      }
-    | DescribedModelConfig;
+  model: string | DescribedModelConfig;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
    * the CPU.
@@ -931,6 +1053,60 @@ export type PretrainConfig =
       /**
        * This fraction of the labels is dropped, so that the model also learns to draw unconditionally. It is at least
        * 0 and at most 1.
+       * @defaultValue 0.1
+       */
+      labelDropout?: number | undefined;
+      /** The times are drawn from this. @defaultValue 'logit_normal' */
+      timeDistribution?: 'uniform' | 'logit_normal' | undefined;
+      /** Grids of samples are drawn as this says. */
+      samples?: SamplesConfig | undefined;
+    }
+  | {
+      /** This network is trained. */
+      model: {
+        /** It is a module. @defaultValue 'module' */
+        type?: 'module' | undefined;
+        /** This JavaScript or TypeScript module defines the model, and is run. */
+        module: string;
+      };
+      /** Editors find the JSON Schema of the file here. */
+      $schema?: string | undefined;
+      /**
+       * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one,
+       * else the CPU.
+       * @defaultValue 'auto'
+       */
+      device?: string | undefined;
+      /** AdamW updates the network, with these settings. */
+      optimizer: OptimizerOptions;
+      /** The run takes this many training steps. It is a whole number, at least 1. */
+      steps: number;
+      /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
+      batch?: number | undefined;
+      /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
+      seed?: number | undefined;
+      /** Checkpoints are written as this says. @defaultValue {"every":500} */
+      checkpoints?: CheckpointsConfig | undefined;
+      /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
+      storage?: 'float32' | 'float16' | undefined;
+      /**
+       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
+       * @defaultValue ["jsonl"]
+       */
+      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
+      /** The model and the records of its run are written into this folder. */
+      output: string;
+      /** The network is trained on these images. */
+      data: {
+        /** The name says which images: those of a folder. @defaultValue 'folder' */
+        name?: 'folder' | undefined;
+        /** This folder holds PNGs, and a labels.jsonl that has a line for each. */
+        path: string;
+      };
+      /**
+       * This fraction of the prompts is dropped, so that the model also learns to draw without one. It is at least 0
+       * and at most 1.
        * @defaultValue 0.1
        */
       labelDropout?: number | undefined;
