@@ -31,7 +31,15 @@ export interface PageData {
   parts: Readonly<Record<PartName, string>>;
 }
 
-export type PartName = 'header' | 'figures' | 'noise' | 'evaluation' | 'examples' | 'settings' | 'configuration' | 'footer';
+export type PartName =
+  | 'header'
+  | 'figures'
+  | 'noise'
+  | 'evaluation'
+  | 'examples'
+  | 'settings'
+  | 'configuration'
+  | 'footer';
 
 /** What a page of one run, or of several, shows. */
 export async function pageData(views: readonly RunView[], source: GridSource): Promise<PageData> {
