@@ -122,7 +122,7 @@ export class KilledRun {
 function timeless(text: string): string {
   const without = (_: string, value: unknown): unknown => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-    const { seconds: _seconds, output: _output, ...rest } = value as Record<string, unknown>;
+    const { seconds: _seconds, stages: _stages, output: _output, ...rest } = value as Record<string, unknown>;
     return rest;
   };
   return JSON.stringify(JSON.parse(text), without);
