@@ -8,7 +8,7 @@ import { disposeAll } from '../files/safetensors.js';
 import { readAdapter } from '../models/adapter-files.js';
 import { adapterNote } from '../models/adapters/adapter.js';
 import type { WeightedAdapter } from '../models/adapters/combine.js';
-import { describedModelSchema } from '../models/kinds.js';
+import { readDescribed } from '../models/kinds.js';
 import type { Model } from '../models/model.js';
 import { ownParametersModel } from '../models/own-parameters.js';
 import { baseModel, type ModelSource } from '../models/registry.js';
@@ -74,7 +74,7 @@ export async function ownParametersAmong(located: readonly LocatedAdapter[]): Pr
       throw new ConfigError(
         expected('adapter', `${path} alone and without a weight, since it holds a model's own parameters`, weight),
       );
-    return { path, base: validate(describedModelSchema, await baseNow(path, own), path) };
+    return { path, base: readDescribed(await baseNow(path, own), path) };
   }
   return undefined;
 }

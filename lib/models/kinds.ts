@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { called } from '../schema/configuration.js';
+import { validate } from '../schema/validate.js';
 import { moduleKind } from './defined/kind.js';
 import { moduleSchema, type ModuleModel } from './defined/settings.js';
 import { digitsKind } from './digits/kind.js';
@@ -26,8 +27,16 @@ const module = moduleSchema.transform(({ module, weights }): ModuleModel | strin
 /** What describes a model in the place of a directory: settings, whose paths become absolute. */
 export const describedModelSchema = z.union([module, torchScript]).meta(called('DescribedModelConfig'));
 
+/**
+ * Reads settings that describe a model, as one type or the other, so that a mistake is told where it is.
+ * @throws ConfigError for settings that are not valid
+ */
+export const readDescribed = (settings: unknown, source: string): DescribedModel | string =>
+  validate(typeOfModel(settings) === 'module' ? module : torchScript, settings, source);
+
 /** The type of the model that settings describe, which they need not say. */
-export const typeOfModel = (settings: object): unknown => {
+export const typeOfModel = (settings: unknown): unknown => {
+  if (typeof settings !== 'object' || settings === null) return undefined;
   if ('type' in settings) return settings.type;
   return ['torchscript', 'module'].find((type) => type in settings);
 };

@@ -13,7 +13,7 @@ import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
 import type { FootprintOptions, ModelFootprint } from './footprint.js';
 import type { ModuleModel } from './defined/settings.js';
-import { modelKinds, describedModelSchema, nameOfModel, type DescribedModel } from './kinds.js';
+import { modelKinds, nameOfModel, readDescribed, type DescribedModel } from './kinds.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
 import type { LocateOptions, StoredModel } from './component-weights.js';
 import type { MovedComponent } from './moved-tensors.js';
@@ -303,7 +303,7 @@ const isDescribed = (source: ModelSource): source is DescribedModel => typeof so
 
 /** @throws ConfigError for settings that are not valid */
 async function findDescribed(settings: DescribedModel): Promise<{ kind: ModelKind; place: ModelPlace }> {
-  const json = validate(describedModelSchema, settings, 'model');
+  const json = readDescribed(settings, 'model');
   if (typeof json === 'string') return findModel(json);
   const kind = kindOfType().get(String(json.type))!;
   return { kind, place: { directory: resolve('.'), source: 'model', path: 'model', json } };

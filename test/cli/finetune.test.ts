@@ -27,7 +27,9 @@ describe('eam finetune', () => {
     expect(readdirSync(run).sort()).toEqual([
       'checkpoints',
       'config.json',
+      'evaluation-samples.json',
       'evaluation.json',
+      'examples',
       'metrics.jsonl',
       'panel.json',
       'report.html',

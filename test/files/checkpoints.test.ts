@@ -191,11 +191,11 @@ describe('a run directory', () => {
     const find = () => RunDirectory.withoutCheckpoint(join(root, 'run'), 'config.json', isRecord);
     expect(await find()).toBeUndefined();
     const run = await RunDirectory.create(join(root, 'run'));
-    expect(await find()).toEqual(run); // killed between making the folder and writing the record
+    expect(await find()).toMatchObject({ path: run.path }); // killed between making the folder and writing the record
     writeFileSync(join(run.path, 'config.json.tmp'), '{"mi');
-    expect(await find()).toEqual(run);
+    expect(await find()).toMatchObject({ path: run.path });
     await run.writeConfig({ mine: true });
-    expect(await find()).toEqual(run);
+    expect(await find()).toMatchObject({ path: run.path });
     await writeCheckpoint(run.checkpoints, 2, 1, (directory) => writeFile(join(directory, 'a'), 'abc'));
     expect(await find()).toBeUndefined();
     const another = await RunDirectory.create(join(root, 'run'));

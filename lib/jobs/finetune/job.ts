@@ -256,6 +256,8 @@ export class FinetuneJob {
         onProgress: (done, _total, forwards) => this.#observer.advance(done, {}, forwards),
         onPairs: (pairs) => samples.add(pairs),
       });
+      // The figures first: a disk that has no room for the images has it for them.
+      await this.#directory.writeEvaluation(this.#trainer.step, evaluation);
       await samples.write(this.#directory.path);
       return evaluation;
     } finally {
@@ -266,7 +268,6 @@ export class FinetuneJob {
   async #finish(evaluation: Evaluation | undefined): Promise<FinetuneResult> {
     const directory = this.#directory;
     const last = this.#trainer.step;
-    if (evaluation) await directory.writeEvaluation(last, evaluation);
     if (await this.#report.write({ state: 'finished' })) this.#observer.note(`report: ${this.#report.path}`);
     return {
       directory: directory.path,
