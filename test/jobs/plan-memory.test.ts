@@ -114,9 +114,9 @@ describe('the plan of encoding prompts', () => {
 describe('the plan of drawing samples', () => {
   it('holds a batch of images on a GPU, all of them on the CPU', async () => {
     const images = async (count: number, device: string) =>
-      (await plan({ ...config, device, samples: { ...config.samples, count } })).memory!.phases.find(
-        ({ name }) => name === 'drawing samples',
-      )!.parts['images']!;
+      (
+        await plan({ ...config, device, panel: { every: 0 }, samples: { ...config.samples, count } })
+      ).memory!.phases.find(({ name }) => name === 'drawing samples')!.parts['images']!;
     const image = 4 * 3 * 64 * 64;
     expect([await images(8, 'cuda'), await images(100, 'cuda')]).toEqual([8 * image, 8 * image]);
     expect([await images(8, 'cpu'), await images(100, 'cpu')]).toEqual([16 * image, 108 * image]);
@@ -161,7 +161,7 @@ describe('the plan for a device that is too small', () => {
       'decoding and scoring: a smaller image; a smaller batch; optimizer.emaDecay 0',
     );
     const rewards = [{ name: 'pickscore', directory: fixture('rewards-tiny/pickscore') }];
-    expect(await advice({ ...small, rewards }, 'drawing samples')).toBe(
+    expect(await advice({ ...small, panel: { every: 0 }, rewards }, 'drawing samples')).toBe(
       'drawing samples: a smaller samples.batch; a smaller image; dtype bfloat16 of the rewards; optimizer.emaDecay 0',
     );
   });
