@@ -76,6 +76,7 @@ describe('a run', () => {
         'checkpoints',
         'config.json',
         'metrics.jsonl',
+        'panel.json',
         'report.html',
         'run.json',
         'samples',

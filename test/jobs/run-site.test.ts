@@ -191,6 +191,18 @@ describe('readers are told', () => {
     expect((await events.next('status'))!.data.parts.now).toContain('step 5 of 10');
   });
 
+  it('what the panel measured at a new step', async () => {
+    const run = writeRun(join(temporaryFolder(), 'run'));
+    append(run, logged(4, { panel: { saturation: 0.25 } }));
+    const { reader } = await serve(run);
+    const events = reader();
+    await events.next('data');
+    append(run, logged(5, { panel: { saturation: 0.5 } }));
+    const { charts } = (await events.next('rows'))!.data;
+    const saturation = charts.find(({ key }: { key: string }) => key === 'panel/saturation');
+    expect(saturation.lines[0].values).toEqual([0.5]);
+  });
+
   it('all again of a new grid, a new state, and metrics that a resumed run has cut', async () => {
     const run = writeRun(join(temporaryFolder(), 'a'), { steps: 5 });
     const { reader } = await serve(run);

@@ -67,6 +67,7 @@ describe('unpackModel', () => {
     expect(data.every((value, index) => value === (Math.floor(index / width) === index % width ? 1 : 0))).toBe(true);
   });
 
+  /** The sources of the diffusers project. */
   const package_ = process.env['EAM_DIFFUSERS'];
   const python = process.env['EAM_HUB_PYTHON'] ?? 'python3';
   it.skipIf(!package_)("writes what diffusers' own functions make of the file", async () => {
@@ -78,7 +79,7 @@ describe('unpackModel', () => {
     );
     await unpackModel(single, out, tinySd3);
     const script = fileURLToPath(new URL('../helpers/diffusers-single-file.py', import.meta.url));
-    const { stdout, stderr, status } = spawnSync(python, [script, package_!, single, out], { encoding: 'utf8' });
+    const { stdout, stderr, status } = spawnSync(python, [script, join(package_!, 'src', 'diffusers'), single, out], { encoding: 'utf8' });
     expect(status, stderr).toBe(0);
     expect(stdout.trim().split('\n')).toHaveLength(5);
   });

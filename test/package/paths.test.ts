@@ -36,11 +36,11 @@ function isThere(path: string): boolean {
   return [...there].some((file) => matches.test(file));
 }
 
-/** What `text` names and is not there. NAME stands for a name of the reader's, step-N is of a run. */
+/** What `text` names and is not there. NAME stands for a name of the reader's, step-N and sample-N are of a run. */
 function missingIn(text: string): string[] {
   return [...text.matchAll(named)]
     .map(([path]) => path.replace(/[.,:/-]+$/, ''))
-    .filter((path) => !/NAME|TIME|api|step-/.test(path))
+    .filter((path) => !/NAME|TIME|api|step-|sample-N/.test(path))
     .flatMap(alternatives)
     .filter((path) => !isThere(path));
 }

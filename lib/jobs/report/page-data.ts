@@ -68,7 +68,7 @@ export async function pageData(views: readonly RunView[], source: GridSource): P
   return {
     title,
     runs,
-    charts: [...chartsOf(views, names), ...panelCharts(views, names)],
+    charts: allCharts(views, names),
     onePretrained: await haveOnePretrained(views),
     parts: {
       header: header(views, title),
@@ -87,6 +87,12 @@ export async function pageData(views: readonly RunView[], source: GridSource): P
     },
   };
 }
+
+/** The charts of what a run measures, and those of what its panel does. */
+export const allCharts = (views: readonly RunView[], names: readonly string[]): Chart[] => [
+  ...chartsOf(views, names),
+  ...panelCharts(views, names),
+];
 
 const kickers = { finetune: 'Fine-tuning', distill: 'Distillation', pretrain: 'Pretraining' } as const;
 

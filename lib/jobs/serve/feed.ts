@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 
-import { axesOf, chartsOf } from '../report/charts.js';
+import { axesOf } from '../report/charts.js';
 import type { GridSource } from '../report/grids.js';
-import { pageData, type PageData } from '../report/page-data.js';
+import { allCharts, pageData, type PageData } from '../report/page-data.js';
 import { runNames } from '../report/run-names.js';
 import type { RunView } from '../report/run-view.js';
 import type { EventStream } from './event-stream.js';
@@ -118,7 +118,7 @@ async function rowsOf(shown: readonly ShownRun[], news: readonly RunView['metric
   const recent = views.map((view) => ({ ...view, metrics: view.metrics.slice(-rowsOfParts), grids: [] }));
   const { header, figures, footer } = (await pageData(recent, async () => undefined)).parts;
   return {
-    charts: chartsOf(
+    charts: allCharts(
       views.map((view, at) => ({ ...view, metrics: news[at]! })),
       runNames(views),
     ),

@@ -134,10 +134,12 @@ export class RunSite implements Site {
     return (await Promise.all(read)).flat();
   }
 
-  /** All runs, looked for anew with every look at what they have written. */
-  #list(): Promise<readonly ListedRun[]> {
+  /** All runs, looked for anew with every look at what they have written, and as long as there are none. */
+  async #list(): Promise<readonly ListedRun[]> {
     this.#listing ??= this.list();
-    return this.#listing;
+    const runs = await this.#listing;
+    if (runs.length === 0) this.#listing = undefined;
+    return runs;
   }
 
   #watch({ directory }: ListedRun): Promise<WatchedRun> {
