@@ -67,10 +67,9 @@ describe('unpackModel', () => {
     expect(data.every((value, index) => value === (Math.floor(index / width) === index % width ? 1 : 0))).toBe(true);
   });
 
-  /** The sources of the diffusers project. */
-  const package_ = process.env['EAM_DIFFUSERS'];
+  const sources = process.env['EAM_DIFFUSERS'];
   const python = process.env['EAM_HUB_PYTHON'] ?? 'python3';
-  it.skipIf(!package_)("writes what diffusers' own functions make of the file", async () => {
+  it.skipIf(!sources)("writes what diffusers' own functions make of the file", async () => {
     const { single, out } = await written(true);
     const projection = 'text_encoders.clip_l.transformer.text_projection.weight';
     writeParts(
@@ -79,7 +78,8 @@ describe('unpackModel', () => {
     );
     await unpackModel(single, out, tinySd3);
     const script = fileURLToPath(new URL('../helpers/diffusers-single-file.py', import.meta.url));
-    const { stdout, stderr, status } = spawnSync(python, [script, join(package_!, 'src', 'diffusers'), single, out], { encoding: 'utf8' });
+    const package_ = join(sources!, 'src', 'diffusers');
+    const { stdout, stderr, status } = spawnSync(python, [script, package_, single, out], { encoding: 'utf8' });
     expect(status, stderr).toBe(0);
     expect(stdout.trim().split('\n')).toHaveLength(5);
   });
