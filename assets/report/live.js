@@ -31,7 +31,7 @@
       parts: { ...data.parts, ...parts },
       runs: data.runs.map((run, at) => ({ ...run, axes: appended(run.axes, axes[at]) })),
       charts: data.charts.map((chart) => {
-        // Of a line that is left out nothing was measured, and of one that counts there was nothing to count.
+        // New steps may lack a line: where it counts something, the count was 0; any other was not measured.
         const nothing = chart.key === 'dropped' ? 0 : null;
         const lines = chart.lines.map((line) => {
           const news = added.get(keyOf(chart, line));

@@ -45,7 +45,7 @@ const reportPage = (() => {
     return { ...chart, curves, label };
   }
 
-  /** The place of a run or of a reward says its colour, and past the sixth its dashes. */
+  /** A run or a reward has its colour from its place in the list, and from the seventh place on, dashes as well. */
   const strokeOf = (place) => ({
     stroke: colour(`--series-${1 + (place % 6)}`),
     dash: dashes[Math.floor(place / 6) % dashes.length],

@@ -44,7 +44,7 @@ export interface Pretraining<
   ModelSchema extends z.ZodType = z.ZodType,
   Settings extends Record<string, z.ZodType> = Record<string, z.ZodType>,
 > {
-  /** By which a configuration's model asks for it: the value of its "type". */
+  /** The value of "type" by which the model of a configuration asks for this pretraining. */
   type: string;
   /** The configuration of the network itself, which becomes the model's config.json. */
   model: ModelSchema;

@@ -20,7 +20,7 @@ export interface RunLog {
 export interface LoggedRun {
   /** The run's folder. */
   directory: string;
-  /** The name of what the run is one of several of. */
+  /** The name of the group that the run belongs to, such as that of a comparison. */
   group?: string | undefined;
   /** Told where the run is logged, and once of what went wrong without harm to the run. */
   onNote: (line: string) => void;

@@ -30,7 +30,8 @@ const ownProcess: WandbProcess = {
 };
 
 /**
- * Refuses a machine that cannot log to W&B; no server is asked. One that does not say so in time may all the same.
+ * Refuses a machine that cannot log to W&B. No server is asked. A check that does not end in time refuses nothing,
+ * since a slow machine may log all the same.
  * @throws ConfigError where Python or a package is missing, and where nobody has logged in
  */
 export async function checkWandb({ command, patience }: WandbProcess = ownProcess): Promise<void> {

@@ -81,7 +81,7 @@ export class RunReport {
 const writePage = async (views: readonly RunView[], page: string): Promise<void> =>
   replaceFile(page, await renderReport(views, await gridsWithin(views, page)));
 
-/** A file of that name is in many a working directory. */
+/** Refuses to overwrite a page that is no report, since many working directories have a file of that name. */
 async function refuseForeign(page: string): Promise<void> {
   const text = await readFile(page, 'utf8').catch(() => undefined);
   if (text === undefined || text.includes('<meta name="generator" content="eam-torch ')) return;

@@ -58,7 +58,7 @@ export function statusOf(shown: readonly ShownRun[], live: LiveRun | undefined):
   };
 }
 
-/** Where a page is that shows these runs now: it tells so when it asks for what comes after. */
+/** The position of a page that shows these runs as they are now. The page sends it back to ask for what comes after. */
 const positionOf = (shown: readonly ShownRun[]): string =>
   shown.map(({ run: { position } }) => [position.edition, position.version, position.steps].join('-')).join('~');
 

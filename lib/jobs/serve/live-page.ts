@@ -18,7 +18,7 @@ export interface Shown {
   live: LiveRun | undefined;
 }
 
-/** The page of some runs, or, before the first has begun, of what is said meanwhile. */
+/** The page of some runs. Before the first run has begun, it says that none is there yet. */
 export async function livePage({ all, shown, live }: Shown): Promise<Answer> {
   const nonce = randomBytes(16).toString('base64');
   const query = shown.map(({ key }) => `run=${encodeURIComponent(key)}`).join('&');

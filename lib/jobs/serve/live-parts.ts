@@ -103,7 +103,7 @@ const notes = ({ notes: lines }: LiveStatus): string =>
 const titled = (title: string, note: string, table: Parameters<typeof htmlTable>[0]): string =>
   `<h3>${title}</h3>\n<p>${note}</p>\n${htmlTable(table)}`;
 
-/** What stands above the columns: of one run alone, what it is of. */
+/** The heads of the columns: the runs' names, or `what` alone where there is one run. */
 const namesOf = (runs: readonly ToldRun[], what: string): string[] =>
   runs.length > 1 ? runs.map(({ name }) => name) : [what];
 

@@ -35,7 +35,9 @@ export class LiveRun {
   readonly #stop = new AbortController();
   readonly #pace = new Pace();
   readonly #notes: string[] = [];
-  /** What was left when the last step was done; it becomes less until the next one is. */
+  /**
+   * The seconds that the run had left when its last step was done, and when that was. The page counts down from there.
+   */
   #left: { seconds: number; since: number } | undefined;
   #task: { unit: string; done: number; total: number } | undefined;
   #services: readonly ServiceReward[] = [];
@@ -76,7 +78,7 @@ export class LiveRun {
     end: () => {
       this.inner.end();
       this.#task = undefined;
-      // Whatever ends the steps has written one.
+      // However the steps end, a checkpoint is written then, so that none is wanted any longer.
       this.#isWanted = false;
     },
   };
