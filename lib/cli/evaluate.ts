@@ -201,7 +201,7 @@ const ofDrawing = [
 /** The options that tables alone know. */
 const ofTablesAlone = ['checkpoints', 'seeds', 'format', 'keepImages', 'output'] as const;
 
-/** With one of these a run is evaluated as a table of checkpoints is. */
+/** A run for which one of these options is given is evaluated as a table of checkpoints is. */
 const ofTables = [
   ...ofTablesAlone,
   ...(['prompts', 'reward', 'negative', 'solver', 'guidance', 'batch'] as const),

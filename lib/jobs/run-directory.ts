@@ -221,7 +221,7 @@ export class RunDirectory {
     }
   }
 
-  /** The logs, for what stands in no file of the run. */
+  /** The run's logs, to which a caller writes what no file of the run holds. */
   get logs(): RunLog {
     return this.#logs;
   }

@@ -12,7 +12,7 @@ export interface Drift {
   byTime: Record<string, number>;
 }
 
-/** The times are told apart by so many equal parts of [0, 1]. */
+/** [0, 1] is cut into so many equal parts, by which the times are told apart. */
 const parts = 4;
 
 export interface DriftOptions {

@@ -81,7 +81,7 @@ export async function checkReward(reward: Reward, options: CheckOptions): Promis
   return judge(directions);
 }
 
-/** Smooth pictures in the middle of [0, 1], each another: steps to either side stay inside. */
+/** Smooth pictures, each different, with values in the middle of [0, 1], so that a step to either side stays inside. */
 function pictures(shape: readonly number[]): Float32Array {
   const [, channels, height, width] = shape as [number, number, number, number];
   return Float32Array.from({ length: shape.reduce((product, length) => product * length, 1) }, (_, at) => {

@@ -150,7 +150,7 @@ async function drawPairs(
     await pairs.update({ ...batch, before, after }, [ranking]);
     onProgress(2 * (batch.first + batch.prompts.length), batch.forwards.before + batch.forwards.after);
   }
-  // Of equal changes the earlier sample leads, as in the ranking.
+  // Among equal changes the earlier sample leads, as in the ranking.
   samples.sort((one, other) => other.change - one.change || one.sample - other.sample);
   return { samples, kept: ranking.samples.map((sample) => pairs.pairs.get(sample)!) };
 }

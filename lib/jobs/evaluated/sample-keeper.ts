@@ -69,7 +69,7 @@ export class SampleKeeper {
     await this.#kept.update(pairs, this.#rankings());
   }
 
-  /** What was told so far. */
+  /** The rewards that were taken down so far, and the samples that lead. */
   get samples(): EvaluatedSamples {
     return {
       seed: String(this.seed),

@@ -8,7 +8,7 @@ import type { LiveRun } from './live-run.js';
 import type { Answer } from './page-server.js';
 import type { ListedRun } from './run-folder.js';
 
-/** What the page is of. */
+/** The runs that a page is made for. */
 export interface Shown {
   /** The runs that there are. */
   all: readonly ListedRun[];
@@ -54,7 +54,7 @@ const nothingYet = (isLive: boolean) => ({
   footer: '',
 });
 
-/** Where live.js listens. */
+/** The address of the events that live.js listens to, as the page holds it. */
 function streamAddress(query: string): string {
   const json = JSON.stringify({ events: `events?${query}` }).replaceAll('<', '\\u003c');
   return `<script type="application/json" id="stream">${json}</script>`;

@@ -68,7 +68,7 @@ function stages(runs: readonly ToldRun[]): string {
   });
 }
 
-/** What is dropped, and why. */
+/** A table of how much was left out, and why. */
 function losses(runs: readonly ToldRun[]): string {
   const counted = (name: string, of: (tally: Tally) => number) => [name, ...runs.map(({ tally }) => String(of(tally)))];
   const rewards = [...new Set(runs.flatMap(({ tally }) => Object.keys(tally.nonFinite)))];

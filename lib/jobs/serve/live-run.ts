@@ -13,11 +13,16 @@ import type { ListedRun } from './run-folder.js';
 /** The latest lines that are shown of what a run says. */
 const shownNotes = 50;
 
-/** What a run's process tells of itself beside its files. */
+/** All that a run's process tells of itself beside its files. */
 export interface LiveStatus {
-  /** What is done at the moment: steps, or the images of an evaluation. Left out before and between. */
+  /**
+   * The task that is being done: steps, or the images of an evaluation. It is left out before, between and after tasks.
+   */
   task?: { unit: string; done: number; total: number; secondsLeft: number | null };
-  /** Bytes: of the process, the most that they were, and of the whole GPU, other processes' included. */
+  /**
+   * Bytes of memory: those of the process now, the most that they were, and those in use on the whole GPU, by other
+   * processes, too.
+   */
   memory: { resident: number; most: number; device?: { used: number; total: number } };
   /** The rewards that ask services, with their requests and what became of them. */
   services: ({ name: string; running: number; waiting: number } & ServiceTally)[];

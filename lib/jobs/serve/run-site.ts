@@ -145,7 +145,7 @@ export class RunSite implements Site {
     if (known) return known;
     const opened = WatchedRun.open(directory);
     this.#watched.set(directory, opened);
-    // One that cannot be read now is tried again.
+    // A run that cannot be read now is tried again at the next look.
     opened.catch(() => this.#watched.delete(directory));
     return opened;
   }

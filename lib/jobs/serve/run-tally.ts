@@ -3,7 +3,7 @@ import type { RunView } from '../report/run-view.js';
 /** So many of the last steps tell how long one takes now. */
 const recentSteps = 20;
 
-/** What metrics.jsonl tells of a run so far, but for its curves. */
+/** The figures of a run so far that metrics.jsonl gives, without its curves. */
 export interface Tally {
   /** The last step that is logged; 0 before the first. */
   step: number;
