@@ -1,4 +1,4 @@
-// What the charts of every report share: their look, the choice of an axis, and drawing again where the page changes.
+// The charts of every report share this: their look, the choice of an axis, and drawing again where the page changes.
 // biome-ignore lint/correctness/noUnusedVariables: the page holds report.js or compare.js after this
 const reportCharts = (() => {
   const short = (value) =>

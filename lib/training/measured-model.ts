@@ -58,7 +58,9 @@ export class MeasuredModel implements Disposable {
   }
 }
 
-/** Rewards by name, the whole one first; a file that a reward was made of may be called so, too. */
+/**
+ * Rewards by name, the whole one first. It is named so that a reward which a file calls "reward" keeps its own name.
+ */
 export const rewardsByName = ({ reward, rewards }: SampleRewards): Record<string, number[]> => ({
   ['reward' in rewards ? 'whole reward' : 'reward']: reward,
   ...rewards,

@@ -31,7 +31,7 @@ export function imageChange(before: ImageBytes, after: ImageBytes): ImageChange 
   return { change: Math.sqrt(squares / pixels), luminance: luminance / pixels, changed: changed / pixels };
 }
 
-/** What a heat map of this measure is drawn of, at one pixel: [−1, 1] of luminance, [0, 1] of color. */
+/** The number that a heat map of this measure shows at one pixel: in [−1, 1] of luminance, in [0, 1] of color. */
 const measureAt: Readonly<Record<DiffMeasure, (before: ImageBytes, after: ImageBytes, pixel: number) => number>> = {
   luminance: luminanceAt,
   color: distanceAt,
@@ -58,7 +58,8 @@ function differenceAt(before: ImageBytes, after: ImageBytes, pixel: number, chan
 }
 
 /**
- * Where the colours of heat maps end: 99 % of the pixels of all pairs changed by less. At least one step of a byte.
+ * The change at which the colours of heat maps are full: 99 % of the pixels of all pairs changed by less. It is at
+ * least one step of a byte.
  * @param pairs of images that both are there
  */
 export function scaleOf(pairs: Iterable<{ before: ImageBytes; after: ImageBytes }>, measure: DiffMeasure): number {

@@ -60,7 +60,7 @@ const optionsShape = {
   out: z.string().min(1),
 };
 
-/** Pictures are not wider or higher in the page and the PNG, in pixels. */
+/** Pictures in the page and the PNG are at most so many pixels wide and high. */
 const pictureLimit = 256;
 
 /**

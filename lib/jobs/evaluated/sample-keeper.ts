@@ -48,7 +48,7 @@ export class SampleKeeper {
     count: number,
     private readonly seed: bigint,
   ) {
-    // No sample is to be among the best and the worst.
+    // No sample should be among both the best and the worst.
     this.#each = Math.min(settings.each, Math.max(1, Math.floor(count / 2)));
   }
 

@@ -63,7 +63,8 @@ export class RunReport {
   }
 
   /**
-   * Writes it anew, and says whether it could: a report never stops a run, and that there is none is noted once.
+   * Writes the report anew, and says whether it could. A report that cannot be written never stops a run, and is noted
+   * once.
    * @param ending how the run goes or ends
    */
   async write(ending: Ending): Promise<boolean> {

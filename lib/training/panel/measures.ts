@@ -1,4 +1,4 @@
-// What the panel measures, and from where on a measure is an alarm.
+// The panel takes these measures, and each is an alarm beyond its limit.
 
 import type { Spread } from '../statistics.js';
 

@@ -82,7 +82,7 @@ export class Panel {
     return panel;
   }
 
-  /** What was measured of the pretrained model. */
+  /** The figures of the pretrained model's images. */
   get baseline(): PanelBaseline {
     return this.#baseline;
   }
@@ -137,7 +137,7 @@ export class Panel {
   }
 }
 
-/** What was measured of every image. */
+/** The figures of every image. */
 interface PanelValues {
   images: Record<string, number[]>;
   scores: Record<'judges' | 'watched' | 'reward', Record<string, number[]>>;
