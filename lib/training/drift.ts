@@ -8,7 +8,7 @@ import type { Tensor } from '../runtime/native/tensor.js';
 export interface Drift {
   /** The root mean square of v_θ − v_pre over that of v_pre. */
   all: number;
-  /** The same at the times of each quarter of [0, 1], by the quarter, such as `'0.25-0.50'`. */
+  /** The ratio at the times of each quarter of [0, 1], by the quarter, such as `'0.25-0.50'`. */
   byTime: Record<string, number>;
 }
 

@@ -7,7 +7,7 @@ import { spreadOf, type Spread } from './statistics.js';
 export interface Measurement {
   /** The mean of the reward over the images, and its standard deviation. */
   reward: Spread;
-  /** What each reward of a combined one gave, unweighted. */
+  /** The unweighted figures of each reward of a combined one. */
   rewards: Record<string, Spread>;
   /** The fraction of images in which the judge sees what the prompt asked for, in [0, 1]. */
   accuracy?: number;
@@ -19,7 +19,7 @@ export interface Measurement {
 export interface SampleRewards {
   /** The whole reward of each sample. */
   reward: number[];
-  /** What each reward of a combined one gave for each sample, unweighted. */
+  /** The unweighted values of each reward of a combined one, for each sample. */
   rewards: Record<string, number[]>;
 }
 

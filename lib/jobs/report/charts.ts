@@ -23,7 +23,7 @@ export interface Chart {
   lines: Line[];
 }
 
-/** What steps are drawn against. `evaluations` and `seconds` add up from the first step. */
+/** The axes that steps are drawn against. `evaluations` and `seconds` add up from the first step. */
 export interface Axes {
   steps: number[];
   evaluations: (number | null)[];

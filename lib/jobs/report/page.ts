@@ -12,7 +12,7 @@ export interface Page {
   sections: readonly string[];
   /** HTML, see {@link pageFooter}. */
   footer: string;
-  /** What its scripts draw from. */
+  /** The data that the page's scripts draw from. */
   data: object;
   /** The scripts' file names in assets/report, in order. */
   scripts: readonly string[];

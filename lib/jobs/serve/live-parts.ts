@@ -1,4 +1,4 @@
-// What a page says of runs beside their curves, as HTML by the name of its place.
+// This makes the words and tables of runs that a page shows beside their curves, as HTML by the name of its place.
 
 import { escapeHtml, htmlTable } from '../report/page.js';
 import { bytesText, duration } from '../text.js';

@@ -91,7 +91,7 @@ export type MeasureName = keyof typeof panelMeasures;
 
 export const measureNames = Object.keys(panelMeasures) as MeasureName[];
 
-/** The same measures with what they have in common. */
+/** The measure of this name, in the type that all measures have in common. */
 export const measureOf = (name: MeasureName): Measure => panelMeasures[name];
 
 /** The σ of a measure. It is 0 where all pretrained images are alike and the measure has no least spread. */

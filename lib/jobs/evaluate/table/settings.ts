@@ -21,7 +21,7 @@ export interface TableSettings {
   seeds?: readonly number[] | undefined;
   /** The path of a file of prompts. */
   prompts?: string | undefined;
-  /** What guidance leads away from. */
+  /** The negative prompt, which guidance leads away from. */
   negative?: string | undefined;
   /** Each as `eam evaluate --reward` names it; each is scored by itself, whatever its weight. */
   rewards?: readonly string[] | undefined;
