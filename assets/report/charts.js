@@ -1,4 +1,4 @@
-// What the charts of every report share: their look, the choice of an axis, and drawing again where the page changes.
+// The charts of every report share this: their look, the choice of an axis, and drawing again where the page changes.
 // biome-ignore lint/correctness/noUnusedVariables: the page holds report.js or compare.js after this
 const reportCharts = (() => {
   const short = (value) =>
@@ -65,7 +65,9 @@ const reportCharts = (() => {
 
     const whole = (data) => [data[0][0], data[0][data[0].length - 1]];
 
-    /** What is zoomed to is drawn from the points that are there, which the whole has too many of. */
+    /**
+     * Draws a card anew where its zoom has changed: a part is drawn from all of its points, and the whole from some.
+     */
     function followZoom(card, plotted, scale) {
       if (scale !== 'x' || card.plotted !== plotted) return;
       const { min, max } = plotted.scales.x;
@@ -73,7 +75,7 @@ const reportCharts = (() => {
       const zoom = min > first || max < last ? [min, max] : undefined;
       if (String(zoom) === String(card.zoom)) return;
       card.zoom = zoom;
-      // Not while uPlot is at work.
+      // uPlot is still at work now, so that the card is drawn afterwards.
       queueMicrotask(() => {
         if (card.plotted === plotted) draw(card);
       });
@@ -109,11 +111,11 @@ const reportCharts = (() => {
       for (const chart of shown) {
         const card = cards.get(chart.key) ?? addCard(chart);
         card.chart = chart;
-        // In the order of the charts, of which one may be new.
+        // Cards stand in the order of the charts, and a new chart may come in between.
         if (host.children[shown.indexOf(chart)] !== card.element)
           host.insertBefore(card.element, host.children[shown.indexOf(chart)] ?? null);
       }
-      // A card is as wide as it will be when all are there.
+      // Only now, with all cards there, has each card the width that it keeps.
       for (const card of cards.values()) draw(card);
     }
 

@@ -8,7 +8,7 @@ const sampleGrids = (() => {
   const output = stepper.querySelector('output');
   let [runs, steps, onePretrained] = [[], [], true];
 
-  /** The pictures that the page's HTML has are not in its data for a second time. */
+  /** Takes pictures from the page's HTML, since the data does not repeat those that the HTML has. */
   function fillIn(data) {
     for (const image of host.querySelectorAll('figure[data-step] img')) {
       const { run, step } = image.parentElement.dataset;

@@ -1,4 +1,4 @@
-// What keeps a page of runs up to date while its server runs: lib/jobs/serve/feed.ts says what it sends.
+// This script keeps a page of runs up to date while its server runs: lib/jobs/serve/feed.ts says what the server sends.
 (() => {
   const { events } = JSON.parse(document.getElementById('stream').textContent);
   const report = typeof reportPage === 'undefined' ? undefined : reportPage;
@@ -21,7 +21,9 @@
 
   const keyOf = (chart, { run, name }) => JSON.stringify([chart.key, run, name]);
 
-  /** Appends new steps; false where they have a line that was not there before, and whose beginning is not known. */
+  /**
+   * Appends new steps. Returns false where they have a line that was not there before, whose beginning is not known.
+   */
   function appendRows({ charts, axes, parts }) {
     const added = new Map(charts.flatMap((chart) => chart.lines.map((line) => [keyOf(chart, line), line])));
     const known = new Set(data.charts.flatMap((chart) => chart.lines.map((line) => keyOf(chart, line))));
@@ -31,7 +33,7 @@
       parts: { ...data.parts, ...parts },
       runs: data.runs.map((run, at) => ({ ...run, axes: appended(run.axes, axes[at]) })),
       charts: data.charts.map((chart) => {
-        // Of a line that is left out nothing was measured, and of one that counts there was nothing to count.
+        // New steps may lack a line: where it counts something, the count was 0; any other was not measured.
         const nothing = chart.key === 'dropped' ? 0 : null;
         const lines = chart.lines.map((line) => {
           const news = added.get(keyOf(chart, line));
@@ -90,14 +92,14 @@
   function listen() {
     source = new EventSource(events);
     on('data', (whole) => {
-      // The page was made before there was a run.
+      // The page was made before there was a run, so that it has no report to update.
       if (!report) return location.reload();
       data = whole;
       show();
     });
     on('rows', (rows) => {
       if (appendRows(rows)) return show();
-      // All of it is sent to whoever connects.
+      // The server sends the whole data to a reader that connects anew.
       source.close();
       listen();
     });

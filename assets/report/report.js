@@ -24,7 +24,7 @@ const reportPage = (() => {
     return numbers.length ? `from ${short(numbers[0])} to ${short(numbers[numbers.length - 1])}` : 'no numbers';
   }
 
-  /** What a chart says to those who do not see it, and each line's columns, computed once. */
+  /** Prepares a chart, once: the columns of each line, and the text for those who do not see it. */
   function prepared({ lines, ...chart }) {
     const isOfRuns = lines.some(({ run }) => run > 0);
     const curves = lines.map(({ values, spread, ...line }) => {
@@ -45,13 +45,13 @@ const reportPage = (() => {
     return { ...chart, curves, label };
   }
 
-  /** The place of a run or of a reward says its colour, and past the sixth its dashes. */
+  /** A run or a reward has its colour from its place in the list, and from the seventh place on, dashes as well. */
   const strokeOf = (place) => ({
     stroke: colour(`--series-${1 + (place % 6)}`),
     dash: dashes[Math.floor(place / 6) % dashes.length],
   });
 
-  /** The series of a curve, of which the page's legend names one. */
+  /** The series of a curve. The page's legend names only one of them. */
   function seriesOf({ name, run, raw, high }, at, chart) {
     const isAlone = chart.curves.length === 1 && data.runs.length === 1;
     const { stroke, dash } = strokeOf(data.runs.length > 1 ? run : at);
@@ -88,7 +88,9 @@ const reportPage = (() => {
     return [options, uPlot.join(tables)];
   }
 
-  /** The rows that have a place on the axis, in its order; of what was measured now and then, those that are there. */
+  /**
+   * The rows that have a place on the axis, in its order. Where only some steps were measured, other rows are left out.
+   */
   function rising(x, columns, isSparse) {
     let places = x.map((_, at) => at).filter((at) => x[at] !== null && !(isSparse && columns[0][at] === null));
     if (places.some((at, index) => index > 0 && x[at] < x[places[index - 1]]))
@@ -142,7 +144,7 @@ const reportPage = (() => {
     sampleGrids.update(data);
   }
 
-  // As they were written: what somebody has opened since is no change of them.
+  // The parts are kept as they were written, since what somebody has opened since is no change of them.
   const parts = new Map();
   for (const place of document.querySelectorAll('[data-part]')) parts.set(place.dataset.part, place.innerHTML);
   function update(next) {

@@ -1,4 +1,4 @@
-// What is drawn of long curves: no more points than can be told apart.
+// Long curves are thinned before they are drawn, to no more points than can be told apart.
 // biome-ignore lint/correctness/noUnusedVariables: the page holds report.js after this
 const thinning = (() => {
   /** The mean of the numbers within `reach` places of each, for any reach in one pass; null where there are none. */

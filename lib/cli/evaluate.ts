@@ -201,16 +201,16 @@ const ofDrawing = [
 /** The options that tables alone know. */
 const ofTablesAlone = ['checkpoints', 'seeds', 'format', 'keepImages', 'output'] as const;
 
-/** With one of these a run is evaluated as a table of checkpoints is. */
+/** A run for which one of these options is given is evaluated as a table of checkpoints is. */
 const ofTables = [
   ...ofTablesAlone,
   ...(['prompts', 'reward', 'negative', 'solver', 'guidance', 'batch'] as const),
 ] satisfies readonly (keyof Flags)[];
 
-/** What runs have of their own. */
+/** The options that only images and models outside of runs take: a run brings its own settings. */
 const ofRuns = ['out', 'asReference', 'samples', 'width', 'height', 'textLength', 'dtype'] as const;
 
-/** What each mode does not read. */
+/** The options that a mode does not read. */
 const misplaced: Readonly<Record<Mode, readonly (keyof Flags)[]>> = {
   run: ofRuns,
   table: ofRuns,

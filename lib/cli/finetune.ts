@@ -23,7 +23,7 @@ export const finetuneCommand = (signal: AbortSignal) =>
       if (evaluation && !flags.quiet) process.stdout.write(`${evaluationText(evaluation)}\n`);
     });
 
-/** Its address is what a page is served for: --quiet does not hide it. */
+/** Notes the page's address even with --quiet: without the address, nobody could open the page. */
 function servedAt(address: Address | true | undefined) {
   if (address === undefined) return {};
   const onAddress = (url: string) => void process.stderr.write(`live page: ${url}\n`);

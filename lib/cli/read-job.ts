@@ -58,7 +58,10 @@ export async function readConfig<Config>(path: string, settings: readonly string
   return applyOverrides(config, settings) as Config;
 }
 
-/** An output that the command line names is that one, or none. */
+/**
+ * An output that the command line names is used under that very name or refused. One that only the configuration names
+ * gets a number where the folder is there already.
+ */
 function existingOf({ output, set, resume, overwrite }: JobFlags): Existing {
   if (resume && overwrite) throw new ConfigError(expected('flags', '--resume or --overwrite', 'both'));
   if (overwrite) return 'overwrite';

@@ -39,14 +39,14 @@ export class RunLock {
   }
 
   /**
-   * Whether a process has it. Where there is no native core to ask, a process of the name that the file has must be
-   * alive on this machine.
+   * Whether a process has the lock. Where there is no native core to ask, the process that the file names must be alive
+   * on this machine.
    */
   static isHeld(directory: string): boolean {
     const path = join(directory, lockName);
     if (!existsSync(path)) return false;
     const [, pid, host] = /^process (\d+) on (.*)$/.exec(RunLock.holder(directory)) ?? [];
-    // The usual case, in which the core need not be loaded: killed, on this machine.
+    // Usually the process that the file names was killed on this machine, so that the core need not be loaded.
     if (pid !== undefined && host === hostname() && !isAlive(Number(pid))) return false;
     return unlessRefused(() => binding().isLocked(path)) ?? host === hostname();
   }

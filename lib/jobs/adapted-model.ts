@@ -86,7 +86,7 @@ export async function openAdaptedModel(choice: ModelChoice, onNote: (line: strin
 }
 
 /**
- * A module that was chosen, with weights: those that were chosen, or else those of the run whose adapter draws.
+ * Gives the chosen module the weights that were chosen for it, or else those of the run whose adapter draws.
  * @throws ConfigError for weights of anything but a module
  */
 function withWeights(

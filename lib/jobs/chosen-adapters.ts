@@ -146,7 +146,7 @@ const trainedSchema = z.object({
   textLength: modelSettings.textLength,
   /** In the record of a distillation alone. */
   teacher: z.object({}).optional(),
-  /** Where it was a module. */
+  /** The model, where it was a module with weights. */
   model: z
     .object({ type: z.literal('module'), weights: z.string() })
     .optional()

@@ -40,8 +40,8 @@ export interface OpenedRun {
 }
 
 /**
- * What one run writes: config.json, run.json, metrics.jsonl, checkpoints/, samples/, evaluation.json, report.html, the
- * logs that its configuration names; and, while it does, lock.
+ * The folder that one run writes: config.json, run.json, metrics.jsonl, checkpoints/, samples/, evaluation.json,
+ * report.html, the logs that its configuration names; and, while the run goes on, lock.
  */
 export class RunDirectory {
   #lock: RunLock | undefined;
@@ -221,7 +221,7 @@ export class RunDirectory {
     }
   }
 
-  /** The logs, for what stands in no file of the run. */
+  /** The run's logs, to which a caller writes what no file of the run holds. */
   get logs(): RunLog {
     return this.#logs;
   }

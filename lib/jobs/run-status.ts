@@ -18,7 +18,7 @@ const statusSchema = z.object({
   versions: z.record(z.string(), z.string()),
 });
 
-/** What the file run.json of a run's folder holds. */
+/** The content of the file run.json in a run's folder. */
 export type RunStatus = z.output<typeof statusSchema>;
 
 /** How a run ended: `stopped` is that it was interrupted, or by its `stopWhen`, `failed` that an error ended it. */
@@ -53,7 +53,7 @@ export async function conduct<Result>(
   work: () => Promise<Result>,
 ): Promise<Result> {
   const end = async (ending: Ending) => {
-    // A run that was not resumed, since its model is another now, is what it was.
+    // A run whose resumption was refused keeps the status that it had.
     if (run.hasBegun) await writeStatus(run.path, ending);
   };
   return run.during(async () => {

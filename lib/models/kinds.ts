@@ -19,12 +19,12 @@ export const modelKinds: readonly ModelKind[] = [digitsKind, sd3Kind, flux2Kind,
 
 const torchScript = torchScriptSchema.transform((settings): TorchScriptModel => locatedIn('.', settings));
 
-/** A module alone is known by its path, as where a name is given. */
+/** A module without weights is given as its path, just as where a name is given. */
 const module = moduleSchema.transform(({ module, weights }): ModuleModel | string =>
   weights === undefined ? module : { type: 'module', module, weights },
 );
 
-/** What describes a model in the place of a directory: settings, whose paths become absolute. */
+/** The settings that describe a model in the place of a directory. Their paths become absolute. */
 export const describedModelSchema = z.union([module, torchScript]).meta(called('DescribedModelConfig'));
 
 /**

@@ -29,8 +29,9 @@ export interface ModelPart {
 /** A kind of model: all that the rest of the library knows of it. kinds.ts lists them. */
 export interface ModelKind {
   /**
-   * What a directory of this kind says: the class in its model_index.json, or the "type" in its config.json. Where
-   * files are models of this kind, it is what settings say, and how the names of these files end, whose code is run.
+   * The mark of this kind: the class in a directory's model_index.json, or the "type" in its config.json. Where files
+   * are models of this kind, the mark is the type in settings, and the endings of these files' names; their code is
+   * run.
    */
   recognises: { pipeline: string } | { type: string } | { type: string; endings: readonly string[] };
   /** How it is sampled where nobody says otherwise. */

@@ -20,9 +20,12 @@ export interface PretrainTask extends Disposable {
   load(weights: Record<string, Tensor>): Promise<void>;
   /** Numbers of the examples to train on, of which a batch holds some. */
   examples: Int32Array;
-  /** What tells the untrained network from another, which a run is not resumed with; left out: its configuration. */
+  /**
+   * This tells the untrained network from others, with which a run is not resumed; left out, the configuration tells
+   * it.
+   */
   identity?: unknown;
-  /** What the examples depend on: a run is not resumed with others. */
+  /** All that the examples depend on: a run is not resumed with others. */
   source: Readonly<Record<string, unknown>>;
   /** Adds the gradients of one batch of examples. */
   accumulate(examples: Int32Array, step: number): Promise<{ loss: number; accuracy?: number }>;
@@ -33,7 +36,7 @@ export interface PretrainTask extends Disposable {
    * out: nothing is needed, and it is the configuration's model.
    */
   writeModel?(directory: string): Promise<unknown>;
-  /** What the file of its weights says of itself. */
+  /** The metadata of the file of its weights. */
   metadata?: Readonly<Record<string, string>>;
   /** Its accuracy on examples that were kept out of training; left out where nothing is measured. */
   measure?(): Promise<number | undefined>;
@@ -44,7 +47,7 @@ export interface Pretraining<
   ModelSchema extends z.ZodType = z.ZodType,
   Settings extends Record<string, z.ZodType> = Record<string, z.ZodType>,
 > {
-  /** By which a configuration's model asks for it: the value of its "type". */
+  /** The value of "type" by which the model of a configuration asks for this pretraining. */
   type: string;
   /** The configuration of the network itself, which becomes the model's config.json. */
   model: ModelSchema;

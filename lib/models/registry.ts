@@ -107,8 +107,8 @@ export async function namesModel(source: string): Promise<boolean> {
 }
 
 /**
- * What a model takes, from its configuration and its files' headers; its files, of one of which no more is known;
- * undefined for one too small to plan for, such as the digits.
+ * Gives what a model takes, from its configuration and its files' headers. Where no more is known of one of its files
+ * than its size, the files are given; for a model that is too small to plan for, such as the digits, nothing is.
  * @throws ConfigError for a directory or options that are not supported, CheckpointError where there is no model, or
  * weights that it needs are missing or cut short
  */
@@ -200,7 +200,7 @@ export async function modelVerifier(directory: string): Promise<Verifier> {
 export async function baseModel(adapter: string, base: string | ModuleModel | undefined): Promise<string> {
   const hint = "name the model's directory (--model)";
   if (base === undefined) throw new CheckpointError(`${adapter} does not say which model it was trained on: ${hint}`);
-  // What runs code is run where it is named, and not because an adapter from elsewhere says so.
+  // Code is run only where the user names it, and not because an adapter from elsewhere does.
   if (typeof base === 'object' || runsCode(base)) {
     const module = nameOfModel(base);
     throw new CheckpointError(
@@ -288,7 +288,7 @@ async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'so
   return { kind, place: { ...own, path, json } };
 }
 
-/** What runs code is run where it is named, and not because a directory from elsewhere says so. */
+/** Refuses a directory whose model would run code, which is run only where the user names it. */
 function refuseCode({ recognises }: ModelKind, directory: string, json: unknown): void {
   if (!('endings' in recognises)) return;
   const { module = 'MODULE', weights = '' } = json as Readonly<Record<string, string>>;

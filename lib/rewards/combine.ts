@@ -58,7 +58,7 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
           weights,
         };
         if (options.gradient) {
-          // What has values alone takes no part in the gradient.
+          // A reward that has values alone takes no part in the gradient.
           const terms = scores.flatMap(({ grad }, part) => (grad ? [{ grad, weight: parts[part]![1] }] : []));
           result.grad = await binding().weightedSum(
             terms.map(({ grad }) => grad),

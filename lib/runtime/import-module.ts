@@ -19,7 +19,10 @@ export async function importModule(path: string): Promise<Readonly<Record<string
   }
 }
 
-/** As {@link importModule} does, but compiled and run anew at every call, and `eam-torch` in it is this package. */
+/**
+ * Does what {@link importModule} does, but compiles and runs the module anew at every call; `eam-torch` in it is this
+ * package.
+ */
 export async function importAnew(path: string): Promise<Readonly<Record<string, unknown>>> {
   const own: unknown = await import(pathToFileURL(join(packageDirectory, 'dist', 'index.js')).href);
   const jiti = createJiti(import.meta.url, {

@@ -4,7 +4,7 @@ export function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // It is another user's.
+    // The process is another user's, so that it is alive.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

@@ -8,11 +8,11 @@ import type { Tensor } from '../runtime/native/tensor.js';
 export interface Drift {
   /** The root mean square of v_θ − v_pre over that of v_pre. */
   all: number;
-  /** The same at the times of each quarter of [0, 1], by the quarter, such as `'0.25-0.50'`. */
+  /** The ratio at the times of each quarter of [0, 1], by the quarter, such as `'0.25-0.50'`. */
   byTime: Record<string, number>;
 }
 
-/** The times are told apart by so many equal parts of [0, 1]. */
+/** [0, 1] is cut into so many equal parts, by which the times are told apart. */
 const parts = 4;
 
 export interface DriftOptions {

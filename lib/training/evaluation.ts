@@ -192,7 +192,7 @@ export async function measure(
   return { measurement: await measured.measurement(), samples: measured.samples };
 }
 
-/** What the sampler reads of an evaluation's options. */
+/** The part of an evaluation's options that the sampler reads. */
 function drawingOf({ prompts, count, seed, steps, solver, guidance, negativePrompt, average, batch, signal }: Options) {
   const cycled = cyclePrompts(prompts, count);
   return { prompts: cycled, seed, steps, solver, guidance, negativePrompt, average, batch, signal };

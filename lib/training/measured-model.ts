@@ -7,7 +7,7 @@ import { spreadOf, type Spread } from './statistics.js';
 export interface Measurement {
   /** The mean of the reward over the images, and its standard deviation. */
   reward: Spread;
-  /** What each reward of a combined one gave, unweighted. */
+  /** The unweighted figures of each reward of a combined one. */
   rewards: Record<string, Spread>;
   /** The fraction of images in which the judge sees what the prompt asked for, in [0, 1]. */
   accuracy?: number;
@@ -19,7 +19,7 @@ export interface Measurement {
 export interface SampleRewards {
   /** The whole reward of each sample. */
   reward: number[];
-  /** What each reward of a combined one gave for each sample, unweighted. */
+  /** The unweighted values of each reward of a combined one, for each sample. */
   rewards: Record<string, number[]>;
 }
 
@@ -58,7 +58,9 @@ export class MeasuredModel implements Disposable {
   }
 }
 
-/** Rewards by name, the whole one first; a file that a reward was made of may be called so, too. */
+/**
+ * Rewards by name, the whole one first. It is named so that a reward which a file calls "reward" keeps its own name.
+ */
 export const rewardsByName = ({ reward, rewards }: SampleRewards): Record<string, number[]> => ({
   ['reward' in rewards ? 'whole reward' : 'reward']: reward,
   ...rewards,

@@ -67,7 +67,7 @@ export interface StepMetrics extends Evaluations {
   };
 }
 
-/** What the panel measured after a step, as metrics.jsonl has it: means over its images. */
+/** The panel's measurement after a step, as metrics.jsonl has it: means over its images. */
 export interface PanelMetrics extends PanelReadings {
   /** The drift at the times of each quarter of [0, 1]: see {@link Drift}. */
   driftByTime?: Record<string, number>;

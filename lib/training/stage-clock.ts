@@ -1,4 +1,4 @@
-/** Seconds of a step by what took them. What is left of the step's own encodes prompts and looks after files. */
+/** Seconds of a step by stage. The rest of the step encodes prompts and looks after files. */
 export interface StageSeconds {
   /** Seconds in which samples were drawn, or taken from the pretrained model's endpoints. */
   rollout: number;

@@ -7,7 +7,7 @@ import { encode } from 'fast-png';
 export const png = (shade = 0): Uint8Array =>
   encode({ width: 2, height: 2, data: new Uint8Array(4).fill(shade), channels: 1, depth: 8 });
 
-/** What a fine-tuning logs of a step. */
+/** The line that a fine-tuning logs of a step. */
 export const logged = (step: number, change: object = {}): object => ({
   step,
   reward: step / 10,

@@ -65,7 +65,7 @@ export interface RunFolder {
   /** A picture for each step that has one. */
   grids?: Readonly<Record<number, Uint8Array>>;
   evaluation?: unknown;
-  /** What run.json holds. */
+  /** The content of run.json. */
   status?: unknown;
 }
 

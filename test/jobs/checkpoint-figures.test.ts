@@ -29,7 +29,7 @@ describe('pairedFigures', () => {
       expect(mean).toBeCloseTo(3, 12);
       expect(interval![1] - interval![0]).toBeCloseTo(2 * reach, 4);
     }
-    // What varies within prompts alone leaves their means where they are: the interval is of width nothing.
+    // Values that vary only within prompts leave the prompts' means alike, so that the interval has no width.
     const within = pairedFigures(Array(6).fill(0), [1, 1, 1, 3, 3, 3], [...prompts, ...prompts]);
     expect(within.interval).toEqual([2, 2]);
   });
@@ -62,7 +62,7 @@ describe('figuresOf', () => {
   it('pairs each seed with the same seed of the pretrained model', () => {
     const base = [part(0, 10), part(100, 110)];
     const row = figuresOf({ name: 'x', parts: [part(1, 12), part(101, 112)] }, base, ['a', 'b'], true);
-    // Unpaired, the two seeds would be as far apart as 100.
+    // Without pairing, the change would vary by the 100 that lie between the two seeds.
     expect(row).toMatchObject({
       images: 4,
       rewards: { r: { mean: 56.5, change: { mean: 1.5, pairs: 4, winRate: 1 } } },

@@ -63,7 +63,7 @@ describe('a table of checkpoints', () => {
   it('has the figures that the run itself measured, from one path', async () => {
     const { rows } = await table(run('a'), '--checkpoints', 'last', '--output', join(temporaryFolder(), 'out'));
     const evaluation = JSON.parse(readFileSync(join(run('a'), 'evaluation.json'), 'utf8')) as Evaluation;
-    // A reward of a file that is called so has the name that the whole one has elsewhere.
+    // One reward of the file is itself called "reward", so that the whole one has another name than elsewhere.
     expect(Object.keys(rows[0]!.rewards)).toEqual(['whole reward', 'stroke-weight', 'reward']);
     for (const [row, half] of [[rows[0]!, evaluation.before] as const, [rows[1]!, evaluation.after] as const]) {
       expect(row.rewards['whole reward']).toMatchObject(half.reward);
@@ -73,7 +73,7 @@ describe('a table of checkpoints', () => {
       mean: expect.closeTo(evaluation.change!.reward.mean!, 12) as number,
       pairs: 6,
     });
-    // And what the run kept of each sample gives its figures to the bit.
+    // The rewards that the run kept of each sample give its figures to the bit.
     const samples = (await readSamples(run('a')))!;
     expect(pairedChange(samples.before.reward, samples.after.reward)).toEqual(evaluation.change!.reward);
     expect(samples.prompt.map((at) => samples.prompts[at])).toEqual(['0', '1', '2', '0', '1', '2']);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { availableOnMac, deviceMemory } from '../../lib/jobs/plan/device-memory.js';
 
-// As macOS 14 prints it on a machine of 16 GiB.
+// macOS 14 prints this on a machine of 16 GiB.
 const vmStat = `Mach Virtual Memory Statistics: (page size of 16384 bytes)
 Pages free:                               10000.
 Pages active:                            350000.

@@ -1,4 +1,4 @@
-// Where pictures changed: the measures against plain sums, and the page of a run.
+// Pictures are compared: the measures are checked against plain sums, and the page of a run is read.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -47,7 +47,7 @@ describe('heatMap', () => {
   it('is black where nothing changed, and has full colours of its own from the scale on, up and down', () => {
     const map = heatMap(gray(100, 100, 100, 200), gray(100, 151, 202, 149), 'luminance', 0.2);
     expect(Array.from(map.data)).toEqual([0, 0, 0, 255, 150, 40, 255, 150, 40, 60, 150, 255]);
-    // A distance has no sign.
+    // A distance of colours has no sign, so that a darker pixel has the colour of a rise.
     expect(Array.from(heatMap(gray(200), gray(149), 'color', 0.4).data)).toEqual([128, 75, 20]);
   });
 });
@@ -124,7 +124,7 @@ describe('eam diff', () => {
       });
     await expect(diff(output, { shown: 3 } as never)).rejects.toThrow(/shown/);
 
-    // The model under it was replaced.
+    // The model that the run was trained on is replaced by another.
     rmSync(join(output, 'diff.html'));
     const other = await tinyModelDirectory({ depth: 1 });
     const config = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as { model: string };

@@ -1,4 +1,4 @@
-// What an evaluation keeps of every sample: rewards to the bit, and the images of the best and the worst.
+// An evaluation keeps this of every sample: rewards to the bit, and the images of the best and the worst.
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -54,7 +54,7 @@ describe('KeptPairs', () => {
       expect(kept.pairs.size).toBeLessThanOrEqual(2);
     }
     expect([...kept.pairs.keys()].sort()).toEqual([58, 59]);
-    // Four bytes, not a batch's.
+    // The image keeps its own four bytes, and not the memory of its whole batch.
     expect(kept.pairs.get(59)!.after!.data.buffer.byteLength).toBe(4);
   });
 });

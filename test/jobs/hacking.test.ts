@@ -51,7 +51,7 @@ const digits = {
 };
 const tiny = {
   model: tinySd3,
-  // Attention alone, as by default, hardly moves a model whose weights are random.
+  // The default adapts attention alone, which hardly moves a model whose weights are random.
   adapter: { rank: 8, alpha: 16, targets: ['proj_out', 'ff.net.2', 'attn.to_out.0'] },
   prompts: ['a red fox', 'a boat at sea', 'two cups', 'a house'],
   judge: {
@@ -60,7 +60,10 @@ const tiny = {
   },
 };
 
-/** What a run that is watched at each step told, and how far its judge had fallen by then, in σ. */
+/**
+ * Runs a fine-tuning that is watched at each step, and gives what it told and how far its judge had fallen by then, in
+ * σ.
+ */
 async function hacked(
   { judge, ...config }: { model: string; adapter: object; prompts: string[]; judge: object },
   rewards: readonly object[],

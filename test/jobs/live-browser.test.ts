@@ -71,7 +71,7 @@ describe.skipIf(!chromiumPath)('a live page in a browser', () => {
     }
     throw new Error(`Tab does not come to ${selector}`);
   }
-  /** A stream of events that a page has left is none of its faults. */
+  /** The browser reports a stream of events that a page has left as aborted, which is no fault of the page. */
   const own = (problems: string[]) => problems.filter((problem) => !problem.includes('ERR_ABORTED'));
   const chartLabel = (page: Page, title: string) =>
     page.locator(`[role=img][aria-label^="${title}"]`).getAttribute('aria-label');
@@ -112,9 +112,10 @@ describe.skipIf(!chromiumPath)('a live page in a browser', () => {
     const drawn = 'Object.assign(counts, { width: document.getElementById("charts").clientWidth })';
     const { points, nodes, width } = await page.evaluate<{ points: number; nodes: number; width: number }>(drawn);
     expect(points).toBeGreaterThan(0);
-    // Five updates of three charts with at most four lines, and for each column of pixels four points of a line.
+    // There were five updates of three charts with at most four lines, and a line has four points for each column of
+    // pixels.
     expect(points).toBeLessThan(5 * 3 * 4 * 4 * width);
-    // The numbers of the legends, and no chart.
+    // Only the numbers of the legends were added, and no chart was built anew.
     expect(nodes).toBeLessThan(5 * 3 * 20);
     expect(own(problems)).toEqual([]);
   });
@@ -131,7 +132,7 @@ describe.skipIf(!chromiumPath)('a live page in a browser', () => {
     const second = await serve(run, Number(port));
     await text(page, 'step 4 of 10');
     await page.locator('#connection:empty').waitFor({ state: 'attached' });
-    // One that is killed says no farewell.
+    // A server that is killed does not tell its readers that it ends.
     await second.kill();
     await page.getByRole('status').getByText('Not connected').waitFor();
     append(run, logged(5));
@@ -197,7 +198,7 @@ describe.skipIf(!chromiumPath)('a live page in a browser', () => {
     await page.keyboard.press('Escape');
     await dialog.waitFor({ state: 'hidden' });
     expect(notes.some((line) => line.startsWith('stopping'))).toBe(false);
-    // The focus is where it was.
+    // The focus is on the button that opened the dialog.
     expect(await page.evaluate('document.activeElement.id')).toBe('stop');
     await page.keyboard.press('Enter');
     await dialog.waitFor();

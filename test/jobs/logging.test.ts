@@ -96,7 +96,7 @@ describe('logging: ["tensorboard"] of eam compare', () => {
     const output = join(temporaryFolder(), 'comparison');
     await compare({ ...config, output });
     const runs = ['a', 'b'].flatMap((name) => [1, 2].map((seed) => join(output, 'runs', `${name}-seed-${seed}`)));
-    // As if the second had been interrupted.
+    // A run without its result is one that was interrupted: this is the second run.
     rmSync(join(runs[1]!, 'result.json'));
     await compare({ ...config, output }, { resume: true });
     for (const run of runs) {

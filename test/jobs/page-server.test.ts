@@ -255,7 +255,7 @@ describe('a stream of events', () => {
     await site.readers(2);
     slow.socket.pause();
     const [stalled, flowing] = site.streams.map(({ stream }) => stream);
-    // More than the sockets of both sides hold.
+    // The reader takes nothing, so that more is sent than the sockets of both sides hold.
     while (!stalled!.isFull) stalled!.send('rows', 'x'.repeat(1e5));
     for (let beat = 0; beat < 3; beat++) for (const stream of [stalled!, flowing!]) stream.beat();
     expect(site.streams.map(({ response }) => response.destroyed)).toEqual([false, false]);

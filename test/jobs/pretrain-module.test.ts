@@ -82,7 +82,7 @@ describe.each(kinds)('pretraining a module whose fine-tuning trains $what', ({ w
     expect(entries.map(({ name }) => name).sort()).toEqual(['in', 'labels', 'out']);
     expect(metadata).toMatchObject({ module: 'network.mjs', latentVariance: expect.stringMatching(/^0\.\d+/) });
     expect(read(directory, 'config.json')).toEqual({ type: 'module', module, weights: 'model.safetensors' });
-    // How it is drawn is the module's choice where the configuration has none.
+    // The module says how samples are drawn where the configuration does not.
     expect(read(directory, 'recipe.json').samples).toMatchObject({ steps: 2, solver: 'euler' });
   });
 
@@ -139,7 +139,7 @@ describe.each(kinds)('pretraining a module whose fine-tuning trains $what', ({ w
     const pretrained = await draw('pretrained', '--model', module, '--weights', weights);
     expect(pretrained).not.toBe(tuned);
     expect(await draw('untrained', '--model', module)).not.toBe(pretrained);
-    // Code is run where it is named alone.
+    // Code is run only where the module is named.
     const asks = `whose code is run only where it is named`;
     expect(await draw('unnamed', '--adapter', run)).toContain(`was trained on the module ${module}, ${asks}`);
     expect(await draw('directory', '--model', directory)).toBe(
@@ -281,7 +281,7 @@ describe('pretraining a module is refused before anything is written', () => {
   });
 
   it('and keeps the steps before where encode throws at the third', async () => {
-    // The rehearsal has asked once.
+    // The rehearsal has asked once already, so that the fourth question is that of the third step.
     const encode = "(prompts) => { if (++asked === 4) throw new Error('on purpose'); return labelsOf(prompts); }";
     const module = moduleFile(`let asked = 0;\n${wholeNetwork.replace('encode: labelsOf', `encode: ${encode}`)}`);
     const config = recipe(module, { checkpoints: { every: 100 } });

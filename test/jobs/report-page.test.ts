@@ -29,7 +29,7 @@ async function pageOf(...directories: string[]): Promise<string> {
   return pathToFileURL(await report(directories, { output: join(temporaryFolder(), 'page.html') })).href;
 }
 
-/** What a live page would send of runs. */
+/** The state of runs that a live page would send. */
 async function dataOf(...directories: string[]): Promise<PageData> {
   const views = await Promise.all(directories.map((directory) => readRunView(directory)));
   return pageData(views, async ({ path }) => `data:image/png;base64,${readFileSync(path).toString('base64')}`);
@@ -144,7 +144,7 @@ describe.skipIf(!chromiumPath)('the page of a run in a browser', () => {
         points: uPlotted('reward').data[0].length, width: uPlotted('reward').width,
       })))`.replaceAll('uPlotted', plotted),
     );
-    // The first and the last, and of four columns the extremes.
+    // Each column of pixels keeps its first and its last point, and the extremes of four columns of numbers.
     expect(points).toBeLessThanOrEqual(10 * (width + 1));
     expect(points).toBeLessThan(10_000);
     expect(points).toBeGreaterThan(width);
@@ -247,7 +247,7 @@ describe.skipIf(!chromiumPath)('the page of several runs in a browser', () => {
     );
     expect(Object.values(await drawn(page))).not.toContain(false);
     await page.getByRole('radio', { name: 'seconds' }).check({ force: true });
-    // Where only one of the curves has a point, the legend has the nearest of the other.
+    // Where only one of the curves has a point, the legend shows the other curve's nearest point.
     await page.locator('[data-chart=loss] .u-over').hover();
     await page.waitForFunction(`!document.querySelector('[data-chart=loss] .u-legend').textContent.includes('–')`);
     expect(problems).toEqual([]);

@@ -34,7 +34,7 @@ function watch(onStep: (step: number) => void): { observer: JobObserver; notes: 
   return { observer: { begin() {}, advance: onStep, note, end() {} }, notes };
 }
 
-/** What a run's report.html says: its steps, its grids, and its state. */
+/** Reads a run's report.html: its steps, its grids, and its state. */
 function reported(run: string) {
   const html = readFileSync(join(run, 'report.html'), 'utf8');
   const { runs } = JSON.parse(/id="metrics">(.*?)<\/script>/s.exec(html)![1]!);

@@ -233,7 +233,7 @@ describe('readers are told', () => {
     for (const wrong of ['nonsense', '-', '~~', `${id}0`, 'x-0-3'])
       expect((await reader('', wrong).next('data'))!.data.runs[0].axes.steps).toEqual([1, 2, 3, 4, 5]);
     await close();
-    // Of another server nothing is known.
+    // A position that another server gave means nothing to this one, so that all is sent.
     expect((await (await serve(run)).reader('', id).next('data'))!.data.runs[0].axes.steps).toHaveLength(5);
   });
 

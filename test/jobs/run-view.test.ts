@@ -1,4 +1,4 @@
-// What a run's folder tells of the run, in every state in which it may be found.
+// A run's folder is read in every state in which it may be found.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';

@@ -1,4 +1,4 @@
-// What is left of a curve where it has more points than a chart has pixels.
+// A curve is thinned where it has more points than a chart has pixels.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runInNewContext } from 'node:vm';
@@ -39,7 +39,7 @@ describe('thin', () => {
         own[values.indexOf(Math.max(...values))]!,
       ]);
       const found = thinned.filter((at) => own.includes(at));
-      // The last place of all is a pixel of its own, which belongs to the last one here.
+      // The very last place falls into a pixel of its own, and is counted with the last pixel here.
       if (pixel < 99) expect(new Set(found)).toEqual(wanted);
       else for (const place of wanted) expect(found).toContain(place);
     }

@@ -20,7 +20,7 @@ const reader = fileURLToPath(new URL('../helpers/wandb-records.py', import.meta.
 
 /** A process in the place of the bridge, which runs this. */
 const script = (code: string) => [process.execPath, '-e', code, '--'];
-/** What it was sent is in this file of the run's folder, when it ends as it should. */
+/** When this process ends as it should, it writes all that it was sent into a file of the run's folder. */
 const faithful = `
   let text = '';
   process.stdin.on('data', (data) => (text += data));
@@ -98,7 +98,7 @@ describe('WandbLog', () => {
 
   it('keeps no more than it has room for where its process reads nothing, and ends that', async () => {
     const { notes, log } = logWith('setInterval(() => {}, 1e6)', { room: 1 << 16 });
-    // More than a pipe holds, too, of which nothing is ever read.
+    // This is more than a pipe holds, and the process never reads any of it.
     for (let number = 1; number <= 2000; number++) await log.config({ text: 'x'.repeat(1024) });
     expect(notes).toEqual([expect.stringMatching(/does not read what it is sent; the run goes on without it/)]);
     await log.close(true);
@@ -160,7 +160,7 @@ describe('checkWandb', () => {
     expect(await problemWith(script('setInterval(() => {}, 1e6)'), 1)).toBeUndefined();
   });
 
-  /** Before PATH a folder whose python3 runs this instead. */
+  /** Puts a folder at the head of PATH whose python3 runs this script instead. */
   function withPython(shell: string): void {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'python3'), `#!/bin/sh\n${shell}\n`);
@@ -220,7 +220,7 @@ describe('Ctrl-C', () => {
     });
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     while (!existsSync(join(run, 'metrics.jsonl'))) await new Promise((resolve) => setTimeout(resolve, 20));
-    // To all of the group, as a terminal does.
+    // The signal goes to the whole group of processes, as a terminal sends it.
     process.kill(-child.pid!, 'SIGINT');
     expect(await ended).toBe(130);
     const sent = readFileSync(join(run, 'got'), 'utf8').trim().split('\n');
@@ -256,7 +256,7 @@ describe.runIf(hasWandb)('logging: ["wandb"], offline (wants a python3 with wand
     summary: string[];
     exit: number;
   }
-  /** What each process of a run has logged, as W&B's own protocol buffers read it. */
+  /** The records that each process of a run has logged, as W&B's own protocol buffers read them. */
   const recordsOf = (run: string): Logged[] =>
     readdirSync(join(run, 'wandb'))
       .filter((name) => name.startsWith('offline-run-'))
@@ -331,7 +331,7 @@ describe.runIf(hasWandb)('logging: ["wandb"], offline (wants a python3 with wand
     { key: 'short', said: /expected a key of W&B, got .*40/ },
   ])('is refused online with the key $key, and no server is asked', ({ key, said }) => {
     const env = { ...process.env, HOME: temporaryFolder(), WANDB_MODE: 'online', WANDB_API_KEY: key };
-    // Nobody listens there: whoever asks gets no answer.
+    // Nobody listens at this address, so that a process which asked a server would get no answer.
     const { stdout, status } = spawnSync(python, [bridge, '--check'], {
       encoding: 'utf8',
       env: { ...env, WANDB_BASE_URL: 'http://127.0.0.1:9' },

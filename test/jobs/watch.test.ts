@@ -1,4 +1,4 @@
-// What a run measures beside its rewards, and how it ends where that crosses a limit.
+// A run measures more than its rewards, and ends where that crosses a limit.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -23,7 +23,7 @@ const panels = (run: string) => linesOf(run).map(({ panel }) => panel!);
 const hashes = (run: string, step: number) => tensorHashes(join(run, 'checkpoints'), step);
 const judge = { name: 'stroke-weight', scale: -1 };
 
-/** A run of four steps to the end; what its measurements are is known from it. */
+/** Makes a run of four steps that comes to its end, with whose measurements others are compared. */
 async function uninterrupted(change: object = {}): Promise<string> {
   const config = configFile(change);
   expect((await eam('finetune', config, '--quiet')).code).toBe(0);
@@ -38,7 +38,7 @@ describe('the panel', () => {
       steps: 5,
     });
     const { baseline, ...settings } = JSON.parse(readFileSync(join(run, 'panel.json'), 'utf8'));
-    // As the algorithm draws, where nothing is said.
+    // The panel draws as the algorithm does where the configuration says nothing.
     expect(settings).toMatchObject({ every: 2, count: 5, seed: 3, steps: 2, solver: 'euler', guidance: 1 });
     const measured = panels(run);
     expect(measured.map((panel) => panel !== undefined)).toEqual([false, true, false, true, false]);
@@ -51,7 +51,7 @@ describe('the panel', () => {
         expect(panel[name]).toBeGreaterThan(0);
       expect(panel).not.toHaveProperty('saturation');
     }
-    // The judge is the mean intensity times −1, which brightness is but for what it clamps.
+    // The judge is −1 times the mean intensity, which is the brightness apart from values that brightness clamps.
     expect(baseline.judges['stroke-weight'].mean).toBeLessThan(0);
     expect(baseline.edges.std).toBeGreaterThan(0);
     const events = readdirSync(join(run, 'tensorboard')).flatMap((name) =>
@@ -162,7 +162,7 @@ describe('a reward that falls', () => {
   });
 
   it('is not taken for a wrong sign where the gradient is right', async () => {
-    // The score of random weights leads somewhere, and λ = 1 is weaker.
+    // The velocity of random weights pulls somewhere else, and with λ = 1 the reward is weaker than this pull.
     const { code, stderr } = await eam('finetune', signed(''));
     expect([code, stderr]).toEqual([0, expect.stringContaining('which rises along it: the pull of the pretrained')]);
     expect(stderr).not.toContain('wrong sign');
@@ -194,7 +194,7 @@ describe('stopWhen', () => {
     expect(existsSync(join(run, 'report.html'))).toBe(true);
     expect(linesOf(run)).toHaveLength(3);
 
-    // The same limit still holds: nothing is trained.
+    // The same limit is still crossed, so that nothing is trained.
     const again = await eam('finetune', run, '--resume');
     expect([again.code, again.stderr]).toEqual([3, expect.stringContaining('stopped after step 3 by stopWhen: drift')]);
     expect(linesOf(run)).toHaveLength(3);

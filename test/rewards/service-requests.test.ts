@@ -130,7 +130,7 @@ describe('requests at once', () => {
       const expected = Math.min(9, answered + 3);
       await service.received(expected);
       expect(sent).toHaveBeenCalledTimes(expected);
-      // From then on both calls are in the queue.
+      // From the third answer on, the requests of both calls are in the queue.
       if (answered >= 3 && answered <= 6) expect(reward.queue).toEqual({ running: 3, waiting: 6 - answered });
       open.shift()!();
     }

@@ -33,7 +33,7 @@ describe('FallingReward', () => {
     const noise = normals(2);
     expect(told(1000, (step) => step / 100 + noise())).toEqual([]);
     const alarmed = Array.from({ length: 1000 }, () => told(256, noise)).filter((steps) => steps.length > 0);
-    // One in ten thousand of 4000 looks: two or more are one run in sixteen.
+    // One in ten thousand of these 4000 looks alarms by chance, so that two or more alarms come in one run of sixteen.
     expect(alarmed.length).toBeLessThanOrEqual(2);
   });
 });

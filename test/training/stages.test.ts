@@ -82,7 +82,7 @@ describe("a step's clock", () => {
       });
       for await (const { seconds, stages } of trainer.run({ steps: 1 })) {
         const { reward, ...others } = stages;
-        // What was stored is scored already.
+        // Stored endpoints were scored before, so that only current ones take time for it.
         expect(reward > 0).toBe(endpoints === 'current');
         for (const part of Object.values(others)) expect(part).toBeGreaterThan(0);
         expect(Object.values(stages).reduce((sum, part) => sum + part, 0)).toBeLessThan(seconds);

@@ -1,6 +1,9 @@
 import type { ImageBytes } from './write.js';
 
-/** Averages squares of so many pixels to one that neither side is longer than `limit`; one that fits stays as it is. */
+/**
+ * Averages squares of pixels, just large enough that neither side becomes longer than `limit`. An image that fits stays
+ * as it is.
+ */
 export function shrink(image: ImageBytes, limit: number): ImageBytes {
   const factor = Math.ceil(Math.max(image.width, image.height) / limit);
   if (factor <= 1) return image;

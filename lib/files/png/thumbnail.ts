@@ -6,7 +6,7 @@ import { encodeImage } from './write.js';
 
 /**
  * A PNG that is small enough for a page: the file as it is where neither side is longer than `limit`, else shrunk.
- * @throws ImageFileError for a file that is no PNG that is read
+ * @throws ImageFileError for a file that is no PNG, or of a kind that cannot be read
  */
 export async function thumbnail(path: string, limit: number): Promise<Uint8Array> {
   const { width, height, data } = await readPng(path);

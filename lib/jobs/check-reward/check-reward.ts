@@ -1,7 +1,7 @@
 import { score, type Reward } from '../../rewards/reward.js';
 import { Tensor } from '../../runtime/native/tensor.js';
 
-/** What {@link checkReward} compares on. */
+/** The images and the device that {@link checkReward} compares on. */
 interface CheckOptions {
   /** The size of the images, `[channels, height, width]`. */
   shape: readonly [channels: number, height: number, width: number];
@@ -14,20 +14,20 @@ interface CheckOptions {
 
 /** One direction in which images were changed. */
 interface Direction {
-  /** What was changed, such as `rows 0-6, columns 7-13`. */
+  /** The part that was changed, such as `rows 0-6, columns 7-13`. */
   where: string;
   /** The directional derivative as the reward's gradient has it. */
   gradient: number;
-  /** The same from finite differences. */
+  /** The directional derivative from finite differences. */
   difference: number;
   /** How far the finite differences can be trusted. */
   uncertainty: number;
 }
 
-/** What {@link checkReward} found. */
+/** This is what {@link checkReward} returns. */
 export interface GradientCheck {
   verdict: 'right' | 'flipped' | 'scaled' | 'wrong' | 'zero' | 'unknown';
-  /** One sentence that says it, and what to do. */
+  /** One sentence says how the gradient is, and what to do. */
   text: string;
   /** The least-squares factor from the gradient to finite differences: 1 where it is right. */
   scale: number;
@@ -40,7 +40,9 @@ export interface GradientCheck {
 /** The image is cut into so many parts by so many. */
 const parts = 4;
 
-/** Pixels are changed by this and by half of it: enough for float32, and little for what is smooth. */
+/**
+ * Pixels are changed by this and by half of it, which is large enough for float32 and small enough for a smooth reward.
+ */
 const step = 0.02;
 
 /**
@@ -81,7 +83,7 @@ export async function checkReward(reward: Reward, options: CheckOptions): Promis
   return judge(directions);
 }
 
-/** Smooth pictures in the middle of [0, 1], each another: steps to either side stay inside. */
+/** Smooth pictures, each different, with values in the middle of [0, 1], so that a step to either side stays inside. */
 function pictures(shape: readonly number[]): Float32Array {
   const [, channels, height, width] = shape as [number, number, number, number];
   return Float32Array.from({ length: shape.reduce((product, length) => product * length, 1) }, (_, at) => {

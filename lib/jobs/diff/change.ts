@@ -3,7 +3,7 @@ import type { ImageBytes } from '../../files/png/write.js';
 /** A heat map shows one of these. */
 export type DiffMeasure = 'luminance' | 'color';
 
-/** This is how an image changed; of colours as the PNG has them, in sRGB, each channel going from 0 to 1. */
+/** This is how an image changed. Its colours are those that the PNG has, in sRGB, with each channel from 0 to 1. */
 export interface ImageChange {
   /** The root mean square over pixels and channels of after less before, in [0, 1]. */
   change: number;
@@ -13,7 +13,7 @@ export interface ImageChange {
   changed: number;
 }
 
-/** A pixel that changed by less is counted as unchanged: what rounding and a slight shift do. */
+/** A pixel that changed by less counts as unchanged, since rounding and slight shifts change it so much. */
 const threshold = 0.1;
 
 /** Compares two images of one size. */
@@ -31,7 +31,7 @@ export function imageChange(before: ImageBytes, after: ImageBytes): ImageChange 
   return { change: Math.sqrt(squares / pixels), luminance: luminance / pixels, changed: changed / pixels };
 }
 
-/** What a heat map of this measure is drawn of, at one pixel: [−1, 1] of luminance, [0, 1] of color. */
+/** The number that a heat map of this measure shows at one pixel: in [−1, 1] of luminance, in [0, 1] of color. */
 const measureAt: Readonly<Record<DiffMeasure, (before: ImageBytes, after: ImageBytes, pixel: number) => number>> = {
   luminance: luminanceAt,
   color: distanceAt,
@@ -58,7 +58,8 @@ function differenceAt(before: ImageBytes, after: ImageBytes, pixel: number, chan
 }
 
 /**
- * Where the colours of heat maps end: 99 % of the pixels of all pairs changed by less. At least one step of a byte.
+ * The change at which the colours of heat maps are full: 99 % of the pixels of all pairs changed by less. It is at
+ * least one step of a byte.
  * @param pairs of images that both are there
  */
 export function scaleOf(pairs: Iterable<{ before: ImageBytes; after: ImageBytes }>, measure: DiffMeasure): number {
@@ -79,7 +80,7 @@ export function scaleOf(pairs: Iterable<{ before: ImageBytes; after: ImageBytes 
   return 1;
 }
 
-/** Colours at the ends of a heat map; what did not change is black. They are told apart by the colour-blind, too. */
+/** The colours at the ends of a heat map, which the colour-blind can tell apart, too. Black stands for no change. */
 export const heatColours = { up: [255, 150, 40], down: [60, 150, 255] } as const;
 
 /** A heat map of the change: its colours are full where it is `scale` or more. */

@@ -60,7 +60,7 @@ const optionsShape = {
   out: z.string().min(1),
 };
 
-/** Pictures are not wider or higher in the page and the PNG, in pixels. */
+/** Pictures in the page and the PNG are at most so many pixels wide and high. */
 const pictureLimit = 256;
 
 /**
@@ -150,7 +150,7 @@ async function drawPairs(
     await pairs.update({ ...batch, before, after }, [ranking]);
     onProgress(2 * (batch.first + batch.prompts.length), batch.forwards.before + batch.forwards.after);
   }
-  // Of equal changes the earlier sample leads, as in the ranking.
+  // Among equal changes the earlier sample leads, as in the ranking.
   samples.sort((one, other) => other.change - one.change || one.sample - other.sample);
   return { samples, kept: ranking.samples.map((sample) => pairs.pairs.get(sample)!) };
 }

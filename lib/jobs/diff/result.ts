@@ -4,13 +4,13 @@ import type { DiffMeasure, ImageChange } from './change.js';
 export interface SampleChange extends ImageChange {
   /** The number of the sample: image i starts from noise of the seed and i. */
   sample: number;
-  /** What was asked for. */
+  /** The prompt that was asked for. */
   prompt: string;
 }
 
 /** These are the means over the pairs of one prompt. */
 export interface PromptChange extends ImageChange {
-  /** What was asked for. */
+  /** The prompt that was asked for. */
   prompt: string;
   /** How many pairs there are. */
   images: number;
@@ -28,7 +28,7 @@ export interface Diff {
   count: number;
   /** The seed that the noise was drawn from, in decimal digits. */
   seed: string;
-  /** What the maps show. */
+  /** The maps show this measure. */
   measure: DiffMeasure;
   /** The change at which the colours of the maps are full. */
   scale: number;

@@ -3,7 +3,7 @@ import type { Diff } from './result.js';
 /** So many prompts are printed; the page has them all. */
 const shownPrompts = 12;
 
-/** What was found, for a terminal. */
+/** The comparison as a terminal shows it. */
 export function diffText({ page, picture, count, prompts, scale, measure, notFinite }: Diff): string {
   const rows = prompts
     .slice(0, shownPrompts)

@@ -9,7 +9,10 @@ export interface KeptPair {
   after: ImageBytes | undefined;
 }
 
-/** The images of samples while they lead a ranking: their number is bounded by the rankings', however many come. */
+/**
+ * Keeps the images of samples for as long as they lead a ranking. However many samples come, no more images are kept
+ * than the rankings have places.
+ */
 export class KeptPairs {
   readonly #pairs = new Map<number, KeptPair>();
 

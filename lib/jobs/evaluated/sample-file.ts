@@ -33,7 +33,7 @@ const samplesSchema = z
     return prompt.every((at) => at < prompts.length) && columns.every(({ length }) => length === prompt.length);
   }, 'expected as many rewards in each column as samples, and the number of a prompt for each');
 
-/** What an evaluation found of every sample, and whose images are kept. */
+/** An evaluation's figures of every sample, and the list of samples whose images are kept. */
 export interface EvaluatedSamples {
   /** The noise of sample i is that of sample i of this seed, in decimal digits. */
   seed: string;
@@ -44,9 +44,9 @@ export interface EvaluatedSamples {
   before: SampleRewards;
   after: SampleRewards;
   examples: {
-    /** By each reward, the samples whose images after training were best and worst, the first leading. */
+    /** For each reward, the samples whose images after training were best and worst, the most extreme first. */
     rewards: { name: string; best: number[]; worst: number[] }[];
-    /** Of the first prompts, the sample with the highest and the one with the lowest reward after training. */
+    /** For each of the first prompts, the samples with the highest and with the lowest reward after training. */
     prompts: { prompt: number; best: number; worst: number }[];
   };
 }
@@ -86,7 +86,7 @@ export const columnsOf = ({ reward, rewards }: SampleRewards): z.input<typeof re
   rewards: Object.fromEntries(Object.entries(rewards).map(([name, values]) => [name, values.map(shortest)])),
 });
 
-/** What {@link columnsOf} was given, to the bit. */
+/** Gives the rewards that {@link columnsOf} was given, to the bit. */
 export const rewardsOf = ({ reward, rewards }: z.output<typeof rewardColumns>): SampleRewards => ({
   reward: reward.map(single),
   rewards: Object.fromEntries(Object.entries(rewards).map(([name, values]) => [name, values.map(single)])),

@@ -48,7 +48,7 @@ export class SampleKeeper {
     count: number,
     private readonly seed: bigint,
   ) {
-    // No sample is to be among the best and the worst.
+    // No sample should be among both the best and the worst.
     this.#each = Math.min(settings.each, Math.max(1, Math.floor(count / 2)));
   }
 
@@ -69,7 +69,7 @@ export class SampleKeeper {
     await this.#kept.update(pairs, this.#rankings());
   }
 
-  /** What was told so far. */
+  /** The rewards that were taken down so far, and the samples that lead. */
   get samples(): EvaluatedSamples {
     return {
       seed: String(this.seed),

@@ -35,14 +35,14 @@ export class BestCheckpoint {
         () => true,
         () => false,
       );
-      // The run goes on from before it, and will come to it again.
+      // A damaged checkpoint is removed, and so is one of a step that the run will come to again.
       if (reward === undefined || !isWhole) await rm(directory, { recursive: true, force: true });
       else best.#take(step, reward);
     }
     return best;
   }
 
-  /** Where it is, if there is one. */
+  /** The checkpoint's folder, if there is one. */
   get directory(): string | undefined {
     return this.#step === undefined ? undefined : join(this.root, `step-${this.#step}`);
   }

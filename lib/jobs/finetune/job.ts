@@ -161,7 +161,7 @@ export class FinetuneJob {
         this.#observer.advance(step, figures, metrics.forwards + metrics.vjps + metrics.backwards);
         await watch.act(logged);
         if (samples.every && step % samples.every === 0 && step < steps) await this.#writeGrid(step, 'trained');
-        // The checkpoint follows; the last step's report, its grid.
+        // The trainer writes the step's checkpoint after this report. The last step's report is written after its grid.
         if (step % checkpoints.every === 0 && step < steps) await this.#report.write({ state: 'running' });
       }
     } finally {
@@ -256,7 +256,7 @@ export class FinetuneJob {
         onProgress: (done, _total, forwards) => this.#observer.advance(done, {}, forwards),
         onPairs: (pairs) => samples.add(pairs),
       });
-      // The figures first: a disk that has no room for the images has it for them.
+      // The figures are written first, so that a disk without room for the images may still have room for them.
       await this.#directory.writeEvaluation(this.#trainer.step, evaluation);
       await samples.write(this.#directory.path);
       return evaluation;

@@ -3,9 +3,9 @@ import { createJudge, createRewardList, type RewardConfig } from '../../rewards/
 import type { ArrayReward, Judge, Reward } from '../../rewards/reward.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
 
-/** What scores a run's images. */
+/** All that scores a run's images. */
 export interface Scorers {
-  /** What is trained towards. */
+  /** The reward that is trained towards. */
   reward: ArrayReward;
   /** Reads the images of the evaluation. */
   judge: Judge | undefined;
@@ -13,7 +13,7 @@ export interface Scorers {
   judges: readonly Reward[];
   /** Rewards that are only watched. */
   watched: readonly Reward[];
-  /** What the evaluation scores by: the reward, with those that are watched as parts of weight 0. */
+  /** The evaluation scores by this reward: that of the training, with those that are watched as parts of weight 0. */
   evaluated: ArrayReward;
 }
 

@@ -21,7 +21,7 @@ export type LoggedMetrics = StepMetrics & { drift?: number; panel?: PanelMetrics
 /** About how many points of drift a run measures, evenly spread over its steps. */
 const driftMeasurements = 20;
 
-/** What a run is watched with. */
+/** The parts that a run is watched with. */
 interface Watched {
   model: Model;
   config: FinetuneSettings;
@@ -87,7 +87,7 @@ export class Watch implements Disposable {
     }
   }
 
-  /** What is recorded of a step: its metrics with what was measured after it. */
+  /** The record of a step: its metrics with what was measured after it. */
   async measured(metrics: StepMetrics): Promise<LoggedMetrics> {
     const { step } = metrics;
     this.#count(metrics);
@@ -153,7 +153,7 @@ export class Watch implements Disposable {
     for (const metrics of history.slice(0, -1)) this.#see(metrics);
     const last = history.at(-1);
     if (!last) return;
-    // The run ended between the step and its measurement.
+    // The run ended after this step and before its measurement, which is done now.
     if (last.panel || !this.#isDue(last.step)) {
       this.#see(last);
     } else {

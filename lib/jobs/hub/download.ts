@@ -35,7 +35,7 @@ export async function download(
   await complete(hub, commit, file, partial, options);
   let found = await digestOf(partial, file);
   if (found !== file.blob && wasThere) {
-    // The part that was there may be of another time.
+    // The part that was there may belong to another version of the file.
     await rm(partial);
     await complete(hub, commit, file, partial, options);
     found = await digestOf(partial, file);

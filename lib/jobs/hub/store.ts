@@ -46,7 +46,7 @@ export function cacheStore(cache: string, { id, revision }: Asked, commit: strin
       await rename(this.partial(file), blobOf(file));
       await refer(file);
     },
-    // Last: until then the name means what it meant before.
+    // The name is written last, so that until then it means the commit that it meant before.
     async finish() {
       if (isCommit(revision)) return;
       const ref = join(repository, 'refs', revision);

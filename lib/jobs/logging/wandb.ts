@@ -10,7 +10,7 @@ import { packageDirectory } from '../../runtime/package.js';
 import type { Scalar } from '../../training/metric-names.js';
 import type { LoggedRun, RunLog } from './run-log.js';
 
-/** What W&B, and its process here, keep in a run's folder. */
+/** W&B, and its process here, keep their files in this folder within a run's. */
 const folder = 'wandb';
 
 /** How the process is started, and how long a run bears with it. */
@@ -30,7 +30,8 @@ const ownProcess: WandbProcess = {
 };
 
 /**
- * Refuses a machine that cannot log to W&B; no server is asked. One that does not say so in time may all the same.
+ * Refuses a machine that cannot log to W&B. No server is asked. A check that does not end in time refuses nothing,
+ * since a slow machine may log all the same.
  * @throws ConfigError where Python or a package is missing, and where nobody has logged in
  */
 export async function checkWandb({ command, patience }: WandbProcess = ownProcess): Promise<void> {
@@ -79,7 +80,7 @@ export class WandbLog implements RunLog {
     return this.#send({ kind: 'summary', values: Object.fromEntries(scalars) });
   }
 
-  /** W&B takes no step twice: what it has of steps that come again stays. */
+  /** W&B takes no step twice: where steps come again, it keeps what it has of them. */
   rewind(): Promise<void> {
     return Promise.resolve();
   }
@@ -111,7 +112,8 @@ export class WandbLog implements RunLog {
     const { directory, group, onNote } = this.run;
     const [python, ...args] = this.start.command;
     const log = openLog(directory);
-    // In a session of its own: Ctrl-C and a terminal that closes end the run, and it has to send the rest after that.
+    // The process has a session of its own. Ctrl-C and a terminal that closes end the run, after which the process
+    // still has to send the rest.
     const child = spawn(python!, args, { detached: true, stdio: ['pipe', 'pipe', log ?? 'ignore'] });
     if (log !== undefined) closeSync(log);
     const more = `the run goes on without it; ${join(directory, folder, logName)} may say why`;
@@ -120,7 +122,7 @@ export class WandbLog implements RunLog {
       const isDone = this.#isClosing && code === 0;
       this.#end(isDone ? undefined : `ended early (${signal ?? `exit code ${code}`}); ${more}`);
     });
-    // What it did not read is lost with it, and its end is told of above.
+    // Lines that the process did not read are lost with it; the listeners above tell of its end.
     child.stdin!.on('error', () => {});
     createInterface(child.stdout!).on('line', (line) => onNote(`W&B: ${line}`));
     const path = resolve(directory);
@@ -128,7 +130,7 @@ export class WandbLog implements RunLog {
     return child;
   }
 
-  /** @param problem what is told of it, where it did not end as it should */
+  /** @param problem says how the process failed; undefined where it ended as it should */
   #end(problem: string | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -145,7 +147,7 @@ export class WandbLog implements RunLog {
 
 const logName = 'eam-torch.log';
 
-/** Where the process says more than its notes; undefined where that cannot be written. */
+/** Opens the file in which the process says more than its notes do; undefined where that cannot be written. */
 function openLog(directory: string): number | undefined {
   try {
     makeDirectory(join(directory, folder));

@@ -21,7 +21,7 @@ export async function deviceMemory(device: string): Promise<DeviceMemory> {
 }
 
 /**
- * What macOS could free at once, caches included, in bytes.
+ * The memory that macOS could free at once, caches included, in bytes.
  * @param text what vm_stat prints
  * @returns undefined where that is something else
  */

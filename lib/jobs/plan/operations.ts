@@ -20,7 +20,7 @@ export interface IterationOperations {
   total: number;
 }
 
-/** What is drawn: grids of samples, the panel's images, and those of the evaluation before and after. */
+/** All that is drawn: grids of samples, the panel's images, and those of the evaluation before and after. */
 export function drawingOperations(
   { steps, samples, panel, evaluation }: FinetuneSettings,
   { pretrained, decoder }: ModelOperations,

@@ -125,7 +125,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
   ];
 }
 
-/** The most images that a run draws at a time, by which of its settings, and whether any of them is guided. */
+/** The most images that a run draws at a time, the setting that says so, and whether any of its drawings is guided. */
 function drawnAtOnce({ samples, panel, evaluation }: FinetuneSettings, batch: number) {
   const sets = { samples, ...(evaluation && { evaluation }), ...(panel.every !== 0 && { panel }) };
   const [setting, count] = Object.entries(sets)

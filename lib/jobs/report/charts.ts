@@ -12,7 +12,7 @@ export interface Line {
 }
 
 export interface Chart {
-  /** The chart is known by it from one state of a page to the next. */
+  /** A page finds the chart by this key when its state changes. */
   key: string;
   title: string;
   note: string;
@@ -23,7 +23,7 @@ export interface Chart {
   lines: Line[];
 }
 
-/** What steps are drawn against. `evaluations` and `seconds` add up from the first step. */
+/** The axes that steps are drawn against. `evaluations` and `seconds` add up from the first step. */
 export interface Axes {
   steps: number[];
   evaluations: (number | null)[];

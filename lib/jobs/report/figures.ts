@@ -12,7 +12,7 @@ export function progressOf({ metrics, config, state }: RunView): string {
   return state === 'finished' || !(steps >= done) ? `${done} steps` : `${done} of ${steps} steps`;
 }
 
-/** What training took so far. */
+/** The network evaluations and seconds that training took so far. */
 function costOf({ metrics }: RunView): { evaluations: number | null; seconds: number | null } {
   const { evaluations, seconds } = axesOf(metrics);
   return { evaluations: evaluations.at(-1) ?? null, seconds: seconds.at(-1) ?? null };

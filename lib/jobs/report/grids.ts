@@ -37,7 +37,9 @@ export async function gridsWithin(
   };
 }
 
-/** The paths of every grid, of every second one, or of every fourth, …: of as many as there is room for. */
+/**
+ * The paths of every grid, or of every second one, every fourth one, and so on, until there is room for all of these.
+ */
 function held(views: readonly RunView[], sizes: ReadonlyMap<string, number>, room: number): string[] {
   const most = Math.max(1, ...views.map(({ grids }) => grids.length));
   for (let stride = 1; ; stride *= 2) {

@@ -41,7 +41,7 @@ export type PartName =
   | 'configuration'
   | 'footer';
 
-/** What a page of one run, or of several, shows. */
+/** All that a page of one run, or of several, shows. */
 export async function pageData(views: readonly RunView[], source: GridSource): Promise<PageData> {
   const names = runNames(views);
   const title = names.length > 3 ? `${names.length} runs` : names.join(' · ');
@@ -113,11 +113,11 @@ function subtitle(views: readonly RunView[]): string {
 
 function modelName(model: unknown): string {
   if (typeof model !== 'object' || model === null) return String(model);
-  // A pretraining's is described by settings, which say of what type it is.
+  // The model of a pretraining is described by settings, which say of what type it is.
   return (nameOfModel(model as ModelSource) as string | undefined) ?? String(typeOfModel(model));
 }
 
-/** What became of a run that did not finish, or has not yet. */
+/** Says what became of a run that did not finish, or has not finished yet. */
 function stateLine(view: RunView): string {
   const { state, problem, command, directory } = view;
   const why = problem === undefined ? '' : `: ${problem}`;

@@ -12,7 +12,7 @@ export interface Page {
   sections: readonly string[];
   /** HTML, see {@link pageFooter}. */
   footer: string;
-  /** What its scripts draw from. */
+  /** The data that the page's scripts draw from. */
   data: object;
   /** The scripts' file names in assets/report, in order. */
   scripts: readonly string[];
@@ -60,14 +60,14 @@ ${scripts.map((script) => `${open}\n${script}</script>`).join('\n')}
 `;
 }
 
-/** What stands above a page's title, the title, and what stands below it. */
+/** The head of a page: its title, with a line above and a line below it. */
 export const pageHeader = (kicker: string, title: string, subtitle: string): string => `
 <p class="kicker">${escapeHtml(kicker)}</p>
 <h1>${escapeHtml(title)}</h1>
 <p class="subtitle">${escapeHtml(subtitle)}</p>
 `;
 
-/** When what a page shows was done, and with what. @param did such as `Finished` */
+/** Says when the things that a page shows were done, and with which versions. @param did such as `Finished` */
 export function pageFooter(did: string, time: Date, versions: Readonly<Record<string, string>>): string {
   const names = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return `<p>${escapeHtml(did)} ${[timeElement(time), ...names.map(escapeHtml)].join(' · ')}</p>`;

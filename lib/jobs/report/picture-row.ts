@@ -3,7 +3,7 @@ import { escapeHtml } from './page.js';
 /** A picture of a row; without a PNG there is none to show, and its text says why. */
 export interface RowPicture {
   png: Uint8Array | undefined;
-  /** What it is, for whoever does not see it. */
+  /** The text for those who do not see the picture. */
   alternative: string;
 }
 

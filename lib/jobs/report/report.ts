@@ -42,10 +42,10 @@ export async function renderReport(
   });
 }
 
-/** What is seen without JavaScript: of each run the first grid and the last. */
+/** Without JavaScript, the first and the last grid of each run are seen. */
 const shownOf = ({ grids }: PageData['runs'][number]) => grids.filter((_, at) => at === 0 || at === grids.length - 1);
 
-/** A picture that the HTML has is not in the data for a second time. */
+/** The data does not repeat a picture that the HTML has. */
 function withoutShown(drawn: Omit<PageData, 'title' | 'parts'>): object {
   const runs = drawn.runs.map((run) => {
     const shown = shownOf(run);

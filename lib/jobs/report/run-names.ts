@@ -2,7 +2,7 @@ import { sep } from 'node:path';
 
 import type { RunView } from './run-view.js';
 
-/** What runs are called on a page: by as much of the ends of their paths as tells them apart. */
+/** Names runs on a page by as much of the ends of their paths as tells them apart. */
 export function runNames(views: readonly RunView[]): string[] {
   const paths = views.map(({ directory }) => directory.split(sep));
   const named = (depth: number) => paths.map((parts) => parts.slice(-depth).join('/'));

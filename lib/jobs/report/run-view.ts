@@ -15,7 +15,7 @@ import { readStatus, type Ending } from '../run-status.js';
 /** A line of metrics.jsonl as it was read: of what is in it, only the step is known to be a number. */
 export type ReadMetrics = { step: number } & Readonly<Record<string, unknown>>;
 
-/** What a run is shown by: all that its folder tells, at one moment. */
+/** All that a run's folder tells at one moment, from which the run is shown. */
 export interface RunView {
   /** The run's folder, as an absolute path. */
   directory: string;
@@ -31,9 +31,9 @@ export interface RunView {
   config: Readonly<Record<string, unknown>>;
   /** One object a step that is done, in the order of the steps; lines that cannot be read are left out. */
   metrics: readonly ReadMetrics[];
-  /** What the panel measured of the pretrained model, where it was measured. */
+  /** The panel's figures of the pretrained model, where it was measured. */
   baseline?: unknown;
-  /** What was measured on the last step, where a fine-tuning has been evaluated. */
+  /** The evaluation of the last step, where a fine-tuning has been evaluated. */
   evaluation?: Evaluation;
   /** The grids of samples, in the order of their steps; that of step 0 is the pretrained model's. */
   grids: readonly { step: number; path: string }[];
@@ -61,7 +61,7 @@ const change = z.looseObject({
   pairs: z.number(),
 });
 
-/** What is shown of evaluation.json. A distillation's holds something else. */
+/** The part of evaluation.json that is shown. A distillation's file holds something else. */
 const evaluationSchema = z.looseObject({
   count: z.number(),
   seed: z.string(),
@@ -88,7 +88,7 @@ const records = { pretrain: 'recipe.json', finetune: 'config.json' } as const;
 export async function readRunView(directory: string, ending?: Ending): Promise<RunView> {
   const { command, config } = await readRunRecord(directory);
   const run = RunDirectory.existing(directory);
-  // First: a run says how it ended before it lets go of its lock.
+  // The lock is looked at first, since a run says how it ended before it lets go of its lock.
   const isHeld = RunLock.isHeld(directory);
   const [metrics, grids, status, measured, panel] = await Promise.all([
     readSteps(run),
@@ -100,7 +100,7 @@ export async function readRunView(directory: string, ending?: Ending): Promise<R
   const done = metrics.at(-1)?.step ?? 0;
   const isComplete = done === config['steps'] && (measured !== undefined || config['evaluation'] === undefined);
   const end: Ending = ending ?? (isHeld ? { state: 'running' } : endOf(status, isComplete));
-  // While it runs, what was measured is of the run that this one goes on from.
+  // While a resumed run goes on, evaluation.json holds the evaluation from before it was resumed.
   const isOfLastStep = done === config['steps'] && end.state !== 'running';
   const evaluation = isOfLastStep ? evaluationSchema.safeParse(measured).data : undefined;
   return {

@@ -95,7 +95,7 @@ async function pictureOf(path: string, alternative: string): Promise<RowPicture>
   try {
     return { png: await thumbnail(path, pictureLimit), alternative };
   } catch (error) {
-    // A report is not lost with one of its pictures.
+    // A picture that cannot be read is told of in its place, and the rest of the report is still written.
     if (!(error instanceof ImageFileError)) throw error;
     return { png: undefined, alternative: `${alternative}: ${error.problem}` };
   }

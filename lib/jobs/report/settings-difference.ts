@@ -7,12 +7,13 @@ export interface Difference {
   values: (unknown | undefined)[];
 }
 
-/** What says where a run is, and not what it is. */
+/** These settings only say where a run or its schema lies, so that they count as no difference. */
 const places = new Set(['output', '$schema']);
 
 /**
- * The settings in which configurations differ, flattened: objects and lists of objects are gone into, any other list is
- * one value. The order is that in which the configurations name them.
+ * The settings in which configurations differ. Objects and lists of objects are taken apart, so that each of their
+ * settings is compared by itself; any other list is one value. The settings come in the order in which the
+ * configurations name them.
  */
 export function settingsDifference(configs: readonly Readonly<Record<string, unknown>>[]): Difference[] {
   const flat = configs.map((config) => new Map(Object.entries(config).flatMap(([key, value]) => flatten(value, key))));

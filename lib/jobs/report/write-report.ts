@@ -63,7 +63,8 @@ export class RunReport {
   }
 
   /**
-   * Writes it anew, and says whether it could: a report never stops a run, and that there is none is noted once.
+   * Writes the report anew, and says whether it could. A report that cannot be written never stops a run, and is noted
+   * once.
    * @param ending how the run goes or ends
    */
   async write(ending: Ending): Promise<boolean> {
@@ -81,7 +82,7 @@ export class RunReport {
 const writePage = async (views: readonly RunView[], page: string): Promise<void> =>
   replaceFile(page, await renderReport(views, await gridsWithin(views, page)));
 
-/** A file of that name is in many a working directory. */
+/** Refuses to overwrite a page that is no report, since many working directories have a file of that name. */
 async function refuseForeign(page: string): Promise<void> {
   const text = await readFile(page, 'utf8').catch(() => undefined);
   if (text === undefined || text.includes('<meta name="generator" content="eam-torch ')) return;

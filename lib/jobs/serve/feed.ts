@@ -16,7 +16,7 @@ export interface ShownRun {
   run: WatchedRun;
 }
 
-/** What a page shows of its runs beside what a report shows. */
+/** The parts of a page of runs that a report does not have. */
 export interface Status {
   parts: LiveParts;
   /** Whether the buttons do something. */
@@ -24,7 +24,10 @@ export interface Status {
   canStop: boolean;
 }
 
-/** What a page adds to what it shows: for each run the axes of its new steps, and the charts' lines over them. */
+/**
+ * New steps that a page adds to those that it shows: for each run the axes of the new steps, and the charts' lines over
+ * them.
+ */
 type Rows = Pick<PageData, 'charts'> & {
   axes: PageData['runs'][number]['axes'][];
   parts: Partial<PageData['parts']>;
@@ -33,7 +36,7 @@ type Rows = Pick<PageData, 'charts'> & {
 /** The words and tables of a page are made anew from so many steps at most. */
 const rowsOfParts = 1000;
 
-/** Where a page has the runs' grids from. */
+/** The address from which a page loads a run's grids. */
 export const gridAddress =
   (shown: readonly ShownRun[]): GridSource =>
   async ({ step, path }) => {
@@ -58,7 +61,7 @@ export function statusOf(shown: readonly ShownRun[], live: LiveRun | undefined):
   };
 }
 
-/** Where a page is that shows these runs now: it tells so when it asks for what comes after. */
+/** The position of a page that shows these runs as they are now. The page sends it back to ask for what comes after. */
 const positionOf = (shown: readonly ShownRun[]): string =>
   shown.map(({ run: { position } }) => [position.edition, position.version, position.steps].join('-')).join('~');
 
@@ -69,7 +72,7 @@ function positionsIn(text: string): Position[] {
   });
 }
 
-/** What one reader of a page is told: what is new since it was told last, or since the page was made. */
+/** Tells one reader of a page what is new since it was told last, or since the page was made. */
 export class Feed {
   #told: Position[];
   #status = '';

@@ -8,7 +8,7 @@ import { ConfigError } from '../../errors.js';
 import { callback } from '../../schema/options.js';
 import { expected } from '../../schema/validate.js';
 
-/** Where a page is served, of a run (`finetune`) or of a folder (`serve`). */
+/** These settings say where the page of a run (`finetune`) or of a folder (`serve`) is served. */
 export interface ServeOptions {
   /** The port, from 0 to 65535; 0 takes any that is free. Default: the first from 6017 on that is free. */
   port?: number | undefined;
@@ -26,7 +26,7 @@ export interface ServeOptions {
   onAddress?: ((url: string) => void) | undefined;
 }
 
-/** What checks {@link ServeOptions}. */
+/** The schema that checks {@link ServeOptions}. */
 export const serveShape = {
   port: z.int().min(0).max(65_535),
   host: z.string().min(1),

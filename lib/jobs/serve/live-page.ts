@@ -8,7 +8,7 @@ import type { LiveRun } from './live-run.js';
 import type { Answer } from './page-server.js';
 import type { ListedRun } from './run-folder.js';
 
-/** What the page is of. */
+/** The runs that a page is made for. */
 export interface Shown {
   /** The runs that there are. */
   all: readonly ListedRun[];
@@ -18,7 +18,7 @@ export interface Shown {
   live: LiveRun | undefined;
 }
 
-/** The page of some runs, or, before the first has begun, of what is said meanwhile. */
+/** The page of some runs. Before the first run has begun, it says that none is there yet. */
 export async function livePage({ all, shown, live }: Shown): Promise<Answer> {
   const nonce = randomBytes(16).toString('base64');
   const query = shown.map(({ key }) => `run=${encodeURIComponent(key)}`).join('&');
@@ -54,7 +54,7 @@ const nothingYet = (isLive: boolean) => ({
   footer: '',
 });
 
-/** Where live.js listens. */
+/** The address of the events that live.js listens to, as the page holds it. */
 function streamAddress(query: string): string {
   const json = JSON.stringify({ events: `events?${query}` }).replaceAll('<', '\\u003c');
   return `<script type="application/json" id="stream">${json}</script>`;

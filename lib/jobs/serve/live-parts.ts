@@ -1,4 +1,4 @@
-// What a page says of runs beside their curves, as HTML by the name of its place.
+// This makes the words and tables of runs that a page shows beside their curves, as HTML by the name of its place.
 
 import { escapeHtml, htmlTable } from '../report/page.js';
 import { bytesText, duration } from '../text.js';
@@ -68,7 +68,7 @@ function stages(runs: readonly ToldRun[]): string {
   });
 }
 
-/** What is dropped, and why. */
+/** A table of how much was left out, and why. */
 function losses(runs: readonly ToldRun[]): string {
   const counted = (name: string, of: (tally: Tally) => number) => [name, ...runs.map(({ tally }) => String(of(tally)))];
   const rewards = [...new Set(runs.flatMap(({ tally }) => Object.keys(tally.nonFinite)))];
@@ -103,7 +103,7 @@ const notes = ({ notes: lines }: LiveStatus): string =>
 const titled = (title: string, note: string, table: Parameters<typeof htmlTable>[0]): string =>
   `<h3>${title}</h3>\n<p>${note}</p>\n${htmlTable(table)}`;
 
-/** What stands above the columns: of one run alone, what it is of. */
+/** The heads of the columns: the runs' names, or `what` alone where there is one run. */
 const namesOf = (runs: readonly ToldRun[], what: string): string[] =>
   runs.length > 1 ? runs.map(({ name }) => name) : [what];
 

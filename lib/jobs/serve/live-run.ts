@@ -13,11 +13,16 @@ import type { ListedRun } from './run-folder.js';
 /** The latest lines that are shown of what a run says. */
 const shownNotes = 50;
 
-/** What a run's process tells of itself beside its files. */
+/** All that a run's process tells of itself beside its files. */
 export interface LiveStatus {
-  /** What is done at the moment: steps, or the images of an evaluation. Left out before and between. */
+  /**
+   * The task that is being done: steps, or the images of an evaluation. It is left out before, between and after tasks.
+   */
   task?: { unit: string; done: number; total: number; secondsLeft: number | null };
-  /** Bytes: of the process, the most that they were, and of the whole GPU, other processes' included. */
+  /**
+   * Bytes of memory: those of the process now, the most that they were, and those in use on the whole GPU, by other
+   * processes, too.
+   */
   memory: { resident: number; most: number; device?: { used: number; total: number } };
   /** The rewards that ask services, with their requests and what became of them. */
   services: ({ name: string; running: number; waiting: number } & ServiceTally)[];
@@ -35,7 +40,9 @@ export class LiveRun {
   readonly #stop = new AbortController();
   readonly #pace = new Pace();
   readonly #notes: string[] = [];
-  /** What was left when the last step was done; it becomes less until the next one is. */
+  /**
+   * The seconds that the run had left when its last step was done, and when that was. The page counts down from there.
+   */
   #left: { seconds: number; since: number } | undefined;
   #task: { unit: string; done: number; total: number } | undefined;
   #services: readonly ServiceReward[] = [];
@@ -76,7 +83,7 @@ export class LiveRun {
     end: () => {
       this.inner.end();
       this.#task = undefined;
-      // Whatever ends the steps has written one.
+      // However the steps end, a checkpoint is written then, so that none is wanted any longer.
       this.#isWanted = false;
     },
   };

@@ -2,21 +2,26 @@ import { open, type FileHandle } from 'node:fs/promises';
 
 /** A place in a file of lines: which file it is, and the byte at which a line begins. */
 export interface Place {
-  /** Another file has the path when a resumed run has cut what it logs again. */
+  /**
+   * The number of the file. It changes when a resumed run cuts what it logs again, since another file then takes the
+   * path.
+   */
   file: number;
   offset: number;
 }
 
-/** Before the first line of a file that is not there yet. */
+/** The place before the first line of a file that is not there yet. */
 const nowhere: Place = { file: 0, offset: 0 };
 
 const newLine = 0x0a;
 /** Bytes that are read at a time: a reader that is far behind gets the rest the next time. */
 const portion = 2 ** 20;
 
-/** What was appended to a file of JSON lines. */
+/** The lines that were appended to a file of JSON lines. */
 export interface Appended {
-  /** Undefined where the file is another, or shorter than it was: what was read of it is no longer so. */
+  /**
+   * Undefined where the file is another one, or shorter than it was, so that the lines that were read no longer hold.
+   */
   rows: object[] | undefined;
   place: Place;
 }

@@ -8,7 +8,7 @@ import { isError } from '../../errors.js';
 import { isOwnHost, isOwnOrigin, isToken, newToken, safeHeaders } from './guard.js';
 import { hostOf, listen, serveShape, type ServeOptions } from './listen.js';
 
-/** What a request asks for, below the token. */
+/** A request, with its path below the token. */
 export interface Asked {
   /** The parts of the path, decoded. */
   path: readonly string[];
@@ -23,7 +23,7 @@ export interface Answer {
   headers?: Readonly<Record<string, string>>;
 }
 
-/** What is served. */
+/** The pages and streams that a server serves. */
 export interface Site {
   /** Undefined: there is no such page. */
   get(asked: Asked): Promise<Answer | undefined>;
@@ -33,7 +33,7 @@ export interface Site {
   stream(asked: Asked): ((response: ServerResponse) => void) | undefined;
 }
 
-/** A header's or a whole request's milliseconds: one that is never finished is not waited for. */
+/** Milliseconds that a client has for the headers, and for the whole request: one that never ends is not waited for. */
 const requestTime = 30_000;
 /** Milliseconds that readers get for the last event. */
 const farewell = 1000;
@@ -93,7 +93,7 @@ export class PageServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // A body is not wanted, and one that is sent all the same is not kept.
+    // No request needs a body, so that one is read and thrown away.
     request.on('error', () => {}).resume();
     response.on('error', () => {});
     try {
@@ -110,7 +110,7 @@ export class PageServer {
     }
   }
 
-  /** What is asked for, or why it is refused. */
+  /** The request, where it is admitted, or else the answer that refuses it. */
   #admitted(request: IncomingMessage): Asked | Answer {
     const { host } = request.headers;
     if (!isOwnHost(host, this.host))

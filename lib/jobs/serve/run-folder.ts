@@ -14,7 +14,7 @@ export interface ListedRun {
   key: string;
   directory: string;
   isRunning: boolean;
-  /** When its metrics, or else its record, were written last. */
+  /** The time at which its metrics, or else its record, were written last. */
   changed: Date;
 }
 

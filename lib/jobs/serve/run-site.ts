@@ -56,7 +56,7 @@ export class RunSite implements Site {
         : text(409, 'No step is being done: the last checkpoint is of the last one.');
     }
     if (action !== 'stop') return undefined;
-    // One more thing that no stray request has.
+    // To stop also needs this header, which a request that was sent by mistake does not carry.
     if (request.headers['eam-confirm'] !== 'stop') return text(400, 'To stop needs the header "eam-confirm: stop".');
     this.live.stop();
     return text(202, 'The run stops after a checkpoint.');
@@ -147,7 +147,7 @@ export class RunSite implements Site {
     if (known) return known;
     const opened = WatchedRun.open(directory);
     this.#watched.set(directory, opened);
-    // One that cannot be read now is tried again.
+    // A run that cannot be read now is tried again at the next look.
     opened.catch(() => this.#watched.delete(directory));
     return opened;
   }

@@ -3,7 +3,7 @@ import type { RunView } from '../report/run-view.js';
 /** So many of the last steps tell how long one takes now. */
 const recentSteps = 20;
 
-/** What metrics.jsonl tells of a run so far, but for its curves. */
+/** The figures of a run so far that metrics.jsonl gives, without its curves. */
 export interface Tally {
   /** The last step that is logged; 0 before the first. */
   step: number;
@@ -14,7 +14,10 @@ export interface Tally {
   stages: Readonly<Record<string, number>>;
   /** Seconds that the steps which are left take at that pace. */
   secondsLeft: number | null;
-  /** Samples that were left out, had their reward's gradient clipped; terms of the loss that reached their cap. */
+  /**
+   * How many samples were left out (`dropped`), how many had their reward's gradient clipped, and how many terms of the
+   * loss reached their cap.
+   */
   dropped: number;
   clipped: number;
   capped: number;
@@ -56,7 +59,7 @@ export class RunTally {
     if ('skipped' in row && row.skipped === true) this.#counts.skipped++;
     for (const [name, count] of numbersOf(row, 'nonFiniteRewards'))
       this.#nonFinite[name] = (this.#nonFinite[name] ?? 0) + count;
-    // Some commands log the seconds of all steps up to this one, and then no total beside them.
+    // Commands that log no total log in `seconds` the time of all steps up to this one.
     const seconds = number('seconds') - ('total' in row ? 0 : this.#seconds);
     this.#seconds = number('seconds');
     this.#recent.push({ seconds, stages: Object.fromEntries(numbersOf(row, 'stages')) });

@@ -8,21 +8,23 @@ import { RunTally, type Tally } from './run-tally.js';
 
 /** How far somebody has read a run. */
 export interface Position {
-  /** Of what is read now: another one where a resumed run has cut its metrics, or the server began anew. */
+  /**
+   * The name of the metrics that were read. It changes when a resumed run cuts them, and when the server begins anew.
+   */
   edition: string;
-  /** Of what changes beside the metrics, such as grids and the state. */
+  /** A number that rises with every change beside the metrics, such as a new grid or another state. */
   version: number;
-  /** Steps. */
+  /** How many steps were read. */
   steps: number;
 }
 
 let editions = 0;
-/** Of this process: no other server's editions are called like its own. */
+/** The names of this process's editions begin with it, so that no other server has editions of the same names. */
 const server = Date.now().toString(36);
 
 /**
- * A run's folder that is read again and again. What was appended is read alone; all of it where something else has
- * changed.
+ * A run's folder that is read again and again. Where only metrics were appended, these lines alone are read; where
+ * anything else has changed, the whole folder is.
  */
 export class WatchedRun {
   #view: RunView;
@@ -52,7 +54,7 @@ export class WatchedRun {
 
   /** The run as it was read last. */
   get view(): RunView {
-    // A copy: what is read next is added in the midst of whatever is done with it.
+    // This is a copy, since the next read may add to the metrics while somebody still uses them.
     return { ...this.#view, metrics: [...this.#metrics] };
   }
 
@@ -64,13 +66,16 @@ export class WatchedRun {
     return { edition: this.#edition, version: this.#version, steps: this.#metrics.length };
   }
 
-  /** The steps after a position; undefined where what was read up to there is no longer so. */
+  /** The steps after a position; undefined where what was read up to there no longer holds. */
   since({ edition, version, steps }: Position): readonly ReadMetrics[] | undefined {
     const isSame = edition === this.#edition && version === this.#version && steps <= this.#metrics.length;
     return isSame ? this.#metrics.slice(steps) : undefined;
   }
 
-  /** Reads what is new. Of several that ask at a time the first one reads for all. @throws what {@link open} throws */
+  /**
+   * Reads what is new. Where several ask at the same time, the first one reads for all of them.
+   * @throws what {@link open} throws
+   */
   update(): Promise<void> {
     this.#reading ??= this.#update().finally(() => {
       this.#reading = undefined;
@@ -99,7 +104,7 @@ export class WatchedRun {
   #append(rows: readonly object[]): void {
     for (const row of rows) {
       const { step } = row as Partial<ReadMetrics>;
-      // What was read as a whole may have been read beyond its place.
+      // The whole folder may have been read beyond its place, so that some steps are known already.
       if (typeof step !== 'number' || step <= (this.#metrics.at(-1)?.step ?? 0)) continue;
       this.#metrics.push(row as ReadMetrics);
       this.#tally.add(row);
@@ -113,14 +118,17 @@ interface Reading {
   marks: string;
 }
 
-/** What changes in between is seen the next time: its marks and its place are older than what is read. */
+/**
+ * Reads the whole folder. Its marks and its place are taken before the rest is read, so that a change in between is
+ * seen the next time.
+ */
 async function readWhole(directory: string): Promise<Reading> {
   const marks = await marksOf(directory);
   const place = await endOf(metricsOf(directory));
   return { view: await readRunView(directory), place, marks };
 }
 
-/** Whatever is different where something but metrics was written. */
+/** A text that changes whenever anything but metrics was written. */
 async function marksOf(directory: string): Promise<string> {
   const names = ['config.json', 'recipe.json', 'run.json', 'evaluation.json'];
   const times = names.map((name) =>

@@ -6,13 +6,13 @@ import { isLoopback, hostOf, serveShape, type ServeOptions } from './listen.js';
 import { PageServer } from './page-server.js';
 import { RunSite } from './run-site.js';
 
-/** What a job takes that can be watched while it runs. */
+/** The options of a job that can be watched while it runs. */
 export interface Served {
   /** Serves a page that shows the run while it goes on; `true` is all defaults. Left out: none is served. */
   serve?: boolean | ServeOptions | undefined;
 }
 
-/** What checks {@link Served}. */
+/** The schema that checks {@link Served}. */
 export const serveSchema = z.union([z.boolean(), z.strictObject(serveShape).partial()]);
 
 /**

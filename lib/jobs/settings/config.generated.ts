@@ -316,7 +316,7 @@ export type DescribedModelConfig =
        * @defaultValue 'rectified-flow'
        */
       convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-      /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+      /** The parameters whose names end in one of these train; left out, those that require a gradient. */
       trainable?: readonly string[] | undefined;
       /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
       pretrained?:
@@ -1131,7 +1131,7 @@ export type PretrainConfig =
          * @defaultValue 'rectified-flow'
          */
         convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-        /** Parameters train whose names end in one of these; left out, those that require a gradient. */
+        /** The parameters whose names end in one of these train; left out, those that require a gradient. */
         trainable?: readonly string[] | undefined;
         /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
         pretrained?:

@@ -31,7 +31,7 @@ export type PanelSettings = z.output<typeof panelSchema> & Drawing;
 export const withRollout = (panel: z.output<typeof panelSchema>, algorithm: AlgorithmSettings): PanelSettings =>
   withDrawing(panel, { solver: 'euler', ...algorithm });
 
-/** After how many steps the panel is measured again. */
+/** The number of steps after which the panel is measured again. */
 export const panelEvery = ({ every }: PanelSettings, steps: number): number =>
   every ?? Math.max(1, Math.floor(steps / 20));
 

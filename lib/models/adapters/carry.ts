@@ -100,7 +100,10 @@ export async function toSingleNames(
 const zeros = (shape: readonly number[]): Tensor =>
   Tensor.from(new Float32Array(shape.reduce((product, size) => product * size, 1)), shape);
 
-/** B in the other order of its halves, where the layer's stand so: a modulation of shift and scale alone. */
+/**
+ * Gives B, with its halves swapped where the single file has the layer's halves in the other order. Only a modulation
+ * of shift and scale alone, whose outputs are twice its inputs, is stored so.
+ */
 async function turned({ swapped }: SingleFileLayer, { A, B }: LoraPair): Promise<Tensor> {
   if (!swapped || B.shape[0] !== 2 * A.shape[1]!) return B;
   const halves = await binding().splitRows(B, 2);

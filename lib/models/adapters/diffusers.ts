@@ -32,7 +32,8 @@ export async function writeDiffusers(
   { rank, alpha, targets }: AdapterInfo,
   base: string | undefined,
 ): Promise<void> {
-  // No rank is another's; without the key, diffusers 0.34 to 0.39 stop with a KeyError.
+  // No layer has a rank of its own, so that the pattern is empty. Without its key, diffusers 0.34 to 0.39 stop with a
+  // KeyError.
   const settings = {
     r: rank,
     lora_alpha: alpha,

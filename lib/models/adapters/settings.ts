@@ -24,12 +24,15 @@ export interface AdapterSettings {
   of(layer: string): { rank: number; alpha: number };
 }
 
-/** With these, the targets are not all that was adapted, and the tensors tell what was. */
+/**
+ * Where one of these settings is given, not every layer that the targets name was adapted, so that the tensors tell
+ * which layers were.
+ */
 const selections = ['exclude_modules', 'layers_to_transform', 'layers_pattern'];
 
 /**
  * Settings that change neither the base weights nor what is added to them: where the adapter comes from, how its first
- * values were found, and how it was trained. Some belong to others that are refused.
+ * values were found, and how it was trained. Some have a meaning only beside other settings, which are refused.
  */
 const harmless = new Set([
   ...selections,

@@ -1,6 +1,6 @@
 import { EamError, isError } from '../../errors.js';
 
-/** What a function of a definition threw, saying which function it was. */
+/** The error of a function of a definition, which says which function threw it. */
 function told(where: string, error: unknown): Error {
   if (!isError(error)) return new EamError('ERR_EAM_MODEL', `${where} threw ${String(error)}`, { cause: error });
   if (!error.message.startsWith(where)) error.message = `${where}: ${error.message}`;
@@ -16,7 +16,7 @@ export function inContextSync<Result>(where: string, work: () => Result): Result
   }
 }
 
-/** As {@link inContextSync} does, for work that may be asynchronous. */
+/** Does what {@link inContextSync} does, for work that may be asynchronous. */
 export async function inContext<Result>(where: string, work: () => Result): Promise<Awaited<Result>> {
   try {
     return await work();

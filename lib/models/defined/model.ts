@@ -29,7 +29,7 @@ export class DefinedModel implements Model {
   source: string;
   /** The file whose weights it has in the place of those that it was defined with. */
   weightsFile: string | undefined;
-  /** What the user should know of its module. */
+  /** A note on its module that the user should read. */
   note: string | undefined;
   readonly #timeShift: number;
   readonly #definition: Omit<ModelDefinition, 'weights' | 'trainable'>;
@@ -67,7 +67,9 @@ export class DefinedModel implements Model {
     return this.#native;
   }
 
-  /** What it was defined by, with the numbers that its tensors have now and share with these. */
+  /**
+   * The definition of the model. Its tensors hold the numbers that the model has now, and share their memory with it.
+   */
   definition(): ModelDefinition {
     const trained = new Set(this.native.trainableNames);
     const tensors = Object.entries(this.native.weights());

@@ -18,7 +18,7 @@ const drawingSchema = z.object({
   guidance: z.number().min(0).default(moduleDrawing.guidance),
 });
 
-/** What a module exports. @throws ConfigError for a file that is missing or fails to load */
+/** Gives the exports of a module. @throws ConfigError for a file that is missing or fails to load */
 async function exportsOf(path: string): Promise<Readonly<Record<string, unknown>>> {
   if (!existsSync(path)) throw new ConfigError(`${path}: there is no such module`);
   try {
@@ -29,7 +29,7 @@ async function exportsOf(path: string): Promise<Readonly<Record<string, unknown>
   }
 }
 
-/** What a module's function returns; its errors say which module it is. */
+/** Gives the result of a module's function; its errors say which module it is. */
 async function made(path: string, make: (options: LoadModelOptions) => unknown, options: LoadModelOptions) {
   try {
     return (await make(options)) as Model | undefined;

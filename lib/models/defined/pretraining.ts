@@ -85,7 +85,11 @@ async function rehearse(model: Model, prompts: readonly string[], batch: number,
   }
 }
 
-/** @throws ConfigError where no prompt is not like prompts: rows of the one take the places of rows of the other */
+/**
+ * Refuses a conditioning without a prompt whose tensors differ in kind from those of prompts: in a batch, rows of the
+ * one take the places of rows of the other.
+ * @throws ConfigError
+ */
 function refuseOthers(conditioning: readonly Tensor[], free: readonly Tensor[], name: string): void {
   const text = (tensors: readonly Tensor[]) =>
     tensors.map(({ dtype, shape }) => `${dtype} [${shape.join(', ')}]`).join(', ');

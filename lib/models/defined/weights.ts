@@ -10,13 +10,13 @@ import { DefinedModel } from './model.js';
 type Tensors = Readonly<Record<string, Tensor>>;
 
 /**
- * What is trained to make the pretrained model of a definition: its own network, whose tensors of floating point are
- * all trained. The pairs of LoRA are no part of it, and add nothing to its velocity.
+ * The definition that is trained to become the pretrained model of another: the other's own network, whose tensors of
+ * floating point all train. The pairs of LoRA are no part of it, and add nothing to its velocity.
  */
 export function pretrainingOf({ weights = {}, trainable, adapter, ...definition }: ModelDefinition): ModelDefinition {
   const own = Object.entries({ ...weights, ...(adapter ? {} : trainable) });
   const isTrained = ([, tensor]: [string, Tensor]) => tensor.dtype.includes('float');
-  // A function may take them all the same, even where it makes no use of them: they are constants to it.
+  // The function may ask for these tensors even where they add nothing, so that they are given to it as constants.
   const constants = { ...Object.fromEntries(own.filter((entry) => !isTrained(entry))), ...(adapter ? trainable : {}) };
   return {
     ...definition,
@@ -26,7 +26,7 @@ export function pretrainingOf({ weights = {}, trainable, adapter, ...definition 
   };
 }
 
-/** What a file of pretrained weights says of itself, beside its tensors. */
+/** The metadata of a file of pretrained weights. */
 export async function weightsMetadata(module: string, latentVariance: number): Promise<Record<string, string>> {
   return { module: basename(module), sha256: await contentHash(module), latentVariance: String(latentVariance) };
 }
@@ -67,7 +67,10 @@ export async function withStoredWeights(model: DefinedModel, path: string): Prom
   }
 }
 
-/** Other code computes something else with the same weights, which fit it all the same. */
+/**
+ * A note where the module's code has changed since its weights were trained: they still fit, but the changed code may
+ * compute something else with them.
+ */
 async function noteOf(module: string, path: string, metadata: Readonly<Record<string, string>>) {
   const { sha256 } = metadata;
   if (sha256 === undefined || sha256 === (await contentHash(module))) return undefined;

@@ -62,7 +62,7 @@ const distilledSchema = z.object({ is_distilled: z.boolean().nullish() });
 export const isDistilled = (json: unknown, path: string): boolean =>
   validate(distilledSchema, json, path).is_distilled ?? false;
 
-/** Latents a side, before they are put into squares, that the pipeline draws where nobody says. */
+/** The pipeline draws so many latents a side where nobody says. They are counted before squares of them become one. */
 const defaultLatents = 128;
 
 /**

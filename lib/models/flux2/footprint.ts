@@ -68,7 +68,9 @@ export function publishedFootprint(_name: string, options: FootprintOptions): Mo
   });
 }
 
-/** A distilled model is led away from nothing. */
+/**
+ * The prompts that are encoded. A distilled model is not guided away from a negative prompt, so that none is encoded.
+ */
 const encodedPrompts = ({ distilled }: Flux2Directory, options: FootprintOptions): string[] =>
   distilled ? [...new Set(options.prompts)] : promptsOf(options);
 

@@ -30,7 +30,10 @@ export class TransformerMemory {
     this.#inner = innerOf(config) / width;
   }
 
-  /** What the last products of a block find alive, and they themselves, its inputs among it. */
+  /**
+   * Bytes that are alive while a block computes its last products: its inputs, what it has computed before, and these
+   * products.
+   */
   evaluate(): number {
     const both = this.#image + this.#text;
     const double = 5 * both + (3 + 4 * this.#inner) * Math.max(this.#image, this.#text);
@@ -39,8 +42,9 @@ export class TransformerMemory {
   }
 
   /**
-   * Alive at once in a block's backward pass, beside what was kept: the feed-forward layers', of a single-stream block
-   * with the attention's beside them; or those of a rotation, with its copies in another precision.
+   * Numbers that are alive at once in a block's backward pass, beside those that were kept. They are those of the
+   * feed-forward layers, which a single-stream block computes along with its attention, or those of a rotation, with
+   * its copies in another precision.
    */
   #transient(): number {
     const both = this.#image + this.#text;

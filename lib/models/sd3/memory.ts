@@ -23,14 +23,18 @@ export class TransformerMemory {
     this.#text = tokens.text * widthOf(config);
   }
 
-  /** What a block's feed-forward layers of the larger stream find alive, and they themselves, its inputs among it. */
+  /**
+   * Bytes that are alive while a block computes its last products: its inputs, what it has computed before, and these
+   * products.
+   */
   evaluate(): number {
     const [image, text] = [this.#image, this.#text];
     return this.bytes.network * Math.max(19 * image + 8 * text, 8 * image + 19 * text);
   }
 
   /**
-   * Alive at once in a block's backward pass, beside what was kept: the attention's, or the feed-forward layers'.
+   * Numbers that are alive at once in a block's backward pass, beside those that were kept: those of the attention or
+   * of the feed-forward layers.
    */
   #transient(): number {
     const both = this.#image + this.#text;

@@ -22,7 +22,10 @@ import {
 export interface ChatTokenizer {
   /** How many ids a row has. */
   readonly length: number;
-  /** A row a text; those that are longer with what their template puts around them are cut at the end. */
+  /**
+   * Encodes each text as one row. A text that is too long for a row, within what the template puts around it, is cut at
+   * the end of that row.
+   */
   encode(texts: readonly string[]): MaskedTokenIds;
 }
 
@@ -40,9 +43,10 @@ const templateSchema = z.object({
 });
 
 /**
- * A language model's byte-pair encoding of one message, within its own chat template: a user's turn, then the beginning
- * of an answer without thinking (`add_generation_prompt`, `enable_thinking: false`), as transformers renders it.
- * @param directory with tokenizer.json, tokenizer_config.json, and the template there or in chat_template.jinja
+ * Loads a language model's tokenizer, which encodes one message by byte pairs within the model's own chat template, as
+ * transformers renders it: a user's turn, then the beginning of an answer without thinking (`add_generation_prompt`,
+ * `enable_thinking: false`).
+ * @param directory holds tokenizer.json, tokenizer_config.json, and the template there or in chat_template.jinja
  * @param length of a row
  * @throws CheckpointError for a directory without them, or with damaged ones
  */

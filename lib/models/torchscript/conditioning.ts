@@ -57,7 +57,7 @@ export class PromptTensors {
     if (known) return known;
     const row = this.#read(this.files[prompt]!);
     this.#rows.set(prompt, row);
-    // Whoever asks again is told again, or finds a file that has been mended.
+    // A failure is not kept: whoever asks again reads the file again, which may have been mended.
     row.catch(() => this.#rows.delete(prompt));
     return row;
   }

@@ -81,13 +81,13 @@ class TorchScriptModel implements Model {
     this.prompts.check([negativePrompt]);
   }
 
-  /** A row a sample, and nothing in it. */
+  /** A conditioning that holds nothing: a row of no numbers for each sample. */
   #noConditioning(count: number): Tensor {
     return binding().Tensor.from(new Float32Array(0), [count, 0], { device: this.device });
   }
 }
 
-/** What other models have a use for must not be left out in silence. */
+/** Refuses options that other models use and this one cannot, so that none is ignored in silence. */
 function refuseForeignOptions({ adapter, dtype, size, checkpointing, textLength }: LoadModelOptions): void {
   if (adapter) throw new ConfigError('adapter: a TorchScript module has none, its own parameters train: `trainable`');
   if (dtype !== undefined && dtype !== 'float32')

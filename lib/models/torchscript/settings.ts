@@ -27,26 +27,25 @@ export interface TorchScriptModel {
   type?: 'torchscript' | undefined;
   /** The file of the module, `forward(x, t, …)`, which torch.jit.save wrote. */
   torchscript: string;
-  /** A safetensors file of parameters by name, which take the place of the module's own, such as a checkpoint's. */
+  /** A safetensors file, such as a checkpoint's, whose parameters replace the module's own of the same names. */
   weights?: string | undefined;
   /** The shape of one latent, such as [3, 16, 16]. */
   shape: number[];
   /**
-   * What the module is given for the time and returns for the velocity: t and dX/dt, or with σ = 1 − t σ and dX/dσ, or
-   * 1000 σ and dX/dσ.
+   * The module is given t and returns dX/dt; or, with σ = 1 − t, it is given σ or 1000 σ and returns dX/dσ.
    * @defaultValue 'rectified-flow'
    */
   convention?: 'rectified-flow' | 'sigma' | 'sigma-1000' | undefined;
-  /** Parameters train whose names end in one of these; default: those that require a gradient in the file. */
+  /** The parameters whose names end in one of these train; default: those that require a gradient in the file. */
   trainable?: string[] | undefined;
   /** Where the velocity of the pretrained model comes from; without it the model is not fine-tuned. */
   pretrained?: PretrainedVelocity | undefined;
   /** A module that makes images [B, channels, H, W] in [0, 1] of latents; without it latents are images in [−1, 1]. */
   decoder?: string | undefined;
   /**
-   * A safetensors file a prompt, with a tensor for each argument of forward beside x and t, by its name and without a
-   * dimension for the batch; or the path of a JSON file of these. The prompt '' is none, which guidance leads away
-   * from. It is left out where forward takes x and t alone.
+   * Each prompt has a safetensors file, with a tensor for each argument of forward beside x and t, under the argument's
+   * name and without a dimension for the batch. The files are named here, or in a JSON file of this path. The prompt ''
+   * stands for none, which guidance leads away from. Where forward takes x and t alone, this is left out.
    */
   conditioning?: string | Record<string, string> | undefined;
   /** The variance of the latents of data about their mean, above 0. @defaultValue 1 */
@@ -93,7 +92,7 @@ export const torchScriptSchema = z.strictObject({
     ),
   trainable: ends
     .optional()
-    .describe('Parameters train whose names end in one of these; left out, those that require a gradient.'),
+    .describe('The parameters whose names end in one of these train; left out, those that require a gradient.'),
   pretrained: pretrainedSchema
     .optional()
     .describe('The velocity of the pretrained model comes from here; without it the model is not fine-tuned.'),

@@ -4,7 +4,7 @@ import { expected, validate } from '../../schema/validate.js';
 import type { Spread } from '../statistics.js';
 import { measureNames, measureOf, spreadFor, type LimitUnit, type MeasureName } from './measures.js';
 
-/** From where on a measure is an alarm, as `'< 0.7×'` says it. */
+/** The bound beyond which a measure is an alarm, as `'< 0.7×'` says it. */
 export interface Limit {
   measure: MeasureName;
   relation: '<' | '>' | '±';
@@ -12,14 +12,16 @@ export interface Limit {
   unit: LimitUnit;
 }
 
-/** What was measured: means over the panel's images, and the scores of judges by their names. */
+/** The figures that were measured: means over the panel's images, and the scores of judges by their names. */
 export type Readings = Partial<Record<Exclude<MeasureName, 'judge'>, number>> & {
   judges: Record<string, number>;
   /** The share of images that each judge scores lower than the pretrained model's from the same noise, in [0, 1]. */
   fell: Record<string, number>;
 };
 
-/** The same of the pretrained model's images, with their spread; what has no image has no entry. */
+/**
+ * The figures of the pretrained model's images, with their spread. A measure that applies to none of them is left out.
+ */
 export type Baseline = Partial<Record<MeasureName, Spread>> & {
   /** How many images were measured. */
   count: number;
@@ -29,7 +31,7 @@ export type Baseline = Partial<Record<MeasureName, Spread>> & {
 /** A limit that was crossed. */
 export interface Alarm {
   measure: MeasureName;
-  /** What was measured, the pretrained model's and the limit, in words. */
+  /** The measured figure, the pretrained model's and the limit, in words. */
   text: string;
 }
 
@@ -77,7 +79,7 @@ function describeLimit(measure: MeasureName): string {
   return `${text} Where nothing is said here, it is ${limit ? `an alarm at ${limit}` : 'no alarm'}.`;
 }
 
-/** What a configuration's `stopWhen` may be: a limit for each measure, or false for none. */
+/** The values that a configuration's `stopWhen` may have: a limit for each measure, or false for none. */
 export const stopWhenSchema = z.strictObject(
   Object.fromEntries(measureNames.map((name) => [name, limitOf(name)])) as Record<
     MeasureName,
@@ -99,9 +101,9 @@ export function parseLimit(measure: MeasureName, text: string): Limit {
 
 /** The limits of a run. */
 export interface Limits {
-  /** What ends the run. */
+  /** The limits that end the run. */
   stops: readonly Limit[];
-  /** What is told of, and the run goes on. */
+  /** The limits that are only told of, while the run goes on. */
   notes: readonly Limit[];
 }
 
@@ -133,8 +135,8 @@ export function alarmsOf(limits: readonly Limit[], readings: Readings, baseline:
 }
 
 /**
- * Whether more images fell than would by chance: one that is misread for once takes the mean down alone. A sign test at
- * 5 %, by the normal distribution.
+ * Whether more images fell than would by chance, since a single image that is misread can take the mean down. It is a
+ * sign test at 5 %, by the normal distribution.
  */
 const isShared = (share: number, count: number): boolean => share >= Math.min(1, 0.5 + 0.82 / Math.sqrt(count));
 

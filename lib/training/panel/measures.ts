@@ -1,4 +1,4 @@
-// What the panel measures, and from where on a measure is an alarm.
+// The panel takes these measures, and each is an alarm beyond its limit.
 
 import type { Spread } from '../statistics.js';
 
@@ -6,11 +6,11 @@ import type { Spread } from '../statistics.js';
 export type LimitUnit = 'σ' | '×' | '';
 
 interface Measure {
-  /** What it is, for charts and documentation: a sentence. */
+  /** A sentence that describes the measure, for charts and documentation. */
   text: string;
   /** The spread over the pretrained images counts as at least this, in the measure's own unit. */
   least: number;
-  /** What its limits may be in. */
+  /** The units that its limits may be in. */
   units: readonly LimitUnit[];
   /** The limit of a run that says nothing of it; left out, it has none. */
   limit?: string;
@@ -91,8 +91,8 @@ export type MeasureName = keyof typeof panelMeasures;
 
 export const measureNames = Object.keys(panelMeasures) as MeasureName[];
 
-/** The same measures with what they have in common. */
+/** The measure of this name, in the type that all measures have in common. */
 export const measureOf = (name: MeasureName): Measure => panelMeasures[name];
 
-/** What σ is of a measure; 0 where all pretrained images are alike in what has no least spread. */
+/** The σ of a measure. It is 0 where all pretrained images are alike and the measure has no least spread. */
 export const spreadFor = (measure: MeasureName, { std }: Spread): number => Math.max(std, panelMeasures[measure].least);

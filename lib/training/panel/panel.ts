@@ -12,9 +12,9 @@ import { distancesOf, thumbnailOf } from './likeness.js';
 import type { Baseline, Readings } from './limits.js';
 import { pixelMeasures, type Picture } from './pixels.js';
 
-/** What a {@link Panel} draws, and what scores it. */
+/** The drawing of a {@link Panel}, and the rewards that score it. */
 export interface PanelOptions {
-  /** Those of the training; the panel takes some of them, at least two images each. */
+  /** The prompts of the training; the panel takes some of them, with at least two images each. */
   prompts: readonly string[];
   negativePrompt?: string | undefined;
   /** How many images it draws, at least 2. */
@@ -27,19 +27,19 @@ export interface PanelOptions {
   judges: readonly Reward[];
   /** Rewards that are only watched. */
   watched: readonly Reward[];
-  /** What is trained towards, where it is to be measured, too. */
+  /** The reward that is trained towards, where it is to be measured, too. */
   reward?: Reward | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** What {@link Panel.measure} gives: means over the images. */
+/** The result of {@link Panel.measure}: means over the images. */
 export interface PanelReadings extends Readings {
   watched: Record<string, number>;
   /** The reward that is trained, where it was asked for. */
   reward?: number;
 }
 
-/** The same of the pretrained model's images, with their spread. */
+/** The same figures of the pretrained model's images, with their spread. */
 export interface PanelBaseline extends Baseline {
   watched: Record<string, Spread>;
   reward?: Spread;
@@ -82,7 +82,7 @@ export class Panel {
     return panel;
   }
 
-  /** What was measured of the pretrained model. */
+  /** The figures of the pretrained model's images. */
   get baseline(): PanelBaseline {
     return this.#baseline;
   }
@@ -99,7 +99,7 @@ export class Panel {
       );
       return { ...means(spreads(values, this.options.count)), fell: Object.fromEntries(fell) };
     } catch (error) {
-      // The training has its own rule for what is not finite.
+      // The training has its own rule for numbers that are not finite, so that the panel ends no run for them.
       if (error instanceof NonFiniteError) return undefined;
       throw error;
     }
@@ -124,7 +124,7 @@ export class Panel {
       for (const picture of await picturesOf(images)) {
         for (const [name, value] of Object.entries(pixelMeasures(picture))) push(values.images, name, [value]);
         thumbnails.push(thumbnailOf(picture));
-        // A large picture takes a while, and whatever else waits comes in between.
+        // A large picture takes a while, so that other work gets its turn in between.
         await setImmediate();
       }
       for (const [group, name, reward] of this.#scorers) {
@@ -137,7 +137,7 @@ export class Panel {
   }
 }
 
-/** What was measured of every image. */
+/** The figures of every image. */
 interface PanelValues {
   images: Record<string, number[]>;
   scores: Record<'judges' | 'watched' | 'reward', Record<string, number[]>>;
@@ -175,7 +175,7 @@ function means({ judges, watched, reward, count: _, ...images }: PanelBaseline):
   };
 }
 
-/** Evenly spread over the distinct prompts, two images of each at least where that can be. */
+/** Takes prompts that are evenly spread over the distinct ones, with at least two images of each where that can be. */
 function promptsOf(prompts: readonly string[], count: number): string[] {
   const distinct = [...new Set(prompts)];
   const taken = Math.max(1, Math.min(distinct.length, Math.floor(count / 2)));

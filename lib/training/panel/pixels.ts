@@ -8,7 +8,7 @@ export interface Picture {
   width: number;
 }
 
-/** What the pixels of one image say, whatever it shows. */
+/** The measures of one image's pixels, whatever the image shows. */
 export interface PixelMeasures extends SpectrumMeasures {
   /** The mean over pixels of the difference of luminance to the next pixel, right and down together. */
   edges: number;
@@ -26,10 +26,10 @@ export interface PixelMeasures extends SpectrumMeasures {
 
 const dark = 1 / 16;
 
-/** What lies no further outside of [0, 1] is seen by nobody; a flat background strays so far at every step. */
+/** Values that lie no further outside of [0, 1] cannot be seen; a flat background strays so far at every step. */
 const margin = 1 / 32;
 
-/** Measures one image. What is not finite in it makes measures that are not, either. */
+/** Measures one image. Pixels that are not finite make measures that are not finite, either. */
 export function pixelMeasures(picture: Picture): PixelMeasures {
   const { width, height, channels } = picture;
   const luminance = luminanceOf(picture);

@@ -7,7 +7,7 @@ const mostLines = 64;
 /** Power below this counts as none: it is that of rounding to 8 bits, (1/255)²/12. */
 const rounding = 1.3e-6;
 
-/** What the power of one image, rows and columns apart, says of patterns that repeat. */
+/** The power of one image, of rows and of columns apart, in which patterns that repeat stand out. */
 export interface SpectrumMeasures {
   /** The share of the power, without the mean, above half of the highest frequency, in [0, 1]. */
   highFrequencies: number;

@@ -39,8 +39,8 @@ Napi::Value lock_file(const Napi::CallbackInfo& info) {
   });
 }
 
-// isLocked(path): whether a descriptor has the lock of `lockFile`. Nothing is made, and nothing kept: where nobody has
-// it, it is shared by whoever asks for as long as that takes.
+// isLocked(path): whether a descriptor has the lock of `lockFile`. The test makes no file. Where nobody has the lock,
+// the test takes a shared one for a moment and lets go of it again.
 Napi::Value is_locked(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const std::string path = to_string(info[0], "isLocked: path");

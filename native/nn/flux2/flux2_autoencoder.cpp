@@ -31,7 +31,7 @@ Flux2Autoencoder::Flux2Autoencoder(StoredWeights& weights, const Flux2Autoencode
       mean_(statistic(weights, "running_mean", config)),
       deviation_((statistic(weights, "running_var", config) + config.batch_norm_epsilon).sqrt()) {
   weights.ignore("bn.num_batches_tracked");
-  // Its images would be of no number, whatever is drawn.
+  // A variance below 0 would make every image NaN, whatever it is decoded from.
   if (!deviation_.is_meta() && !deviation_.gt(0).all().item<bool>()) {
     throw Error(ErrorKind::checkpoint, "bn.running_var: expected variances of at least 0, got others");
   }

@@ -9,11 +9,13 @@
 
 namespace eam::nn {
 
-// FLUX.2's autoencoder, in diffusers' layout: that of latent diffusion, of whose latents squares are put side by side
-// along the channels and normalised by the statistics of a batch norm (bn.running_mean, bn.running_var).
+// FLUX.2's autoencoder, in diffusers' layout. It is the autoencoder of latent diffusion; squares of patch_size latents
+// a side are then put side by side along the channels, and normalised by the statistics of a batch norm
+// (bn.running_mean, bn.running_var).
 class Flux2Autoencoder final : public Autoencoder {
  public:
-  // Takes its own tensors; the caller then calls weights.finish(). Error(checkpoint) for variances that are none.
+  // Takes its own tensors; the caller then calls weights.finish(). Error(checkpoint) where a variance is negative or
+  // NaN.
   Flux2Autoencoder(StoredWeights& weights, const Flux2AutoencoderConfig& config);
 
   // Latents [B, latent_channels · patch_size², h, w] to images [B, out_channels, h · downscale, w · downscale], of any

@@ -22,7 +22,7 @@ std::string prefix_of(const char* list, size_t index) {
 
 constexpr char double_list[] = "transformer_blocks", single_list[] = "single_transformer_blocks";
 
-// How the sizes have to go together.
+// Refuses sizes that do not fit together.
 const Flux2TransformerConfig& validated(const Flux2TransformerConfig& config) {
   constexpr size_t axes = 4;
   if (config.rope_axes.size() != axes) {
@@ -99,7 +99,7 @@ at::Tensor Flux2Transformer::forward(const at::Tensor& latents, const at::Tensor
   const at::Tensor positions = rotary_positions(text, rows, columns, config_.rope_axes, config_.rope_theta,
                                                 latents.scalar_type(), latents.device());
 
-  // SiLU of the embedding of time: every modulation takes it so.
+  // Every modulation reads the embedding of time after SiLU.
   const at::Tensor waves = waves_.forward(timesteps, latents.scalar_type());
   const at::Tensor condition = at::silu(time_out_.forward(at::silu(time_in_.forward(waves, adapted)), adapted));
   const at::Tensor image_modulation = image_modulation_.forward(condition, adapted);

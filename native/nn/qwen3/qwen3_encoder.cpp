@@ -92,7 +92,7 @@ at::Tensor Qwen3Encoder::norm(const at::Tensor& x, const at::Tensor& weight) con
 at::Tensor Qwen3Encoder::attention(const Block& block, const at::Tensor& x, const at::Tensor& seen,
                                    const at::Tensor& cosines, const at::Tensor& sines) const {
   const int64_t shared = config_.heads / config_.key_value_heads;
-  // A head of keys and values once for each of the queries' heads that read it.
+  // Repeats each head of keys and values for all heads of queries that read it.
   const auto repeated = [&](const at::Tensor& of) {
     const at::Tensor heads = of.unflatten(-1, {config_.key_value_heads, 1, config_.head_dim});
     return heads.expand({-1, -1, -1, shared, -1}).flatten(2);

@@ -12,9 +12,9 @@
 
 namespace eam::nn {
 
-// Qwen3 (arXiv 2505.09388) without its head, with the names and the arithmetic of transformers' Qwen3ForCausalLM: a
-// token attends to those before it, and to none of the padding. Of its layers those are kept that a state is read
-// after.
+// Qwen3 (arXiv 2505.09388) without its head, with the names and the arithmetic of transformers' Qwen3ForCausalLM. A
+// token attends to itself and to those before it, and to no padding. Layers above the last state that is read are left
+// out.
 class Qwen3Encoder final : public TextEncoder {
  public:
   // Takes its own tensors; the caller then calls weights.finish().

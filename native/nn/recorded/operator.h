@@ -88,7 +88,7 @@ const Operator& find_operator(std::string_view name);
 
 std::vector<std::string> operator_names();
 
-// Each file's own, which find_operator knows.
+// Each function lists the operators of one file; find_operator knows them all.
 std::vector<Operator> elementwise_operators();
 std::vector<Operator> shape_operators();
 std::vector<Operator> reduction_operators();

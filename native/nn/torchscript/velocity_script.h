@@ -16,13 +16,13 @@ namespace eam::nn {
 // A module whose forward computes a velocity in some convention, and what its arguments stand for.
 class VelocityScript {
  public:
-  // conditioning: names of the arguments that its tensors are; flag: the name of a bool among them, where there is one.
-  // Error(config) that names the file, for a module of another signature.
+  // conditioning: the names of the arguments that take the conditioning's tensors; flag: the name of an argument that
+  // is a bool, where there is one. A module of another signature is an Error(config) that names the file.
   VelocityScript(std::string path, VelocityConvention convention, const std::vector<std::string>& conditioning,
                  const std::optional<std::string>& flag, at::Device device);
 
-  // The velocity in the package's convention, float32 of x's shape. What the module does to its arguments stays its
-  // own affair: it is given copies. Error(config) where it fails, or returns something else.
+  // The velocity in the package's convention, float32 of x's shape. The module is given copies, so that it may change
+  // its arguments. Error(config) where it fails, or returns something else.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning, bool flag);
 
   // Its parameters by name. Two names of one tensor become one parameter, under the first of them.

@@ -94,7 +94,8 @@ describe('alarmsOf', () => {
     expect(fell({ one: -2.4, other: 5 })).toEqual([]);
     expect(fell({ one: -2.6, other: 5 })).toEqual([expect.stringContaining('judge one is -2.6')]);
     expect(fell({ one: -2, other: 4.9 })).toEqual([expect.stringContaining('judge other is 4.9')]);
-    // 12 of 16 images are more than chance, 11 are not: a few that are misread take the mean down alone.
+    // That 12 of 16 images fell is more than chance, that 11 fell is not: then a few misread images may pull the mean
+    // down.
     expect(fell({ one: -2.6 }, { one: 12 / 16 })).toHaveLength(1);
     expect(fell({ one: -2.6 }, { one: 11 / 16 })).toEqual([]);
   });

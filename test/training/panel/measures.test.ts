@@ -1,4 +1,4 @@
-// What the panel measures of pictures whose measures are known.
+// The panel measures pictures whose measures are known.
 import { describe, expect, it } from 'vitest';
 
 import { distancesOf, thumbnailOf } from '../../../lib/training/panel/likeness.js';

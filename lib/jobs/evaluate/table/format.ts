@@ -18,7 +18,7 @@ export function formatTable(table: CheckpointTable, format: TableFormat): string
   return [aligned(cells), '', ...tableNotes(table)].join('\n');
 }
 
-/** What the figures of a table are, and how far they can be trusted. */
+/** Says what the figures of a table are, and how far they can be trusted. */
 function tableNotes({ count, seeds, prompts, steps, solver, guidance, rows }: CheckpointTable): string[] {
   const several = seeds.length > 1;
   const clusters = prompts > 1 ? `${prompts} prompts` : `${count * seeds.length} pairs of one prompt`;
@@ -44,7 +44,7 @@ interface Cells {
   rows: string[][];
 }
 
-/** What people read: a column for the mean of each reward, one for the change, one for wins. */
+/** The cells that people read: a column for the mean of each reward, one for the change, one for wins. */
 function cellsOf({ rows }: CheckpointTable): Cells {
   const names = Object.keys(rows[0]!.rewards);
   const judged = rows.some(({ accuracy }) => accuracy !== undefined);

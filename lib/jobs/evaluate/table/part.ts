@@ -20,7 +20,7 @@ const partSchema = z.strictObject({
   images: z.strictObject({ folder: z.string(), files: z.array(z.string()) }).optional(),
 });
 
-/** What one model's samples from one seed were worth. */
+/** The figures of one model's samples from one seed. */
 export interface Part {
   samples: SampleRewards;
   accuracy?: number | undefined;
@@ -28,7 +28,9 @@ export interface Part {
   images?: { folder: string; files: string[] } | undefined;
 }
 
-/** The file of a part: its name is of all that the figures depend on, so that another evaluation's is another file. */
+/**
+ * The file of a part. All that the figures depend on goes into its name, so that another evaluation has another file.
+ */
 export class PartFile {
   readonly #of: string;
   readonly #path: string;

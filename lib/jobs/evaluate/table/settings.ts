@@ -21,7 +21,7 @@ export interface TableSettings {
   seeds?: readonly number[] | undefined;
   /** The path of a file of prompts. */
   prompts?: string | undefined;
-  /** What guidance leads away from. */
+  /** The negative prompt, which guidance leads away from. */
   negative?: string | undefined;
   /** Each as `eam evaluate --reward` names it; each is scored by itself, whatever its weight. */
   rewards?: readonly string[] | undefined;
@@ -37,7 +37,7 @@ export interface TableSettings {
   device?: string | undefined;
 }
 
-/** What all checkpoints of a table share. */
+/** The settings that all checkpoints of a table share. */
 export interface SharedSettings extends Drawing {
   prompts: readonly string[];
   negativePrompt: string | undefined;
@@ -97,7 +97,7 @@ export async function sharedSettings(
   };
 }
 
-/** What runs must have alike, and the flag that says it for all of them where there is one. */
+/** The settings that all runs must have alike, each with the flag that sets it for all of them where there is one. */
 const alike = [
   { key: 'prompts', flag: 'prompts' },
   { key: 'negativePrompt', flag: 'negative' },

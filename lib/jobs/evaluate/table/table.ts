@@ -22,7 +22,7 @@ import { TableWork } from './work.js';
 
 /** These are the options of {@link evaluateCheckpoints}. */
 export interface EvaluateCheckpointsOptions extends TableSettings, Pick<JobOptions, 'signal' | 'observer' | 'allow'> {
-  /** Which checkpoints of each run are evaluated; the default is 'last', the newest whole one. */
+  /** These checkpoints of each run are evaluated; the default is 'last', the newest whole one. */
   checkpoints?: WhichCheckpoints | undefined;
   /**
    * The folder that each model's figures from each seed are kept in as soon as they are there: what is in it is not

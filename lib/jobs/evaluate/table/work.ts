@@ -18,7 +18,7 @@ import { ImageWriter } from './images.js';
 import { PartFile, type Part } from './part.js';
 import type { SharedSettings, TableRun } from './settings.js';
 
-/** What the parts of a table are made of, and where they go. */
+/** The settings and folders that the parts of a table are made with. */
 interface WorkParts {
   shared: SharedSettings;
   runs: readonly [TableRun, ...TableRun[]];
@@ -53,7 +53,7 @@ export class TableWork {
         using model = await loadConfiguredModel(config, { device });
         const now = { model: await modelIdentity(model), ...(shared.isSum && { rewards }) };
         const isFirst = rows.length === 0;
-        // All of them before anything is drawn.
+        // Every checkpoint is checked before anything is drawn.
         if (isFirst) for (const each of all) await this.#refuseOther(each, now);
         const common = { ...now, rewards, ...(await this.#setting(model)) };
         if (isFirst) rows.push({ name: 'pretrained', parts: await this.#row(model, undefined, common) });
@@ -72,7 +72,7 @@ export class TableWork {
     refuseOthers(directory, await belongsToOf(directory), now, this.options.allow);
   }
 
-  /** What all parts of one model depend on, beside its checkpoint and the seed. */
+  /** All that the parts of one model depend on, beside its checkpoint and the seed. */
   async #setting(model: Model): Promise<object> {
     const { prompts, negativePrompt, count, steps, solver, guidance, batch, rewards } = this.parts.shared;
     const judge = this.parts.judge && (await originOf(this.parts.judge));
