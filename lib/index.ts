@@ -84,7 +84,7 @@ export type { FidelitySettings } from './jobs/fidelity/settings.js';
 export type { FidelityMeasurement, QuickMeasurement } from './jobs/fidelity/yardstick.js';
 export { finetune, type FinetuneOptions } from './jobs/finetune/finetune.js';
 export type { FinetuneResult } from './jobs/finetune/job.js';
-export type { ServeOptions } from './jobs/serve/listen.js';
+export type { ServeOptions } from './jobs/serve/serve-options.js';
 export { serve, type ServeFolderOptions } from './jobs/serve/serve.js';
 export { mergeAdapter, type MergeResult } from './jobs/merge/merge.js';
 export { exportAdapter } from './models/adapter-files.js';
