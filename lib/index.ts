@@ -91,7 +91,7 @@ export { exportAdapter } from './models/adapter-files.js';
 export { HubError } from './jobs/hub/error.js';
 export { fetchModel } from './jobs/hub/fetch.js';
 export { pushAdapter, type Pushed, type PushOptions } from './jobs/hub/push.js';
-export type { Wish } from './jobs/hub/selection.js';
+export type { FileSelection } from './jobs/hub/selection.js';
 export type { Fetched, FetchOptions } from './jobs/hub/transfer.js';
 export type { HubOptions } from './jobs/hub/transport.js';
 export type { AdapterConfig, AdapterLayoutName } from './models/adapters/layout.js';
