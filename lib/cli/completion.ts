@@ -16,12 +16,16 @@ export const completionCommand = () =>
       const commands = program.commands.map((each) => ({
         name: each.name(),
         text: each.description(),
+        words: each.registeredArguments[0]?.argChoices ?? [],
         options: each
           .createHelp()
           .visibleOptions(each as never)
           .map(describe),
       }));
-      process.stdout.write(completions[shell](program.name(), commands));
+      // Commander's own, which is not among the commands.
+      const words = commands.map(({ name }) => name);
+      const help = { name: 'help', text: 'Print the help of a command.', words, options: [] };
+      process.stdout.write(completions[shell](program.name(), [...commands, help]));
     });
 
 const describe = ({ long, description, required, argChoices }: Option) => ({

@@ -11,13 +11,15 @@ interface CompletedOption {
 interface CompletedCommand {
   name: string;
   text: string;
+  /** What its first argument may be; empty where that is anything. */
+  words: readonly string[];
   options: readonly CompletedOption[];
 }
 
-/** The first sentence, in single quotes, for all three shells. */
+/** The first sentence, or its part before a semicolon, in single quotes, for all three shells. */
 const quoted = (text: string): string =>
   `'${text
-    .split(/(?<=[.;]) /, 1)[0]!
+    .split(/(?<=\.) |; /, 1)[0]!
     .replaceAll("'", '’')
     .replaceAll('\\', '')}'`;
 
@@ -30,6 +32,9 @@ function bash(program: string, commands: readonly CompletedCommand[]): string {
   const flags = commands.map(
     ({ name, options }) => `      ${name}) words='${options.map(({ flag }) => flag).join(' ')}' ;;`,
   );
+  const words = commands
+    .filter((command) => command.words.length)
+    .map((command) => `      ${command.name}) words='${command.words.join(' ')}' ;;`);
   return `# Completion of ${program} for bash.
 _${program}() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" words=''
@@ -39,6 +44,8 @@ _${program}() {
 ${values.join('\n')}
     *) if [[ $current == -* ]]; then case "\${COMP_WORDS[1]}" in
 ${flags.join('\n')}
+    esac; elif ((COMP_CWORD == 2)); then case "\${COMP_WORDS[1]}" in
+${words.join('\n')}
     esac; fi ;;
   esac; fi
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
@@ -50,12 +57,13 @@ complete -o default -o bashdefault -F _${program} ${program}
 function zsh(program: string, commands: readonly CompletedCommand[]): string {
   const bracketed = (text: string) => quoted(text).slice(1, -1).replaceAll('[', '(').replaceAll(']', ')');
   const named = commands.map(({ name, text }) => `    ${quoted(`${name}:${text}`)}`);
-  const cases = commands.map(({ name, options }) => {
+  const cases = commands.map(({ name, words, options }) => {
     const specs = options.map(({ flag, text, takesValue, choices }) => {
       const value = choices.length ? `:value:(${choices.join(' ')})` : takesValue ? ':value:_files' : '';
       return `      '*${flag}[${bracketed(text).replaceAll(':', '\\:')}]${value}'`;
     });
-    return `  ${name}) _arguments \\\n${specs.join(' \\\n')} \\\n      '*:file:_files' ;;`;
+    specs.push(words.length ? `      '1:word:(${words.join(' ')})'` : "      '*:file:_files'");
+    return `  ${name}) _arguments \\\n${specs.join(' \\\n')} ;;`;
   });
   return `#compdef ${program}
 # Completion of ${program} for zsh.
@@ -79,8 +87,11 @@ if [[ $funcstack[1] == _${program} ]]; then _${program} "$@"; else compdef _${pr
 }
 
 function fish(program: string, commands: readonly CompletedCommand[]): string {
-  const lines = commands.flatMap(({ name, text, options }) => [
+  const lines = commands.flatMap(({ name, text, words, options }) => [
     `complete -c ${program} -n __fish_use_subcommand -f -a ${name} -d ${quoted(text)}`,
+    ...(words.length
+      ? [`complete -c ${program} -n '__fish_seen_subcommand_from ${name}' -f -a '${words.join(' ')}'`]
+      : []),
     ...options.map(({ flag, text: says, takesValue, choices }) => {
       const value = choices.length ? ` -x -a '${choices.join(' ')}'` : takesValue ? ' -r' : '';
       const seen = `-n '__fish_seen_subcommand_from ${name}'`;

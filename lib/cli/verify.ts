@@ -27,9 +27,10 @@ export const verifyCommand = (signal: AbortSignal) =>
       const print = (line: string) => void (json || process.stdout.write(`${line}\n`));
       const onNote = (message: string) => void process.stderr.write(`${message}\n`);
       const tolerance = tolerances[options.dtype];
-      print(tableHeader);
       for await (const finding of verify(directory, { ...options, tolerance, onNote })) {
         signal.throwIfAborted();
+        // Not before something was found: where there is no such model, that alone is said.
+        if (findings.length === 0) print(tableHeader);
         findings.push(finding);
         print(tableLine(finding));
       }

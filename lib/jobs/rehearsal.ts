@@ -1,4 +1,4 @@
-import { ConfigError, isError } from '../errors.js';
+import { isError } from '../errors.js';
 import { refuseWideAdapter } from '../models/adapters/adapter.js';
 import type { Model } from '../models/model.js';
 import { hasGradient, read, score, type Judge, type Reward } from '../rewards/reward.js';
@@ -6,6 +6,7 @@ import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import type { Algorithm } from '../training/algorithms.js';
 import { refuseValueOnly } from '../training/value-only.js';
+import { refuseGuidance } from './guidance.js';
 
 /** What a run will do after each step, or at its end. */
 export interface Rehearsed {
@@ -40,8 +41,7 @@ export async function rehearse({
   signal,
 }: Rehearsed): Promise<void> {
   refuseWideAdapter(model);
-  const guided = [...guidances, ...algorithms.map(({ guidance }) => guidance)].some((guidance) => guidance !== 1);
-  if (guided && model.unguided !== undefined) throw new ConfigError(model.unguided);
+  refuseGuidance(model.unguided, [...guidances, ...algorithms.map(({ guidance }) => guidance)]);
   for (const algorithm of algorithms) {
     refuseValueOnly(reward, algorithm);
     algorithm.create(model);

@@ -36,6 +36,11 @@ export interface ModelKind {
   recognises: { pipeline: string } | { type: string } | { type: string; endings: readonly string[] };
   /** How it is sampled where nobody says otherwise. */
   drawing: Drawing;
+  /**
+   * Why the model of a directory cannot be guided; undefined for one that can. Left out where all can, or nobody knows
+   * before it is loaded.
+   */
+  unguided?: (place: ModelPlace) => Promise<string | undefined>;
   /** False for one that trains its own parameters and takes no LoRA adapter. */
   hasAdapter?: false;
   /**

@@ -90,6 +90,15 @@ export async function drawingOf(source: ModelSource): Promise<Drawing> {
   return (await kind.drawingOf?.(place)) ?? kind.drawing;
 }
 
+/**
+ * Why a model cannot be guided; undefined for one that can, or of which only loading tells. @throws as
+ * {@link drawingOf} does
+ */
+export async function unguidedOf(source: ModelSource): Promise<string | undefined> {
+  const { kind, place } = await findModel(source);
+  return kind.unguided?.(place);
+}
+
 /** Whether a model is trained by way of a LoRA adapter. @throws as {@link drawingOf} does */
 export async function takesAdapter(source: ModelSource): Promise<boolean> {
   return (await findModel(source)).kind.hasAdapter ?? true;

@@ -82,18 +82,16 @@ export const file = z
   .transform((path) => resolve(path));
 export const directory = file.optional();
 /** A folder, made absolute, or a name of the hub's, which stays what it is. */
-const hubFolder = z.string().min(1).transform(pathOrHubName);
-export const folder = hubFolder.optional();
+export const folder = z.string().min(1).transform(pathOrHubName).optional();
 
 /** Options of every reward that is read from the files its authors published. @param name the reward's */
 export const published = (name: string) => ({
   /** What its value is multiplied by in the sum. */
   weight,
-  directory: hubFolder
-    .default(() => fetchedReward(name))
-    .describe(
-      'Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its place.',
-    ),
+  directory: folder.describe(
+    'Its published files are in this folder, or of this name of the hub; left out, it is the folder into which ' +
+      `\`eam fetch ${name}\` puts them.`,
+  ),
   dtype: z
     .enum(['float32', 'float64', 'bfloat16', 'float16'])
     .optional()
@@ -104,6 +102,13 @@ export const published = (name: string) => ({
     .optional()
     .describe("This many images are scored at a time, with 0 all of a batch; left out, the reward's own number is."),
 });
+
+/**
+ * Where a published reward's files are. A configuration that leaves its folder out keeps it left out: its record means
+ * the same in the home of another user.
+ */
+export const publishedFolder = (name: string, { directory }: { directory?: string | undefined }): string =>
+  directory ?? fetchedReward(name);
 
 /** The absolute path of a reward's file. @throws ConfigError where it is not there */
 export async function checkFile(reward: string, name: string): Promise<string> {

@@ -5,7 +5,7 @@ import { cancellable } from '../runtime/cancellation.js';
 import { promptsSchema } from '../schema/prompts.js';
 import { abortSignal, callback, objectWith, seed64 } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
-import { NonFiniteError } from '../errors.js';
+import { ConfigError, NonFiniteError } from '../errors.js';
 import type { Model } from '../models/model.js';
 import type { NativeOptimizer } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
@@ -90,6 +90,8 @@ export async function* sampleBatches(model: Model, options: SampleOptions): Asyn
     guidance = model.sampling.guidance,
     batch = model.sampling.batch,
   } = options;
+  // Before prompts are encoded, which may take long.
+  if (guidance !== 1 && model.unguided !== undefined) throw new ConfigError(model.unguided);
   await model.prepare(prompts, { negativePrompt, onNote, onProgress: onPrepare, signal: options.signal });
   const times = model.times(steps);
   let broken = 0;

@@ -61,6 +61,25 @@ describe('eam init', () => {
     expect(await readConfigFile(path)).toMatchObject({ model: 'digits', prompts: ['1', '2', '3'], steps: 100 });
   });
 
+  it("writes no folder for a reward that eam fetch puts into the user's own", async () => {
+    const path = join(temporaryFolder(), 'config.json');
+    const { code } = await eam(
+      'init',
+      path,
+      '--model',
+      model,
+      '--reward',
+      'pickscore',
+      '--prompt',
+      '1',
+      '--steps',
+      '1',
+    );
+    expect(code).toBe(0);
+    expect((await readConfigFile(path)) as object).toMatchObject({ rewards: [{ name: 'pickscore', weight: 1 }] });
+    expect(readFileSync(path, 'utf8')).not.toContain('directory');
+  });
+
   it('keeps a file of prompts by its name', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'prompts.txt'), '1\n2\n');
@@ -153,7 +172,12 @@ describe('eam completion', () => {
 
   it('completes commands, options and choices in bash, and leaves the rest to files', () => {
     expect(bash('fin')).toEqual(['finetune']);
-    expect(bash('')).toEqual(commands.map((command) => command.name()));
+    const names = commands.map((command) => command.name());
+    expect(bash('')).toEqual([...names, 'help']);
+    expect(bash('help', '')).toEqual(names);
+    expect(bash('help', 'ver')).toEqual(['verify']);
+    expect(bash('completion', '')).toEqual(['bash', 'zsh', 'fish']);
+    expect(bash('completion', 'bash', '')).toEqual(['']);
     expect(bash('finetune', '--re')).toEqual(['--resume']);
     expect(bash('sample', '--solver', '')).toEqual(['euler', 'heun', 'midpoint', 'dpmpp2m']);
     expect(bash('sample', '--solver', 'h')).toEqual(['heun']);
@@ -161,6 +185,17 @@ describe('eam completion', () => {
     expect(bash('finetune', '--set', 'x')).toEqual(['']);
     expect(bash('no-such-command', '--')).toEqual(['']);
   });
+
+  it.each(['bash', 'zsh', 'fish'])(
+    'ends no description in a semicolon, and offers the words of help, in %s',
+    (shell) => {
+      const text = script(shell);
+      expect(text).not.toMatch(/;'$|;\[/m);
+      if (shell === 'fish') expect(text).toMatch(/-a verify -d 'Compare what the native networks .* in a directory'$/m);
+      if (shell === 'fish') expect(text).toMatch(/__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'$/m);
+      if (shell === 'zsh') expect(text).toContain("'1:word:(bash zsh fish)'");
+    },
+  );
 
   it('runs nothing that is typed', () => {
     const folder = temporaryFolder();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
+import { ConfigError } from '../../lib/errors.js';
 import type { ModelFootprint } from '../../lib/models/footprint.js';
 import { readFlux2Directory } from '../../lib/models/flux2/directory.js';
 import { publishedFlux2 } from '../../lib/models/flux2/published.js';
@@ -15,6 +16,7 @@ import { plan } from '../helpers/jobs.js';
 import { otherFlux2, tinyFlux2 } from '../helpers/flux2.js';
 import { config as sd3Config, folder, useEmptyCaches } from '../helpers/plan-config.js';
 import { measure, planned } from '../helpers/plan-measurement.js';
+import { failure } from '../helpers/refusal.js';
 
 useEmptyCaches();
 
@@ -84,6 +86,17 @@ describe('the plan of FLUX.2', () => {
     const algorithm = { ...config.algorithm, guidance: 1, allowGuidedRollout: false };
     const { memory } = await plan({ ...config, model: otherFlux2('single-only'), algorithm, image });
     expect(memory!.prompts).toEqual({ count: 2, missing: 2 });
+  });
+
+  it('refuses to guide a distilled model, as the run does', async () => {
+    const model = otherFlux2('single-only');
+    const image = { width: 64, height: 64 };
+    const unguided = { ...config.algorithm, guidance: 1, allowGuidedRollout: false };
+    const asked = { ...config, model, image, algorithm: unguided };
+    const why = /cannot be guided; draw and train it at guidance 1/;
+    expect(await failure(ConfigError, plan({ ...asked, samples: { guidance: 2 } }))).toMatch(why);
+    const guided = { ...unguided, guidance: 2, allowGuidedRollout: true };
+    expect(await failure(ConfigError, plan({ ...asked, algorithm: guided }))).toMatch(why);
   });
 
   it("counts the operations that PyTorch's FlopCounterMode counts of diffusers' code", async () => {

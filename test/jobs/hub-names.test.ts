@@ -9,9 +9,10 @@ import { modelSettings } from '../../lib/jobs/settings/model.js';
 import { adapterDirectory } from '../../lib/jobs/run-directory.js';
 import { sample } from '../../lib/jobs/sample/sample.js';
 import { loadModel } from '../../lib/models/registry.js';
-import { createRewards, parseReward } from '../../lib/rewards/registry.js';
+import { createRewards, locateReward, parseReward } from '../../lib/rewards/registry.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { clipScore } from '../../lib/rewards/published/clip-score.js';
+import { eam } from '../helpers/command-line.js';
 import { rewardDirectory } from '../helpers/reward-directories.js';
 import { contents, hubHome, problemOf } from '../helpers/hub-home.js';
 import { tinySd3Files } from '../helpers/hub-models.js';
@@ -104,6 +105,16 @@ function pixels(png: Buffer): Buffer {
   return png.subarray(begin, begin + 4 + png.readUInt32BE(begin - 4));
 }
 
+describe('eam distill', () => {
+  it('says the command for a model that is not there', async () => {
+    const { code, stderr } = await eam('distill', id);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /no model and no configuration at artists\/painter; .* fetch it: eam fetch artists\/painter$/m,
+    );
+  });
+});
+
 describe('a published reward', () => {
   const clip = () => contents(rewardDirectory('clipscore'));
 
@@ -122,6 +133,11 @@ describe('a published reward', () => {
     const { directory } = await home.fetch('clipscore');
     expect(directory).toBe(join(home.folder, 'own/eam-torch/rewards/clipscore'));
     await createRewards([parseReward('clipscore')], 'cpu');
+    // What a record keeps of it: no path of this home.
+    expect(parseReward('clipscore')).toEqual({ name: 'clipscore', weight: 1 });
+    expect(await locateReward(parseReward('clipscore'))).toMatchObject([
+      { path: join(directory, 'model.safetensors') },
+    ]);
     expect(commit).toMatch(/^[0-9a-f]{40}$/);
     home.hub.requests.length = 0;
     expect((await home.fetch('clipscore')).fetched).toBe(0);

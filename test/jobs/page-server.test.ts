@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ConfigError } from '../../lib/errors.js';
 import { EventStream } from '../../lib/jobs/serve/event-stream.js';
 import { isOwnHost, isToken, newToken } from '../../lib/jobs/serve/guard.js';
-import type { ServeOptions } from '../../lib/jobs/serve/listen.js';
+import type { ServeOptions } from '../../lib/jobs/serve/serve-options.js';
 import { PageServer, text, type Site } from '../../lib/jobs/serve/page-server.js';
 import { ask, parsed, RawConnection } from '../helpers/raw-http.js';
 

@@ -1,4 +1,5 @@
 // `eam plan` from end to end.
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -49,6 +50,15 @@ describe('eam plan', () => {
     expect(await eam('plan', await written({ image: { width: 65, height: 64 } }))).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('expected a multiple of 4'),
+    });
+    const recipe = { model: { type: 'digits' }, optimizer: { learningRate: 1e-3 }, steps: 1, output: 'pretrained' };
+    const path = join(folder, 'pretrain.json');
+    await writeFile(path, JSON.stringify(recipe));
+    expect(await eam('plan', path)).toMatchObject({
+      code: 2,
+      stderr:
+        'error: finetune configuration: expected one of eam finetune, with rewards and an algorithm, got one with the ' +
+        'keys model, optimizer, steps, output; eam plan takes no other, so name that of a fine-tuning\n',
     });
     expect(await eam('plan', join(folder, 'nowhere.json'))).toMatchObject({
       code: 2,

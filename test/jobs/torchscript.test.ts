@@ -201,6 +201,7 @@ describe('what a run wrote', () => {
     );
     expect(code).toBe(1);
     expect(stderr).toContain('holds the own parameters of a model');
+    expect(stderr).toContain('a module that has no frozen `weights` of its own; with any module, eam sample --adapter');
   });
 });
 

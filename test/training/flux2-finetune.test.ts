@@ -104,6 +104,14 @@ describe('a distilled FLUX.2', () => {
     expect(samples).toMatchObject({ guidance: 1 });
   });
 
+  it('refuses guidance before it encodes a prompt', async () => {
+    using model = await loadModel(distilled, { size: { width: 16, height: 16 }, textLength: 16 });
+    const prepare = vi.spyOn(model, 'prepare');
+    const drawing = { prompts: ['a red fox'], seed: 1n, guidance: 3 };
+    expect(await failure(ConfigError, sampleImages(model, drawing))).toMatch(/cannot be guided/);
+    expect(prepare).not.toHaveBeenCalled();
+  });
+
   it('refuses guidance, and says why', async () => {
     const run = await eam('sample', '--model', distilled, '--guidance', '3', '--prompt', 'a fox', '--out', folder);
     expect(run.code).not.toBe(0);

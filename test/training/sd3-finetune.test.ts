@@ -80,8 +80,8 @@ describe('fine-tuning Stable Diffusion 3', () => {
     );
     expect([loaded.mock.calls.length, freed.mock.calls.length]).toEqual([1, 1]);
     expect(notes.filter((line) => line.includes('longer than the'))).toEqual([
-      expect.stringMatching(/^1 of 3 prompts are longer than the 77 tokens that CLIP reads/),
-      expect.stringMatching(/^1 of 3 prompts are longer than the 16 tokens that T5 reads/),
+      expect.stringMatching(/^1 of 3 prompts is longer than the 77 tokens that CLIP reads/),
+      expect.stringMatching(/^1 of 3 prompts is longer than the 16 tokens that T5 reads/),
     ]);
     const metrics = metricsOf(directory);
     const rewards = metrics.map(({ reward }) => reward);

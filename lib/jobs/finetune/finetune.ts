@@ -9,6 +9,7 @@ import { checkLogs } from '../logging/settings.js';
 import { checkFinetune } from '../plan/plan.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { refuseExisting } from '../existing-output.js';
+import { guidancesOf } from '../guidance.js';
 import { rehearse } from '../rehearsal.js';
 import { RunDirectory } from '../run-directory.js';
 import { conduct } from '../run-status.js';
@@ -58,8 +59,8 @@ async function finetuneWith(
   const start = async () => from !== undefined && startFrom(model, from, { allow: options.allow, onNote });
   if (!resume) {
     await start();
-    const { prompts, samples, panel, evaluation } = settings;
-    const guidances = [samples.guidance, panel.guidance, ...(evaluation ? [evaluation.guidance] : [])];
+    const { prompts } = settings;
+    const guidances = guidancesOf(settings);
     const { reward, judge, judges, watched } = scorers;
     const scoring = { reward, judge, watched: [...judges, ...watched] };
     await rehearse({ model, algorithms: [algorithm], prompts, ...scoring, guidances, signal });

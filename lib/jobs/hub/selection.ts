@@ -16,8 +16,8 @@ export interface Files {
   readJson(path: string): Promise<unknown>;
 }
 
-/** What is wanted of a repository, where it is not what its model needs. */
-export interface Wish {
+/** Which of a repository's files are wanted, where that is not what its model needs. */
+export interface FileSelection {
   /** Such as `fp16`: weights of this variant, where a component has it. */
   variant?: string | undefined;
   /** These files and no others. */
@@ -35,7 +35,7 @@ const componentSchema = z.tuple([z.string(), z.string()]);
  * @throws ConfigError for a pipeline that is not supported, CheckpointError for a repository without a model, or files
  * that it does not have
  */
-export async function selectFiles(files: Files, { variant, only }: Wish): Promise<string[]> {
+export async function selectFiles(files: Files, { variant, only }: FileSelection): Promise<string[]> {
   if (only?.length) return only.map((path) => named(path, files));
   if (files.paths.includes(pipelineIndex)) return ofPipeline(files, variant);
   const root = inFolder(files, '');

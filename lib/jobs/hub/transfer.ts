@@ -12,13 +12,13 @@ import { gigabytes, megabytes } from '../text.js';
 import { download } from './download.js';
 import { HubError } from './error.js';
 import { listRepository, type HubFile } from './listing.js';
-import type { Wish } from './selection.js';
+import type { FileSelection } from './selection.js';
 import { hubSettings } from './settings.js';
 import { cacheStore, folderStore, type Store } from './store.js';
 import { openHub, type Hub, type HubOptions } from './transport.js';
 
 /** Options of `fetchModel`. */
-export interface FetchOptions extends HubOptions, Pick<Wish, 'variant'> {
+export interface FetchOptions extends HubOptions, Pick<FileSelection, 'variant'> {
   /** A folder for the files; default: the hub's cache, which is shared with Python. */
   to?: string | undefined;
   /** A branch, a tag or a commit; default 'main'. */

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 
 import { checkOptions } from '../../schema/options.js';
+import { expected } from '../../schema/validate.js';
 import type { FinetuneConfig } from '../settings/config.generated.js';
 import { splitModel } from '../settings/made-model.js';
 import { readFinetuneConfig, type FinetuneSettings } from '../settings/finetune.js';
 import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from '../../errors.js';
-import { modelFootprint, publishedModel } from '../../models/registry.js';
+import { modelFootprint, publishedModel, unguidedOf } from '../../models/registry.js';
 import type { ModelPart } from '../../models/model-kind.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
 import {
@@ -20,6 +21,7 @@ import { chooseDevice } from '../../runtime/device.js';
 import { endpointEvaluations } from '../../training/evaluations.js';
 import { endpointsDirectory } from '../../training/endpoints.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
+import { guidancesOf, refuseGuidance } from '../guidance.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
 import {
   elementBytes,
@@ -119,8 +121,23 @@ export async function plan(config: FinetuneConfig, options: PlanOptions = {}): P
   const known = like === undefined ? undefined : publishedModel(like);
   const source = 'finetune configuration';
   const { model, config: described } = splitModel(config, source);
+  refuseOtherJob(described, source);
   const wanted = await readFinetuneConfig(described, source, known?.drawing ?? model?.sampling);
   return planFor({ ...wanted, device: plannedDevice(wanted.device) }, known?.footprint);
+}
+
+/** The configuration of another job would be told of each key that it lacks. @throws ConfigError for one */
+function refuseOtherJob(config: unknown, source: string): void {
+  if (typeof config !== 'object' || config === null) return;
+  if (('rewards' in config || 'algorithm' in config) && !('contenders' in config)) return;
+  const keys = Object.keys(config).join(', ') || 'none';
+  throw new ConfigError(
+    expected(
+      source,
+      'one of eam finetune, with rewards and an algorithm',
+      `one with the keys ${keys}; eam plan takes no other, so name that of a fine-tuning`,
+    ),
+  );
 }
 
 /** A plan needs no native core: where none can be loaded, 'auto' cannot mean CUDA. */
@@ -150,6 +167,7 @@ async function planFor(
     prompts,
     negativePrompt,
   } = config;
+  if (!likeKnown) refuseGuidance(await unguidedOf(model), [...guidancesOf(config), algorithm.guidance]);
   const differentiable = config.rewards.some(isDifferentiable);
   const evaluations = evaluationsOf(algorithm, batch, differentiable);
   const endpoints = plannedEndpoints(config, differentiable);

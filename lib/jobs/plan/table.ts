@@ -106,7 +106,7 @@ export function planTable(plan: Plan): string {
       '',
       ...evaluationLines(plan),
       '',
-      "What an evaluation takes beside is not known: a module of one's own says nothing of its activations.",
+      "The memory of activations is not planned: a module of one's own says nothing of its activations.",
     ].join('\n');
   }
   if (!memory)

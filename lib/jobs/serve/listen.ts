@@ -2,48 +2,13 @@ import type { Server } from 'node:http';
 import { isIPv6, type AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 
-import { z } from 'zod';
-
 import { ConfigError } from '../../errors.js';
-import { callback } from '../../schema/options.js';
 import { expected } from '../../schema/validate.js';
-
-/** These settings say where the page of a run (`finetune`) or of a folder (`serve`) is served. */
-export interface ServeOptions {
-  /** The port, from 0 to 65535; 0 takes any that is free. Default: the first from 6017 on that is free. */
-  port?: number | undefined;
-  /**
-   * The address or name to listen on; whoever can reach it and knows the token sees the page, and its traffic is not
-   * encrypted. @defaultValue '127.0.0.1', which only this machine reaches
-   */
-  host?: string | undefined;
-  /**
-   * The secret part of the page's address, at least 16 letters, digits, `-` or `_`. Default: that in the environment
-   * variable `EAM_SERVE_TOKEN`, else a random one.
-   */
-  token?: string | undefined;
-  /** Told the page's address, which holds the token. Default: it is noted. */
-  onAddress?: ((url: string) => void) | undefined;
-}
-
-/** The schema that checks {@link ServeOptions}. */
-export const serveShape = {
-  port: z.int().min(0).max(65_535),
-  host: z.string().min(1),
-  onAddress: callback,
-  token: z.string().regex(/^[\w-]{16,}$/, 'expected at least 16 letters, digits, - or _'),
-};
+import { hostOf, type ServeOptions } from './serve-options.js';
 
 const defaultPort = 6017;
 /** So many ports are tried where none is named. */
 const triedPorts = 100;
-const loopback = '127.0.0.1';
-
-export const hostOf = ({ host = loopback }: ServeOptions): string => host;
-
-/** Whether only this machine can reach a host. */
-export const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|localhost)$/.test(host);
-
 /**
  * Listens where the options say.
  * @returns the address without the token, such as `http://127.0.0.1:6017`

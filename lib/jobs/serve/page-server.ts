@@ -6,7 +6,8 @@ import { validate } from '../../schema/validate.js';
 import { z } from 'zod';
 import { isError } from '../../errors.js';
 import { isOwnHost, isOwnOrigin, isToken, newToken, safeHeaders } from './guard.js';
-import { hostOf, listen, serveShape, type ServeOptions } from './listen.js';
+import { listen } from './listen.js';
+import { hostOf, serveShape, type ServeOptions } from './serve-options.js';
 
 /** A request, with its path below the token. */
 export interface Asked {

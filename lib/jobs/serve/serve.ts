@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { resolve } from 'node:path';
 
 import { abortSignal, callback, checkOptions, checkText } from '../../schema/options.js';
-import { serveShape, type ServeOptions } from './listen.js';
+import { serveShape, type ServeOptions } from './serve-options.js';
 import { PageServer } from './page-server.js';
 import { findRuns } from './run-folder.js';
 import { RunSite } from './run-site.js';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import type { JobOptions } from '../options.js';
 import { LiveRun } from './live-run.js';
-import { isLoopback, hostOf, serveShape, type ServeOptions } from './listen.js';
+import { isLoopback, hostOf, serveShape, type ServeOptions } from './serve-options.js';
 import { PageServer } from './page-server.js';
 import { RunSite } from './run-site.js';
 

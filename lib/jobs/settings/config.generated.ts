@@ -57,8 +57,8 @@ export type RewardConfig =
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
       /**
-       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
-       * place.
+       * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
+       * `eam fetch pickscore` puts them.
        */
       directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
@@ -75,8 +75,8 @@ export type RewardConfig =
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
       /**
-       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
-       * place.
+       * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
+       * `eam fetch clipscore` puts them.
        */
       directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
@@ -93,8 +93,8 @@ export type RewardConfig =
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
       /**
-       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
-       * place.
+       * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
+       * `eam fetch hpsv2` puts them.
        */
       directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
@@ -104,7 +104,10 @@ export type RewardConfig =
        * whole number, at least 0.
        */
       slice?: number | undefined;
-      /** The vocabulary of its text encoder is in this folder; left out, it is in `directory`. */
+      /**
+       * The vocabulary of its text encoder is in this folder, or of this name of the hub; left out, it is in
+       * `directory`.
+       */
       tokenizer?: string | undefined;
     }
   | {
@@ -113,8 +116,8 @@ export type RewardConfig =
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
       /**
-       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
-       * place.
+       * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
+       * `eam fetch imagereward` puts them.
        */
       directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
@@ -124,7 +127,10 @@ export type RewardConfig =
        * whole number, at least 0.
        */
       slice?: number | undefined;
-      /** The vocabulary of its text encoder is in this folder; left out, it is in `directory`. */
+      /**
+       * The vocabulary of its text encoder is in this folder, or of this name of the hub; left out, it is in
+       * `directory`.
+       */
       tokenizer?: string | undefined;
     }
   | {
@@ -133,8 +139,8 @@ export type RewardConfig =
       /** The value is multiplied by this in the sum. @defaultValue 1 */
       weight?: number | undefined;
       /**
-       * Its published files are in this folder, or of this name of the hub; left out, eam fetch put them in its
-       * place.
+       * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
+       * `eam fetch aesthetic` puts them.
        */
       directory?: string | undefined;
       /** Its networks compute in this type; left out, it is float32. */
@@ -144,7 +150,10 @@ export type RewardConfig =
        * whole number, at least 0.
        */
       slice?: number | undefined;
-      /** The CLIP model whose features it reads is in this folder; left out, it is in `directory`. */
+      /**
+       * The CLIP model whose features it reads is in this folder, or of this name of the hub; left out, it is in
+       * `directory`.
+       */
       tower?: string | undefined;
     }
   | {

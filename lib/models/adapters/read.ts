@@ -41,7 +41,8 @@ async function placeOf(path: string): Promise<Place> {
   if (names.includes(parametersFile))
     throw new CheckpointError(
       `${path} holds the own parameters of a model and no adapter, so there is nothing to merge or convert: name its ` +
-        `${parametersFile} as \`weights\` of the model`,
+        `${parametersFile} as \`weights\` of the model, which works for a module that has no frozen \`weights\` of ` +
+        'its own; with any module, eam sample --adapter draws with it',
     );
   const others = names.filter((name) => /\.(safetensors|bin|pt|ckpt)$/.test(name));
   throw new CheckpointError(

@@ -6,7 +6,7 @@ import { readJson } from '../../schema/json.js';
 import { validate } from '../../schema/validate.js';
 import { locateWeights, weightsIn } from '../component-weights.js';
 import type { ModelKind } from '../model-kind.js';
-import { digitsConfigSchema, digitsDrawing, loadDigitsModel } from './model.js';
+import { digitsConfigSchema, digitsDrawing, loadDigitsModel, whyUnguided } from './model.js';
 import { digitsPretraining } from './pretraining.js';
 
 /** Whether the model's own record says that it has never been trained without a label. */
@@ -18,6 +18,7 @@ async function alwaysLabelled(directory: string): Promise<boolean> {
 export const digitsKind: ModelKind = {
   recognises: { type: 'digits' },
   drawing: digitsDrawing,
+  unguided: async ({ directory, source }) => ((await alwaysLabelled(directory)) ? whyUnguided(source) : undefined),
   load: async ({ directory, source, path, json }, options) => {
     const isConditional = await alwaysLabelled(directory);
     return loadDigitsModel(validate(digitsConfigSchema, json, path), directory, source, options, isConditional);

@@ -45,6 +45,11 @@ export const digitsDrawing: Drawing = { steps: 20, solver: 'heun', guidance: 1 }
 
 const defaultTargets = ['attn.qkv', 'attn.proj', 'mlp.fc1', 'mlp.fc2'];
 
+/** What a model that was never trained without a label says where it is to be guided. */
+export const whyUnguided = (source: string): string =>
+  `${source} was trained with labelDropout 0: it has no velocity without a digit, and cannot be guided; draw ` +
+  'at guidance 1, or pretrain it with labelDropout 0.1';
+
 class DigitsModel implements Model {
   readonly name = 'digits';
   readonly sampling = { ...digitsDrawing, batch: 128, count: 16 };
@@ -61,10 +66,7 @@ class DigitsModel implements Model {
     readonly adapter: AdapterInfo | undefined,
     isConditional = false,
   ) {
-    this.unguided = isConditional
-      ? `${source} was trained with labelDropout 0: it has no velocity without a digit, and cannot be guided; draw ` +
-        'at guidance 1, or pretrain it with labelDropout 0.1'
-      : undefined;
+    this.unguided = isConditional ? whyUnguided(source) : undefined;
     this.#native = native;
     this.latentShape = [config.channels, config.imageSize, config.imageSize];
   }

@@ -3,7 +3,7 @@ import { checkNetwork, locatePipeline, pipelineFiles } from '../pipeline/directo
 import { transformerSchema } from './config.js';
 import { flux2Classes, isDistilled } from './directory.js';
 import { flux2Footprint, publishedFootprint } from './footprint.js';
-import { distilledDrawing, flux2Drawing, loadFlux2Model } from './model.js';
+import { distilledDrawing, flux2Drawing, loadFlux2Model, whyUnguided } from './model.js';
 import { publishedNames } from './published.js';
 import { verifyFlux2 } from './verify.js';
 
@@ -14,6 +14,7 @@ export const flux2Kind: ModelKind = {
   recognises: { pipeline: flux2Classes.pipeline },
   drawing: flux2Drawing,
   drawingOf: ({ json, path }) => (isDistilled(json, path) ? distilledDrawing : flux2Drawing),
+  unguided: async ({ json, path, source }) => (isDistilled(json, path) ? whyUnguided(source) : undefined),
   load: ({ directory, source }, options) => loadFlux2Model(directory, source, options),
   files: ({ directory }) => pipelineFiles(directory, flux2Classes),
   async locate(directory, options) {

@@ -30,6 +30,11 @@ export const flux2Drawing: Drawing = { steps: 50, solver: 'euler', guidance: 4 }
 /** Distilled models are drawn so, as their cards recommend. */
 export const distilledDrawing: Drawing = { steps: 4, solver: 'euler', guidance: 1 };
 
+/** What a distilled model says where it is to be guided. */
+export const whyUnguided = (source: string): string =>
+  `${source} was distilled from guidance ("is_distilled" in model_index.json) and cannot be guided; draw and ` +
+  'train it at guidance 1, or take a base model, such as FLUX.2-klein-base-4B';
+
 /** Channels, height and width of an image's latents. @throws ConfigError for a size that the network cannot draw */
 export function latentShapeOf({ granularity, transformer }: Flux2Directory, size: ImageSize): [number, number, number] {
   checkSides(size, granularity);
@@ -88,10 +93,7 @@ export async function loadFlux2Model(path: string, source: string, options: Load
         ...(distilled ? distilledDrawing : flux2Drawing),
         batch: sampleBatchOf(size.width * size.height),
       },
-      unguided: distilled
-        ? `${source} was distilled from guidance ("is_distilled" in model_index.json) and cannot be guided; draw and ` +
-          'train it at guidance 1, or take a base model, such as FLUX.2-klein-base-4B'
-        : undefined,
+      unguided: distilled ? whyUnguided(source) : undefined,
     });
   } catch (error) {
     autoencoder.dispose();

@@ -159,15 +159,16 @@ export class Embeddings {
     const cut = prompts.map(truncatedOf);
     for (const { key, name, length } of readers) {
       const count = cut.filter((truncated) => truncated?.[key]).length;
+      const many = `${count} of ${prompts.length} ${prompts.length === 1 ? 'prompt' : 'prompts'}`;
       if (count)
         onNote(
-          `${count} of ${prompts.length} prompts are longer than the ${length} tokens that ${name} reads: the ` +
-            'rest of them is left out there',
+          `${many} ${count === 1 ? 'is' : 'are'} longer than the ${length} tokens that ${name} reads: it does not read what ` +
+            'comes after them',
         );
       if (negativePrompt !== undefined && truncatedOf(negativePrompt)?.[key]) {
         onNote(
-          `the negative prompt is longer than the ${length} tokens that ${name} reads: the rest of it is left out ` +
-            'there',
+          `the negative prompt is longer than the ${length} tokens that ${name} reads: it does not read what comes ` +
+            'after them',
         );
       }
     }

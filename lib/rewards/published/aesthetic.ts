@@ -8,7 +8,7 @@ import { CheckpointError } from '../../errors.js';
 import { binding } from '../../runtime/native/index.js';
 import { placeOf } from '../../files/hub-cache.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
-import { folder, published, rewardKind } from '../reward-kind.js';
+import { folder, published, publishedFolder, rewardKind } from '../reward-kind.js';
 import { clipWeightsIn, readClipDirectory, type ClipDirectory } from './clip-directory.js';
 import { PublishedDirectory } from './directory.js';
 import { clipVitL14 } from './hub-files.js';
@@ -118,7 +118,9 @@ export const aestheticKind = rewardKind({
   schema: z.strictObject({
     name: z.literal('aesthetic').describe('The name says which reward.'),
     ...published('aesthetic'),
-    tower: folder.describe('The CLIP model whose features it reads is in this folder; left out, it is in `directory`.'),
+    tower: folder.describe(
+      'The CLIP model whose features it reads is in this folder, or of this name of the hub; left out, it is in `directory`.',
+    ),
   }),
   parameters: 305e6, // ViT-L/14's image tower and a small head
   published: [
@@ -130,9 +132,10 @@ export const aestheticKind = rewardKind({
     },
     { repository: clipVitL14.repository, files: ['config.json', 'preprocessor_config.json', 'model.safetensors'] },
   ],
-  create: (config, device, settings) => loaded(aesthetic(config.directory, optionsFrom(config, settings, device))),
-  async locate({ directory, dtype = 'float32', tower }) {
-    const files = await weightsIn(directory, tower);
+  create: (config, device, settings) =>
+    loaded(aesthetic(publishedFolder('aesthetic', config), optionsFrom(config, settings, device))),
+  async locate({ dtype = 'float32', tower, ...config }) {
+    const files = await weightsIn(publishedFolder('aesthetic', config), tower);
     return [
       // The head keeps what half precision would round.
       { path: files.head, dtype: dtype === 'float64' ? dtype : 'float32' },

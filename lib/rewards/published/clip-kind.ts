@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { published, rewardKind, type HubFiles } from '../reward-kind.js';
+import { published, publishedFolder, rewardKind, type HubFiles } from '../reward-kind.js';
 import { clipWeightsIn } from './clip-directory.js';
 import { loaded, optionsFrom, type PublishedReward, type PublishedRewardOptions } from './published-reward.js';
 import { verifierOf } from './verifier.js';
@@ -25,8 +25,9 @@ export const clipKind = <Name extends string>(
     }),
     parameters,
     published: files,
-    create: (config, device, settings) => loaded(make(config.directory, optionsFrom(config, settings, device))),
-    locate: async ({ directory, dtype = 'float32' }) =>
-      (await clipWeightsIn(directory, expected)).map((path) => ({ path, dtype })),
+    create: (config, device, settings) =>
+      loaded(make(publishedFolder(name, config), optionsFrom(config, settings, device))),
+    locate: async ({ dtype = 'float32', ...config }) =>
+      (await clipWeightsIn(publishedFolder(name, config), expected)).map((path) => ({ path, dtype })),
     verify: verifierOf(make),
   });

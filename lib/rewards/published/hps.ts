@@ -7,7 +7,7 @@ import { shapesOf, withWeights } from '../../files/weights.js';
 import type { ClipTextConfig, ClipVisionConfig } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadClipTokenizer } from '../../models/tokenizers/clip.js';
-import { folder, published, rewardKind } from '../reward-kind.js';
+import { folder, published, publishedFolder, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
 import { clipVitH14 } from './hub-files.js';
 import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
@@ -147,11 +147,16 @@ export const hpsv2Kind = rewardKind({
   schema: z.strictObject({
     name: z.literal('hpsv2').describe('The name says which reward.'),
     ...published('hpsv2'),
-    tokenizer: folder.describe('The vocabulary of its text encoder is in this folder; left out, it is in `directory`.'),
+    tokenizer: folder.describe(
+      'The vocabulary of its text encoder is in this folder, or of this name of the hub; left out, it is in `directory`.',
+    ),
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers
   published: [{ repository: 'xswu/HPSv2', files: ['HPS_v2.1_compressed.pt'] }, clipVitH14],
-  create: (config, device, settings) => loaded(hpsv2(config.directory, optionsFrom(config, settings, device))),
-  locate: async ({ directory, dtype = 'float32' }) => [{ path: await weightsIn(directory), dtype }],
+  create: (config, device, settings) =>
+    loaded(hpsv2(publishedFolder('hpsv2', config), optionsFrom(config, settings, device))),
+  locate: async ({ dtype = 'float32', ...config }) => [
+    { path: await weightsIn(publishedFolder('hpsv2', config)), dtype },
+  ],
   verify: verifierOf(hpsv2),
 });

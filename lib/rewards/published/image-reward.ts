@@ -6,7 +6,7 @@ import { placeOf } from '../../files/hub-cache.js';
 import { shapesOf, withWeights } from '../../files/weights.js';
 import { binding } from '../../runtime/native/index.js';
 import { loadBertTokenizer } from '../../models/tokenizers/bert.js';
-import { folder, published, rewardKind } from '../reward-kind.js';
+import { folder, published, publishedFolder, rewardKind } from '../reward-kind.js';
 import { clipNormalisation } from './clip-directory.js';
 import { headsOf, layersOf, PublishedDirectory, sideOf, sizeOf, type Shapes } from './directory.js';
 import {
@@ -134,14 +134,19 @@ export const imageRewardKind = rewardKind({
   schema: z.strictObject({
     name: z.literal('imagereward').describe('The name says which reward.'),
     ...published('imagereward'),
-    tokenizer: folder.describe('The vocabulary of its text encoder is in this folder; left out, it is in `directory`.'),
+    tokenizer: folder.describe(
+      'The vocabulary of its text encoder is in this folder, or of this name of the hub; left out, it is in `directory`.',
+    ),
   }),
   parameters: 447e6, // BLIP's ViT-L/16 and BERT
   published: [
     { repository: 'THUDM/ImageReward', files: ['ImageReward.pt', 'med_config.json'] },
     { repository: 'google-bert/bert-base-uncased', files: ['vocab.txt'] },
   ],
-  create: (config, device, settings) => loaded(imageReward(config.directory, optionsFrom(config, settings, device))),
-  locate: async ({ directory, dtype = 'float32' }) => [{ path: await weightsIn(directory), dtype }],
+  create: (config, device, settings) =>
+    loaded(imageReward(publishedFolder('imagereward', config), optionsFrom(config, settings, device))),
+  locate: async ({ dtype = 'float32', ...config }) => [
+    { path: await weightsIn(publishedFolder('imagereward', config)), dtype },
+  ],
   verify: verifierOf(imageReward),
 });
