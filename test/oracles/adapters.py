@@ -3,8 +3,8 @@
     python adapters.py PROJECT JOB.json
 
 PROJECT is diffusers, peft, comfyui or sd-scripts. The job names a transformer's directory in diffusers' layout, files
-of inputs and adapters, and the file to write: the network's output without an adapter and with each of them, loaded by
-the project's own loader; of sd-scripts the weights into which it merges them.
+of inputs and adapters, and the file to write: the network's output and an image, without an adapter and with each of
+them, loaded by the project's own loader; of sd-scripts the output and the weights into which it merges them.
 """
 
 import importlib.machinery
@@ -18,33 +18,51 @@ import torch
 from safetensors.torch import load_file, save_file
 
 
-def diffusers_outputs(job, inputs):
-    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+def both(name, network, decode, inputs):
+    """The network's output at the times that are given, and the image that four Euler steps from noise draw."""
+    yield name, network(inputs["latents"], inputs["timestep"])
+    latents, levels = inputs["latents"], torch.linspace(1, 0, 5)
+    for now, after in zip(levels[:-1], levels[1:]):
+        latents = latents + (after - now) * network(latents, 1000 * now.expand(len(latents)))
+    yield f"{name}.image", decode(latents)
 
-    def draw(network):
-        return network(
-            hidden_states=inputs["latents"],
-            timestep=inputs["timestep"],
-            encoder_hidden_states=inputs["context"],
-            pooled_projections=inputs["pooled"],
-            return_dict=False,
-        )[0]
+
+def diffusers_outputs(job, inputs):
+    from diffusers import AutoencoderKL, SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    vae = AutoencoderKL.from_pretrained(job["vae"], torch_dtype=torch.float32).eval()
+
+    def decode(latents):
+        scaled = latents / vae.config.scaling_factor + vae.config.shift_factor
+        return (vae.decode(scaled, return_dict=False)[0] + 1) / 2
+
+    def draw(name, network):
+        def evaluate(latents, timestep):
+            return network(
+                hidden_states=latents,
+                timestep=timestep,
+                encoder_hidden_states=inputs["context"],
+                pooled_projections=inputs["pooled"],
+                return_dict=False,
+            )[0]
+
+        return both(name, evaluate, decode, inputs)
 
     def network():
         return SD3Transformer2DModel.from_pretrained(job["transformer"], torch_dtype=torch.float32).eval()
 
-    yield "base", draw(network())
+    yield from draw("base", network())
     for name, path in job["adapters"].items():
         if job["project"] == "peft":
             from peft import PeftModel
 
-            yield name, draw(PeftModel.from_pretrained(network(), path).eval())
+            yield from draw(name, PeftModel.from_pretrained(network(), path).eval())
         else:
             parts = ["scheduler", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"]
             none = dict.fromkeys([*parts, "text_encoder_3", "tokenizer_3"])
             pipeline = StableDiffusion3Pipeline(**none, transformer=network())
             pipeline.load_lora_weights(path)
-            yield name, draw(pipeline.transformer)
+            yield from draw(name, pipeline.transformer)
 
 
 def without(*names):
@@ -76,28 +94,31 @@ def comfyui():
 def comfyui_outputs(job, inputs):
     comfy = comfyui()
 
-    def draw(patcher):
+    loaded = comfy.sd.load_checkpoint_guess_config(job["single"], output_vae=True, output_clip=False)
+    merged, _, vae, _ = loaded
+    autoencoder, latents = vae.first_stage_model.float(), merged.model.latent_format
+
+    def decode(sample):
+        return (autoencoder.decode(latents.process_out(sample)) + 1) / 2
+
+    def draw(name, patcher):
+        def evaluate(sample, timestep):
+            return patcher.model.diffusion_model(sample, timestep, context=inputs["context"], y=inputs["pooled"])
+
         patcher.patch_model()
         try:
-            return patcher.model.diffusion_model(
-                inputs["latents"], inputs["timestep"], context=inputs["context"], y=inputs["pooled"]
-            )
+            yield from both(name, evaluate, decode, inputs)
         finally:
             patcher.unpatch_model()
 
     weights = load_file(Path(job["transformer"]) / "diffusion_pytorch_model.safetensors")
     patcher = comfy.sd.load_diffusion_model_state_dict(weights, {"dtype": torch.float32})
-    yield "base", draw(patcher)
+    yield from draw("base", patcher)
     for name, path in job["adapters"].items():
         adapter = comfy.utils.load_torch_file(path, safe_load=True)
-        yield name, draw(comfy.sd.load_lora_for_models(patcher, None, adapter, 1.0, 0.0)[0])
-    if "single" in job:
-        loaded = comfy.sd.load_checkpoint_guess_config(job["single"], output_vae=True, output_clip=False)
-        merged, _, vae, _ = loaded
-        yield "single", draw(merged)
-        autoencoder, latents = vae.first_stage_model.float(), merged.model.latent_format
-        yield "single.image", (autoencoder.decode(latents.process_out(inputs["decoded"])) + 1) / 2
-        yield "single.latents", latents.process_in(autoencoder.encoder(2 * inputs["image"] - 1).chunk(2, 1)[0])
+        yield from draw(name, comfy.sd.load_lora_for_models(patcher, None, adapter, 1.0, 0.0)[0])
+    yield from draw("single", merged)
+    yield "latents", latents.process_in(autoencoder.encoder(2 * inputs["image"] - 1).chunk(2, 1)[0])
 
 
 def sd_scripts_outputs(job, inputs):
