@@ -9,7 +9,11 @@ import { deviceOption, jsonOption, positiveInteger } from './options.js';
 export const checkRewardCommand = (signal: AbortSignal) =>
   new Command('check-reward')
     .description("Compare a reward's gradient with finite differences; fail where it is wrong.")
-    .argument('<reward>', `A JavaScript module, or a reward such as ${rewardExamples[0]}.`)
+    .argument(
+      '<reward>',
+      `A JavaScript module, or a reward such as ${rewardExamples[0]}, whose directory may be a name on the hub, ` +
+        'user/name.',
+    )
     .option(
       '--prompt <text...>',
       'Score images with these prompts, an image each. By default there are two, "0" and "1".',

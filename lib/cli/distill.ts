@@ -1,11 +1,14 @@
+import { existsSync } from 'node:fs';
+
+import { CheckpointError } from '../errors.js';
 import { jobCommand } from './job-command.js';
 import { allowOption, atLeastZero, repeatable } from './options.js';
 
 export const distillCommand = (signal: AbortSignal) =>
   jobCommand('distill', "Train an adapter on a model's own guided samples, so that it draws them without guidance.", {
     config:
-      'A model (a directory, or the name of one that comes with the package), a JSON configuration, or the directory ' +
-      'of a run.',
+      'A model (a directory, a name on the hub, user/name, or the name of one that comes with the package), a ' +
+      'configuration in JSON, TypeScript or JavaScript, or the directory of a run.',
   })
     .option(
       '--guidance <w>',
@@ -22,6 +25,7 @@ export const distillCommand = (signal: AbortSignal) =>
     .action(async (path, { guidance, prompt, prompts, ...flags }) => {
       const { readJob } = await import('./read-job.js');
       const { distill } = await import('../jobs/distill/distill.js');
+      const { fetchHint, placeOf } = await import('../files/hub-cache.js');
       const { namesModel } = await import('../models/registry.js');
       const { likenessTable } = await import('../jobs/distill/likeness.js');
       const { readPrompts } = await import('../schema/prompts.js');
@@ -32,6 +36,8 @@ export const distillCommand = (signal: AbortSignal) =>
         ...flags.set,
       ];
       const isModel = await namesModel(path);
+      if (!isModel && !existsSync(placeOf(path)))
+        throw new CheckpointError(`there is no model and no configuration at ${path}${fetchHint(path)}`);
       const { config, options } = await readJob<Parameters<typeof distill>[0]>(
         path,
         'config.json',

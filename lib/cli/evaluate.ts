@@ -1,7 +1,6 @@
 import { Command, Option } from '@commander-js/extra-typings';
 
 import { ConfigError } from '../errors.js';
-import { rewardExamples } from '../rewards/examples.js';
 import {
   adapterOption,
   allowOption,
@@ -15,7 +14,7 @@ import {
   negativeOption,
   positiveInteger,
   quietOption,
-  repeatable,
+  rewardOption,
   solverOption,
   stepsOption,
   textLengthOption,
@@ -126,7 +125,7 @@ const options = () =>
       'Read prompts from this file: one a line, in the order of the PNGs; ' +
         'or .jsonl with {"file": …, "prompt": …} a line; or .csv with such columns.',
     )
-    .addOption(repeatable('--reward <name=directory>', `Score by this, such as ${rewardExamples.join(' or ')}.`))
+    .addOption(rewardOption('Score by this'))
     .option('--samples <n>', 'Let the model draw this many images a prompt. By default they are 4.', positiveInteger)
     .addOption(negativeOption())
     .addOption(widthOption())

@@ -2,15 +2,14 @@ import { createInterface } from 'node:readline/promises';
 
 import { Command } from '@commander-js/extra-typings';
 
-import { rewardExamples } from '../rewards/examples.js';
-import { modelOption, positiveInteger, quietOption, repeatable } from './options.js';
+import { modelOption, positiveInteger, quietOption, repeatable, rewardOption } from './options.js';
 
 export const initCommand = (signal: AbortSignal) =>
   new Command('init')
     .description('Write a configuration of `eam finetune`; ask for the model, the reward, the prompts and the steps.')
     .argument('[file]', 'The .json, .jsonc, .ts or .mts to write. By default it is config.json.', 'config.json')
     .addOption(modelOption())
-    .addOption(repeatable('--reward <name=directory>', `Train towards this, such as ${rewardExamples.join(' or ')}.`))
+    .addOption(rewardOption('Train towards this'))
     .addOption(repeatable('--prompt <text>', 'Draw this.'))
     .option('--prompts <file>', 'Read the prompts from this file when the run starts.')
     .option('--steps <n>', 'Take this many training steps.', positiveInteger)

@@ -8,7 +8,7 @@ export const jobCommand = (
   description: string,
   {
     resume = 'Go on from the newest whole checkpoint in the output directory.',
-    config = 'A JSON configuration, or the directory of a run.',
+    config = 'A configuration in JSON, TypeScript or JavaScript, or the directory of a run.',
   } = {},
 ) =>
   new Command(name)

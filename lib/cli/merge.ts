@@ -9,7 +9,8 @@ export const mergeCommand = () =>
     .requiredOption(
       '--adapter <directory>',
       "Fold in this adapter: a directory in PEFT's layout or diffusers', or a file for diffusers, kohya's sd-scripts " +
-        "or ComfyUI. Of a run's directory it is the newest checkpoint.",
+        "or ComfyUI, or its name on the hub, user/name, once it is fetched. Of a run's directory it is " +
+        'the newest checkpoint.',
     )
     .addOption(
       new Option(

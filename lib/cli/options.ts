@@ -3,6 +3,7 @@
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
 
 import { shippedModels } from '../models/shipped.js';
+import { rewardExamples } from '../rewards/examples.js';
 import { solverNames } from '../runtime/native/choices.generated.js';
 
 const number =
@@ -57,7 +58,7 @@ export const modelOption = (otherwise?: string) =>
   new Option(
     '--model <model>',
     `Take this model: ${shippedModels.map((name) => `"${name}"`).join(' or ')}, which comes with the package, ` +
-      "or a model's directory, or the module that defines it." +
+      "or a model's directory, or its name on the hub, user/name, once it is fetched, or the module that defines it." +
       (otherwise ? ` By default it is ${otherwise}.` : ''),
   );
 
@@ -72,8 +73,16 @@ export const adapterOption = () =>
   repeatable(
     '--adapter <path[:weight]>',
     "Load this adapter: a directory in PEFT's layout or diffusers', such as a run's checkpoints/step-N, or a file " +
-      "for diffusers, kohya's sd-scripts or ComfyUI. Of a run's directory it is the newest one. Its update is " +
+      "for diffusers, kohya's sd-scripts or ComfyUI, or its name on the hub, user/name, once it is fetched. Of a " +
+      "run's directory it is the newest one. Its update is " +
       'multiplied by the weight, 1 by default, and added to those of others.',
+  );
+
+export const rewardOption = (what: string) =>
+  repeatable(
+    '--reward <name=directory>',
+    `${what}, such as ${rewardExamples.join(' or ')}. The directory may be a name on the hub, user/name, and is left ` +
+      'out where eam fetch NAME got it.',
   );
 
 export const variantOption = (what: string) =>

@@ -24,8 +24,11 @@ export type Ask = (question: string, otherwise?: string) => Promise<string>;
 
 /** What each answer is asked by, and the flag that gives it. */
 const questions = {
-  model: { flag: '--model', text: "Which model? A name that comes with the package, or a model's folder" },
-  rewards: { flag: '--reward', text: 'Which reward? NAME or NAME=FOLDER, of' },
+  model: {
+    flag: '--model',
+    text: "Which model? A name that comes with the package, a model's folder, or its name on the hub",
+  },
+  rewards: { flag: '--reward', text: 'Which reward? NAME, NAME=FOLDER or NAME=USER/NAME on the hub, of' },
   prompts: { flag: '--prompt or --prompts', text: 'Which prompts? A file of them, or some, with semicolons between' },
   steps: { flag: '--steps', text: 'How many training steps?' },
 } as const;
