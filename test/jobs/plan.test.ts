@@ -57,8 +57,8 @@ describe('eam plan', () => {
     expect(await eam('plan', path)).toMatchObject({
       code: 2,
       stderr:
-        'error: finetune configuration: expected one of eam finetune, with rewards and an algorithm, got one with the ' +
-        'keys model, optimizer, steps, output; eam plan takes no other, so name that of a fine-tuning\n',
+        'error: finetune configuration: expected one of eam finetune, with rewards and an algorithm, got one with ' +
+        'the keys model, optimizer, steps, output; eam plan takes no other, so name that of a fine-tuning\n',
     });
     expect(await eam('plan', join(folder, 'nowhere.json'))).toMatchObject({
       code: 2,

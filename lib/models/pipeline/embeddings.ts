@@ -162,8 +162,8 @@ export class Embeddings {
       const many = `${count} of ${prompts.length} ${prompts.length === 1 ? 'prompt' : 'prompts'}`;
       if (count)
         onNote(
-          `${many} ${count === 1 ? 'is' : 'are'} longer than the ${length} tokens that ${name} reads: it does not read what ` +
-            'comes after them',
+          `${many} ${count === 1 ? 'is' : 'are'} longer than the ${length} tokens that ${name} reads: it does not ` +
+            'read what comes after them',
         );
       if (negativePrompt !== undefined && truncatedOf(negativePrompt)?.[key]) {
         onNote(

@@ -119,7 +119,8 @@ export const aestheticKind = rewardKind({
     name: z.literal('aesthetic').describe('The name says which reward.'),
     ...published('aesthetic'),
     tower: folder.describe(
-      'The CLIP model whose features it reads is in this folder, or of this name of the hub; left out, it is in `directory`.',
+      'The CLIP model whose features it reads is in this folder, or of this name of the hub; left out, it is in ' +
+        '`directory`.',
     ),
   }),
   parameters: 305e6, // ViT-L/14's image tower and a small head

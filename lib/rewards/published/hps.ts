@@ -148,7 +148,8 @@ export const hpsv2Kind = rewardKind({
     name: z.literal('hpsv2').describe('The name says which reward.'),
     ...published('hpsv2'),
     tokenizer: folder.describe(
-      'The vocabulary of its text encoder is in this folder, or of this name of the hub; left out, it is in `directory`.',
+      'The vocabulary of its text encoder is in this folder, or of this name of the hub; left out, it is in ' +
+        '`directory`.',
     ),
   }),
   parameters: 986e6, // CLIP ViT-H/14, both towers

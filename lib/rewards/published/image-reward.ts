@@ -135,7 +135,8 @@ export const imageRewardKind = rewardKind({
     name: z.literal('imagereward').describe('The name says which reward.'),
     ...published('imagereward'),
     tokenizer: folder.describe(
-      'The vocabulary of its text encoder is in this folder, or of this name of the hub; left out, it is in `directory`.',
+      'The vocabulary of its text encoder is in this folder, or of this name of the hub; left out, it is in ' +
+        '`directory`.',
     ),
   }),
   parameters: 447e6, // BLIP's ViT-L/16 and BERT
