@@ -13,12 +13,7 @@ import { hasTerminals, type } from '../helpers/typing.js';
 
 describe.runIf(hasTerminals)("eam init's questions (want python3 and its pty)", () => {
   const init = (cwd: string, answers: readonly string[], ...args: string[]) => {
-    const questions = [
-      'name on the hub [digits]: ',
-      'Which reward?',
-      'Which prompts?',
-      'training steps? [100]: ',
-    ];
+    const questions = ['name on the hub [digits]: ', 'Which reward?', 'Which prompts?', 'training steps? [100]: '];
     const typed = answers.map((answer, index) => [questions[index]!, answer] as const);
     return type([process.execPath, program, 'init', ...args], typed, { cwd });
   };
