@@ -13,7 +13,7 @@ import { hasTerminals, type } from '../helpers/typing.js';
 
 describe.runIf(hasTerminals)("eam init's questions (want python3 and its pty)", () => {
   const init = (cwd: string, answers: readonly string[], ...args: string[]) => {
-    const questions = ["a model's folder [digits]: ", 'Which reward?', 'Which prompts?', 'training steps? [100]: '];
+    const questions = ['name on the hub [digits]: ', 'Which reward?', 'Which prompts?', 'training steps? [100]: '];
     const typed = answers.map((answer, index) => [questions[index]!, answer] as const);
     return type([process.execPath, program, 'init', ...args], typed, { cwd });
   };
@@ -80,6 +80,8 @@ bindkey '^X' say
       { typed: 'eam finet', completed: 'eam finetune ' },
       { typed: 'eam finetune --res', completed: 'eam finetune --resume ' },
       { typed: 'eam sample --solver h', completed: 'eam sample --solver heun ' },
+      { typed: 'eam help verif', completed: 'eam help verify ' },
+      { typed: 'eam completion fi', completed: 'eam completion fish ' },
       { typed: 'eam finetune conf', completed: 'eam finetune config.json ' },
       { typed: 'eam finetune config.json --overw', completed: 'eam finetune config.json --overwrite ' },
       { typed: 'eam no-such-command --', completed: 'eam no-such-command --' },

@@ -147,6 +147,22 @@ describe('the help of every command', () => {
     },
   );
 
+  it.each([
+    {
+      command: 'sample',
+      says: ["model's directory, or its name on the hub, user/name", 'ComfyUI, or its name on the hub'],
+    },
+    { command: 'merge', says: ['ComfyUI, or its name on the hub, user/name'] },
+    { command: 'evaluate', says: ['The directory may be a name on the hub, user/name'] },
+    { command: 'init', says: ['The directory may be a name on the hub, user/name'] },
+    { command: 'check-reward', says: ['whose directory may be a name on the hub'] },
+    { command: 'finetune', says: ['A configuration in JSON, TypeScript or JavaScript'] },
+    { command: 'distill', says: ['A model (a directory, a name on the hub, user/name', 'TypeScript or JavaScript'] },
+  ])('names what works in $command: the ids of the hub, and configurations in code', async ({ command, says }) => {
+    const { stdout } = await eam(command, '--help');
+    for (const each of says) expect(stdout.replace(/\s+/g, ' ')).toContain(each);
+  });
+
   it('shows no default or choice in brackets', async () => {
     for (const { name } of commands.map((command) => ({ name: command.name() }))) {
       const { stdout } = await eam(name, '--help');
