@@ -109,6 +109,7 @@ export type {
 export type { ModelContext, ModelDefinition } from './models/defined/definition.js';
 export { defineModel } from './models/defined/model.js';
 export type { ModelPart } from './models/model-kind.js';
+export type { DescribedModel } from './models/kinds.js';
 export { loadModel, type ModelSource } from './models/registry.js';
 export type { ModuleModel } from './models/defined/settings.js';
 export type { PretrainedVelocity, TorchScriptModel } from './models/torchscript/settings.js';
@@ -184,7 +185,12 @@ export type {
 export { httpReward, type HttpRewardOptions } from './rewards/services/http.js';
 export { openaiReward, type OpenaiRewardOptions } from './rewards/services/openai.js';
 export type { Pacing } from './runtime/pacing.js';
-export type { ServiceReward, ServiceSurroundings, ServiceTally } from './rewards/services/service-reward.js';
+export type {
+  RequestQueue,
+  ServiceReward,
+  ServiceSurroundings,
+  ServiceTally,
+} from './rewards/services/service-reward.js';
 export type { ServiceOptions } from './rewards/services/settings.js';
 export { strokeWeight, type StrokeWeightOptions } from './rewards/stroke-weight.js';
 export { torchScript, type TorchScriptOptions } from './rewards/torchscript.js';

@@ -252,8 +252,8 @@ describe('embeddings of prompts', () => {
       return notes.filter((line) => line.includes('longer'));
     };
     const expected = [
-      '1 of 4 prompts are longer than the 77 tokens that CLIP reads: the rest of them is left out there',
-      '3 of 4 prompts are longer than the 12 tokens that T5 reads: the rest of them is left out there',
+      '1 of 4 prompts is longer than the 77 tokens that CLIP reads: it does not read what comes after them',
+      '3 of 4 prompts are longer than the 12 tokens that T5 reads: it does not read what comes after them',
     ];
     expect(await told()).toEqual(expected);
     expect(await told()).toEqual(expected);
@@ -264,8 +264,8 @@ describe('embeddings of prompts', () => {
     const settings = { negativePrompt: 'word '.repeat(90), onNote: (line: string) => void notes.push(line) };
     await sd3Embeddings(directory, options, cache).prepare(['a fox'], settings);
     expect(notes.filter((line) => line.includes('longer'))).toEqual([
-      'the negative prompt is longer than the 77 tokens that CLIP reads: the rest of it is left out there',
-      `the negative prompt is longer than the ${textLength} tokens that T5 reads: the rest of it is left out there`,
+      'the negative prompt is longer than the 77 tokens that CLIP reads: it does not read what comes after them',
+      `the negative prompt is longer than the ${textLength} tokens that T5 reads: it does not read what comes after them`,
     ]);
   });
 

@@ -88,6 +88,7 @@ const lib: Rooms = {
       'free-space.ts',
       'progress.ts',
       'existing-output.ts',
+      'guidance.ts',
       'rehearsal.ts',
       'run-directory.ts',
       'run-record.ts',

@@ -59,8 +59,16 @@ export interface ServiceReward extends ArrayReward {
   readonly differentiable: false;
   /** What it has asked so far. */
   readonly tally: Readonly<ServiceTally>;
-  /** Requests that are under way, and that wait for their turn, at this moment. */
-  readonly queue: { running: number; waiting: number };
+  /** The requests of this moment. */
+  readonly queue: RequestQueue;
+}
+
+/** These are the requests to a service at one moment. */
+export interface RequestQueue {
+  /** So many are under way. */
+  running: number;
+  /** So many wait for their turn. */
+  waiting: number;
 }
 
 /** Tells whether a reward asks a service. */
@@ -113,7 +121,7 @@ class AskedService implements ServiceReward {
     this.#limit = pLimit(concurrency);
   }
 
-  get queue() {
+  get queue(): RequestQueue {
     return { running: this.#limit.activeCount, waiting: this.#limit.pendingCount };
   }
 
