@@ -120,7 +120,10 @@ describe('eam', () => {
   it('plans what it can of a module', async () => {
     const { config } = written('planned', all);
     const { code, stdout } = await eam('plan', config);
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/^Networks\n {2}planned\.mjs .*The memory of activations is not planned/s)]);
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(/^Networks\n {2}planned\.mjs .*The memory of activations is not planned/s),
+    ]);
   });
 
   it.each([
