@@ -265,7 +265,8 @@ describe('embeddings of prompts', () => {
     await sd3Embeddings(directory, options, cache).prepare(['a fox'], settings);
     expect(notes.filter((line) => line.includes('longer'))).toEqual([
       'the negative prompt is longer than the 77 tokens that CLIP reads: it does not read what comes after them',
-      `the negative prompt is longer than the ${textLength} tokens that T5 reads: it does not read what comes after them`,
+      `the negative prompt is longer than the ${textLength} tokens that T5 reads: it does not read what ` +
+        'comes after them',
     ]);
   });
 
