@@ -243,9 +243,14 @@ const contenders = {
   evaluation: { count: 2, steps: 1 },
 };
 
-/** A Python with wandb: `EAM_WANDB_PYTHON`, or the one on PATH. */
-const python = process.env['EAM_WANDB_PYTHON'] ?? 'python3';
-const hasWandb = spawnSync(python, ['-c', 'import wandb, PIL']).status === 0;
+/** A Python with wandb: `EAM_WANDB_PYTHON`, or the one on PATH, whose path is asked for: a test puts another there. */
+const { status, stdout } = spawnSync(
+  process.env['EAM_WANDB_PYTHON'] ?? 'python3',
+  ['-c', 'import sys, wandb, PIL; print(sys.executable)'],
+  { encoding: 'utf8' },
+);
+const hasWandb = status === 0;
+const python = hasWandb ? stdout.trim() : '';
 
 describe.runIf(hasWandb)('logging: ["wandb"], offline (wants a python3 with wandb and pillow)', () => {
   interface Logged {
