@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { encodeImage, type ImageBytes } from '../../files/png/write.js';
-import { packageDirectory, packageVersion } from '../../runtime/package.js';
-import { escapeHtml, htmlTable } from '../report/page.js';
+import { packageDirectory } from '../../runtime/package.js';
+import { escapeHtml, htmlTable, pageHeader, wholePage } from '../report/page.js';
 import { pictureRow } from '../report/picture-row.js';
 import { heatColours, type DiffMeasure } from './change.js';
 import type { Diff, SampleChange } from './result.js';
@@ -26,33 +26,17 @@ export async function renderDiff(
 ): Promise<string> {
   const style = await readFile(join(packageDirectory, 'assets', 'report', 'report.css'), 'utf8');
   const { count, seed, step } = diff;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="eam-torch ${escapeHtml(packageVersion)}">
-<title>${escapeHtml(title)} · where pictures changed</title>
-<style>
-${style}
-</style>
-</head>
-<body>
-<main>
-<header>
-<p class="kicker">Where pictures changed</p>
-<h1>${escapeHtml(title)}</h1>
-<p class="subtitle">step ${step} against the pretrained model · ${count} pairs from the same noise, seed
-${escapeHtml(seed)}</p>
-</header>
-${legend(diff, isScaleGiven)}
-${pairSection(shown, count)}
-${promptSection(diff)}
-</main>
-</body>
-</html>
-`;
+  const subtitle = `step ${step} against the pretrained model · ${count} pairs from the same noise, seed ${seed}`;
+  return wholePage(
+    `${title} · where pictures changed`,
+    [style],
+    [
+      `<header>${pageHeader('Where pictures changed', title, subtitle)}</header>`,
+      legend(diff, isScaleGiven),
+      pairSection(shown, count),
+      promptSection(diff),
+    ],
+  );
 }
 
 const words: Readonly<Record<DiffMeasure, { low: string; high: string; what: string }>> = {

@@ -34,6 +34,19 @@ export async function renderPage(page: Page): Promise<string> {
   ]);
   const { title, header, sections, footer, data, nonce } = page;
   const open = nonce === undefined ? '<script>' : `<script nonce="${nonce}">`;
+  const main = [`<header>${header}</header>`, ...sections, `<footer>${footer}</footer>`];
+  return wholePage(
+    `${title} · eam-torch`,
+    [chartStyle, ...styles],
+    main,
+    `<script type="application/json" id="metrics">${embed(data)}</script>
+${open}${chartScript}</script>
+${scripts.map((script) => `${open}\n${script}</script>`).join('\n')}`,
+  );
+}
+
+/** A page of these styles. @param main the parts of its main element, in HTML; empty ones are left out */
+export function wholePage(title: string, styles: readonly string[], main: readonly string[], scripts = ''): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -41,20 +54,16 @@ export async function renderPage(page: Page): Promise<string> {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="generator" content="eam-torch ${escapeHtml(packageVersion)}">
-<title>${escapeHtml(title)} · eam-torch</title>
+<title>${escapeHtml(title)}</title>
 <style>
-${[chartStyle, ...styles].join('\n')}
+${styles.join('\n')}
 </style>
 </head>
 <body>
 <main>
-<header>${header}</header>
-${sections.filter(Boolean).join('\n')}
-<footer>${footer}</footer>
+${main.filter(Boolean).join('\n')}
 </main>
-<script type="application/json" id="metrics">${embed(data)}</script>
-${open}${chartScript}</script>
-${scripts.map((script) => `${open}\n${script}</script>`).join('\n')}
+${scripts}
 </body>
 </html>
 `;
