@@ -1,10 +1,24 @@
+import { z } from 'zod';
+
 import { disposeAll } from '../files/safetensors.js';
 import { cancellable } from '../runtime/cancellation.js';
+import { timeDistributions } from '../runtime/native/choices.generated.js';
 import type { FlowMatchingOptions } from '../runtime/native/options.generated.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import type { Model } from './model.js';
 import type { PretrainTask } from './pretraining.js';
+
+/** The settings of flow matching that a configuration has. */
+export const flowSettings = {
+  labelDropout: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe('This fraction of the labels or prompts is dropped, so that the model also learns to draw without one.'),
+  timeDistribution: z.enum(timeDistributions).default('logit_normal').describe('The times are drawn from this.'),
+};
 
 /** What a model is pretrained on, whose latents are the images themselves, in [-1, 1]. */
 export interface FlowExamples extends Pick<PretrainTask, 'examples' | 'source'> {

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 
-import { timeDistributions } from '../runtime/native/choices.generated.js';
 import { expected } from '../schema/validate.js';
 import { ConfigError } from '../errors.js';
-import { flowTask } from './flow-task.js';
+import { flowSettings, flowTask } from './flow-task.js';
 import { folderSettings, readImageFolder, type ImageShape } from './image-folder.js';
 import type { Model } from './model.js';
 import type { PretrainSettings, PretrainTask } from './pretraining.js';
@@ -13,13 +12,7 @@ export const folderTaskSettings = {
   data: z
     .strictObject({ ...folderSettings, name: folderSettings.name.default('folder') })
     .describe('The network is trained on these images.'),
-  labelDropout: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0.1)
-    .describe('This fraction of the prompts is dropped, so that the model also learns to draw without one.'),
-  timeDistribution: z.enum(timeDistributions).default('logit_normal').describe('The times are drawn from this.'),
+  ...flowSettings,
 };
 
 type FolderTaskConfig = PretrainSettings & z.output<z.ZodObject<typeof folderTaskSettings>>;

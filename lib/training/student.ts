@@ -26,7 +26,7 @@ export const fewSamples = 30;
  * one prompt are not independent of each other, however many seeds they are from. It is the cluster-robust standard
  * error, √(G/(G − 1) Σ_g (Σ_{i in g} (x_i − x̄))²) / n of n values in G clusters, times Student's t with G − 1 degrees
  * of freedom (Cameron and Miller, "A practitioner's guide to cluster-robust inference", 2015).
- * Of a single cluster it is that of its values, each a cluster of its own.
+ * Values that are all of one cluster count as clusters of their own.
  * @param samples at least two
  */
 export function reachOfMean(samples: readonly { cluster: string; value: number }[], mean: number): number {

@@ -72,13 +72,33 @@ function typeOf(node, indent) {
   }
 }
 
-/** An exported type: an interface of one object, a union of several. */
+/** The properties that all of several objects have alike, which are written once; none of a single object. */
+function alike([first, ...others]) {
+  if (others.length === 0 || ![first, ...others].every(({ properties }) => properties)) return {};
+  const key = ({ properties, required = [] }, name) => JSON.stringify([properties[name], required.includes(name)]);
+  const names = Object.keys(first.properties);
+  const shared = names.filter((name) => others.every((other) => key(other, name) === key(first, name)));
+  const { required = [] } = first;
+  return {
+    properties: Object.fromEntries(shared.map((name) => [name, first.properties[name]])),
+    required: required.filter((name) => shared.includes(name)),
+  };
+}
+
+const without = (node, properties) => ({
+  ...node,
+  properties: Object.fromEntries(Object.entries(node.properties).filter(([name]) => !(name in properties))),
+});
+
+/** An exported type: an interface of one object, a union of several, with what all of them have before it. */
 export function exportedType(name, text, node) {
   const { typescript: _, also: __, ...own } = node;
   const head = comment([text], '');
   if (own.properties) return `${head}\nexport interface ${name} {\n${membersOf(own, '  ')}\n}`;
-  return `${head}\nexport type ${name} =\n  | ${(own.oneOf ?? own.anyOf)
-    .filter((each) => !each.code)
-    .map((each) => typeOf(each, '  '))
-    .join('\n  | ')};`;
+  const several = (own.oneOf ?? own.anyOf).filter((each) => !each.code);
+  const shared = alike(several);
+  const each = several.map((one) => typeOf(shared.properties ? without(one, shared.properties) : one, '  '));
+  const union = `\n  | ${each.join('\n  | ')}`;
+  if (Object.keys(shared.properties ?? {}).length === 0) return `${head}\nexport type ${name} =${union};`;
+  return `${head}\nexport type ${name} = {\n${membersOf(shared, '  ')}\n} & (${union});`;
 }

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 
 import { ConfigError } from '../../errors.js';
+import { flowSettings } from '../../models/flow-task.js';
 import type { Drawing } from '../../models/model.js';
 import { drawingOf } from '../../models/registry.js';
 import { judgeSchema } from '../../rewards/registry.js';
-import { timeDistributions, type SolverName } from '../../runtime/native/choices.generated.js';
+import type { SolverName } from '../../runtime/native/choices.generated.js';
 import { schemaAddress } from '../../schema/configuration.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { expected, validate } from '../../schema/validate.js';
@@ -29,7 +30,7 @@ export const distillSchema = z.strictObject({
     .min(1)
     .default(8)
     .describe('The student is regressed on each sample of the teacher at this many times of one step.'),
-  timeDistribution: z.enum(timeDistributions).default('logit_normal').describe('The times are drawn from this.'),
+  timeDistribution: flowSettings.timeDistribution,
   microBatch: z
     .int()
     .min(0)

@@ -16,11 +16,11 @@ export interface Files {
   readJson(path: string): Promise<unknown>;
 }
 
-/** Which of a repository's files are wanted, where that is not what its model needs. */
+/** These settings say which of a repository's files are wanted, where that is not what its model needs. */
 export interface FileSelection {
-  /** Such as `fp16`: weights of this variant, where a component has it. */
+  /** Weights of this variant, such as `fp16`, are taken where a component has it. */
   variant?: string | undefined;
-  /** These files and no others. */
+  /** These files are taken and no others. */
   only?: readonly string[] | undefined;
 }
 

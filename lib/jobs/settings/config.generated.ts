@@ -17,12 +17,13 @@ export type AlgorithmConfig =
     } & AdjointMatchingOptions);
 
 /** This is a reward as a configuration names it. */
-export type RewardConfig =
+export type RewardConfig = {
+  /** The value is multiplied by this in the sum. @defaultValue 1 */
+  weight?: number | undefined;
+} & (
   | {
       /** The name says which reward. */
       name: 'digit-classifier';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /** The classifier's folder is this; left out, it is the one that comes with the package. */
       directory?: string | undefined;
       /**
@@ -35,8 +36,6 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'stroke-weight';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /**
        * The mean intensity, a number in [0, 1], is multiplied by this; a negative one rewards thin strokes.
        * @defaultValue 10
@@ -46,16 +45,12 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'torchscript';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /** This module, which torch.jit.save wrote, is the reward. */
       file: string;
     }
   | {
       /** The name says which reward. */
       name: 'pickscore';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /**
        * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
        * `eam fetch pickscore` puts them.
@@ -72,8 +67,6 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'clipscore';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /**
        * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
        * `eam fetch clipscore` puts them.
@@ -90,8 +83,6 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'hpsv2';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /**
        * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
        * `eam fetch hpsv2` puts them.
@@ -113,8 +104,6 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'imagereward';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /**
        * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
        * `eam fetch imagereward` puts them.
@@ -136,8 +125,6 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'aesthetic';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /**
        * Its published files are in this folder, or of this name of the hub; left out, it is the folder into which
        * `eam fetch aesthetic` puts them.
@@ -159,8 +146,6 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'module';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /** This JavaScript module exports the reward. */
       file: string;
       /** Its function is called with these options. */
@@ -171,8 +156,6 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'http';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /** Logs call it by this name; left out, they call it by the kind's. */
       label?: string | undefined;
       /** The environment variable of this name holds the key of the service. */
@@ -227,8 +210,6 @@ export type RewardConfig =
   | {
       /** The name says which reward. */
       name: 'openai';
-      /** The value is multiplied by this in the sum. @defaultValue 1 */
-      weight?: number | undefined;
       /** Logs call it by this name; left out, they call it by the kind's. */
       label?: string | undefined;
       /** The environment variable of this name holds the key of the service. */
@@ -291,7 +272,8 @@ export type RewardConfig =
       topLogprobs?: number | undefined;
       /** A request's body has these members, too. */
       body?: Readonly<Record<string, unknown>> | undefined;
-    };
+    }
+);
 
 /** This is a judge as a configuration names it. */
 export type JudgeConfig = {
@@ -544,8 +526,8 @@ export interface FinetuneConfig {
          */
         diversity?: false | string | undefined;
         /**
-         * The same distance, to the images of the same prompt alone. Where nothing is said here, it is an alarm at <
-         * 0.6×.
+         * The mean distance of an image to the others of its prompt, measured as diversity is. Where nothing is said
+         * here, it is an alarm at < 0.6×.
          */
         promptDiversity?: false | string | undefined;
         /**
@@ -977,7 +959,36 @@ export interface DistillConfig {
 }
 
 /** This is the configuration of {@link pretrain}. */
-export type PretrainConfig =
+export type PretrainConfig = {
+  /** Editors find the JSON Schema of the file here. */
+  $schema?: string | undefined;
+  /**
+   * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
+   * the CPU.
+   * @defaultValue 'auto'
+   */
+  device?: string | undefined;
+  /** AdamW updates the network, with these settings. */
+  optimizer: OptimizerOptions;
+  /** The run takes this many training steps. It is a whole number, at least 1. */
+  steps: number;
+  /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
+  batch?: number | undefined;
+  /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
+  seed?: number | undefined;
+  /** Checkpoints are written as this says. @defaultValue {"every":500} */
+  checkpoints?: CheckpointsConfig | undefined;
+  /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
+  storage?: 'float32' | 'float16' | undefined;
+  /**
+   * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
+   * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
+   * @defaultValue ["jsonl"]
+   */
+  logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
+  /** The model and the records of its run are written into this folder. */
+  output: string;
+} & (
   | {
       /** This network is trained. */
       model: {
@@ -1007,34 +1018,6 @@ export type PretrainConfig =
          */
         latentVariance?: number | undefined;
       };
-      /** Editors find the JSON Schema of the file here. */
-      $schema?: string | undefined;
-      /**
-       * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one,
-       * else the CPU.
-       * @defaultValue 'auto'
-       */
-      device?: string | undefined;
-      /** AdamW updates the network, with these settings. */
-      optimizer: OptimizerOptions;
-      /** The run takes this many training steps. It is a whole number, at least 1. */
-      steps: number;
-      /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
-      batch?: number | undefined;
-      /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
-      seed?: number | undefined;
-      /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?: CheckpointsConfig | undefined;
-      /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
-      storage?: 'float32' | 'float16' | undefined;
-      /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
-       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
-       * @defaultValue ["jsonl"]
-       */
-      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
-      /** The model and the records of its run are written into this folder. */
-      output: string;
       /** The network is trained on these images. */
       data?:
         | {
@@ -1060,8 +1043,8 @@ export type PretrainConfig =
           }
         | undefined;
       /**
-       * This fraction of the labels is dropped, so that the model also learns to draw unconditionally. It is at least
-       * 0 and at most 1.
+       * This fraction of the labels or prompts is dropped, so that the model also learns to draw without one. It is
+       * at least 0 and at most 1.
        * @defaultValue 0.1
        */
       labelDropout?: number | undefined;
@@ -1078,34 +1061,6 @@ export type PretrainConfig =
         /** This JavaScript or TypeScript module defines the model, and is run. */
         module: string;
       };
-      /** Editors find the JSON Schema of the file here. */
-      $schema?: string | undefined;
-      /**
-       * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one,
-       * else the CPU.
-       * @defaultValue 'auto'
-       */
-      device?: string | undefined;
-      /** AdamW updates the network, with these settings. */
-      optimizer: OptimizerOptions;
-      /** The run takes this many training steps. It is a whole number, at least 1. */
-      steps: number;
-      /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
-      batch?: number | undefined;
-      /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
-      seed?: number | undefined;
-      /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?: CheckpointsConfig | undefined;
-      /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
-      storage?: 'float32' | 'float16' | undefined;
-      /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
-       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
-       * @defaultValue ["jsonl"]
-       */
-      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
-      /** The model and the records of its run are written into this folder. */
-      output: string;
       /** The network is trained on these images. */
       data: {
         /** The name says which images: those of a folder. @defaultValue 'folder' */
@@ -1114,8 +1069,8 @@ export type PretrainConfig =
         path: string;
       };
       /**
-       * This fraction of the prompts is dropped, so that the model also learns to draw without one. It is at least 0
-       * and at most 1.
+       * This fraction of the labels or prompts is dropped, so that the model also learns to draw without one. It is
+       * at least 0 and at most 1.
        * @defaultValue 0.1
        */
       labelDropout?: number | undefined;
@@ -1169,34 +1124,6 @@ export type PretrainConfig =
         /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
         latentVariance?: number | undefined;
       };
-      /** Editors find the JSON Schema of the file here. */
-      $schema?: string | undefined;
-      /**
-       * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one,
-       * else the CPU.
-       * @defaultValue 'auto'
-       */
-      device?: string | undefined;
-      /** AdamW updates the network, with these settings. */
-      optimizer: OptimizerOptions;
-      /** The run takes this many training steps. It is a whole number, at least 1. */
-      steps: number;
-      /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
-      batch?: number | undefined;
-      /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
-      seed?: number | undefined;
-      /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?: CheckpointsConfig | undefined;
-      /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
-      storage?: 'float32' | 'float16' | undefined;
-      /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
-       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
-       * @defaultValue ["jsonl"]
-       */
-      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
-      /** The model and the records of its run are written into this folder. */
-      output: string;
       /** The network is trained on these images. */
       data: {
         /** The name says which images: those of a folder. @defaultValue 'folder' */
@@ -1205,8 +1132,8 @@ export type PretrainConfig =
         path: string;
       };
       /**
-       * This fraction of the prompts is dropped, so that the model also learns to draw without one. It is at least 0
-       * and at most 1.
+       * This fraction of the labels or prompts is dropped, so that the model also learns to draw without one. It is
+       * at least 0 and at most 1.
        * @defaultValue 0.1
        */
       labelDropout?: number | undefined;
@@ -1237,34 +1164,6 @@ export type PretrainConfig =
         /** There are this many labels. It is a whole number, at least 2. @defaultValue 10 */
         classes?: number | undefined;
       };
-      /** Editors find the JSON Schema of the file here. */
-      $schema?: string | undefined;
-      /**
-       * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one,
-       * else the CPU.
-       * @defaultValue 'auto'
-       */
-      device?: string | undefined;
-      /** AdamW updates the network, with these settings. */
-      optimizer: OptimizerOptions;
-      /** The run takes this many training steps. It is a whole number, at least 1. */
-      steps: number;
-      /** A step takes this many images. It is a whole number, at least 1. @defaultValue 64 */
-      batch?: number | undefined;
-      /** Everything random in training is drawn from this seed. It is a whole number, at least 0. @defaultValue 0 */
-      seed?: number | undefined;
-      /** Checkpoints are written as this says. @defaultValue {"every":500} */
-      checkpoints?: CheckpointsConfig | undefined;
-      /** The weights are stored in model.safetensors as this type. @defaultValue 'float32' */
-      storage?: 'float32' | 'float16' | undefined;
-      /**
-       * Metrics go here: "jsonl" is metrics.jsonl, which every run writes, since reports and resumed runs read it;
-       * "tensorboard" writes event files into the run's folder; "wandb" logs to Weights & Biases.
-       * @defaultValue ["jsonl"]
-       */
-      logging?: readonly ('jsonl' | 'tensorboard' | 'wandb')[] | undefined;
-      /** The model and the records of its run are written into this folder. */
-      output: string;
       /** The network is trained on these images. */
       data?:
         | {
@@ -1294,7 +1193,8 @@ export type PretrainConfig =
        * @defaultValue 0
        */
       labelSmoothing?: number | undefined;
-    };
+    }
+);
 
 /** This says how {@link fidelity} trains and measures. */
 export interface FidelityConfig {

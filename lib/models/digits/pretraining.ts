@@ -1,9 +1,8 @@
 import { z } from 'zod';
 
-import { timeDistributions } from '../../runtime/native/choices.generated.js';
 import { ConfigError } from '../../errors.js';
 import { expected } from '../../schema/validate.js';
-import { flowTask, type FlowExamples } from '../flow-task.js';
+import { flowSettings, flowTask, type FlowExamples } from '../flow-task.js';
 import { folderSettings, readImageFolder } from '../image-folder.js';
 import { pretraining } from '../pretraining.js';
 import { checkFitsMnist, drawShifts, loadMnist, mnistSettings } from './mnist.js';
@@ -28,13 +27,7 @@ export const digitsPretraining = pretraining({
     data: (z.preprocess(named, sources) as unknown as typeof sources)
       .prefault({} as z.input<typeof sources>)
       .describe('The network is trained on these images.'),
-    labelDropout: z
-      .number()
-      .min(0)
-      .max(1)
-      .default(0.1)
-      .describe('This fraction of the labels is dropped, so that the model also learns to draw unconditionally.'),
-    timeDistribution: z.enum(timeDistributions).default('logit_normal').describe('The times are drawn from this.'),
+    ...flowSettings,
   },
   drawing: digitsDrawing,
   async start({ model: sizes, data, labelDropout, timeDistribution, batch, ...config }, signal) {

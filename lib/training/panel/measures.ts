@@ -28,7 +28,7 @@ export const panelMeasures = {
     limit: '< 0.7×',
   },
   promptDiversity: {
-    text: 'The same distance, to the images of the same prompt alone.',
+    text: 'The mean distance of an image to the others of its prompt, measured as diversity is.',
     least: 0.01,
     units: ofImages,
     limit: '< 0.6×',

@@ -39,7 +39,7 @@ export interface PanelReadings extends Readings {
   reward?: number;
 }
 
-/** The same figures of the pretrained model's images, with their spread. */
+/** The baseline holds what {@link PanelReadings} does, of the pretrained model's images and with its spread. */
 export interface PanelBaseline extends Baseline {
   watched: Record<string, Spread>;
   reward?: Spread;

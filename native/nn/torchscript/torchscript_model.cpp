@@ -137,7 +137,7 @@ void TorchScriptModel::choose_pretrained(const NamedTensors& weights) {
   if (pass.module) {
     scripts_->pretrained.emplace(*pass.module, config_.convention, config_.conditioning, std::nullopt, device_);
     freeze(scripts_->pretrained->module());
-    // Of the same file: the model as it is loaded.
+    // A pretrained module from the same file is a frozen copy of the model, with the weights that it was given.
     if (*pass.module == config_.module) take(weights, scripts_->pretrained->parameters(), *pass.module);
   }
   if (pass.zeroed.empty()) return;
