@@ -1,6 +1,6 @@
 // A run's directory belongs to one process at a time; a killed one does not keep it.
-import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { CheckpointError } from '../../lib/errors.js';
+import { lockName, RunLock } from '../../lib/files/lock.js';
 import { RunDirectory } from '../../lib/jobs/run-directory.js';
+import { binding } from '../../lib/runtime/native/index.js';
 import { eam } from '../helpers/command-line.js';
 import { temporaryFolder, tinyModelDirectory } from '../helpers/tiny-run.js';
 
@@ -115,6 +117,29 @@ describe('the lock of a directory', () => {
     second.lock();
     expect(() => first.lock()).toThrow(/is being written to by/);
     second.unlock();
+  });
+
+  it('is looked for without making or keeping anything', async () => {
+    const run = await RunDirectory.create(join(temporaryFolder(), 'run'));
+    expect(RunLock.isHeld(run.path)).toBe(true);
+    run.unlock();
+    mkdirSync(run.path, { recursive: true });
+    expect([RunLock.isHeld(run.path), existsSync(join(run.path, lockName))]).toEqual([false, false]);
+  });
+
+  const hasFlock = spawnSync('flock', ['--version']).status === 0;
+  it.skipIf(!hasFlock)('is not taken from a stranger who keeps a shared one, nor waited for without end', async () => {
+    const path = join(temporaryFolder(), lockName);
+    writeFileSync(path, '');
+    const stranger = spawn('flock', ['--shared', path, 'sh', '-c', 'echo held; read end']);
+    const ended = new Promise((resolve) => stranger.once('close', resolve));
+    await new Promise((resolve) => stranger.stdout.once('data', resolve));
+    expect(binding().lockFile(path)).toBeUndefined();
+    stranger.stdin.end();
+    await ended;
+    const fd = binding().lockFile(path)!;
+    expect(fd).toBeGreaterThan(0);
+    closeSync(fd);
   });
 
   it('does not count when a killed process left it in an otherwise empty directory', async () => {

@@ -19,6 +19,18 @@ int open_at(const std::string& path, int access) {
   return fd;
 }
 
+// Locks a descriptor for this process alone: 0, or errno. An exclusive lock is another run's. A shared one is that of
+// is_locked, which lets go of it at once; a stranger who keeps one is not waited for.
+int lock_exclusively(int fd) {
+  for (int tries = 0; tries < 100; ++tries) {
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+    if (errno != EWOULDBLOCK || flock(fd, LOCK_SH | LOCK_NB) != 0) return errno;
+    flock(fd, LOCK_UN);
+    usleep(1000);
+  }
+  return EWOULDBLOCK;
+}
+
 // lockFile(path): a descriptor of the file, which is locked until that is closed or the process ends, however it ends;
 // undefined where another descriptor has the lock. The file is made where there is none.
 Napi::Value lock_file(const Napi::CallbackInfo& info) {
@@ -26,11 +38,11 @@ Napi::Value lock_file(const Napi::CallbackInfo& info) {
     const std::string path = to_string(info[0], "lockFile: path");
     // A file open for writing would keep its file system from being turned read-only; but NFS locks no other.
     int fd = open_at(path, O_RDONLY);
-    int failure = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    int failure = lock_exclusively(fd);
     if (failure == EBADF) {
       close(fd);
       fd = open_at(path, O_RDWR);
-      failure = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+      failure = lock_exclusively(fd);
     }
     // Where a file system knows no locks, nothing can be kept from others.
     if (failure != EWOULDBLOCK) return Napi::Number::New(info.Env(), fd);
