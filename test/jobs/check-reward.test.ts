@@ -60,6 +60,20 @@ describe('checkReward', () => {
   });
 });
 
+describe('checkReward of values and gradients that cannot be right', () => {
+  const reward = (value: number, slope: number) =>
+    fromFunction('odd', ({ data }, prompts) => ({ values: prompts.map(() => value), grad: data.map(() => slope) }));
+
+  it.each([
+    { what: 'a value that is not finite', value: NaN, slope: 1, verdict: 'unknown', text: 'is not finite' },
+    { what: 'a gradient that is not finite', value: 1, slope: NaN, verdict: 'unknown', text: 'is not finite' },
+    { what: 'a gradient of a constant', value: 1, slope: 1, verdict: 'wrong', text: 'does not change with the images' },
+  ] as const)('tells $what', async ({ value, slope, verdict, text }) => {
+    const found = await checkReward(reward(value, slope), options);
+    expect(found).toMatchObject({ verdict, text: expect.stringContaining(text) });
+  });
+});
+
 describe('eam check-reward', () => {
   const moduleOf = (sign: string) => {
     const file = join(temporaryFolder(), 'mine.mjs');

@@ -139,9 +139,13 @@ function judge(all: readonly Direction[]): GradientCheck {
     correlation,
     directions: by(factor),
   });
+  if (![gradients, differences, noise].every(Number.isFinite))
+    return result('unknown', 'the value or the gradient is not finite, so that nothing can be compared');
   if (gradients === 0 && differences === 0)
     return result('zero', 'neither the gradient nor the value depends on the images');
   if (gradients === 0) return result('zero', 'the gradient is 0 everywhere, while the value changes with the images');
+  if (differences === 0)
+    return result('wrong', 'the value does not change with the images, while the gradient is not 0');
   if (noise > 0.1 * differences)
     return result('unknown', 'the value does not change smoothly, so that finite differences tell nothing of it');
   if (Math.abs(correlation) < 1 - close) {
