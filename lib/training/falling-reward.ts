@@ -29,8 +29,10 @@ export class FallingReward {
     const count = this.#rewards.length;
     if (!Number.isInteger(Math.log2(count / first)) || count < first) return undefined;
     const quarter = count / 4;
-    const before = spreadOf(this.#rewards.slice(0, quarter));
-    const now = spreadOf(this.#rewards.slice(-quarter));
+    const [old, recent] = [this.#rewards.slice(0, quarter), this.#rewards.slice(-quarter)];
+    // Fewer steps than a quarter's would make the standard error larger than is computed here.
+    if (![...old, ...recent].every(Number.isFinite)) return undefined;
+    const [before, now] = [spreadOf(old), spreadOf(recent)];
     const error = Math.sqrt((before.std ** 2 + now.std ** 2) / (quarter - 1));
     return now.mean - before.mean < -far * error ? { from: before.mean, to: now.mean } : undefined;
   }
@@ -41,7 +43,7 @@ const nudge = 0.02;
 
 /**
  * Compares how much a reward rises along its own gradient with what the gradient says, by a central difference.
- * @returns their quotient: 1 for a right gradient, below 0 for one of the wrong sign, NaN for one that is 0
+ * @returns their quotient: 1 for a right gradient, below 0 for one of the wrong sign, NaN for one that is 0 or not finite
  * @throws what {@link score} throws
  */
 export async function riseAlongGradient(
@@ -55,6 +57,7 @@ export async function riseAlongGradient(
   using plain = await gradient.to({ dtype: 'float32', device: 'cpu' });
   const slopes = (await plain.data()) as Float32Array;
   const largest = slopes.reduce((most, slope) => Math.max(most, Math.abs(slope)), 0);
+  if (!(largest > 0)) return NaN;
   const total = async (by: number) => {
     using moved = await binding().weightedSum([images, gradient], [1, by / largest]);
     const { values } = await score(reward, moved, prompts, { signal });

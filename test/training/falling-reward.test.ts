@@ -29,6 +29,11 @@ describe('FallingReward', () => {
     expect(falling.add(0)).toEqual({ from: 1, to: 0 });
   });
 
+  it('does not compare quarters in which a step has no finite reward', () => {
+    expect(told(32, (step) => (step === 3 ? NaN : -step))).toEqual([]);
+    expect(told(32, (step) => (step === 12 ? NaN : -step))).toEqual([32]);
+  });
+
   it('is silent for rewards that rise, and in a thousand runs that do not move', () => {
     const noise = normals(2);
     expect(told(1000, (step) => step / 100 + noise())).toEqual([]);

@@ -1,4 +1,4 @@
-import { StoppedError } from '../../errors.js';
+import { NonFiniteError, StoppedError } from '../../errors.js';
 import type { Model } from '../../models/model.js';
 import { hasGradient } from '../../rewards/reward.js';
 import { DriftProbe } from '../../training/drift.js';
@@ -169,19 +169,31 @@ export class Watch implements Disposable {
   async #tellFall(step: number, reward: number): Promise<void> {
     const fall = this.#falling?.add(reward);
     if (!fall) return;
-    const isWrong = (await this.#riseAlongGradient()) < 0;
+    const rise = await this.#riseAlongGradient();
+    const why =
+      rise < 0
+        ? 'and along its gradient it does fall: the gradient has the wrong sign; eam check-reward tells more of it'
+        : rise > 0
+          ? 'which rises along it: the pull of the pretrained model or the noise of the steps is stronger; a larger ' +
+            'lambda or a smaller learningRate helps'
+          : 'and a few images do not tell whether it rises along it; eam check-reward tells more of it';
     const figures = `${Number(fall.from.toPrecision(4))} to ${Number(fall.to.toPrecision(4))}`;
     this.parts.observer.note(
-      `warning after step ${step}: the reward has fallen from ${figures} while its gradient is followed, ` +
-        (isWrong
-          ? 'and along its gradient it does fall: the gradient has the wrong sign; eam check-reward tells more of it'
-          : 'which rises along it: the pull of the pretrained model or the noise of the steps is stronger; a larger ' +
-            'lambda or a smaller learningRate helps'),
+      `warning after step ${step}: the reward has fallen from ${figures} while its gradient is followed, ` + why,
     );
   }
 
-  /** Looks at a few images as the model draws them by now. */
+  /** Looks at a few images as the model draws them by now; NaN where none is finite, which ends no run here. */
   async #riseAlongGradient(): Promise<number> {
+    try {
+      return await this.#riseOfDrawn();
+    } catch (error) {
+      if (error instanceof NonFiniteError) return NaN;
+      throw error;
+    }
+  }
+
+  async #riseOfDrawn(): Promise<number> {
     const { model, scorers, config, signal } = this.parts;
     const { prompts, negativePrompt, panel } = config;
     const { steps, solver, guidance } = panel;
