@@ -36,12 +36,14 @@ export interface Distances {
 
 /**
  * Measures how far each image is from the others: the root mean square difference of their thumbnails, a mean over the
- * others.
+ * others. An image that is not finite has no distance, and is left out of those of the others.
  */
 export function distancesOf(thumbnails: readonly Float32Array[], prompts: readonly string[]): Distances {
   const between = thumbnails.map((one) => thumbnails.map((other) => distance(one, other)));
   const meanTo = (image: number, isCounted: (other: number) => boolean): number => {
-    const counted = between[image]!.filter((_, other) => other !== image && isCounted(other));
+    const counted = between[image]!.filter(
+      (value, other) => other !== image && Number.isFinite(value) && isCounted(other),
+    );
     return counted.reduce((sum, value) => sum + value, 0) / counted.length;
   };
   const shared = new Set(prompts).size < prompts.length;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { expected, validate } from '../../schema/validate.js';
+import { ConfigError } from '../../errors.js';
 import type { Spread } from '../statistics.js';
 import { measureNames, measureOf, spreadFor, type LimitUnit, type MeasureName } from './measures.js';
 
@@ -41,7 +41,6 @@ const examples = { σ: '"< −0.5σ"', '×': '"< 0.7×"', '': '"> 0.3"' } as con
 
 /**
  * Reads a limit.
- * @param where names it in messages
  * @returns the limit, or why it is none
  */
 function read(measure: MeasureName, text: string): Limit | string {
@@ -95,8 +94,7 @@ export type StopWhen = z.input<typeof stopWhenSchema>;
 export function parseLimit(measure: MeasureName, text: string): Limit {
   const limit = read(measure, text);
   if (typeof limit !== 'string') return limit;
-  validate(stopWhenSchema, { [measure]: text }, 'stopWhen');
-  throw new Error(expected(measure, limit, text));
+  throw new ConfigError(`stopWhen: ${measure}: ${limit}, got ${JSON.stringify(text)}`);
 }
 
 /** The limits of a run. */
@@ -148,7 +146,7 @@ function alarmOf(limit: Limit, name: string, value: number | undefined, base: Sp
     return [{ measure, text: `${name} is ${short(value)}, ${words[relation]} ${short(amount)}` }];
   }
   if (!base) return [];
-  const relative = unit === '×' ? value / base.mean : (value - base.mean) / spreadFor(measure, base);
+  const relative = unit === '×' ? value / meanFor(limit, base) : (value - base.mean) / spreadFor(measure, base);
   if (!isPast(relation, relative, amount)) return [];
   const found = unit === '×' ? `${short(relative)}×` : `${signed(relative)}σ from`;
   const wanted = unit === '×' || relation === '±' ? short(amount) : signed(amount);
@@ -161,6 +159,10 @@ function alarmOf(limit: Limit, name: string, value: number | undefined, base: Sp
     },
   ];
 }
+
+/** Next to a mean of 0 any value would be many times as large, so that it counts as at least the measure's least. */
+const meanFor = ({ measure, relation }: Limit, { mean }: Spread): number =>
+  relation === '>' ? Math.max(mean, measureOf(measure).least) : mean;
 
 const words = { '<': 'below', '>': 'above', '±': 'beyond ±' } as const;
 

@@ -8,7 +8,10 @@ export type LimitUnit = 'σ' | '×' | '';
 interface Measure {
   /** A sentence that describes the measure, for charts and documentation. */
   text: string;
-  /** The spread over the pretrained images counts as at least this, in the measure's own unit. */
+  /**
+   * The spread over the pretrained images counts as at least this, in the measure's own unit, and so does their mean
+   * where a limit is a multiple of it that must not be exceeded.
+   */
   least: number;
   /** The units that its limits may be in. */
   units: readonly LimitUnit[];

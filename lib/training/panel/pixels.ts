@@ -29,11 +29,11 @@ const dark = 1 / 16;
 /** Values that lie no further outside of [0, 1] cannot be seen; a flat background strays so far at every step. */
 const margin = 1 / 32;
 
-/** Measures one image. Pixels that are not finite make measures that are not finite, either. */
+/** Measures one image. Of an image with pixels that are not finite, every measure is NaN. */
 export function pixelMeasures(picture: Picture): PixelMeasures {
   const { width, height, channels } = picture;
   const luminance = luminanceOf(picture);
-  return {
+  const measures = {
     ...tones(luminance),
     edges: edgesOf(luminance, width, height),
     colourEntropy: channels === 3 ? entropyOf(coloursOf(picture), 512) : entropyOf(greysOf(luminance), 64),
@@ -41,6 +41,8 @@ export function pixelMeasures(picture: Picture): PixelMeasures {
     clipping: clippingOf(picture.data),
     ...spectrumMeasures(luminance, width, height),
   };
+  if (picture.data.every(Number.isFinite)) return measures;
+  return Object.fromEntries(Object.keys(measures).map((name) => [name, NaN])) as unknown as PixelMeasures;
 }
 
 /** A value as a screen shows it. NaN stays NaN. */

@@ -64,6 +64,14 @@ describe('stopWhen', () => {
 });
 
 describe('alarmsOf', () => {
+  it('takes no multiple of a mean next to 0', () => {
+    const readings = (clipping: number) => ({ clipping, judges: {}, fell: {} });
+    const baseline = { clipping: { mean: 0, std: 0 }, count: 4, judges: {} };
+    const limits = [parseLimit('clipping', '> 2×')];
+    expect(alarmsOf(limits, readings(1e-4), baseline)).toEqual([]);
+    expect(alarmsOf(limits, readings(0.5), baseline)).toHaveLength(1);
+  });
+
   it.each([
     { measure: 'diversity', limit: '< 0.7×', past: 0.139, within: 0.141 },
     { measure: 'saturation', limit: '> 3σ', past: 0.81, within: 0.79 },

@@ -84,9 +84,12 @@ describe('pixelMeasures', () => {
         expect(value).toBeGreaterThanOrEqual(0);
   });
 
-  it('measures NaN where a picture holds one, so that it counts nowhere', () => {
-    const { brightness, edges } = pixelMeasures(picture([1, 8, 8], (_, y, x) => (x + y ? 0.5 : NaN)));
-    expect([brightness, edges]).toEqual([NaN, NaN]);
+  it.each([NaN, Infinity])('measures NaN alone where a picture holds %d, so that it counts nowhere', (broken) => {
+    for (const channels of [1, 3]) {
+      const measures = Object.values(pixelMeasures(picture([channels, 8, 8], (_, y, x) => (x + y ? 0.5 : broken))));
+      expect(measures.length).toBeGreaterThan(6);
+      for (const value of measures) expect(value).toBeNaN();
+    }
   });
 });
 
@@ -98,6 +101,11 @@ describe('distancesOf', () => {
     expect(diversity.map((value) => Number(value.toFixed(6)))).toEqual([0.75, 0.5, 0.75]);
     expect(promptDiversity!.slice(0, 2).map((value) => Number(value.toFixed(6)))).toEqual([0.5, 0.5]);
     expect(promptDiversity![2]).toBeNaN();
+  });
+
+  it('leaves out an image that is not finite', () => {
+    const { diversity } = distancesOf([flat(0), flat(0.5), flat(1), flat(NaN)], ['a', 'b', 'c', 'd']);
+    expect(diversity.map((value) => Number(value.toFixed(6)))).toEqual([0.75, 0.5, 0.75, NaN]);
   });
 
   it('knows no distance within a prompt where every prompt has one image', () => {
