@@ -72,4 +72,19 @@ describe('eam serve', () => {
       'whoever has this address can see the page and use its buttons; what is sent is not encrypted',
     ]);
   });
+
+  it('ends where it is told to before anybody waits for it', async () => {
+    const stop = new AbortController();
+    let url = '';
+    const onAddress = (address: string) => {
+      url = address;
+      stop.abort();
+    };
+    await serve(temporaryFolder(), { port: 0, signal: stop.signal, onAddress });
+    await expect(ask(url, '/')).rejects.toThrow();
+    const failing = () => {
+      throw new Error('nobody is told');
+    };
+    await expect(serve(temporaryFolder(), { port: 0, onAddress: failing })).rejects.toThrow('nobody is told');
+  });
 });

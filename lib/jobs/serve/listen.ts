@@ -9,6 +9,7 @@ import { hostOf, type ServeOptions } from './serve-options.js';
 const defaultPort = 6017;
 /** So many ports are tried where none is named. */
 const triedPorts = 100;
+
 /**
  * Listens where the options say.
  * @returns the address without the token, such as `http://127.0.0.1:6017`
@@ -24,7 +25,7 @@ export async function listen(server: Server, options: ServeOptions): Promise<str
       return `http://${name}:${(server.address() as AddressInfo).port}`;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EADDRINUSE' && options.port === undefined && port < first + triedPorts) continue;
+      if (code === 'EADDRINUSE' && options.port === undefined && port + 1 < first + triedPorts) continue;
       throw new ConfigError(problem(code, port, host), { cause: error });
     }
   }

@@ -29,13 +29,14 @@ export async function serve(folder: string, options: ServeFolderOptions = {}): P
   const path = resolve(folder);
   await findRuns(path);
   const site = new RunSite(() => findRuns(path), onNote);
+  let server: PageServer | undefined;
   try {
-    const { server, url } = await PageServer.start(site, address, onNote);
-    tellAddress(url, address, onNote);
-    // A server that nobody can end is ended with its process.
-    await (signal ? once(signal, 'abort') : new Promise(() => {}));
-    await Promise.all([site.close(), server.close()]);
+    const started = await PageServer.start(site, address, onNote);
+    server = started.server;
+    tellAddress(started.url, address, onNote);
+    // A server that nobody can end is ended with its process. A signal may have been aborted while this one began.
+    if (!signal?.aborted) await (signal ? once(signal, 'abort') : new Promise(() => {}));
   } finally {
-    await site.close();
+    await Promise.all([site.close(), server?.close()]);
   }
 }
