@@ -58,7 +58,7 @@ const reportCharts = (() => {
       place.setAttribute('role', 'img');
       element.append(title, note, place);
       host.append(element);
-      const card = { element, place, chart, plotted: undefined, series: '', extent: [], zoom: undefined };
+      const card = { element, note, place, chart, plotted: undefined, series: '', extent: [], zoom: undefined };
       cards.set(chart.key, card);
       return card;
     }
@@ -111,6 +111,7 @@ const reportCharts = (() => {
       for (const chart of shown) {
         const card = cards.get(chart.key) ?? addCard(chart);
         card.chart = chart;
+        if (card.note.textContent !== chart.note) card.note.textContent = chart.note;
         // Cards stand in the order of the charts, and a new chart may come in between.
         if (host.children[shown.indexOf(chart)] !== card.element)
           host.insertBefore(card.element, host.children[shown.indexOf(chart)] ?? null);

@@ -24,11 +24,15 @@ export async function readRecord(directory: string, record: string): Promise<unk
   return Object.fromEntries(entries) as unknown;
 }
 
+/** The folder within a run's that holds the best checkpoint without an alarm. */
+export const bestFolder = 'best';
+
 /** The folder of the run that a checkpoint's folder is in; undefined where it is in none with a record. */
 export function runOf(checkpoint: string): string | undefined {
-  const checkpoints = dirname(resolve(checkpoint));
-  const run = dirname(checkpoints);
-  return basename(checkpoints) === 'checkpoints' && existsSync(join(run, 'config.json')) ? run : undefined;
+  const keeper = dirname(resolve(checkpoint));
+  const run = dirname(keeper);
+  const isKeeper = ['checkpoints', bestFolder].includes(basename(keeper));
+  return isKeeper && existsSync(join(run, 'config.json')) ? run : undefined;
 }
 
 /**

@@ -203,6 +203,34 @@ describe('readers are told', () => {
     expect(saturation.lines[0].values).toEqual([0.5]);
   });
 
+  it('all again of an alarm, which the note of a chart tells of, and of what the pretrained model measured', async () => {
+    const run = writeRun(join(temporaryFolder(), 'run'));
+    const { reader } = await serve(run);
+    const events = reader();
+    await events.next('data');
+    append(run, logged(4, { panel: { saturation: 0.5, alarms: ['saturation'] } }));
+    const noteIn = ({ charts }: { charts: { key: string; note: string }[] }) =>
+      charts.find(({ key }) => key === 'panel/saturation')!.note;
+    expect(noteIn((await events.next('data'))!.data)).toContain('Alarm after step 4.');
+    writeFileSync(join(run, 'panel.json'), JSON.stringify({ baseline: { saturation: { mean: 0.25, std: 0.1 } } }));
+    const { charts } = (await events.next('data'))!.data;
+    const { lines } = charts.find(({ key }: { key: string }) => key === 'panel/saturation');
+    expect(lines.map(({ name }: { name: string }) => name)).toContain('pretrained');
+  });
+
+  it('the same words with new steps as with all of a long run', async () => {
+    const run = writeRun(join(temporaryFolder(), 'run'), { steps: 0, config: { steps: 3000 } });
+    // A distillation logs what each step took, not what all have.
+    const row = (step: number) => logged(step, { total: undefined, forwards: 10, backwards: 5, vjps: 0 });
+    append(run, ...Array.from({ length: 1500 }, (_, at) => row(at + 1)));
+    const { reader } = await serve(run);
+    const events = reader();
+    await events.next('data');
+    append(run, row(1501));
+    const { figures } = (await events.next('rows'))!.data.parts;
+    expect(figures).toBe((await reader().next('data'))!.data.parts.figures);
+  });
+
   it('all again of a new grid, a new state, and metrics that a resumed run has cut', async () => {
     const run = writeRun(join(temporaryFolder(), 'a'), { steps: 5 });
     const { reader } = await serve(run);

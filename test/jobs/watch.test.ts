@@ -8,6 +8,7 @@ import { contentsOf } from '../../lib/files/tensorboard/events.js';
 import { recordsIn } from '../../lib/files/tensorboard/records.js';
 import type { LoggedMetrics } from '../../lib/jobs/finetune/watch.js';
 import { Panel } from '../../lib/training/panel/panel.js';
+import { runOf } from '../../lib/jobs/run-record.js';
 import { eam } from '../helpers/command-line.js';
 import { configFile, outputOf } from '../helpers/finetune-config.js';
 import { temporaryFolder, tensorHashes } from '../helpers/tiny-run.js';
@@ -191,6 +192,7 @@ describe('stopWhen', () => {
     expect(readdirSync(join(run, 'best'))).toEqual([`step-${best}`]);
     expect(readdirSync(join(run, 'checkpoints'))).toContain('step-3');
     expect(tensorHashes(join(run, 'best'), best)).toMatchObject({ adapter: expect.any(String) });
+    expect(runOf(join(run, 'best', `step-${best}`))).toBe(run);
     expect(existsSync(join(run, 'report.html'))).toBe(true);
     expect(linesOf(run)).toHaveLength(3);
 

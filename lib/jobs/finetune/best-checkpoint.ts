@@ -5,6 +5,7 @@ import { linkOrCopy } from '../../files/link-or-copy.js';
 import { listCheckpoints, manifestName, verifyCheckpoint, writeCheckpoint } from '../../files/checkpoints.js';
 import type { Trainer } from '../../training/trainer.js';
 import type { RunDirectory } from '../run-directory.js';
+import { bestFolder } from '../run-record.js';
 
 /** The checkpoint with the highest reward of those whose measurements were without an alarm. */
 export class BestCheckpoint {
@@ -27,7 +28,7 @@ export class BestCheckpoint {
     trainer: Trainer,
     rewards: ReadonlyMap<number, number>,
   ): Promise<BestCheckpoint> {
-    const root = join(path, 'best');
+    const root = join(path, bestFolder);
     const best = new BestCheckpoint(root, checkpoints, trainer);
     for (const { step, directory } of await listCheckpoints(root)) {
       const reward = rewards.get(step);

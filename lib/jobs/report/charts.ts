@@ -1,5 +1,5 @@
 import { finite } from './page.js';
-import type { ReadMetrics, RunView } from './run-view.js';
+import { member, type ReadMetrics, type RunView } from './run-view.js';
 
 /** One curve: a number, or null, for each step of a run. */
 export interface Line {
@@ -29,9 +29,6 @@ export interface Axes {
   evaluations: (number | null)[];
   seconds: (number | null)[];
 }
-
-const member = (value: unknown, name: string): unknown =>
-  typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
 
 type Described = Omit<Chart, 'lines'>;
 

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, relative, sep } from 'node:path';
 
-import type { RunView } from './run-view.js';
+import { member, type RunView } from './run-view.js';
 
 export type Grid = RunView['grids'][number];
 
@@ -75,13 +75,7 @@ const drawing = [
   'image',
 ];
 
-const settingAt = (config: unknown, key: string): unknown =>
-  key
-    .split('.')
-    .reduce<unknown>(
-      (node, name) => (typeof node === 'object' && node !== null ? Reflect.get(node, name) : undefined),
-      config,
-    );
+const settingAt = (config: unknown, key: string): unknown => member(config, ...key.split('.'));
 
 /** Whether one grid of the pretrained model stands for all: every run has the same one, byte by byte. */
 export async function haveOnePretrained(views: readonly RunView[]): Promise<boolean> {

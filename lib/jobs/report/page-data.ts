@@ -44,7 +44,6 @@ export type PartName =
 /** All that a page of one run, or of several, shows. */
 export async function pageData(views: readonly RunView[], source: GridSource): Promise<PageData> {
   const names = runNames(views);
-  const title = names.length > 3 ? `${names.length} runs` : names.join(' · ');
   const runs = await Promise.all(
     views.map(async ({ state, metrics, grids }, run) => {
       const name = names[run]!;
@@ -66,13 +65,12 @@ export async function pageData(views: readonly RunView[], source: GridSource): P
     evaluation ? [{ name: names[run]!, directory }] : [],
   );
   return {
-    title,
+    title: titleOf(names),
     runs,
     charts: allCharts(views, names),
     onePretrained: await haveOnePretrained(views),
     parts: {
-      header: header(views, title),
-      figures: one ? tileList(tilesOf(one)) : figureSection(views, names),
+      ...steppedParts(views, names),
       noise: noise(views),
       evaluation: one ? evaluationSection(one) : '',
       examples: await samplesSection(evaluated),
@@ -83,8 +81,21 @@ export async function pageData(views: readonly RunView[], source: GridSource): P
           summary: one ? undefined : names[run]!,
         })),
       ),
-      footer: footer(views),
     },
+  };
+}
+
+const titleOf = (names: readonly string[]): string => (names.length > 3 ? `${names.length} runs` : names.join(' · '));
+
+/** The parts of a page that change with every step. */
+export function steppedParts(
+  views: readonly RunView[],
+  names: readonly string[],
+): Pick<PageData['parts'], 'header' | 'figures' | 'footer'> {
+  return {
+    header: header(views, titleOf(names)),
+    figures: views.length === 1 ? tileList(tilesOf(views[0]!)) : figureSection(views, names),
+    footer: footer(views),
   };
 }
 

@@ -2,13 +2,7 @@ import type { Spread } from '../../training/statistics.js';
 import { panelMeasures, spreadFor, type MeasureName } from '../../training/panel/measures.js';
 import type { Chart, Line } from './charts.js';
 import { finite } from './page.js';
-import type { ReadMetrics, RunView } from './run-view.js';
-
-const member = (value: unknown, ...names: readonly string[]): unknown =>
-  names.reduce(
-    (inner, name) => (typeof inner === 'object' && inner !== null ? Reflect.get(inner, name) : undefined),
-    value,
-  );
+import { member, type ReadMetrics, type RunView } from './run-view.js';
 
 /** One number of the panel, and where it is in a line of metrics.jsonl and in the baseline. */
 interface Shown {
@@ -71,10 +65,14 @@ function chartOf({ path, measure, title }: Shown, views: readonly RunView[], nam
   return { key: `panel/${path.join('/')}`, title, note: `${text}${alarm}`, sparse: true, lines };
 }
 
-const isAlarm = ({ panel }: ReadMetrics, measure: MeasureName): boolean => {
-  const alarms = member(panel, 'alarms');
-  return Array.isArray(alarms) && alarms.includes(measure);
+const alarmsOf = (metrics: ReadMetrics): readonly unknown[] => {
+  const alarms = member(metrics, 'panel', 'alarms');
+  return Array.isArray(alarms) ? alarms : [];
 };
+
+/** Whether a step's measures were an alarm, of this measure or of any. */
+export const isAlarm = (metrics: ReadMetrics, measure?: MeasureName): boolean =>
+  measure === undefined ? alarmsOf(metrics).length > 0 : alarmsOf(metrics).includes(measure);
 
 /** With one run, the drift at the times of each quarter of [0, 1]. */
 function driftByTime(views: readonly RunView[]): Chart[] {

@@ -8,6 +8,7 @@ import { ConfigError } from '../../errors.js';
 import { RunLock } from '../../files/lock.js';
 import { expected } from '../../schema/validate.js';
 import type { Evaluation } from '../../training/evaluation.js';
+import { samplesFile } from '../evaluated/sample-file.js';
 import { RunDirectory } from '../run-directory.js';
 import { readRecord } from '../run-record.js';
 import { readStatus, type Ending } from '../run-status.js';
@@ -72,6 +73,16 @@ const evaluationSchema = z.looseObject({
   diversityRatio: z.number().nullable().optional(),
   slicedWasserstein: z.number().optional(),
 });
+
+/** The member of an object at the end of these names; undefined where there is none. */
+export const member = (value: unknown, ...names: readonly string[]): unknown =>
+  names.reduce(
+    (inner, name) => (typeof inner === 'object' && inner !== null ? Reflect.get(inner, name) : undefined),
+    value,
+  );
+
+/** The files that a view is read from, beside metrics and grids. */
+export const viewedFiles = ['config.json', 'recipe.json', 'run.json', 'panel.json', 'evaluation.json', samplesFile];
 
 /** The file by which each command's run is known. */
 const records = { pretrain: 'recipe.json', finetune: 'config.json' } as const;
@@ -167,8 +178,7 @@ async function readIfThere(directory: string, name: string): Promise<unknown> {
 }
 
 async function lastChange(directory: string, grid: string | undefined): Promise<Date> {
-  const names = ['config.json', 'recipe.json', 'run.json', 'metrics.jsonl', 'evaluation.json'];
-  const paths = [...names.map((name) => join(directory, name)), ...(grid ? [grid] : [])];
+  const paths = [...[...viewedFiles, 'metrics.jsonl'].map((name) => join(directory, name)), ...(grid ? [grid] : [])];
   const times = await Promise.all(
     paths.map((path) =>
       stat(path).then(

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 
 import { axesOf } from '../report/charts.js';
 import type { GridSource } from '../report/grids.js';
-import { allCharts, pageData, type PageData } from '../report/page-data.js';
+import { allCharts, pageData, steppedParts, type PageData } from '../report/page-data.js';
+import { isAlarm } from '../report/panel-charts.js';
 import { runNames } from '../report/run-names.js';
 import type { RunView } from '../report/run-view.js';
 import type { EventStream } from './event-stream.js';
@@ -33,9 +34,6 @@ type Rows = Pick<PageData, 'charts'> & {
   parts: Partial<PageData['parts']>;
 };
 
-/** The words and tables of a page are made anew from so many steps at most. */
-const rowsOfParts = 1000;
-
 /** The address from which a page loads a run's grids. */
 export const gridAddress =
   (shown: readonly ShownRun[]): GridSource =>
@@ -61,7 +59,10 @@ export function statusOf(shown: readonly ShownRun[], live: LiveRun | undefined):
   };
 }
 
-/** The position of a page that shows these runs as they are now. The page sends it back to ask for what comes after. */
+/**
+ * The position of a page that shows these runs as they are now. A browser sends it back as `last-event-id`, so that a
+ * stream that was cut goes on after it.
+ */
 const positionOf = (shown: readonly ShownRun[]): string =>
   shown.map(({ run: { position } }) => [position.edition, position.version, position.steps].join('-')).join('~');
 
@@ -96,8 +97,11 @@ export class Feed {
     if (this.#told.length && shown.length !== this.#told.length) stream.send('reload', null, position);
     else if (shown.length) {
       const news = shown.map(({ run }, at) => this.#told[at] && run.since(this.#told[at]));
-      if (!news.every((rows) => rows !== undefined)) stream.send('data', await wholeData(shown), position);
-      else if (news.some((rows) => rows.length)) stream.send('rows', await rowsOf(shown, news), position);
+      // A chart's note tells of the first alarm, which rows do not have.
+      if (!news.every((rows) => rows !== undefined && !rows.some((row) => isAlarm(row))))
+        stream.send('data', await wholeData(shown), position);
+      else if (news.some((rows) => rows!.length))
+        stream.send('rows', rowsOf(shown, news as RunView['metrics'][]), position);
     }
     this.#told = positionsIn(position);
     const status = statusOf(shown, this.live);
@@ -116,20 +120,19 @@ export class Feed {
   }
 }
 
-async function rowsOf(shown: readonly ShownRun[], news: readonly RunView['metrics'][]): Promise<Rows> {
+function rowsOf(shown: readonly ShownRun[], news: readonly RunView['metrics'][]): Rows {
   const views = shown.map(({ run }) => run.view);
-  const recent = views.map((view) => ({ ...view, metrics: view.metrics.slice(-rowsOfParts), grids: [] }));
-  const { header, figures, footer } = (await pageData(recent, async () => undefined)).parts;
+  const names = runNames(views);
   return {
     charts: allCharts(
       views.map((view, at) => ({ ...view, metrics: news[at]! })),
-      runNames(views),
+      names,
     ),
     axes: views.map(({ metrics }, at) => {
       const { steps, evaluations, seconds } = axesOf(metrics);
       const first = metrics.length - news[at]!.length;
       return { steps: steps.slice(first), evaluations: evaluations.slice(first), seconds: seconds.slice(first) };
     }),
-    parts: { header, figures, footer },
+    parts: steppedParts(views, names),
   };
 }

@@ -42,6 +42,7 @@ export async function readAppended(path: string, from: Place): Promise<Appended>
     const isNew = from.file === 0 && from.offset === 0;
     if ((!isNew && ino !== from.file) || size < from.offset)
       return { rows: undefined, place: { file: ino, offset: 0 } };
+    if (size === from.offset) return { rows: [], place: { file: ino, offset: size } };
     const { lines, bytes } = await wholeLines(handle, from.offset);
     return { rows: lines.flatMap(objectIn), place: { file: ino, offset: from.offset + bytes } };
   } finally {

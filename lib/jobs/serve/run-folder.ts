@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
 import { RunLock } from '../../files/lock.js';
+import { bestFolder } from '../run-record.js';
 import { expected } from '../../schema/validate.js';
 
 /** Folders of runs are looked for so many levels deep. */
@@ -43,8 +44,8 @@ export async function findRuns(folder: string): Promise<ListedRun[]> {
   return found.sort((one, other) => one.key.localeCompare(other.key, 'en', { numeric: true }));
 }
 
-/** Folders within a run's that hold no runs. */
-const ownFolders = new Set(['checkpoints', 'samples', 'tensorboard']);
+/** Folders within a run's that hold no runs. A comparison's `runs` and `sweep` do. */
+const ownFolders = new Set(['checkpoints', bestFolder, 'samples', 'examples', 'tensorboard', 'wandb']);
 
 async function listed(directory: string, key: string): Promise<ListedRun> {
   const { mtime } = await stat(join(directory, 'metrics.jsonl'));

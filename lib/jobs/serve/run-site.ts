@@ -64,7 +64,7 @@ export class RunSite implements Site {
 
   stream({ path, query, request }: Asked): ((response: ServerResponse) => void) | undefined {
     if (path.join('/') !== 'events') return undefined;
-    const from = request.headers['last-event-id'] ?? query.get('from') ?? '';
+    const from = request.headers['last-event-id'] ?? '';
     return (response) => {
       const reader = {
         stream: new EventStream(response, retryAfter),

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { RunLock } from '../../files/lock.js';
-import { readRunView, type ReadMetrics, type RunView } from '../report/run-view.js';
+import { readRunView, viewedFiles, type ReadMetrics, type RunView } from '../report/run-view.js';
 import { endOf, readAppended, type Place } from './metrics-tail.js';
 import { RunTally, type Tally } from './run-tally.js';
 
@@ -130,8 +130,7 @@ async function readWhole(directory: string): Promise<Reading> {
 
 /** A text that changes whenever anything but metrics was written. */
 async function marksOf(directory: string): Promise<string> {
-  const names = ['config.json', 'recipe.json', 'run.json', 'evaluation.json'];
-  const times = names.map((name) =>
+  const times = viewedFiles.map((name) =>
     stat(join(directory, name)).then(
       ({ mtimeMs, ino }) => `${ino}@${mtimeMs}`,
       () => '',
