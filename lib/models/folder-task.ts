@@ -44,9 +44,10 @@ export async function folderTask(
   signal: AbortSignal | undefined,
 ): Promise<{ task: PretrainTask; variance: number }> {
   const { images, labels, variance, fingerprint } = await readImageFolder(path, shape, device, signal);
+  let model: Model | undefined;
   try {
     const prompts = [...new Set(labels)].sort(new Intl.Collator('en', { numeric: true }).compare);
-    const model = await makeModel(prompts, batch);
+    model = await makeModel(prompts, batch);
     const examples = {
       images,
       examples: Int32Array.from(labels, (_, image) => image),
@@ -57,6 +58,7 @@ export async function folderTask(
     const settings = { labelDropout, timeDistribution, batch, seed: BigInt(seed), signal };
     return { task: await flowTask(model, examples, settings), variance };
   } catch (error) {
+    model?.dispose();
     images.dispose();
     throw error;
   }

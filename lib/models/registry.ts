@@ -229,7 +229,7 @@ const nameOf = ({ recognises }: ModelKind): string =>
 const kindOfFile = (source: string): ModelKind | undefined =>
   modelKinds.find(({ recognises }) => 'endings' in recognises && recognises.endings.includes(extname(source)));
 
-/** Whether this is a module, which is run to make a model. */
+/** Whether a name ends as that of a module does, whose code would be run to make a model. */
 export const runsCode = (source: string): boolean => kindOfFile(source) !== undefined;
 
 /** @throws CheckpointError where there is no model, ConfigError for one of an unknown kind */

@@ -5,6 +5,13 @@ import { createJiti } from 'jiti';
 
 import { packageDirectory } from './package.js';
 
+/** The codes by which Node says that it does not compile a TypeScript module itself. */
+const uncompiled = [
+  'ERR_UNKNOWN_FILE_EXTENSION',
+  'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX',
+  'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING',
+];
+
 /**
  * Runs a module of the user's, and gives what it exports. TypeScript is compiled where Node does not do so itself.
  * @param path absolute
@@ -14,7 +21,7 @@ export async function importModule(path: string): Promise<Readonly<Record<string
   try {
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException | null)?.code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
+    if (!uncompiled.includes(String((error as NodeJS.ErrnoException | null)?.code))) throw error;
     return importAnew(path);
   }
 }

@@ -54,8 +54,10 @@ export class DriftProbe implements Disposable {
     });
     // Midpoints of equal parts of [0, 1].
     const t = Float32Array.from(prompts, (_, sample) => (sample + 0.5) / count);
-    const x = await binding().renoise({ x1: latents, t, noise: { seed, stream: streamOf(0, 0, Purpose.renoise) } });
-    latents.dispose();
+    const noise = { seed, stream: streamOf(0, 0, Purpose.renoise) };
+    const x = await binding()
+      .renoise({ x1: latents, t, noise })
+      .finally(() => latents.dispose());
     const pretrained = await model.native.velocity(x, t, conditioning, true);
     const zeros = new Float32Array(shape.reduce((product, length) => product * length, 1));
     const zero = binding().Tensor.from(zeros, shape, { device: model.device });

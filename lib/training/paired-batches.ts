@@ -44,7 +44,7 @@ export async function* pairedBatches(
       yield { first, prompts, before: before.images, after: after.images, forwards };
       first += prompts.length;
     }
-    // Told of images that are not finite.
+    // This generator, too, is run to its end, where it notes how many images are not finite.
     await trained.next();
   } finally {
     await pretrained.return(undefined);

@@ -45,7 +45,10 @@ export function reachOfMean(samples: readonly { cluster: string; value: number }
 export interface Change {
   /** The mean of after less before, over the pairs of which both are finite; null where there are none. */
   mean: number | null;
-  /** Its 95 % interval, by Student's t over the pairs' differences; null where there are fewer than two pairs. */
+  /**
+   * Its 95 % interval, by Student's t over the pairs' differences, which are taken to be independent: that of these
+   * prompts, not of others. It is null where there are fewer than two pairs.
+   */
   interval: [low: number, high: number] | null;
   /** How many pairs it was computed from. */
   pairs: number;
@@ -58,7 +61,9 @@ export function pairedChange(before: readonly number[], after: readonly number[]
   if (pairs === 0) return { mean: null, interval: null, pairs };
   const mean = differences.reduce((sum, value) => sum + value, 0) / pairs;
   if (pairs === 1) return { mean, interval: null, pairs };
-  const variance = differences.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (pairs - 1);
-  const reach = reachOf95(pairs - 1) * Math.sqrt(variance / pairs);
+  const reach = reachOfMean(
+    differences.map((value) => ({ cluster: '', value })),
+    mean,
+  );
   return { mean, interval: [mean - reach, mean + reach], pairs };
 }

@@ -24,7 +24,8 @@ export const modulePretraining = pretraining({
     const defined = await definedBy(module, { device: config.device, seed: BigInt(config.seed) });
     if (!(defined instanceof DefinedModel))
       throw new ConfigError(expected(`${module}: its default export`, 'a model of defineModel to pretrain', 'another'));
-    const { encode, unconditional, decode, latentVariance } = defined.definition();
+    const definition = defined.definition();
+    const { encode, unconditional, decode, latentVariance } = definition;
     const images = imageShape(defined.latentShape, decode !== undefined);
     // A model that reads no prompts has none to drop.
     const labelDropout = encode ? config.labelDropout : 0;
@@ -36,10 +37,10 @@ export const modulePretraining = pretraining({
           labelDropout,
         ),
       );
-    const model = new DefinedModel(pretrainingOf(defined.definition()));
+    const model = new DefinedModel(pretrainingOf(definition));
     const identity = [await contentHash(module), await (await originOf(model))!.identity()];
     const rehearsed = async (prompts: readonly string[], batch: number) => {
-      await rehearse(model, prompts, batch, labelDropout > 0);
+      await rehearse(model, prompts, batch, labelDropout > 0, signal);
       return model;
     };
     const { task, variance } = await folderTask({ ...config, labelDropout }, images, rehearsed, signal);
@@ -53,28 +54,42 @@ export const modulePretraining = pretraining({
 });
 
 /**
- * Computes one step's velocity and gradients, of every prompt, before anything is written.
- * @throws ConfigError for a prompt that the model cannot follow, NonFiniteError for numbers that are none, and what the
- *   module throws
+ * Computes the velocity for every prompt, and the gradients of one step, before anything is written.
+ * @throws ConfigError for a prompt that the model cannot follow, NonFiniteError for numbers that are none, what the
+ *   module throws, and the signal's reason
  */
-async function rehearse(model: Model, prompts: readonly string[], batch: number, dropsPrompts: boolean): Promise<void> {
+async function rehearse(
+  model: Model,
+  prompts: readonly string[],
+  batch: number,
+  dropsPrompts: boolean,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   await model.prepare(prompts);
   const { native, latentShape, device, name } = model;
   const free = dropsPrompts ? await model.unconditional(batch) : undefined;
   try {
     for (let first = 0; first < prompts.length; first += batch) {
+      signal?.throwIfAborted();
       const some = Array.from({ length: batch }, (_, row) => prompts[(first + row) % prompts.length]!);
       const conditioning = await model.encode(some);
       using x = await binding().philoxNormal([batch, ...latentShape], { seed: 0n, stream: 0n, device });
       const times = Float32Array.from(some, (_, row) => (row + 0.5) / batch);
       try {
         if (free) refuseOthers(conditioning, free, name);
+        // Prompts differ in their conditioning: the gradients of the first ones stand for those of all.
+        if (first > 0) {
+          using velocity = await native.velocity(x, times, conditioning, false);
+          await refuseNonFinite('velocity', velocity, name);
+          continue;
+        }
         const found = await native.gradients(x, times, conditioning, x, native.trainableNames);
-        const computed = { velocity: found.velocity, ...found.tensors };
         try {
-          for (const [part, tensor] of Object.entries(computed)) await refuseNonFinite(part, tensor, name);
+          await refuseNonFinite('velocity', found.velocity, name);
+          for (const [part, tensor] of Object.entries(found.tensors))
+            await refuseNonFinite(`the gradient of ${part}`, tensor, name);
         } finally {
-          disposeAll([...Object.values(computed), found.x]);
+          disposeAll([found.velocity, ...Object.values(found.tensors), found.x]);
         }
       } finally {
         disposeAll(conditioning);
@@ -99,10 +114,11 @@ function refuseOthers(conditioning: readonly Tensor[], free: readonly Tensor[], 
   );
 }
 
+/** @param part `velocity`, or what else of the model the tensor is */
 async function refuseNonFinite(part: string, tensor: Tensor, name: string): Promise<void> {
   const numbers = (await tensor.data()) as Float32Array;
   const found = numbers.find((number) => !Number.isFinite(number));
   if (found === undefined) return;
-  const where = part === 'velocity' ? `velocity of "${name}"` : `"${name}": the gradient of ${part}`;
+  const where = part === 'velocity' ? `velocity of "${name}"` : `"${name}": ${part}`;
   throw new NonFiniteError(`${expected(where, 'finite numbers from its first weights', found)}; see how it draws them`);
 }

@@ -41,6 +41,7 @@ export async function withStoredWeights(model: DefinedModel, path: string): Prom
   const definition = unread.definition();
   const { metadata } = await readHeader(path);
   const stored = await readTensors(path);
+  let read: Tensors = {};
   try {
     using network = new DefinedModel(pretrainingOf(definition));
     await network.native.load('weights', stored).catch((error: unknown) => {
@@ -48,7 +49,7 @@ export async function withStoredWeights(model: DefinedModel, path: string): Prom
         ? new CheckpointError(`${path}: ${error.message}`, { cause: error })
         : error;
     });
-    const read = network.native.weights();
+    read = network.native.weights();
     const replaced = (tensors: Tensors) =>
       Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, read[name] ?? tensor]));
     const variance = Number(metadata['latentVariance']);
@@ -63,7 +64,8 @@ export async function withStoredWeights(model: DefinedModel, path: string): Prom
     known.note = await noteOf(model.source, path, metadata);
     return known;
   } finally {
-    disposeAll({ ...stored, ...definition.weights, ...definition.trainable });
+    // These records have the same names, so that they cannot be one.
+    for (const tensors of [stored, read, definition.weights!, definition.trainable]) disposeAll(tensors);
   }
 }
 
