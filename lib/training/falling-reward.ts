@@ -43,7 +43,7 @@ const nudge = 0.02;
 
 /**
  * Compares how much a reward rises along its own gradient with what the gradient says, by a central difference.
- * @returns their quotient: 1 for a right gradient, below 0 for one of the wrong sign, NaN for one that is 0 or not finite
+ * @returns their quotient: 1 for a right gradient, below 0 for one of the wrong sign, NaN where it is 0 or not finite
  * @throws what {@link score} throws
  */
 export async function riseAlongGradient(

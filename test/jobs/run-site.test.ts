@@ -203,7 +203,7 @@ describe('readers are told', () => {
     expect(saturation.lines[0].values).toEqual([0.5]);
   });
 
-  it('all again of an alarm, which the note of a chart tells of, and of what the pretrained model measured', async () => {
+  it("all again of an alarm, which a chart's note tells of, and of what the pretrained model measured", async () => {
     const run = writeRun(join(temporaryFolder(), 'run'));
     const { reader } = await serve(run);
     const events = reader();
