@@ -12,7 +12,7 @@ import { MeasuredModel, type Measurement, type SampleRewards } from './measured-
 import { pairedBatches } from './paired-batches.js';
 import { cyclePrompts, drawingShape, modelShape, sampleBatches } from './sampler.js';
 import type { Spread } from './statistics.js';
-import { pairedChange, type Change } from './student.js';
+import { changeOver, pairedDifferences, type Change } from './student.js';
 
 /** These are the options of {@link evaluate}. */
 export interface EvaluationOptions {
@@ -129,15 +129,18 @@ export async function evaluate(model: Model, options: EvaluationOptions): Promis
   }
   const [before, after] = [await old.measurement(), await now.measurement()];
   const partNames = Object.keys(old.samples.rewards).filter((name) => now.samples.rewards[name]);
-  const changeOf = (name: string) => pairedChange(old.samples.rewards[name]!, now.samples.rewards[name]!);
+  const cycled = cyclePrompts(options.prompts, count);
+  const changeOf = (from: readonly number[], to: readonly number[]) => changeOver(pairedDifferences(from, to, cycled));
   return {
     count,
     seed: String(seed),
     before,
     after,
     change: {
-      reward: pairedChange(old.samples.reward, now.samples.reward),
-      rewards: Object.fromEntries(partNames.map((name) => [name, changeOf(name)])),
+      reward: changeOf(old.samples.reward, now.samples.reward),
+      rewards: Object.fromEntries(
+        partNames.map((name) => [name, changeOf(old.samples.rewards[name]!, now.samples.rewards[name]!)]),
+      ),
     },
     gain: gainOf(before.reward, after.reward),
     ...(before.diversity !== undefined &&

@@ -29,7 +29,7 @@ export const fewSamples = 30;
  * Values that are all of one cluster count as clusters of their own.
  * @param samples at least two
  */
-export function reachOfMean(samples: readonly { cluster: string; value: number }[], mean: number): number {
+export function reachOfMean(samples: readonly Clustered[], mean: number): number {
   const sums = new Map<string, number>();
   const several = new Set(samples.map(({ cluster }) => cluster)).size > 1;
   for (const [index, { cluster, value }] of samples.entries()) {
@@ -41,29 +41,57 @@ export function reachOfMean(samples: readonly { cluster: string; value: number }
   return reachOf95(sums.size - 1) * standardError;
 }
 
+/** A value and the group that it belongs to, such as a prompt. */
+export interface Clustered {
+  cluster: string;
+  value: number;
+}
+
+/**
+ * Computes a mean and its 95 % interval, which reaches {@link reachOfMean} to either side. The mean is null of no
+ * values, the interval of fewer than two.
+ */
+export function meanOfClusters(samples: readonly Clustered[]): Pick<Change, 'mean' | 'interval'> {
+  if (samples.length === 0) return { mean: null, interval: null };
+  const mean = samples.reduce((sum, { value }) => sum + value, 0) / samples.length;
+  if (samples.length === 1) return { mean, interval: null };
+  const reach = reachOfMean(samples, mean);
+  return { mean, interval: [mean - reach, mean + reach] };
+}
+
 /** How a mean changed, from pairs of samples that differ in nothing else. */
 export interface Change {
   /** The mean of after less before, over the pairs of which both are finite; null where there are none. */
   mean: number | null;
   /**
-   * Its 95 % interval, by Student's t over the pairs' differences, which are taken to be independent: that of these
-   * prompts, not of others. It is null where there are fewer than two pairs.
+   * Its 95 % interval, by Student's t from the spread between prompts, since the pairs of a prompt are alike, with one
+   * degree of freedom less than prompts; of one prompt it is from the spread between pairs. It is null where there are
+   * fewer than two pairs.
    */
   interval: [low: number, high: number] | null;
   /** How many pairs it was computed from. */
   pairs: number;
+  /** How many prompts these pairs are of. */
+  prompts: number;
 }
 
-/** The change from each of `before` to the one of `after` at its place. */
-export function pairedChange(before: readonly number[], after: readonly number[]): Change {
-  const differences = before.map((value, index) => after[index]! - value).filter(Number.isFinite);
-  const pairs = differences.length;
-  if (pairs === 0) return { mean: null, interval: null, pairs };
-  const mean = differences.reduce((sum, value) => sum + value, 0) / pairs;
-  if (pairs === 1) return { mean, interval: null, pairs };
-  const reach = reachOfMean(
-    differences.map((value) => ({ cluster: '', value })),
-    mean,
-  );
-  return { mean, interval: [mean - reach, mean + reach], pairs };
+/**
+ * Subtracts each of `before` from the one of `after` at its place.
+ * @param prompts the prompt of each pair
+ * @returns the differences that are finite
+ */
+export function pairedDifferences(
+  before: readonly number[],
+  after: readonly number[],
+  prompts: readonly string[],
+): Clustered[] {
+  return before
+    .map((value, index) => ({ cluster: prompts[index]!, value: after[index]! - value }))
+    .filter(({ value }) => Number.isFinite(value));
+}
+
+/** The change over the pairs that {@link pairedDifferences} found. */
+export function changeOver(differences: readonly Clustered[]): Change {
+  const prompts = new Set(differences.map(({ cluster }) => cluster)).size;
+  return { ...meanOfClusters(differences), pairs: differences.length, prompts };
 }

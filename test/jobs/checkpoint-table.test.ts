@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { evaluateCheckpoints, type CheckpointTable } from '../../lib/jobs/evaluate/table/table.js';
 import { finetune } from '../../lib/jobs/finetune/finetune.js';
-import { pairedChange } from '../../lib/training/student.js';
+import { changeOver, pairedDifferences } from '../../lib/training/student.js';
 import { readSamples } from '../../lib/jobs/evaluated/sample-file.js';
 import type { Evaluation } from '../../lib/training/evaluation.js';
 import { eam } from '../helpers/command-line.js';
@@ -75,8 +75,10 @@ describe('a table of checkpoints', () => {
     });
     // The rewards that the run kept of each sample give its figures to the bit.
     const samples = (await readSamples(run('a')))!;
-    expect(pairedChange(samples.before.reward, samples.after.reward)).toEqual(evaluation.change!.reward);
-    expect(samples.prompt.map((at) => samples.prompts[at])).toEqual(['0', '1', '2', '0', '1', '2']);
+    const prompts = samples.prompt.map((at) => samples.prompts[at]!);
+    expect(prompts).toEqual(['0', '1', '2', '0', '1', '2']);
+    const differences = pairedDifferences(samples.before.reward, samples.after.reward, prompts);
+    expect(changeOver(differences)).toEqual(evaluation.change!.reward);
     const report = readFileSync(join(run('a'), 'report.html'), 'utf8');
     expect(report).toContain('Best and worst samples');
   });
@@ -151,7 +153,7 @@ describe('a table of checkpoints', () => {
     const rewards = ['--reward', 'stroke-weight', '--reward', `module=${run('reward.mjs')}`];
     const { code, stdout } = await eam('evaluate', run('a'), ...rewards, '--format', 'markdown', ...out);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^\| {2}\| stroke-weight \| change \| wins \| \S+ \| change \| wins \|\n/);
+    expect(stdout).toMatch(/^\| +\| stroke-weight \| +change \| +wins \| +\S+ \| +change \| +wins \|\n/);
     const csv = await eam('evaluate', run('a'), ...rewards, '--format', 'csv', ...out);
     expect(csv.stdout.trim().split('\n')).toHaveLength(1 + 2 * 2);
     expect((await eam('evaluate', run('a'), ...rewards, '--format', 'latex', ...out)).stdout).toMatch(/ \\\\\n$/);

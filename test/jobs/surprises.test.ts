@@ -8,7 +8,7 @@ import { slugOf } from '../../lib/jobs/text.js';
 import { evaluationText } from '../../lib/jobs/report/evaluation-table.js';
 import type { Reward } from '../../lib/rewards/reward.js';
 import { evaluate } from '../../lib/training/evaluation.js';
-import { pairedChange } from '../../lib/training/student.js';
+import { changeOver, pairedDifferences } from '../../lib/training/student.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { eam } from '../helpers/command-line.js';
 import { temporaryFolder, tinyAdapter, tinyModelDirectory, tinyRun } from '../helpers/tiny-run.js';
@@ -147,14 +147,28 @@ describe('eam sample', () => {
 });
 
 describe('the change from before to after', () => {
-  it('has the interval of Student’s t over the pairs', () => {
+  const changeOf = (before: number[], after: number[], prompts: string[]) =>
+    changeOver(pairedDifferences(before, after, prompts));
+
+  it.each([
+    { of: 'one prompt', prompts: ['a', 'a', 'a', 'a'] },
+    { of: 'as many prompts', prompts: ['a', 'b', 'c', 'd'] },
+  ])('has the interval of Student’s t over the pairs of $of', ({ prompts }) => {
     // Differences 1, 2, 3: mean 2, standard error 1/√3, t(2, 97.5 %) = 4.3027.
-    const { mean, interval, pairs } = pairedChange([0, 10, 20, Number.NaN], [1, 12, 23, 5]);
+    const { mean, interval, pairs } = changeOf([0, 10, 20, Number.NaN], [1, 12, 23, 5], prompts);
     expect([mean, pairs]).toEqual([2, 3]);
     expect(interval![0]).toBeCloseTo(2 - 4.30265 / Math.sqrt(3), 4);
     expect(interval![1]).toBeCloseTo(2 + 4.30265 / Math.sqrt(3), 4);
-    expect(pairedChange([1], [2])).toEqual({ mean: 1, interval: null, pairs: 1 });
-    expect(pairedChange([Number.NaN], [2])).toEqual({ mean: null, interval: null, pairs: 0 });
+    expect(changeOf([1], [2], ['a'])).toEqual({ mean: 1, interval: null, pairs: 1, prompts: 1 });
+    expect(changeOf([Number.NaN], [2], ['a'])).toEqual({ mean: null, interval: null, pairs: 0, prompts: 0 });
+  });
+
+  it('takes the spread between prompts, whose pairs are alike', () => {
+    // Differences 1, 1 of a prompt and 3, 3 of another: mean 2, as two values would have it: 1/√1 · t(1, 97.5 %) = 12.706.
+    const { mean, interval, pairs, prompts } = changeOf([0, 0, 0, 0], [1, 3, 1, 3], ['a', 'b', 'a', 'b']);
+    expect([mean, pairs, prompts]).toEqual([2, 4, 2]);
+    expect(interval![0]).toBeCloseTo(2 - 12.7062, 3);
+    expect(interval![1]).toBeCloseTo(2 + 12.7062, 3);
   });
 
   it.each([
@@ -172,7 +186,7 @@ describe('the change from before to after', () => {
       },
     };
     const evaluation = await evaluate(tiny, { reward, prompts: ['0'], count, seed: 1n, steps: 1, batch: count });
-    expect(evaluation.change!.reward).toEqual({ mean: 0.5, interval: [0.5, 0.5], pairs: count });
+    expect(evaluation.change!.reward).toEqual({ mean: 0.5, interval: [0.5, 0.5], pairs: count, prompts: 1 });
     const text = evaluationText(evaluation);
     expect(text).toContain('+0.500 [+0.500, +0.500]');
     expect(text).toContain(`±: standard deviation over the ${count} images`);

@@ -16,7 +16,7 @@ import {
   type Tile,
 } from '../report/page.js';
 import { partKey, type Band } from './curves.js';
-import { fixed, times } from './figures.js';
+import { fixed, times } from '../figures.js';
 import { failureSentences, speedUpSentences, sweepWarnings } from './sentences.js';
 import { speedUpTable, summaryTable, sweepTable } from './tables.js';
 

@@ -1,6 +1,6 @@
 import type { FinishedComparison } from './comparison.js';
 import type { Axis } from './curves.js';
-import { fixed, times } from './figures.js';
+import { fixed, times } from '../figures.js';
 import type { SpeedUp, SpeedUpLevel } from './speed-up.js';
 import { atEdge } from './sweep.js';
 

@@ -1,6 +1,7 @@
+import { markdownTable } from '../text-table.js';
 import type { FinishedComparison } from './comparison.js';
 import { failureSentences, speedUpSentences, sweepWarnings } from './sentences.js';
-import { speedUpTable, summaryTable, sweepTable, type Table } from './tables.js';
+import { speedUpTable, summaryTable, sweepTable } from './tables.js';
 
 /** The comparison as Markdown, for documents and terminals. */
 export function renderSummary(comparison: FinishedComparison): string {
@@ -33,15 +34,4 @@ export function renderSummary(comparison: FinishedComparison): string {
       .join(', ')}.`,
   ];
   return `${parts.join('\n\n')}\n`;
-}
-
-function markdownTable({ head, rows }: Table): string {
-  const lines = [head, ...rows].map((cells) => cells.map((cell) => cell.replaceAll('|', '\\|').replace(/\s+/g, ' ')));
-  const widths = head.map((_, column) => Math.max(3, ...lines.map((cells) => cells[column]!.length)));
-  const padded = (cell: string, column: number) =>
-    column ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!);
-  const line = (cells: readonly string[]) => `| ${cells.map(padded).join(' | ')} |`;
-  const dashes = widths.map((width, column) => (column ? `${'-'.repeat(width + 1)}:` : '-'.repeat(width + 2)));
-  const rule = `|${dashes.join('|')}|`;
-  return [line(lines[0]!), rule, ...lines.slice(1).map(line)].join('\n');
 }

@@ -1,3 +1,4 @@
+import { percent } from '../figures.js';
 import { EamError } from '../../errors.js';
 import type { RunResult, SweepEntry } from './results.js';
 
@@ -46,7 +47,7 @@ function reasonAgainst({ failure, points }: RunResult, { accuracy, accuracyLoss 
   const last = points.at(-1)!;
   if (!Number.isFinite(last.reward)) return 'the reward is not finite';
   if (accuracy !== undefined && last.accuracy !== undefined && accuracy - last.accuracy > accuracyLoss) {
-    return `the judge recognises ${(100 * last.accuracy).toFixed(1)} %, ${(100 * accuracy).toFixed(1)} % before`;
+    return `the judge recognises ${percent(last.accuracy)}, ${percent(accuracy)} before`;
   }
   return undefined;
 }

@@ -1,16 +1,11 @@
 import { gainOf, ratio } from '../../training/evaluation.js';
 import type { Measurement } from '../../training/measured-model.js';
 import type { FinishedComparison, ContenderResult } from './comparison.js';
-import { fixed, percent, times, whole } from './figures.js';
+import { fixed, percent, times, whole } from '../figures.js';
 import type { CurvePoint, RunResult } from './results.js';
 import type { AxisSpeedUp, SpeedUp, SpeedUpLevel } from './speed-up.js';
 import { summarise } from './statistics.js';
-
-/** What the report and the summary both show; the first column names the row. */
-export interface Table {
-  head: string[];
-  rows: string[][];
-}
+import type { Table } from '../text-table.js';
 
 const lastPoint = ({ points }: RunResult): CurvePoint => points.at(-1)!;
 

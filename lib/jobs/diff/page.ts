@@ -1,3 +1,4 @@
+import { percent } from '../figures.js';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -106,5 +107,3 @@ function promptSection({ prompts }: Omit<Diff, 'page' | 'picture'>): string {
 ${htmlTable({ head, rows })}
 </section>`;
 }
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

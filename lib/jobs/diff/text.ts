@@ -1,3 +1,5 @@
+import { percent, signed } from '../figures.js';
+import { alignedLines } from '../text-table.js';
 import type { Diff } from './result.js';
 
 /** So many prompts are printed; the page has them all. */
@@ -11,14 +13,10 @@ export function diffText({ page, picture, count, prompts, scale, measure, notFin
       prompt,
       String(images),
       change.toFixed(3),
-      `${luminance < 0 ? '−' : '+'}${Math.abs(luminance).toFixed(3)}`,
-      `${(100 * changed).toFixed(1)} %`,
+      signed(luminance, 3),
+      percent(changed),
     ]);
-  const table = [['prompt', 'pairs', 'change', 'luminance', 'pixels'], ...rows];
-  const widths = table[0]!.map((_, at) => Math.max(...table.map((row) => row[at]!.length)));
-  const lines = table.map((row) =>
-    row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  '),
-  );
+  const lines = alignedLines([['prompt', 'pairs', 'change', 'luminance', 'pixels'], ...rows]);
   const more = prompts.length > shownPrompts ? [`and ${prompts.length - shownPrompts} more prompts`] : [];
   const broken = notFinite ? [`${notFinite} of ${count} pairs have an image that is not finite, and are left out`] : [];
   return [

@@ -1,3 +1,5 @@
+import { alignedLines } from '../text-table.js';
+import { percent } from '../figures.js';
 import type { Model } from '../../models/model.js';
 import type { Judge } from '../../rewards/reward.js';
 import type { NativeOptimizer } from '../../runtime/native/binding.js';
@@ -102,7 +104,7 @@ export async function measureLikeness(
 export function likenessTable({ count, guidance, ...models }: Likeness): string {
   const row = (name: string, { accuracy, diversity, distance }: JudgedModel) => [
     name,
-    `${(100 * accuracy).toFixed(1)} %`,
+    percent(accuracy),
     diversity.toFixed(3),
     distance.toFixed(3),
   ];
@@ -112,9 +114,7 @@ export function likenessTable({ count, guidance, ...models }: Likeness): string 
     row('pretrained, guidance 1', models.unguided),
     row('distilled, guidance 1', models.student),
   ];
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)));
-  return rows
-    .map((cells) => cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  '))
+  return alignedLines(rows)
     .concat(
       '',
       `${count} images of each model; distance: sliced Wasserstein-2 of the judge's features, the teacher's own ` +

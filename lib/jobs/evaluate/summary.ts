@@ -1,5 +1,6 @@
+import { alignedLines } from '../text-table.js';
 import { EamError } from '../../errors.js';
-import { fewSamples, reachOfMean } from '../../training/student.js';
+import { fewSamples, meanOfClusters } from '../../training/student.js';
 
 /** One image's values, by reward, and what was asked for. */
 export interface SampleScores {
@@ -83,13 +84,11 @@ function summarizeReward(name: string, samples: readonly SampleScores[]): Reward
   );
   const count = finite.length;
   const known = { reward: name, images: count, notFinite: samples.length - count };
-  if (count === 0) return { ...known, mean: null, std: null, interval: null };
-  const mean = finite.reduce((sum, { value }) => sum + value, 0) / count;
+  const { mean, interval } = meanOfClusters(finite);
   // One value says nothing of how others would lie around it.
-  if (count === 1) return { ...known, mean, std: null, interval: null };
-  const variance = finite.reduce((sum, { value }) => sum + (value - mean) ** 2, 0) / (count - 1);
-  const reach = reachOfMean(finite, mean);
-  return { ...known, mean, std: Math.sqrt(variance), interval: [mean - reach, mean + reach] };
+  if (count < 2) return { ...known, mean, std: null, interval };
+  const variance = finite.reduce((sum, { value }) => sum + (value - mean!) ** 2, 0) / (count - 1);
+  return { ...known, mean, std: Math.sqrt(variance), interval };
 }
 
 /** A line a reward, then what the figures are. */
@@ -102,14 +101,7 @@ export function summaryTable(summary: ScoreSummary): string {
     digits(std),
     notFinite ? `${notFinite} not finite` : '',
   ]);
-  const table = [['reward', 'images', 'mean', '95 % interval', 'std', ''], ...rows];
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-  const lines = table.map((row) =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
-      .join('  ')
-      .trimEnd(),
-  );
+  const lines = alignedLines([['reward', 'images', 'mean', '95 % interval', 'std', ''], ...rows]);
   const { diversity } = summary;
   lines.push('', ofIntervals(summary));
   if (diversity) {

@@ -1,10 +1,12 @@
+import { percent, signed } from '../figures.js';
+import { alignedLines } from '../text-table.js';
 import { gainOf, type Evaluation } from '../../training/evaluation.js';
 import { fewSamples, type Change } from '../../training/student.js';
 import type { Spread } from '../../training/statistics.js';
 
 /** A gain as the command line and the report show it. */
 export function formatGain(gain: number | null): string {
-  return gain === null ? '–' : `${gain >= 0 ? '+' : '−'}${Math.abs(gain).toFixed(2)} σ`;
+  return gain === null ? '–' : `${signed(gain, 2)} σ`;
 }
 
 /** One row of the table that the command line and the report show. */
@@ -18,20 +20,27 @@ export interface EvaluationRow {
 /** A mean difference with its interval. */
 export function formatChange(change: Change | undefined): string {
   if (!change || change.mean === null) return '';
-  const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
-  return `${signed(change.mean)}${change.interval ? ` [${change.interval.map(signed).join(', ')}]` : ''}`;
+  const ends = change.interval?.map((end) => signed(end, 3));
+  return `${signed(change.mean, 3)}${ends ? ` [${ends.join(', ')}]` : ''}`;
 }
 
 /** What the figures of the table are, and how far they can be trusted. */
 export function evaluationNotes({ count, change, slicedWasserstein }: Evaluation): string[] {
-  const pairs = change?.reward.pairs ?? count;
+  const { pairs, prompts } = change?.reward ?? { pairs: count, prompts: 1 };
+  const [clusters, kind] = prompts > 1 ? [prompts, 'prompts'] : [pairs, 'pairs'];
   return [
     `±: standard deviation over the ${count} images of a model; σ: that of the pretrained model's rewards`,
-    ...(change ? ['change: mean difference of image pairs from the same noise, with its 95 % interval'] : []),
+    ...(change
+      ? [
+          `change: mean difference of image pairs from the same noise, with its 95 % interval from the spread between ${kind}`,
+        ]
+      : []),
     ...(slicedWasserstein === undefined
       ? []
       : ["sliced Wasserstein: distance between the two models' images in the judge's features"]),
-    ...(change && pairs < fewSamples ? [`of fewer than ${fewSamples} pairs (${pairs}) the interval is rough`] : []),
+    ...(change && clusters < fewSamples
+      ? [`of fewer than ${fewSamples} ${kind} (${clusters}) the interval is rough`]
+      : []),
   ];
 }
 
@@ -67,13 +76,12 @@ export function evaluationRows({
     }
   }
   if (before.accuracy !== undefined && after.accuracy !== undefined) {
-    const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
     const points = 100 * (after.accuracy - before.accuracy);
     rows.push({
       name: 'judge sees the prompt',
       before: percent(before.accuracy),
       after: percent(after.accuracy),
-      change: `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(1)} points`,
+      change: `${signed(points, 1)} points`,
     });
   }
   if (diversityRatio !== undefined) {
@@ -94,16 +102,6 @@ export const evaluationText = (evaluation: Evaluation): string =>
   [evaluationTable(evaluation), '', ...evaluationNotes(evaluation)].join('\n');
 
 export function evaluationTable(evaluation: Evaluation): string {
-  const rows = [{ name: '', before: 'before', after: 'after', change: 'change' }, ...evaluationRows(evaluation)];
-  const width = (key: keyof EvaluationRow) => Math.max(...rows.map((row) => row[key].length));
-  return rows
-    .map((row) =>
-      [
-        row.name.padEnd(width('name')),
-        row.before.padStart(width('before')),
-        row.after.padStart(width('after')),
-        row.change.padStart(width('change')),
-      ].join('  '),
-    )
-    .join('\n');
+  const rows = evaluationRows(evaluation).map(({ name, before, after, change }) => [name, before, after, change]);
+  return alignedLines([['', 'before', 'after', 'change'], ...rows]).join('\n');
 }

@@ -1,3 +1,4 @@
+import { percent } from '../figures.js';
 import type { Evaluation } from '../../training/evaluation.js';
 import { duration } from '../text.js';
 import { axesOf } from './charts.js';
@@ -41,9 +42,9 @@ function evaluationTiles({ before, after, change, gain, diversityRatio, count }:
   ];
   if (after.accuracy !== undefined && before.accuracy !== undefined) {
     tiles.push({
-      value: `${(100 * after.accuracy).toFixed(1)} %`,
+      value: percent(after.accuracy),
       label: 'show what was asked',
-      note: `${(100 * before.accuracy).toFixed(1)} % before, by a judge that was no reward`,
+      note: `${percent(before.accuracy)} before, by a judge that was no reward`,
     });
   }
   if (diversityRatio !== undefined) {

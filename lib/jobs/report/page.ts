@@ -1,3 +1,4 @@
+import type { Table } from '../text-table.js';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -129,10 +130,7 @@ ${introduction}
  * A table whose first column names the row. The last column of a table of changes stands out, that of notes may wrap,
  * and cells of lines may have several.
  */
-export function htmlTable(
-  { head, rows }: { head: readonly string[]; rows: readonly (readonly string[])[] },
-  kind?: 'change' | 'notes' | 'lines',
-): string {
+export function htmlTable({ head, rows }: Table, kind?: 'change' | 'notes' | 'lines'): string {
   const headCells = head.map((cell) => (cell ? `<th scope="col">${escapeHtml(cell)}</th>` : '<td></td>')).join('');
   const bodyRows = rows.map(
     ([name, ...cells]) =>

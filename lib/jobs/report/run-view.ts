@@ -60,6 +60,8 @@ const change = z.looseObject({
   mean: z.number().nullable(),
   interval: z.tuple([z.number(), z.number()]).nullable(),
   pairs: z.number(),
+  // Files without it have intervals from the spread between pairs, as those of one prompt.
+  prompts: z.number().default(1),
 });
 
 /** The part of evaluation.json that is shown. A distillation's file holds something else. */

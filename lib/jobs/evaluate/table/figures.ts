@@ -1,6 +1,6 @@
 import { appendRewards, rewardsByName, type SampleRewards } from '../../../training/measured-model.js';
 import { spreadOf } from '../../../training/statistics.js';
-import { reachOfMean } from '../../../training/student.js';
+import { changeOver, pairedDifferences, type Change } from '../../../training/student.js';
 import type { Part } from './part.js';
 
 /** These are the figures of one reward over one model's images. */
@@ -13,19 +13,9 @@ export interface RewardFigures {
   change?: PairedFigures;
 }
 
-/** These figures compare a model with the pretrained one over pairs of images from the same noise. */
-export interface PairedFigures {
-  /** How many pairs have two finite values, over all seeds. */
-  pairs: number;
-  /** The mean over the pairs of the model's reward less the pretrained one's; null where there are none. */
-  mean: number | null;
-  /**
-   * Its 95 % interval: Student's t with one degree of freedom less than prompts, from the spread between prompts, since
-   * the pairs of a prompt are alike whatever their seeds. Of one prompt it is from the spread between pairs. Null where
-   * there are fewer than two pairs.
-   */
-  interval: [low: number, high: number] | null;
-  /** The share of pairs in which the model's reward is higher, a tie being half a win, in [0, 1]; null likewise. */
+/** These figures compare a model with the pretrained one over pairs of images from the same noise, of all seeds. */
+export interface PairedFigures extends Change {
+  /** The share of pairs in which the model's reward is higher, a tie being half a win, in [0, 1]; null without pairs. */
   winRate: number | null;
   /** How many pairs are tied. */
   ties: number;
@@ -88,17 +78,10 @@ export function pairedFigures(
   after: readonly number[],
   clusters: readonly string[],
 ): PairedFigures {
-  const pairs = before.flatMap((old, at) => {
-    const value = after[at]! - old;
-    return Number.isFinite(value) ? [{ cluster: clusters[at]!, value }] : [];
-  });
-  const ties = pairs.filter(({ value }) => value === 0).length;
-  if (pairs.length === 0) return { pairs: 0, mean: null, interval: null, winRate: null, ties };
-  const mean = pairs.reduce((sum, { value }) => sum + value, 0) / pairs.length;
-  const winRate = (pairs.filter(({ value }) => value > 0).length + ties / 2) / pairs.length;
-  const reach = pairs.length > 1 ? reachOfMean(pairs, mean) : NaN;
-  const interval: PairedFigures['interval'] = pairs.length > 1 ? [mean - reach, mean + reach] : null;
-  return { pairs: pairs.length, mean, interval, winRate, ties };
+  const differences = pairedDifferences(before, after, clusters);
+  const ties = differences.filter(({ value }) => value === 0).length;
+  const wins = differences.filter(({ value }) => value > 0).length + ties / 2;
+  return { ...changeOver(differences), winRate: differences.length > 0 ? wins / differences.length : null, ties };
 }
 
 /** The columns of all seeds, one seed after another: the whole reward where it is one, and each that was scored. */

@@ -1,4 +1,6 @@
 import { fewSamples } from '../../../training/student.js';
+import { fixed, percent, signed } from '../../figures.js';
+import { alignedLines, markdownTable, type Table } from '../../text-table.js';
 import type { PairedFigures, RewardFigures, TableRow } from './figures.js';
 import type { CheckpointTable } from './table.js';
 
@@ -13,9 +15,9 @@ export type TableFormat = 'text' | 'markdown' | 'csv' | 'latex';
 export function formatTable(table: CheckpointTable, format: TableFormat): string {
   if (format === 'csv') return csv(table);
   const cells = cellsOf(table);
-  if (format === 'markdown') return markdown(cells);
+  if (format === 'markdown') return markdownTable(cells);
   if (format === 'latex') return latex(cells);
-  return [aligned(cells), '', ...tableNotes(table)].join('\n');
+  return [...alignedLines([cells.head, ...cells.rows]), '', ...tableNotes(table)].join('\n');
 }
 
 /** Says what the figures of a table are, and how far they can be trusted. */
@@ -39,13 +41,8 @@ function tableNotes({ count, seeds, prompts, steps, solver, guidance, rows }: Ch
   return notes;
 }
 
-interface Cells {
-  head: string[];
-  rows: string[][];
-}
-
 /** The cells that people read: a column for the mean of each reward, one for the change, one for wins. */
-function cellsOf({ rows }: CheckpointTable): Cells {
+function cellsOf({ rows }: CheckpointTable): Table {
   const names = Object.keys(rows[0]!.rewards);
   const judged = rows.some(({ accuracy }) => accuracy !== undefined);
   const decimals = new Map(names.map((name) => [name, decimalsOf(rows[0]!.rewards[name]!)]));
@@ -59,16 +56,16 @@ function cellsOf({ rows }: CheckpointTable): Cells {
     rows: rows.map((row) => [
       row.name,
       ...names.flatMap((name) => rewardCells(row.rewards[name], decimals.get(name)!, compared)),
-      ...(judged ? [percent(row.accuracy), fixed(row.diversity, 3)] : []),
+      ...(judged ? [known(row.accuracy, percent), known(row.diversity, (value) => fixed(value, 3))] : []),
     ]),
   };
 }
 
 function rewardCells(figures: RewardFigures | undefined, decimals: number, compared: boolean): string[] {
-  const mean = fixed(figures?.mean, decimals);
+  const mean = known(figures?.mean, (value) => fixed(value, decimals));
   if (!compared) return [mean];
   const change = figures?.change;
-  return [mean, change ? changeText(change, decimals) : '', change ? percent(change.winRate) : ''];
+  return [mean, change ? changeText(change, decimals) : '', change ? known(change.winRate, percent) : ''];
 }
 
 function changeText({ mean, interval }: PairedFigures, decimals: number): string {
@@ -83,28 +80,12 @@ function decimalsOf({ mean }: RewardFigures): number {
   return Math.min(8, Math.max(0, 4 - size));
 }
 
-const fixed = (value: number | null | undefined, decimals: number): string =>
-  value === null || value === undefined ? '–' : value.toFixed(decimals).replace('-', '−');
-const signed = (value: number, decimals: number): string => `${value < 0 ? '' : '+'}${fixed(value, decimals)}`;
-const percent = (value: number | null | undefined): string =>
-  value === null || value === undefined ? '–' : `${fixed(100 * value, 1)} %`;
-
-function aligned({ head, rows }: Cells): string {
-  const all = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]) =>
-    row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join('  ');
-  return all.map((row) => line(row).trimEnd()).join('\n');
-}
-
-function markdown({ head, rows }: Cells): string {
-  const line = (row: readonly string[]) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  const rule = head.map((_, at) => (at === 0 ? '---' : '---:'));
-  return [line(head), line(rule), ...rows.map(line)].join('\n');
-}
+/** Writes a dash where there is no value. */
+const known = (value: number | null | undefined, write: (value: number) => string): string =>
+  value === null || value === undefined ? '–' : write(value);
 
 /** The rows of a tabular, with the head as a comment. */
-function latex({ head, rows }: Cells): string {
+function latex({ head, rows }: Table): string {
   return [`% ${head.join(' & ')}`, ...rows.map((row) => `${row.map(latexText).join(' & ')} \\\\`)].join('\n');
 }
 

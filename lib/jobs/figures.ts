@@ -1,8 +1,14 @@
-// How the report and the summary write numbers.
+// How jobs write numbers for people, with a minus sign that is one.
 
-/** Writes a number with so many digits behind the point, and a minus sign that is one. */
+/** Writes a number with so many digits behind the point. */
 export const fixed = (value: number, digits: number): string => value.toFixed(digits).replace('-', '−');
+
+/** Writes a number likewise, and its sign also where it is positive. */
+export const signed = (value: number, digits: number): string => `${value < 0 ? '' : '+'}${fixed(value, digits)}`;
+
 export const whole = (value: number): string => new Intl.NumberFormat('en', { maximumFractionDigits: 0 }).format(value);
+
+/** Writes a share of 1 as `93.4 %`. */
 export const percent = (value: number): string => `${fixed(100 * value, 1)} %`;
 
 /** `3.2×`. */
