@@ -31,11 +31,12 @@ export const initCommand = (signal: AbortSignal) =>
       try {
         const ask =
           terminal && ((question: string, otherwise?: string) => answer(terminal, question, otherwise, signal));
-        await init(file, told, ask, force);
+        const commands = await init(file, told, ask, force);
+        const first = [...commands, `eam finetune ${file}`].join('; then ');
+        if (!quiet) process.stderr.write(`${file}: to start it: ${first}\n`);
       } finally {
         terminal?.close();
       }
-      if (!quiet) process.stderr.write(`${file}: to start it: eam finetune ${file}\n`);
     });
 
 /** An answer, or what stands for an empty one; nothing where the input has ended. */

@@ -95,15 +95,25 @@ export function placeOf(source: string): string {
 export const fetchedReward = (reward: string): string => join(cacheDirectory() ?? '', 'rewards', reward);
 
 /**
+ * The command that fetches what `source` names, a name of the hub or {@link fetchedReward}; undefined where no command
+ * does.
+ */
+export function fetchCommand(source: string): string | undefined {
+  const reward = /[\\/]rewards[\\/]([a-z0-9]+)$/.exec(source)?.[1];
+  if (reward !== undefined && source === fetchedReward(reward)) return `eam fetch ${reward}`;
+  if (!namesHub(source)) return undefined;
+  const { id, revision } = parseHubName(source)!;
+  return `eam fetch ${id}${revision === 'main' ? '' : ` --revision ${revision}`}`;
+}
+
+/**
  * What to do where nothing was found at `source`, as the end of a message; empty where it can be fetched from nowhere.
  */
 export function fetchHint(source: string): string {
-  const reward = /[\\/]rewards[\\/]([a-z0-9]+)$/.exec(source)?.[1];
-  if (reward !== undefined && source === fetchedReward(reward)) return `; fetch it: eam fetch ${reward}`;
-  if (!namesHub(source)) return '';
-  const { id, revision } = parseHubName(source)!;
+  const command = fetchCommand(source);
+  if (command === undefined) return '';
+  if (!namesHub(source)) return `; fetch it: ${command}`;
   const cache = hubCacheDirectory();
   const where = cache === undefined ? 'no cache of the hub is here' : `the hub's cache, ${cache}, does not have it`;
-  const command = `eam fetch ${id}${revision === 'main' ? '' : ` --revision ${revision}`}`;
   return `; ${where}. If it is meant as a name of the hub, fetch it: ${command}`;
 }

@@ -116,6 +116,29 @@ describe('eam init', () => {
     expect(existsSync(join(folder, 'config.json'))).toBe(false);
   });
 
+  it.each([
+    {
+      args: ['--model', 'someone/some-model', '--reward', 'stroke-weight'],
+      first: 'eam fetch someone/some-model; then eam finetune ',
+    },
+    {
+      args: ['--model', 'someone/some-model@v2', '--reward', 'pickscore', '--reward', 'clipscore=someone/tower'],
+      first:
+        'eam fetch someone/some-model --revision v2; then eam fetch pickscore; then eam fetch someone/tower; then ' +
+        'eam finetune ',
+    },
+  ])('takes what is not fetched yet, and says what to fetch: $args', async ({ args, first }) => {
+    const path = join(temporaryFolder(), 'config.json');
+    const home = temporaryFolder();
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [program, 'init', path, ...args, '--prompt', 'a cat', '--steps', '1'],
+      { encoding: 'utf8', input: '', env: { ...process.env, HF_HOME: home, XDG_CACHE_HOME: home } },
+    );
+    expect([status, stderr]).toEqual([0, `${path}: to start it: ${first}${path}\n`]);
+    expect(await readConfigFile(path)).toMatchObject({ model: args[1] });
+  });
+
   it('replaces a file only where told, and writes no other kind of file', async () => {
     const path = join(temporaryFolder(), 'config.json');
     writeFileSync(path, 'mine');

@@ -4,9 +4,12 @@ import { spawnSync } from 'node:child_process';
 /** Whether a test can have a terminal. */
 export const hasTerminals = spawnSync('python3', ['-c', 'import pty; pty.openpty()']).status === 0;
 
-/** Types each text once what comes before it is shown, prints all that was shown, and exits as the command did. */
+/**
+ * Types each text once what comes before it is shown, prints all that was shown, and exits as the command did. Where
+ * the command shows nothing more, for as long as no busy machine takes, what is waited for never comes: 124.
+ */
 const typist = `
-import json, os, pty, sys
+import json, os, pty, select, signal, sys
 steps = [(after.encode(), text.encode()) for after, text in json.loads(os.environ.pop('TYPED'))]
 pid, master = pty.fork()
 if pid == 0:
@@ -17,6 +20,10 @@ while True:
         after, text = steps.pop(0)
         at = shown.index(after, at) + len(after)
         os.write(master, text)
+    if not select.select([master], [], [], 300)[0]:
+        os.kill(pid, signal.SIGKILL)
+        sys.stdout.buffer.write(shown + b'\\n(then nothing for five minutes, instead of: ' + steps[0][0] + b')' if steps else shown)
+        sys.exit(124)
     try:
         read = os.read(master, 65536)
     except OSError:

@@ -1,9 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { dirname, extname, join, relative, resolve } from 'node:path';
 
+import { existsSync } from 'node:fs';
+
 import { ConfigError } from '../../errors.js';
+import { fetchCommand, placeOf } from '../../files/hub-cache.js';
 import { shippedModels } from '../../models/shipped.js';
-import { parseReward, rewardNames } from '../../rewards/registry.js';
+import { fetchedRewards, parseReward, rewardNames } from '../../rewards/registry.js';
+import { publishedFolder } from '../../rewards/reward-kind.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 import { packageDirectory } from '../../runtime/package.js';
 import { expected } from '../../schema/validate.js';
@@ -34,22 +38,42 @@ const questions = {
 } as const;
 
 /**
- * Writes a configuration of `eam finetune`, in TypeScript where the file's name says so.
+ * Writes a configuration of `eam finetune`, in TypeScript where the file's name says so. What it names may be fetched
+ * later.
  * @param ask undefined where nobody can be asked
+ * @returns the commands that fetch what is not there yet
  * @throws ConfigError for an answer that is missing or that the configuration cannot hold, and where the file is there;
  *   CheckpointError where there is no such model
  */
-export async function init(path: string, answers: Answers, ask: Ask | undefined, overwrite: boolean): Promise<void> {
+export async function init(
+  path: string,
+  answers: Answers,
+  ask: Ask | undefined,
+  overwrite: boolean,
+): Promise<string[]> {
   if (!['.json', '.jsonc', '.ts', '.mts'].includes(extname(path)))
     throw new ConfigError(expected('file', 'a name that ends in .json, .jsonc, .ts or .mts', path));
   const config = await configOf(answers, ask);
-  await readFinetuneConfig(config, path);
+  const model = missing(config.model);
+  await readFinetuneConfig(config, path, model === undefined ? undefined : standIn);
   const text = extname(path).endsWith('ts') ? typeScriptOf(config, path) : jsonOf(config, path);
   makeDirectory(dirname(resolve(path)));
   await writeFile(path, text, { flag: overwrite ? 'w' : 'wx' }).catch((error: NodeJS.ErrnoException) => {
     const why = error.code === 'EEXIST' ? 'is there already: --force replaces it' : `was not written: ${error.message}`;
     throw new ConfigError(`${path} ${why}`, { cause: error });
   });
+  return [model, ...config.rewards.map(missingReward)].filter((command) => command !== undefined);
+}
+
+/** Stands for the choice of a model that is not there, of which the configuration keeps nothing. */
+const standIn = { steps: 1, solver: 'euler', guidance: 1 } as const;
+
+/** The command that fetches what a configuration names, where it is not there and one does. */
+const missing = (source: string): string | undefined =>
+  existsSync(placeOf(source)) ? undefined : fetchCommand(source);
+
+function missingReward(reward: { name: string; directory?: string | undefined }): string | undefined {
+  return fetchedRewards.has(reward.name) ? missing(publishedFolder(reward.name, reward)) : undefined;
 }
 
 async function configOf({ model, rewards, prompts, steps }: Answers, ask: Ask | undefined) {
