@@ -1,5 +1,5 @@
-import { percent } from '../figures.js';
 import { EamError } from '../../errors.js';
+import { percent } from '../figures.js';
 import type { RunResult, SweepEntry } from './results.js';
 
 export interface SweepLimits {

@@ -1,9 +1,9 @@
-import { percent } from '../figures.js';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { encodeImage, type ImageBytes } from '../../files/png/write.js';
 import { packageDirectory } from '../../runtime/package.js';
+import { percent } from '../figures.js';
 import { escapeHtml, htmlTable, pageHeader, wholePage } from '../report/page.js';
 import { pictureRow } from '../report/picture-row.js';
 import { heatColours, type DiffMeasure } from './change.js';

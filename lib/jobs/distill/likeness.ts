@@ -1,10 +1,10 @@
-import { alignedLines } from '../text-table.js';
-import { percent } from '../figures.js';
 import type { Model } from '../../models/model.js';
 import type { Judge } from '../../rewards/reward.js';
 import type { NativeOptimizer } from '../../runtime/native/binding.js';
 import { JudgedImages, slicedWasserstein } from '../../training/judged-images.js';
 import { cyclePrompts, sampleBatches, type SampleOptions } from '../../training/sampler.js';
+import { percent } from '../figures.js';
+import { alignedLines } from '../text-table.js';
 import type { DistillSettings } from './config.js';
 
 /** What a judge saw in the images of one model. */

@@ -1,6 +1,6 @@
-import { alignedLines } from '../text-table.js';
 import { EamError } from '../../errors.js';
 import { fewSamples, meanOfClusters } from '../../training/student.js';
+import { alignedLines } from '../text-table.js';
 
 /** One image's values, by reward, and what was asked for. */
 export interface SampleScores {

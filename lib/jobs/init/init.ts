@@ -1,7 +1,6 @@
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { dirname, extname, join, relative, resolve } from 'node:path';
-
-import { existsSync } from 'node:fs';
 
 import { ConfigError } from '../../errors.js';
 import { fetchCommand, placeOf } from '../../files/hub-cache.js';

@@ -1,8 +1,8 @@
+import { gainOf, type Evaluation } from '../../training/evaluation.js';
+import type { Spread } from '../../training/statistics.js';
+import { fewSamples, type Change } from '../../training/student.js';
 import { percent, signed } from '../figures.js';
 import { alignedLines } from '../text-table.js';
-import { gainOf, type Evaluation } from '../../training/evaluation.js';
-import { fewSamples, type Change } from '../../training/student.js';
-import type { Spread } from '../../training/statistics.js';
 
 /** A gain as the command line and the report show it. */
 export function formatGain(gain: number | null): string {

@@ -1,5 +1,5 @@
-import { percent } from '../figures.js';
 import type { Evaluation } from '../../training/evaluation.js';
+import { percent } from '../figures.js';
 import { duration } from '../text.js';
 import { axesOf } from './charts.js';
 import { evaluationRows, formatChange, formatGain } from './evaluation-table.js';

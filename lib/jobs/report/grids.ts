@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, relative, sep } from 'node:path';
 
+import { pngAddress } from '../../files/png/address.js';
 import { member, type RunView } from './run-view.js';
 
 export type Grid = RunView['grids'][number];
@@ -33,7 +34,7 @@ export async function gridsWithin(
   return async ({ path }) => {
     if (!within.has(path)) return addressOf(relative(dirname(page), path));
     const png = await readFile(path).catch(() => undefined);
-    return png && `data:image/png;base64,${png.toString('base64')}`;
+    return png && pngAddress(png);
   };
 }
 

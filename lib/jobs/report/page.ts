@@ -1,9 +1,10 @@
-import type { Table } from '../text-table.js';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
+import { pngAddress } from '../../files/png/address.js';
 import { packageDirectory, packageVersion } from '../../runtime/package.js';
+import type { Table } from '../text-table.js';
 
 export interface Page {
   title: string;
@@ -148,7 +149,7 @@ ${bodyRows.join('\n')}
 /** A picture in the file itself. `caption` is HTML. */
 export function pngFigure(png: Uint8Array, alternative: string, caption: string): string {
   return `<figure>
-<img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" alt="${escapeHtml(alternative)}">
+<img src="${pngAddress(png)}" alt="${escapeHtml(alternative)}">
 <figcaption>${caption}</figcaption>
 </figure>`;
 }

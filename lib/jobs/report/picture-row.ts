@@ -1,3 +1,4 @@
+import { pngAddress } from '../../files/png/address.js';
 import { escapeHtml } from './page.js';
 
 /** A picture of a row; without a PNG there is none to show, and its text says why. */
@@ -11,7 +12,7 @@ export interface RowPicture {
 export function pictureRow(pictures: readonly RowPicture[], caption: string): string {
   const cells = pictures.map(({ png, alternative }) =>
     png
-      ? `<img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" alt="${escapeHtml(alternative)}">`
+      ? `<img src="${pngAddress(png)}" alt="${escapeHtml(alternative)}">`
       : `<span class="missing">${escapeHtml(alternative)}</span>`,
   );
   return `<figure class="row"><div>${cells.join('')}</div><figcaption>${caption}</figcaption></figure>`;

@@ -7,6 +7,7 @@ import { importModule } from '../../runtime/import-module.js';
 import { solverNames } from '../../runtime/native/choices.generated.js';
 import { expected, validate } from '../../schema/validate.js';
 import type { Drawing, LoadModelOptions, Model } from '../model.js';
+import { inContext } from './context.js';
 import { DefinedModel } from './model.js';
 
 /** How a module's model is drawn where nobody says otherwise. */
@@ -29,16 +30,6 @@ async function exportsOf(path: string): Promise<Readonly<Record<string, unknown>
   }
 }
 
-/** Gives the result of a module's function; its errors say which module it is. */
-async function made(path: string, make: (options: LoadModelOptions) => unknown, options: LoadModelOptions) {
-  try {
-    return (await make(options)) as Model | undefined;
-  } catch (error) {
-    if (isError(error)) error.message = `${path}: ${error.message}`;
-    throw error;
-  }
-}
-
 /**
  * How the model of a module is drawn, as the module says.
  * @throws ConfigError for a module that cannot be loaded, or says something else
@@ -56,7 +47,7 @@ export async function definedBy(path: string, options: LoadModelOptions): Promis
     const what = 'a function that returns a model, such as export default (options) => defineModel({ … })';
     throw new ConfigError(expected(where, what, make === undefined ? 'none' : typeof make));
   }
-  const model = await made(path, make as (options: LoadModelOptions) => unknown, options);
+  const model = (await inContext(path, () => make(options) as unknown)) as Model | undefined;
   if (typeof model !== 'object' || model === null || !('latentShape' in model && 'native' in model))
     throw new ConfigError(expected(where, 'a function that returns a model', `one that returns ${typeof model}`));
   const { device = 'cpu', dtype = 'float32' } = options;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { pngAddress } from '../../files/png/address.js';
 import { isSecretName } from '../../schema/secrets.js';
 import { validate } from '../../schema/validate.js';
 import { rewardKind, weight } from '../reward-kind.js';
@@ -121,7 +122,7 @@ export function openaiReward(options: OpenaiRewardOptions, surroundings: Service
             role: 'user',
             content: [
               { type: 'text', text: asked(prompt) },
-              { type: 'image_url', image_url: { url: `data:image/png;base64,${Buffer.from(png).toString('base64')}` } },
+              { type: 'image_url', image_url: { url: pngAddress(png) } },
             ],
           },
         ],

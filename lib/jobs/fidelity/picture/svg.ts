@@ -1,5 +1,6 @@
 import { encode } from 'fast-png';
 
+import { pngAddress } from '../../../files/png/address.js';
 import { escapeHtml } from '../../report/page.js';
 import { colourOf } from './colours.js';
 import type { Density, View } from './density.js';
@@ -136,7 +137,7 @@ function heatMap(density: Density, columns: number, brightest: number): string {
   const data = new Uint8Array(3 * density.length);
   for (const [index, value] of density.entries()) data.set(colourOf(Math.sqrt(value / brightest)), 3 * index);
   const png = encode({ width: columns, height: density.length / columns, channels: 3, depth: 8, data });
-  return `data:image/png;base64,${Buffer.from(png).toString('base64')}`;
+  return pngAddress(png);
 }
 
 const fixed = (value: number): string => String(Number(value.toFixed(2)));
