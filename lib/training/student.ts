@@ -29,7 +29,7 @@ export const fewSamples = 30;
  * Values that are all of one cluster count as clusters of their own.
  * @param samples at least two
  */
-export function reachOfMean(samples: readonly Clustered[], mean: number): number {
+function reachOfMean(samples: readonly Clustered[], mean: number): number {
   const sums = new Map<string, number>();
   const several = new Set(samples.map(({ cluster }) => cluster)).size > 1;
   for (const [index, { cluster, value }] of samples.entries()) {

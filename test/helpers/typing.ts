@@ -22,7 +22,8 @@ while True:
         os.write(master, text)
     if not select.select([master], [], [], 300)[0]:
         os.kill(pid, signal.SIGKILL)
-        sys.stdout.buffer.write(shown + b'\\n(then nothing for five minutes, instead of: ' + steps[0][0] + b')' if steps else shown)
+        missing = b'\\n(then nothing for 300 s; expected: %r)' % [after for after, _ in steps]
+        sys.stdout.buffer.write(shown + missing)
         sys.exit(124)
     try:
         read = os.read(master, 65536)

@@ -164,7 +164,7 @@ describe('the change from before to after', () => {
   });
 
   it('takes the spread between prompts, whose pairs are alike', () => {
-    // Differences 1, 1 of a prompt and 3, 3 of another: mean 2, as two values would have it: 1/√1 · t(1, 97.5 %) = 12.706.
+    // Differences 1, 1 of a prompt and 3, 3 of another: as of two values, mean 2, error 1, t(1, 97.5 %) = 12.706.
     const { mean, interval, pairs, prompts } = changeOf([0, 0, 0, 0], [1, 3, 1, 3], ['a', 'b', 'a', 'b']);
     expect([mean, pairs, prompts]).toEqual([2, 4, 2]);
     expect(interval![0]).toBeCloseTo(2 - 12.7062, 3);

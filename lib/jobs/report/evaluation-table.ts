@@ -32,7 +32,8 @@ export function evaluationNotes({ count, change, slicedWasserstein }: Evaluation
     `±: standard deviation over the ${count} images of a model; σ: that of the pretrained model's rewards`,
     ...(change
       ? [
-          `change: mean difference of image pairs from the same noise, with its 95 % interval from the spread between ${kind}`,
+          'change: mean difference of image pairs from the same noise, with its 95 % interval from the spread ' +
+            `between ${kind}`,
         ]
       : []),
     ...(slicedWasserstein === undefined

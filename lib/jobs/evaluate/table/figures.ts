@@ -15,7 +15,7 @@ export interface RewardFigures {
 
 /** These figures compare a model with the pretrained one over pairs of images from the same noise, of all seeds. */
 export interface PairedFigures extends Change {
-  /** The share of pairs in which the model's reward is higher, a tie being half a win, in [0, 1]; null without pairs. */
+  /** The share of pairs in which the model's reward is higher, a tie being half a win, in [0, 1]; null of no pairs. */
   winRate: number | null;
   /** How many pairs are tied. */
   ties: number;
