@@ -276,10 +276,11 @@ async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'so
     throw new CheckpointError(`${source} is a single file of weights, not a model's directory; ${hint}`);
   }
   const path = join(own.directory, 'config.json');
-  const json = await readJson(path).catch((error: unknown) => {
+  const json = await readJson(path).catch(async (error: unknown) => {
     if (!(error instanceof ConfigError)) throw error;
+    const why = (await exists(own.directory)) ? error.message : 'nothing is there';
     throw new CheckpointError(
-      `no model at "${source}": ${error.message}. Expected ${shippedModels.map((name) => `"${name}"`).join(', ')} ` +
+      `no model at "${source}": ${why}. Expected ${shippedModels.map((name) => `"${name}"`).join(', ')} ` +
         `or a directory with config.json and weights, or ${modelIndex} and diffusers' components${fetchHint(source)}`,
       { cause: error },
     );

@@ -79,6 +79,7 @@ describe('the plan of a published model that is not there', () => {
       'like: expected one of "sd3-medium", "sd3.5-medium", ',
     );
     await expect(plan(nowhere)).rejects.toThrow(CheckpointError);
+    await expect(plan(nowhere)).rejects.toThrow('; --like NAME plans for a published model without its files, of sd3');
   });
 });
 

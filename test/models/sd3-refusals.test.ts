@@ -185,7 +185,7 @@ describe('a directory of Stable Diffusion 3', () => {
       negativePrompt: undefined,
     } as const;
     expect(await refusal(modelFootprint(join(tinySd3, 'nowhere'), options))).toMatch(
-      /no model at ".*nowhere": cannot read /,
+      /no model at ".*nowhere": nothing is there\. /,
     );
     expect(await modelFootprint('digits', options)).toBeUndefined();
   });

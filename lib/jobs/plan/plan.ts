@@ -6,7 +6,7 @@ import type { FinetuneConfig } from '../settings/config.generated.js';
 import { splitModel } from '../settings/made-model.js';
 import { readFinetuneConfig, type FinetuneSettings } from '../settings/finetune.js';
 import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from '../../errors.js';
-import { modelFootprint, publishedModel, unguidedOf } from '../../models/registry.js';
+import { modelFootprint, publishedModel, publishedModels, unguidedOf } from '../../models/registry.js';
 import type { ModelPart } from '../../models/model-kind.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
 import {
@@ -122,9 +122,17 @@ export async function plan(config: FinetuneConfig, options: PlanOptions = {}): P
   const source = 'finetune configuration';
   const { model, config: described } = splitModel(config, source);
   refuseOtherJob(described, source);
-  const wanted = await readFinetuneConfig(described, source, known?.drawing ?? model?.sampling);
+  const wanted = await readFinetuneConfig(described, source, known?.drawing ?? model?.sampling).catch(
+    (error: unknown) => {
+      if (error instanceof CheckpointError && !known) error.message += `; ${withoutFiles}`;
+      throw error;
+    },
+  );
   return planFor({ ...wanted, device: plannedDevice(wanted.device) }, known?.footprint);
 }
+
+/** What is said where a model is not there. */
+const withoutFiles = `--like NAME plans for a published model without its files, of ${publishedModels.join(', ')}`;
 
 /** The configuration of another job would be told of each key that it lacks. @throws ConfigError for one */
 function refuseOtherJob(config: unknown, source: string): void {
