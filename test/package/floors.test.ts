@@ -83,7 +83,9 @@ const lib: Rooms = {
     one(
       'logging',
       'options.ts',
+      'figures.ts',
       'text.ts',
+      'text-table.ts',
       'lock.ts',
       'free-space.ts',
       'progress.ts',

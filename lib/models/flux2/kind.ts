@@ -22,6 +22,11 @@ export const flux2Kind: ModelKind = {
     return locatePipeline(directory, flux2Classes, options);
   },
   footprint: flux2Footprint,
-  published: { names: publishedNames, footprint: publishedFootprint },
+  published: {
+    names: publishedNames,
+    isNamed: (hubName) => /flux\.?2-klein/i.test(hubName),
+    configuration: 'flux2-klein-4b.json',
+    footprint: publishedFootprint,
+  },
   verification: { check, verify: verifyFlux2 },
 };
