@@ -1,4 +1,4 @@
-import type { AdapterOptions, ImageSize, ModelDType } from './model.js';
+import type { AdapterOptions, DecoderPrecision, ImageSize, ModelDType } from './model.js';
 import type { DType } from '../runtime/native/binding.js';
 
 /** Bytes of a number. */
@@ -30,6 +30,8 @@ export interface FootprintOptions {
   size: ImageSize | undefined;
   checkpointing: boolean;
   textLength: number | undefined;
+  decoder?: DecoderPrecision | undefined;
+  textEncoders?: 'whole' | 'sliced' | undefined;
   /** What it is to be asked for, and led away from: what of it is in the cache need not be encoded. */
   prompts: readonly string[];
   negativePrompt: string | undefined;
@@ -74,6 +76,8 @@ export interface ModelFootprint {
   /** Images that are drawn at a time where nobody says. */
   sampleBatch: number;
   operations: ModelOperations;
+  /** How images are decoded. */
+  decoder: DecoderPrecision;
   /** Whether the rates of docs/performance.md were measured with a network of its kind. */
   hasMeasuredRates?: boolean;
   /** An evaluation without gradient. */

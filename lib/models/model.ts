@@ -5,6 +5,15 @@ import type { Tensor } from '../runtime/native/tensor.js';
 /** The floating-point types that networks compute in. */
 export type ModelDType = Extract<DType, 'float32' | 'float64' | 'bfloat16' | 'float16'>;
 
+/** How an autoencoder's decoder can compute. */
+export const decoderPrecisions = ['tf32', 'float32', 'bfloat16'] as const;
+
+/**
+ * How an autoencoder's decoder computes: in float32; in float32 but for its convolutions, which on CUDA round what they
+ * multiply to the 10 bits of TF32; or in bfloat16.
+ */
+export type DecoderPrecision = (typeof decoderPrecisions)[number];
+
 /** What the LoRA adapter is like that {@link loadModel} gives a model to train. */
 export interface AdapterOptions {
   /** The rank of the low-rank update (LoRA, arXiv 2106.09685); at least 1. */
@@ -34,6 +43,13 @@ export interface LoadModelOptions {
   checkpointing?: boolean | undefined;
   /** How many tokens of a prompt a text encoder reads that has no limit of its own; the default is the model's. */
   textLength?: number | undefined;
+  /** How the decoder of its autoencoder computes; default: `'tf32'` on CUDA and `'float32'` on the CPU. */
+  decoder?: DecoderPrecision | undefined;
+  /**
+   * `'sliced'` has one block of T5 on the device at a time while prompts are encoded, which takes longer: 9 GB go to a
+   * GPU for each 16 prompts. The embeddings are the same. Default `'whole'`.
+   */
+  textEncoders?: 'whole' | 'sliced' | undefined;
   /** Where embeddings of prompts are kept, if it computes any; default: `text-embeddings` in the user's cache. */
   embeddingCache?: string | undefined;
 }
@@ -105,6 +121,8 @@ export interface Model {
   readonly adapter: AdapterInfo | undefined;
   /** How it is sampled where nobody says otherwise. */
   readonly sampling: SamplingDefaults;
+  /** How the decoder of its autoencoder computes, where it has one. */
+  readonly decoder?: DecoderPrecision | undefined;
   /** Why the model cannot be guided, where it cannot: `unconditional` then throws it. */
   readonly unguided?: string | undefined;
   /** The network, which only this package makes. @throws DisposedError after `dispose()` */

@@ -18,7 +18,7 @@ import type { TensorEntry } from '../files/safetensors-header.js';
 import type { LocateOptions, StoredModel } from './component-weights.js';
 import type { MovedComponent } from './moved-tensors.js';
 import type { ModelKind, ModelPart, ModelPlace } from './model-kind.js';
-import type { AdapterOptions, Drawing, LoadModelOptions, Model } from './model.js';
+import { decoderPrecisions, type AdapterOptions, type Drawing, type LoadModelOptions, type Model } from './model.js';
 import type { SingleFileNetwork } from './single-file.js';
 import { shippedModels } from './shipped.js';
 import type { Verifier } from './verification/verification.js';
@@ -46,6 +46,8 @@ const loadShape = {
   size: z.strictObject({ width: z.number(), height: z.number() }),
   checkpointing: z.boolean(),
   textLength: z.number(),
+  decoder: z.enum(decoderPrecisions),
+  textEncoders: z.enum(['whole', 'sliced']),
   embeddingCache: z.string(),
 };
 

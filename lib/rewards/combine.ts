@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.js';
 import { binding } from '../runtime/native/index.js';
+import type { Tensor } from '../runtime/native/tensor.js';
 import {
   checked,
   describe,
@@ -10,7 +11,7 @@ import {
   type CheckedScore,
   type Reward,
 } from './reward.js';
-import { setParts } from './identity.js';
+import { setParts, type Parts } from './identity.js';
 import { expected } from '../schema/validate.js';
 
 /**
@@ -34,37 +35,20 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
         ),
       );
   }
-  const names = uniqueNames(parts.map(([reward]) => reward.name));
-  const weights = Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight]));
+  const names = namesOf(parts);
   const combined: ArrayReward = {
     name: names.join(' + '),
-    ...(!parts.some(([reward, weight]) => weight !== 0 && hasGradient(reward)) && { differentiable: false }),
+    ...(!parts.some(hasShare) && { differentiable: false }),
+    ...(parts.some(([reward]) => reward.wholeBatch) && { wholeBatch: true }),
     async score(images, prompts, options = {}): Promise<CheckedScore> {
       const scores: CheckedScore[] = [];
       try {
-        for (const [reward, weight] of parts) {
-          const gradient = options.gradient && weight !== 0 && hasGradient(reward);
-          scores.push(await score(reward, images, prompts, { ...options, gradient }));
+        for (const part of parts) {
+          const gradient = options.gradient && hasShare(part);
+          scores.push(await score(part[0], images, prompts, { ...options, gradient }));
         }
-        const values = Float32Array.from(prompts, (_, image) =>
-          parts.reduce(
-            (sum, [, weight], part) => (weight === 0 ? sum : sum + weight * scores[part]!.values[image]!),
-            0,
-          ),
-        );
-        const result: ArrayScore = {
-          values,
-          parts: Object.fromEntries(scores.map((part, index) => [names[index]!, part.values])),
-          weights,
-        };
-        if (options.gradient) {
-          // A reward that has values alone takes no part in the gradient.
-          const terms = scores.flatMap(({ grad }, part) => (grad ? [{ grad, weight: parts[part]![1] }] : []));
-          result.grad = await binding().weightedSum(
-            terms.map(({ grad }) => grad),
-            terms.map(({ weight }) => weight),
-          );
-        }
+        const result: ArrayScore = sumOf(parts, scores);
+        if (options.gradient) result.grad = await gradientOf(parts, scores);
         return checked(result, images);
       } finally {
         for (const part of scores) part.grad?.dispose();
@@ -74,6 +58,32 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
   setParts(combined, parts);
   return combined;
 }
+
+/** Whether a part of a sum takes part in its gradient. */
+export const hasShare = ([reward, weight]: Parts[number]): boolean => weight !== 0 && hasGradient(reward);
+
+/** The sum of its parts' scores, in their order, without its gradient. */
+export function sumOf(parts: Parts, scores: readonly ArrayScore[]): ArrayScore {
+  const names = namesOf(parts);
+  return {
+    values: Float32Array.from(scores[0]!.values, (_, image) =>
+      parts.reduce((sum, [, weight], part) => (weight === 0 ? sum : sum + weight * scores[part]!.values[image]!), 0),
+    ),
+    parts: Object.fromEntries(scores.map((part, index) => [names[index]!, part.values])),
+    weights: Object.fromEntries(parts.map(([, weight], index) => [names[index]!, weight])),
+  };
+}
+
+/** The gradient of a sum, in which parts take no part that have values alone. */
+export function gradientOf(parts: Parts, scores: readonly ArrayScore[]): Promise<Tensor> {
+  const terms = scores.flatMap(({ grad }, part) => (grad ? [{ grad, weight: parts[part]![1] }] : []));
+  return binding().weightedSum(
+    terms.map(({ grad }) => grad),
+    terms.map(({ weight }) => weight),
+  );
+}
+
+const namesOf = (parts: Parts): string[] => uniqueNames(parts.map(([reward]) => reward.name));
 
 /** Rewards' names, of which the second of a kind ends in `-2`, and so on. */
 export function uniqueNames(names: readonly string[]): string[] {

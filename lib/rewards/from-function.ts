@@ -34,11 +34,13 @@ export interface FunctionScore {
 export interface FunctionOptions {
   /** False for a function that returns values alone. @defaultValue true */
   differentiable?: boolean | undefined;
+  /** True for a function whose values depend on all images of the batch; see {@link Reward.wholeBatch}. @defaultValue false */
+  wholeBatch?: boolean | undefined;
 }
 
 /** @throws ConfigError for an unknown key, or a value of another type */
 export const checkFunctionOptions = (options: FunctionOptions, source: string): void =>
-  checkOptions({ differentiable: z.boolean() }, options, source);
+  checkOptions({ differentiable: z.boolean(), wholeBatch: z.boolean() }, options, source);
 
 /**
  * A reward computed in JavaScript.
@@ -60,6 +62,7 @@ export function fromFunction(
   return {
     name,
     ...(options.differentiable === false && { differentiable: false }),
+    ...(options.wholeBatch && { wholeBatch: true }),
     async score(images, prompts, { gradient = false, signal } = {}) {
       // A tensor that shares the images' memory gives a copy of it: what the function does to it stays its own affair.
       using shared = await images.to({ dtype: 'float32' });

@@ -1,12 +1,16 @@
 import { originOf } from '../files/origin.js';
 import type { Reward } from './reward.js';
 
-type Parts = readonly (readonly [reward: Reward, weight: number])[];
+/** Rewards of a sum, with their weights. */
+export type Parts = readonly (readonly [reward: Reward, weight: number])[];
 
 const combined = new WeakMap<Reward, Parts>();
 
 /** Remembers what a combined reward is made of. */
 export const setParts = (reward: Reward, parts: Parts): void => void combined.set(reward, parts);
+
+/** The rewards that a combined one sums, with their weights; undefined for any other. */
+export const summedBy = (reward: Reward): Parts | undefined => combined.get(reward);
 
 /** Lists the rewards that a combined one is made of, through combined parts; any other reward is its own part. */
 export const partsOf = (reward: Reward): Reward[] =>

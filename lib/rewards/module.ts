@@ -15,7 +15,7 @@ import {
   type FunctionScore,
   type ImageArray,
 } from './from-function.js';
-import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
+import { checkFile, file as fileSchema, rewardKind, weight, wholeBatch } from './reward-kind.js';
 import { describe, type Reward, type ScoreOptions } from './reward.js';
 
 /**
@@ -81,6 +81,9 @@ export async function moduleReward(
   if (settings.differentiable === false && reward.differentiable !== false) {
     throw refuse('its default export is a Reward, which says itself that it has no gradient: differentiable: false');
   }
+  if (settings.wholeBatch && !reward.wholeBatch) {
+    throw refuse('its default export is a Reward, which says itself that it reads the whole batch: wholeBatch: true');
+  }
   setOrigin(reward, async () => origin);
   return reward;
 }
@@ -97,8 +100,11 @@ export const moduleKind = rewardKind({
     file: fileSchema.describe('This JavaScript module exports the reward.'),
     options: z.record(z.string(), z.unknown()).default({}).describe('Its function is called with these options.'),
     differentiable: z.boolean().default(true).describe('False says that the function returns values alone.'),
+    wholeBatch,
   }),
-  create: ({ file, options, differentiable }) => moduleReward(file, options, { differentiable }),
+  create: ({ file, options, differentiable, wholeBatch }) =>
+    moduleReward(file, options, { differentiable, wholeBatch }),
+  wholeBatch: ({ wholeBatch }) => wholeBatch,
   differentiable: ({ differentiable }) => differentiable,
   async locate({ name, file }) {
     await checkFile(name, file);

@@ -55,6 +55,9 @@ export function dtypeOf(config: RewardConfig): ModelDType | undefined {
 /** Whether a reward has a gradient, of those that a configuration can tell. */
 export const isDifferentiable = (config: RewardConfig): boolean => kindOf(config).differentiable?.(config) ?? true;
 
+/** Whether an image's value depends on the others of its batch, of those that a configuration can tell. */
+export const readsWholeBatch = (config: RewardConfig): boolean => kindOf(config).wholeBatch?.(config) ?? false;
+
 /**
  * The rewards that a configuration's `rewards` describe, with their weights. @throws EamError for one whose files do
  * not fit

@@ -53,6 +53,8 @@ export interface RewardKind<Schema extends z.ZodType> {
   locate(config: z.output<Schema>): Promise<WeightsFile[] | undefined>;
   /** Whether it gives a gradient; left out by one that always does. */
   differentiable?(config: z.output<Schema>): boolean;
+  /** Whether an image's value depends on the others of its batch; left out by one of which it never does. */
+  wholeBatch?(config: z.output<Schema>): boolean;
   /** The files of the hub's repositories that make its directory; left out by one that is not published. */
   published?: readonly HubFiles[];
   /** About how many numbers are loaded of its files, to plan for it before they are there; of one that is published. */
@@ -74,6 +76,13 @@ export interface JudgeKind<Schema extends z.ZodType> {
 export const rewardKind = <Schema extends z.ZodType>(kind: RewardKind<Schema>): RewardKind<Schema> => kind;
 export const judgeKind = <Schema extends z.ZodType>(kind: JudgeKind<Schema>): JudgeKind<Schema> => kind;
 
+export const wholeBatch = z
+  .boolean()
+  .default(false)
+  .describe(
+    "True says that an image's value depends on the others of its batch: all of a step are then scored at once, and " +
+      'each is decoded a second time for the gradient.',
+  );
 export const weight = z.number().default(1).describe('The value is multiplied by this in the sum.');
 /** Made absolute: a record of it means the same in every working directory. */
 export const file = z

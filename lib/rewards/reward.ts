@@ -45,6 +45,12 @@ export interface Reward {
    * False says that `score` gives values alone, never a gradient: `algorithm.modes` or pretrained endpoints train it.
    */
   readonly differentiable?: false | undefined;
+  /**
+   * True says that an image's value depends on the other images of its batch, such as one that measures how much they
+   * differ. It is given all images of a step at once, each of which is then decoded a second time for the gradient. Any
+   * other reward with a gradient is given `decodeSlice` images at a time, so that memory holds one slice's graph.
+   */
+  readonly wholeBatch?: true | undefined;
   /** Gives one value for each image and, where asked, the gradient of their sum; `prompts` has one for each image. */
   score(images: Tensor, prompts: readonly string[], options?: ScoreOptions): Promise<RewardScore>;
 }

@@ -7,7 +7,7 @@ import { Origin, setOrigin } from '../files/origin.js';
 import { refuseNoArchive } from '../files/torchscript.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
-import { checkFile, file as fileSchema, rewardKind, weight } from './reward-kind.js';
+import { checkFile, file as fileSchema, rewardKind, weight, wholeBatch } from './reward-kind.js';
 import { describe, dispose, InvalidScore, type ArrayReward } from './reward.js';
 import { callback, checkOptions, checkText } from '../schema/options.js';
 import { expected } from '../schema/validate.js';
@@ -18,6 +18,8 @@ export interface TorchScriptOptions {
   name?: string | undefined;
   /** The module runs on this device, which is where the images are, whatever it was saved on; default `'cpu'`. */
   device?: string | undefined;
+  /** True for a module whose values depend on all images of the batch; see {@link Reward.wholeBatch}; default false. */
+  wholeBatch?: boolean | undefined;
   /**
    * The prompts as tensors, such as tokens, for forward's arguments after the images. Called with each batch; the
    * tensors are moved to the module's device and disposed of after use.
@@ -37,7 +39,7 @@ export interface TorchScriptOptions {
  */
 export async function torchScript(file: string, options: TorchScriptOptions = {}): Promise<ArrayReward> {
   checkText(file, 'file', 'torchScript');
-  const shape = { name: z.string().min(1), device: z.string(), encodePrompts: callback };
+  const shape = { name: z.string().min(1), device: z.string(), wholeBatch: z.boolean(), encodePrompts: callback };
   checkOptions(shape, options, 'torchScript options');
   const path = resolve(file);
   const { name = parse(path).name, device = 'cpu', encodePrompts } = options;
@@ -52,6 +54,7 @@ export async function torchScript(file: string, options: TorchScriptOptions = {}
   }
   const reward: ArrayReward = {
     name,
+    ...(options.wholeBatch && { wholeBatch: true }),
     async score(images, prompts, { gradient = false } = {}) {
       const inputs = encodePrompts ? await encodePrompts(prompts) : [];
       if (!Array.isArray(inputs)) {
@@ -90,7 +93,9 @@ export const torchScriptKind = rewardKind({
     name: z.literal('torchscript').describe('The name says which reward.'),
     weight,
     file: fileSchema.describe('This module, which torch.jit.save wrote, is the reward.'),
+    wholeBatch,
   }),
-  create: ({ file }, device) => torchScript(file, { device }),
+  create: ({ file, wholeBatch }, device) => torchScript(file, { device, wholeBatch }),
+  wholeBatch: ({ wholeBatch }) => wholeBatch,
   locate: async ({ name, file }) => [{ path: await checkFile(name, file) }],
 });

@@ -6,6 +6,7 @@ import { disposeAll } from '../files/safetensors.js';
 import type { ArrayScore } from '../rewards/reward.js';
 import { makeDirectory } from '../runtime/make-directory.js';
 import type { NativeEndpoints } from '../runtime/native/binding.js';
+import { cancellable } from '../runtime/cancellation.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 import { Purpose, RandomStream, streamOf } from '../runtime/random.js';
@@ -84,7 +85,7 @@ export class EndpointBuffer implements SampleSource {
     if (!file.isWhole) {
       observer.onNote?.(`drawing ${rows} endpoints of the pretrained model`);
       for await (const batch of drawEndpoints(options, scores.rows, observer.signal)) {
-        await store(options, batch, file, scores);
+        await store(options, batch, file, scores, observer.signal);
         observer.onProgress?.(scores.rows, rows);
       }
       await file.finish();
@@ -159,8 +160,11 @@ async function store(
   { first, samples, scored, seconds }: DrawnEndpoints,
   file: EndpointFile,
   scores: EndpointScores,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
-  const { vjps, ...kept } = await algorithm.keep(samples, scored.grad);
+  const { forwards, vjps, ...kept } = await cancellable(signal, (cancellation) =>
+    algorithm.keep(samples, scored.grad, cancellation),
+  );
   const tensors = kept as unknown as Record<string, Tensor>;
   try {
     const rows: Record<string, Float32Array> = {};
@@ -169,7 +173,7 @@ async function store(
   } finally {
     disposeAll(tensors);
   }
-  await scores.append(scored, { forwards: samples.forwards, vjps, seconds });
+  await scores.append(scored, { forwards, vjps, seconds });
 }
 
 function selectScores({ values, parts, weights }: ArrayScore, rows: readonly number[]): ArrayScore {

@@ -25,16 +25,38 @@ export interface AlgorithmEvaluations {
   matched: number;
 }
 
-/**
- * The cheapest and the dearest iteration, which differ where an algorithm draws how far back it goes.
- * @param differentiable whether the reward has a gradient
- */
+/** Which parts of a reward have a gradient: those that read a slice of images, and those that read the whole batch. */
+export interface RewardParts {
+  sliced: boolean;
+  whole: boolean;
+}
+
+/** How often each image is decoded in a step, and how often a gradient is taken back from it to its latents. */
+export interface RewardPasses {
+  decodings: number;
+  gradients: number;
+}
+
+/** What scoring takes: images are decoded again, with a graph, for a part that reads more of them than one slice. */
+export function rewardPasses(
+  { decodeSlice = 0 }: AlgorithmSettings,
+  batch: number,
+  { sliced, whole }: RewardParts,
+): RewardPasses {
+  if (!sliced && !whole) return { decodings: 1, gradients: 0 };
+  const isAtOnce = decodeSlice === 0 || decodeSlice >= batch || !whole;
+  return isAtOnce ? onePass : { decodings: 2, gradients: sliced ? 2 : 1 };
+}
+
+const onePass: RewardPasses = { decodings: 1, gradients: 1 };
+
+/** The cheapest and the dearest iteration, which differ where an algorithm draws how far back it goes. */
 export function algorithmEvaluations(
   algorithm: AlgorithmSettings,
-  differentiable = true,
+  passes = onePass,
 ): { least: AlgorithmEvaluations; most: AlgorithmEvaluations } {
   if (algorithm.name === 'am') return adjointMatchingEvaluations(algorithm);
-  const one = eamEvaluations(algorithm, differentiable);
+  const one = eamEvaluations(algorithm, passes);
   // Endpoints of the pretrained model were drawn before the first step.
   const step = algorithm.endpoints === 'pretrained' ? { ...nothing, matched: one.matched } : one;
   return { least: step, most: step };
@@ -45,8 +67,8 @@ export const drawsSamples = (algorithm: AlgorithmSettings): boolean =>
   algorithm.name === 'am' || algorithm.endpoints === 'current';
 
 /** What one endpoint of the pretrained model takes, before the first step. */
-export function endpointEvaluations(algorithm: EamSettings, differentiable: boolean): Omit<Evaluations, 'backwards'> {
-  const { rollout, pretrained, pretrainedAgain, vjps } = eamEvaluations(algorithm, differentiable);
+export function endpointEvaluations(algorithm: EamSettings, passes: RewardPasses): Omit<Evaluations, 'backwards'> {
+  const { rollout, pretrained, pretrainedAgain, vjps } = eamEvaluations(algorithm, passes);
   return { forwards: rollout + pretrained + pretrainedAgain, vjps };
 }
 
@@ -68,19 +90,18 @@ const nothing: AlgorithmEvaluations = {
   matched: 0,
 };
 
-function eamEvaluations(settings: EamSettings, differentiable: boolean): AlgorithmEvaluations {
-  const { solver, steps, terminal, renoisings, rewardThroughDenoiser, decodeSlice, guidedLoss, guidance, modes } =
-    settings;
+function eamEvaluations(settings: EamSettings, { decodings, gradients }: RewardPasses): AlgorithmEvaluations {
+  const { solver, steps, terminal, renoisings, rewardThroughDenoiser, guidedLoss, guidance, modes } = settings;
   const { perStep, fewerAtData } = solverCosts[solver];
   const guided = guidedLoss ? velocities(guidance) : 1;
-  const through = differentiable && rewardThroughDenoiser;
+  const through = gradients > 0 && rewardThroughDenoiser;
   return {
     rollout: (perStep * steps - (terminal === 'plugin' ? fewerAtData : 0)) * velocities(guidance),
     pretrained: guided,
     // Two noises at each time.
     logRatio: modes ? 2 * modeOptionsSchema.parse(modes === true ? {} : modes).times * guided : 0,
-    pretrainedAgain: through && decodeSlice > 0 ? guided : 0,
-    vjps: through ? guided : 0,
+    pretrainedAgain: through ? (decodings - 1) * guided : 0,
+    vjps: through ? gradients * guided : 0,
     matched: renoisings * guided,
   };
 }

@@ -1,8 +1,9 @@
 import type { Model } from '../models/model.js';
-import { score, type ArrayScore, type Reward } from '../rewards/reward.js';
+import type { ArrayScore, Reward } from '../rewards/reward.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeDrawn, NativeRollout } from '../runtime/native/binding.js';
 import type { Tensor } from '../runtime/native/tensor.js';
+import { scoreSamples } from './scored-samples.js';
 import type { StageClock } from './stage-clock.js';
 
 /** A batch's network evaluations are conditioned on these tensors. */
@@ -73,7 +74,7 @@ export class CurrentSamples implements SampleSource {
   ): Promise<ScoredBatch> {
     try {
       const { gradient } = this;
-      return { samples, scored: await score(this.reward, samples.images, prompts, { gradient, signal }) };
+      return { samples, scored: await scoreSamples(this.reward, samples, prompts, { gradient, signal }) };
     } catch (error) {
       samples.dispose();
       throw error;

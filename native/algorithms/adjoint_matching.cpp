@@ -61,9 +61,9 @@ void apply_cap(ops::Loss& loss, float cap) {
 }  // namespace
 
 struct AdjointMatching::Trajectory final : Rollout {
-  Trajectory(Origin origin, std::vector<at::Tensor> visited, at::Tensor endpoint, std::vector<Part> parts,
+  Trajectory(Origin origin, std::vector<at::Tensor> visited, at::Tensor endpoint, Decoding decoding,
              int64_t forwards)
-      : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards), states(std::move(visited)) {}
+      : Rollout(std::move(origin), std::move(endpoint), std::move(decoding), forwards), states(std::move(visited)) {}
 
   const std::vector<at::Tensor> states;  // x at the K + 1 times
 };
@@ -118,18 +118,7 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
     return ops::affine({{last, {1}}, {pretrained(last, (options_.steps - 1) * h, origin.conditioning), {h}}});
   }();
 
-  std::vector<Rollout::Part> parts;
-  const bool keep_graph = options_.decode_slice == 0;
-  const int part_size = keep_graph ? options_.micro_batch : options_.decode_slice;
-  for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
-    const at::Tensor leaf = endpoint.slice(0, begin, end).detach().requires_grad_(true);
-    at::AutoGradMode with_graph(keep_graph);
-    const ops::Stage stage("eam::stage::decoding");
-    Rollout::Part part{leaf, model_.images(leaf), {}};
-    if (!keep_graph) part.decode = [this](const at::Tensor& endpoint) { return model_.images(endpoint); };
-    parts.push_back(std::move(part));
-  });
-  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint, std::move(parts),
+  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint, decoding(options_),
                                       velocity.samples() + pretrained.samples());
 }
 

@@ -3,11 +3,12 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/add.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/lerp.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -51,20 +52,34 @@ constexpr const char* kModeBaseline = "modeBaseline";
 }  // namespace
 
 struct Eam::Solved final : Rollout {
-  Solved(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, at::Tensor velocity,
-         Conditioning free, double jacobian, int64_t products)
-      : Rollout(std::move(origin), std::move(endpoint), std::move(parts), forwards, jacobian),
+  // velocity: room for v_pre at the endpoint. products: of vectors and Jacobians of the pretrained network that the
+  // reward's gradient takes a row; where there are any, v_pre is evaluated with the images.
+  Solved(Origin origin, at::Tensor endpoint, Decoding decoding, int64_t forwards, at::Tensor velocity, Conditioning free,
+         double jacobian, int64_t products)
+      : Rollout(std::move(origin), std::move(endpoint), std::move(decoding), forwards, jacobian),
         pretrained_velocity(std::move(velocity)),
         unconditional(std::move(free)),
-        vjps(products) {}
+        products_a_row(products),
+        is_evaluated(pretrained_velocity.size(0), products == 0) {}
   Solved(Origin origin, const Endpoints& endpoints, Conditioning free)
       : Rollout(std::move(origin), endpoints.endpoint, endpoints.reward_gradient),
         pretrained_velocity(endpoints.velocity),
         unconditional(std::move(free)) {}
 
+  using Rollout::count_forwards;
+
+  int64_t vjps() const { return products_a_row * carried(); }
+
+  void check_evaluated() const {
+    if (std::find(is_evaluated.begin(), is_evaluated.end(), false) == is_evaluated.end()) return;
+    throw Error(ErrorKind::config,
+                "with rewardThroughDenoiser every image is decoded before the samples are matched, and some were not");
+  }
+
   const at::Tensor pretrained_velocity;  // at the endpoint, of time 1 − δ
   const Conditioning unconditional;      // a row a sample; empty where the loss is not guided
-  const int64_t vjps = 0;                // what the reward's gradient takes
+  const int64_t products_a_row = 0;
+  std::vector<bool> is_evaluated;        // a row's pretrained velocity
 };
 
 struct Eam::Terminals {
@@ -119,46 +134,53 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   const int64_t batch = shape[0];
   Rollout::Origin origin{expand(conditioning, batch, "conditioning"), seed, step};
   const Conditioning free = guided() ? expand(*unconditional, batch, "unconditional") : Conditioning{};
-  std::vector<at::Tensor> velocities;
-  std::vector<Rollout::Part> parts;
-  const bool keep_graph = differentiable && options_.decode_slice == 0;
   const bool through = differentiable && options_.reward_through_denoiser;
-  const int part_size = options_.decode_slice == 0 ? options_.micro_batch : options_.decode_slice;
-  for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
-    const at::Tensor leaf = samples.latents.slice(0, begin, end).detach().requires_grad_(differentiable);
-    const auto denoise = [this, rows = slice(origin.conditioning, begin, end),
-                          free_rows = slice(free, begin, end)](const at::Tensor& endpoint) {
-      const auto options = at::device(endpoint.device()).dtype(at::kFloat);
-      const at::Tensor t = at::full({endpoint.size(0)}, 1 - options_.delta, options);
-      return velocity(true, endpoint, t, rows, free_rows);
-    };
-    at::AutoGradMode with_graph(keep_graph);
-    at::Tensor pretrained;
-    {
-      const ops::Stage stage("eam::stage::rollout");
-      at::AutoGradMode through_denoiser(keep_graph && through);
-      pretrained = denoise(leaf);
-    }
-    velocities.push_back(pretrained.detach());
-    const ops::Stage stage("eam::stage::decoding");
-    Rollout::Part part{leaf, images_at(leaf, pretrained), {}};
-    if (differentiable && !keep_graph) {
-      part.decode = [this, denoise, through, fixed = velocities.back()](const at::Tensor& endpoint) {
-        return images_at(endpoint, through ? denoise(endpoint) : fixed);
-      };
-    }
-    parts.push_back(std::move(part));
+  Rollout::Decoding decoding = this->decoding(options_);
+  decoding.images = [this](Rollout& rollout, const at::Tensor& endpoint, int64_t begin) {
+    if (options_.terminal == Terminal::plugin) return decoded(endpoint);
+    const at::Tensor velocity = pretrained_velocity(static_cast<Solved&>(rollout), endpoint, begin);
+    return decoded(at::add(endpoint, velocity, options_.delta));
+  };
+  auto solved = std::make_unique<Solved>(std::move(origin), samples.latents, std::move(decoding), samples.forwards,
+                                         at::empty_like(samples.latents), free, denoiser_jacobian(),
+                                         through ? (guided() ? 2 : 1) : 0);
+  if (through) return solved;
+  at::NoGradGuard no_grad;
+  for_each_part(batch, options_.micro_batch, cancellation, [&](int64_t begin, int64_t end) {
+    evaluate_pretrained(*solved, samples.latents.slice(0, begin, end), begin);
   });
-  const int64_t evaluated = batch * (guided() ? 2 : 1), denoised = evaluated * (!keep_graph && through ? 2 : 1);
-  return std::make_unique<Solved>(std::move(origin), samples.latents, std::move(parts), samples.forwards + denoised,
-                                  at::cat(velocities), free, denoiser_jacobian(), through ? evaluated : 0);
+  return solved;
 }
 
-Endpoints Eam::keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad) {
+// v_pre at the endpoint of the rows from `begin` on, with a graph where autograd records one.
+at::Tensor Eam::evaluate_pretrained(Solved& rollout, const at::Tensor& endpoint, int64_t begin) {
+  const ops::Stage stage("eam::stage::rollout");
+  const int64_t end = begin + endpoint.size(0);
+  const at::Tensor t = at::full({end - begin}, 1 - options_.delta, at::device(endpoint.device()).dtype(at::kFloat));
+  const at::Tensor velocity = this->velocity(true, endpoint, t, slice(rollout.origin().conditioning, begin, end),
+                                             slice(rollout.unconditional, begin, end));
+  rollout.count_forwards((end - begin) * (guided() ? 2 : 1));
+  rollout.pretrained_velocity.slice(0, begin, end).copy_(velocity.detach());
+  std::fill(rollout.is_evaluated.begin() + begin, rollout.is_evaluated.begin() + end, true);
+  return velocity;
+}
+
+at::Tensor Eam::pretrained_velocity(Solved& rollout, const at::Tensor& endpoint, int64_t begin) {
+  const bool has_graph = rollout.products_a_row != 0 && at::GradMode::is_enabled();
+  const int64_t end = begin + endpoint.size(0);
+  const auto known = rollout.is_evaluated.begin();
+  if (has_graph || std::find(known + begin, known + end, false) != known + end) {
+    return evaluate_pretrained(rollout, endpoint, begin);
+  }
+  return rollout.pretrained_velocity.slice(0, begin, end);
+}
+
+Endpoints Eam::keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad, const Cancellation& cancellation) {
   if (!made(rollout)) throw Error(ErrorKind::config, "the rollout was made by another algorithm");
   const auto& solved = static_cast<const Solved&>(rollout);
-  const ops::Stage stage("eam::stage::rewardGradient");
-  return {solved.endpoint(), solved.pretrained_velocity, rollout.spend(reward_grad), solved.vjps};
+  const at::Tensor gradient = rollout.spend(reward_grad, cancellation);
+  solved.check_evaluated();
+  return {solved.endpoint(), solved.pretrained_velocity, gradient, solved.vjps()};
 }
 
 std::unique_ptr<Rollout> Eam::recall(const Conditioning& conditioning, const std::optional<Conditioning>& unconditional,
@@ -186,11 +208,6 @@ std::unique_ptr<Rollout> Eam::recall(const Conditioning& conditioning, const std
 double Eam::denoiser_jacobian() const {
   if (options_.reward_through_denoiser || options_.terminal == Terminal::plugin) return 1;
   return kernels::base_jacobian(terminal_time(), model_.latent_variance());
-}
-
-at::Tensor Eam::images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity) {
-  if (options_.terminal == Terminal::plugin) return model_.images(endpoint);
-  return model_.images(at::add(endpoint, pretrained_velocity, options_.delta));
 }
 
 bool Eam::made(const Rollout& rollout) const {
@@ -318,9 +335,10 @@ void Eam::match_part(const Rollout::Origin& origin, const Terminals& terminals, 
 
 void Eam::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
   const auto& solved = static_cast<const Solved&>(rollout);
-  metrics.vjps = solved.vjps;
+  metrics.vjps = solved.vjps();
   if (kept.samples.empty()) return;
   check_differentiable(kept.reward_gradient.defined());
+  solved.check_evaluated();
   const std::vector<double> log_ratios =
       options_.modes ? ratios(solved, kept.samples, cancellation, metrics) : std::vector<double>{};
   const Terminals kept_terminals = terminals(solved, kept, log_ratios, metrics);

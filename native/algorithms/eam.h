@@ -23,7 +23,8 @@ class Eam final : public RewardAlgorithm {
                                    at::IntArrayRef shape, uint64_t seed, uint64_t step, bool differentiable,
                                    const Cancellation& cancellation) override;
 
-  Endpoints keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad) override;
+  Endpoints keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad,
+                 const Cancellation& cancellation) override;
   std::unique_ptr<Rollout> recall(const Conditioning& conditioning, const std::optional<Conditioning>& unconditional,
                                   const Endpoints& endpoints, uint64_t seed, uint64_t step) override;
 
@@ -43,7 +44,8 @@ class Eam final : public RewardAlgorithm {
   bool guided() const { return options_.guided_loss && options_.guidance != 1; }
   at::Tensor velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
                       const Conditioning& unconditional);
-  at::Tensor images_at(const at::Tensor& endpoint, const at::Tensor& pretrained_velocity);
+  at::Tensor evaluate_pretrained(Solved& rollout, const at::Tensor& endpoint, int64_t begin);
+  at::Tensor pretrained_velocity(Solved& rollout, const at::Tensor& endpoint, int64_t begin);
   double denoiser_jacobian() const;
   std::vector<double> ratios(const Solved& rollout, const std::vector<int64_t>& samples,
                              const Cancellation& cancellation, StepMetrics& metrics);

@@ -17,13 +17,19 @@
 namespace eam {
 
 // What one iteration generated, waiting for its reward. Algorithms derive theirs, with what they need besides.
+//
+// Images are decoded a slice at a time: `decode` makes those of a slice and keeps the graph from its endpoints to them,
+// the caller scores them, and `carry` takes the reward's gradient back to the endpoints and frees the graph. So one
+// slice's graph is in memory at a time, and each image is decoded once. A reward that reads the whole batch at once is
+// given all images without a graph; the gradient that `spend` is then given decodes them again, slice by slice.
 class Rollout {
  public:
-  // Samples whose images are made together. Either the graph from the endpoint to the images is kept until the
-  // reward's gradient comes, or, where memory is short, `decode` makes the images a second time, with a graph.
-  struct Part {
-    at::Tensor endpoint, images;
-    std::function<at::Tensor(const at::Tensor& endpoint)> decode;
+  // How endpoints become images.
+  struct Decoding {
+    // The images of endpoints [n, …], those of the rows from `begin` on, with a graph where autograd records one.
+    std::function<at::Tensor(Rollout& rollout, const at::Tensor& endpoint, int64_t begin)> images;
+    int64_t slice = 0;  // rows that are scored at a time; 0: all
+    int64_t part = 0;   // rows of a slice that are decoded at a time; 0: all
   };
   struct Origin {
     Conditioning conditioning;  // a row a sample
@@ -31,29 +37,53 @@ class Rollout {
   };
 
   // forwards: network evaluations so far, one a sample: a batch of B counts B, whatever the micro-batch. jacobian: what
-  // gradients are multiplied by past the parts' graphs, for a step from the endpoint to the images that has none.
-  Rollout(Origin origin, at::Tensor endpoint, std::vector<Part> parts, int64_t forwards, double jacobian = 1);
+  // gradients are multiplied by past the images' graphs, for a step from the endpoint to the images that has none.
+  Rollout(Origin origin, at::Tensor endpoint, Decoding decoding, int64_t forwards, double jacobian = 1);
   // Samples that were drawn and scored before. reward_gradient: ∂r/∂endpoint, or not defined.
   Rollout(Origin origin, at::Tensor endpoint, at::Tensor reward_gradient);
   virtual ~Rollout() = default;
 
   const Origin& origin() const { return origin_; }
   const at::Tensor& endpoint() const { return endpoint_; }  // where the reward's gradient is taken, [B, …] float32
-  const at::Tensor& images() const { return images_; }      // [B, channels, H, W], what the reward reads; or undefined
+  int64_t slice() const;                                    // rows that are scored at a time, at least 1
   int64_t forwards() const { return forwards_; }
+  int64_t carried() const { return carried_; }  // gradients that were taken back, one a row
 
-  // ∂r/∂endpoint from ∂r/∂images, once: the graphs are freed. Without ∂r/∂images, the gradient that came with the
-  // samples, not defined where there is none. Error(config) the second time, and Error(shape) for another shape or
-  // device than the images'.
-  at::Tensor spend(const std::optional<at::Tensor>& reward_grad);
+  // The images [end − begin, channels, H, W] of some rows, without a graph of their own. keep_graph: for `carry`; the
+  // graph of the slice before is freed. Error(config) for rows that there are not, and for samples that were recalled.
+  at::Tensor decode(int64_t begin, int64_t end, bool keep_graph, const Cancellation& cancellation);
+
+  // Adds ∂r/∂endpoint of the slice that was decoded last, from ∂r/∂images, and frees its graph. Error(config) where no
+  // graph was kept, and Error(shape) for another shape or device than the images'.
+  void carry(const at::Tensor& reward_grad);
+
+  // ∂r/∂endpoint, once: what was carried, and of `reward_grad`, ∂r/∂images of all rows, where that is given. Not
+  // defined where there is neither. Error(config) the second time and where some rows alone were carried, and
+  // Error(shape) as of `carry`.
+  at::Tensor spend(const std::optional<at::Tensor>& reward_grad, const Cancellation& cancellation);
+
+ protected:
+  // Counts network evaluations that decoding took.
+  void count_forwards(int64_t forwards) { forwards_ += forwards; }
 
  private:
+  // Rows whose images are decoded together.
+  struct Part {
+    int64_t begin;
+    at::Tensor endpoint, images;  // with the graph between them
+  };
+
+  void check_gradient(const at::Tensor& reward_grad, int64_t rows) const;
+
   const Origin origin_;
-  at::Tensor endpoint_, images_;
-  std::vector<Part> parts_;
-  const int64_t forwards_ = 0;
+  at::Tensor endpoint_;
+  Decoding decoding_;
+  int64_t forwards_ = 0;
   const double jacobian_ = 1;
-  at::Tensor reward_gradient_;
+  std::vector<Part> kept_;       // of the slice that was decoded last
+  at::Tensor reward_gradient_;   // ∂r/∂endpoint, as far as it was carried
+  std::vector<bool> is_carried_;  // a row's gradient
+  int64_t carried_ = 0;
   bool spent_ = false;
 };
 
@@ -105,7 +135,8 @@ class RewardAlgorithm {
 
   // What of a rollout `recall` takes in later steps; spends it. reward_grad: as of `accumulate`. Error(config) of an
   // algorithm that draws anew in every step.
-  virtual Endpoints keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad);
+  virtual Endpoints keep(Rollout& rollout, const std::optional<at::Tensor>& reward_grad,
+                         const Cancellation& cancellation);
 
   // A rollout of samples that were kept.
   virtual std::unique_ptr<Rollout> recall(const Conditioning& conditioning,
@@ -113,9 +144,9 @@ class RewardAlgorithm {
                                           uint64_t seed, uint64_t step);
 
   // Adds ∂loss/∂parameters to the trainable tensors' .grad and spends the rollout. reward_values [B]: to drop
-  // samples whose value is not finite; reward_grad [B, channels, H, W]: ∂(sum of rewards)/∂images, none for a reward
-  // that has no gradient and for samples that were recalled. After a cancellation the gradients hold a part of the
-  // batch and must be cleared.
+  // samples whose value is not finite; reward_grad [B, channels, H, W]: ∂(sum of rewards)/∂images, none where it was
+  // carried slice by slice, for a reward that has no gradient and for samples that were recalled. After a cancellation
+  // the gradients hold a part of the batch and must be cleared.
   StepMetrics accumulate(Rollout& rollout, const std::vector<float>& reward_values,
                          const std::optional<at::Tensor>& reward_grad, const Cancellation& cancellation);
 
@@ -144,6 +175,12 @@ class RewardAlgorithm {
   // The rollout is one that this kind of algorithm made.
   virtual bool made(const Rollout& rollout) const = 0;
   virtual void match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) = 0;
+
+  // How the model makes images of endpoints that are latents at time 1, sliced as the options say.
+  Rollout::Decoding decoding(const RewardOptions& options);
+
+  // The model's images of latents at time 1.
+  at::Tensor decoded(const at::Tensor& latents);
 
   FlowModel& model_;
 

@@ -20,8 +20,10 @@ const OptionTable& RewardOptions::table() {
               "at once. The numbers are the same.")
           .option<&RewardOptions::decode_slice>(
               "decodeSlice", at_least(0),
-              "Where memory is short, images are decoded a second time for the reward's gradient, this many samples at "
-              "once; 0: once, and what the gradient needs of all of them is kept.")
+              "So many images at once are decoded and scored, and the reward's gradient is taken back to their latents; "
+              "0: the whole batch. Each image is decoded once, unless a reward reads the whole batch. Left out, a "
+              "fine-tuning takes the most that make no more memory needed than its other phases, as its plan has it; "
+              "an algorithm by itself takes the whole batch.")
           .option<&RewardOptions::reward_gradient_quantile>(
               "rewardGradientQuantile", above(0).at_most(1),
               "Norms of ∇r above this running quantile are clipped to it; 1: off. A guard against outliers, and a "

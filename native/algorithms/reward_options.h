@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "ops/options.h"
 
 namespace eam {
@@ -9,7 +11,7 @@ struct RewardOptions {
   double lambda = 1;
   double guidance = 1;
   int micro_batch = 0;   // 0: all samples at once
-  int decode_slice = 0;  // 0: off; see Rollout::Part
+  std::optional<int> decode_slice;  // none or 0: all; see Rollout::Decoding
   double reward_gradient_quantile = 1;
 
   static const OptionTable& table();

@@ -182,8 +182,9 @@ void run(const std::string& name, int iterations, int64_t batch, int micro_batch
     const auto rollout =
         algorithm.rollout(conditioning, std::nullopt, shape, 7, static_cast<uint64_t>(i) + 1, true, cancellation);
     // r = −½ ‖image − ½‖²
+    const at::Tensor images = rollout->decode(0, batch, true, cancellation);
     const double scored = now();
-    const at::Tensor reward_grad = 0.5 - rollout->images();
+    const at::Tensor reward_grad = 0.5 - images;
     const at::Tensor values = -0.5 * reward_grad.flatten(1).square().sum(1);
     const std::vector<float> rewards(values.const_data_ptr<float>(), values.const_data_ptr<float>() + batch);
     times.reward = now() - scored;

@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/nan_to_num.h>
@@ -32,6 +33,17 @@ void check_features(const at::Tensor& features) {
 }
 
 }  // namespace
+
+at::Tensor join_images(const std::vector<at::Tensor>& parts) {
+  if (parts.empty()) throw bad_shape("parts", "at least one", "none");
+  for (size_t k = 0; k < parts.size(); ++k) {
+    check_images(parts[k]);
+    if (parts[k].sizes().slice(1) == parts[0].sizes().slice(1)) continue;
+    throw bad_shape(words("parts[", k, "]"), words("images of the size of parts[0], ", parts[0].sizes()),
+                    parts[k].sizes());
+  }
+  return at::cat(parts);
+}
 
 at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& indices,
                          const std::vector<int64_t>& shifts, double scale, double offset) {

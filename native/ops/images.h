@@ -11,6 +11,9 @@
 // What data sets, rewards and reports do with batches of images [B, channels, H, W]. Error(shape) names the argument.
 namespace eam::ops {
 
+// The images of all parts, in their order. Error(shape) for none, and for parts that differ in more than their count.
+at::Tensor join_images(const std::vector<at::Tensor>& parts);
+
 // Row r of the result is scale · images[indices[r]] + offset, moved down and right by shifts[2r], shifts[2r + 1]
 // pixels; what comes into view is `offset`, the value of an empty (zero) pixel. shifts may be empty.
 at::Tensor gather_images(const at::Tensor& images, const std::vector<int64_t>& indices,

@@ -29,11 +29,15 @@ export const rollOut = (algorithm: NativeAlgorithm, change: object = {}): Promis
     ...change,
   });
 
+/** The images of all samples, with their graph. */
+export const decode = (rollout: NativeRollout, begin = 0, end = batch, keepGraph = true): Promise<NativeTensor> =>
+  rollout.decode({ begin, end, keepGraph, cancellation: new (binding().Cancellation)() });
+
 export async function iterate(model: NativeFlowModel, change: EamOptions = {}, rewards = values, grad?: NativeTensor) {
   const algorithm = eam(model, change);
   const rollout = await rollOut(algorithm);
   const endpoint = await floats(rollout.endpoint);
-  const images = await floats(rollout.images);
+  const images = await floats(await decode(rollout));
   const metrics = await algorithm.accumulate(
     rollout,
     rewards,

@@ -83,7 +83,7 @@ export async function measure(config: object, cache: string, counted: 'given out
         model,
         reward,
         prompts: config.prompts,
-        algorithm: createAlgorithm(config.algorithm),
+        algorithm: createAlgorithm({ ...config.algorithm, decodeSlice: planned.decodeSlice }),
         optimizer: config.optimizer,
         batch: config.batch,
         seed: 1,

@@ -140,7 +140,7 @@ describe('the SD3 transformer with its autoencoder', () => {
         step: 0,
         cancellation,
       });
-      const { images } = rollout;
+      const images = await rollout.decode({ begin: 0, end: 2, keepGraph: true, cancellation });
       await algorithm.accumulate(rollout, new Float32Array(2), await normal(images.shape, 4n), cancellation);
       return takeGradients(model);
     };

@@ -26,7 +26,7 @@ describe('a reward in a module', () => {
         '=> slope) })',
     );
     const reward = await createRewards(
-      [{ name: 'module', weight: 2, file, options: { slope: 3 }, differentiable: true }],
+      [{ name: 'module', weight: 2, file, options: { slope: 3 }, differentiable: true, wholeBatch: false }],
       'cpu',
     );
     const { values, grad, parts } = await score(reward, images(), prompts, { gradient: true });

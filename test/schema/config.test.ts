@@ -118,6 +118,7 @@ describe('the recipes in configs/', () => {
   it.each([
     { name: 'quickstart.json', read: (config: unknown) => validate(finetuneSchema, config, 'quickstart') },
     { name: 'sd35-medium.json', read: (config: unknown) => validate(finetuneSchema, config, 'sd35-medium') },
+    { name: 'sd35-medium-24gb.json', read: (config: unknown) => validate(finetuneSchema, config, 'sd35-medium-24gb') },
     { name: 'flux2-klein-4b.json', read: (config: unknown) => validate(finetuneSchema, config, 'flux2-klein-4b') },
     { name: 'pretrain-digits.json', read: readPretrainConfig },
     { name: 'pretrain-classifier.json', read: readPretrainConfig },

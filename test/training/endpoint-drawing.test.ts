@@ -8,7 +8,7 @@ import type { Model } from '../../lib/models/model.js';
 import { fromFunction } from '../../lib/rewards/from-function.js';
 import { hasGradient, type Reward } from '../../lib/rewards/reward.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
-import type { NativeAlgorithm } from '../../lib/runtime/native/binding.js';
+import type { NativeAlgorithm, NativeTensor } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import { drawEndpoints } from '../../lib/training/endpoint-drawing.js';
 import { floats, labels, tinyLora, tinyModel } from '../helpers/tiny-model.js';
@@ -30,7 +30,14 @@ async function drawing(reward: (begun: (count: number) => Promise<void>) => Rewa
         alive--;
         samples.dispose();
       };
-      return { endpoint: samples.endpoint, images: samples.images, forwards: samples.forwards, dispose };
+      return {
+        endpoint: samples.endpoint,
+        slice: samples.slice,
+        forwards: samples.forwards,
+        decode: (args: Parameters<typeof samples.decode>[0]) => samples.decode(args),
+        carry: (grad: NativeTensor) => samples.carry(grad),
+        dispose,
+      };
     },
   } as NativeAlgorithm;
   const begun = async (count: number) => {

@@ -9,6 +9,7 @@ import { createRewards } from '../../lib/rewards/registry.js';
 import type { Reward } from '../../lib/rewards/reward.js';
 import { strokeWeight } from '../../lib/rewards/stroke-weight.js';
 import { binding } from '../../lib/runtime/native/index.js';
+import type { NativeRollout } from '../../lib/runtime/native/binding.js';
 import { eam } from '../../lib/training/algorithms.js';
 import type { StepMetrics } from '../../lib/training/metrics.js';
 import type { Trainer, PrepareRunOptions } from '../../lib/training/trainer.js';
@@ -248,13 +249,14 @@ describe('the native side', () => {
     const cancellation = new (binding().Cancellation)();
     const gradient = await normal(shape, 8n);
     const direct = await algorithm.accumulate(await rollOut(algorithm), rewards, gradient, cancellation);
-    const { vjps, ...kept } = await algorithm.keep(await rollOut(algorithm), gradient);
+    const { forwards, vjps, ...kept } = await algorithm.keep(await rollOut(algorithm), gradient, cancellation);
     const recalled = await algorithm.recall({ conditioning, ...kept, seed: 3n, step: 0 });
     const later = await algorithm.accumulate(recalled, rewards, undefined, cancellation);
     expect(Array.from(later.perSample)).toEqual(Array.from(direct.perSample));
     expect(later.rewardGradientNorm).toBe(direct.rewardGradientNorm);
-    expect([direct.forwards - later.forwards, vjps]).toEqual([4 * 5, 0]);
-    expect((recalled as { images?: unknown }).images).toBeUndefined();
+    expect([direct.forwards - later.forwards, forwards, vjps]).toEqual([4 * 5, 4 * 5, 0]);
+    const images = (recalled as NativeRollout).decode({ begin: 0, end: 4, cancellation });
+    await expect(images).rejects.toThrow('the samples were recalled, so they have no images');
     recalled.dispose();
   });
 
@@ -306,7 +308,7 @@ describe('the native side', () => {
       what: 'endpoints of Adjoint Matching',
       work: async () => {
         const algorithm = new (binding().AdjointMatching)(await tinyModel(tinyLora), { steps: 4 });
-        return algorithm.keep(await rollOut(algorithm), undefined);
+        return algorithm.keep(await rollOut(algorithm), undefined, new (binding().Cancellation)());
       },
       says: /keeps no endpoints/,
     },

@@ -48,7 +48,8 @@ export function settingsOf(
   config: CompareSettings,
   { contender, seed, learningRate, budget, points, whole }: RunPlan,
 ): RunResult['settings'] {
-  const { device, dtype, adapter, image, checkpointing, textLength, negativePrompt, tracking, evaluation } = config;
+  const { device, dtype, adapter, image, checkpointing, textLength, decoder, negativePrompt } = config;
+  const { tracking, evaluation } = config;
   const { points: _, ...trackingSet } = tracking;
   const settings = {
     device,
@@ -57,6 +58,7 @@ export function settingsOf(
     image,
     checkpointing,
     textLength,
+    decoder,
     negativePrompt,
     seed,
     budget,

@@ -46,8 +46,8 @@ async function finetuneWith(
   const { output } = wanted;
   await checkOutput(output, 'directory');
   const place = { resume: options.resume, output, record: 'config.json', onNote };
-  const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
-  if (!made) await checkFinetune(settings, options.resume ?? false);
+  const placed = { ...wanted, device: await jobDevice(wanted.device, place) };
+  const settings = made ? placed : await checkFinetune(placed, options.resume ?? false);
   await checkLogs(settings.logging);
   const { resume = false, existing, signal } = options;
   if (!resume && existing === 'refuse') await refuseExisting(output);

@@ -63,7 +63,8 @@ export class FinetuneJob {
 
   async run(): Promise<FinetuneResult> {
     await this.#open();
-    await this.#directory.writeConfig({ ...this.config, output: resolve(this.#directory.path) });
+    const { decoder } = this.parts.model;
+    await this.#directory.writeConfig({ ...this.config, decoder, output: resolve(this.#directory.path) });
     try {
       return await this.#complete();
     } catch (error) {

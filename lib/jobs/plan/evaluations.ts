@@ -1,5 +1,5 @@
 import type { AlgorithmSettings } from '../../training/algorithms.js';
-import { algorithmEvaluations, type AlgorithmEvaluations } from '../../training/evaluations.js';
+import { algorithmEvaluations, type AlgorithmEvaluations, type RewardPasses } from '../../training/evaluations.js';
 import type { Evaluations } from '../../training/metrics.js';
 
 /**
@@ -13,8 +13,7 @@ export interface EvaluationRange {
   most: Evaluations;
 }
 
-/** @param differentiable whether the reward has a gradient */
-export function evaluationsOf(algorithm: AlgorithmSettings, batch: number, differentiable = true): EvaluationRange {
+export function evaluationsOf(algorithm: AlgorithmSettings, batch: number, passes?: RewardPasses): EvaluationRange {
   const total = ({
     rollout,
     pretrained,
@@ -27,6 +26,6 @@ export function evaluationsOf(algorithm: AlgorithmSettings, batch: number, diffe
     vjps: vjps * batch,
     backwards: matched * batch,
   });
-  const { least, most } = algorithmEvaluations(algorithm, differentiable);
+  const { least, most } = algorithmEvaluations(algorithm, passes);
   return { least: total(least), most: total(most) };
 }

@@ -1,5 +1,10 @@
 import type { AlgorithmSettings } from '../../training/algorithms.js';
-import { algorithmEvaluations, drawingEvaluations, drawsSamples } from '../../training/evaluations.js';
+import {
+  algorithmEvaluations,
+  drawingEvaluations,
+  drawsSamples,
+  type RewardPasses,
+} from '../../training/evaluations.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
 import { panelDraws } from '../settings/panel.js';
 import type { ModelOperations } from '../../models/footprint.js';
@@ -12,7 +17,7 @@ export interface IterationOperations {
   rollout: number;
   /** Those samples to images. */
   decoding: number;
-  /** The reward's gradient from images to samples; with decodeSlice, decoding them again. */
+  /** The reward's gradient from images to samples; of a reward that reads the whole batch, decoding slices again. */
   rewardGradient: number;
   /** The network's forward and backward passes for the loss. */
   matching: number;
@@ -36,22 +41,20 @@ export function drawingOperations(
   return { network: evaluations * pretrained.forward, decoder: images * decoder.forward };
 }
 
-/** @param differentiable whether the reward has a gradient */
 export function operationsOf(
   algorithm: AlgorithmSettings,
   batch: number,
   model: ModelOperations,
-  differentiable = true,
+  passes: RewardPasses,
 ): IterationOperations {
-  const { most } = algorithmEvaluations(algorithm, differentiable);
+  const { most } = algorithmEvaluations(algorithm, passes);
   const { rollout, pretrained, pretrainedAgain, logRatio, vjps, matched } = most;
   const none = { forward: 0, backward: 0 };
   const decoder = drawsSamples(algorithm) ? model.decoder : none;
-  const again = algorithm.decodeSlice > 0;
   const stages = {
     rollout: rollout * model.trained.forward,
     decoding: decoder.forward,
-    rewardGradient: differentiable ? decoder.backward + (again ? decoder.forward : 0) : 0,
+    rewardGradient: passes.gradients * decoder.backward + (passes.decodings - 1) * decoder.forward,
     matching:
       matched * (model.trained.forward + model.trained.backward) +
       logRatio * (model.trained.forward + model.pretrained.forward),

@@ -1,6 +1,7 @@
 import type { FinetuneSettings } from '../settings/finetune.js';
 import type { ModelDType } from '../../models/model.js';
 import { dtypeOf } from '../../rewards/registry.js';
+import { isSliced, rewardParts } from './reward-parts.js';
 import { elementBytes, type ComponentFootprint, type ModelFootprint } from '../../models/footprint.js';
 
 /** A stretch of a fine-tuning, and the bytes that it takes, by what takes them. */
@@ -14,6 +15,9 @@ export interface Phase {
   /** What makes them fewer: it completes "less is needed with …". */
   less: string[];
 }
+
+/** The phase in which images are decoded and scored. */
+export const scoringPhase = 'decoding and scoring';
 
 /** Latents beside those that a phase is about: a solver's, noise, what is combined. */
 const solverStates = 4;
@@ -50,13 +54,8 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
     conditioning: conditioning(batch, guided),
     latents: latents(batch) * (algorithm.name === 'am' ? algorithm.steps + 1 + solverStates : solverStates),
   };
-  const keepsGraph = decodeSlice === 0;
-  // Parts of a graph that are kept until the reward's gradient comes, or none.
   const throughDenoiser = algorithm.name === 'eam' && algorithm.rewardThroughDenoiser;
   const guidedLoss = algorithm.name === 'eam' && algorithm.guidedLoss && guided ? 2 : 1;
-  const decodePart = keepsGraph ? part : decodeSlice;
-  const kept = keepsGraph ? model.decodeGradient(batch) : 0;
-  const keptDenoiser = throughDenoiser && keepsGraph ? model.vjp(batch) * guidedLoss : 0;
   const matched = Math.min(
     part === batch && !microBatch ? Infinity : part,
     algorithm.name === 'eam' ? batch * algorithm.renoisings : batch,
@@ -90,28 +89,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
       ...microBatched,
       ...smaller,
     ]),
-    phase(
-      'decoding and scoring',
-      {
-        ...held,
-        images: 2 * images(batch),
-        'decoder, kept for the gradient': kept,
-        'denoiser, kept for the gradient': keptDenoiser,
-        activations: keepsGraph ? 0 : model.decode(Math.min(decodePart, batch)),
-      },
-      [...sliced, ...smaller],
-    ),
-    phase(
-      "taking the reward's gradient to the latents",
-      {
-        ...held,
-        images: 2 * images(batch),
-        'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, batch)),
-        'denoiser, kept for the gradient':
-          keptDenoiser || (throughDenoiser ? model.vjp(Math.min(decodePart, batch)) * guidedLoss : 0),
-      },
-      [...sliced, ...smaller],
-    ),
+    phase(scoringPhase, { ...held, ...scoring(config, model, throughDenoiser ? guidedLoss : 0) }, [...sliced, ...smaller]),
     phase(
       'training',
       {
@@ -125,6 +103,28 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
   ];
 }
 
+/**
+ * What scoring takes: of a slice its images, their gradient, and the graphs from its latents to them; of all images, if
+ * anything reads them at once, them and their gradient.
+ * @param denoisers evaluations of the pretrained network a sample that the gradient flows through
+ */
+function scoring({ algorithm, batch, rewards }: FinetuneSettings, model: ModelFootprint, denoisers: number) {
+  const { decodeSlice, microBatch } = algorithm;
+  const images = (count: number) => 4 * model.image * count;
+  const slice = decodeSlice ? Math.min(decodeSlice, batch) : batch;
+  const { sliced, whole } = rewardParts(rewards);
+  if (!sliced && !whole) {
+    const part = Math.min(decodeSlice || microBatch || batch, batch);
+    return { images: images(batch), activations: model.decode(part) };
+  }
+  const readsAll = slice < batch && rewards.some((reward) => !isSliced(reward));
+  return {
+    images: 2 * images(slice) + (readsAll ? 2 * images(batch) : 0),
+    'decoder, kept for the gradient': model.decodeGradient(slice),
+    'denoiser, kept for the gradient': model.vjp(slice) * denoisers,
+  };
+}
+
 /** The most images that a run draws at a time, the setting that says so, and whether any of its drawings is guided. */
 function drawnAtOnce({ samples, panel, evaluation }: FinetuneSettings, batch: number) {
   const sets = { samples, ...(evaluation && { evaluation }), ...(panel.every !== 0 && { panel }) };
@@ -135,7 +135,7 @@ function drawnAtOnce({ samples, panel, evaluation }: FinetuneSettings, batch: nu
 }
 
 /** A number of samples at once, of which 0 stands for all. */
-const lowered = (setting: string, count: number): string[] =>
+const lowered = (setting: string, count = 0): string[] =>
   count === 1 ? [] : [count === 0 ? setting : `a smaller ${setting}`];
 
 /** What every phase takes less with. */

@@ -11,14 +11,13 @@ import type { ModelPart } from '../../models/model-kind.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
 import {
   dtypeOf,
-  isDifferentiable,
   locateJudge,
   locateReward,
   publishedParameters,
   type RewardConfig,
 } from '../../rewards/registry.js';
 import { chooseDevice } from '../../runtime/device.js';
-import { endpointEvaluations } from '../../training/evaluations.js';
+import { endpointEvaluations, rewardPasses } from '../../training/evaluations.js';
 import { endpointsDirectory } from '../../training/endpoints.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
 import { guidancesOf, refuseGuidance } from '../guidance.js';
@@ -32,7 +31,9 @@ import {
 import { cardTimes, type CardTime } from './cards.js';
 import { diskUse, refuseFull, type DiskUse } from './disk.js';
 import { drawingOperations, operationsOf, type IterationOperations } from './operations.js';
+import { withDecodeSlice } from './decode-slice.js';
 import { phasesOf, type Phase } from './phases.js';
+import { rewardParts } from './reward-parts.js';
 import { loadedBytes } from './reward-weights.js';
 import { bytesText } from '../text.js';
 
@@ -61,6 +62,11 @@ export interface Plan {
         vjps: number;
       }
     | undefined;
+  /**
+   * How many images are decoded and scored at a time, 0 for the whole batch: the configuration's number, or the plan's
+   * choice; undefined where memory is not planned.
+   */
+  decodeSlice?: number | undefined;
   /** What is in memory; undefined for a small model, and one of one's own, whose memory is not planned. */
   memory?: MemoryPlan | undefined;
   /** The files of a model of one's own, of which no more is known. */
@@ -164,34 +170,11 @@ async function planFor(
   config: FinetuneSettings,
   likeKnown?: (options: FootprintOptions) => ModelFootprint,
 ): Promise<Plan> {
-  const {
-    model,
-    device,
-    dtype,
-    adapter,
-    image,
-    textLength,
-    checkpointing = false,
-    batch,
-    algorithm,
-    prompts,
-    negativePrompt,
-  } = config;
-  if (!likeKnown) refuseGuidance(await unguidedOf(model), [...guidancesOf(config), algorithm.guidance]);
-  const differentiable = config.rewards.some(isDifferentiable);
-  const evaluations = evaluationsOf(algorithm, batch, differentiable);
-  const endpoints = plannedEndpoints(config, differentiable);
-  const before = endpoints && { endpoints };
-  const options = {
-    device,
-    dtype,
-    adapter,
-    size: image,
-    checkpointing,
-    textLength,
-    prompts,
-    negativePrompt,
-  };
+  const { model, device, dtype, adapter, image, batch } = config;
+  if (!likeKnown) refuseGuidance(await unguidedOf(model), [...guidancesOf(config), config.algorithm.guidance]);
+  const { checkpointing = false, textLength, decoder, textEncoders, prompts, negativePrompt } = config;
+  const loading = { device, dtype, adapter, size: image, checkpointing, textLength, decoder, textEncoders };
+  const options = { ...loading, prompts, negativePrompt };
   const footprint = likeKnown ? likeKnown({ ...options, adapter: adapter! }) : await modelFootprint(model, options);
   const scoring = [...config.rewards, ...config.panel.judges, ...(config.evaluation?.rewards ?? [])];
   const rewards = await Promise.all(
@@ -201,13 +184,14 @@ async function planFor(
     }),
   );
   if (config.evaluation?.judge) await loadedBytes(locateJudge(config.evaluation.judge));
-  if (!footprint) return { device, batch, evaluations, ...before, disk: [], cards: [] };
-  if (isParts(footprint)) return { device, batch, evaluations, ...before, parts: footprint, disk: [], cards: [] };
-  const phases = phasesOf(
-    config,
-    footprint,
-    rewards.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
-  );
+  if (!footprint) return { device, batch, ...costs(config), disk: [], cards: [] };
+  if (isParts(footprint)) return { device, batch, ...costs(config), parts: footprint, disk: [], cards: [] };
+  const rewardsBytes = rewards.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
+  const sliced = withDecodeSlice(config, footprint, rewardsBytes);
+  const { algorithm } = sliced;
+  const phases = phasesOf(sliced, footprint, rewardsBytes);
+  const { endpoints } = costs(sliced);
+  const passes = rewardPasses(algorithm, batch, rewardParts(config.rewards));
   const sized = (component: ComponentFootprint) => ({
     ...component,
     bytes: component.parameters * elementBytes[component.dtype],
@@ -220,14 +204,14 @@ async function planFor(
     trainable: footprint.trainable,
     phases,
     peak: phases.reduce((most, phase) => (phase.bytes > most.bytes ? phase : most)),
-    operations: operationsOf(algorithm, batch, footprint.operations, differentiable),
+    operations: operationsOf(algorithm, batch, footprint.operations, passes),
   };
   const disk = diskUse({
     prompts: { missing: footprint.prompts.missing, bytes: footprint.conditioning, folder: textEmbeddingsDirectory() },
     // Endpoint, velocity and the reward's gradient, if it has one: float32, as many numbers as a latent each.
     endpoints: {
       count: endpoints?.count ?? 0,
-      bytes: 4 * (differentiable ? 3 : 2) * footprint.latent,
+      bytes: 4 * (passes.gradients ? 3 : 2) * footprint.latent,
       folder: endpointsDirectory(),
     },
     checkpoints: {
@@ -237,21 +221,26 @@ async function planFor(
       folder: config.output,
     },
   });
-  const planned = { device, batch, evaluations, ...before, memory, disk, cards: [] };
+  const { decodeSlice } = algorithm;
+  const planned = { device, batch, ...costs(sliced), decodeSlice, memory, disk, cards: [] };
   if (device === 'cpu') return planned;
   const drawing = drawingOperations(config, footprint.operations);
   const { hasMeasuredRates = false } = footprint;
-  const run = { dtype, iteration: memory.operations, steps: config.steps, drawing, hasMeasuredRates };
+  const { operations: iteration } = memory;
+  const run = { dtype, decoder: footprint.decoder, iteration, steps: config.steps, drawing, hasMeasuredRates };
   return { ...planned, cards: cardTimes(run, needed(planned)) };
 }
 
 const isParts = (found: ModelFootprint | readonly ModelPart[]): found is readonly ModelPart[] => Array.isArray(found);
 
-function plannedEndpoints({ algorithm, prompts }: FinetuneSettings, differentiable: boolean): Plan['endpoints'] {
-  if (algorithm.name !== 'eam' || algorithm.endpoints === 'current') return undefined;
+/** The network evaluations of an iteration, and those before the first one. */
+function costs({ algorithm, batch, prompts, rewards }: FinetuneSettings): Pick<Plan, 'evaluations' | 'endpoints'> {
+  const passes = rewardPasses(algorithm, batch, rewardParts(rewards));
+  const evaluations = evaluationsOf(algorithm, batch, passes);
+  if (algorithm.name !== 'eam' || algorithm.endpoints === 'current') return { evaluations };
   const count = new Set(prompts).size * algorithm.endpointsPerPrompt;
-  const { forwards, vjps } = endpointEvaluations(algorithm, differentiable);
-  return { count, forwards: count * forwards, vjps: count * vjps };
+  const { forwards, vjps } = endpointEvaluations(algorithm, passes);
+  return { evaluations, endpoints: { count, forwards: count * forwards, vjps: count * vjps } };
 }
 
 /** Undefined where nobody knows. @param published whether a published size will do where the files are not there */
@@ -311,10 +300,13 @@ export function refuseSmall(planned: Plan, { free, total }: DeviceMemory): void 
  * Refuses a job, before it loads or writes anything, whose weights are not there, or whose GPU or disk is too small; a
  * CPU that is too small only `eam plan` refuses: its memory can be swapped.
  * @param resumes whether it goes on, with most of its files written
+ * @returns the configuration, with the plan's choice of what it leaves out
  * @throws CheckpointError, ConfigError, OutOfMemoryError
  */
-export async function checkFinetune(config: FinetuneSettings, resumes: boolean): Promise<void> {
+export async function checkFinetune(config: FinetuneSettings, resumes: boolean): Promise<FinetuneSettings> {
   const planned = await planFor(config);
   if (config.device !== 'cpu') refuseSmall(planned, await deviceMemory(config.device));
   if (!resumes) refuseFull(planned.disk);
+  const { decodeSlice } = planned;
+  return { ...config, algorithm: { ...config.algorithm, ...(decodeSlice !== undefined && { decodeSlice }) } };
 }

@@ -53,7 +53,7 @@ function memoryLines(device: string, { networks, encoders, rewards, trainable, p
   ];
 }
 
-function evaluationLines({ batch, endpoints, evaluations: { least, most } }: Plan): string[] {
+function evaluationLines({ batch, endpoints, decodeSlice, evaluations: { least, most } }: Plan): string[] {
   const range = (key: keyof Evaluations) =>
     least[key] === most[key] ? String(most[key]) : `${least[key]} to ${most[key]}`;
   return [
@@ -61,6 +61,7 @@ function evaluationLines({ batch, endpoints, evaluations: { least, most } }: Pla
     row('forwards', range('forwards')),
     row('vector-Jacobian products (vjps)', range('vjps')),
     row('backwards', range('backwards')),
+    ...(decodeSlice === undefined ? [] : [row('images decoded and scored at a time', String(decodeSlice || batch))]),
     ...(endpoints
       ? [
           '',

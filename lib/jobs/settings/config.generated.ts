@@ -47,6 +47,12 @@ export type RewardConfig = {
       name: 'torchscript';
       /** This module, which torch.jit.save wrote, is the reward. */
       file: string;
+      /**
+       * True says that an image's value depends on the others of its batch: all of a step are then scored at once,
+       * and each is decoded a second time for the gradient.
+       * @defaultValue false
+       */
+      wholeBatch?: boolean | undefined;
     }
   | {
       /** The name says which reward. */
@@ -152,6 +158,12 @@ export type RewardConfig = {
       options?: Readonly<Record<string, unknown>> | undefined;
       /** False says that the function returns values alone. @defaultValue true */
       differentiable?: boolean | undefined;
+      /**
+       * True says that an image's value depends on the others of its batch: all of a step are then scored at once,
+       * and each is decoded a second time for the gradient.
+       * @defaultValue false
+       */
+      wholeBatch?: boolean | undefined;
     }
   | {
       /** The name says which reward. */
@@ -467,6 +479,16 @@ export interface FinetuneConfig {
    * whole number, at least 1 and at most 4096.
    */
   textLength?: number | undefined;
+  /**
+   * The autoencoder's decoder computes so: in float32, but with "tf32" its convolutions round what they multiply to
+   * 10 bits on CUDA, or in bfloat16; left out, it is "tf32" on CUDA and "float32" on the CPU.
+   */
+  decoder?: 'tf32' | 'float32' | 'bfloat16' | undefined;
+  /**
+   * With "sliced", one block of T5 is on the device at a time while prompts are encoded, where memory is short: the
+   * embeddings are the same, and 9 GB go to a GPU for each 16 prompts; left out, it is "whole".
+   */
+  textEncoders?: 'whole' | 'sliced' | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */
   negativePrompt?: string | undefined;
   /** The prompts are these: a list, or the path of a file of them. */
@@ -630,6 +652,16 @@ export interface CompareConfig {
    * whole number, at least 1 and at most 4096.
    */
   textLength?: number | undefined;
+  /**
+   * The autoencoder's decoder computes so: in float32, but with "tf32" its convolutions round what they multiply to
+   * 10 bits on CUDA, or in bfloat16; left out, it is "tf32" on CUDA and "float32" on the CPU.
+   */
+  decoder?: 'tf32' | 'float32' | 'bfloat16' | undefined;
+  /**
+   * With "sliced", one block of T5 is on the device at a time while prompts are encoded, where memory is short: the
+   * embeddings are the same, and 9 GB go to a GPU for each 16 prompts; left out, it is "whole".
+   */
+  textEncoders?: 'whole' | 'sliced' | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */
   negativePrompt?: string | undefined;
   /** The prompts are these: a list, or the path of a file of them. */
@@ -862,6 +894,16 @@ export interface DistillConfig {
    * whole number, at least 1 and at most 4096.
    */
   textLength?: number | undefined;
+  /**
+   * The autoencoder's decoder computes so: in float32, but with "tf32" its convolutions round what they multiply to
+   * 10 bits on CUDA, or in bfloat16; left out, it is "tf32" on CUDA and "float32" on the CPU.
+   */
+  decoder?: 'tf32' | 'float32' | 'bfloat16' | undefined;
+  /**
+   * With "sliced", one block of T5 is on the device at a time while prompts are encoded, where memory is short: the
+   * embeddings are the same, and 9 GB go to a GPU for each 16 prompts; left out, it is "whole".
+   */
+  textEncoders?: 'whole' | 'sliced' | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */
   negativePrompt?: string | undefined;
   /** The prompts are these: a list, or the path of a file of them. */

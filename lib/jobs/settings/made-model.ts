@@ -4,7 +4,7 @@ import { loadOptionsOf } from '../../models/registry.js';
 import { expected } from '../../schema/validate.js';
 
 /** What a model was loaded with, by the names that configurations have for it: it cannot be said a second time. */
-const ofLoading = ['device', 'dtype', 'adapter', 'image', 'checkpointing', 'textLength'] as const;
+const ofLoading = ['device', 'dtype', 'adapter', 'image', 'checkpointing', 'textLength', 'decoder', 'textEncoders'] as const;
 
 /**
  * A configuration whose model a program loaded: the model, and the configuration as a file would say it.
@@ -26,7 +26,7 @@ export function splitModel(config: unknown, source: string): { model: Model | un
       `${source}: ${expected('model', 'one with an adapter to train', 'one without: say { adapter } to loadModel')}`,
     );
   const { rank, alpha, targets } = model.adapter;
-  const { size, checkpointing, textLength } = loadOptionsOf(model) ?? {};
+  const { size, checkpointing, textLength, textEncoders } = loadOptionsOf(model) ?? {};
   const described = {
     model: model.source,
     device: model.device,
@@ -35,6 +35,8 @@ export function splitModel(config: unknown, source: string): { model: Model | un
     ...(size && { image: size }),
     ...(checkpointing !== undefined && { checkpointing }),
     ...(textLength !== undefined && { textLength }),
+    ...(model.decoder !== undefined && { decoder: model.decoder }),
+    ...(textEncoders !== undefined && { textEncoders }),
   };
   return { model, config: { ...given, ...described } };
 }

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 
 import { z } from 'zod';
 
-import type { Drawing, LoadModelOptions, Model } from '../../models/model.js';
+import { decoderPrecisions, type Drawing, type LoadModelOptions, type Model } from '../../models/model.js';
 import { pathOrHubName } from '../../files/hub-cache.js';
 import { describedModelSchema } from '../../models/kinds.js';
 import { shippedModels } from '../../models/shipped.js';
@@ -90,6 +90,20 @@ export const modelSettings = {
     .max(4096)
     .optional()
     .describe('A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256.'),
+  decoder: z
+    .enum(decoderPrecisions)
+    .optional()
+    .describe(
+      "The autoencoder's decoder computes so: in float32, but with \"tf32\" its convolutions round what they multiply " +
+        'to 10 bits on CUDA, or in bfloat16; left out, it is "tf32" on CUDA and "float32" on the CPU.',
+    ),
+  textEncoders: z
+    .enum(['whole', 'sliced'])
+    .optional()
+    .describe(
+      'With "sliced", one block of T5 is on the device at a time while prompts are encoded, where memory is short: ' +
+        'the embeddings are the same, and 9 GB go to a GPU for each 16 prompts; left out, it is "whole".',
+    ),
   negativePrompt: z
     .string()
     .optional()
@@ -121,11 +135,12 @@ export const completeAdapter = (adapter: z.input<typeof adapterSchema>) => adapt
 
 /** Loads the model of a configuration, with the adapter to train. */
 export function loadConfiguredModel(
-  { model, device, dtype, adapter, image, checkpointing, textLength }: Omit<ModelSettings, 'negativePrompt'>,
+  settings: Omit<ModelSettings, 'negativePrompt'>,
   options: Pick<LoadModelOptions, 'device' | 'seed'> = {},
 ): Promise<Model> {
+  const { model, device, dtype, adapter, image, checkpointing, textLength, decoder, textEncoders } = settings;
   const trained = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets };
-  const own = { device, dtype, adapter: trained, size: image, checkpointing, textLength };
+  const own = { device, dtype, adapter: trained, size: image, checkpointing, textLength, decoder, textEncoders };
   return loadModel(model, { ...own, ...options });
 }
 

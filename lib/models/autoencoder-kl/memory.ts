@@ -4,7 +4,7 @@
 import type { AutoencoderKlConfig } from '../../runtime/native/binding.js';
 import { decoderChannels } from './config.js';
 
-/** Bytes that one sample takes in the autoencoder's decoder, which computes in float32. */
+/** Bytes that one sample takes in the autoencoder's decoder. */
 export class DecoderMemory {
   /** Numbers of each level's activations, and of what comes into it, the coarsest first. */
   readonly #levels: readonly { inputs: number; outputs: number }[];
@@ -12,6 +12,8 @@ export class DecoderMemory {
   constructor(
     private readonly config: AutoencoderKlConfig,
     area: number,
+    /** Bytes of a number. */
+    private readonly bytes: number,
   ) {
     const channels = decoderChannels(config);
     this.#levels = channels.map((outputs, level) => {
@@ -29,18 +31,18 @@ export class DecoderMemory {
       const upsampled = level < this.#levels.length - 1 ? 4 * outputs : 0;
       return sum + blocks + upsampled;
     }, 0);
-    return 4 * (12 * deepest + (midBlockAttention ? 6 * deepest : 0) + levels + 3 * this.#levels.at(-1)!.outputs);
+    return this.bytes * (12 * deepest + (midBlockAttention ? 6 * deepest : 0) + levels + 3 * this.#levels.at(-1)!.outputs);
   }
 
   /**
    * Alive at once without a gradient: what goes through the largest residual block, and the convolution's own copies.
    */
   transient(): number {
-    return 4 * Math.max(...this.#levels.map(({ inputs, outputs }) => 3 * (inputs + outputs)));
+    return this.bytes * Math.max(...this.#levels.map(({ inputs, outputs }) => 3 * (inputs + outputs)));
   }
 
   /** In the backward pass, on top of what is kept: it grows less from the first step on. */
   backward(): number {
-    return 4 * 2 * this.#levels.at(-1)!.outputs;
+    return this.bytes * 2 * this.#levels.at(-1)!.outputs;
   }
 }

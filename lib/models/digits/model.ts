@@ -134,7 +134,7 @@ class DigitsModel implements Model {
 }
 
 /** What other models have a use for must not be left out in silence. */
-function refuseForeignOptions(imageSize: number, { size, checkpointing, textLength }: LoadModelOptions): void {
+function refuseForeignOptions(imageSize: number, { size, checkpointing, textLength, decoder, textEncoders }: LoadModelOptions): void {
   if (size && (size.width !== imageSize || size.height !== imageSize)) {
     throw new ConfigError(
       expected('size', `${imageSize} × ${imageSize} pixels, as this model draws`, `${size.width} × ${size.height}`),
@@ -142,6 +142,8 @@ function refuseForeignOptions(imageSize: number, { size, checkpointing, textLeng
   }
   if (checkpointing) throw new ConfigError('checkpointing: the digits model is too small for it');
   if (textLength !== undefined) throw new ConfigError('textLength: the digits model has no text encoder');
+  if (decoder !== undefined) throw new ConfigError('decoder: the digits model has no autoencoder');
+  if (textEncoders !== undefined) throw new ConfigError('textEncoders: the digits model has no text encoder');
 }
 
 /** What both ways to a network have in common. */

@@ -1,6 +1,7 @@
 import { elementBytes, type FootprintOptions, type ModelFootprint } from '../footprint.js';
 import { DecoderMemory } from '../autoencoder-kl/memory.js';
 import { decoderOperations } from '../autoencoder-kl/operations.js';
+import { decoderDtype, defaultDecoder } from '../autoencoder-kl/precision.js';
 import { encoderBatch } from '../pipeline/embeddings.js';
 import {
   encoderNetwork,
@@ -95,13 +96,15 @@ function footprintOf(directory: Flux2Directory, options: FootprintOptions, store
     checkpointing,
   );
   const area = height * width * patchSize ** 2;
-  const decoder = new DecoderMemory(halves, area);
+  const { decoder: precision = defaultDecoder(device) } = options;
+  const decoderType = decoderDtype(precision);
+  const decoder = new DecoderMemory(halves, area, elementBytes[decoderType]);
   const textType = wideType(dtype);
   const { text } = directory;
   return {
     networks: [
       residentNetwork('transformer', stored.transformer, dtype, device),
-      residentNetwork('autoencoder', stored.autoencoder, 'float32', device),
+      residentNetwork('autoencoder', stored.autoencoder, decoderType, device),
     ],
     prompts: stored.prompts,
     encoders: [encoderNetwork('Qwen3', stored.text, textType)],
@@ -117,6 +120,7 @@ function footprintOf(directory: Flux2Directory, options: FootprintOptions, store
       ((Math.max(...text.config.states) + 4 + text.config.states.length) * text.config.width +
         3 * text.config.intermediate),
     sampleBatch: sampleBatchOf(pixels),
+    decoder: precision,
     operations: {
       trained: transformerOperations(config, layers, tokens, { ...adapter, targets }, checkpointing),
       pretrained: transformerOperations(config, layers, tokens, undefined, checkpointing),

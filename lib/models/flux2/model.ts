@@ -1,5 +1,8 @@
+import { ConfigError } from '../../errors.js';
 import type { Flux2TransformerConfig } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
+import { expected } from '../../schema/validate.js';
+import { decoderDtype, defaultDecoder } from '../autoencoder-kl/precision.js';
 import { withComponent } from '../component-weights.js';
 import type { Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
 import { checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
@@ -53,7 +56,10 @@ export async function loadFlux2Model(path: string, source: string, options: Load
     seed = 0n,
     checkpointing = false,
     textLength = defaultTextLength,
+    decoder = defaultDecoder(device),
   } = options;
+  if (options.textEncoders === 'sliced')
+    throw new ConfigError(expected('textEncoders', '"whole": this text encoder is not sliced', '"sliced"'));
   const directory = await readFlux2Directory(path);
   const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
   const latentShape = latentShapeOf(directory, size);
@@ -63,9 +69,9 @@ export async function loadFlux2Model(path: string, source: string, options: Load
     ...options.adapter,
     targets: options.adapter.targets ?? defaultTargets(transformer.config),
   };
-  // In float32: images are decoded once a sample, and rounded for no other reason.
+  const halves = { ...vae.config, networks: { ...vae.config.networks, tf32: decoder === 'tf32' } };
   const autoencoder = await withComponent(vae.directory, (weights) =>
-    binding().loadNetwork('flux2-autoencoder', { config: vae.config, weights, dtype: 'float32', device }),
+    binding().loadNetwork('flux2-autoencoder', { config: halves, weights, dtype: decoderDtype(decoder), device }),
   );
   try {
     const { directory: folder, config } = transformer;
@@ -87,6 +93,7 @@ export async function loadFlux2Model(path: string, source: string, options: Load
       source,
       device,
       dtype,
+      decoder,
       adapter,
       latentShape,
       sampling: {

@@ -3,7 +3,7 @@ import { ConfigError, DisposedError } from '../../errors.js';
 import type { NativeFlowModel } from '../../runtime/native/binding.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
-import type { AdapterInfo, ImageSize, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
+import type { AdapterInfo, DecoderPrecision, ImageSize, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
 import type { SingleFileNetwork } from '../single-file.js';
 import type { Embeddings } from './embeddings.js';
 
@@ -25,6 +25,7 @@ export interface PipelineParts {
   source: string;
   device: string;
   dtype: ModelDType;
+  decoder: DecoderPrecision;
   adapter: AdapterInfo | undefined;
   latentShape: readonly number[];
   sampling: SamplingDefaults;
@@ -40,6 +41,7 @@ export class PipelineModel implements Model {
   readonly source: string;
   readonly device: string;
   readonly dtype: ModelDType;
+  readonly decoder: DecoderPrecision;
   readonly adapter: AdapterInfo | undefined;
   readonly latentShape: readonly number[];
   readonly sampling: SamplingDefaults;
@@ -47,11 +49,12 @@ export class PipelineModel implements Model {
   #native: NativeFlowModel | undefined;
 
   constructor(private readonly parts: PipelineParts) {
-    const { name, source, device, dtype, adapter, latentShape, sampling, native } = parts;
+    const { name, source, device, dtype, decoder, adapter, latentShape, sampling, native } = parts;
     this.name = name;
     this.source = source;
     this.device = device;
     this.dtype = dtype;
+    this.decoder = decoder;
     this.adapter = adapter;
     this.latentShape = latentShape;
     this.sampling = sampling;

@@ -1,7 +1,9 @@
+import type { T5EncoderConfig } from '../../runtime/native/binding.js';
 import { elementBytes, type FootprintOptions, type ModelFootprint } from '../footprint.js';
 import { downsampling } from '../autoencoder-kl/config.js';
 import { DecoderMemory } from '../autoencoder-kl/memory.js';
 import { decoderOperations } from '../autoencoder-kl/operations.js';
+import { decoderDtype, defaultDecoder } from '../autoencoder-kl/precision.js';
 import { encoderBatch } from '../pipeline/embeddings.js';
 import {
   encoderNetwork,
@@ -78,6 +80,12 @@ export function publishedFootprint(name: string, options: FootprintOptions): Mod
 const isT5Tensor = (name: string, all: ReadonlySet<string>): boolean =>
   name !== 'encoder.embed_tokens.weight' || !all.has('shared.weight');
 
+/** What is on the device at a time: the table of tokens and one of the blocks, which are alike. */
+function slicedT5({ vocabulary, width, layers }: T5EncoderConfig, { parameters, ...stored }: StoredNetwork) {
+  const tokens = vocabulary * width;
+  return { ...stored, parameters: tokens + Math.ceil((parameters - tokens) / layers) };
+}
+
 function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored: StoredFacts): ModelFootprint {
   const { device, dtype, adapter, size, checkpointing, textLength = defaultTextLength } = options;
   const { clipLength: length, prompts } = stored;
@@ -105,20 +113,24 @@ function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored:
     { network: bytes, norms: normBytes },
     checkpointing,
   );
-  const decoder = new DecoderMemory(autoencoder.config, height * width);
+  const { decoder: precision = defaultDecoder(device) } = options;
+  const decoderType = decoderDtype(precision);
+  const decoder = new DecoderMemory(autoencoder.config, height * width, elementBytes[decoderType]);
   const t5Type = wideType(dtype);
   return {
     // They were measured with the shape of Stable Diffusion 3.5 Medium.
     hasMeasuredRates: dtype === 'bfloat16' && config.layers === 24 && config.heads === 24,
     networks: [
       residentNetwork('transformer', stored.transformer, dtype, device),
-      residentNetwork('autoencoder', stored.autoencoder, 'float32', device),
+      residentNetwork('autoencoder', stored.autoencoder, decoderType, device),
     ],
     prompts,
     encoders: [
       encoderNetwork('CLIP-L', stored.clip[0], dtype),
       encoderNetwork('CLIP-G', stored.clip[1], dtype),
-      ...(stored.t5 ? [encoderNetwork('T5', stored.t5, t5Type)] : []),
+      ...(t5 && stored.t5
+        ? [encoderNetwork('T5', options.textEncoders === 'sliced' ? slicedT5(t5.config, stored.t5) : stored.t5, t5Type)]
+        : []),
     ],
     trainable: layers.adapterParameters(targets, adapter.rank),
     latent: channels * height * width,
@@ -135,6 +147,7 @@ function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored:
           : 0,
       ),
     sampleBatch: sampleBatchOf(pixels),
+    decoder: precision,
     operations: {
       trained: transformerOperations(config, layers, tokens, { ...adapter, targets }, checkpointing),
       pretrained: transformerOperations(config, layers, tokens, undefined, checkpointing),

@@ -2,7 +2,8 @@ import { expected } from '../../schema/validate.js';
 import { ConfigError } from '../../errors.js';
 import type { NativeAutoencoder } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
-import type { Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
+import { decoderDtype, defaultDecoder } from '../autoencoder-kl/precision.js';
+import type { DecoderPrecision, Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
 import { withComponent } from '../component-weights.js';
 import { checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
@@ -46,13 +47,14 @@ export function latentShapeOf(
   return [config.inChannels, height / scale, width / scale];
 }
 
-/** The directory's autoencoder, in float32: images are decoded once a sample, and rounded for no other reason. */
 async function loadSd3Autoencoder(
-  { autoencoder: { directory, config } }: Sd3Directory,
+  { autoencoder }: Sd3Directory,
+  decoder: DecoderPrecision,
   device: string,
 ): Promise<NativeAutoencoder> {
-  return withComponent(directory, (weights) =>
-    binding().loadNetwork('autoencoder-kl', { config, weights, dtype: 'float32', device }),
+  const config = { ...autoencoder.config, tf32: decoder === 'tf32' };
+  return withComponent(autoencoder.directory, (weights) =>
+    binding().loadNetwork('autoencoder-kl', { config, weights, dtype: decoderDtype(decoder), device }),
   );
 }
 
@@ -67,13 +69,15 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
     seed = 0n,
     checkpointing = false,
     textLength = defaultTextLength,
+    decoder = defaultDecoder(device),
+    textEncoders,
   } = options;
   const directory = await readSd3Directory(path);
   const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
   const latentShape = latentShapeOf(directory, size);
   checkTextLength(textLength);
   const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
-  const autoencoder = await loadSd3Autoencoder(directory, device);
+  const autoencoder = await loadSd3Autoencoder(directory, decoder, device);
   try {
     const { directory: folder, config } = directory.transformer;
     const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
@@ -86,11 +90,12 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
       name: 'stable-diffusion-3',
       title: 'Stable Diffusion 3',
       native,
-      embeddings: sd3Embeddings(directory, { dtype, device, textLength }, cache),
+      embeddings: sd3Embeddings(directory, { dtype, device, textLength, sliced: textEncoders === 'sliced' }, cache),
       scheduler: { times: (steps) => schedulerTimes(scheduler, steps), timeShift: () => scheduler.shift },
       source,
       device,
       dtype,
+      decoder,
       adapter,
       latentShape,
       networks: [transformerNames],

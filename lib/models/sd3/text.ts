@@ -24,6 +24,8 @@ export interface TextOptions {
   device: string;
   /** Tokens a prompt that T5 reads; without T5 as many zeros stand in for its states, as in diffusers. */
   textLength: number;
+  /** Whether one block of T5 at a time is on the device; default: all of it. */
+  sliced?: boolean;
 }
 
 export interface Tokenizers {
@@ -102,7 +104,8 @@ export class TextEncoders implements PromptEncoders {
       const clip = [...loaded];
       let t5: NativeTextEncoder | undefined;
       if (directory.t5) {
-        const { directory: folder, config } = directory.t5;
+        const { directory: folder } = directory.t5;
+        const config = { ...directory.t5.config, sliced: options.sliced ?? false };
         const range = wideType(dtype);
         t5 = await withComponent(folder, (weights) =>
           binding().loadNetwork('t5-encoder', { config, weights, dtype: range, device }),

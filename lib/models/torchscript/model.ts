@@ -88,13 +88,15 @@ class TorchScriptModel implements Model {
 }
 
 /** Refuses options that other models use and this one cannot, so that none is ignored in silence. */
-function refuseForeignOptions({ adapter, dtype, size, checkpointing, textLength }: LoadModelOptions): void {
+function refuseForeignOptions({ adapter, dtype, size, checkpointing, textLength, decoder, textEncoders }: LoadModelOptions): void {
   if (adapter) throw new ConfigError('adapter: a TorchScript module has none, its own parameters train: `trainable`');
   if (dtype !== undefined && dtype !== 'float32')
     throw new ConfigError(expected('dtype', '"float32": a TorchScript module computes in what it was saved in', dtype));
   if (size) throw new ConfigError('image: the shape of a TorchScript module says how large its images are');
   if (checkpointing) throw new ConfigError('checkpointing: a TorchScript module sees to it itself, or not at all');
   if (textLength !== undefined) throw new ConfigError('textLength: a TorchScript module has no text encoder');
+  if (decoder !== undefined) throw new ConfigError('decoder: a TorchScript module computes in what it was saved in');
+  if (textEncoders !== undefined) throw new ConfigError('textEncoders: a TorchScript module has no text encoder');
 }
 
 /**

@@ -170,6 +170,12 @@ export interface AutoencoderKlConfig {
   scalingFactor: number;
   /** The latents are shifted by this before they are scaled. */
   shiftFactor: number;
+  /**
+   * True where the decoder's convolutions, and nothing else, may round what they multiply to TF32 on a GPU, forward and
+   * backward.
+   * @defaultValue false
+   */
+  tf32?: boolean | undefined;
 }
 
 /** These are the sizes of FLUX.2's autoencoder (diffusers' AutoencoderKLFlux2). */
@@ -278,6 +284,12 @@ export interface T5EncoderConfig {
   layerNormEpsilon: number;
   /** The feed-forward layers are those of T5 v1.1 with `'gated-gelu'`, of T5 with `'relu'`. */
   feedForward: 'gated-gelu' | 'relu';
+  /**
+   * True leaves the blocks' weights where their files are mapped, and has one block at a time on the device and in the
+   * network's type.
+   * @defaultValue false
+   */
+  sliced?: boolean | undefined;
 }
 
 /** These are the sizes of Qwen3 (arXiv 2505.09388) as an encoder of texts. */

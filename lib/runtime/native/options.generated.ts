@@ -74,9 +74,10 @@ export interface AlgorithmOptions {
    */
   microBatch?: number | undefined;
   /**
-   * Where memory is short, images are decoded a second time for the reward's gradient, this many samples at once; 0:
-   * once, and what the gradient needs of all of them is kept. It is a whole number, at least 0.
-   * @defaultValue 0
+   * So many images at once are decoded and scored, and the reward's gradient is taken back to their latents; 0: the
+   * whole batch. Each image is decoded once, unless a reward reads the whole batch. Left out, a fine-tuning takes the
+   * most that make no more memory needed than its other phases, as its plan has it; an algorithm by itself takes the
+   * whole batch. It is a whole number, at least 0.
    */
   decodeSlice?: number | undefined;
   /**
@@ -116,10 +117,12 @@ const algorithmOptions = {
     .int()
     .min(0)
     .max(largestInt)
-    .default(0)
+    .optional()
     .describe(
-      "Where memory is short, images are decoded a second time for the reward's gradient, this many samples at " +
-        'once; 0: once, and what the gradient needs of all of them is kept.',
+      "So many images at once are decoded and scored, and the reward's gradient is taken back to their latents; " +
+        '0: the whole batch. Each image is decoded once, unless a reward reads the whole batch. Left out, a ' +
+        'fine-tuning takes the most that make no more memory needed than its other phases, as its plan has it; an ' +
+        'algorithm by itself takes the whole batch.',
     ),
   rewardGradientQuantile: z
     .number()
@@ -311,7 +314,9 @@ export const eamOptionsSchema = z.strictObject({
 });
 
 /** {@link EamOptions} with every default filled in. */
-export interface EamSettings extends Filled<Omit<EamOptions, 'shift' | 'modes'>>, Pick<EamOptions, 'shift'> {
+export interface EamSettings
+  extends Filled<Omit<EamOptions, 'decodeSlice' | 'shift' | 'modes'>>,
+    Pick<EamOptions, 'decodeSlice' | 'shift'> {
   /** The name says which algorithm these are of. */
   name: 'eam';
   /**
@@ -387,8 +392,8 @@ export const adjointMatchingOptionsSchema = z.strictObject({
 
 /** {@link AdjointMatchingOptions} with every default filled in. */
 export interface AdjointMatchingSettings
-  extends Filled<Omit<AdjointMatchingOptions, 'cap'>>,
-    Pick<AdjointMatchingOptions, 'cap'> {
+  extends Filled<Omit<AdjointMatchingOptions, 'decodeSlice' | 'cap'>>,
+    Pick<AdjointMatchingOptions, 'decodeSlice' | 'cap'> {
   /** The name says which algorithm these are of. */
   name: 'am';
 }

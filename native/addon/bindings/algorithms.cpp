@@ -26,15 +26,16 @@ class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
   static void define(Napi::Env env) {
     instance(env).constructor<RolloutObject>() = Napi::Persistent(DefineClass(
         env, "Rollout",
-        {InstanceAccessor<&RolloutObject::images>("images"), InstanceAccessor<&RolloutObject::endpoint>("endpoint"),
-         InstanceAccessor<&RolloutObject::forwards>("forwards"), InstanceMethod<&RolloutObject::dispose>("dispose")}));
+        {InstanceAccessor<&RolloutObject::endpoint>("endpoint"), InstanceAccessor<&RolloutObject::slice>("slice"),
+         InstanceAccessor<&RolloutObject::forwards>("forwards"), InstanceMethod<&RolloutObject::decode>("decode"),
+         InstanceMethod<&RolloutObject::carry>("carry"), InstanceMethod<&RolloutObject::dispose>("dispose")}));
   }
 
   static Napi::Object wrap(Napi::Env env, std::shared_ptr<Rollout> rollout) {
     Napi::Object object = instance(env).constructor<RolloutObject>().New({});
     RolloutObject& self = *Unwrap(object);
-    if (rollout->images().defined()) self.images_ = Napi::Persistent(wrap_tensor(env, rollout->images()));
     self.endpoint_ = Napi::Persistent(wrap_tensor(env, rollout->endpoint()));
+    self.slice_ = rollout->slice();
     self.forwards_ = rollout->forwards();
     self.rollout_ = std::move(rollout);
     return object;
@@ -54,27 +55,64 @@ class RolloutObject : public Napi::ObjectWrap<RolloutObject> {
   }
 
  private:
-  Napi::Value images(const Napi::CallbackInfo& info) {
-    return images_.IsEmpty() ? info.Env().Undefined() : Napi::Value(images_.Value());
-  }
   Napi::Value endpoint(const Napi::CallbackInfo&) { return endpoint_.Value(); }
+  Napi::Value slice(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(slice_));
+  }
   Napi::Value forwards(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(forwards_));
   }
 
-  // Its tensors are disposed of too: they are handed out once, here.
+  // decode({ begin, end, keepGraph, cancellation })
+  Napi::Value decode(const Napi::CallbackInfo& info) {
+    return guarded_promise(info.Env(), [&]() -> Napi::Value {
+      const Options options(info[0], "decode", {"begin", "end", "keepGraph", "cancellation"});
+      const Cancellation cancellation = options.cancellation();
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [rollout = get(info.This(), "decode: the rollout"), begin = options.integer("begin"),
+               end = options.integer("end"), keep_graph = options.boolean("keepGraph", false), cancellation] {
+                at::Tensor images =
+                    named("decode", [&] { return rollout->decode(begin, end, keep_graph, cancellation); });
+                return std::pair(std::move(images), rollout->forwards());
+              },
+              [this, keep = kept(info)](Napi::Env env, std::pair<at::Tensor, int64_t> decoded) {
+                forwards_ = decoded.second;
+                return wrap_tensor(env, std::move(decoded.first));
+              },
+              cancellation);
+    });
+  }
+
+  // carry(rewardGrad)
+  Napi::Value carry(const Napi::CallbackInfo& info) {
+    return guarded_promise(info.Env(), [&]() -> Napi::Value {
+      return instance(info.Env())
+          .executor.submit(
+              info.Env(),
+              [rollout = get(info.This(), "carry: the rollout"), grad = to_tensor(info[0], "carry: rewardGrad")] {
+                named("carry", [&] { rollout->carry(grad); });
+              },
+              [](Napi::Env env) { return env.Undefined(); });
+    });
+  }
+
+  // Keeps the object alive while work of it is under way.
+  static std::shared_ptr<Napi::ObjectReference> kept(const Napi::CallbackInfo& info) {
+    return std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
+  }
+
+  // Its endpoint is disposed of too: it is handed out once, here.
   void dispose(const Napi::CallbackInfo&) {
     if (!rollout_) return;
     rollout_.reset();
-    for (Napi::ObjectReference* tensor : {&images_, &endpoint_}) {
-      if (tensor->IsEmpty()) continue;
-      tensor->Value().Get("dispose").As<Napi::Function>().Call(tensor->Value(), {});
-    }
+    endpoint_.Value().Get("dispose").As<Napi::Function>().Call(endpoint_.Value(), {});
   }
 
   std::shared_ptr<Rollout> rollout_;
-  Napi::ObjectReference images_, endpoint_;
-  int64_t forwards_ = 0;
+  Napi::ObjectReference endpoint_;
+  int64_t slice_ = 0, forwards_ = 0;
 };
 
 Napi::Object from_metrics(Napi::Env env, const StepMetrics& metrics) {
@@ -173,24 +211,31 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
     });
   }
 
-  // keep(rollout, rewardGrad | undefined)
+  // keep(rollout, rewardGrad | undefined, cancellation)
   Napi::Value keep(const Napi::CallbackInfo& info) {
     return guarded_promise(info.Env(), [&]() -> Napi::Value {
+      const Cancellation cancellation = to_cancellation(info[2], "keep: cancellation");
       return instance(info.Env())
           .executor.submit(
               info.Env(),
               [model = model_, algorithm = used(), rollout = RolloutObject::get(info[0], "keep: rollout"),
-               grad = to_gradient(info[1], "keep: rewardGrad")] { return algorithm->keep(*rollout, grad); },
-              [](Napi::Env env, Endpoints endpoints) {
+               grad = to_gradient(info[1], "keep: rewardGrad"), cancellation] {
+                Endpoints endpoints = algorithm->keep(*rollout, grad, cancellation);
+                return std::pair(std::move(endpoints), rollout->forwards());
+              },
+              [](Napi::Env env, std::pair<Endpoints, int64_t> kept) {
+                Endpoints& endpoints = kept.first;
                 Napi::Object object = Napi::Object::New(env);
                 object.Set("endpoint", wrap_tensor(env, std::move(endpoints.endpoint)));
                 object.Set("velocity", wrap_tensor(env, std::move(endpoints.velocity)));
                 if (endpoints.reward_gradient.defined()) {
                   object.Set("rewardGradient", wrap_tensor(env, std::move(endpoints.reward_gradient)));
                 }
+                object.Set("forwards", static_cast<double>(kept.second));
                 object.Set("vjps", static_cast<double>(endpoints.vjps));
                 return object;
-              });
+              },
+              cancellation);
     });
   }
 

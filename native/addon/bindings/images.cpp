@@ -23,6 +23,16 @@ Napi::Value weighted_sum(const Napi::CallbackInfo& info) {
   });
 }
 
+// joinImages(parts)
+Napi::Value join_images(const Napi::CallbackInfo& info) {
+  return guarded_promise(info.Env(), [&]() -> Napi::Value {
+    return instance(info.Env())
+        .executor.submit(
+            info.Env(), [parts = to_tensors(info[0], "joinImages: parts")] { return ops::join_images(parts); },
+            [](Napi::Env env, at::Tensor images) { return wrap_tensor(env, std::move(images)); });
+  });
+}
+
 // gatherImages(images, indices, shifts, scale, offset)
 Napi::Value gather_images(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
@@ -110,6 +120,7 @@ Napi::Value image_grid(const Napi::CallbackInfo& info) {
 
 void define_images(Napi::Env env, Napi::Object exports) {
   exports.Set("weightedSum", Napi::Function::New<weighted_sum>(env, "weightedSum"));
+  exports.Set("joinImages", Napi::Function::New<join_images>(env, "joinImages"));
   exports.Set("gatherImages", Napi::Function::New<gather_images>(env, "gatherImages"));
   exports.Set("meanIntensity", Napi::Function::New<mean_intensity>(env, "meanIntensity"));
   exports.Set("meanPairwiseDistance", Napi::Function::New<mean_pairwise_distance>(env, "meanPairwiseDistance"));

@@ -94,6 +94,18 @@ AutoencoderKl::AutoencoderKl(StoredWeights& weights, const AutoencoderKlConfig& 
   const int64_t latent = config.latent_channels;
   if (config.use_quant_conv) quant_.emplace(weights, "quant_conv", 2 * latent, 2 * latent, 1);
   if (config.use_post_quant_conv) post_quant_.emplace(weights, "post_quant_conv", latent, latent, 1);
+  if (config.tf32) allow_tf32();
+}
+
+void AutoencoderKl::allow_tf32() {
+  decoder_.in.allow_tf32();
+  for (Level& level : decoder_.levels) {
+    for (ResnetBlock& resnet : level.resnets) resnet.allow_tf32();
+    if (level.resample) level.resample->allow_tf32();
+  }
+  decoder_.mid.allow_tf32();
+  decoder_.out.allow_tf32();
+  if (post_quant_) post_quant_->allow_tf32();
 }
 
 at::Tensor AutoencoderKl::decode(const at::Tensor& latents) const {

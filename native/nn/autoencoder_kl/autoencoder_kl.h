@@ -29,6 +29,7 @@ class AutoencoderKl final : public Autoencoder {
   // Pixels a side that one latent stands for.
   int64_t downscale() const { return int64_t{1} << (config_.block_out_channels.size() - 1); }
   at::Device device() const { return encoder_.in.device(); }
+  at::ScalarType dtype() const { return encoder_.in.dtype(); }
 
  private:
   struct Half {
@@ -39,6 +40,7 @@ class AutoencoderKl final : public Autoencoder {
     Conv2d out;
   };
 
+  void allow_tf32();  // of the decoder
   static Half encoder(StoredWeights& weights, const AutoencoderKlConfig& config);
   static Half decoder(StoredWeights& weights, const AutoencoderKlConfig& config);
 

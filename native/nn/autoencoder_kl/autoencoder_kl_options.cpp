@@ -32,7 +32,11 @@ const OptionTable& AutoencoderKlConfig::table() {
           .required<&AutoencoderKlConfig::scaling_factor>(
               "scalingFactor", "The latents are (z − shiftFactor) · scalingFactor, z the encoder's mean; not 0.")
           .required<&AutoencoderKlConfig::shift_factor>("shiftFactor",
-                                                        "The latents are shifted by this before they are scaled.");
+                                                        "The latents are shifted by this before they are scaled.")
+          .option<&AutoencoderKlConfig::tf32>(
+              "tf32",
+              "True where the decoder's convolutions, and nothing else, may round what they multiply to TF32 on a GPU, "
+              "forward and backward.");
   return table;
 }
 

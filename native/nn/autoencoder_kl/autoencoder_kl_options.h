@@ -21,6 +21,7 @@ struct AutoencoderKlConfig {
   bool use_post_quant_conv = true;
   double scaling_factor = 1;  // latents = (z − shift) · scaling
   double shift_factor = 0;
+  bool tf32 = false;
 
   static const OptionTable& table();
 };

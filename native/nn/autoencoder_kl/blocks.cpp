@@ -8,6 +8,7 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
+#include "nn/autoencoder_kl/convolution.h"
 #include "nn/layers/attention.h"
 
 namespace eam::nn {
@@ -26,6 +27,7 @@ Conv2d::Conv2d(StoredWeights& weights, const std::string& name, int64_t in, int6
       padding_(padding) {}
 
 at::Tensor Conv2d::forward(const at::Tensor& x) const {
+  if (tf32_) return tf32_convolution(x, weight_, bias_, stride_, padding_);
   return at::conv2d(x, weight_, bias_, {stride_, stride_}, {padding_, padding_});
 }
 
@@ -51,6 +53,12 @@ at::Tensor ResnetBlock::forward(const at::Tensor& x) const {
   return (shortcut_ ? shortcut_->forward(x) : x) + conv2_.forward(at::silu(norm2_.forward(h)));
 }
 
+void ResnetBlock::allow_tf32() {
+  conv1_.allow_tf32();
+  conv2_.allow_tf32();
+  if (shortcut_) shortcut_->allow_tf32();
+}
+
 MidBlock::MidBlock(StoredWeights& weights, const std::string& name, int64_t channels, int64_t groups, bool attention)
     : before_(weights, name + ".resnets.0", channels, channels, groups),
       after_(weights, name + ".resnets.1", channels, channels, groups) {
@@ -71,6 +79,11 @@ at::Tensor MidBlock::forward(const at::Tensor& x) const {
     h = h + attention_->out.forward(mixed, false).transpose(1, 2).reshape(h.sizes());
   }
   return after_.forward(h);
+}
+
+void MidBlock::allow_tf32() {
+  before_.allow_tf32();
+  after_.allow_tf32();
 }
 
 at::Tensor downsample(const Conv2d& convolution, const at::Tensor& x) {

@@ -19,12 +19,14 @@ class Conv2d {
   Conv2d(StoredWeights& weights, const std::string& name, int64_t in, int64_t out, int64_t kernel, int64_t stride = 1,
          int64_t padding = 0);
   at::Tensor forward(const at::Tensor& x) const;
+  void allow_tf32() { tf32_ = true; }
   at::ScalarType dtype() const { return weight_.scalar_type(); }
   at::Device device() const { return weight_.device(); }
 
  private:
   at::Tensor weight_, bias_;
   int64_t stride_, padding_;
+  bool tf32_ = false;  // see convolution.h
 };
 
 class GroupNorm {
@@ -42,6 +44,7 @@ class ResnetBlock {
  public:
   ResnetBlock(StoredWeights& weights, const std::string& name, int64_t in, int64_t out, int64_t groups);
   at::Tensor forward(const at::Tensor& x) const;
+  void allow_tf32();
 
  private:
   GroupNorm norm1_;
@@ -56,6 +59,7 @@ class MidBlock {
  public:
   MidBlock(StoredWeights& weights, const std::string& name, int64_t channels, int64_t groups, bool attention);
   at::Tensor forward(const at::Tensor& x) const;
+  void allow_tf32();  // of the convolutions, not of attention's products
 
  private:
   struct Attention {

@@ -18,9 +18,12 @@ int64_t channels_of(const Flux2AutoencoderConfig& config) {
   return config.networks.latent_channels * config.patch_size * config.patch_size;
 }
 
-// A statistic of each channel, [C, 1, 1].
-at::Tensor statistic(StoredWeights& weights, const char* name, const Flux2AutoencoderConfig& config) {
-  return weights.take(std::string("bn.") + name, {channels_of(config)}).unsqueeze(-1).unsqueeze(-1);
+// A statistic of each channel, [C, 1, 1]: of the networks' dtype, but of float32 where that is half, since latents are
+// float32 whatever the networks compute in.
+at::Tensor statistic(StoredWeights& weights, const char* name, const Flux2AutoencoderConfig& config,
+                     at::ScalarType networks) {
+  const at::ScalarType dtype = at::isReducedFloatingType(networks) ? at::kFloat : networks;
+  return weights.take(std::string("bn.") + name, {channels_of(config)}, dtype).unsqueeze(-1).unsqueeze(-1);
 }
 
 }  // namespace
@@ -28,8 +31,8 @@ at::Tensor statistic(StoredWeights& weights, const char* name, const Flux2Autoen
 Flux2Autoencoder::Flux2Autoencoder(StoredWeights& weights, const Flux2AutoencoderConfig& config)
     : config_(config),
       networks_(weights, config.networks),
-      mean_(statistic(weights, "running_mean", config)),
-      deviation_((statistic(weights, "running_var", config) + config.batch_norm_epsilon).sqrt()) {
+      mean_(statistic(weights, "running_mean", config, networks_.dtype())),
+      deviation_((statistic(weights, "running_var", config, networks_.dtype()) + config.batch_norm_epsilon).sqrt()) {
   weights.ignore("bn.num_batches_tracked");
   // A variance below 0 would make every image NaN, whatever it is decoded from.
   if (!deviation_.is_meta() && !deviation_.gt(0).all().item<bool>()) {

@@ -23,7 +23,8 @@ std::vector<int64_t> StoredWeights::shape(const std::string& name) const {
   return found == stored_.end() ? std::vector<int64_t>{} : found->second.sizes().vec();
 }
 
-at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype) {
+at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype,
+                               at::Device device) {
   if (device_.is_meta()) {
     return taken_.emplace_back(name, at::empty(shape, at::device(device_).dtype(dtype.value_or(at::kFloat)))).second;
   }
@@ -39,11 +40,11 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, s
   at::Tensor value;
   if (!problem) {
     // Detached: training the network must not make its caller's tensors require gradients.
-    value = found->second.detach().to(device_, dtype.value_or(widened(found->second.scalar_type())));
+    value = found->second.detach().to(device, dtype.value_or(widened(found->second.scalar_type())));
   } else {
     problems_.emplace_back(problem->what());
     // One number for all of it: a network of which much is missing needs no memory.
-    value = at::zeros({}, at::device(device_).dtype(dtype.value_or(at::kFloat))).expand(shape);
+    value = at::zeros({}, at::device(device).dtype(dtype.value_or(at::kFloat))).expand(shape);
   }
   if (found != stored_.end()) stored_.erase(found);
   return taken_.emplace_back(name, std::move(value)).second;

@@ -25,10 +25,14 @@ class StoredWeights {
                 FileName file_name = {});
 
   // The tensor of this name. Where it is missing, of another shape or of integers that is noted for finish(), which
-  // reports all of them together, and zeros stand in for it. dtype: another than the network's, for a tensor that
-  // needs it.
+  // reports all of them together, and zeros stand in for it. dtype, device: others than the network's, for a tensor that
+  // needs it; a dtype of none is the stored one.
   at::Tensor take(const std::string& name, at::IntArrayRef shape) { return take(name, shape, dtype_); }
-  at::Tensor take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype);
+  at::Tensor take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype) {
+    return take(name, shape, dtype, device_);
+  }
+  at::Tensor take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype,
+                  at::Device device);
 
   bool has(const std::string& name) const { return stored_.contains(name); }
 

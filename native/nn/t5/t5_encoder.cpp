@@ -63,28 +63,49 @@ T5Encoder::T5Encoder(StoredWeights& weights, const T5EncoderConfig& config)
       relative_bias_(weights.take("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
                                   {config.relative_buckets, config.heads})),
       final_norm_(weights.take("encoder.final_layer_norm.weight", {config.width})) {
-  const bool keep_wo = tokens_.scalar_type() == at::kHalf;
-  for (int64_t i = 0; i < config.layers; ++i) blocks_.push_back(block(weights, i, keep_wo));
+  for (int64_t i = 0; i < config.layers; ++i) blocks_.push_back(block(weights, i));
 }
 
-T5Encoder::Block T5Encoder::block(StoredWeights& weights, int64_t index, bool keep_wo) const {
+// In slices, a block's weights stay on the CPU as they are stored, a memory map, until `ready`.
+T5Encoder::Block T5Encoder::block(StoredWeights& weights, int64_t index) const {
+  const auto take = [&](const std::string& tensor, at::IntArrayRef shape) {
+    if (config_.sliced && !weights.device().is_meta()) return weights.take(tensor, shape, std::nullopt, at::kCPU);
+    return weights.take(tensor, shape);
+  };
   const int64_t width = config_.width, inner = config_.intermediate, heads = config_.heads * config_.key_width;
   const std::string name = "encoder.block." + std::to_string(index) + ".layer.";
   const std::string attention = name + "0.SelfAttention.", dense = name + "1.DenseReluDense.";
   const bool gated = config_.feed_forward == T5FeedForward::gated_gelu;
 
   Block block;
-  block.attention_norm = weights.take(name + "0.layer_norm.weight", {width});
-  block.query = weights.take(attention + "q.weight", {heads, width});
-  block.key = weights.take(attention + "k.weight", {heads, width});
-  block.value = weights.take(attention + "v.weight", {heads, width});
-  block.out = weights.take(attention + "o.weight", {width, heads});
-  block.feed_forward_norm = weights.take(name + "1.layer_norm.weight", {width});
-  block.in = weights.take(dense + (gated ? "wi_0.weight" : "wi.weight"), {inner, width});
-  if (gated) block.gate = weights.take(dense + "wi_1.weight", {inner, width});
-  block.wo = keep_wo ? weights.take(dense + "wo.weight", {width, inner}, at::kFloat)
-                     : weights.take(dense + "wo.weight", {width, inner});
+  block.attention_norm = take(name + "0.layer_norm.weight", {width});
+  block.query = take(attention + "q.weight", {heads, width});
+  block.key = take(attention + "k.weight", {heads, width});
+  block.value = take(attention + "v.weight", {heads, width});
+  block.out = take(attention + "o.weight", {width, heads});
+  block.feed_forward_norm = take(name + "1.layer_norm.weight", {width});
+  block.in = take(dense + (gated ? "wi_0.weight" : "wi.weight"), {inner, width});
+  if (gated) block.gate = take(dense + "wi_1.weight", {inner, width});
+  block.wo = !config_.sliced && tokens_.scalar_type() == at::kHalf
+                 ? weights.take(dense + "wo.weight", {width, inner}, at::kFloat)
+                 : take(dense + "wo.weight", {width, inner});
   return block;
+}
+
+// The block on the network's device and in its dtype: itself, where it is there already.
+T5Encoder::Block T5Encoder::ready(const Block& block) const {
+  if (!config_.sliced) return block;
+  Block ready;
+  const auto move = [&](at::Tensor Block::*member, at::ScalarType dtype) {
+    if ((block.*member).defined()) ready.*member = (block.*member).to(tokens_.device(), dtype);
+  };
+  const at::ScalarType dtype = tokens_.scalar_type();
+  for (at::Tensor Block::*member : {&Block::attention_norm, &Block::query, &Block::key, &Block::value, &Block::out,
+                                    &Block::feed_forward_norm, &Block::in, &Block::gate}) {
+    move(member, dtype);
+  }
+  move(&Block::wo, dtype == at::kHalf ? at::kFloat : dtype);
+  return ready;
 }
 
 at::Tensor T5Encoder::norm(const at::Tensor& x, const at::Tensor& weight) const {
@@ -115,7 +136,8 @@ TextEncoder::Encoded T5Encoder::forward(const at::Tensor& ids, const at::Tensor&
   const at::Tensor bias = position_bias(index.size(1));
   at::Tensor h = at::embedding(tokens_, index);
   if (h.scalar_type() == at::kHalf) h = h.to(at::kFloat);
-  for (const Block& block : blocks_) {
+  for (const Block& stored : blocks_) {
+    const Block block = ready(stored);
     h = h + attention(block, norm(h, block.attention_norm), bias);
     h = h + feed_forward(block, norm(h, block.feed_forward_norm));
   }

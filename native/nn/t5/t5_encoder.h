@@ -14,7 +14,7 @@ namespace eam::nn {
 
 // The encoder of T5 (arXiv 1910.10683): encoder.*, shared.weight. Every token of a row is attended to, padding
 // included, as Stable Diffusion 3 has it. The states between the layers and each layer's wo are float32 where the
-// weights are float16: they exceed its range.
+// weights are float16: they exceed its range. In slices, one block's weights are on the device at a time.
 class T5Encoder final : public TextEncoder {
  public:
   // Takes its own tensors; the caller then calls weights.finish().
@@ -29,7 +29,8 @@ class T5Encoder final : public TextEncoder {
     at::Tensor feed_forward_norm, in, gate, wo;  // gate: of gated_gelu only
   };
 
-  Block block(StoredWeights& weights, int64_t index, bool keep_wo) const;
+  Block block(StoredWeights& weights, int64_t index) const;
+  Block ready(const Block& block) const;
   at::Tensor norm(const at::Tensor& x, const at::Tensor& weight) const;
   at::Tensor position_bias(int64_t length) const;
   at::Tensor attention(const Block& block, const at::Tensor& x, const at::Tensor& bias) const;

@@ -26,7 +26,11 @@ const OptionTable& T5EncoderConfig::table() {
           .required<&T5EncoderConfig::layer_norm_epsilon>("layerNormEpsilon", above(0),
                                                           "Normalisation adds this to the mean square.")
           .required<&T5EncoderConfig::feed_forward>(
-              "feedForward", "The feed-forward layers are those of T5 v1.1 with `'gated-gelu'`, of T5 with `'relu'`.");
+              "feedForward", "The feed-forward layers are those of T5 v1.1 with `'gated-gelu'`, of T5 with `'relu'`.")
+          .option<&T5EncoderConfig::sliced>(
+              "sliced",
+              "True leaves the blocks' weights where their files are mapped, and has one block at a time on the device "
+              "and in the network's type.");
   return table;
 }
 

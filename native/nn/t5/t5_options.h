@@ -23,6 +23,7 @@ struct T5EncoderConfig {
   int64_t relative_max_distance = 128;  // tokens; all that is further away shares a bucket
   double layer_norm_epsilon = 1e-6;
   T5FeedForward feed_forward = T5FeedForward::gated_gelu;
+  bool sliced = false;
 
   static const OptionTable& table();
 };

@@ -3,6 +3,8 @@
 import type { Tensor } from '../tensor.js';
 
 export interface ImageBinding {
+  /** Puts batches of images, which differ in their first dimension alone, into one. */
+  joinImages(parts: Tensor[]): Promise<Tensor>;
   /** Rows of a data set, scale·row + offset, each shifted by (down, right) pixels; `offset` comes into view. */
   gatherImages(
     images: Tensor,

@@ -41,10 +41,20 @@ export interface NativeDrawn {
   dispose(): void;
 }
 
-/** Samples that are yet to be scored. */
+/** Samples that are yet to be scored: a slice of images at a time is decoded, scored, and forgotten. */
 export interface NativeRollout extends NativeDrawn {
-  /** The images, [B, channels, H, W] in [0, 1], not clamped. */
-  readonly images: Tensor;
+  /** So many images are scored at a time, at least 1: `decodeSlice`, or all. */
+  readonly slice: number;
+  /** Makes the images of rows begin ≤ i < end, [end − begin, channels, H, W] in [0, 1], not clamped. */
+  decode(args: {
+    begin: number;
+    end: number;
+    /** Whether `carry` will be called; default false. The graph of the slice before is freed. */
+    keepGraph?: boolean;
+    cancellation: NativeCancellation;
+  }): Promise<Tensor>;
+  /** Takes ∂r/∂images of the slice that was decoded last, of its shape, back to its latents, and frees its graph. */
+  carry(rewardGrad: Tensor): Promise<void>;
 }
 
 /** Samples that were drawn and scored once, to be matched in many steps; float32. */
@@ -114,8 +124,11 @@ export interface NativeAlgorithm {
   keep(
     rollout: NativeDrawn,
     rewardGrad: Tensor | undefined,
+    cancellation: NativeCancellation,
   ): Promise<
     NativeEndpoints & {
+      /** Network evaluations of drawing, decoding and the reward's gradient, one a sample. */
+      forwards: number;
       /** Products that the reward's gradient took. */
       vjps: number;
     }
@@ -126,7 +139,8 @@ export interface NativeAlgorithm {
   ): Promise<NativeDrawn>;
   /**
    * Spends the rollout. Values that are not finite drop their samples. After a cancellation the gradients are partial.
-   * Without `rewardGrad` the reward has no gradient, or the samples were recalled with it.
+   * `rewardGrad` is ∂r/∂images of all of them, for which those without a graph are decoded again. Without it the
+   * gradient was carried, the samples were recalled with it, or the reward has none.
    */
   accumulate(
     rollout: NativeDrawn,

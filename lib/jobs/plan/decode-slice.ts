@@ -1,0 +1,28 @@
+import type { ModelFootprint } from '../../models/footprint.js';
+import type { FinetuneSettings } from '../settings/finetune.js';
+import { phasesOf, scoringPhase } from './phases.js';
+
+/**
+ * Fills in how many images are decoded and scored at a time, where the configuration leaves it out: the whole batch
+ * (0), or the largest power of two below it with which scoring takes no more memory than what takes most beside it, or
+ * 1. It is the same on every machine, so that a run can be resumed on another.
+ */
+export function withDecodeSlice(
+  config: FinetuneSettings,
+  footprint: ModelFootprint,
+  rewards: number,
+): FinetuneSettings {
+  const { algorithm, batch } = config;
+  if (algorithm.decodeSlice !== undefined) return config;
+  const having = (decodeSlice: number): FinetuneSettings => ({ ...config, algorithm: { ...algorithm, decodeSlice } });
+  const fits = (slice: number): boolean => {
+    const phases = phasesOf(having(slice), footprint, rewards);
+    const bytes = (isScoring: boolean) =>
+      Math.max(0, ...phases.filter(({ name }) => (name === scoringPhase) === isScoring).map((phase) => phase.bytes));
+    return bytes(true) <= bytes(false);
+  };
+  if (fits(0)) return having(0);
+  let slice = 2 ** Math.floor(Math.log2(Math.max(1, batch - 1)));
+  while (slice > 1 && !fits(slice)) slice /= 2;
+  return having(slice);
+}
