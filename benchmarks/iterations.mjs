@@ -103,12 +103,12 @@ export async function measureIterations({ section, configuration, changes = {}, 
     rest: 'the rest',
   };
 
-  /** The stages that multiply matrices, and what they compute in: the autoencoder is always float32. */
+  /** The stages that multiply matrices, and what they compute in; TF32's share is that of a product in float32. */
   const stageTypes = { rollout: dtype, decoding: 'float32', rewardGradient: 'float32', matching: dtype };
 
   async function measure(config, embeddingCache) {
     const settings = finetuneSchema.parse(config);
-    const { adapter, image, checkpointing, textLength } = settings;
+    const { adapter, image, checkpointing, textLength, decoder } = settings;
     const baseline = processMemory('VmRSS');
     await native.timeStages(device);
     const model = await loadModel(settings.model, {
@@ -118,6 +118,7 @@ export async function measureIterations({ section, configuration, changes = {}, 
       size: image,
       checkpointing,
       textLength,
+      decoder,
       embeddingCache,
     });
     const { reward, taken } = timed(await createRewards(settings.rewards, device));

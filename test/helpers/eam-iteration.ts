@@ -37,11 +37,19 @@ export async function iterate(model: NativeFlowModel, change: EamOptions = {}, r
   const algorithm = eam(model, change);
   const rollout = await rollOut(algorithm);
   const endpoint = await floats(rollout.endpoint);
-  const images = await floats(await decode(rollout));
+  const upstream = grad ?? (await normal(shape, 8n));
+  const images: number[] = [];
+  // In slices each has its gradient taken back before the next is decoded.
+  for (let begin = 0; begin < batch; begin += rollout.slice) {
+    const end = Math.min(begin + rollout.slice, batch);
+    images.push(...(await floats(await decode(rollout, begin, end))));
+    const rows = (await floats(upstream)).slice(begin * 64, end * 64);
+    if (rollout.slice < batch) await rollout.carry(tensor(rows, [end - begin, ...shape.slice(1)]));
+  }
   const metrics = await algorithm.accumulate(
     rollout,
     rewards,
-    grad ?? (await normal(shape, 8n)),
+    rollout.slice < batch ? undefined : upstream,
     new (binding().Cancellation)(),
   );
   return { metrics, endpoint, images, gradients: await takeGradients(model), state: algorithm.state() };

@@ -95,7 +95,7 @@ it('Adjoint Matching gives the losses of the reference vectors and of an asymmet
 });
 
 describe('the rollout of Adjoint Matching', () => {
-  it('decodes a second time where memory is short, to the same end', async () => {
+  it('takes a gradient of all images back in slices where memory is short, to the same end', async () => {
     const model = await adaptedModel();
     const [whole, sliced] = [await iterate(model), await iterate(model, { decodeSlice: 2 })];
     expect(largestRelativeError(sliced.gradients, whole.gradients)).toBeLessThan(1e-5);
