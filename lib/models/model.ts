@@ -46,8 +46,8 @@ export interface LoadModelOptions {
   /** How the decoder of its autoencoder computes; default: `'tf32'` on CUDA and `'float32'` on the CPU. */
   decoder?: DecoderPrecision | undefined;
   /**
-   * `'sliced'` has one block of T5 on the device at a time while prompts are encoded, which takes longer: 9 GB go to a
-   * GPU for each 16 prompts. The embeddings are the same. Default `'whole'`.
+   * `'sliced'` has one block of the largest text encoder on the device at a time while prompts are encoded, which takes
+   * longer: all of its weights go to a GPU for each 16 prompts. The embeddings are the same. Default `'whole'`.
    */
   textEncoders?: 'whole' | 'sliced' | undefined;
   /** Where embeddings of prompts are kept, if it computes any; default: `text-embeddings` in the user's cache. */

@@ -101,8 +101,9 @@ export const modelSettings = {
     .enum(['whole', 'sliced'])
     .optional()
     .describe(
-      'With "sliced", one block of T5 is on the device at a time while prompts are encoded, where memory is short: ' +
-        'the embeddings are the same, and 9 GB go to a GPU for each 16 prompts; left out, it is "whole".',
+      'With "sliced", one block of the largest text encoder is on the device at a time while prompts are encoded, ' +
+        'where memory is short: the embeddings are the same, and all of its weights go to a GPU for each 16 prompts; ' +
+        'left out, it is "whole".',
     ),
   negativePrompt: z
     .string()
