@@ -34,7 +34,10 @@ export interface FunctionScore {
 export interface FunctionOptions {
   /** False for a function that returns values alone. @defaultValue true */
   differentiable?: boolean | undefined;
-  /** True for a function whose values depend on all images of the batch; see {@link Reward.wholeBatch}. @defaultValue false */
+  /**
+   * True for a function whose values depend on all images of the batch; see {@link Reward.wholeBatch}.
+   * @defaultValue false
+   */
   wholeBatch?: boolean | undefined;
 }
 

@@ -16,8 +16,8 @@ interface ScoringOptions {
  * Decodes samples and scores their images. With a gradient, a slice of them is decoded, scored, its gradient taken back
  * to the latents, and forgotten before the next one is decoded. A reward that reads the whole batch is given all images
  * after that, and so is a part of a sum that has values alone, such as a service, which batches as it likes.
- * @returns `grad`, ∂r/∂images of all images, only where a reward that reads the whole batch has one; the caller disposes
- * of it
+ * @returns `grad`, ∂r/∂images of all images, only where a reward that reads the whole batch has one; the caller
+ * disposes of it
  * @throws what the rewards throw, and the signal's reason
  */
 export async function scoreSamples(
@@ -35,8 +35,7 @@ const decode = (
   [begin, end]: readonly [number, number],
   keepGraph: boolean,
   signal: AbortSignal | undefined,
-): Promise<Tensor> =>
-  cancellable(signal, (cancellation) => samples.decode({ begin, end, keepGraph, cancellation }));
+): Promise<Tensor> => cancellable(signal, (cancellation) => samples.decode({ begin, end, keepGraph, cancellation }));
 
 async function scoreAtOnce(
   reward: Reward,

@@ -61,8 +61,7 @@ void apply_cap(ops::Loss& loss, float cap) {
 }  // namespace
 
 struct AdjointMatching::Trajectory final : Rollout {
-  Trajectory(Origin origin, std::vector<at::Tensor> visited, at::Tensor endpoint, Decoding decoding,
-             int64_t forwards)
+  Trajectory(Origin origin, std::vector<at::Tensor> visited, at::Tensor endpoint, Decoding decoding, int64_t forwards)
       : Rollout(std::move(origin), std::move(endpoint), std::move(decoding), forwards), states(std::move(visited)) {}
 
   const std::vector<at::Tensor> states;  // x at the K + 1 times

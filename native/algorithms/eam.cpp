@@ -54,8 +54,8 @@ constexpr const char* kModeBaseline = "modeBaseline";
 struct Eam::Solved final : Rollout {
   // velocity: room for v_pre at the endpoint. products: of vectors and Jacobians of the pretrained network that the
   // reward's gradient takes a row; where there are any, v_pre is evaluated with the images.
-  Solved(Origin origin, at::Tensor endpoint, Decoding decoding, int64_t forwards, at::Tensor velocity, Conditioning free,
-         double jacobian, int64_t products)
+  Solved(Origin origin, at::Tensor endpoint, Decoding decoding, int64_t forwards, at::Tensor velocity,
+         Conditioning free, double jacobian, int64_t products)
       : Rollout(std::move(origin), std::move(endpoint), std::move(decoding), forwards, jacobian),
         pretrained_velocity(std::move(velocity)),
         unconditional(std::move(free)),
@@ -79,7 +79,7 @@ struct Eam::Solved final : Rollout {
   const at::Tensor pretrained_velocity;  // at the endpoint, of time 1 − δ
   const Conditioning unconditional;      // a row a sample; empty where the loss is not guided
   const int64_t products_a_row = 0;
-  std::vector<bool> is_evaluated;        // a row's pretrained velocity
+  std::vector<bool> is_evaluated;  // a row's pretrained velocity
 };
 
 struct Eam::Terminals {

@@ -98,7 +98,8 @@ at::Tensor Rollout::spend(const std::optional<at::Tensor>& reward_grad, const Ca
       check_gradient(*reward_grad, rows);
       carry(reward_grad->slice(0, begin, end));
     };
-    const bool is_kept = !kept_.empty() && kept_[0].begin == 0 && kept_.back().begin + kept_.back().endpoint.size(0) == rows;
+    const bool is_kept =
+        !kept_.empty() && kept_[0].begin == 0 && kept_.back().begin + kept_.back().endpoint.size(0) == rows;
     if (is_kept) {
       carry_all(0, rows);
     } else {

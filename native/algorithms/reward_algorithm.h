@@ -80,8 +80,8 @@ class Rollout {
   Decoding decoding_;
   int64_t forwards_ = 0;
   const double jacobian_ = 1;
-  std::vector<Part> kept_;       // of the slice that was decoded last
-  at::Tensor reward_gradient_;   // ∂r/∂endpoint, as far as it was carried
+  std::vector<Part> kept_;        // of the slice that was decoded last
+  at::Tensor reward_gradient_;    // ∂r/∂endpoint, as far as it was carried
   std::vector<bool> is_carried_;  // a row's gradient
   int64_t carried_ = 0;
   bool spent_ = false;

@@ -20,7 +20,8 @@ const OptionTable& RewardOptions::table() {
               "at once. The numbers are the same.")
           .option<&RewardOptions::decode_slice>(
               "decodeSlice", at_least(0),
-              "So many images at once are decoded and scored, and the reward's gradient is taken back to their latents; "
+              "So many images at once are decoded and scored, and the reward's gradient is taken back to their "
+              "latents; "
               "0: the whole batch. Each image is decoded once, unless a reward reads the whole batch. Left out, a "
               "fine-tuning takes the most that make no more memory needed than its other phases, as its plan has it; "
               "an algorithm by itself takes the whole batch.")

@@ -10,7 +10,7 @@ namespace eam {
 struct RewardOptions {
   double lambda = 1;
   double guidance = 1;
-  int micro_batch = 0;   // 0: all samples at once
+  int micro_batch = 0;              // 0: all samples at once
   std::optional<int> decode_slice;  // none or 0: all; see Rollout::Decoding
   double reward_gradient_quantile = 1;
 

@@ -110,8 +110,7 @@ void check(const Case& expected) {
     expected.field.theta().mutable_grad() = at::Tensor();
     const std::vector<float> values(static_cast<size_t>(expected.x0.size(0)));
     const at::Tensor images = rollout->decode(0, expected.x0.size(0), true, {});
-    const StepMetrics metrics =
-        algorithm.accumulate(*rollout, values, expected.reward_gradient.view_as(images), {});
+    const StepMetrics metrics = algorithm.accumulate(*rollout, values, expected.reward_gradient.view_as(images), {});
     report(what + "loss", at::tensor(at::ArrayRef<float>(metrics.per_sample)), sum / last, 1e-5);
     report(what + "gradient", expected.field.theta().grad(), slope / last, 1e-5);
   }

@@ -96,8 +96,8 @@ void check_counts(const std::string& name, Options options, bool through = false
     Counting model;
     Algorithm algorithm(model, options);
     StepMetrics metrics;
-    const at::Tensor found = sliced_step(
-        algorithm, *algorithm.rollout(conditioning, std::nullopt, shape, 7, 3, true, {}), model, metrics);
+    const at::Tensor found =
+        sliced_step(algorithm, *algorithm.rollout(conditioning, std::nullopt, shape, 7, 3, true, {}), model, metrics);
     holds(what + "each image is decoded once", model.decoded == kBatch && model.with_graph == kBatch);
     if (slice == 0) {
       all_at_once = found;
@@ -108,10 +108,9 @@ void check_counts(const std::string& name, Options options, bool through = false
     if (through) holds(what + "a product a sample", metrics.vjps == kBatch);
 
     model.decoded = model.with_graph = 0;
-    const at::Tensor whole = whole_step(
-        algorithm, *algorithm.rollout(conditioning, std::nullopt, shape, 7, 3, true, {}), model, metrics);
-    holds(what + "the whole batch's gradient decodes again",
-          model.decoded == 2 * kBatch && model.with_graph == kBatch);
+    const at::Tensor whole =
+        whole_step(algorithm, *algorithm.rollout(conditioning, std::nullopt, shape, 7, 3, true, {}), model, metrics);
+    holds(what + "the whole batch's gradient decodes again", model.decoded == 2 * kBatch && model.with_graph == kBatch);
     check::report(what + "the gradient of the whole batch", check::error_of(whole, all_at_once), 1e-6);
     holds(what + "its evaluations", metrics.forwards == forwards + (through ? kBatch : 0));
   }
@@ -124,9 +123,7 @@ void check_refusals() {
   Counting model;
   Eam algorithm(model, options);
   const std::vector<int64_t> shape = {kBatch, 6};
-  const auto roll = [&] {
-    return algorithm.rollout({at::zeros({1}, at::kLong)}, std::nullopt, shape, 7, 3, true, {});
-  };
+  const auto roll = [&] { return algorithm.rollout({at::zeros({1}, at::kLong)}, std::nullopt, shape, 7, 3, true, {}); };
   const std::vector<float> values(kBatch);
   auto rollout = roll();
   holds("a slice is asked for before its gradient",

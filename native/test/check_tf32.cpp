@@ -1,5 +1,6 @@
 // The convolutions of an autoencoder's decoder that may round to TF32: LibTorch's flag is set while one of them is
-// computed, forward or backward, and at no other time, whatever thread computes it. What the flag does only a GPU shows.
+// computed, forward or backward, and at no other time, whatever thread computes it. What the flag does only a GPU
+// shows.
 #include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conv2d.h>

@@ -174,9 +174,7 @@ describe("the plan's count of operations", () => {
     const algorithm = { ...config.algorithm, rewardThroughDenoiser: true, decodeSlice: 2, guidedLoss: true };
     const { rewardGradient, rollout, matching } = await operations({ algorithm });
     expect(rollout).toBe(8 * (4 * trained.forward + 2 * pretrained.forward));
-    expect(rewardGradient).toBe(
-      8 * (decoder.backward + 2 * pretrained.backward),
-    );
+    expect(rewardGradient).toBe(8 * (decoder.backward + 2 * pretrained.backward));
     expect(matching).toBe(8 * 4 * (trained.forward + trained.backward));
     const adjoint = await operations({
       algorithm: { name: 'am', steps: 4, drawnSteps: 3, finalFraction: 0.25, guidance: 2, allowGuidedRollout: true },

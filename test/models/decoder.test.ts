@@ -79,7 +79,11 @@ describe.each([
 });
 
 it('tf32 is the decoder on CUDA where nobody says', () => {
-  expect([defaultDecoder('cpu'), defaultDecoder('cuda'), defaultDecoder('cuda:1')]).toEqual(['float32', 'tf32', 'tf32']);
+  expect([defaultDecoder('cpu'), defaultDecoder('cuda'), defaultDecoder('cuda:1')]).toEqual([
+    'float32',
+    'tf32',
+    'tf32',
+  ]);
 });
 
 it('a run records its decoder, and a checkpoint goes on with another one', async () => {

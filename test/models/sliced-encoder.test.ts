@@ -20,18 +20,24 @@ const load = (dtype: 'float32' | 'bfloat16' | 'float16', sliced: boolean) =>
     binding().loadNetwork('t5-encoder', { config: { ...config, sliced }, weights, dtype, device: 'cpu' }),
   );
 
-it.each(['float32', 'bfloat16', 'float16'] as const)('T5 in slices has the same states to the bit in %s', async (dtype) => {
-  const ids = Tensor.from(BigInt64Array.from({ length: 24 }, (_, i) => BigInt((7 * i) % 30)), [2, 12]);
-  const states = async (sliced: boolean) => {
-    const encoder = await load(dtype, sliced);
-    const { hidden } = await encoder.encode(ids);
-    encoder.dispose();
-    return { dtype: hidden.dtype, numbers: Array.from((await hidden.data()) as ArrayLike<number>) };
-  };
-  const whole = await states(false);
-  expect(await states(true)).toEqual(whole);
-  expect(new Set(whole.numbers).size).toBeGreaterThan(100);
-});
+it.each(['float32', 'bfloat16', 'float16'] as const)(
+  'T5 in slices has the same states to the bit in %s',
+  async (dtype) => {
+    const ids = Tensor.from(
+      BigInt64Array.from({ length: 24 }, (_, i) => BigInt((7 * i) % 30)),
+      [2, 12],
+    );
+    const states = async (sliced: boolean) => {
+      const encoder = await load(dtype, sliced);
+      const { hidden } = await encoder.encode(ids);
+      encoder.dispose();
+      return { dtype: hidden.dtype, numbers: Array.from((await hidden.data()) as ArrayLike<number>) };
+    };
+    const whole = await states(false);
+    expect(await states(true)).toEqual(whole);
+    expect(new Set(whole.numbers).size).toBeGreaterThan(100);
+  },
+);
 
 it('T5 in slices converts one block at a time', async () => {
   const converted = async (sliced: boolean) => {

@@ -166,7 +166,10 @@ describe('a TorchScript reward', () => {
   });
 
   it('can be named in a configuration', async () => {
-    const reward = await createRewards([{ name: 'torchscript', weight: 2, file: fixture('traced.pt'), wholeBatch: false }], 'cpu');
+    const reward = await createRewards(
+      [{ name: 'torchscript', weight: 2, file: fixture('traced.pt'), wholeBatch: false }],
+      'cpu',
+    );
     const { values, parts, weights } = await reward.score(images(), prompts);
     expectClose(Array.from(values), quadraticValues(2), 1e-6);
     expect(Object.keys(parts!)).toEqual(['traced']);

@@ -21,7 +21,10 @@ const settings = { steps: 2, renoisings: 2, solver: 'euler', delta: 0.3 } as con
 
 /** Two steps with a batch of 8; the weights that they come to. */
 async function train(reward: Reward, change: object = {}, signal?: AbortSignal) {
-  const { trainer, model } = await tinyRun(directory, undefined, { reward, algorithm: eam({ ...settings, ...change }) });
+  const { trainer, model } = await tinyRun(directory, undefined, {
+    reward,
+    algorithm: eam({ ...settings, ...change }),
+  });
   try {
     const metrics: StepMetrics[] = [];
     for await (const step of trainer.run({ steps: 2, signal })) metrics.push(step);
@@ -34,7 +37,12 @@ async function train(reward: Reward, change: object = {}, signal?: AbortSignal) 
 }
 
 /** Σ x²/2 of each image, counted from 1; it notes the prompts of every call. */
-function noted(name: string, calls: string[][], options: FunctionOptions = {}, spoil?: (call: number) => unknown): Reward {
+function noted(
+  name: string,
+  calls: string[][],
+  options: FunctionOptions = {},
+  spoil?: (call: number) => unknown,
+): Reward {
   const score = ({ data }: ImageArray, prompts: readonly string[]) => {
     calls.push([...prompts]);
     spoil?.(calls.length);
@@ -68,7 +76,12 @@ describe('a step whose images are scored in slices', () => {
     expect(relativeError(inSlices.weights, whole.weights)).toBeLessThan(1e-5);
     for (const [step, { reward: mean, rewards, forwards, vjps, backwards, dropped }] of whole.metrics.entries()) {
       const found = inSlices.metrics[step]!;
-      expect([found.forwards, found.vjps, found.backwards, found.dropped]).toEqual([forwards, vjps, backwards, dropped]);
+      expect([found.forwards, found.vjps, found.backwards, found.dropped]).toEqual([
+        forwards,
+        vjps,
+        backwards,
+        dropped,
+      ]);
       expect(relativeError([found.reward], [mean])).toBeLessThan(1e-6);
       expect(Object.keys(found.rewards!)).toEqual(Object.keys(rewards!));
     }
@@ -185,9 +198,13 @@ it('wholeBatch is a fact of a sum with such a part, and of no other', () => {
 
 it('joinImages puts batches into one, and refuses those of other sizes', async () => {
   const { Tensor, joinImages } = binding();
-  const part = (rows: number, side: number) => Tensor.from(new Float32Array(rows * side).fill(rows), [rows, 1, 1, side]);
+  const part = (rows: number, side: number) =>
+    Tensor.from(new Float32Array(rows * side).fill(rows), [rows, 1, 1, side]);
   const joined = await joinImages([part(2, 2), part(1, 2)]);
-  expect([joined.shape, await floats(joined)]).toEqual([[3, 1, 1, 2], [2, 2, 2, 2, 1, 1]]);
+  expect([joined.shape, await floats(joined)]).toEqual([
+    [3, 1, 1, 2],
+    [2, 2, 2, 2, 1, 1],
+  ]);
   await expect(joinImages([part(2, 2), part(2, 3)])).rejects.toThrow(/parts\[1\]: expected images of the size/);
   await expect(joinImages([])).rejects.toThrow(/parts: expected at least one, got none/);
 });

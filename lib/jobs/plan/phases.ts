@@ -89,7 +89,10 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
       ...microBatched,
       ...smaller,
     ]),
-    phase(scoringPhase, { ...held, ...scoring(config, model, throughDenoiser ? guidedLoss : 0) }, [...sliced, ...smaller]),
+    phase(scoringPhase, { ...held, ...scoring(config, model, throughDenoiser ? guidedLoss : 0) }, [
+      ...sliced,
+      ...smaller,
+    ]),
     phase(
       'training',
       {

@@ -9,13 +9,7 @@ import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from 
 import { modelFootprint, publishedModel, publishedModels, unguidedOf } from '../../models/registry.js';
 import type { ModelPart } from '../../models/model-kind.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
-import {
-  dtypeOf,
-  locateJudge,
-  locateReward,
-  publishedParameters,
-  type RewardConfig,
-} from '../../rewards/registry.js';
+import { dtypeOf, locateJudge, locateReward, publishedParameters, type RewardConfig } from '../../rewards/registry.js';
 import { chooseDevice } from '../../runtime/device.js';
 import { endpointEvaluations, rewardPasses } from '../../training/evaluations.js';
 import { endpointsDirectory } from '../../training/endpoints.js';

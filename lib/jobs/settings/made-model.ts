@@ -4,7 +4,16 @@ import { loadOptionsOf } from '../../models/registry.js';
 import { expected } from '../../schema/validate.js';
 
 /** What a model was loaded with, by the names that configurations have for it: it cannot be said a second time. */
-const ofLoading = ['device', 'dtype', 'adapter', 'image', 'checkpointing', 'textLength', 'decoder', 'textEncoders'] as const;
+const ofLoading = [
+  'device',
+  'dtype',
+  'adapter',
+  'image',
+  'checkpointing',
+  'textLength',
+  'decoder',
+  'textEncoders',
+] as const;
 
 /**
  * A configuration whose model a program loaded: the model, and the configuration as a file would say it.

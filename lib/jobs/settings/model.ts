@@ -94,7 +94,7 @@ export const modelSettings = {
     .enum(decoderPrecisions)
     .optional()
     .describe(
-      "The autoencoder's decoder computes so: in float32, but with \"tf32\" its convolutions round what they multiply " +
+      'The autoencoder\'s decoder computes so: in float32, but with "tf32" its convolutions round what they multiply ' +
         'to 10 bits on CUDA, or in bfloat16; left out, it is "tf32" on CUDA and "float32" on the CPU.',
     ),
   textEncoders: z

@@ -31,7 +31,9 @@ export class DecoderMemory {
       const upsampled = level < this.#levels.length - 1 ? 4 * outputs : 0;
       return sum + blocks + upsampled;
     }, 0);
-    return this.bytes * (12 * deepest + (midBlockAttention ? 6 * deepest : 0) + levels + 3 * this.#levels.at(-1)!.outputs);
+    return (
+      this.bytes * (12 * deepest + (midBlockAttention ? 6 * deepest : 0) + levels + 3 * this.#levels.at(-1)!.outputs)
+    );
   }
 
   /**

@@ -134,7 +134,10 @@ class DigitsModel implements Model {
 }
 
 /** What other models have a use for must not be left out in silence. */
-function refuseForeignOptions(imageSize: number, { size, checkpointing, textLength, decoder, textEncoders }: LoadModelOptions): void {
+function refuseForeignOptions(
+  imageSize: number,
+  { size, checkpointing, textLength, decoder, textEncoders }: LoadModelOptions,
+): void {
   if (size && (size.width !== imageSize || size.height !== imageSize)) {
     throw new ConfigError(
       expected('size', `${imageSize} × ${imageSize} pixels, as this model draws`, `${size.width} × ${size.height}`),

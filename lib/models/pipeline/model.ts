@@ -3,7 +3,15 @@ import { ConfigError, DisposedError } from '../../errors.js';
 import type { NativeFlowModel } from '../../runtime/native/binding.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
-import type { AdapterInfo, DecoderPrecision, ImageSize, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
+import type {
+  AdapterInfo,
+  DecoderPrecision,
+  ImageSize,
+  Model,
+  ModelDType,
+  PrepareOptions,
+  SamplingDefaults,
+} from '../model.js';
 import type { SingleFileNetwork } from '../single-file.js';
 import type { Embeddings } from './embeddings.js';
 

@@ -88,7 +88,15 @@ class TorchScriptModel implements Model {
 }
 
 /** Refuses options that other models use and this one cannot, so that none is ignored in silence. */
-function refuseForeignOptions({ adapter, dtype, size, checkpointing, textLength, decoder, textEncoders }: LoadModelOptions): void {
+function refuseForeignOptions({
+  adapter,
+  dtype,
+  size,
+  checkpointing,
+  textLength,
+  decoder,
+  textEncoders,
+}: LoadModelOptions): void {
   if (adapter) throw new ConfigError('adapter: a TorchScript module has none, its own parameters train: `trainable`');
   if (dtype !== undefined && dtype !== 'float32')
     throw new ConfigError(expected('dtype', '"float32": a TorchScript module computes in what it was saved in', dtype));

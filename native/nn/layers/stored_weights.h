@@ -25,8 +25,8 @@ class StoredWeights {
                 FileName file_name = {});
 
   // The tensor of this name. Where it is missing, of another shape or of integers that is noted for finish(), which
-  // reports all of them together, and zeros stand in for it. dtype, device: others than the network's, for a tensor that
-  // needs it; a dtype of none is the stored one.
+  // reports all of them together, and zeros stand in for it. dtype, device: others than the network's, for a tensor
+  // that needs it; a dtype of none is the stored one.
   at::Tensor take(const std::string& name, at::IntArrayRef shape) { return take(name, shape, dtype_); }
   at::Tensor take(const std::string& name, at::IntArrayRef shape, std::optional<at::ScalarType> dtype) {
     return take(name, shape, dtype, device_);

@@ -96,12 +96,12 @@ T5Encoder::Block T5Encoder::block(StoredWeights& weights, int64_t index) const {
 T5Encoder::Block T5Encoder::ready(const Block& block) const {
   if (!config_.sliced) return block;
   Block ready;
-  const auto move = [&](at::Tensor Block::*member, at::ScalarType dtype) {
+  const auto move = [&](at::Tensor Block::* member, at::ScalarType dtype) {
     if ((block.*member).defined()) ready.*member = (block.*member).to(tokens_.device(), dtype);
   };
   const at::ScalarType dtype = tokens_.scalar_type();
-  for (at::Tensor Block::*member : {&Block::attention_norm, &Block::query, &Block::key, &Block::value, &Block::out,
-                                    &Block::feed_forward_norm, &Block::in, &Block::gate}) {
+  for (at::Tensor Block::* member : {&Block::attention_norm, &Block::query, &Block::key, &Block::value, &Block::out,
+                                     &Block::feed_forward_norm, &Block::in, &Block::gate}) {
     move(member, dtype);
   }
   move(&Block::wo, dtype == at::kHalf ? at::kFloat : dtype);
