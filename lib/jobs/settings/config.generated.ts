@@ -485,8 +485,9 @@ export interface FinetuneConfig {
    */
   decoder?: 'tf32' | 'float32' | 'bfloat16' | undefined;
   /**
-   * With "sliced", one block of T5 is on the device at a time while prompts are encoded, where memory is short: the
-   * embeddings are the same, and 9 GB go to a GPU for each 16 prompts; left out, it is "whole".
+   * With "sliced", one block of the largest text encoder is on the device at a time while prompts are encoded, where
+   * memory is short: the embeddings are the same, and all of its weights go to a GPU for each 16 prompts; left out,
+   * it is "whole".
    */
   textEncoders?: 'whole' | 'sliced' | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */
@@ -658,8 +659,9 @@ export interface CompareConfig {
    */
   decoder?: 'tf32' | 'float32' | 'bfloat16' | undefined;
   /**
-   * With "sliced", one block of T5 is on the device at a time while prompts are encoded, where memory is short: the
-   * embeddings are the same, and 9 GB go to a GPU for each 16 prompts; left out, it is "whole".
+   * With "sliced", one block of the largest text encoder is on the device at a time while prompts are encoded, where
+   * memory is short: the embeddings are the same, and all of its weights go to a GPU for each 16 prompts; left out,
+   * it is "whole".
    */
   textEncoders?: 'whole' | 'sliced' | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */
@@ -900,8 +902,9 @@ export interface DistillConfig {
    */
   decoder?: 'tf32' | 'float32' | 'bfloat16' | undefined;
   /**
-   * With "sliced", one block of T5 is on the device at a time while prompts are encoded, where memory is short: the
-   * embeddings are the same, and 9 GB go to a GPU for each 16 prompts; left out, it is "whole".
+   * With "sliced", one block of the largest text encoder is on the device at a time while prompts are encoded, where
+   * memory is short: the embeddings are the same, and all of its weights go to a GPU for each 16 prompts; left out,
+   * it is "whole".
    */
   textEncoders?: 'whole' | 'sliced' | undefined;
   /** Guidance leads away from this prompt, where the model knows such prompts. */
