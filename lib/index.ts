@@ -98,6 +98,7 @@ export type { AdapterConfig, AdapterLayoutName } from './models/adapters/layout.
 export type {
   AdapterInfo,
   AdapterOptions,
+  DecoderPrecision,
   Drawing,
   ImageSize,
   LoadModelOptions,
