@@ -1,6 +1,7 @@
 import { CheckpointError } from '../errors.js';
 import { originOf } from '../files/origin.js';
 import type { Model } from '../models/model.js';
+import type { Algorithm } from './algorithms.js';
 
 /** `--allow` and `trainer.resume` name by these words what a run belongs to. */
 export type Belonging = 'model' | 'rewards' | 'algorithm' | 'data';
@@ -45,3 +46,9 @@ export function refuseOthers(
       `same, or go on all the same with ${flags} (in JavaScript: allow: [${names}])`,
   );
 }
+
+/** What tells an algorithm from another: all but how many images are scored at a time, which rounding alone tells. */
+export const algorithmIdentity = ({ name, options }: Pick<Algorithm, 'name' | 'options'>): unknown => [
+  name,
+  { ...options, decodeSlice: undefined },
+];

@@ -15,7 +15,7 @@ import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeOptimizer, NativeStepMetrics } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
-import { belongings, modelIdentity, type Belonging, type BelongsTo } from './belonging.js';
+import { algorithmIdentity, belongings, modelIdentity, type Belonging, type BelongsTo } from './belonging.js';
 import type { EndpointBuffer } from './endpoint-buffer.js';
 import { endpointsDirectory as defaultDirectory, openEndpoints } from './endpoints.js';
 import { EpochOrder } from './epochs.js';
@@ -224,7 +224,7 @@ export class Trainer {
     this.#belongsTo ??= (async () => ({
       model: await modelIdentity(model),
       rewards: fingerprint(await rewardIdentity(reward)),
-      algorithm: fingerprint([algorithm.name, algorithm.options]),
+      algorithm: fingerprint(algorithmIdentity(algorithm)),
       data: fingerprint(this.#settings.prompts),
     }))();
     return this.#belongsTo;

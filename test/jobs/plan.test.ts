@@ -22,8 +22,8 @@ describe('eam plan', () => {
     expect(small.stderr).toMatch(
       new RegExp(
         String.raw`^error: cpu is too small: the plan needs \d+\.\d MiB, most of it while .+, and 5\.1 MiB of ` +
-          String.raw`5\.1 MiB are free\. Less is needed there with algorithm\.decodeSlice; a smaller image; a ` +
-          String.raw`smaller batch\.`,
+          String.raw`5\.1 MiB are free\. Less is needed there with checkpointing; algorithm\.microBatch; a smaller ` +
+          String.raw`image; a smaller batch\.`,
       ),
     );
   });

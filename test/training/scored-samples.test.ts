@@ -1,4 +1,6 @@
 // Slices of a step's images: decoded, scored, their gradient taken back, and forgotten, before the next is decoded.
+import { join } from 'node:path';
+
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { combine } from '../../lib/rewards/combine.js';
@@ -184,6 +186,17 @@ describe('a step whose images are scored in slices', () => {
     await fails();
     expect(binding().tensorMemory().bytes).toBe(before);
   });
+});
+
+it('a checkpoint goes on with other slices, and with no other options', async () => {
+  const { trainer, checkpoints } = await tinyRun(directory, undefined, { algorithm: eam({ ...settings, ...sliced }) });
+  for await (const _ of trainer.run({ steps: 1 }));
+  const resumed = async (change: object) =>
+    (await tinyRun(directory, checkpoints, { algorithm: eam({ ...settings, ...change }) })).trainer.resume(
+      join(checkpoints, 'step-1'),
+    );
+  await expect(resumed({})).resolves.toBeUndefined();
+  await expect(resumed({ lambda: 7 })).rejects.toThrow(/algorithm/);
 });
 
 it('wholeBatch is a fact of a sum with such a part, and of no other', () => {

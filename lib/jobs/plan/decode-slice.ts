@@ -1,11 +1,11 @@
 import type { ModelFootprint } from '../../models/footprint.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
-import { phasesOf, scoringPhase } from './phases.js';
+import { encodingPhase, phasesOf, scoringPhase } from './phases.js';
 
 /**
  * Fills in how many images are decoded and scored at a time, where the configuration leaves it out: the whole batch
  * (0), or the largest power of two below it with which scoring takes no more memory than what takes most beside it, or
- * 1. It is the same on every machine, so that a run can be resumed on another.
+ * 1. Encoding prompts does not count: where they are in the cache it is left out, and the choice is to be the same.
  */
 export function withDecodeSlice(
   config: FinetuneSettings,
@@ -16,7 +16,7 @@ export function withDecodeSlice(
   if (algorithm.decodeSlice !== undefined) return config;
   const having = (decodeSlice: number): FinetuneSettings => ({ ...config, algorithm: { ...algorithm, decodeSlice } });
   const fits = (slice: number): boolean => {
-    const phases = phasesOf(having(slice), footprint, rewards);
+    const phases = phasesOf(having(slice), footprint, rewards).filter(({ name }) => name !== encodingPhase);
     const bytes = (isScoring: boolean) =>
       Math.max(0, ...phases.filter(({ name }) => (name === scoringPhase) === isScoring).map((phase) => phase.bytes));
     return bytes(true) <= bytes(false);

@@ -16,6 +16,9 @@ export interface Phase {
   less: string[];
 }
 
+/** The phase in which prompts are encoded, which the cache may spare. */
+export const encodingPhase = 'encoding prompts';
+
 /** The phase in which images are decoded and scored. */
 export const scoringPhase = 'decoding and scoring';
 
@@ -65,7 +68,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
   const microBatched = lowered('algorithm.microBatch', microBatch);
   const sliced = lowered('algorithm.decodeSlice', decodeSlice);
   const encoding = phase(
-    'encoding prompts',
+    encodingPhase,
     { networks: always.networks - unread, encoders: weights(model.encoders), activations: model.encode },
     [
       'text embeddings in the cache: where another machine has encoded these prompts, encoders are not loaded ' +
