@@ -12,13 +12,19 @@ const largestInt = 2 ** 31 - 1;
 
 /**
  * These options are of the on-policy term that corrects the weights of modes (docs/beyond-the-paper.md): each sample's
- * target is moved by s times the deviation of its conditional velocity, s = clip(gain (A − Ā), −1, ceiling), A = λr −
- * log p_θ/p_pre.
+ * target is moved by s times the deviation of its conditional velocity, s = clip(gain (A − Ā), floor, ceiling), A = λr
+ * − log p_θ/p_pre.
  */
 export interface ModeOptions {
   /** The advantage A − Ā is multiplied by this. It is at least 0. @defaultValue 8 */
   gain?: number | undefined;
-  /** s never exceeds this. Its floor is −1: below it a sample would push others away. It is above 0. @defaultValue 4 */
+  /**
+   * s is never below this. Below −1 a single sample may push its surroundings away, and less of what the log ratio's
+   * noise says is cut off. It is at most 0.
+   * @defaultValue -1
+   */
+  floor?: number | undefined;
+  /** s never exceeds this. It is above 0. @defaultValue 4 */
   ceiling?: number | undefined;
   /**
    * True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are noisy, together
@@ -36,11 +42,15 @@ export interface ModeOptions {
 
 export const modeOptionsSchema = z.strictObject({
   gain: z.number().min(0).default(8).describe('The advantage A − Ā is multiplied by this.'),
-  ceiling: z
+  floor: z
     .number()
-    .gt(0)
-    .default(4)
-    .describe('s never exceeds this. Its floor is −1: below it a sample would push others away.'),
+    .max(0)
+    .default(-1)
+    .describe(
+      's is never below this. Below −1 a single sample may push its surroundings away, and less of what the log ' +
+        "ratio's noise says is cut off.",
+    ),
+  ceiling: z.number().gt(0).default(4).describe('s never exceeds this.'),
   normalise: z
     .boolean()
     .default(false)
