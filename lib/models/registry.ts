@@ -191,10 +191,11 @@ export function singleFileComponents(entries: readonly TensorEntry[], path: stri
 
 /**
  * The networks of a published single file of this kind of model.
+ * @param source a model, or the name of a published one, which need not be here
  * @throws ConfigError for a kind of which there are none
  */
 export async function singleFileOf(source: string): Promise<readonly SingleFileNetwork[]> {
-  const { kind } = await findModel(source);
+  const kind = modelKinds.find(({ published }) => published?.names.includes(source)) ?? (await findModel(source)).kind;
   if (kind.singleFile) return kind.singleFile;
   throw new ConfigError(`${source}: there are no single files of a model of the kind ${nameOf(kind)}`);
 }
