@@ -108,13 +108,15 @@ async function networkOf(
   const [first, ...others] = found;
   if (!first) {
     throw new ConfigError(
-      `${path}: neither kohya's trainers nor ComfyUI have names for the layers of this model, such as ${modules[0]}; ` +
-        'it can be exported for diffusers or peft',
+      `${path}: ComfyUI and kohya's trainers have no names for the layers of this model, such as ${modules[0]}; it can ` +
+        'be exported for diffusers or peft',
     );
   }
   if (others.length === 0) return first;
   const [own] = base === undefined ? [] : await singleFileOf(base).catch(() => []);
   if (own && has(own)) return own;
+  const marked = found.filter((network) => network.marks?.(modules));
+  if (marked.length === 1) return marked[0]!;
   throw new ConfigError(
     `${path}: models of ${found.length} kinds have layers of these names, such as ${modules[0]}, and it does not name ` +
       `one that is here: name the model that it was trained on (--model), or one of its kind: ` +

@@ -29,6 +29,11 @@ export interface SingleFileNetwork {
    */
   readonly kohya?: { readonly program: string; readonly layers: RegExp };
   /**
+   * Whether layers, all of which it has by their own names, are spread over the blocks as no other network here has
+   * them. Left out by one of which that never tells.
+   */
+  marks?(layers: readonly string[]): boolean;
+  /**
    * The layers of a network, those that only some of its kind have among them.
    * @param names names of tensors or layers of it, in the single file or in the folder, which tell how many blocks it
    *   has; a dot in them may be an underscore

@@ -11,6 +11,13 @@ export const transformerNames: SingleFileNetwork = {
   prefix: 'model.diffusion_model.',
   // Its SD3_TARGET_REPLACE_MODULE, networks/lora_sd3.py.
   kohya: { program: 'sd-scripts', layers: /^joint_blocks\./ },
+  // The last block gives nothing back to the text: what adapts the projections of the others' text stops before it.
+  marks: (layers) => {
+    const [inward, outward] = ['add_q_proj', 'to_add_out'].map((end) =>
+      countOf(/^transformer_blocks\.(\d{1,3})\./, layers.filter((name) => name.endsWith(`.attn.${end}`))),
+    ) as [number, number];
+    return outward > 0 && outward === inward - 1;
+  },
   layersOf: (names) => transformerLayers(countOf(/(?:transformer|joint)_blocks[._](\d{1,3})[._]/, names)),
 };
 
