@@ -79,7 +79,9 @@ describe('eam convert of FLUX.2', () => {
 
   it('refuses a base of another kind, and names what belongs to no part', async () => {
     const file = fileOf(parts.transformer);
-    expect((await eam('convert', fileOf(parts.vae), newFolder())).stderr).toContain('name a model that has them, --base');
+    expect((await eam('convert', fileOf(parts.vae), newFolder())).stderr).toContain(
+      'name a model that has them, --base',
+    );
     const stranger = fileOf([...checkpoint(), { ...parts.vae[0]!, name: 'vision.x' }]);
     expect(await refusal(unpackModel(stranger, newFolder(), tinyFlux2))).toContain('no part of this model: vision.x');
     const out = newFolder();

@@ -48,10 +48,17 @@ const linear: Readonly<Record<string, { single: string; shape: readonly [number,
 const adapterOf = (layers: Readonly<Record<string, { shape: readonly [number, number] }>>): Promise<string> =>
   adapterFile(
     Object.fromEntries(
-      Object.entries(layers).flatMap(([name, { shape: [rows, columns] }]) => [
-        [`transformer.${name}.lora_A.weight`, [2, columns]],
-        [`transformer.${name}.lora_B.weight`, [rows, 2]],
-      ]),
+      Object.entries(layers).flatMap(
+        ([
+          name,
+          {
+            shape: [rows, columns],
+          },
+        ]) => [
+          [`transformer.${name}.lora_A.weight`, [2, columns]],
+          [`transformer.${name}.lora_B.weight`, [rows, 2]],
+        ],
+      ),
     ),
   );
 
@@ -150,8 +157,14 @@ describe("FLUX.2's adapter of another program", () => {
   const q = 'transformer_blocks.0.attn.to_q';
   it.each([
     { what: "OneTrainer's", A: 'lora_transformer_transformer_blocks_0_attn_to_q.lora_down.weight' },
-    { what: "OneTrainer's of a single-stream block", A: 'lora_transformer_single_transformer_blocks_0_attn_to_out.lora_down.weight' },
-    { what: "PEFT's prefix before the single file's names", A: 'base_model.model.single_blocks.0.linear2.lora_A.weight' },
+    {
+      what: "OneTrainer's of a single-stream block",
+      A: 'lora_transformer_single_transformer_blocks_0_attn_to_out.lora_down.weight',
+    },
+    {
+      what: "PEFT's prefix before the single file's names",
+      A: 'base_model.model.single_blocks.0.linear2.lora_A.weight',
+    },
     { what: "AI Toolkit's", A: 'diffusion_model.single_blocks.0.linear2.lora_A.weight' },
   ])('is known by its names: $what', async ({ A }) => {
     const isDouble = A.includes('to_q');
@@ -179,7 +192,7 @@ describe("FLUX.2's adapter of another program", () => {
   });
 
   it.each(['double_blocks.0.img_mod.lin', 'single_blocks.0.modulation.lin', 'single_blocks.0.linear1_qkv'])(
-    "is refused with layers of FLUX.1 or a part of one: %s",
+    'is refused with layers of FLUX.1 or a part of one: %s',
     async (layer) => {
       const name = `diffusion_model.${layer}`;
       const path = await adapterFile({ [`${name}.lora_A.weight`]: [2, 32], [`${name}.lora_B.weight`]: [96, 2] });
@@ -233,7 +246,9 @@ describe('exportAdapter of layers that several kinds of model have', () => {
     expect(await failure(ConfigError, exported(adapter, tinySd3))).toContain(
       `model: expected one that has the layers of ${adapter}, got ${tinySd3}`,
     );
-    expect(await failure(ConfigError, exported(sd35Adapter, 'digits'))).toContain('there are no single files of a model');
+    expect(await failure(ConfigError, exported(sd35Adapter, 'digits'))).toContain(
+      'there are no single files of a model',
+    );
     expect(await failure(ConfigError, exportAdapter(adapter, newFile(), 'kohya', { modle: 'x' } as object))).toContain(
       'did you mean "model"',
     );

@@ -133,7 +133,10 @@ describe('a single file of FLUX.2', () => {
   });
 
   it('may call the weights of norms as ComfyUI saves them', () => {
-    const saved = parts.transformer.map((part) => ({ ...part, name: part.name.replace(/_norm\.scale$/, '_norm.weight') }));
+    const saved = parts.transformer.map((part) => ({
+      ...part,
+      name: part.name.replace(/_norm\.scale$/, '_norm.weight'),
+    }));
     expect(saved.some(({ name }) => name.endsWith('.query_norm.weight'))).toBe(true);
     expect(shapesOf(componentsOf(saved)[0]!.tensors)).toEqual(shapesOf(componentsOf(parts.transformer)[0]!.tensors));
   });

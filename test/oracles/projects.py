@@ -36,8 +36,9 @@ def without(*names):
 
 def comfyui():
     """The modules of ComfyUI that load and run a model."""
-    without("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchsde", "av", "aiohttp")
-    without("kornia", "kornia.geometry", "kornia.geometry.transform", "spandrel", "alembic", "sqlalchemy", "torchaudio")
+    without("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.ops", "torchsde")
+    without("torchaudio", "torchaudio.functional", "kornia", "kornia.geometry", "kornia.geometry.transform", "spandrel")
+    without("alembic", "sqlalchemy", "av", "aiohttp")
     # What newer versions put weights onto GPUs with.
     parts = ["", *".control .host_buffer .model_mmap .model_vbar .torch .vram_buffer".split()]
     without(*(f"comfy_aimdo{part}" for part in parts))

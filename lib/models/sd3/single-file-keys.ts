@@ -14,7 +14,10 @@ export const transformerNames: SingleFileNetwork = {
   // The last block gives nothing back to the text: what adapts the projections of the others' text stops before it.
   marks: (layers) => {
     const [inward, outward] = ['add_q_proj', 'to_add_out'].map((end) =>
-      countOf(/^transformer_blocks\.(\d{1,3})\./, layers.filter((name) => name.endsWith(`.attn.${end}`))),
+      countOf(
+        /^transformer_blocks\.(\d{1,3})\./,
+        layers.filter((name) => name.endsWith(`.attn.${end}`)),
+      ),
     ) as [number, number];
     return outward > 0 && outward === inward - 1;
   },
