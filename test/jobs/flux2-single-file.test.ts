@@ -97,13 +97,14 @@ describe('eam convert of FLUX.2', () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining(`eam convert ${file} DIRECTORY --base MODEL`)]);
   });
 
-  const [python, sources] = [process.env['EAM_ORACLE_PYTHON'], process.env['EAM_DIFFUSERS']];
-  it.skipIf(!python || !sources)("writes what diffusers' own functions make of the files", async () => {
+  const sources = process.env['EAM_DIFFUSERS'];
+  const python = process.env['EAM_HUB_PYTHON'] ?? 'python3';
+  it.skipIf(!sources)("writes what diffusers' own functions make of the files", async () => {
     const out = newFolder();
     await unpackModel(fileOf(checkpoint()), out, tinyFlux2);
     const [transformer, vae] = [fileOf(parts.transformer), fileOf(parts.vae)];
     const script = fileURLToPath(new URL('../helpers/diffusers-flux2.py', import.meta.url));
-    const { stdout, stderr, status } = spawnSync(python!, [script, sources!, transformer, vae, out], {
+    const { stdout, stderr, status } = spawnSync(python, [script, sources!, transformer, vae, out], {
       encoding: 'utf8',
     });
     expect([status, stderr]).toEqual([0, expect.not.stringContaining('Traceback')]);

@@ -107,7 +107,7 @@ beforeAll(async () => {
   for (const name of all) {
     const adapter = { ...adapters[name], targets: [...adapters[name].targets] };
     using adapted = await loadModel(directory, { size, adapter });
-    await randomise(adapted.native, 'trainable', 0.2);
+    await randomise(adapted.native, 'trainable', 0.1);
     drawn[name] = await drawnBy(adapted);
     await adapted.saveAdapter(join(folder, name));
   }
