@@ -47,7 +47,7 @@ const inBlocks = [
 ];
 const adapters = {
   blocks: { rank: 4, alpha: 6, targets: inBlocks },
-  some: { rank: 3, alpha: 1, targets: ['attn.to_q', 'attn.add_v_proj', 'attn.to_qkv_mlp_proj'] },
+  some: { rank: 3, alpha: 2, targets: ['attn.to_q', 'attn.add_v_proj', 'attn.to_qkv_mlp_proj'] },
   whole: {
     rank: 4,
     alpha: 6,
