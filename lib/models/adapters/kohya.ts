@@ -1,4 +1,5 @@
-// The files of kohya's trainers, sd-scripts and musubi-tuner, and of ComfyUI: one safetensors file, with alpha as a tensor of each layer.
+// The files of kohya's trainers, sd-scripts and musubi-tuner, and of ComfyUI: one safetensors file, with alpha as a
+// tensor of each layer.
 import { CheckpointError, ConfigError } from '../../errors.js';
 import { disposeAll, saveTensors } from '../../files/safetensors.js';
 import { Tensor } from '../../runtime/native/tensor.js';
