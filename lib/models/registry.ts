@@ -174,10 +174,22 @@ export async function locateModel(source: string, options: LocateOptions = {}): 
   return kind.locate(place.directory, options);
 }
 
-/** The components in a single file of weights. @throws CheckpointError for a file of no model that is known here */
-export function singleFileComponents(entries: readonly TensorEntry[], path: string): MovedComponent[] {
+/**
+ * The components in a single file of weights.
+ * @param base a model of the same kind, as the user names it
+ * @throws CheckpointError for a file of no model that is known here, ConfigError for a base of another kind
+ */
+export async function singleFileComponents(
+  entries: readonly TensorEntry[],
+  path: string,
+  base: string,
+): Promise<MovedComponent[]> {
   const kind = modelKinds.find(({ unpacking }) => unpacking?.recognises(entries));
-  if (kind) return kind.unpacking!.components(entries, path);
+  if (kind) {
+    const { kind: own } = await findModel(base);
+    if (own === kind) return kind.unpacking!.components(entries, path);
+    throw new ConfigError(expected(`base: ${base}`, `a model of the kind ${nameOf(kind)}, as ${path} is`, nameOf(own)));
+  }
   const supported = modelKinds.filter(({ unpacking }) => unpacking).map(nameOf);
   const names = entries.slice(0, 4).map(({ name }) => name);
   throw new CheckpointError(
@@ -191,10 +203,11 @@ export function singleFileComponents(entries: readonly TensorEntry[], path: stri
 
 /**
  * The networks of a published single file of this kind of model.
+ * @param source a model, or the name of a published one, which need not be here
  * @throws ConfigError for a kind of which there are none
  */
 export async function singleFileOf(source: string): Promise<readonly SingleFileNetwork[]> {
-  const { kind } = await findModel(source);
+  const kind = modelKinds.find(({ published }) => published?.names.includes(source)) ?? (await findModel(source)).kind;
   if (kind.singleFile) return kind.singleFile;
   throw new ConfigError(`${source}: there are no single files of a model of the kind ${nameOf(kind)}`);
 }

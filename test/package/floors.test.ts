@@ -56,6 +56,8 @@ const lib: Rooms = {
       'text-embeddings.ts',
       'component-weights.ts',
       'single-file.ts',
+      'single-file-layers.ts',
+      'single-file-parts.ts',
       'moved-tensors.ts',
       'quantization.ts',
       'pretraining.ts',

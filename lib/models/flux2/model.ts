@@ -6,6 +6,7 @@ import { checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pi
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readFlux2Directory, type Flux2Directory } from './directory.js';
 import { schedulerTimes, timeShift } from './scheduler.js';
+import { transformerNames } from './single-file-keys.js';
 import { flux2Embeddings } from './text.js';
 
 /**
@@ -89,6 +90,7 @@ export async function loadFlux2Model(path: string, source: string, options: Load
       dtype,
       adapter,
       latentShape,
+      networks: [transformerNames],
       sampling: {
         ...(distilled ? distilledDrawing : flux2Drawing),
         batch: sampleBatchOf(size.width * size.height),
