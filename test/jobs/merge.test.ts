@@ -121,7 +121,7 @@ describe('eam merge of Stable Diffusion 3', () => {
     {
       what: 'no transformer',
       change: (copy) => copy.remove('transformer'),
-      message: /cannot read .*transformer.config\.json: ENOENT/,
+      message: /lacks transformer.config\.json, which its model_index\.json names/,
     },
   ])('refuses a directory with $what', async ({ change, message }) => {
     const copy = new Sd3Copy();
