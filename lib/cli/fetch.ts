@@ -12,10 +12,18 @@ export const fetchCommand = (signal: AbortSignal) =>
         'print the folder. Only what a task needs is fetched; a try that was cut is gone on from; sizes and hashes ' +
         'are checked.',
     )
-    .argument('<name>', `A model as the hub names it, user/name, or a published reward, such as ${verifiableExample}.`)
+    .argument(
+      '<name>',
+      'A model as the hub names it, user/name, or the address of its page, or a published reward, such as ' +
+        `${verifiableExample}.`,
+    )
     .option('--revision <revision>', 'Fetch this branch, tag or commit. By default it is main.')
     .option('--to <directory>', "Fetch into this folder. By default it is the hub's cache: HF_HUB_CACHE, HF_HOME.")
-    .option('--variant <name>', 'Take the weights of this variant, such as fp16, where a part of the model has it.')
+    .option(
+      '--variant <name>',
+      'Take the weights of this variant, such as fp16, where a part of the model has it. By default they are the ' +
+        'plain ones.',
+    )
     .addOption(repeatable('--file <path>', 'Fetch this file of the repository, and no others.'))
     .option('--yes', 'Fetch a gigabyte or more without asking.')
     .addOption(quietOption())

@@ -31,7 +31,7 @@ export const sampleCommand = (signal: AbortSignal) =>
       '--prompts <file>',
       'Draw these prompts, one a line, in JSON lines or a column of CSV, after those of --prompt.',
     )
-    .addOption(negativeOption())
+    .addOption(negativeOption('the empty one'))
     .option(
       '--count <n>',
       'Draw this many images, going through the prompts in turn. ' +

@@ -19,9 +19,31 @@ const part = '[A-Za-z0-9][\\w.-]*';
 const reserved = /^(models|datasets|spaces)\//;
 const pattern = new RegExp(`^(${part}/${part})(?:@([\\w./-]+))?$`);
 
-/** Reads `user/name` or `user/name@revision`; undefined for a text that can be no name of the hub's. */
+/** The hub that is asked where HF_ENDPOINT names no other. */
+export const publicHub = 'https://huggingface.co';
+
+/** The address of a model's page, as it is copied from a browser, as `user/name` or `user/name@revision`. */
+function fromAddress(text: string): string {
+  if (!/^https?:\/\//i.test(text)) return text;
+  const bare = (address: string) => address.replace(/^https?:\/\/(www\.)?/i, '').replace(/\/+$/, '');
+  const page = bare(text.replace(/[?#].*$/, ''));
+  const hubs = [process.env['HF_ENDPOINT']?.trim() || publicHub, publicHub, 'https://hf.co'].map(
+    (hub) => `${bare(hub)}/`,
+  );
+  const hub = hubs.find((each) => page.toLowerCase().startsWith(each.toLowerCase()));
+  if (hub === undefined) return text;
+  const [, id, revision] = /^([^/]+\/[^/]+)(?:\/tree\/([^/]+))?$/.exec(page.slice(hub.length)) ?? [];
+  if (id === undefined) return text;
+  // The hub writes the slash in a revision such as refs/pr/3 as %2F.
+  return revision === undefined ? id : `${id}@${revision.replaceAll(/%2f/gi, '/')}`;
+}
+
+/**
+ * Reads `user/name`, `user/name@revision`, or the address of such a model's page on the hub, also at a revision
+ * (`/tree/v1`); undefined for a text that can be no name of the hub's.
+ */
 export function parseHubName(text: string): HubName | undefined {
-  const [, id, revision = 'main'] = pattern.exec(text) ?? [];
+  const [, id, revision = 'main'] = pattern.exec(fromAddress(text)) ?? [];
   if (id === undefined || reserved.test(id) || id.endsWith('.safetensors')) return undefined;
   const outside = [...id.split('/'), ...revision.split('/')].some((each) => each === '..' || each === '');
   return outside ? undefined : { id, revision };
@@ -72,6 +94,15 @@ function readRef(path: string): string | undefined {
   }
 }
 
+/** The name on the hub of a folder in its cache, wherever that is: the reverse of {@link snapshotOf}. */
+export function nameOfSnapshot(path: string): HubName | undefined {
+  const place = /^(.*[\\/]models--([\w.-]+?)--([\w.-]+))[\\/]snapshots[\\/]([0-9a-f]{40})(?![0-9a-f])/;
+  const [, repository, user, name, commit] = place.exec(path) ?? [];
+  if (repository === undefined) return undefined;
+  const isNewest = readRef(join(repository, 'refs', 'main')) === commit;
+  return { id: `${user}/${name}`, revision: isNewest ? 'main' : commit! };
+}
+
 function isDirectory(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
@@ -80,10 +111,11 @@ function isDirectory(path: string): boolean {
  * Whether a text is to be read as a name of the hub's: it looks like one, and nothing lies at it as a path. A folder
  * that is there comes first.
  */
-export const namesHub = (source: string): boolean => parseHubName(source) !== undefined && !existsSync(source);
+const namesHub = (source: string): boolean => parseHubName(source) !== undefined && !existsSync(source);
 
-/** The absolute path of a file or folder, or a name of the hub's as it is: what a record of it keeps. */
-export const pathOrHubName = (source: string): string => (namesHub(source) ? source : resolve(source));
+/** The absolute path of a file or folder, or a name of the hub's: what a record of it keeps. */
+export const pathOrHubName = (source: string): string =>
+  namesHub(source) ? formatHubName(parseHubName(source)!) : resolve(source);
 
 /** Where a folder is, or a model of the hub's in the cache; the path that nothing is at where it is nowhere. */
 export function placeOf(source: string): string {
@@ -95,14 +127,15 @@ export function placeOf(source: string): string {
 export const fetchedReward = (reward: string): string => join(cacheDirectory() ?? '', 'rewards', reward);
 
 /**
- * The command that fetches what `source` names, a name of the hub or {@link fetchedReward}; undefined where no command
- * does.
+ * The command that fetches what `source` names, a name of the hub, a folder in its cache or {@link fetchedReward};
+ * undefined where no command does.
  */
 export function fetchCommand(source: string): string | undefined {
   const reward = /[\\/]rewards[\\/]([a-z0-9]+)$/.exec(source)?.[1];
   if (reward !== undefined && source === fetchedReward(reward)) return `eam fetch ${reward}`;
-  if (!namesHub(source)) return undefined;
-  const { id, revision } = parseHubName(source)!;
+  const name = namesHub(source) ? parseHubName(source) : nameOfSnapshot(source);
+  if (name === undefined) return undefined;
+  const { id, revision } = name;
   return `eam fetch ${id}${revision === 'main' ? '' : ` --revision ${revision}`}`;
 }
 

@@ -4,7 +4,8 @@ import { dirname, extname, join, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { CheckpointError, ConfigError } from '../errors.js';
-import { fetchHint, namesHub, placeOf } from '../files/hub-cache.js';
+import { fetchHint, pathOrHubName, placeOf } from '../files/hub-cache.js';
+import { refusePointer } from '../files/git-lfs.js';
 import { Origin, originOf, replaceOrigin, setOrigin } from '../files/origin.js';
 import { readHeader } from '../files/safetensors.js';
 import { packageDirectory, shippedDirectory } from '../runtime/package.js';
@@ -266,7 +267,7 @@ async function findModel(source: ModelSource): Promise<{ kind: ModelKind; place:
   if (isDescribed(source)) return findDescribed(source);
   const shipped = shippedModels.includes(source);
   const directory = shipped ? shippedDirectory(source) : placeOf(source);
-  const own = { directory, source: shipped || namesHub(source) ? source : directory };
+  const own = { directory, source: shipped ? source : pathOrHubName(source) };
   const kind = kindOfFile(source);
   if (kind) return { kind, place: { ...own, directory: dirname(directory), path: directory, json: undefined } };
   const index = join(directory, modelIndex);
@@ -299,6 +300,7 @@ const partSchema = z.union([
 
 async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'source'>) {
   if (/\.(safetensors|ckpt|gguf)$/.test(source)) {
+    await refusePointer(own.directory);
     const hint = source.endsWith('.gguf')
       ? '.gguf files hold quantized weights and are not read'
       : `write it as a directory first: eam convert ${source} DIRECTORY --base MODEL`;

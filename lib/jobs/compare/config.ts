@@ -16,12 +16,18 @@ const exactlyOne = 'expected either "steps" or "evaluations"';
 /** This is how long a run is: `evaluations` counts forwards, vector–Jacobian products and backwards. */
 const budgetSchema = z
   .strictObject({
-    steps: z.int().min(1).optional().describe('A run takes this many training steps.'),
+    steps: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('A run takes this many training steps; left out, `evaluations` says how many.'),
     evaluations: z
       .int()
       .min(1)
       .optional()
-      .describe('A run takes as many steps as this many network evaluations of all kinds pay for.'),
+      .describe(
+        'A run takes as many steps as this many network evaluations of all kinds pay for; left out, `steps` says it.',
+      ),
   })
   .refine(({ steps, evaluations }) => (steps === undefined) !== (evaluations === undefined), exactlyOne);
 
@@ -35,9 +41,11 @@ const contenderSchema = z.strictObject({
     .gt(0)
     .optional()
     .describe("AdamW's learning rate at its highest; the best of the sweep where it is left out."),
-  optimizer: optimizer.optional().describe('These options of the optimizer stand in place of the common ones.'),
-  batch: z.int().min(1).optional().describe('A step draws this many samples, in place of the common number.'),
-  budget: budgetSchema.optional().describe('Each of its runs may cost this much, in place of the common budget.'),
+  optimizer: optimizer
+    .optional()
+    .describe('These options of the optimizer stand in place of the common ones, which hold for what is left out.'),
+  batch: z.int().min(1).optional().describe('A step draws this many samples; left out, the common number.'),
+  budget: budgetSchema.optional().describe('Each of its runs may cost this much; left out, the common budget.'),
 });
 
 const { prompts, rewards } = finetuneSchema.shape;
@@ -78,7 +86,8 @@ export const compareSchema = z
       })
       .optional()
       .describe(
-        'Every contender runs briefly at every rate, and the rate with the highest reward at the end is taken.',
+        'Every contender runs briefly at every rate, and the rate with the highest reward at the end is taken; left ' +
+          'out, every contender says its own.',
       ),
     tracking: z
       .strictObject({

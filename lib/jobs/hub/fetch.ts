@@ -24,7 +24,7 @@ const optionsShape = {
   pacing: z.unknown(),
   to: z.string().min(1),
   revision: z.string().min(1),
-  variant: z.string().regex(/^[\w-]+$/),
+  variant: z.string().regex(/^[\w-]+$/, 'expected a name of letters, digits, _ and -, such as fp16'),
   files: z.array(z.string().min(1)),
   yes: z.boolean(),
   confirm: callback,
@@ -36,7 +36,7 @@ const optionsShape = {
  * Fetches a model of the hub, or the files of a published reward: what a task needs of it, checked against the hub's
  * sizes and hashes. A try that was cut is gone on from.
  *
- * @param source `user/name`, `user/name@revision`, or the name of a published reward
+ * @param source `user/name`, `user/name@revision`, the address of such a page, or the name of a published reward
  * @throws ConfigError for a name or options that do not fit, or gigabytes without `yes`; HubError where the hub
  *   refuses, or cannot be reached; CheckpointError for a repository without a model; the signal's reason
  */
@@ -60,7 +60,7 @@ function nameOf(source: string, revision: string | undefined): HubName {
     throw new ConfigError(expected('name', `user/name of the hub, or a reward (${rewards})`, source) + hint);
   }
   if (revision === undefined) return name;
-  if (source.includes('@')) throw new ConfigError(expected('revision', 'one, in the name or beside it', 'both'));
+  if (/@|\/tree\//.test(source)) throw new ConfigError(expected('revision', 'one, in the name or beside it', 'both'));
   return { ...name, revision };
 }
 
@@ -80,6 +80,6 @@ function choose(
   };
   return selectFiles(
     { id: hub.asked.id, paths: files.map(({ path }) => path), readJson: readFetched },
-    { variant, only },
+    { variant, only, report },
   );
 }

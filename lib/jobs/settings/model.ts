@@ -18,6 +18,10 @@ const ofTheModel = "Layers whose names end in one of these are adapted; left out
 /** The adapter of a configuration that says nothing of it. */
 export const adapterDefaults = { rank: 8, alpha: 16 } as const;
 
+const ofTheAdapter =
+  `This LoRA adapter is trained, where the model takes one; left out, one of rank ${adapterDefaults.rank} and alpha ` +
+  `${adapterDefaults.alpha} is.`;
+
 /** The adapter of a job that may start from one that is there. */
 export const startedAdapter = z
   .strictObject({
@@ -37,9 +41,13 @@ export const startedAdapter = z
       .min(1)
       .transform((path) => resolve(path))
       .optional()
-      .describe('Training starts from this adapter or run, whose update is no part of the pretrained model.'),
+      .describe(
+        'Training starts from this adapter or run, whose update is no part of the pretrained model; left out, from ' +
+          'the pretrained model.',
+      ),
   })
-  .optional();
+  .optional()
+  .describe(ofTheAdapter);
 
 const adapterSchema = z
   .strictObject({
@@ -65,12 +73,7 @@ export const modelSettings = {
     ),
   device: device.default('auto'),
   dtype: dtype.describe('The network computes in this type.'),
-  adapter: adapterSchema
-    .optional()
-    .describe(
-      'This LoRA adapter is trained, where the model takes one; left out, one of rank ' +
-        `${adapterDefaults.rank} and alpha ${adapterDefaults.alpha} is.`,
-    ),
+  adapter: adapterSchema.optional().describe(ofTheAdapter),
   image: z
     .strictObject({
       width: z.int().min(1).describe('Images are this wide, in pixels.'),
@@ -82,7 +85,8 @@ export const modelSettings = {
     .boolean()
     .optional()
     .describe(
-      "True keeps one block's activations at a time and computes them again in the backward pass, to save memory.",
+      "True keeps one block's activations at a time and computes them again in the backward pass, to save memory; " +
+        'left out, it is false.',
     ),
   textLength: z
     .int()
@@ -93,7 +97,7 @@ export const modelSettings = {
   negativePrompt: z
     .string()
     .optional()
-    .describe('Guidance leads away from this prompt, where the model knows such prompts.'),
+    .describe('Guidance leads away from this prompt, where the model knows such prompts; left out, the empty one.'),
 };
 
 const settingsSchema = z.object(modelSettings);
