@@ -33,8 +33,8 @@ const optionsShape = {
 };
 
 /**
- * Fetches a model of the hub, named files of a data set, or those of a published reward: what a task needs of it, checked against the hub's
- * sizes and hashes. A try that was cut is gone on from.
+ * Fetches a model of the hub, named files of a data set, or those of a published reward: what a task needs of it,
+ * checked against the hub's sizes and hashes. A try that was cut is gone on from.
  *
  * @param source `user/name`, `user/name@revision`, `datasets/user/name`, or the name of a published reward
  * @throws ConfigError for a name or options that do not fit, or gigabytes without `yes`; HubError where the hub

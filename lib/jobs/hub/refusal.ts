@@ -50,7 +50,8 @@ export function refusal({ id, revision }: Asked, { status, code, said }: Refused
       ? `or it is private and the account of the token in ${token.source} may not see it`
       : `or it is private: then set HF_TOKEN to a token from ${tokens}`;
     return error(
-      `there is no ${isDataset(id) ? 'data set' : 'model'} ${id} at ${endpoint}, ${as}. Compare the name with the address of its page`,
+      `there is no ${isDataset(id) ? 'data set' : 'model'} ${id} at ${endpoint}, ${as}. Compare the name with the ` +
+        'address of its page',
     );
   }
   if (status === 403) {
