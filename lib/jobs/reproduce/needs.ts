@@ -31,7 +31,7 @@ export interface NeededFile {
 export interface CardHours {
   /** What the card is called, such as `H100 SXM`. */
   name: string;
-  /** Whether it has the memory that training needs. */
+  /** Whether it has the memory that is needed, with all rewards of the evaluation counted in training, too. */
   fits: boolean;
   /** Whether such a network was measured on it; else the hours are estimated. */
   measured: boolean;
@@ -106,10 +106,10 @@ export async function needsOf(wanted: Wanted): Promise<Needs> {
   ];
   const isWhole = files.every(({ state }) => state !== 'missing');
   const published = isWhole ? {} : { like: recipe.model.like };
-  const { steps, solver, guidance } = evaluation;
+  const { steps, solver, guidance, batch } = evaluation;
   const others = rewards.slice(1).map(({ config: reward }) => reward);
   const training = await plan(config, published);
-  const drawn = { count: Math.max(2, count), steps, solver, guidance, rewards: others };
+  const drawn = { count: Math.max(2, count), steps, solver, guidance, batch, rewards: others };
   const { networks = [], encoders = [] } = training.memory ?? {};
   model.bytes ??= [...networks, ...encoders].reduce((sum, { bytes }) => sum + bytes, 0) || undefined;
   const both = await plan({ ...config, evaluation: drawn } as FinetuneConfig, published);
@@ -118,8 +118,9 @@ export async function needsOf(wanted: Wanted): Promise<Needs> {
     files,
     device: training.device,
     memory: memoryOf(training, both),
-    cards: training.cards.map(({ name, fits, measured, hours }, at) => {
-      const image = (both.cards[at]!.hours - hours) / (2 * drawn.count);
+    cards: training.cards.map(({ name, measured, hours }, at) => {
+      const { fits, hours: more } = both.cards[at]!;
+      const image = (more - hours) / (2 * drawn.count);
       return { name, fits, measured, training: seeds * hours, evaluation: (1 + seeds) * count * image };
     }),
     disk: training.disk.map((use) =>
