@@ -151,6 +151,11 @@ export type { Existing } from './jobs/existing-output.js';
 export type { JobOptions } from './jobs/options.js';
 export { pretrain, type PretrainResult } from './jobs/pretrain/pretrain.js';
 export type { JobObserver } from './jobs/progress.js';
+export type { Figure, ReproducedRow, Watched } from './jobs/reproduce/figures.js';
+export type { CardHours, NeededFile, Needs } from './jobs/reproduce/needs.js';
+export { reproduce, type ReproduceOptions } from './jobs/reproduce/reproduce.js';
+export type { Deviation, RecipeEvaluation, Reproduction } from './jobs/reproduce/reproduction.js';
+export type { WorkOptions } from './jobs/reproduce/work.js';
 export { report, type ReportOptions } from './jobs/report/write-report.js';
 export { combine } from './rewards/combine.js';
 export {

@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises';
-
 import { Command } from '@commander-js/extra-typings';
 
 import { verifiableExample } from '../rewards/examples.js';
+import { confirmer } from './confirm.js';
 import { quietOption, repeatable } from './options.js';
 
 export const fetchCommand = (signal: AbortSignal) =>
@@ -15,7 +14,7 @@ export const fetchCommand = (signal: AbortSignal) =>
     .argument(
       '<name>',
       'A model as the hub names it, user/name, or the address of its page, or a published reward, such as ' +
-        `${verifiableExample}.`,
+        `${verifiableExample}; or a data set, datasets/user/name, with --file.`,
     )
     .option('--revision <revision>', 'Fetch this branch, tag or commit. By default it is main.')
     .option('--to <directory>', "Fetch into this folder. By default it is the hub's cache: HF_HUB_CACHE, HF_HOME.")
@@ -42,16 +41,7 @@ export const fetchCommand = (signal: AbortSignal) =>
         signal,
         report,
         onBytes: percentNotes(report),
-        confirm: process.stdin.isTTY ? (question) => confirmed(question, signal) : undefined,
+        confirm: confirmer(signal),
       });
       process.stdout.write(`${directory}\n`);
     });
-
-async function confirmed(question: string, signal: AbortSignal): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `, { signal })).trim());
-  } finally {
-    terminal.close();
-  }
-}

@@ -22,6 +22,7 @@ import { planCommand } from './plan.js';
 import { pretrainCommand } from './pretrain.js';
 import { pushCommand } from './push.js';
 import { reportCommand } from './report.js';
+import { reproduceCommand } from './reproduce.js';
 import { sampleCommand } from './sample.js';
 import { serveCommand } from './serve.js';
 import { verifyCommand } from './verify.js';
@@ -45,6 +46,7 @@ const commands = [
   initCommand,
   finetuneCommand,
   compareCommand,
+  reproduceCommand,
   distillCommand,
   pretrainCommand,
   sampleCommand,

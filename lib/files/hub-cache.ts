@@ -1,20 +1,27 @@
 // The cache of the Hugging Face hub as Python's huggingface_hub lays it out (its guide "Understand caching"):
-// models--USER--NAME/blobs/HASH, refs/REVISION with a commit, snapshots/COMMIT/PATH as links to blobs.
+// models--USER--NAME/blobs/HASH, refs/REVISION with a commit, snapshots/COMMIT/PATH as links to blobs; data sets are in
+// datasets--USER--NAME.
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { cacheDirectory, homeDirectory } from '../runtime/native/libtorch.js';
 
-/** What names a repository of models on the hub: `user/name`, or `user/name@revision`. */
+/** What names a repository on the hub: `user/name`, or `user/name@revision`. */
 export interface HubName {
-  /** `user/name`. */
+  /** `user/name`; of a data set `datasets/user/name`. */
   id: string;
   /** A branch, a tag or a commit; 'main' where the name says none. */
   revision: string;
 }
 
 const part = '[A-Za-z0-9][\\w.-]*';
+/** How the ids of data sets begin. */
+const datasets = 'datasets/';
+
+/** Whether an id is that of a data set, and not of a model. */
+export const isDataset = (id: string): boolean => id.startsWith(datasets);
+
 /** No user has these names: the hub's addresses put them before names of other kinds. */
 const reserved = /^(models|datasets|spaces)\//;
 const pattern = new RegExp(`^(${part}/${part})(?:@([\\w./-]+))?$`);
@@ -49,6 +56,16 @@ export function parseHubName(text: string): HubName | undefined {
   return outside ? undefined : { id, revision };
 }
 
+/**
+ * Reads `datasets/user/name` or `datasets/user/name@revision`, as the hub's addresses have it; undefined for another
+ * text. The id keeps the prefix.
+ */
+export function parseDatasetName(text: string): HubName | undefined {
+  if (!text.startsWith(datasets)) return undefined;
+  const name = parseHubName(text.slice(datasets.length));
+  return name && { ...name, id: datasets + name.id };
+}
+
 export const formatHubName = ({ id, revision }: HubName): string => (revision === 'main' ? id : `${id}@${revision}`);
 
 /** A variable of the environment with `~` as a shell would read it, as huggingface_hub does. */
@@ -71,7 +88,8 @@ export function hubCacheDirectory(): string | undefined {
 }
 
 /** The folder of one repository in the hub's cache. */
-export const repositoryFolder = (cache: string, id: string): string => join(cache, `models--${id.replace('/', '--')}`);
+export const repositoryFolder = (cache: string, id: string): string =>
+  join(cache, (isDataset(id) ? id : `models/${id}`).replaceAll('/', '--'));
 
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
 

@@ -251,7 +251,7 @@ describe('fetchModel of another repository', () => {
 
   it.each([
     { name: 'pickscor', problem: 'did you mean pickscore?' },
-    { name: 'a/b/c', problem: 'expected user/name of the hub, or a reward (' },
+    { name: 'a/b/c', problem: 'expected user/name of the hub, datasets/user/name, or a reward (' },
     { name: 'a/..', problem: 'expected user/name' },
   ])('refuses the name $name', async ({ name, problem }) => {
     await expect(home.fetch(name)).rejects.toThrow(ConfigError);
@@ -318,6 +318,33 @@ describe('offline', () => {
     vi.stubEnv('HF_HUB_OFFLINE', '1');
     rmSync(join(directory, 'tokenizer'), { recursive: true });
     expect(await problemOf(home.fetch(id))).toContain(`${id} lacks the folder tokenizer`);
+  });
+});
+
+describe('a data set', () => {
+  const set = 'datasets/people/wishes';
+  const files = { 'train.json': '["a fox"]', 'test/all.json': '["a boat"]', 'images.bin': '1234' };
+
+  it('comes file by file, into the place where Python looks for it', async () => {
+    const { commit } = home.hub.add(set, files);
+    const { directory } = await home.fetch(set, { files: ['test/all.json', 'images.bin'] });
+    expect(directory).toBe(join(home.folder, 'cache/hub/datasets--people--wishes/snapshots', commit));
+    expect(below(directory)).toEqual(['images.bin', 'test/all.json']);
+    expect(readFileSync(join(directory, 'test/all.json'), 'utf8')).toBe('["a boat"]');
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    expect((await home.fetch(`${set}@main`, { files: ['images.bin'] })).directory).toBe(directory);
+  });
+
+  it('is no model, and comes with no file unnamed', async () => {
+    home.hub.add(set, files);
+    expect(await problemOf(home.fetch(set))).toBe(
+      'files: expected the files of datasets/people/wishes to fetch, each by --file NAME, got none',
+    );
+    expect(await problemOf(home.fetch(set, { files: ['trian.json'] }))).toContain('did you mean train.json?');
+    expect(await problemOf(home.fetch('people/wishes', { files: ['train.json'] }))).toMatch(/no model people\/wishes/);
+    expect(await problemOf(home.fetch('datasets/people/whishes', { files: ['train.json'] }))).toMatch(
+      /there is no data set datasets\/people\/whishes/,
+    );
   });
 });
 

@@ -108,10 +108,12 @@ const lib: Rooms = {
     closed('plan', 'report'),
     one('serve'),
     closed('*'),
+    // A recipe runs other jobs.
+    one('reproduce'),
     one('configurations.ts'),
   ],
   cli: [
-    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts', 'completions.ts'),
+    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts', 'completions.ts', 'confirm.ts'),
     closed('*'),
     one('program.ts'),
     one('run.ts'),
