@@ -307,7 +307,11 @@ describe('the comparisons in configs/', () => {
   it('set EAM against the baselines under the same conditions', async () => {
     const path = 'configs/compare-baselines.json';
     const config = validate(compareSchema, await readJson(path), path);
-    const digits = validate(compareSchema, await readJson('configs/compare-digits.json'), 'configs/compare-digits.json');
+    const digits = validate(
+      compareSchema,
+      await readJson('configs/compare-digits.json'),
+      'configs/compare-digits.json',
+    );
     expect(config.contenders.map(({ algorithm, bestOf }) => algorithm?.name ?? bestOf)).toEqual([
       'eam',
       'am',

@@ -105,17 +105,20 @@ describe('truncated backpropagation', () => {
     expect(Math.abs((await slopeAlong(model, gradients, whole)) - 1)).toBeGreaterThan(0.02);
   });
 
-  it.each(names)('of %s does not depend on micro-batches or slices, and counts what they compute again', async (name) => {
-    const model = await adaptedModel();
-    const whole = await iterate(make(name, model), model);
-    const change = { microBatch: 2, decodeSlice: 3 };
-    const split = await iterate(make(name, model, change), model);
-    expect(largestRelativeError(split.gradients, whole.gradients)).toBeLessThan(1e-4);
-    expect(relativeError(split.images, whole.images)).toBeLessThan(1e-5);
-    const { backwards } = whole.metrics;
-    expect(backwards).toBeGreaterThan(0);
-    expect(split.metrics).toMatchObject({ forwards: whole.metrics.forwards + backwards, backwards });
-  });
+  it.each(names)(
+    'of %s does not depend on micro-batches or slices, and counts what they compute again',
+    async (name) => {
+      const model = await adaptedModel();
+      const whole = await iterate(make(name, model), model);
+      const change = { microBatch: 2, decodeSlice: 3 };
+      const split = await iterate(make(name, model, change), model);
+      expect(largestRelativeError(split.gradients, whole.gradients)).toBeLessThan(1e-4);
+      expect(relativeError(split.images, whole.images)).toBeLessThan(1e-5);
+      const { backwards } = whole.metrics;
+      expect(backwards).toBeGreaterThan(0);
+      expect(split.metrics).toMatchObject({ forwards: whole.metrics.forwards + backwards, backwards });
+    },
+  );
 
   it.each(names)('of %s draws what the pretrained model draws while the adapter is zero', async (name) => {
     const model = await tinyModel(tinyLora);
@@ -177,12 +180,7 @@ describe('truncated backpropagation', () => {
   it('clips reward gradients at the running quantile and keeps it', async () => {
     const algorithm = makers.draft(await adaptedModel(), { rewardGradientQuantile: 0.5 });
     const grad = tensor(Array.from({ length: batch * 64 }, (_, i) => (i < 64 ? 1000 : 1)));
-    const metrics = await algorithm.accumulate(
-      await rollOut(algorithm),
-      new Float32Array(batch),
-      grad,
-      cancellation(),
-    );
+    const metrics = await algorithm.accumulate(await rollOut(algorithm), new Float32Array(batch), grad, cancellation());
     expect(metrics.clipped).toBe(1);
     expect(algorithm.state()['rewardGradientNorms']).toHaveLength(batch);
   });
@@ -251,7 +249,12 @@ describe('DRaFT-LV', () => {
     const firsts = Array.from({ length: rows }, (_, r) => (r < batch ? 1 : NaN));
     const first = await iterate(algorithm, model, {}, firsts);
     expect(first.metrics.dropped).toBe(0);
-    const rest = await iterate(algorithm, model, {}, firsts.map((value) => (Number.isNaN(value) ? 1 : NaN)));
+    const rest = await iterate(
+      algorithm,
+      model,
+      {},
+      firsts.map((value) => (Number.isNaN(value) ? 1 : NaN)),
+    );
     const sum = Object.fromEntries(
       Object.entries(first.gradients).map(([key, numbers]) => [
         key,
@@ -272,18 +275,38 @@ describe('DRaFT-LV', () => {
 
 describe('options out of range', () => {
   it.each([
-    { name: 'refl' as const, change: { finalFraction: 0 }, message: /^Refl: finalFraction: expected a number above 0, got 0$/ },
+    {
+      name: 'refl' as const,
+      change: { finalFraction: 0 },
+      message: /^Refl: finalFraction: expected a number above 0, got 0$/,
+    },
     { name: 'refl' as const, change: { steps: 0 }, message: /^Refl: steps: expected a number of at least 1, got 0$/ },
     { name: 'refl' as const, change: { lastSteps: 1 }, message: /^Refl: lastSteps: unknown key/ },
-    { name: 'draft' as const, change: { lastSteps: 0 }, message: /^Draft: lastSteps: expected a number of at least 1, got 0$/ },
-    { name: 'draft' as const, change: { lastSteps: 5 }, message: /^Draft: lastSteps: expected at most the rollout's 4 steps, got 5$/ },
+    {
+      name: 'draft' as const,
+      change: { lastSteps: 0 },
+      message: /^Draft: lastSteps: expected a number of at least 1, got 0$/,
+    },
+    {
+      name: 'draft' as const,
+      change: { lastSteps: 5 },
+      message: /^Draft: lastSteps: expected at most the rollout's 4 steps, got 5$/,
+    },
     {
       name: 'draft' as const,
       change: { renoisings: 2, lastSteps: 2 },
       message: /^Draft: lastSteps: expected 1 with renoisings, .*, got 2$/,
     },
-    { name: 'draft' as const, change: { renoisings: -1 }, message: /^Draft: renoisings: expected a number of at least 0, got -1$/ },
-    { name: 'alignprop' as const, change: { mostSteps: 5 }, message: /^AlignProp: mostSteps: expected at most the rollout's 4 steps, got 5$/ },
+    {
+      name: 'draft' as const,
+      change: { renoisings: -1 },
+      message: /^Draft: renoisings: expected a number of at least 0, got -1$/,
+    },
+    {
+      name: 'alignprop' as const,
+      change: { mostSteps: 5 },
+      message: /^AlignProp: mostSteps: expected at most the rollout's 4 steps, got 5$/,
+    },
     {
       name: 'alignprop' as const,
       change: { fewestSteps: 3, mostSteps: 2 },

@@ -121,7 +121,8 @@ export const compareSchema = z
       if ((contender.algorithm === undefined) === (contender.bestOf === undefined))
         refuse(path, 'expected either "algorithm" or "bestOf"');
       if (contender.bestOf !== undefined) {
-        if (index === 0) refuse([...path, 'bestOf'], 'expected none of contenders[0]: it trains, the others are set against it');
+        if (index === 0)
+          refuse([...path, 'bestOf'], 'expected none of contenders[0]: it trains, the others are set against it');
         for (const key of ['learningRate', 'optimizer', 'batch', 'budget'] as const)
           if (contender[key] !== undefined) refuse([...path, key], 'expected none beside bestOf, which trains nothing');
         continue;

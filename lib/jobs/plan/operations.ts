@@ -1,10 +1,5 @@
 import type { AlgorithmSettings } from '../../training/algorithms.js';
-import {
-  algorithmEvaluations,
-  drawingEvaluations,
-  drawsSamples,
-  imagesPerSample,
-} from '../../training/evaluations.js';
+import { algorithmEvaluations, drawingEvaluations, drawsSamples, imagesPerSample } from '../../training/evaluations.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
 import { panelDraws } from '../settings/panel.js';
 import type { ModelOperations } from '../../models/footprint.js';
