@@ -54,7 +54,8 @@ export type {
 export type { Filled } from './schema/filled.js';
 export type { OptimizerOptions, OptimizerSettings } from './training/settings.js';
 export { readPrompts } from './schema/prompts.js';
-export { compare, type CompareResult } from './jobs/compare/compare.js';
+export { compare } from './jobs/compare/compare.js';
+export type { CompareResult } from './jobs/compare/written.js';
 export type { Comparison, ContenderResult } from './jobs/compare/comparison.js';
 export {
   evaluateCheckpoints,

@@ -1,19 +1,17 @@
-import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 
-import { renderComparison } from './report.js';
-import type { Comparison, ContenderResult, FinishedComparison } from './comparison.js';
+import type { ContenderResult, FinishedComparison } from './comparison.js';
 import type { Baseline, RunResult, SweepEntry } from './results.js';
 import { drawGrid, evaluationsPerStep, measureSet, openModel, type Bench } from './bench.js';
 import { commonBelongings, finishedRun, refuseOtherRuns } from './finished.js';
 import { makeBestOf } from './best-of.js';
-import { bestOfPlan, finalFolder, finalPlan, sweepPlan, type BestOfPlan, type RunPlan } from './run-plan.js';
+import { bestOfPlan, finalPlan, sweepPlan, type BestOfPlan, type RunPlan } from './run-plan.js';
 import { makeRun } from './run.js';
 import { meanCurve } from './curves.js';
 import { speedUp } from './speed-up.js';
-import { renderSummary } from './summary.js';
 import { atEdge, chooseRate } from './sweep.js';
+import { writeComparison, type CompareResult } from './written.js';
 import {
   isTrained,
   readCompareConfig,
@@ -40,18 +38,6 @@ import { RunDirectory } from '../run-directory.js';
 import { conduct } from '../run-status.js';
 import { versions } from '../../runtime/versions.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
-
-/** This is what {@link compare} returns. */
-export interface CompareResult {
-  /** Everything was written into this directory. */
-  directory: string;
-  /** The path of report.html. */
-  report: string;
-  /** The object that compare.json holds. */
-  comparison: Comparison;
-  /** The text of summary.md. */
-  summary: string;
-}
 
 /**
  * Fine-tunes one model with several algorithms on the same rewards, each at its own best learning rate and over several
@@ -152,7 +138,7 @@ class ComparisonJob {
       contenders,
       speedUps: others.map((other) => speedUp(first!.runs, other.runs)),
     };
-    return this.#write(comparison, grid);
+    return writeComparison(this.bench, this.directory, comparison, grid);
   }
 
   async #measurePretrained(): Promise<{ baseline: Baseline; grid: Uint8Array }> {
@@ -240,29 +226,5 @@ class ComparisonJob {
   #stepsOf(contender: TrainedContender, { steps, evaluations }: Budget): number {
     if (steps !== undefined) return steps;
     return Math.max(1, Math.floor(evaluations! / evaluationsPerStep(this.bench, contender)));
-  }
-
-  async #write(comparison: FinishedComparison, pretrained: Uint8Array): Promise<CompareResult> {
-    const { directory } = this;
-    const grids = [{ name: 'Before', png: pretrained }];
-    for (const [index, { name, runs }] of comparison.contenders.entries()) {
-      const contender = this.bench.config.contenders[index]!;
-      const run = runs.find(({ final }) => final);
-      if (!run || !isTrained(contender)) continue;
-      const { step } = run.points.at(-1)!;
-      const path = join(directory.path, finalFolder(contender, run.seed));
-      grids.push({ name: `${name}, seed ${run.seed}`, png: await readFile(RunDirectory.existing(path).samples(step)) });
-    }
-    const recorded = JSON.parse(JSON.stringify(comparison.config)) as CompareConfig;
-    const record: Comparison = { ...comparison, config: recorded };
-    await directory.write('compare.json', `${JSON.stringify(record, null, 2)}\n`);
-    const summary = renderSummary(comparison);
-    await directory.write('summary.md', summary);
-    const report = await directory.write(
-      'report.html',
-      await renderComparison({ title: directory.path, comparison, grids, finished: new Date() }),
-    );
-    this.bench.observer.note(`report: ${report}`);
-    return { directory: directory.path, report, comparison: record, summary };
   }
 }
