@@ -25,7 +25,8 @@ export interface MeanCurve extends Record<Axis, number[]> {
   /** How many seconds training took up to each measurement. */
   seconds: number[];
   /**
-   * What was measured, by name: reward, and where they were measured batchReward, accuracy, diversity, drift and each raw reward.
+   * What was measured, by name: reward, and where they were measured batchReward, accuracy, diversity, drift and each
+   * raw reward.
    */
   measures: Record<string, Band>;
 }

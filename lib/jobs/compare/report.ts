@@ -79,10 +79,11 @@ function tiles({ speedUps, contenders, config }: FinishedComparison): Tile[] {
     }
   }
   const seconds = contenders.flatMap(({ runs }) => runs).reduce((sum, { points }) => sum + points.at(-1)!.seconds, 0);
+  const runs = config.contenders.filter(isTrained).length * config.seeds.length;
   items.push({
     value: duration(seconds),
     label: 'of training',
-    note: `${config.contenders.filter(isTrained).length * config.seeds.length} runs, the sweep and all measuring left out`,
+    note: `${runs} runs, the sweep and all measuring left out`,
   });
   return items;
 }

@@ -51,7 +51,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
     conditioning: conditioning(batch, guided),
     latents: latents(batch) * (algorithm.name === 'am' ? algorithm.steps + 1 + solverStates : solverStates),
   };
-  // Images of all samples, and the graphs of the rollout's last steps, which are kept unless micro-batches make them anew.
+  // Images of all samples, and the graphs of the rollout's last steps, kept unless micro-batches make them anew.
   const scored = batch * imagesPerSample(algorithm);
   const differentiated = differentiatedEvaluations(algorithm);
   const keptSteps = microBatch ? 0 : model.train(scored) * differentiated;
