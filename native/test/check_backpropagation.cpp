@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "algorithms/backpropagation.h"
-#include "check.h"
 #include "ops/error.h"
 #include "ops/random.h"
+#include "test/check.h"
 
 namespace {
 

@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { ConfigError } from '../../lib/errors.js';
+import type { LoadModelOptions } from '../../lib/models/model.js';
 import { loadModel } from '../../lib/models/registry.js';
 import { fromFunction } from '../../lib/rewards/from-function.js';
 import { binding } from '../../lib/runtime/native/index.js';
@@ -86,12 +87,12 @@ describe.each(each)('a run of $title', ({ algorithm }) => {
 });
 
 describe("Stable Diffusion 3.5's network", () => {
-  const gradientsOf = async (algorithm: Algorithm, checkpointing: boolean) => {
+  const gradientsOf = async (algorithm: Algorithm, options: LoadModelOptions) => {
     using model = await loadModel(tinySd3, {
       adapter: { rank: 2, alpha: 4 },
       size: { width: 16, height: 16 },
       textLength: 8,
-      checkpointing,
+      ...options,
     });
     await randomise(model.native, 'trainable', 0.1);
     const prompts = ['a fox', 'the moon'];
@@ -111,9 +112,16 @@ describe("Stable Diffusion 3.5's network", () => {
   };
 
   it.each(each)('has the gradients of $title with checkpointing as without', async ({ algorithm }) => {
-    const plain = await gradientsOf(algorithm, false);
+    const plain = await gradientsOf(algorithm, { checkpointing: false });
     expect(Math.hypot(...plain)).toBeGreaterThan(0);
-    expect(relativeError(await gradientsOf(algorithm, true), plain)).toBeLessThan(1e-5);
+    expect(relativeError(await gradientsOf(algorithm, { checkpointing: true }), plain)).toBeLessThan(1e-5);
+  });
+
+  it.each(each)('has nearly those gradients of $title in bfloat16', async ({ algorithm }) => {
+    const [exact, rounded] = [await gradientsOf(algorithm, {}), await gradientsOf(algorithm, { dtype: 'bfloat16' })];
+    const product = exact.reduce((sum, value, i) => sum + value * rounded[i]!, 0);
+    expect(product / Math.hypot(...exact) / Math.hypot(...rounded)).toBeGreaterThan(0.98);
+    expect(Math.hypot(...rounded) / Math.hypot(...exact)).toBeCloseTo(1, 1);
   });
 });
 
