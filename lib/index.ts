@@ -23,29 +23,39 @@ export { compute, gradients, type TensorFunction } from './runtime/compute.js';
 export * as ops from './runtime/operators/index.js';
 export { readTensors, saveTensors } from './files/safetensors.js';
 
+export type { Algorithm, StoredEndpoints } from './training/algorithm.js';
 export {
   adjointMatching,
   eam,
   type AdjointMatchingOptions,
   type AdjointMatchingSettings,
-  type Algorithm,
   type AlgorithmOptions,
   type AlgorithmSettings,
   type EamOptions,
   type EamSettings,
   type ModeOptions,
-  type StoredEndpoints,
 } from './training/algorithms.js';
+export { alignProp, draft, refl } from './training/backpropagation.js';
 export type { Checkpoint } from './files/checkpoints.js';
 export type { Baseline, CurvePoint as ComparisonPoint, Cost, RunResult, SweepEntry } from './jobs/compare/results.js';
 export type { Band, MeanCurve } from './jobs/compare/curves.js';
 export type { AxisSpeedUp, SpeedUp, SpeedUpLevel } from './jobs/compare/speed-up.js';
 export type { Summary } from './jobs/compare/statistics.js';
-export type { AdamWOptions } from './runtime/native/options.generated.js';
+export type {
+  AdamWOptions,
+  AlignPropOptions,
+  AlignPropSettings,
+  BackpropagationOptions,
+  DraftOptions,
+  DraftSettings,
+  ReflOptions,
+  ReflSettings,
+} from './runtime/native/options.generated.js';
 export type { Filled } from './schema/filled.js';
 export type { OptimizerOptions, OptimizerSettings } from './training/settings.js';
 export { readPrompts } from './schema/prompts.js';
-export { compare, type CompareResult } from './jobs/compare/compare.js';
+export { compare } from './jobs/compare/compare.js';
+export type { CompareResult } from './jobs/compare/written.js';
 export type { Comparison, ContenderResult } from './jobs/compare/comparison.js';
 export {
   evaluateCheckpoints,

@@ -3,6 +3,7 @@ import { score, type ArrayScore, type Reward } from '../rewards/reward.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeDrawn, NativeRollout } from '../runtime/native/binding.js';
 import type { Tensor } from '../runtime/native/tensor.js';
+import { cyclePrompts } from './sampler.js';
 import type { StageClock } from './stage-clock.js';
 
 /** A batch's network evaluations are conditioned on these tensors. */
@@ -73,7 +74,9 @@ export class CurrentSamples implements SampleSource {
   ): Promise<ScoredBatch> {
     try {
       const { gradient } = this;
-      return { samples, scored: await score(this.reward, samples.images, prompts, { gradient, signal }) };
+      const { images } = samples;
+      const asked = cyclePrompts(prompts, images.shape[0]!);
+      return { samples, scored: await score(this.reward, images, asked, { gradient, signal }) };
     } catch (error) {
       samples.dispose();
       throw error;

@@ -33,14 +33,6 @@ const AdjointMatchingOptions& validated(const AdjointMatchingOptions& options) {
   return options;
 }
 
-void check_differentiable(bool differentiable) {
-  if (!differentiable) {
-    throw Error(ErrorKind::config,
-                "Adjoint Matching cannot do without the reward's gradient; Eam with modes, or with the endpoints "
-                "\"pretrained\", can");
-  }
-}
-
 at::Tensor times(double t, const at::Tensor& x) {
   return at::full({x.size(0)}, t, at::device(x.device()).dtype(at::kFloat));
 }
@@ -69,13 +61,13 @@ struct AdjointMatching::Trajectory final : Rollout {
 };
 
 AdjointMatching::AdjointMatching(FlowModel& model, const AdjointMatchingOptions& options)
-    : RewardAlgorithm("Adjoint Matching", model, validated(options)), options_(options) {}
+    : RewardAlgorithm("Adjoint Matching matches against", model, validated(options)), options_(options) {}
 
 std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioning,
                                                   const std::optional<Conditioning>& unconditional,
                                                   at::IntArrayRef shape, uint64_t seed, uint64_t step,
                                                   bool differentiable, const Cancellation& cancellation) {
-  check_differentiable(differentiable);
+  require_gradient("Adjoint Matching", differentiable);
   check_sampling(shape, conditioning, unconditional, options_.guidance);
   check_stream_count(shape, options_.steps, "steps");
   const int64_t batch = shape[0], steps = options_.steps;
@@ -118,18 +110,8 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
     return ops::affine({{last, {1}}, {pretrained(last, (options_.steps - 1) * h, origin.conditioning), {h}}});
   }();
 
-  std::vector<Rollout::Part> parts;
-  const bool keep_graph = options_.decode_slice == 0;
-  const int part_size = keep_graph ? options_.micro_batch : options_.decode_slice;
-  for_each_part(batch, part_size, cancellation, [&](int64_t begin, int64_t end) {
-    const at::Tensor leaf = endpoint.slice(0, begin, end).detach().requires_grad_(true);
-    at::AutoGradMode with_graph(keep_graph);
-    const ops::Stage stage("eam::stage::decoding");
-    Rollout::Part part{leaf, model_.images(leaf), {}};
-    if (!keep_graph) part.decode = [this](const at::Tensor& endpoint) { return model_.images(endpoint); };
-    parts.push_back(std::move(part));
-  });
-  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint, std::move(parts),
+  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint,
+                                      decode(endpoint, options_, cancellation),
                                       velocity.samples() + pretrained.samples());
 }
 
@@ -154,7 +136,7 @@ bool AdjointMatching::made(const Rollout& rollout) const {
 
 void AdjointMatching::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
   if (kept.samples.empty()) return;
-  check_differentiable(kept.reward_gradient.defined());
+  require_gradient("Adjoint Matching", kept.reward_gradient.defined());
   const auto& trajectory = static_cast<const Trajectory&>(rollout);
   const std::vector<int> chosen = chosen_steps(rollout.origin().seed, rollout.origin().step);
   const auto count = static_cast<int64_t>(kept.samples.size());

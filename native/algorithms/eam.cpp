@@ -76,7 +76,7 @@ struct Eam::Terminals {
 };
 
 Eam::Eam(FlowModel& model, const EamOptions& options)
-    : RewardAlgorithm("EAM", model, validated(options)), options_(options) {}
+    : RewardAlgorithm("EAM matches against", model, validated(options)), options_(options) {}
 
 at::Tensor Eam::velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
                          const Conditioning& unconditional) {

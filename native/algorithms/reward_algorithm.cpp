@@ -1,9 +1,11 @@
 #include "algorithms/reward_algorithm.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -57,13 +59,36 @@ at::Tensor Rollout::spend(const std::optional<at::Tensor>& reward_grad) {
   return jacobian_ == 1 ? gradient : gradient.mul_(jacobian_);
 }
 
-RewardAlgorithm::RewardAlgorithm(const char* name, FlowModel& model, const RewardOptions& options)
+void require_gradient(const char* algorithm, bool differentiable) {
+  if (differentiable) return;
+  throw Error(ErrorKind::config,
+              words(algorithm, " cannot do without the reward's gradient; Eam with modes, or with the endpoints ",
+                    "\"pretrained\", can"));
+}
+
+RewardAlgorithm::RewardAlgorithm(const char* purpose, FlowModel& model, const RewardOptions& options)
     : model_(model), reward_gradient_norms_(options.reward_gradient_quantile) {
   if (!model.pretrained_is_frozen()) {
     throw Error(ErrorKind::config,
-                words("the model has no adapters, so training it would change the pretrained model that ", name,
-                      " matches against: load it with an adapter, or name its `pretrained` velocity"));
+                words("the model has no adapters, so training it would change the pretrained model that ", purpose,
+                      ": load it with an adapter, or name its `pretrained` velocity"));
   }
+}
+
+std::vector<Rollout::Part> RewardAlgorithm::decode(const at::Tensor& endpoint, const RewardOptions& options,
+                                                   const Cancellation& cancellation) {
+  std::vector<Rollout::Part> parts;
+  const bool keep_graph = options.decode_slice == 0;
+  const int part_size = keep_graph ? options.micro_batch : options.decode_slice;
+  for_each_part(endpoint.size(0), part_size, cancellation, [&](int64_t begin, int64_t end) {
+    const at::Tensor leaf = endpoint.slice(0, begin, end).detach().requires_grad_(true);
+    at::AutoGradMode with_graph(keep_graph);
+    const ops::Stage stage("eam::stage::decoding");
+    Rollout::Part part{leaf, model_.images(leaf), {}};
+    if (!keep_graph) part.decode = [this](const at::Tensor& rows) { return model_.images(rows); };
+    parts.push_back(std::move(part));
+  });
+  return parts;
 }
 
 RewardAlgorithm::Kept RewardAlgorithm::keep_finite(const std::vector<float>& reward_values,
@@ -151,16 +176,20 @@ StepMetrics RewardAlgorithm::accumulate(Rollout& rollout, const std::vector<floa
   }
 
   int64_t finite = 0;
-  for (float& value : metrics.per_sample) {
+  const int64_t samples = rollout.origin().samples();
+  std::vector<bool> counts(samples);
+  for (int64_t row = 0; row < batch; ++row) {
+    float& value = metrics.per_sample[row];
     if (std::isfinite(value)) {
       metrics.loss += value;
       ++finite;
+      counts[row % samples] = true;
     } else {
       value = std::numeric_limits<float>::quiet_NaN();
     }
   }
   if (finite > 0) metrics.loss /= static_cast<double>(finite);
-  metrics.dropped = batch - finite;
+  metrics.dropped = std::count(counts.begin(), counts.end(), false);
   return metrics;
 }
 

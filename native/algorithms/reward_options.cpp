@@ -4,16 +4,17 @@ namespace eam {
 
 const OptionTable& RewardOptions::table() {
   static const OptionTable table =
-      Describe<RewardOptions>("AlgorithmOptions",
-                              "These options are what {@link eam} and {@link adjointMatching} share.")
+      Describe<RewardOptions>("AlgorithmOptions", "These options are what all algorithms share.")
           .option<&RewardOptions::lambda>("lambda", at_least(0),
-                                          "λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}.")
+                                          "λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. "
+                                          "{@link refl}, {@link draft} and {@link alignProp} have no such target: λ "
+                                          "scales their gradient.")
           .option<&RewardOptions::guidance>("guidance", at_least(0),
                                             "w is the classifier-free guidance of the rollout, v = v_uncond + w "
                                             "(v_cond − v_uncond); 1 stands for none, "
                                             "and no unconditional evaluation. The loss is that of the conditional "
-                                            "velocity, unless the algorithm is told "
-                                            "otherwise.")
+                                            "velocity, unless the algorithm is told otherwise; {@link refl}, {@link "
+                                            "draft} and {@link alignProp} differentiate the guided one, both parts.")
           .option<&RewardOptions::micro_batch>(
               "microBatch", at_least(0),
               "A network evaluation takes at most this many samples; 0: the whole batch "

@@ -17,6 +17,7 @@ import {
   type EamOptions,
   eamSchema,
 } from '../../lib/training/algorithms.js';
+import { alignPropSchema, draftSchema, reflSchema } from '../../lib/training/backpropagation.js';
 import { optimizerSchema, type OptimizerOptions, type OptimizerSettings } from '../../lib/training/settings.js';
 import type { problemSchema, Problem } from '../../lib/jobs/fidelity/problem.js';
 import { fidelitySchema, type FidelitySettings } from '../../lib/jobs/fidelity/settings.js';
@@ -133,6 +134,9 @@ describe("the API's reference", () => {
   it.each([
     { name: 'EamOptions', checked: eamSchema.parse({}), left: [] },
     { name: 'AdjointMatchingOptions', checked: adjointMatchingSchema.parse({}), left: [] },
+    { name: 'ReflOptions', checked: reflSchema.parse({}), left: [] },
+    { name: 'DraftOptions', checked: draftSchema.parse({}), left: [] },
+    { name: 'AlignPropOptions', checked: alignPropSchema.parse({}), left: [] },
     { name: 'OptimizerOptions', checked: optimizerSchema.parse({ learningRate: 1 }), left: ['learningRate'] },
     { name: 'StrokeWeightOptions', checked: strokeWeightOptionsSchema.parse({}), left: [] },
     { name: 'HttpRewardOptions', checked: httpOptionsSchema.parse({ url: 'http://h/' }), left: ['url'] },

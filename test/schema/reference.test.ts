@@ -20,7 +20,7 @@ import type {
 } from '../../lib/jobs/settings/config.generated.js';
 import type { finetuneSchema } from '../../lib/jobs/settings/finetune.js';
 import type { Model } from '../../lib/models/model.js';
-import type { Algorithm } from '../../lib/training/algorithms.js';
+import type { Algorithm } from '../../lib/training/algorithm.js';
 import { outputs } from '../../scripts/config/outputs.mjs';
 import { marked } from '../../scripts/config/json-schema.mjs';
 

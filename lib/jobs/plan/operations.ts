@@ -1,5 +1,5 @@
 import type { AlgorithmSettings } from '../../training/algorithms.js';
-import { algorithmEvaluations, drawingEvaluations, drawsSamples } from '../../training/evaluations.js';
+import { algorithmEvaluations, drawingEvaluations, drawsSamples, imagesPerSample } from '../../training/evaluations.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
 import { panelDraws } from '../settings/panel.js';
 import type { ModelOperations } from '../../models/footprint.js';
@@ -48,10 +48,11 @@ export function operationsOf(
   const none = { forward: 0, backward: 0 };
   const decoder = drawsSamples(algorithm) ? model.decoder : none;
   const again = algorithm.decodeSlice > 0;
+  const images = imagesPerSample(algorithm);
   const stages = {
     rollout: rollout * model.trained.forward,
-    decoding: decoder.forward,
-    rewardGradient: differentiable ? decoder.backward + (again ? decoder.forward : 0) : 0,
+    decoding: images * decoder.forward,
+    rewardGradient: differentiable ? images * (decoder.backward + (again ? decoder.forward : 0)) : 0,
     matching:
       matched * (model.trained.forward + model.trained.backward) +
       logRatio * (model.trained.forward + model.pretrained.forward),

@@ -1,6 +1,7 @@
 import type { FinetuneSettings } from '../settings/finetune.js';
 import type { ModelDType } from '../../models/model.js';
 import { dtypeOf } from '../../rewards/registry.js';
+import { differentiatedEvaluations, imagesPerSample } from '../../training/evaluations.js';
 import { elementBytes, type ComponentFootprint, type ModelFootprint } from '../../models/footprint.js';
 
 /** A stretch of a fine-tuning, and the bytes that it takes, by what takes them. */
@@ -50,16 +51,20 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
     conditioning: conditioning(batch, guided),
     latents: latents(batch) * (algorithm.name === 'am' ? algorithm.steps + 1 + solverStates : solverStates),
   };
+  // Images of all samples, and the graphs of the rollout's last steps, kept unless micro-batches make them anew.
+  const scored = batch * imagesPerSample(algorithm);
+  const differentiated = differentiatedEvaluations(algorithm);
+  const keptSteps = microBatch ? 0 : model.train(scored) * differentiated;
   const keepsGraph = decodeSlice === 0;
   // Parts of a graph that are kept until the reward's gradient comes, or none.
   const throughDenoiser = algorithm.name === 'eam' && algorithm.rewardThroughDenoiser;
   const guidedLoss = algorithm.name === 'eam' && algorithm.guidedLoss && guided ? 2 : 1;
   const decodePart = keepsGraph ? part : decodeSlice;
-  const kept = keepsGraph ? model.decodeGradient(batch) : 0;
+  const kept = keepsGraph ? model.decodeGradient(scored) : 0;
   const keptDenoiser = throughDenoiser && keepsGraph ? model.vjp(batch) * guidedLoss : 0;
   const matched = Math.min(
     part === batch && !microBatch ? Infinity : part,
-    algorithm.name === 'eam' ? batch * algorithm.renoisings : batch,
+    algorithm.name === 'eam' ? batch * algorithm.renoisings : scored,
   );
   const unread = weights(model.networks.filter(({ mapped }) => mapped));
   const smaller = ['a smaller image', 'a smaller batch'];
@@ -86,7 +91,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
       },
       [`a smaller ${setting}.batch`, 'a smaller image'],
     ),
-    phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }, [
+    phase('rolling out', { ...held, activations: Math.max(model.evaluate(Math.min(part, batch)), keptSteps) }, [
       ...microBatched,
       ...smaller,
     ]),
@@ -94,10 +99,11 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
       'decoding and scoring',
       {
         ...held,
-        images: 2 * images(batch),
+        images: 2 * images(scored),
+        'last steps, kept for the gradient': keptSteps,
         'decoder, kept for the gradient': kept,
         'denoiser, kept for the gradient': keptDenoiser,
-        activations: keepsGraph ? 0 : model.decode(Math.min(decodePart, batch)),
+        activations: keepsGraph ? 0 : model.decode(Math.min(decodePart, scored)),
       },
       [...sliced, ...smaller],
     ),
@@ -105,8 +111,9 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
       "taking the reward's gradient to the latents",
       {
         ...held,
-        images: 2 * images(batch),
-        'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, batch)),
+        images: 2 * images(scored),
+        'last steps, kept for the gradient': keptSteps,
+        'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, scored)),
         'denoiser, kept for the gradient':
           keptDenoiser || (throughDenoiser ? model.vjp(Math.min(decodePart, batch)) * guidedLoss : 0),
       },
@@ -118,7 +125,10 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
         ...held,
         gradients: 4 * model.trainable,
         'matched latents and conditioning': latents(matched) * solverStates + conditioning(matched, guidedLoss === 2),
-        activations: Math.max(model.train(matched) * guidedLoss, algorithm.name === 'am' ? model.vjp(matched) : 0),
+        activations: Math.max(
+          model.train(matched) * (differentiated || guidedLoss),
+          algorithm.name === 'am' ? model.vjp(matched) : 0,
+        ),
       },
       [...(config.checkpointing ? [] : ['checkpointing']), ...microBatched, ...smaller],
     ),

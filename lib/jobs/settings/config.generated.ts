@@ -2,7 +2,9 @@
 
 import type { Model } from '../../models/model.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
-import type { AdjointMatchingOptions, Algorithm, EamOptions } from '../../training/algorithms.js';
+import type { AlignPropOptions, DraftOptions, ReflOptions } from '../../runtime/native/options.generated.js';
+import type { Algorithm } from '../../training/algorithm.js';
+import type { AdjointMatchingOptions, EamOptions } from '../../training/algorithms.js';
 import type { OptimizerOptions } from '../../training/settings.js';
 
 /** This is an algorithm as a configuration names it. */
@@ -14,7 +16,19 @@ export type AlgorithmConfig =
   | ({
       /** The name says which algorithm: Adjoint Matching. */
       name: 'am';
-    } & AdjointMatchingOptions);
+    } & AdjointMatchingOptions)
+  | ({
+      /** The name says which algorithm: reward feedback learning. */
+      name: 'refl';
+    } & ReflOptions)
+  | ({
+      /** The name says which algorithm: direct reward fine-tuning. */
+      name: 'draft';
+    } & DraftOptions)
+  | ({
+      /** The name says which algorithm: AlignProp. */
+      name: 'alignprop';
+    } & AlignPropOptions);
 
 /** This is a reward as a configuration names it. */
 export type RewardConfig = {
@@ -671,8 +685,14 @@ export interface CompareConfig {
   contenders: readonly {
     /** Tables and plots call the contender by this name. */
     name: string;
-    /** The algorithm's name and its options. */
-    algorithm: AlgorithmConfig | Algorithm;
+    /** The algorithm's name and its options; left out with bestOf. */
+    algorithm?: AlgorithmConfig | Algorithm | undefined;
+    /**
+     * In place of an algorithm: nothing is trained, and for each image that is measured the pretrained model draws
+     * so many, of which the one with the highest reward is taken. It is a whole number, at least 2 and at most
+     * 1000.
+     */
+    bestOf?: number | undefined;
     /** AdamW's learning rate at its highest; the best of the sweep where it is left out. It is above 0. */
     learningRate?: number | undefined;
     /** These options of the optimizer stand in place of the common ones, which hold for what is left out. */

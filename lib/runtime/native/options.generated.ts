@@ -66,14 +66,18 @@ export const modeOptionsSchema = z.strictObject({
     .describe('log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each.'),
 });
 
-/** These options are what {@link eam} and {@link adjointMatching} share. */
+/** These options are what all algorithms share. */
 export interface AlgorithmOptions {
-  /** λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. It is at least 0. @defaultValue 1 */
+  /**
+   * λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. {@link refl}, {@link draft} and {@link
+   * alignProp} have no such target: λ scales their gradient. It is at least 0.
+   * @defaultValue 1
+   */
   lambda?: number | undefined;
   /**
    * w is the classifier-free guidance of the rollout, v = v_uncond + w (v_cond − v_uncond); 1 stands for none, and no
-   * unconditional evaluation. The loss is that of the conditional velocity, unless the algorithm is told otherwise. It
-   * is at least 0.
+   * unconditional evaluation. The loss is that of the conditional velocity, unless the algorithm is told otherwise;
+   * {@link refl}, {@link draft} and {@link alignProp} differentiate the guided one, both parts. It is at least 0.
    * @defaultValue 1
    */
   guidance?: number | undefined;
@@ -103,7 +107,10 @@ const algorithmOptions = {
     .number()
     .min(0)
     .default(1)
-    .describe('λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}.'),
+    .describe(
+      'λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. `refl`, `draft` and ' +
+        '`alignProp` have no such target: λ scales their gradient.',
+    ),
   guidance: z
     .number()
     .min(0)
@@ -111,7 +118,7 @@ const algorithmOptions = {
     .describe(
       'w is the classifier-free guidance of the rollout, v = v_uncond + w (v_cond − v_uncond); 1 stands for ' +
         'none, and no unconditional evaluation. The loss is that of the conditional velocity, unless the ' +
-        'algorithm is told otherwise.',
+        'algorithm is told otherwise; `refl`, `draft` and `alignProp` differentiate the guided one, both parts.',
     ),
   microBatch: z
     .int()
@@ -401,6 +408,150 @@ export interface AdjointMatchingSettings
     Pick<AdjointMatchingOptions, 'cap'> {
   /** The name says which algorithm these are of. */
   name: 'am';
+}
+
+/**
+ * These options are what {@link refl}, {@link draft} and {@link alignProp} share: the rollout, through whose last steps
+ * the reward is differentiated.
+ */
+export interface BackpropagationOptions extends AlgorithmOptions {
+  /** The rollout solves the ODE dX = v(X, t) dt with this. @defaultValue 'euler' */
+  solver?: SolverName | undefined;
+  /**
+   * The rollout's solver takes this many steps; Heun's and the midpoint rule evaluate twice a step. It is a whole
+   * number, at least 1.
+   * @defaultValue 20
+   */
+  steps?: number | undefined;
+  /**
+   * s spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t. Left out, it is the model's own. It is
+   * above 0.
+   */
+  shift?: number | undefined;
+}
+
+const backpropagationOptions = {
+  ...algorithmOptions,
+  solver: z.enum(solverNames).default('euler').describe('The rollout solves the ODE dX = v(X, t) dt with this.'),
+  steps: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(20)
+    .describe("The rollout's solver takes this many steps; Heun's and the midpoint rule evaluate twice a step."),
+  shift: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe(
+      "s spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t. Left out, it is the model's " +
+        'own.',
+    ),
+};
+
+/**
+ * These options are those of {@link refl} (arXiv 2304.05977): the rollout stops before one of its last steps, at x of
+ * time t, and the reward reads x + (1 − t) v(x, t), through which alone it is differentiated.
+ */
+export interface ReflOptions extends BackpropagationOptions {
+  /**
+   * The step is drawn anew in each iteration, uniformly from the last steps, which are this fraction of all. It is
+   * above 0 and at most 1.
+   * @defaultValue 0.25
+   */
+  finalFraction?: number | undefined;
+}
+
+export const reflOptionsSchema = z.strictObject({
+  ...backpropagationOptions,
+  finalFraction: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.25)
+    .describe(
+      'The step is drawn anew in each iteration, uniformly from the last steps, which are this fraction of all.',
+    ),
+});
+
+/** {@link ReflOptions} with every default filled in. */
+export interface ReflSettings extends Filled<Omit<ReflOptions, 'shift'>>, Pick<ReflOptions, 'shift'> {
+  /** The name says which algorithm these are of. */
+  name: 'refl';
+}
+
+/**
+ * These options are those of {@link draft} (arXiv 2309.17400): the reward is differentiated through the last K steps of
+ * the rollout.
+ */
+export interface DraftOptions extends BackpropagationOptions {
+  /**
+   * K is how many of the last steps are differentiated; the rollout's number of them is all. It is a whole number, at
+   * least 1.
+   * @defaultValue 1
+   */
+  lastSteps?: number | undefined;
+  /**
+   * n makes DRaFT-LV of DRaFT-1: n times the sample is noised to the start of the last step and the step taken again,
+   * and the gradient is the mean over all n + 1 images. It needs `lastSteps` 1. It is a whole number, at least 0.
+   * @defaultValue 0
+   */
+  renoisings?: number | undefined;
+}
+
+export const draftOptionsSchema = z.strictObject({
+  ...backpropagationOptions,
+  lastSteps: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(1)
+    .describe("K is how many of the last steps are differentiated; the rollout's number of them is all."),
+  renoisings: z
+    .int()
+    .min(0)
+    .max(largestInt)
+    .default(0)
+    .describe(
+      'n makes DRaFT-LV of DRaFT-1: n times the sample is noised to the start of the last step and the step ' +
+        'taken again, and the gradient is the mean over all n + 1 images. It needs `lastSteps` 1.',
+    ),
+});
+
+/** {@link DraftOptions} with every default filled in. */
+export interface DraftSettings extends Filled<Omit<DraftOptions, 'shift'>>, Pick<DraftOptions, 'shift'> {
+  /** The name says which algorithm these are of. */
+  name: 'draft';
+}
+
+/**
+ * These options are those of {@link alignProp} (arXiv 2310.03739): the reward is differentiated through the last K
+ * steps of the rollout, K drawn anew in each iteration.
+ */
+export interface AlignPropOptions extends BackpropagationOptions {
+  /** K is at least this. It is a whole number, at least 1. @defaultValue 1 */
+  fewestSteps?: number | undefined;
+  /** K is at most this; left out, it may be all the steps of the rollout. It is a whole number, at least 1. */
+  mostSteps?: number | undefined;
+}
+
+export const alignPropOptionsSchema = z.strictObject({
+  ...backpropagationOptions,
+  fewestSteps: z.int().min(1).max(largestInt).default(1).describe('K is at least this.'),
+  mostSteps: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .optional()
+    .describe('K is at most this; left out, it may be all the steps of the rollout.'),
+});
+
+/** {@link AlignPropOptions} with every default filled in. */
+export interface AlignPropSettings
+  extends Filled<Omit<AlignPropOptions, 'shift' | 'mostSteps'>>,
+    Pick<AlignPropOptions, 'shift' | 'mostSteps'> {
+  /** The name says which algorithm these are of. */
+  name: 'alignprop';
 }
 
 /**
