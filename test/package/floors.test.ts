@@ -83,9 +83,7 @@ const lib: Rooms = {
     one(
       'logging',
       'options.ts',
-      'figures.ts',
       'text.ts',
-      'text-table.ts',
       'lock.ts',
       'free-space.ts',
       'progress.ts',
