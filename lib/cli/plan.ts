@@ -8,14 +8,10 @@ export const planCommand = () =>
       'Print the memory and the network evaluations that a fine-tuning takes, without loading it; ' +
         'fail where the device or a disk is too small.',
     )
-    .argument(
-      '[config]',
-      "The configuration of `eam finetune`, or a run's directory. With --like it is by default the one that comes with " +
-        'the package.',
-    )
+    .argument('<config>', "The configuration of `eam finetune`, or a run's directory.")
     .addOption(setOption('batch=8'))
     .addOption(deviceOverride("the configuration's"))
-    .option('--like <model>', 'Plan for this published model before it is downloaded, on a GPU unless told otherwise.')
+    .option('--like <model>', 'Plan for this published model before it is downloaded.')
     .option(
       '--memory <GiB>',
       'Plan for this much free memory, in GiB. By default it is what the device has free.',
@@ -27,10 +23,8 @@ export const planCommand = () =>
       const { memoryIfThere, needed, plan, refuseSmall } = await import('../jobs/plan/plan.js');
       const { refuseFull } = await import('../jobs/plan/disk.js');
       const { planTable, roomText } = await import('../jobs/plan/table.js');
-      const { shippedPlan } = await import('../jobs/plan/shipped.js');
-      const config = path ?? shippedPlan(like);
       const settings = device === undefined ? set : [...set, `device=${JSON.stringify(device)}`];
-      const planned = await plan(await readConfig<Parameters<typeof plan>[0]>(config, settings), { like });
+      const planned = await plan(await readConfig<Parameters<typeof plan>[0]>(path, settings), { like });
       const given = memory === undefined ? undefined : { free: memory * 2 ** 30, total: memory * 2 ** 30 };
       const asked = given ?? (await memoryIfThere(planned.device));
       const found = 'unknown' in asked ? undefined : asked;
@@ -38,7 +32,6 @@ export const planCommand = () =>
         const fits = found ? needed(planned) <= found.free : null;
         process.stdout.write(`${JSON.stringify({ ...planned, needed: needed(planned), ...found, fits }, null, 2)}\n`);
       } else {
-        if (path === undefined) process.stderr.write(`for ${config}\n`);
         process.stdout.write(`${planTable(planned)}\n${planned.memory ? `\n${roomText(planned, asked)}\n` : ''}`);
       }
       if (found) refuseSmall(planned, found);

@@ -75,10 +75,6 @@ export interface ModelKind {
   /** Models of this kind that can be planned for before any of their files is there. */
   published?: {
     names: readonly string[];
-    /** Whether a name of the hub's is of a model of this kind, as far as a name tells. */
-    isNamed(hubName: string): boolean;
-    /** The shipped configuration of `eam finetune` for them: a file in configs/. */
-    configuration: string;
     /** @throws ConfigError for options that are not supported */
     footprint(name: string, options: FootprintOptions): ModelFootprint;
   };

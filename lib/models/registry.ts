@@ -7,7 +7,7 @@ import { CheckpointError, ConfigError } from '../errors.js';
 import { fetchHint, namesHub, placeOf } from '../files/hub-cache.js';
 import { Origin, originOf, replaceOrigin, setOrigin } from '../files/origin.js';
 import { readHeader } from '../files/safetensors.js';
-import { packageDirectory, shippedDirectory } from '../runtime/package.js';
+import { shippedDirectory } from '../runtime/package.js';
 import { checkOptions, checkText, seed64 } from '../schema/options.js';
 import { readJson } from '../schema/json.js';
 import { expected, validate } from '../schema/validate.js';
@@ -136,34 +136,18 @@ export async function modelFootprint(
 export const publishedModels: readonly string[] = modelKinds.flatMap(({ published }) => published?.names ?? []);
 
 /**
- * How a published model is sampled, what it takes, from what is known of it, and the shipped configuration for it.
- * @throws ConfigError for another name
+ * How a published model is sampled, and what it takes, from what is known of it. @throws ConfigError for another name
  */
 export function publishedModel(name: string): {
   drawing: Drawing;
   footprint: (options: FootprintOptions) => ModelFootprint;
-  configuration: string;
 } {
   for (const { published, drawing } of modelKinds) {
-    if (!published?.names.includes(name)) continue;
-    const footprint = (options: FootprintOptions) => published.footprint(name, options);
-    return { drawing, footprint, configuration: shippedConfiguration(published.configuration) };
+    if (published?.names.includes(name)) return { drawing, footprint: (options) => published.footprint(name, options) };
   }
   const names = publishedModels.map((each) => `"${each}"`).join(', ');
   throw new ConfigError(expected('like', `one of ${names}`, JSON.stringify(name)));
 }
-
-/**
- * The shipped configuration of `eam finetune` for models like this one, which may be a name of the hub's that is not
- * there; undefined where there is none.
- */
-export async function configurationFor(source: string): Promise<string | undefined> {
-  const found = await findModel(source).catch(() => undefined);
-  const kind = found?.kind ?? modelKinds.find(({ published }) => published?.isNamed(source));
-  return kind?.published && shippedConfiguration(kind.published.configuration);
-}
-
-const shippedConfiguration = (name: string): string => join(packageDirectory, 'configs', name);
 
 /**
  * @throws ConfigError for a kind, or a network of it, that adapters are not made for here, CheckpointError for a

@@ -139,23 +139,6 @@ describe('eam init', () => {
     expect(await readConfigFile(path)).toMatchObject({ model: args[1] });
   });
 
-  it.each([
-    { model: 'stabilityai/stable-diffusion-3.5-medium', like: 'sd3.5-medium', shipped: 'sd35-medium.json' },
-    { model: 'black-forest-labs/FLUX.2-klein-base-4B', like: 'flux2-klein-4b', shipped: 'flux2-klein-4b.json' },
-  ])(
-    'takes the settings of the shipped configuration for $model, which fit a GPU',
-    async ({ model, like, shipped }) => {
-      const path = join(temporaryFolder(), 'config.json');
-      const { code } = await eam('init', path, '--model', model, '--reward', 'pickscore', ...flags.slice(4));
-      expect(code).toBe(0);
-      const from = JSON.parse(readFileSync(new URL(`../../configs/${shipped}`, import.meta.url), 'utf8'));
-      const { dtype, image, adapter, algorithm, optimizer, batch } = from;
-      expect(await readConfigFile(path)).toMatchObject({ model, dtype, image, adapter, algorithm, optimizer, batch });
-      const { stdout } = await eam('plan', path, '--like', like);
-      expect(stdout).toMatch(/^ {2}H100 SXM +[\d.]+ +[\d.]+ +(measured rates|estimate)$/m);
-    },
-  );
-
   it('replaces a file only where told, and writes no other kind of file', async () => {
     const path = join(temporaryFolder(), 'config.json');
     writeFileSync(path, 'mine');

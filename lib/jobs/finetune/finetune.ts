@@ -47,7 +47,7 @@ async function finetuneWith(
   await checkOutput(output, 'directory');
   const place = { resume: options.resume, output, record: 'config.json', onNote };
   const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
-  if (!made) await checkFinetune(settings, options.resume ?? false);
+  if (!made) await checkFinetune(settings);
   await checkLogs(settings.logging);
   const { resume = false, existing, signal } = options;
   if (!resume && existing === 'refuse') await refuseExisting(output);

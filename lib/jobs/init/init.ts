@@ -4,14 +4,12 @@ import { dirname, extname, join, relative, resolve } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
 import { fetchCommand, placeOf } from '../../files/hub-cache.js';
-import { configurationFor } from '../../models/registry.js';
 import { shippedModels } from '../../models/shipped.js';
 import { fetchedRewards, parseReward, rewardNames } from '../../rewards/registry.js';
 import { publishedFolder } from '../../rewards/reward-kind.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 import { packageDirectory } from '../../runtime/package.js';
 import { expected } from '../../schema/validate.js';
-import { readConfigFile } from '../settings/config-file.js';
 import { readFinetuneConfig } from '../settings/finetune.js';
 
 /** What a configuration is made of. */
@@ -92,20 +90,11 @@ async function configOf({ model, rewards, prompts, steps }: Answers, ask: Ask | 
     model: named,
     prompts: drawn.length === 1 && extname(only) !== '' ? only : drawn,
     rewards: scored.map(parseReward),
-    ...(await settingsFor(named)),
+    algorithm: { name: 'eam', lambda: 10 },
+    optimizer: { learningRate: 1e-3, emaDecay: 0.95 },
     steps: steps ?? Number(await told('steps', '', '100')),
     output: 'runs/finetune',
   };
-}
-
-/** What a configuration is made of that nobody is asked for: that of the shipped one for such models. */
-async function settingsFor(model: string): Promise<object> {
-  const path = await configurationFor(model);
-  if (path === undefined)
-    return { algorithm: { name: 'eam', lambda: 10 }, optimizer: { learningRate: 1e-3, emaDecay: 0.95 } };
-  const shipped = (await readConfigFile(path)) as Record<string, unknown>;
-  const told = ['$schema', 'model', 'device', 'prompts', 'rewards', 'steps', 'output'];
-  return Object.fromEntries(Object.entries(shipped).filter(([name]) => !told.includes(name)));
 }
 
 const hints = [

@@ -49,8 +49,8 @@ export interface CardTime {
   /** What the card is called, such as `H100 SXM`. */
   name: string;
   /**
-   * Whether the rates of such a network's stages were measured on it; else the card's figures by its maker and the
-   * measured card's shares of such are put together.
+   * Whether an iteration of such a network was measured on it; else the card's figures by its maker and the measured
+   * card's shares of such are put together.
    */
   measured: boolean;
   /** Whether it has the memory that the plan needs. */

@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 
 import { expected } from '../../schema/validate.js';
 import { CheckpointError } from '../../errors.js';
-import { diskOf, freeBytes } from '../free-space.js';
+import { freeBytes } from '../free-space.js';
 import { bytesText } from '../text.js';
 
 /** Something that a run writes, and the disk that it goes to; bytes. */
@@ -15,8 +15,6 @@ export interface DiskUse {
   bytes: number;
   /** What its disk has free. */
   free: number;
-  /** The number of its disk. */
-  disk: number;
 }
 
 /** Beside a checkpoint's tensors: its JSON files. */
@@ -47,14 +45,14 @@ export function diskUse({ prompts, endpoints, checkpoints }: WrittenFiles): Disk
     // A new one is whole before an old one goes.
     { name: 'checkpoints', folder: checkpoints.folder, bytes: (checkpoints.keep + 1) * checkpoint },
   ];
-  return uses.map((use) => ({ ...use, free: freeBytes(use.folder), disk: diskOf(use.folder) }));
+  return uses.map((use) => ({ ...use, free: freeBytes(use.folder) }));
 }
 
 /** @throws CheckpointError where a disk has too little room for all that goes to it */
 export function refuseFull(uses: readonly DiskUse[]): void {
-  for (const disk of new Set(uses.map((use) => use.disk))) {
-    const all = uses.filter((use) => use.disk === disk);
-    const free = Math.min(...all.map((use) => use.free));
+  for (const free of new Set(uses.map((use) => use.free))) {
+    // Folders with the same free bytes are on the same disk, as far as this matters.
+    const all = uses.filter((use) => use.free === free);
     const bytes = all.reduce((sum, use) => sum + use.bytes, 0);
     if (bytes <= free) continue;
     const what = all.map((use) => `${use.name} of ${bytesText(use.bytes)} in ${use.folder}`).join(' and ');

@@ -30,7 +30,7 @@ import {
   type ModelFootprint,
 } from '../../models/footprint.js';
 import { cardTimes, type CardTime } from './cards.js';
-import { diskUse, refuseFull, type DiskUse } from './disk.js';
+import { diskUse, type DiskUse } from './disk.js';
 import { drawingOperations, operationsOf, type IterationOperations } from './operations.js';
 import { phasesOf, type Phase } from './phases.js';
 import { loadedBytes } from './reward-weights.js';
@@ -128,9 +128,7 @@ export async function plan(config: FinetuneConfig, options: PlanOptions = {}): P
       throw error;
     },
   );
-  // Where a published model is not there yet, neither is the machine that it is planned for.
-  const device = known && wanted.device === 'auto' ? 'cuda' : plannedDevice(wanted.device);
-  return planFor({ ...wanted, device }, known?.footprint);
+  return planFor({ ...wanted, device: plannedDevice(wanted.device) }, known?.footprint);
 }
 
 /** What is said where a model is not there. */
@@ -308,13 +306,11 @@ export function refuseSmall(planned: Plan, { free, total }: DeviceMemory): void 
 }
 
 /**
- * Refuses a job, before it loads or writes anything, whose weights are not there, or whose GPU or disk is too small; a
- * CPU that is too small only `eam plan` refuses: its memory can be swapped.
- * @param resumes whether it goes on, with most of its files written
+ * Refuses a job, before it loads or writes anything, whose weights are not there, or whose GPU is too small; a CPU that
+ * is too small only `eam plan` refuses: its memory can be swapped.
  * @throws CheckpointError, ConfigError, OutOfMemoryError
  */
-export async function checkFinetune(config: FinetuneSettings, resumes: boolean): Promise<void> {
+export async function checkFinetune(config: FinetuneSettings): Promise<void> {
   const planned = await planFor(config);
   if (config.device !== 'cpu') refuseSmall(planned, await deviceMemory(config.device));
-  if (!resumes) refuseFull(planned.disk);
 }

@@ -17,8 +17,7 @@ export function roomText(planned: Plan, found: DeviceMemory | UnknownMemory): st
     'unknown' in found
       ? `${found.unknown}, --memory says how much it has`
       : `${bytesText(found.free)} of ${bytesText(found.total)} are free`;
-  const other = planned.device === 'cpu' ? '; --device cuda plans for a GPU' : '';
-  return `Needed on ${planned.device}: ${bytesText(needed(planned))}; ${place}${other}`;
+  return `Needed on ${planned.device}: ${bytesText(needed(planned))}; ${place}`;
 }
 
 const row = (name: string, ...cells: string[]): string =>
@@ -91,7 +90,7 @@ function cardLines(cards: Plan['cards']): string[] {
     "Time by card, without rewards' networks, encoding and loading: seconds an iteration; " +
       'hours of the run, drawing included',
     ...cards.map(({ name, measured, fits, seconds, hours }) => {
-      const remark = fits ? (measured ? 'measured rates' : 'estimate') : 'too little memory';
+      const remark = fits ? (measured ? 'measured' : 'estimate') : 'too little memory';
       return row(name, seconds.toPrecision(3), hours.toPrecision(3), remark.padStart(19));
     }),
   ];

@@ -22,11 +22,6 @@ export const flux2Kind: ModelKind = {
     return locatePipeline(directory, flux2Classes, options);
   },
   footprint: flux2Footprint,
-  published: {
-    names: publishedNames,
-    isNamed: (hubName) => /flux\.?2-klein/i.test(hubName),
-    configuration: 'flux2-klein-4b.json',
-    footprint: publishedFootprint,
-  },
+  published: { names: publishedNames, footprint: publishedFootprint },
   verification: { check, verify: verifyFlux2 },
 };

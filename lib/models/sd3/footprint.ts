@@ -108,8 +108,7 @@ function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored:
   const decoder = new DecoderMemory(autoencoder.config, height * width);
   const t5Type = wideType(dtype);
   return {
-    // They were measured with the shape of Stable Diffusion 3.5 Medium.
-    hasMeasuredRates: dtype === 'bfloat16' && config.layers === 24 && config.heads === 24,
+    hasMeasuredRates: true,
     networks: [
       residentNetwork('transformer', stored.transformer, dtype, device),
       residentNetwork('autoencoder', stored.autoencoder, 'float32', device),

@@ -23,12 +23,7 @@ export const sd3Kind: ModelKind = {
   },
   footprint: sd3Footprint,
   singleFile: sd3SingleFile,
-  published: {
-    names: publishedNames,
-    isNamed: (hubName) => /stable-diffusion-3(\.|-medium)/i.test(hubName),
-    configuration: 'sd35-medium.json',
-    footprint: publishedFootprint,
-  },
+  published: { names: publishedNames, footprint: publishedFootprint },
   unpacking: { recognises: isSd3SingleFile, components: sd3Components },
   verification: { check, verify: verifySd3 },
 };
