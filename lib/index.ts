@@ -1,6 +1,13 @@
 // For consumers whose `lib` has no Symbol.dispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 
+/**
+ * This is every export of the package.
+ *
+ * @module eam-torch
+ * @group Reference
+ */
+
 import './runtime/dispose-symbols.js';
 
 export {
