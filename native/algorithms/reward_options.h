@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "ops/options.h"
 
 namespace eam {
@@ -9,6 +11,7 @@ struct RewardOptions {
   double lambda = 1;
   double guidance = 1;
   int micro_batch = 0;   // 0: all samples at once
+  std::optional<int> rollout_batch;  // none: as micro_batch; 0: all rows at once
   int decode_slice = 0;  // 0: off; see Rollout::Part
   double reward_gradient_quantile = 1;
 
