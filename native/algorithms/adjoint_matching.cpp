@@ -135,8 +135,7 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
     if (!keep_graph) part.decode = [this](const at::Tensor& endpoint) { return model_.images(endpoint); };
     parts.push_back(std::move(part));
   });
-  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint, std::move(parts),
-                                      forwards);
+  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint, std::move(parts), forwards);
 }
 
 std::vector<int> AdjointMatching::chosen_steps(uint64_t seed, uint64_t step) const {

@@ -26,9 +26,9 @@ class FlowModel {
   virtual at::Tensor pretrained_velocity(const at::Tensor& x, const at::Tensor& t,
                                          const Conditioning& conditioning) = 0;
 
-  // Lets velocity(), where no gradient is recorded, take copies of the weights to which the adapters' updates are added.
-  // They are made now, and change no more until unfold(), which frees them. Without adapters, and where the network was
-  // told not to, there are none.
+  // Lets velocity(), where no gradient is recorded, take copies of the weights to which the adapters' updates are
+  // added. They are made now, and change no more until unfold(), which frees them. Without adapters, and where the
+  // network was told not to, there are none.
   virtual void fold() {}
   virtual void unfold() {}
 

@@ -69,20 +69,21 @@ void check_half(at::ScalarType type, int bits) {
     const auto apply = [&](const at::Tensor& w) { return at::matmul(x.to(at::kDouble), w.to(at::kDouble).t()); };
     const at::Tensor truth = apply(change);
     const auto result = [&](const at::Tensor& w) { return apply(w) - apply(weight); };
-    const at::Tensor dithered = result(fold(B)), nearest = result(wanted.to(at::kFloat).to(type));
-    // As a layer computes it whose adapter is not folded, each product rounded.
+    const at::Tensor chance = fold(B), nearest = wanted.to(at::kFloat).to(type);
+    // Each in the type, as layers compute: folded, and unfolded.
     at::Tensor unfolded = at::matmul(x, weight.t());
     unfolded.addmm_(at::matmul(x, layer.A.to(type).t()), B.to(type).t());
-    const double all = size(apply(wanted));
-    std::printf("  update of %g last bits%s: arrives %.3f folded, %.3f to the nearest; error of all %.2e, %.2e, "
-                "unfolded %.2e\n",
-                part, name.c_str(), arrived(dithered, truth), arrived(nearest, truth),
-                size(dithered - truth) / all, size(nearest - truth) / all, size(unfolded - apply(wanted)) / all);
+    const at::Tensor all = apply(wanted);
+    const auto error = [&](const at::Tensor& found) { return size(found - all) / size(all); };
+    const double here = arrived(result(chance), truth), by_chance = error(at::matmul(x, chance.t()));
+    std::printf(
+        "  update of %g last bits%s: arrives %.3f by chance, %.3f to the nearest; error %.2e, %.2e, unfolded %.2e\n",
+        part, name.c_str(), here, arrived(result(nearest), truth), by_chance, error(at::matmul(x, nearest.t())),
+        error(unfolded));
     // A share `part` of the weights is rounded to another number, by chance: five standard deviations.
-    const double chance = 5 / std::sqrt(std::min(part, 1.0) * kOut * kIn);
-    report("all of an update of " + number_text(part) + " last bits" + name, std::abs(arrived(dithered, truth) - 1),
-           chance);
-    report("an error of the type's rounding" + name, size(dithered - truth) / all, std::ldexp(1.0, -bits));
+    report("all of an update of " + number_text(part) + " last bits" + name, std::abs(here - 1),
+           5 / std::sqrt(std::min(part, 1.0) * kOut * kIn));
+    report("an error as unfolded, of the type's rounding" + name, by_chance, 1.5 * error(unfolded));
   }
 }
 

@@ -341,6 +341,11 @@ export interface TrainedAdapterConfig {
   alpha?: number | undefined;
   /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
   targets?: readonly string[] | undefined;
+  /**
+   * True adds the update to copies of the adapted layers' weights for as long as a rollout or a drawing takes, which
+   * are faster then. Left out, a GPU has the copies where its memory allows, and a CPU always; the digits have none.
+   */
+  fold?: boolean | undefined;
 }
 
 /** This says when checkpoints are written. */
@@ -447,6 +452,12 @@ export interface FinetuneConfig {
          * from.
          */
         targets?: readonly string[] | undefined;
+        /**
+         * True adds the update to copies of the adapted layers' weights for as long as a rollout or a drawing takes,
+         * which are faster then. Left out, a GPU has the copies where its memory allows, and a CPU always; the digits
+         * have none.
+         */
+        fold?: boolean | undefined;
         /** Training starts from this adapter or run, whose update is no part of the pretrained model. */
         from?: string | undefined;
       }

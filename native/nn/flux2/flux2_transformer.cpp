@@ -71,8 +71,8 @@ Flux2Transformer::Flux2Transformer(const Flux2TransformerConfig& config, StoredW
   }
   weights.finish();
 
-  layers_.add({&time_in_, &time_out_, &image_in_, &context_in_, &image_modulation_, &context_modulation_,
-               &single_modulation_});
+  layers_.add(
+      {&time_in_, &time_out_, &image_in_, &context_in_, &image_modulation_, &context_modulation_, &single_modulation_});
   for (auto& block : double_blocks_) block.block.list(layers_);
   for (auto& block : single_blocks_) block.block.list(layers_);
   layers_.add({&final_modulation_, &final_linear_});

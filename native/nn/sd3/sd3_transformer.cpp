@@ -147,8 +147,7 @@ at::Tensor Sd3Transformer::forward(const at::Tensor& latents, const at::Tensor& 
     image = streams[0];
     if (streams.size() > 1) context = streams[1];
   }
-  const auto parts =
-      (by.empty() ? final_modulation_.forward(condition, adapted) : by.back()).unsqueeze(1).chunk(2, 2);
+  const auto parts = (by.empty() ? final_modulation_.forward(condition, adapted) : by.back()).unsqueeze(1).chunk(2, 2);
   const Modulation modulation = {.shift = parts[1], .scale = parts[0], .gate = {}};
   const int64_t p = config_.patch_size;
   return final_linear_.forward(modulate(layer_norm(image, Sd3Block::norm_epsilon), modulation), adapted)
