@@ -24,7 +24,7 @@ export const planCommand = () =>
     .addOption(jsonOption())
     .action(async (path, { set, device, like, memory, json }) => {
       const { readConfig } = await import('./read-job.js');
-      const { memoryIfThere } = await import('../jobs/plan/device-memory.js');
+      const { memoryIfThere } = await import('../jobs/plan/free-memory.js');
       const { needed, plan, refuseSmall } = await import('../jobs/plan/plan.js');
       const { refuseFull } = await import('../jobs/plan/disk.js');
       const { planTable, roomText } = await import('../jobs/plan/table.js');

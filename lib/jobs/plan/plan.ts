@@ -20,7 +20,8 @@ import {
 import { chooseDevice } from '../../runtime/device.js';
 import { endpointEvaluations } from '../../training/evaluations.js';
 import { endpointsDirectory } from '../../training/endpoints.js';
-import { deviceMemory, freeMemory, type DeviceMemory } from './device-memory.js';
+import { deviceMemory, type DeviceMemory } from './device-memory.js';
+import { freeMemory } from './free-memory.js';
 import { guidancesOf, refuseGuidance } from '../guidance.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
 import {

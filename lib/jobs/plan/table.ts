@@ -1,6 +1,7 @@
 import type { Evaluations } from '../../training/metrics.js';
 import { bytesText } from '../text.js';
-import type { DeviceMemory, UnknownMemory } from './device-memory.js';
+import type { DeviceMemory } from './device-memory.js';
+import type { UnknownMemory } from './free-memory.js';
 import type { IterationOperations } from './operations.js';
 import { rolloutText } from './choose-rollout.js';
 import { needed, type MemoryPlan, type Plan } from './plan.js';
