@@ -15,7 +15,8 @@ export interface AdapterOptions {
   targets?: readonly string[] | undefined;
   /**
    * Whether rollouts and drawing compute with copies of the adapted layers' weights that the update is added to, which
-   * are in memory that long; default true. Half types round the sums by chance, up or down, so that their mean is right.
+   * are in memory that long; default true. Half types round the sums up or down by chance, so that their mean is
+   * right.
    */
   fold?: boolean | undefined;
 }
