@@ -19,8 +19,8 @@ const fold = z
   .optional()
   .describe(
     "True adds the update to copies of the adapted layers' weights for as long as a rollout or a drawing takes, " +
-      'which are faster then. Left out, a GPU has the copies where its memory allows, and a CPU always; the digits have ' +
-      'none.',
+      'which are faster then. Left out, a GPU has the copies where its memory allows, and a CPU always; the digits ' +
+      'have none.',
   );
 const ofTheModel = "Layers whose names end in one of these are adapted; left out, they are the model's own choice";
 /** The adapter of a configuration that says nothing of it. */
