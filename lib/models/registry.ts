@@ -38,6 +38,7 @@ const loadShape = {
     rank: z.number(),
     alpha: z.number(),
     targets: z.array(z.string().min(1)).optional(),
+    fold: z.boolean().optional(),
     // A stored adapter's settings have these three, too, and may be handed on as they are.
     base: z.unknown().optional(),
     layout: z.unknown().optional(),

@@ -12,6 +12,7 @@
 
 #include "algorithms/batch.h"
 #include "algorithms/regression.h"
+#include "algorithms/rollout_velocity.h"
 #include "ops/error.h"
 #include "ops/stage.h"
 
@@ -90,20 +91,25 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
   const double h = 1.0 / options_.steps;
   Rollout::Origin origin{expand(conditioning, batch, "conditioning"), seed, step};
   const double guidance = options_.guidance;
-  const Conditioning free = guidance != 1 ? expand(*unconditional, batch, "unconditional") : Conditioning{};
-  Evaluator velocity(model_, false, options_.micro_batch, cancellation);
+  std::optional<Conditioning> free;
+  if (guidance != 1) free = expand(*unconditional, batch, "unconditional");
+  const int64_t rows = options_.rollout_batch.value_or(options_.micro_batch);
   std::vector<at::Tensor> states = {x0};
-  for (int k = 0; k < options_.steps; ++k) {
+  int64_t forwards = batch;  // of the noiseless endpoint below
+  {
     const ops::Stage stage("eam::stage::rollout");
-    const at::Tensor x = states.back();
-    at::Tensor v = velocity(x, k * h, origin.conditioning);
-    if (guidance != 1) v = ops::affine({{v, {guidance}}, {velocity(x, k * h, free), {1 - guidance}}});
-    states.push_back(ops::memoryless_step(x, v, k * h, h, noise[k]));
+    RolloutVelocity velocity(model_, false, rows, origin.conditioning, std::move(free), cancellation);
+    for (int k = 0; k < options_.steps; ++k) {
+      auto [v, unconditional_v] = velocity(states.back(), k * h);
+      if (unconditional_v) v = ops::affine({{v, {guidance}}, {*unconditional_v, {1 - guidance}}});
+      states.push_back(ops::memoryless_step(states.back(), v, k * h, h, noise[k]));
+    }
+    forwards += velocity.samples();
   }
 
   // X̂_1 = X_{1−h} + h v_pre(X_{1−h}, 1−h): X_K carries the noise of the last step, of standard deviation 2h, which a
   // reward would read as part of the image.
-  Evaluator pretrained(model_, true, options_.micro_batch, cancellation);
+  Evaluator pretrained(model_, true, rows, cancellation);
   const at::Tensor& last = states[options_.steps - 1];
   const at::Tensor endpoint = [&] {
     const ops::Stage stage("eam::stage::rollout");
@@ -111,8 +117,7 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
   }();
 
   return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint,
-                                      decode(endpoint, options_, cancellation),
-                                      velocity.samples() + pretrained.samples());
+                                      decode(endpoint, options_, cancellation), forwards);
 }
 
 std::vector<int> AdjointMatching::chosen_steps(uint64_t seed, uint64_t step) const {

@@ -19,6 +19,12 @@ const OptionTable& RewardOptions::table() {
               "microBatch", at_least(0),
               "A network evaluation takes at most this many samples; 0: the whole batch "
               "at once. The numbers are the same.")
+          .option<&RewardOptions::rollout_batch>(
+              "rolloutBatch", at_least(0),
+              "A network evaluation of the rollout, which keeps nothing for a gradient, takes at most this many rows, "
+              "of which a guided sample has two; 0: all at once. Left out, `eam finetune` takes as many as a GPU's "
+              "free "
+              "memory allows, and everything else as many as microBatch.")
           .option<&RewardOptions::decode_slice>(
               "decodeSlice", at_least(0),
               "Where memory is short, images are decoded a second time for the reward's gradient, this many samples at "

@@ -18,6 +18,7 @@ enum class Purpose : uint8_t {
   ratio_noise = 9,     // its ε
   endpoint = 10,       // which of the endpoints that were kept
   depth = 11,          // where in a rollout the gradient begins
+  fold = 12,           // which way a weight is rounded that an adapter is folded into
 };
 
 // Streams are derived from (step, sample, purpose), so that a run's random numbers do not depend on how a batch is

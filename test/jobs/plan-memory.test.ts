@@ -162,7 +162,12 @@ describe('the plan for a device that is too small', () => {
     );
     const rewards = [{ name: 'pickscore', directory: fixture('rewards-tiny/pickscore') }];
     expect(await advice({ ...small, panel: { every: 0 }, rewards }, 'drawing samples')).toBe(
-      'drawing samples: a smaller samples.batch; a smaller image; dtype bfloat16 of the rewards; optimizer.emaDecay 0',
+      'drawing samples: a smaller samples.batch; adapter.fold false; a smaller image; dtype bfloat16 of the rewards; ' +
+        'optimizer.emaDecay 0',
+    );
+    expect(await advice(small, 'rolling out')).toBe(
+      'rolling out: algorithm.rolloutBatch; adapter.fold false; a smaller algorithm.microBatch; a smaller image; ' +
+        'a smaller batch; optimizer.emaDecay 0',
     );
   });
 });

@@ -17,6 +17,7 @@ import type { LiveRun } from '../serve/live-run.js';
 import { serveSchema, withLivePage, type Served } from '../serve/with-live-page.js';
 import { createAlgorithm } from '../../training/algorithms.js';
 import { FinetuneJob, type FinetuneResult } from './job.js';
+import { withRecordedRollout } from './recorded-rollout.js';
 import { createScorers } from './scorers.js';
 
 /** These are the options of {@link finetune}. */
@@ -46,8 +47,8 @@ async function finetuneWith(
   const { output } = wanted;
   await checkOutput(output, 'directory');
   const place = { resume: options.resume, output, record: 'config.json', onNote };
-  const settings = { ...wanted, device: await jobDevice(wanted.device, place) };
-  if (!made) await checkFinetune(settings, options.resume ?? false);
+  const own = await withRecordedRollout({ ...wanted, device: await jobDevice(wanted.device, place) }, place);
+  const settings = made ? own : await checkFinetune(own, { resumes: options.resume, onNote });
   await checkLogs(settings.logging);
   const { resume = false, existing, signal } = options;
   if (!resume && existing === 'refuse') await refuseExisting(output);

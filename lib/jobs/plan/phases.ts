@@ -1,8 +1,10 @@
+import { drawsSamples } from '../../training/evaluations.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
 import type { ModelDType } from '../../models/model.js';
 import { dtypeOf } from '../../rewards/registry.js';
 import { differentiatedEvaluations, imagesPerSample } from '../../training/evaluations.js';
 import { elementBytes, type ComponentFootprint, type ModelFootprint } from '../../models/footprint.js';
+import { folds, rolloutRows } from './rollout.js';
 
 /** A stretch of a fine-tuning, and the bytes that it takes, by what takes them. */
 export interface Phase {
@@ -46,6 +48,8 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
     };
   };
   const { count: draw, isGuided: drawGuided, setting } = drawnAtOnce(config, model.sampleBatch);
+  const folded = folds(config) ? model.folded : 0;
+  const rolls = drawsSamples(algorithm);
 
   const held = {
     conditioning: conditioning(batch, guided),
@@ -83,18 +87,34 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
     phase(
       'drawing samples',
       {
-        conditioning: conditioning(draw, drawGuided),
+        // Both conditionings of a guided drawing, and the rows of both in one.
+        conditioning: conditioning(draw, drawGuided) * (drawGuided ? 2 : 1),
         latents: latents(draw) * solverStates,
-        activations: Math.max(model.evaluate(draw), model.decode(draw) + images(draw)),
+        'weights with the adapter folded in': folded,
+        activations: Math.max(model.evaluate(draw * (drawGuided ? 2 : 1)), model.decode(draw) + images(draw)),
         // A batch on the device; all of them in the memory that the CPU computes in.
         images: images(draw) + (device === 'cpu' ? images(samples.count) : 0),
       },
-      [`a smaller ${setting}.batch`, 'a smaller image'],
+      [`a smaller ${setting}.batch`, ...(folded ? ['adapter.fold false'] : []), 'a smaller image'],
     ),
-    phase('rolling out', { ...held, activations: Math.max(model.evaluate(Math.min(part, batch)), keptSteps) }, [
-      ...microBatched,
-      ...smaller,
-    ]),
+    phase(
+      'rolling out',
+      {
+        ...held,
+        conditioning: held.conditioning * (guided ? 2 : 1),
+        'weights with the adapter folded in': rolls ? folded : 0,
+        activations: Math.max(
+            model.evaluate(Math.max(rolloutRows(algorithm, batch), Math.min(part, batch))),
+            keptSteps,
+          ),
+      },
+      [
+        ...lowered('algorithm.rolloutBatch', algorithm.rolloutBatch ?? 0),
+        ...(rolls && folded ? ['adapter.fold false'] : []),
+        ...microBatched,
+        ...smaller,
+      ],
+    ),
     phase(
       'decoding and scoring',
       {

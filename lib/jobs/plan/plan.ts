@@ -21,6 +21,7 @@ import { chooseDevice } from '../../runtime/device.js';
 import { endpointEvaluations } from '../../training/evaluations.js';
 import { endpointsDirectory } from '../../training/endpoints.js';
 import { deviceMemory, type DeviceMemory } from './device-memory.js';
+import { freeMemory } from './free-memory.js';
 import { guidancesOf, refuseGuidance } from '../guidance.js';
 import { evaluationsOf, type EvaluationRange } from './evaluations.js';
 import {
@@ -32,7 +33,9 @@ import {
 import { cardTimes, type CardTime } from './cards.js';
 import { diskUse, refuseFull, type DiskUse } from './disk.js';
 import { drawingOperations, operationsOf, type IterationOperations } from './operations.js';
+import { chooseRollout, rolloutText } from './choose-rollout.js';
 import { phasesOf, type Phase } from './phases.js';
+import type { RolloutPlan } from './rollout.js';
 import { loadedBytes } from './reward-weights.js';
 import { bytesText } from '../text.js';
 
@@ -61,6 +64,8 @@ export interface Plan {
         vjps: number;
       }
     | undefined;
+  /** How the rollout is computed; undefined where memory is not planned. */
+  rollout?: RolloutPlan | undefined;
   /** What is in memory; undefined for a small model, and one of one's own, whose memory is not planned. */
   memory?: MemoryPlan | undefined;
   /** The files of a model of one's own, of which no more is known. */
@@ -78,6 +83,8 @@ export interface PlanOptions {
    * directory.
    */
   like?: string | undefined;
+  /** The bytes that a GPU has free, where the plan is for another than this machine's. */
+  memory?: number | undefined;
 }
 
 /** In bytes, on top of what the process and its libraries take. */
@@ -116,7 +123,7 @@ export interface MemoryPlan {
  * missing or cut short
  */
 export async function plan(config: FinetuneConfig, options: PlanOptions = {}): Promise<Plan> {
-  checkOptions({ like: z.string() }, options, 'plan options');
+  checkOptions({ like: z.string(), memory: z.number().min(0) }, options, 'plan options');
   const { like } = options;
   const known = like === undefined ? undefined : publishedModel(like);
   const source = 'finetune configuration';
@@ -130,7 +137,9 @@ export async function plan(config: FinetuneConfig, options: PlanOptions = {}): P
   );
   // Where a published model is not there yet, neither is the machine that it is planned for.
   const device = known && wanted.device === 'auto' ? 'cuda' : plannedDevice(wanted.device);
-  return planFor({ ...wanted, device }, known?.footprint);
+  const { memory: given } = options;
+  const free = given ?? (await freeMemory(device));
+  return (await planFor({ ...wanted, device }, { likeKnown: known?.footprint, free })).planned;
 }
 
 /** What is said where a model is not there. */
@@ -160,10 +169,12 @@ function plannedDevice(wanted: string): string {
   }
 }
 
+/** The plan, and the settings with what they leave out and a GPU's free memory decides. */
 async function planFor(
   config: FinetuneSettings,
-  likeKnown?: (options: FootprintOptions) => ModelFootprint,
-): Promise<Plan> {
+  known: { likeKnown?: ((options: FootprintOptions) => ModelFootprint) | undefined; free?: number | undefined } = {},
+): Promise<{ planned: Plan; settings: FinetuneSettings }> {
+  const { likeKnown, free } = known;
   const {
     model,
     device,
@@ -201,13 +212,15 @@ async function planFor(
     }),
   );
   if (config.evaluation?.judge) await loadedBytes(locateJudge(config.evaluation.judge));
-  if (!footprint) return { device, batch, evaluations, ...before, disk: [], cards: [] };
-  if (isParts(footprint)) return { device, batch, evaluations, ...before, parts: footprint, disk: [], cards: [] };
-  const phases = phasesOf(
-    config,
-    footprint,
-    rewards.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
+  const unplanned = { device, batch, evaluations, ...before, disk: [], cards: [] };
+  if (!footprint) return { planned: unplanned, settings: config };
+  if (isParts(footprint)) return { planned: { ...unplanned, parts: footprint }, settings: config };
+  const rewardsBytes = rewards.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
+  const room = device === 'cpu' ? undefined : free;
+  const { settings, rollout } = chooseRollout(config, footprint, rewardsBytes, room, (bytes) =>
+    neededFor(device, bytes),
   );
+  const phases = phasesOf(settings, footprint, rewardsBytes);
   const sized = (component: ComponentFootprint) => ({
     ...component,
     bytes: component.parameters * elementBytes[component.dtype],
@@ -237,12 +250,12 @@ async function planFor(
       folder: config.output,
     },
   });
-  const planned = { device, batch, evaluations, ...before, memory, disk, cards: [] };
-  if (device === 'cpu') return planned;
+  const planned = { device, batch, evaluations, ...before, rollout, memory, disk, cards: [] };
+  if (device === 'cpu') return { planned, settings };
   const drawing = drawingOperations(config, footprint.operations);
   const { hasMeasuredRates = false } = footprint;
   const run = { dtype, iteration: memory.operations, steps: config.steps, drawing, hasMeasuredRates };
-  return { ...planned, cards: cardTimes(run, needed(planned)) };
+  return { planned: { ...planned, cards: cardTimes(run, needed(planned)) }, settings };
 }
 
 const isParts = (found: ModelFootprint | readonly ModelPart[]): found is readonly ModelPart[] => Array.isArray(found);
@@ -271,25 +284,13 @@ async function rewardBytes(reward: RewardConfig, published: boolean): Promise<nu
 /** What CUDA's libraries and the allocator's rounding take beside the tensors. */
 const cudaOverhead = { bytes: 2 ** 29, fraction: 0.05 };
 
+/** Bytes that a device must have free for tensors of so many. */
+const neededFor = (device: string, bytes: number): number =>
+  device === 'cpu' ? bytes : bytes * (1 + cudaOverhead.fraction) + cudaOverhead.bytes;
+
 /** Bytes that the device must have free. */
-export function needed({ device, memory }: Pick<Plan, 'device' | 'memory'>): number {
-  if (!memory) return 0;
-  return device === 'cpu' ? memory.peak.bytes : memory.peak.bytes * (1 + cudaOverhead.fraction) + cudaOverhead.bytes;
-}
-
-/** Why the memory of a device is not known. */
-export interface UnknownMemory {
-  unknown: string;
-}
-
-/** The memory of a device, or why it is not known: it can be planned for all the same. */
-export async function memoryIfThere(device: string): Promise<DeviceMemory | UnknownMemory> {
-  return deviceMemory(device).catch((error: unknown) => {
-    if (error instanceof ConfigError) return { unknown: 'it is not in this machine' };
-    if (error instanceof NativeLoadError) return { unknown: 'without LibTorch it cannot be asked' };
-    throw error;
-  });
-}
+export const needed = ({ device, memory }: Pick<Plan, 'device' | 'memory'>): number =>
+  memory ? neededFor(device, memory.peak.bytes) : 0;
 
 /**
  * Refuses a device that is too small for a plan.
@@ -311,10 +312,17 @@ export function refuseSmall(planned: Plan, { free, total }: DeviceMemory): void 
  * Refuses a job, before it loads or writes anything, whose weights are not there, or whose GPU or disk is too small; a
  * CPU that is too small only `eam plan` refuses: its memory can be swapped.
  * @param resumes whether it goes on, with most of its files written
+ * @param onNote told how the rollout is computed, where a GPU's free memory decides that
+ * @returns the settings with that filled in
  * @throws CheckpointError, ConfigError, OutOfMemoryError
  */
-export async function checkFinetune(config: FinetuneSettings, resumes: boolean): Promise<void> {
-  const planned = await planFor(config);
+export async function checkFinetune(
+  config: FinetuneSettings,
+  { resumes = false, onNote }: { resumes?: boolean | undefined; onNote: (line: string) => void },
+): Promise<FinetuneSettings> {
+  const { planned, settings } = await planFor(config, { free: await freeMemory(config.device) });
   if (config.device !== 'cpu') refuseSmall(planned, await deviceMemory(config.device));
   if (!resumes) refuseFull(planned.disk);
+  if (planned.rollout?.chosenFor !== undefined) onNote(rolloutText(planned.rollout));
+  return settings;
 }

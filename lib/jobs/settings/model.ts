@@ -14,6 +14,14 @@ import { device, dtype } from '../../training/settings.js';
 const rank = z.int().min(1);
 const alpha = z.number().gt(0);
 const targets = z.array(z.string().min(1)).min(1).optional();
+const fold = z
+  .boolean()
+  .optional()
+  .describe(
+    "True adds the update to copies of the adapted layers' weights for as long as a rollout or a drawing takes, " +
+      'which are faster then. Left out, a GPU has the copies where its memory allows, and a CPU always; the digits ' +
+      'have none.',
+  );
 const ofTheModel = "Layers whose names end in one of these are adapted; left out, they are the model's own choice";
 /** The adapter of a configuration that says nothing of it. */
 export const adapterDefaults = { rank: 8, alpha: 16 } as const;
@@ -36,6 +44,7 @@ export const startedAdapter = z
         `The update is scaled by alpha / rank; left out, alpha is ${adapterDefaults.alpha}, or as from is scaled.`,
       ),
     targets: targets.describe(`${ofTheModel}, or those of from.`),
+    fold,
     from: z
       .string()
       .min(1)
@@ -54,6 +63,7 @@ const adapterSchema = z
     rank: rank.default(adapterDefaults.rank).describe('The update W + (alpha/r) B A has this rank r.'),
     alpha: alpha.default(adapterDefaults.alpha).describe('The update is scaled by alpha / rank.'),
     targets: targets.describe(`${ofTheModel}.`),
+    fold,
   })
   .meta(called('TrainedAdapterConfig'));
 
@@ -128,7 +138,12 @@ export function loadConfiguredModel(
   { model, device, dtype, adapter, image, checkpointing, textLength }: Omit<ModelSettings, 'negativePrompt'>,
   options: Pick<LoadModelOptions, 'device' | 'seed'> = {},
 ): Promise<Model> {
-  const trained = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets };
+  const trained = adapter && {
+    rank: adapter.rank,
+    alpha: adapter.alpha,
+    targets: adapter.targets,
+    fold: adapter.fold,
+  };
   const own = { device, dtype, adapter: trained, size: image, checkpointing, textLength };
   return loadModel(model, { ...own, ...options });
 }

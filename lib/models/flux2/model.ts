@@ -2,7 +2,7 @@ import type { Flux2TransformerConfig } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import { withComponent } from '../component-weights.js';
 import type { Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
-import { checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
+import { adapterInfo, checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readFlux2Directory, type Flux2Directory } from './directory.js';
 import { schedulerTimes, timeShift } from './scheduler.js';
@@ -60,17 +60,14 @@ export async function loadFlux2Model(path: string, source: string, options: Load
   const latentShape = latentShapeOf(directory, size);
   checkTextLength(textLength);
   const { autoencoder: vae, transformer, scheduler, distilled } = directory;
-  const adapter = options.adapter && {
-    ...options.adapter,
-    targets: options.adapter.targets ?? defaultTargets(transformer.config),
-  };
+  const adapter = options.adapter && adapterInfo(options.adapter, defaultTargets(transformer.config));
   // In float32: images are decoded once a sample, and rounded for no other reason.
   const autoencoder = await withComponent(vae.directory, (weights) =>
     binding().loadNetwork('flux2-autoencoder', { config: vae.config, weights, dtype: 'float32', device }),
   );
   try {
     const { directory: folder, config } = transformer;
-    const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
+    const lora = adapter && { ...adapter, targets: [...adapter.targets], seed, fold: options.adapter?.fold };
     const native = await withComponent(folder, (weights) =>
       binding().loadNetwork('flux2', { config, weights, autoencoder, lora, dtype, device, checkpointing }),
     );

@@ -3,7 +3,15 @@ import { ConfigError, DisposedError } from '../../errors.js';
 import type { NativeFlowModel } from '../../runtime/native/binding.js';
 import type { Tensor } from '../../runtime/native/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
-import type { AdapterInfo, ImageSize, Model, ModelDType, PrepareOptions, SamplingDefaults } from '../model.js';
+import type {
+  AdapterInfo,
+  AdapterOptions,
+  ImageSize,
+  Model,
+  ModelDType,
+  PrepareOptions,
+  SamplingDefaults,
+} from '../model.js';
 import type { SingleFileNetwork } from '../single-file.js';
 import type { Embeddings } from './embeddings.js';
 
@@ -103,6 +111,13 @@ export class PipelineModel implements Model {
     this.dispose();
   }
 }
+
+/** The adapter that options ask for, on these layers where they name none. */
+export const adapterInfo = ({ rank, alpha, targets }: AdapterOptions, own: readonly string[]): AdapterInfo => ({
+  rank,
+  alpha,
+  targets: targets ?? own,
+});
 
 /** Pixels that are sampled at a time where nobody says: two images of 1024 × 1024. */
 const sampledPixels = 2 ** 21;

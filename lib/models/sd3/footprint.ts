@@ -121,6 +121,7 @@ function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored:
       ...(stored.t5 ? [encoderNetwork('T5', stored.t5, t5Type)] : []),
     ],
     trainable: layers.adapterParameters(targets, adapter.rank),
+    folded: bytes * layers.adaptedParameters(targets),
     latent: channels * height * width,
     image: autoencoder.config.outChannels * pixels,
     conditioning: bytes * (tokens.text * config.jointAttentionDim + config.pooledProjectionDim),

@@ -4,7 +4,7 @@ import type { NativeAutoencoder } from '../../runtime/native/binding.js';
 import { binding } from '../../runtime/native/index.js';
 import type { Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
 import { withComponent } from '../component-weights.js';
-import { checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
+import { adapterInfo, checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { schedulerTimes } from './scheduler.js';
@@ -72,11 +72,11 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
   const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
   const latentShape = latentShapeOf(directory, size);
   checkTextLength(textLength);
-  const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
+  const adapter = options.adapter && adapterInfo(options.adapter, defaultTargets);
   const autoencoder = await loadSd3Autoencoder(directory, device);
   try {
     const { directory: folder, config } = directory.transformer;
-    const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
+    const lora = adapter && { ...adapter, targets: [...adapter.targets], seed, fold: options.adapter?.fold };
     const native = await withComponent(folder, (weights) =>
       binding().loadNetwork('sd3', { config, weights, autoencoder, lora, dtype, device, checkpointing }),
     );

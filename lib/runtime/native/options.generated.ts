@@ -88,6 +88,12 @@ export interface AlgorithmOptions {
    */
   microBatch?: number | undefined;
   /**
+   * A network evaluation of the rollout, which keeps nothing for a gradient, takes at most this many rows, of which a
+   * guided sample has two; 0: all at once. Left out, `eam finetune` takes as many as a GPU's free memory allows, and
+   * everything else as many as microBatch. It is a whole number, at least 0.
+   */
+  rolloutBatch?: number | undefined;
+  /**
    * Where memory is short, images are decoded a second time for the reward's gradient, this many samples at once; 0:
    * once, and what the gradient needs of all of them is kept. It is a whole number, at least 0.
    * @defaultValue 0
@@ -128,6 +134,16 @@ const algorithmOptions = {
     .describe(
       'A network evaluation takes at most this many samples; 0: the whole batch at once. The numbers are the ' +
         'same.',
+    ),
+  rolloutBatch: z
+    .int()
+    .min(0)
+    .max(largestInt)
+    .optional()
+    .describe(
+      'A network evaluation of the rollout, which keeps nothing for a gradient, takes at most this many rows, ' +
+        "of which a guided sample has two; 0: all at once. Left out, `eam finetune` takes as many as a GPU's free " +
+        'memory allows, and everything else as many as microBatch.',
     ),
   decodeSlice: z
     .int()
@@ -328,7 +344,9 @@ export const eamOptionsSchema = z.strictObject({
 });
 
 /** {@link EamOptions} with every default filled in. */
-export interface EamSettings extends Filled<Omit<EamOptions, 'shift' | 'modes'>>, Pick<EamOptions, 'shift'> {
+export interface EamSettings
+  extends Filled<Omit<EamOptions, 'rolloutBatch' | 'shift' | 'modes'>>,
+    Pick<EamOptions, 'rolloutBatch' | 'shift'> {
   /** The name says which algorithm these are of. */
   name: 'eam';
   /**
@@ -404,8 +422,8 @@ export const adjointMatchingOptionsSchema = z.strictObject({
 
 /** {@link AdjointMatchingOptions} with every default filled in. */
 export interface AdjointMatchingSettings
-  extends Filled<Omit<AdjointMatchingOptions, 'cap'>>,
-    Pick<AdjointMatchingOptions, 'cap'> {
+  extends Filled<Omit<AdjointMatchingOptions, 'rolloutBatch' | 'cap'>>,
+    Pick<AdjointMatchingOptions, 'rolloutBatch' | 'cap'> {
   /** The name says which algorithm these are of. */
   name: 'am';
 }
@@ -629,7 +647,8 @@ export interface SamplerOptions {
   /** With `'pretrained'` the adapter is off. @defaultValue 'trained' */
   weights?: 'trained' | 'pretrained' | undefined;
   /**
-   * A network evaluation takes at most this many samples; 0: all of them at once. It is a whole number, at least 0.
+   * A network evaluation takes at most this many rows, of which a guided sample has two; 0: all at once. It is a whole
+   * number, at least 0.
    * @defaultValue 0
    */
   microBatch?: number | undefined;
