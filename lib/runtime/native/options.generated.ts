@@ -493,7 +493,9 @@ export const reflOptionsSchema = z.strictObject({
 });
 
 /** {@link ReflOptions} with every default filled in. */
-export interface ReflSettings extends Filled<Omit<ReflOptions, 'shift'>>, Pick<ReflOptions, 'shift'> {
+export interface ReflSettings
+  extends Filled<Omit<ReflOptions, 'rolloutBatch' | 'shift'>>,
+    Pick<ReflOptions, 'rolloutBatch' | 'shift'> {
   /** The name says which algorithm these are of. */
   name: 'refl';
 }
@@ -537,7 +539,9 @@ export const draftOptionsSchema = z.strictObject({
 });
 
 /** {@link DraftOptions} with every default filled in. */
-export interface DraftSettings extends Filled<Omit<DraftOptions, 'shift'>>, Pick<DraftOptions, 'shift'> {
+export interface DraftSettings
+  extends Filled<Omit<DraftOptions, 'rolloutBatch' | 'shift'>>,
+    Pick<DraftOptions, 'rolloutBatch' | 'shift'> {
   /** The name says which algorithm these are of. */
   name: 'draft';
 }
@@ -566,8 +570,8 @@ export const alignPropOptionsSchema = z.strictObject({
 
 /** {@link AlignPropOptions} with every default filled in. */
 export interface AlignPropSettings
-  extends Filled<Omit<AlignPropOptions, 'shift' | 'mostSteps'>>,
-    Pick<AlignPropOptions, 'shift' | 'mostSteps'> {
+  extends Filled<Omit<AlignPropOptions, 'rolloutBatch' | 'shift' | 'mostSteps'>>,
+    Pick<AlignPropOptions, 'rolloutBatch' | 'shift' | 'mostSteps'> {
   /** The name says which algorithm these are of. */
   name: 'alignprop';
 }
