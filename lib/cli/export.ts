@@ -18,8 +18,8 @@ export const exportCommand = () =>
     )
     .option(
       '--model <model>',
-      'Take the names of layers for kohya and ComfyUI from this model, where the adapter does not tell: its directory, ' +
-        'user/name of the hub, or the name of a published one, as eam plan --like takes it.',
+      'Take the names of layers for kohya and ComfyUI from this model, where the adapter does not tell: its ' +
+        'directory, user/name of the hub, or the name of a published one, as eam plan --like takes it.',
     )
     .addOption(quietOption())
     .action(async (path, out, { for: layout, model, quiet }) => {

@@ -51,9 +51,9 @@ export async function checkAdapter(path: string, adapter: AdapterInfo): Promise<
  * Copies an adapter into the layout of choice.
  * @param path a directory in PEFT's layout or diffusers', or a file of diffusers', of kohya's sd-scripts or of ComfyUI
  * @param out a directory that is new, or for `'kohya'` and `'comfyui'` a new file whose name ends in .safetensors
- * @param options `model`: the model that it was trained on, a directory, a name on the hub or that of a published model,
- *   such as `'sd3.5-medium'`: needed for `'kohya'` and `'comfyui'` where neither the layers nor the adapter's files tell
- *   of which kind it is
+ * @param options `model`: the model that it was trained on, a directory, a name on the hub or that of a published
+ *   model, such as `'sd3.5-medium'`: needed for `'kohya'` and `'comfyui'` where neither the layers nor the adapter's
+ *   files tell of which kind it is
  * @throws CheckpointError for an adapter that cannot be read, or an output that exists or cannot be written;
  *   ConfigError for a model or layers that the program of that layout has no names for, and layers that several have
  */
@@ -108,8 +108,8 @@ async function networkOf(
   const [first, ...others] = found;
   if (!first) {
     throw new ConfigError(
-      `${path}: ComfyUI and kohya's trainers have no names for the layers of this model, such as ${modules[0]}; it can ` +
-        'be exported for diffusers or peft',
+      `${path}: ComfyUI and kohya's trainers have no names for the layers of this model, such as ${modules[0]}; it ` +
+        'can be exported for diffusers or peft',
     );
   }
   if (others.length === 0) return first;
@@ -118,8 +118,8 @@ async function networkOf(
   const marked = found.filter((network) => network.marks?.(modules));
   if (marked.length === 1) return marked[0]!;
   throw new ConfigError(
-    `${path}: models of ${found.length} kinds have layers of these names, such as ${modules[0]}, and it does not name ` +
-      `one that is here: name the model that it was trained on (--model), or one of its kind: ` +
+    `${path}: models of ${found.length} kinds have layers of these names, such as ${modules[0]}, and it does not ` +
+      `name one that is here: name the model that it was trained on (--model), or one of its kind: ` +
       publishedModels.join(', '),
   );
 }

@@ -15,8 +15,8 @@ export interface StoredUpdate extends LoraPair {
 const flatten = (name: string): string => name.replaceAll('.', '_');
 
 /**
- * Pairs under the names of a file, by the network's own names of their layers. Behind the prefixes of PEFT and diffusers
- * there may be the names of the single file, too.
+ * Pairs under the names of a file, by the network's own names of their layers. Behind the prefixes of PEFT and
+ * diffusers there may be the names of the single file, too.
  * @throws CheckpointError for layers that no known network has
  */
 export async function toOwnNames(
