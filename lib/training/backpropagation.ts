@@ -16,12 +16,15 @@ import type { Algorithm } from './algorithm.js';
 export const reflSchema = reflOptionsSchema;
 
 export const draftSchema = draftOptionsSchema.superRefine(({ lastSteps, renoisings, steps }, context) => {
+  // A number that is out of its own range is said once.
+  if (context.issues.length > 0) return;
   const refuse = (message: string) => context.addIssue({ code: 'custom', path: ['lastSteps'], message });
   if (lastSteps > steps) refuse(`expected at most the rollout's ${steps} steps`);
   if (renoisings > 0 && lastSteps !== 1) refuse('expected 1 with renoisings, which are of the last step alone');
 });
 
 export const alignPropSchema = alignPropOptionsSchema.superRefine(({ fewestSteps, mostSteps, steps }, context) => {
+  if (context.issues.length > 0) return;
   const refuse = (name: string, message: string) => context.addIssue({ code: 'custom', path: [name], message });
   const most = mostSteps ?? steps;
   if (most > steps) refuse('mostSteps', `expected at most the rollout's ${steps} steps`);
