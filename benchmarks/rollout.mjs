@@ -1,5 +1,5 @@
-// Processor seconds of a velocity without gradient, of an SD3 of half of 3.5 Medium's width and depth with an adapter on
-// its attention: unfolded and folded, with weights that stay mapped and with weights that are joined.
+// Processor seconds of a velocity without gradient, of an SD3 of half of 3.5 Medium's width and depth with an adapter
+// on its attention: unfolded and folded, with weights that stay mapped and with weights that are joined.
 //
 //   node benchmarks/rollout.mjs [--rounds 3] [--size half|tiny] [--pixels 256] [--rows 4] [--steps 8]
 //

@@ -28,8 +28,9 @@ describe("a native build and the environment's compiler", () => {
     const folder = mkdtempSync(join(tmpdir(), 'eam-setup-'));
     const tools = mkdtempSync(join(tmpdir(), 'eam-setup-'));
     const value = join(tools, other);
-    // A compiler that compiles nothing; the library is not there.
-    if (key === 'compiler') writeFileSync(value, '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    // A compiler that passes for one before the build and then compiles nothing; the library is not there.
+    const compiler = '#!/bin/sh\ncase "$1" in --version | -std=c++20) exec g++ "$@" ;; esac\nexit 1\n';
+    if (key === 'compiler') writeFileSync(value, compiler, { mode: 0o755 });
     const stamp = join(folder, 'eam_build.json');
     const built = join(root, 'build', 'cpu');
     cpSync(join(built, 'eam_build.json'), stamp);
