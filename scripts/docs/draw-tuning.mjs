@@ -80,9 +80,9 @@ const rowOf = (name, value) => {
   return [
     value,
     picture(title),
-    `${signed(rewards.reward.change.mean / spread)} σ`,
+    `${signed(rewards.reward.change.mean / spread)}\u00a0σ`,
     percent(accuracy),
-    `× ${(diversity / pretrained.diversity).toFixed(2)}`,
+    `×\u00a0${(diversity / pretrained.diversity).toFixed(2)}`,
     metrics.at(-1).drift.toFixed(2),
     firstAlarm(metrics),
     evaluations(metrics),

@@ -89,7 +89,7 @@ export function writeFigures(document, figures) {
 export const table = (head, ...rows) =>
   [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
 
-export const percent = (share) => `${(100 * share).toFixed(1)} %`;
+export const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 /** A number with its sign, and a minus that is as wide as the plus. */
 export const signed = (value, digits = 2) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;
 /** What a run computed: forwards, vector-Jacobian products and backwards of one sample each. */

@@ -104,9 +104,9 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
         conditioning: held.conditioning * (guided ? 2 : 1),
         'weights with the adapter folded in': rolls ? folded : 0,
         activations: Math.max(
-            model.evaluate(Math.max(rolloutRows(algorithm, batch), Math.min(part, batch))),
-            keptSteps,
-          ),
+          model.evaluate(Math.max(rolloutRows(algorithm, batch), Math.min(part, batch))),
+          keptSteps,
+        ),
       },
       [
         ...lowered('algorithm.rolloutBatch', algorithm.rolloutBatch ?? 0),
