@@ -10,8 +10,8 @@ export const planCommand = () =>
     )
     .argument(
       '[config]',
-      "The configuration of `eam finetune`, or a run's directory. With --like it is by default the one that comes with " +
-        'the package.',
+      "The configuration of `eam finetune`, or a run's directory. With --like it is by default the one that comes " +
+        'with the package.',
     )
     .addOption(setOption('batch=8'))
     .addOption(deviceOverride("the configuration's"))
