@@ -41,7 +41,8 @@ function requireGpu() {
   const why = error ? 'nvidia-smi, which comes with its driver, is not on PATH' : 'nvidia-smi finds none';
   refuse(
     `there is no NVIDIA GPU here: ${why}. Nothing was checked or measured; run it on a machine that has one. ` +
-      '`npm test` compiles the CUDA variant and `node benchmarks/cuda-resources.mjs` looks at its code without one.',
+      '`npm run test:cuda` compiles the CUDA variant and `node benchmarks/cuda-resources.mjs` looks at its code ' +
+      'without one.',
   );
 }
 

@@ -16,7 +16,7 @@ function(readelf result)
 endfunction()
 
 set(_cure "Set CXX to a compiler that links the shared one, such as CXX=/usr/bin/g++ of the package g++, or "
-  "EAM_LIBSTDCXX (cmake -DEAM_LIBSTDCXX=…) to another libstdc++.so.6, and build again.")
+  "the environment's EAM_LIBSTDCXX to another libstdc++.so.6, and build again.")
 
 file(STRINGS "${MAP}" _archived REGEX "lib(std|sup)c\\+\\+(fs|exp)?\\.a\\(")
 if(_archived)

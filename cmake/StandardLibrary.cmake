@@ -36,7 +36,8 @@ function(_eam_find_libstdcxx result)
   endif()
 endfunction()
 
-set(EAM_LIBSTDCXX "" CACHE FILEPATH "The shared libstdc++ to link; the compiler's own where this is empty")
+set(EAM_LIBSTDCXX "$ENV{EAM_LIBSTDCXX}" CACHE FILEPATH
+  "The shared libstdc++ to link; the compiler's own where this is empty")
 if(EAM_LIBSTDCXX)
   set(_eam_libstdcxx "${EAM_LIBSTDCXX}")
 else()

@@ -1,6 +1,13 @@
 // For consumers whose `lib` has no Symbol.dispose.
 /// <reference lib="esnext.disposable" preserve="true" />
 
+/**
+ * This is every export of the package.
+ *
+ * @module eam-torch
+ * @group Reference
+ */
+
 import './runtime/dispose-symbols.js';
 
 export {
@@ -23,29 +30,39 @@ export { compute, gradients, type TensorFunction } from './runtime/compute.js';
 export * as ops from './runtime/operators/index.js';
 export { readTensors, saveTensors } from './files/safetensors.js';
 
+export type { Algorithm, StoredEndpoints } from './training/algorithm.js';
 export {
   adjointMatching,
   eam,
   type AdjointMatchingOptions,
   type AdjointMatchingSettings,
-  type Algorithm,
   type AlgorithmOptions,
   type AlgorithmSettings,
   type EamOptions,
   type EamSettings,
   type ModeOptions,
-  type StoredEndpoints,
 } from './training/algorithms.js';
+export { alignProp, draft, refl } from './training/backpropagation.js';
 export type { Checkpoint } from './files/checkpoints.js';
 export type { Baseline, CurvePoint as ComparisonPoint, Cost, RunResult, SweepEntry } from './jobs/compare/results.js';
 export type { Band, MeanCurve } from './jobs/compare/curves.js';
 export type { AxisSpeedUp, SpeedUp, SpeedUpLevel } from './jobs/compare/speed-up.js';
 export type { Summary } from './jobs/compare/statistics.js';
-export type { AdamWOptions } from './runtime/native/options.generated.js';
+export type {
+  AdamWOptions,
+  AlignPropOptions,
+  AlignPropSettings,
+  BackpropagationOptions,
+  DraftOptions,
+  DraftSettings,
+  ReflOptions,
+  ReflSettings,
+} from './runtime/native/options.generated.js';
 export type { Filled } from './schema/filled.js';
 export type { OptimizerOptions, OptimizerSettings } from './training/settings.js';
 export { readPrompts } from './schema/prompts.js';
-export { compare, type CompareResult } from './jobs/compare/compare.js';
+export { compare } from './jobs/compare/compare.js';
+export type { CompareResult } from './jobs/compare/written.js';
 export type { Comparison, ContenderResult } from './jobs/compare/comparison.js';
 export {
   evaluateCheckpoints,
@@ -152,6 +169,11 @@ export type { Existing } from './jobs/existing-output.js';
 export type { JobOptions } from './jobs/options.js';
 export { pretrain, type PretrainResult } from './jobs/pretrain/pretrain.js';
 export type { JobObserver } from './jobs/progress.js';
+export type { Figure, ReproducedRow, Watched } from './jobs/reproduce/figures.js';
+export type { CardHours, NeededFile, Needs } from './jobs/reproduce/needs.js';
+export { reproduce, type ReproduceOptions } from './jobs/reproduce/reproduce.js';
+export type { Deviation, RecipeEvaluation, Reproduction } from './jobs/reproduce/reproduction.js';
+export type { WorkOptions } from './jobs/reproduce/work.js';
 export { report, type ReportOptions } from './jobs/report/write-report.js';
 export { combine } from './rewards/combine.js';
 export {

@@ -4,12 +4,15 @@
 //
 // Each round is under the next of the conditions. Needs stress-ng, taskset, prlimit and, for the allocators, their
 // libraries (Debian: stress-ng util-linux libjemalloc2 libtcmalloc-minimal4); a condition that cannot be had is named
-// and ends the command with 1, as a failure does.
+// and ends the command with 1, as a failure does. 4 GB are for all processes together where a control group can be
+// made, and else for each: the round says which.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+
+import { memoryLimit } from './dev/memory-limit.mjs';
 
 const root = new URL('..', import.meta.url);
 const allocator = (name) => {
@@ -23,13 +26,12 @@ const exists = (command) => !spawnSync(command, ['--version'], { stdio: 'ignore'
 const withCommand = (command, condition) => (exists(command) ? condition : { missing: command });
 
 const cores = String(availableParallelism());
-/** What a round's command is prefixed with, what runs beside it, and what is in its environment. */
+/** What a round's command is prefixed with, what runs beside it, what is in its environment, and what it limits. */
 const conditions = {
   busy: () =>
     withCommand('stress-ng', { beside: ['stress-ng', '--quiet', '--cpu', cores, '--vm', '1', '--vm-bytes', '512M'] }),
   'one-core': () => withCommand('taskset', { prefix: ['taskset', '-c', '0'] }),
-  // The limit is on memory that a process writes to; V8 reserves addresses far beyond.
-  '4-GB': () => withCommand('prlimit', { prefix: ['prlimit', `--data=${4 * 2 ** 30}`] }),
+  '4-GB': () => memoryLimit(4 * 2 ** 30) ?? { missing: 'prlimit' },
   jemalloc: () => allocator('libjemalloc.so.2'),
   tcmalloc: () => allocator('libtcmalloc_minimal.so.4'),
 };
@@ -48,8 +50,9 @@ for (const name of names) {
 const vitest = fileURLToPath(new URL('node_modules/vitest/vitest.mjs', root));
 const results = [];
 for (let round = 0; round < Number(flags.rounds); ++round) {
-  const name = names[round % names.length];
-  const { missing, prefix = [], beside, env } = conditions[name]();
+  const condition = names[round % names.length];
+  const { missing, prefix = [], beside, env, limits, remove } = conditions[condition]();
+  const name = limits === undefined ? condition : `${condition} for ${limits}`;
   const say = (result) => {
     results.push({ round: round + 1, name, result });
     console.log(`test:load: round ${round + 1}, ${name}: ${result}`);
@@ -62,6 +65,7 @@ for (let round = 0; round < Number(flags.rounds); ++round) {
   const [command, ...rest] = [...prefix, process.execPath, vitest, 'run', ...positionals];
   const tests = spawn(command, rest, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } });
   const [code, signal] = await once(tests, 'exit');
+  remove?.();
   if (other) {
     const ended = once(other, 'exit');
     other.kill();
@@ -70,5 +74,5 @@ for (let round = 0; round < Number(flags.rounds); ++round) {
   say(code === 0 ? 'passed' : `failed, ${signal ?? `exit code ${code}`}`);
 }
 for (const { round, name, result } of results)
-  console.log(`${String(round).padStart(4)}  ${name.padEnd(8)}  ${result}`);
+  console.log(`${String(round).padStart(4)}  ${name.padEnd(31)}  ${result}`);
 process.exitCode = results.every(({ result }) => result === 'passed') ? 0 : 1;

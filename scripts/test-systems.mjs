@@ -4,7 +4,8 @@
 //
 // In each root, for each compiler: `eam build` without a warning, `check_ops`, `eam doctor`, and the quickstart at five
 // steps; g++-static is g++ that links libstdc++ statically of its own accord (-static-libstdc++, as some compilers'
-// specs have it). Other compilers that a system has are installed into its root. The binary that `npm run prebuild -- libtorch-2.13-cpu` made is loaded and runs the quickstart, too.
+// specs have it). Other compilers that a system has are installed into its root. The binary that
+// `npm run prebuild -- libtorch-2.13-cpu` made is loaded and runs the quickstart, too.
 // It needs Linux on x86-64, debootstrap, the right to mount and to change roots (root), and a LibTorch in the cache.
 // The roots are kept (1.3 GB each); Node is the running one, and nothing is installed from npm.
 

@@ -19,7 +19,8 @@ export const distillCommand = (signal: AbortSignal) =>
     .addOption(repeatable('--prompt <text>', 'Learn to draw this.'))
     .option(
       '--prompts <file>',
-      'Learn to draw these prompts, one a line, in JSON lines or a column of CSV, after those of --prompt.',
+      'Learn to draw these prompts, one a line, in JSON or a column of CSV, after those of --prompt. ' +
+        "By default they are the configuration's.",
     )
     .addOption(allowOption())
     .action(async (path, { guidance, prompt, prompts, ...flags }) => {

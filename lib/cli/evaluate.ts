@@ -108,8 +108,15 @@ const options = () =>
         .argParser(numberList)
         .conflicts('seed'),
     )
-    .addOption(new Option('--format <format>', 'Print the table so.').choices(tableFormats).conflicts('json'))
-    .option('--keep-images <folder>', 'Write every image that the table is made of into this folder, as a PNG.')
+    .addOption(
+      new Option('--format <format>', 'Print the table so. By default it is text.')
+        .choices(tableFormats)
+        .conflicts('json'),
+    )
+    .option(
+      '--keep-images <folder>',
+      'Write every image that the table is made of into this folder, as a PNG. By default none is written.',
+    )
     .option(
       '--output <folder>',
       "Keep each checkpoint's figures from each seed in this folder as soon as they are there: the same command goes " +
@@ -117,17 +124,18 @@ const options = () =>
     )
     .addOption(allowOption())
     .option('--images <folder>', 'Score the PNGs in this folder, with --prompts and --reward.')
-    .addOption(modelOption())
+    .addOption(modelOption('the one that the adapter was trained on'))
     .addOption(weightsOption())
     .addOption(adapterOption())
     .option(
       '--prompts <file>',
       'Read prompts from this file: one a line, in the order of the PNGs; ' +
-        'or .jsonl with {"file": …, "prompt": …} a line; or .csv with such columns.',
+        'or .jsonl with {"file": …, "prompt": …} a line; or .csv with such columns. By default they are those of the ' +
+        'run; a folder of images and a model need them.',
     )
     .addOption(rewardOption('Score by this'))
     .option('--samples <n>', 'Let the model draw this many images a prompt. By default they are 4.', positiveInteger)
-    .addOption(negativeOption())
+    .addOption(negativeOption("the run's, or the empty one"))
     .addOption(widthOption())
     .addOption(heightOption())
     .addOption(textLengthOption())
@@ -137,7 +145,10 @@ const options = () =>
       positiveInteger,
     )
     .option('--as-reference', 'Resize images in bytes, as the reference scripts do.')
-    .option('--out <file>', "Write each image's scores into this file, a line of JSON each.")
+    .option(
+      '--out <file>',
+      "Write each image's scores into this file, a line of JSON each. By default none is written.",
+    )
     .option('--seed <n>', "Draw the noise from this seed. By default it is the run's, or 0.", naturalNumber)
     .addOption(stepsOption())
     .addOption(solverOption())

@@ -1,8 +1,7 @@
-import { createInterface } from 'node:readline/promises';
-
 import { Command } from '@commander-js/extra-typings';
 
 import { verifiableExample } from '../rewards/examples.js';
+import { confirmer } from './confirm.js';
 import { quietOption, repeatable } from './options.js';
 
 export const fetchCommand = (signal: AbortSignal) =>
@@ -12,10 +11,18 @@ export const fetchCommand = (signal: AbortSignal) =>
         'print the folder. Only what a task needs is fetched; a try that was cut is gone on from; sizes and hashes ' +
         'are checked.',
     )
-    .argument('<name>', `A model as the hub names it, user/name, or a published reward, such as ${verifiableExample}.`)
+    .argument(
+      '<name>',
+      'A model as the hub names it, user/name, or the address of its page, or a published reward, such as ' +
+        `${verifiableExample}; or a data set, datasets/user/name, with --file.`,
+    )
     .option('--revision <revision>', 'Fetch this branch, tag or commit. By default it is main.')
     .option('--to <directory>', "Fetch into this folder. By default it is the hub's cache: HF_HUB_CACHE, HF_HOME.")
-    .option('--variant <name>', 'Take the weights of this variant, such as fp16, where a part of the model has it.')
+    .option(
+      '--variant <name>',
+      'Take the weights of this variant, such as fp16, where a part of the model has it. By default they are the ' +
+        'plain ones.',
+    )
     .addOption(repeatable('--file <path>', 'Fetch this file of the repository, and no others.'))
     .option('--yes', 'Fetch a gigabyte or more without asking.')
     .addOption(quietOption())
@@ -34,16 +41,7 @@ export const fetchCommand = (signal: AbortSignal) =>
         signal,
         report,
         onBytes: percentNotes(report),
-        confirm: process.stdin.isTTY ? (question) => confirmed(question, signal) : undefined,
+        confirm: confirmer(signal),
       });
       process.stdout.write(`${directory}\n`);
     });
-
-async function confirmed(question: string, signal: AbortSignal): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `, { signal })).trim());
-  } finally {
-    terminal.close();
-  }
-}

@@ -31,7 +31,7 @@ export const fidelityCommand = (signal: AbortSignal) =>
       new Option(
         '--values-only [share]',
         "Keep the reward's gradient, or that of a share of it in [0, 1], from the algorithm, which then needs one of " +
-          'the two above.',
+          'the two above. Without a share it is all of it. By default it is none of it.',
       )
         .argParser(fraction)
         .preset('1'),
@@ -42,7 +42,11 @@ export const fidelityCommand = (signal: AbortSignal) =>
       'Draw into this SVG, for a problem of two dimensions, the densities of the pretrained model, the exact target, ' +
         'and what EAM, EAM with modes and AM train, of which the other two are run as well.',
     )
-    .option('--seeds <n|list>', 'Make this many runs, from seed 0 on, or runs with these seeds: 3,7.', seedList, [0])
+    .addOption(
+      new Option('--seeds <n|list>', 'Make this many runs, from seed 0 on, or runs with these seeds: 3,7.')
+        .argParser(seedList)
+        .default([0], 'one run, with the seed 0'),
+    )
     .option('--steps <n>', "Train for this many steps. By default they are the algorithm's own.", positiveInteger)
     .option('--batch <n>', "Take this many samples a step. By default they are the algorithm's own.", positiveInteger)
     .option(

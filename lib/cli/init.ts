@@ -8,11 +8,14 @@ export const initCommand = (signal: AbortSignal) =>
   new Command('init')
     .description('Write a configuration of `eam finetune`; ask for the model, the reward, the prompts and the steps.')
     .argument('[file]', 'The .json, .jsonc, .ts or .mts to write. By default it is config.json.', 'config.json')
-    .addOption(modelOption())
+    .addOption(modelOption('asked for'))
     .addOption(rewardOption('Train towards this'))
     .addOption(repeatable('--prompt <text>', 'Draw this.'))
-    .option('--prompts <file>', 'Read the prompts from this file when the run starts.')
-    .option('--steps <n>', 'Take this many training steps.', positiveInteger)
+    .option(
+      '--prompts <file>',
+      'Read the prompts from this file when the run starts. By default prompts are asked for.',
+    )
+    .option('--steps <n>', 'Take this many training steps. By default their number is asked for.', positiveInteger)
     .option('--force', 'Replace the file where it is there.')
     .addOption(quietOption())
     .action(async (file, { reward, prompt, prompts, force = false, quiet, ...answers }) => {

@@ -2,16 +2,30 @@ import { EamError, isError } from '../errors.js';
 import { outlivesTerminal } from './hangup.js';
 
 /** What ends a session. */
-const ending = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const;
+const signals = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const;
+
+const training = (again: string) => `what can be resumed is written first, which ${again} leaves out`;
+
+/** What becomes of the work of a command that is asked to end, by its name; @param again what ends it at once */
+export const endings: Readonly<Record<string, (again: string) => string>> = {
+  finetune: training,
+  distill: training,
+  pretrain: training,
+  compare: training,
+  fetch: () => 'what came is kept, and the same command goes on from there',
+};
+
+/** Of every other command nothing is left to say. */
+const plainEnding = (again: string) => `${again} ends it at once`;
 
 /** One Ctrl-C can arrive twice: from the terminal, and from npx, which passes it on. Milliseconds. */
 const oneKeystroke = 300;
 
 /**
  * Stops a command that is asked to end, or whose code fails where nobody waits for it, such as in a callback of a
- * reward: the command's signal is aborted, and what can be resumed is written. A second SIGINT, SIGTERM or SIGQUIT ends
- * the process at once. SIGHUP never does: a closing terminal sends it more than once. It is passed over by a process
- * that is to outlive its terminal.
+ * reward: the command's signal is aborted, and a training writes what can be resumed. A second SIGINT, SIGTERM or
+ * SIGQUIT ends the process at once. SIGHUP never does: a closing terminal sends it more than once. It is passed over by
+ * a process that is to outlive its terminal.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
@@ -19,6 +33,8 @@ export class Interruption implements Disposable {
   readonly #awake = setInterval(() => {}, 2 ** 30);
   readonly #isDetached = outlivesTerminal();
   #first = 0;
+  /** The name of the command that runs, once it is known. */
+  command: string | undefined;
 
   /**
    * @param note is told what happens now
@@ -28,7 +44,7 @@ export class Interruption implements Disposable {
     private readonly note: (line: string) => void,
     private readonly stop: () => void,
   ) {
-    for (const name of ending) process.on(name, this.#onSignal);
+    for (const name of signals) process.on(name, this.#onSignal);
     process.on('uncaughtException', this.#onFault);
   }
 
@@ -47,7 +63,7 @@ export class Interruption implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const name of ending) process.off(name, this.#onSignal);
+    for (const name of signals) process.off(name, this.#onSignal);
     process.off('uncaughtException', this.#onFault);
     clearInterval(this.#awake);
   }
@@ -61,7 +77,8 @@ export class Interruption implements Disposable {
     }
     this.#first = now;
     const again = name === 'SIGINT' ? 'a second Ctrl-C' : name === 'SIGHUP' ? 'SIGTERM' : `a second ${name}`;
-    this.note(`${name}: stopping; what can be resumed is written first, which ${again} leaves out`);
+    const ending = endings[this.command ?? ''] ?? plainEnding;
+    this.note(`${name}: stopping; ${ending(again)}`);
     this.#controller.abort(new EamError('ERR_EAM_INTERRUPTED', `interrupted by ${name}`));
   };
 

@@ -17,7 +17,7 @@ export const jobCommand = (
     .addOption(setOption('optimizer.learningRate=1e-3'))
     .option(
       '--output <directory>',
-      "Write into this directory, which holds nothing yet, instead of the configuration's.",
+      "Write into this directory, which holds nothing yet. By default it is the configuration's.",
     )
     .option('--resume', resume)
     .option('--overwrite', 'Replace the run in the output directory.')

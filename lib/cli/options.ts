@@ -54,12 +54,12 @@ export const deviceOverride = (otherwise: string) =>
 /** Types that a network computes in when images are drawn. */
 export const drawingTypes = ['float32', 'bfloat16', 'float16'] as const;
 
-export const modelOption = (otherwise?: string) =>
+export const modelOption = (otherwise: string) =>
   new Option(
     '--model <model>',
     `Take this model: ${shippedModels.map((name) => `"${name}"`).join(' or ')}, which comes with the package, ` +
-      "or a model's directory, or its name on the hub, user/name, once it is fetched, or the module that defines it." +
-      (otherwise ? ` By default it is ${otherwise}.` : ''),
+      "or a model's directory, or its name on the hub, user/name, once it is fetched, or the module that defines it. " +
+      `By default it is ${otherwise}.`,
   );
 
 export const weightsOption = () =>
@@ -105,7 +105,8 @@ export const textLengthOption = () =>
       "By default they are as many as in the adapter's run, or 256.",
   ).argParser(positiveInteger);
 
-export const negativeOption = () => new Option('--negative <text>', 'Let guidance lead away from this prompt.');
+export const negativeOption = (otherwise: string) =>
+  new Option('--negative <text>', `Let guidance lead away from this prompt. By default it is ${otherwise}.`);
 
 export const stepsOption = () =>
   new Option(

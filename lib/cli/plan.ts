@@ -10,8 +10,8 @@ export const planCommand = () =>
     )
     .argument(
       '[config]',
-      "The configuration of `eam finetune`, or a run's directory. With --like it is by default the one that comes with " +
-        'the package.',
+      "The configuration of `eam finetune`, or a run's directory. With --like it is by default the one that comes " +
+        'with the package.',
     )
     .addOption(setOption('batch=8'))
     .addOption(deviceOverride("the configuration's"))
@@ -24,14 +24,17 @@ export const planCommand = () =>
     .addOption(jsonOption())
     .action(async (path, { set, device, like, memory, json }) => {
       const { readConfig } = await import('./read-job.js');
-      const { memoryIfThere, needed, plan, refuseSmall } = await import('../jobs/plan/plan.js');
+      const { memoryIfThere } = await import('../jobs/plan/free-memory.js');
+      const { needed, plan } = await import('../jobs/plan/plan.js');
+      const { refuseSmall } = await import('../jobs/plan/check.js');
       const { refuseFull } = await import('../jobs/plan/disk.js');
       const { planTable, roomText } = await import('../jobs/plan/table.js');
       const { shippedPlan } = await import('../jobs/plan/shipped.js');
       const config = path ?? shippedPlan(like);
       const settings = device === undefined ? set : [...set, `device=${JSON.stringify(device)}`];
-      const planned = await plan(await readConfig<Parameters<typeof plan>[0]>(config, settings), { like });
       const given = memory === undefined ? undefined : { free: memory * 2 ** 30, total: memory * 2 ** 30 };
+      const wanted = await readConfig<Parameters<typeof plan>[0]>(config, settings);
+      const planned = await plan(wanted, { like, memory: given?.free });
       const asked = given ?? (await memoryIfThere(planned.device));
       const found = 'unknown' in asked ? undefined : asked;
       if (json) {

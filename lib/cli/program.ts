@@ -22,20 +22,23 @@ import { planCommand } from './plan.js';
 import { pretrainCommand } from './pretrain.js';
 import { pushCommand } from './push.js';
 import { reportCommand } from './report.js';
+import { reproduceCommand } from './reproduce.js';
 import { sampleCommand } from './sample.js';
 import { serveCommand } from './serve.js';
 import { verifyCommand } from './verify.js';
 
 /** What an option says of itself, with its choices and its default in sentences like all else. */
-function optionDescription({ description, argChoices, defaultValue, defaultValueDescription }: Option): string {
-  const choices = argChoices?.join(', ').replace(/, ([^,]*)$/, ' or $1');
-  const standard =
-    defaultValueDescription ?? (typeof defaultValue === 'string' ? defaultValue : JSON.stringify(defaultValue));
-  return [
-    description,
-    ...(choices ? [`It is ${choices}.`] : []),
-    ...(standard === undefined ? [] : [`By default it is ${standard}.`]),
-  ].join(' ');
+function optionDescription(option: Option): string {
+  const choices = option.argChoices?.join(', ').replace(/, ([^,]*)$/, ' or $1');
+  return [option.description, ...(choices ? [`It is ${choices}.`] : []), ...defaultOf(option)].join(' ');
+}
+
+/** What holds where the option is left out; nothing of a flag without a value, or where its own words say it. */
+function defaultOf({ description, required, optional, mandatory, ...option }: Option): string[] {
+  if (mandatory) return ['It is required.'];
+  const standard = option.defaultValueDescription ?? option.defaultValue;
+  if (standard !== undefined && typeof standard !== 'boolean') return [`By default it is ${String(standard)}.`];
+  return (required || optional) && !description.includes('By default') ? ['By default there is none.'] : [];
 }
 
 /** The commands, in the order of `eam --help`. */
@@ -43,6 +46,7 @@ const commands = [
   initCommand,
   finetuneCommand,
   compareCommand,
+  reproduceCommand,
   distillCommand,
   pretrainCommand,
   sampleCommand,

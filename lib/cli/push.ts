@@ -15,7 +15,7 @@ export const pushCommand = (signal: AbortSignal) =>
       'Name this model of the hub, user/name, as the base. By default it is what the adapter names.',
     )
     .option('--public', 'Let everybody see a new repository. By default it is private.')
-    .option('--message <text>', 'Give the commit this title.')
+    .option('--message <text>', 'Give the commit this title. By default it says that an adapter is uploaded.')
     .addOption(quietOption())
     .action(async (adapter, name, { quiet, ...options }) => {
       const { pushAdapter } = await import('../jobs/hub/push.js');

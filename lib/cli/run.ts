@@ -12,7 +12,10 @@ export async function run(args: readonly string[]): Promise<number> {
   const note = (line: string) => void (args.includes('--quiet') || process.stderr.write(`${line}\n`));
   using interruption = new Interruption(note, () => process.exit(exitCode.interrupted));
   try {
-    await createProgram(interruption.signal).parseAsync(args, { from: 'user' });
+    const program = createProgram(interruption.signal).hook('preAction', (_, command) => {
+      interruption.command = command.name();
+    });
+    await program.parseAsync(args, { from: 'user' });
     if (!interruption.fault) return exitCode.done;
     process.stderr.write(`error: ${describe(interruption.fault.error)}\n`);
     return exitCode.failed;

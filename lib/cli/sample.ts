@@ -27,11 +27,8 @@ export const sampleCommand = (signal: AbortSignal) =>
     .addOption(weightsOption())
     .addOption(adapterOption())
     .addOption(repeatable('--prompt <text>', 'Draw this.'))
-    .option(
-      '--prompts <file>',
-      'Draw these prompts, one a line, in JSON lines or a column of CSV, after those of --prompt.',
-    )
-    .addOption(negativeOption())
+    .option('--prompts <file>', 'Draw these prompts, one a line, in JSON or a column of CSV, after those of --prompt.')
+    .addOption(negativeOption('the empty one'))
     .option(
       '--count <n>',
       'Draw this many images, going through the prompts in turn. ' +

@@ -13,3 +13,7 @@ export const percent = (value: number): string => `${fixed(100 * value, 1)} %`;
 
 /** `3.2×`. */
 export const times = (value: number): string => `${value >= 10 ? value.toFixed(0) : value.toFixed(value < 1 ? 2 : 1)}×`;
+
+/** Writes a dash where there is no value. */
+export const known = (value: number | null | undefined, write: (value: number) => string): string =>
+  value === null || value === undefined ? '–' : write(value);

@@ -4,7 +4,7 @@ import type { Model } from '../models/model.js';
 import { hasGradient, read, score, type Judge, type Reward } from '../rewards/reward.js';
 import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
-import type { Algorithm } from '../training/algorithms.js';
+import type { Algorithm } from '../training/algorithm.js';
 import { refuseValueOnly } from '../training/value-only.js';
 import { refuseGuidance } from './guidance.js';
 

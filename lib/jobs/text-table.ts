@@ -19,6 +19,30 @@ export function markdownTable({ head, rows }: Table): string {
   return [first, `|${dashes.map((dash, column) => (column ? `${dash}:` : dash)).join('|')}|`, ...rest].join('\n');
 }
 
+/** Writes the rows of a tabular of LaTeX, with the head as a comment. */
+export function latexRows({ head, rows }: Table): string {
+  return [`% ${head.join(' & ')}`, ...rows.map((row) => `${row.map(latexText).join(' & ')} \\\\`)].join('\n');
+}
+
+const latexSigns: Readonly<Record<string, string>> = {
+  '\\': '\\textbackslash{}',
+  '~': '\\textasciitilde{}',
+  '^': '\\textasciicircum{}',
+  '−': '$-$',
+  '+': '$+$',
+  '–': '--',
+  '±': '$\\pm$',
+};
+
+const latexText = (text: string): string =>
+  text.replace(/[\\~^−+–±#$%&_{}]/g, (sign) => latexSigns[sign] ?? `\\${sign}`);
+
+/** Writes a cell of CSV, in quotes where it needs them. */
+export function csvCell(value: string | number | null | undefined): string {
+  const text = String(value ?? '');
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
 /** Pads a cell to its column's width, which is at least `least`. */
 function padding(rows: readonly (readonly string[])[], least: number) {
   const widths = rows[0]!.map((_, column) => Math.max(least, ...rows.map((cells) => cells[column]!.length)));

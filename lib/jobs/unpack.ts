@@ -53,11 +53,11 @@ export async function unpackModel(file: string, out: string, base: string): Prom
   checkText(base, 'base', 'unpackModel');
   const { entries, dataStart } = await readHeader(file);
   refuseScaled(entries, file);
-  const components = singleFileComponents(entries, file);
   const directory = placeOf(base);
   const names = await readdir(directory).catch((error: Error) => {
     throw new ConfigError(`base: ${directory} cannot be read: ${error.message}${fetchHint(base)}`, { cause: error });
   });
+  const components = await singleFileComponents(entries, file, base);
   const { folders } = await locateModel(base, { withWeights: false });
   const foreign = components.find(({ folder }) => !folders.includes(folder));
   if (foreign)

@@ -55,13 +55,7 @@ export async function locateWeights(directory: string): Promise<string[]> {
  */
 export function chooseWeights(names: readonly string[], directory: string, variant?: string): string {
   for (const stem of stems) {
-    const single = new RegExp(`^${stem}(?:\\.([\\w-]+))?\\.safetensors$`);
-    const index = new RegExp(`^${stem}\\.safetensors\\.index(?:\\.([\\w-]+))?\\.json$`);
-    const found = names.flatMap((name) => {
-      const match = single.exec(name) ?? index.exec(name);
-      // Shards of one variant look like variants of their own: model.fp16-00001-of-00002.safetensors.
-      return match && !/-\d+-of-\d+$/.test(match[1] ?? '') ? [{ name, variant: match[1] }] : [];
-    });
+    const found = weightsNamed(names, stem);
     if (found.length === 0) continue;
     const wanted = found.filter((each) => each.variant === variant);
     const chosen = wanted.length || variant !== undefined ? wanted : found;
@@ -87,6 +81,21 @@ export function chooseWeights(names: readonly string[], directory: string, varia
       (names.some((name) => name.endsWith('.gguf')) ? '; .gguf files hold quantized weights and are not read' : ''),
   );
 }
+
+/** The files of weights, or indices of their shards, among names, each with its variant. */
+function weightsNamed(names: readonly string[], stem: string): { name: string; variant: string | undefined }[] {
+  const single = new RegExp(`^${stem}(?:\\.([\\w-]+))?\\.safetensors$`);
+  const index = new RegExp(`^${stem}\\.safetensors\\.index(?:\\.([\\w-]+))?\\.json$`);
+  return names.flatMap((name) => {
+    const match = single.exec(name) ?? index.exec(name);
+    // Shards of one variant look like variants of their own: model.fp16-00001-of-00002.safetensors.
+    return match && !/-\d+-of-\d+$/.test(match[1] ?? '') ? [{ name, variant: match[1] }] : [];
+  });
+}
+
+/** The variants of a component's weights by the names in its folder, such as `fp16`; the plain one is none. */
+export const variantsOf = (names: readonly string[]): string[] =>
+  stems.flatMap((stem) => weightsNamed(names, stem)).flatMap(({ variant }) => (variant === undefined ? [] : [variant]));
 
 /** As {@link locateWeights}; none where they are not all there. */
 export const weightsIn = (directory: string): Promise<string[]> => locateWeights(directory).catch(() => []);

@@ -66,6 +66,8 @@ export interface ModelFootprint {
   encoders: readonly ComponentFootprint[];
   /** Numbers that are trained, float32. */
   trainable: number;
+  /** Copies of the adapted layers' weights, which the adapter is folded into. */
+  folded: number;
   /** Numbers of one latent and of one image, float32. */
   latent: number;
   image: number;

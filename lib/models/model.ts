@@ -22,6 +22,12 @@ export interface AdapterOptions {
   alpha: number;
   /** The layers whose names end in one of these are adapted; without it, the model's own choice. */
   targets?: readonly string[] | undefined;
+  /**
+   * Whether rollouts and drawing compute with copies of the adapted layers' weights that the update is added to, which
+   * are in memory that long; default true. Half types round the sums up or down by chance, so that their mean is
+   * right.
+   */
+  fold?: boolean | undefined;
 }
 
 /** Options of {@link loadModel}. */

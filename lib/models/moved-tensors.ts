@@ -1,7 +1,9 @@
 // A model's weights in one file, as ComfyUI and the authors of a model store them, and what becomes of them in a
 // directory of diffusers.
 
+import { CheckpointError } from '../errors.js';
 import type { TensorEntry } from '../files/safetensors-header.js';
+import { expected } from '../schema/validate.js';
 import type { SingleFileLayer, SingleFileNetwork } from './single-file.js';
 
 /** A tensor of a component, as bytes of the single file: rearranged, and never computed with. */
@@ -31,7 +33,17 @@ export const moved = ({ dtype, stored, shape, begin, end }: TensorEntry, name: s
 });
 
 /** Rows of an entry, of `count` equal parts of its first dimension, under one name, in the order of `parts`. */
-function movedParts(entry: TensorEntry, name: string, count: number, parts: readonly number[]): MovedTensor {
+function movedParts(
+  entry: TensorEntry,
+  name: string,
+  count: number,
+  parts: readonly number[],
+  path: string,
+): MovedTensor {
+  if ((entry.shape[0] ?? 0) % count) {
+    const rows = `rows that go into ${count} equal parts`;
+    throw new CheckpointError(expected(`${path}: ${entry.name}`, rows, `[${entry.shape.join(', ')}]`));
+  }
   const bytes = (entry.end - entry.begin) / count;
   const [rows = 0, ...rest] = entry.shape;
   return {
@@ -49,11 +61,14 @@ export interface SingleFileEntry {
 
 /**
  * The tensors of a network under the names of its folder.
+ * @param path the single file, for messages
  * @returns the names of entries that belong to no layer as `strangers`
+ * @throws CheckpointError for a matrix of several layers whose rows are not theirs
  */
 export function fromSingleFile(
   network: SingleFileNetwork,
   entries: readonly SingleFileEntry[],
+  path: string,
 ): { tensors: MovedTensor[]; strangers: string[] } {
   const left = new Map(entries.map(({ entry, name }) => [name, entry]));
   const tensors = network.layersOf([...left.keys()]).flatMap((layer) =>
@@ -62,16 +77,21 @@ export function fromSingleFile(
       const entry = left.get(name);
       if (!entry) return [];
       left.delete(name);
-      return partsOf(layer, entry, suffix);
+      return partsOf(layer, entry, suffix, path);
     }),
   );
   return { tensors, strangers: Array.from(left.values(), ({ name }) => name) };
 }
 
-function partsOf({ own, swapped, pointwise }: SingleFileLayer, entry: TensorEntry, suffix: string): MovedTensor[] {
-  if (own.length > 1) return own.map((name, part) => movedParts(entry, name + suffix, own.length, [part]));
+function partsOf(
+  { own, swapped, pointwise }: SingleFileLayer,
+  entry: TensorEntry,
+  suffix: string,
+  path: string,
+): MovedTensor[] {
+  if (own.length > 1) return own.map((name, part) => movedParts(entry, name + suffix, own.length, [part], path));
   const name = own[0]! + suffix;
-  if (swapped) return [movedParts(entry, name, 2, [1, 0])];
+  if (swapped) return [movedParts(entry, name, 2, [1, 0], path)];
   const tensor = moved(entry, name);
   return [pointwise && entry.shape.length > 2 ? { ...tensor, shape: entry.shape.slice(0, 2) } : tensor];
 }

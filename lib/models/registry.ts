@@ -4,7 +4,8 @@ import { dirname, extname, join, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { CheckpointError, ConfigError } from '../errors.js';
-import { fetchHint, namesHub, placeOf } from '../files/hub-cache.js';
+import { fetchHint, pathOrHubName, placeOf } from '../files/hub-cache.js';
+import { refusePointer } from '../files/git-lfs.js';
 import { Origin, originOf, replaceOrigin, setOrigin } from '../files/origin.js';
 import { readHeader } from '../files/safetensors.js';
 import { packageDirectory, shippedDirectory } from '../runtime/package.js';
@@ -37,6 +38,7 @@ const loadShape = {
     rank: z.number(),
     alpha: z.number(),
     targets: z.array(z.string().min(1)).optional(),
+    fold: z.boolean().optional(),
     // A stored adapter's settings have these three, too, and may be handed on as they are.
     base: z.unknown().optional(),
     layout: z.unknown().optional(),
@@ -176,10 +178,22 @@ export async function locateModel(source: string, options: LocateOptions = {}): 
   return kind.locate(place.directory, options);
 }
 
-/** The components in a single file of weights. @throws CheckpointError for a file of no model that is known here */
-export function singleFileComponents(entries: readonly TensorEntry[], path: string): MovedComponent[] {
+/**
+ * The components in a single file of weights.
+ * @param base a model of the same kind, as the user names it
+ * @throws CheckpointError for a file of no model that is known here, ConfigError for a base of another kind
+ */
+export async function singleFileComponents(
+  entries: readonly TensorEntry[],
+  path: string,
+  base: string,
+): Promise<MovedComponent[]> {
   const kind = modelKinds.find(({ unpacking }) => unpacking?.recognises(entries));
-  if (kind) return kind.unpacking!.components(entries, path);
+  if (kind) {
+    const { kind: own } = await findModel(base);
+    if (own === kind) return kind.unpacking!.components(entries, path);
+    throw new ConfigError(expected(`base: ${base}`, `a model of the kind ${nameOf(kind)}, as ${path} is`, nameOf(own)));
+  }
   const supported = modelKinds.filter(({ unpacking }) => unpacking).map(nameOf);
   const names = entries.slice(0, 4).map(({ name }) => name);
   throw new CheckpointError(
@@ -193,10 +207,11 @@ export function singleFileComponents(entries: readonly TensorEntry[], path: stri
 
 /**
  * The networks of a published single file of this kind of model.
+ * @param source a model, or the name of a published one, which need not be here
  * @throws ConfigError for a kind of which there are none
  */
 export async function singleFileOf(source: string): Promise<readonly SingleFileNetwork[]> {
-  const { kind } = await findModel(source);
+  const kind = modelKinds.find(({ published }) => published?.names.includes(source)) ?? (await findModel(source)).kind;
   if (kind.singleFile) return kind.singleFile;
   throw new ConfigError(`${source}: there are no single files of a model of the kind ${nameOf(kind)}`);
 }
@@ -255,7 +270,7 @@ async function findModel(source: ModelSource): Promise<{ kind: ModelKind; place:
   if (isDescribed(source)) return findDescribed(source);
   const shipped = shippedModels.includes(source);
   const directory = shipped ? shippedDirectory(source) : placeOf(source);
-  const own = { directory, source: shipped || namesHub(source) ? source : directory };
+  const own = { directory, source: shipped ? source : pathOrHubName(source) };
   const kind = kindOfFile(source);
   if (kind) return { kind, place: { ...own, directory: dirname(directory), path: directory, json: undefined } };
   const index = join(directory, modelIndex);
@@ -288,6 +303,7 @@ const partSchema = z.union([
 
 async function findTyped(source: string, own: Pick<ModelPlace, 'directory' | 'source'>) {
   if (/\.(safetensors|ckpt|gguf)$/.test(source)) {
+    await refusePointer(own.directory);
     const hint = source.endsWith('.gguf')
       ? '.gguf files hold quantized weights and are not read'
       : `write it as a directory first: eam convert ${source} DIRECTORY --base MODEL`;

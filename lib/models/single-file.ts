@@ -23,8 +23,16 @@ export interface SingleFileNetwork {
   readonly folder: string;
   /** What the names of its tensors begin with in the single file. */
   readonly prefix: string;
-  /** The layers, by their names in the single file, to which kohya's sd-scripts applies an adapter; none without it. */
-  readonly inSdScripts?: RegExp;
+  /**
+   * The trainer of kohya's that knows the network, and the layers to which it applies an adapter, by their names in the
+   * single file. Left out by one that none of them knows.
+   */
+  readonly kohya?: { readonly program: string; readonly layers: RegExp };
+  /**
+   * Whether layers, all of which it has by their own names, are spread over the blocks as no other network here has
+   * them. Left out by one of which that never tells.
+   */
+  marks?(layers: readonly string[]): boolean;
   /**
    * The layers of a network, those that only some of its kind have among them.
    * @param names names of tensors or layers of it, in the single file or in the folder, which tell how many blocks it

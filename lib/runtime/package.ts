@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,6 +15,15 @@ export const packageVersion: string = version;
 export function shippedDirectory(name: string): string {
   return join(packageDirectory, 'assets', name);
 }
+
+/** The folder of the recipes of `eam reproduce`. */
+export const recipesDirectory: string = join(packageDirectory, 'assets', 'recipes');
+
+/** The names of the recipes that come with the package, a file each. */
+export const recipeNames = (): string[] =>
+  readdirSync(recipesDirectory)
+    .map((file) => file.replace(/\.json$/, ''))
+    .sort();
 
 /**
  * Where this file is, two folders below the package's own. A bundler puts it elsewhere, where neither the addon nor the

@@ -3,7 +3,10 @@
 import { z } from 'zod';
 
 /** The address of a file's JSON Schema. Nothing here reads it. */
-export const schemaAddress = z.string().optional().describe('Editors find the JSON Schema of the file here.');
+export const schemaAddress = z
+  .string()
+  .optional()
+  .describe('Editors find the JSON Schema of the file here; left out, they complete and check nothing.');
 
 declare module 'zod' {
   /** What a schema tells those who write the reference, the types and the JSON Schemas of configurations from it. */

@@ -38,10 +38,11 @@ export const promptsOrFileSchema = z
   .meta({ orFile: true });
 
 /**
- * Reads prompts: of a .jsonl, .ndjson or .json file the "prompt" of the object in each line, of a .csv or .tsv file the
- * column "prompt", of any other each line, without the spaces around it. Blank lines are passed over.
+ * Reads prompts: of a .jsonl, .ndjson or .json file the "prompt" of the object in each line, or of a .json file that
+ * is one list its texts and its objects' "prompt", of a .csv or .tsv file the column "prompt", of any other each line,
+ * without the spaces around it. Blank lines are passed over.
  * @throws ConfigError for a file that is missing, empty or no text (UTF-8, or UTF-16 with its byte order mark), a line
- * that is no such object, or a table without that column; it names the line
+ * or an item that is no such object, or a table without that column; it names the line or the item
  */
 export function readPrompts(path: string): string[] {
   return readPromptLines(path).map(({ text, json, place }) => (json ? promptOf(text, place) : text));
@@ -72,29 +73,47 @@ export function readPromptLines(path: string): PromptText[] {
       },
     );
   }
-  const extension = extname(path).toLowerCase();
-  const json = jsonNames.includes(extension);
-  const text = decode(bytes, path);
-  const lines = tableNames.includes(extension)
-    ? readCsv(text, 'prompt', path).map(({ fields, line }) => ({
-        text: JSON.stringify(fields),
-        json: true,
-        place: `${path}, line ${line}`,
-      }))
-    : text
-        .split(/\r\n|\n|\r/)
-        .map((line, index) => ({ text: line.trim(), json, place: `${path}, line ${index + 1}` }))
-        .filter((line) => line.text !== '');
+  const lines = linesOf(decode(bytes, path), path);
   if (lines.length === 0) throw new ConfigError(expected(path, 'a prompt a line', 'none'));
   return lines;
 }
 
+function linesOf(text: string, path: string): PromptText[] {
+  const extension = extname(path).toLowerCase();
+  const list = extension === '.json' ? listIn(text, path) : undefined;
+  if (list) return list;
+  if (tableNames.includes(extension)) {
+    const rows = readCsv(text, 'prompt', path);
+    return rows.map(({ fields, line }) => ({
+      text: JSON.stringify(fields),
+      json: true,
+      place: `${path}, line ${line}`,
+    }));
+  }
+  const json = jsonNames.includes(extension);
+  return text
+    .split(/\r\n|\n|\r/)
+    .map((line, index) => ({ text: line.trim(), json, place: `${path}, line ${index + 1}` }))
+    .filter((line) => line.text !== '');
+}
+
+/** The items of a file that is one list, as data sets of prompts are published; undefined for one of lines. */
+function listIn(text: string, path: string): PromptText[] | undefined {
+  if (!text.trimStart().startsWith('[')) return undefined;
+  const list = parseLine(text, path, 'a list of prompts in JSON') as unknown[];
+  return list.map((item, index) => {
+    const isText = typeof item === 'string' && item.trim() !== '';
+    const place = `${path}, item ${index + 1}`;
+    return isText ? { text: item.trim(), json: false, place } : { text: JSON.stringify(item), json: true, place };
+  });
+}
+
 /** @throws ConfigError where a line is no JSON */
-export function parseLine(line: string, place: string): unknown {
+export function parseLine(line: string, place: string, what = 'a JSON object'): unknown {
   try {
     return JSON.parse(line);
   } catch (error) {
-    throw new ConfigError(expected(place, 'a JSON object', `no JSON: ${(error as Error).message}`), { cause: error });
+    throw new ConfigError(expected(place, what, `no JSON: ${(error as Error).message}`), { cause: error });
   }
 }
 

@@ -2,8 +2,6 @@ import { z } from 'zod';
 
 import { called } from '../schema/configuration.js';
 import { validate } from '../schema/validate.js';
-import type { Model } from '../models/model.js';
-import type { NativeAlgorithm } from '../runtime/native/binding.js';
 import { binding } from '../runtime/native/index.js';
 import {
   adjointMatchingOptionsSchema,
@@ -12,8 +10,13 @@ import {
   type AdjointMatchingOptions as NativeAdjointMatchingOptions,
   type AdjointMatchingSettings as NativeAdjointMatchingSettings,
   type EamOptions as NativeEamOptions,
+  type AlignPropSettings,
+  type DraftSettings,
   type EamSettings as NativeEamSettings,
+  type ReflSettings,
 } from '../runtime/native/options.generated.js';
+import type { Algorithm, StoredEndpoints } from './algorithm.js';
+import { alignProp, alignPropSchema, draft, draftSchema, refl, reflSchema } from './backpropagation.js';
 import { type GuidedRolloutOptions, guidedRolloutShape, refuseGuidedRollout } from './guided-rollout.js';
 
 export type { AlgorithmOptions, ModeOptions } from '../runtime/native/options.generated.js';
@@ -34,34 +37,6 @@ export const adjointMatchingSchema = z
 export interface EamSettings extends NativeEamSettings, Required<GuidedRolloutOptions> {}
 /** These are {@link AdjointMatchingOptions} with every default filled in. */
 export interface AdjointMatchingSettings extends NativeAdjointMatchingSettings, Required<GuidedRolloutOptions> {}
-
-/** A reward fine-tuning algorithm and its settings; the trainer runs any of them. */
-export interface Algorithm {
-  /** Configurations and messages name it so: `'eam'` or `'am'`. */
-  readonly name: string;
-  /** The settings, checked and with defaults filled in: a run directory's config.json records them. */
-  readonly options: Readonly<Record<string, unknown>>;
-  /** The classifier-free guidance of the rollout; 1 asks for no unconditional evaluation. */
-  readonly guidance: number;
-  /** Whether a reward that has values alone is of no use to it. */
-  readonly needsGradient: boolean;
-  /** Endpoints of the pretrained model that are drawn once; left out by one that draws in each step. */
-  readonly endpoints?: StoredEndpoints | undefined;
-  /** Makes its native side for one model, whose time shift spaces the rollout's steps where the options do not. */
-  create(model: Pick<Model, 'native' | 'timeShift'>): NativeAlgorithm;
-}
-
-/** This tells how an algorithm's endpoints of the pretrained model are drawn and taken. */
-export interface StoredEndpoints {
-  /** So many endpoints are drawn for each prompt, at least 1. */
-  perPrompt: number;
-  /** λ is the tilt: each step takes endpoints with probabilities in proportion to e^{λr}. */
-  lambda: number;
-  /** So many steps of the solver draw one. */
-  steps: number;
-  /** These of the algorithm's options decide what is drawn. */
-  drawnWith: Readonly<Record<string, unknown>>;
-}
 
 /**
  * Efficient Adjoint Matching (arXiv 2605.11480): few-step deterministic rollouts, a closed-form regression target.
@@ -119,24 +94,46 @@ const named = <Name extends string>(name: Name) => ({
 const algorithms = z.discriminatedUnion('name', [
   z.strictObject({ ...named('eam'), ...eamSchema.shape }).superRefine(refuseGuidedRollout),
   z.strictObject({ ...named('am'), ...adjointMatchingSchema.shape }).superRefine(refuseGuidedRollout),
+  reflSchema.extend(named('refl')),
+  draftSchema.safeExtend(named('draft')),
+  alignPropSchema.safeExtend(named('alignprop')),
 ]);
 
-/** An algorithm that {@link eam} or {@link adjointMatching} made, as a configuration names it; all else as it is. */
+/** An algorithm that a function such as {@link eam} made, as a configuration names it; all else as it is. */
 export function settingsOf(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('create' in value) || !('options' in value)) return value;
   const { name, options } = value as Algorithm;
   return { name, ...options };
 }
 
+/** Best-of-N trains nothing. */
+function refuseBestOf(value: unknown, context: z.core.$RefinementCtx): void {
+  const { name } = (value ?? {}) as { name?: unknown };
+  if (typeof name !== 'string' || !/^best.?of/i.test(name)) return;
+  context.addIssue({
+    code: 'custom',
+    path: ['name'],
+    message: 'expected an algorithm that trains; best-of-N is a contender of `eam compare`: { "name": …, "bestOf": 8 }',
+  });
+}
+
 /** What a configuration's `algorithm` may be; a new algorithm is one more entry above and in `factories`. */
 export const algorithmSchema = z
-  .preprocess((value) => withModes(settingsOf(value)), algorithms)
+  .preprocess((value, context) => {
+    refuseBestOf(value, context);
+    return withModes(settingsOf(value));
+  }, algorithms)
   .meta({ ...called('AlgorithmConfig'), also: 'Algorithm' }) as unknown as typeof algorithms;
 
 /** What a configuration's `algorithm` becomes. */
-export type AlgorithmSettings = EamSettings | AdjointMatchingSettings;
+export type AlgorithmSettings =
+  | EamSettings
+  | AdjointMatchingSettings
+  | ReflSettings
+  | DraftSettings
+  | AlignPropSettings;
 
-const factories = { eam, am: adjointMatching };
+const factories = { eam, am: adjointMatching, refl, draft, alignprop: alignProp };
 
 export function createAlgorithm({ name, ...options }: AlgorithmSettings): Algorithm {
   return (factories[name] as (options: object) => Algorithm)(options);

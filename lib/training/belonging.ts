@@ -1,7 +1,7 @@
 import { CheckpointError } from '../errors.js';
 import { originOf } from '../files/origin.js';
 import type { Model } from '../models/model.js';
-import type { Algorithm } from './algorithms.js';
+import type { Algorithm } from './algorithm.js';
 
 /** `--allow` and `trainer.resume` name by these words what a run belongs to. */
 export type Belonging = 'model' | 'rewards' | 'algorithm' | 'data';
@@ -47,8 +47,8 @@ export function refuseOthers(
   );
 }
 
-/** What tells an algorithm from another: all but how many images are scored at a time, which rounding alone tells. */
+/** What tells an algorithm from another: all but in which parts it samples and scores, which rounding alone tells. */
 export const algorithmIdentity = ({ name, options }: Pick<Algorithm, 'name' | 'options'>): unknown => [
   name,
-  { ...options, decodeSlice: undefined },
+  { ...options, decodeSlice: undefined, rolloutBatch: undefined },
 ];

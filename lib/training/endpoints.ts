@@ -4,7 +4,7 @@ import { originOf } from '../files/origin.js';
 import { isIdentified, partsOf, rewardIdentity } from '../rewards/identity.js';
 import { hasGradient } from '../rewards/reward.js';
 import { cacheDirectory } from '../runtime/native/libtorch.js';
-import type { StoredEndpoints } from './algorithms.js';
+import type { StoredEndpoints } from './algorithm.js';
 import { modelIdentity } from './belonging.js';
 import { EndpointBuffer, type DrawingObserver, type EndpointBufferOptions } from './endpoint-buffer.js';
 import { fingerprint } from './state.js';

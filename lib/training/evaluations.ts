@@ -1,6 +1,11 @@
 import type { Drawing } from '../models/model.js';
 import { solverCosts } from '../runtime/native/choices.generated.js';
-import { modeOptionsSchema } from '../runtime/native/options.generated.js';
+import {
+  modeOptionsSchema,
+  type AlignPropSettings,
+  type DraftSettings,
+  type ReflSettings,
+} from '../runtime/native/options.generated.js';
 import type { AdjointMatchingSettings, AlgorithmSettings, EamSettings } from './algorithms.js';
 import type { Evaluations } from './metrics.js';
 
@@ -9,7 +14,7 @@ import type { Evaluations } from './metrics.js';
  * while they run; this tells it beforehand.
  */
 export interface AlgorithmEvaluations {
-  /** Forwards of the trained network from noise to the endpoint. */
+  /** Forwards of the trained network from noise to the endpoint, without gradients. */
   rollout: number;
   /**
    * Forwards of the pretrained network: for the score of EAM; for the noiseless endpoint of AM and along its adjoint.
@@ -39,32 +44,60 @@ export interface RewardPasses {
 
 /** What scoring takes: images are decoded again, with a graph, for a part that reads more of them than one slice. */
 export function rewardPasses(
-  { decodeSlice = 0 }: AlgorithmSettings,
+  algorithm: AlgorithmSettings,
   batch: number,
   { sliced, whole }: RewardParts,
 ): RewardPasses {
   if (!sliced && !whole) return { decodings: 1, gradients: 0 };
-  const isAtOnce = decodeSlice === 0 || decodeSlice >= batch || !whole;
+  const { decodeSlice = 0 } = algorithm;
+  const isAtOnce = decodeSlice === 0 || decodeSlice >= batch * imagesPerSample(algorithm) || !whole;
   return isAtOnce ? onePass : { decodings: 2, gradients: sliced ? 2 : 1 };
 }
 
 const onePass: RewardPasses = { decodings: 1, gradients: 1 };
 
-/** The cheapest and the dearest iteration, which differ where an algorithm draws how far back it goes. */
-export function algorithmEvaluations(
-  algorithm: AlgorithmSettings,
-  passes = onePass,
-): { least: AlgorithmEvaluations; most: AlgorithmEvaluations } {
+/** Iterations, which differ where an algorithm draws how far back it goes. */
+export interface EvaluationsRange {
+  /** The cheapest one. */
+  least: AlgorithmEvaluations;
+  /** The dearest one. */
+  most: AlgorithmEvaluations;
+  /** What they take on average. */
+  mean: AlgorithmEvaluations;
+}
+
+export function algorithmEvaluations(algorithm: AlgorithmSettings, passes = onePass): EvaluationsRange {
   if (algorithm.name === 'am') return adjointMatchingEvaluations(algorithm);
+  if (isBackpropagation(algorithm)) return backpropagationEvaluations(algorithm);
   const one = eamEvaluations(algorithm, passes);
   // Endpoints of the pretrained model were drawn before the first step.
   const step = algorithm.endpoints === 'pretrained' ? { ...nothing, matched: one.matched } : one;
-  return { least: step, most: step };
+  return { least: step, most: step, mean: step };
+}
+
+/** Forwards, products and backwards of an iteration's mean, for one sample. */
+export function meanEvaluations(algorithm: AlgorithmSettings, passes?: RewardPasses): number {
+  const { mean } = algorithmEvaluations(algorithm, passes);
+  const { rollout, pretrained, logRatio, pretrainedAgain, vjps, matched } = mean;
+  return rollout + pretrained + 2 * logRatio + pretrainedAgain + vjps + 2 * matched;
 }
 
 /** Whether each iteration draws samples, and has them scored. */
 export const drawsSamples = (algorithm: AlgorithmSettings): boolean =>
-  algorithm.name === 'am' || algorithm.endpoints === 'current';
+  algorithm.name !== 'eam' || algorithm.endpoints === 'current';
+
+type BackpropagationSettings = ReflSettings | DraftSettings | AlignPropSettings;
+
+const isBackpropagation = (algorithm: AlgorithmSettings): algorithm is BackpropagationSettings =>
+  algorithm.name !== 'eam' && algorithm.name !== 'am';
+
+/** How many images of each sample the reward reads. */
+export const imagesPerSample = (algorithm: AlgorithmSettings): number =>
+  algorithm.name === 'draft' ? algorithm.renoisings + 1 : 1;
+
+/** The evaluations of one graph from where the rollout is differentiated to an image; none where it is not. */
+export const differentiatedEvaluations = (algorithm: AlgorithmSettings): number =>
+  isBackpropagation(algorithm) ? algorithmEvaluations(algorithm).most.matched / imagesPerSample(algorithm) : 0;
 
 /** What one endpoint of the pretrained model takes, before the first step. */
 export function endpointEvaluations(algorithm: EamSettings, passes: RewardPasses): Omit<Evaluations, 'backwards'> {
@@ -106,10 +139,12 @@ function eamEvaluations(settings: EamSettings, { decodings, gradients }: RewardP
   };
 }
 
-function adjointMatchingEvaluations({ steps, drawnSteps, finalFraction, guidance }: AdjointMatchingSettings) {
+function adjointMatchingEvaluations(settings: AdjointMatchingSettings): EvaluationsRange {
+  const { steps, drawnSteps, finalFraction, guidance } = settings;
   // Rounded as the native core does it.
   const final = Math.ceil(finalFraction * steps - 1e-9);
   const drawn = Math.min(drawnSteps, steps - final);
+  const firstFinal = steps - final;
   const backTo = (first: number): AlgorithmEvaluations => ({
     rollout: steps * velocities(guidance),
     pretrained: 1 + steps - first,
@@ -118,5 +153,40 @@ function adjointMatchingEvaluations({ steps, drawnSteps, finalFraction, guidance
     vjps: steps - first,
     matched: drawn + final,
   });
-  return { least: backTo(steps - final - drawn), most: backTo(drawn === 0 ? steps - final : 0) };
+  return {
+    least: backTo(firstFinal - drawn),
+    most: backTo(drawn === 0 ? firstFinal : 0),
+    // Of a random subset of so many numbers below firstFinal the smallest is this, on average.
+    mean: backTo((firstFinal - drawn) / (drawn + 1)),
+  };
+}
+
+function backpropagationEvaluations(settings: BackpropagationSettings): EvaluationsRange {
+  const { steps, solver, guidance, microBatch } = settings;
+  const { perStep, fewerAtData } = solverCosts[solver];
+  const lastSteps = (count: number): AlgorithmEvaluations => {
+    const after = settings.name === 'refl' ? 1 : perStep * count - fewerAtData;
+    const differentiated = after * imagesPerSample(settings) * velocities(guidance);
+    const before = perStep * (steps - count) * velocities(guidance);
+    // Micro-batches compute what is differentiated a second time.
+    return { ...nothing, rollout: before + (microBatch > 0 ? differentiated : 0), matched: differentiated };
+  };
+  const [fewest, most] = lastStepsOf(settings);
+  const ends = [lastSteps(fewest), lastSteps(most)] as const;
+  // Further back is dearer, unless all of it is one step.
+  const [least, dearest] = settings.name === 'refl' ? [ends[1], ends[0]] : ends;
+  return { least, most: dearest, mean: lastSteps((fewest + most) / 2) };
+}
+
+/** The fewest and the most of the last steps that are differentiated, or that ReFL's one step stands for. */
+function lastStepsOf(settings: BackpropagationSettings): readonly [number, number] {
+  switch (settings.name) {
+    case 'refl':
+      // Rounded as the native core does it.
+      return [1, Math.max(1, Math.ceil(settings.finalFraction * settings.steps - 1e-9))];
+    case 'draft':
+      return [settings.lastSteps, settings.lastSteps];
+    case 'alignprop':
+      return [settings.fewestSteps, settings.mostSteps ?? settings.steps];
+  }
 }

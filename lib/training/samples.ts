@@ -3,6 +3,7 @@ import type { ArrayScore, Reward } from '../rewards/reward.js';
 import { cancellable } from '../runtime/cancellation.js';
 import type { NativeAlgorithm, NativeDrawn, NativeRollout } from '../runtime/native/binding.js';
 import type { Tensor } from '../runtime/native/tensor.js';
+import { cyclePrompts } from './sampler.js';
 import { scoreSamples } from './scored-samples.js';
 import type { StageClock } from './stage-clock.js';
 
@@ -74,7 +75,9 @@ export class CurrentSamples implements SampleSource {
   ): Promise<ScoredBatch> {
     try {
       const { gradient } = this;
-      return { samples, scored: await scoreSamples(this.reward, samples, prompts, { gradient, signal }) };
+      // A row of a rollout is an image, of which a sample may have several.
+      const asked = cyclePrompts(prompts, samples.endpoint.shape[0]!);
+      return { samples, scored: await scoreSamples(this.reward, samples, asked, { gradient, signal }) };
     } catch (error) {
       samples.dispose();
       throw error;

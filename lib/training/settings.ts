@@ -64,13 +64,22 @@ export const checkpointsSchema = z
   })
   .meta(called('CheckpointsConfig'));
 
+const theModels = "the model's own";
+
+/** Samples are drawn with these. @param whose the choice that holds for what is left out, in words */
+export const drawnAs = (whose: string) => ({
+  steps: z.int().min(1).optional().describe(`The solver takes this many steps; left out, ${whose} number.`),
+  solver: z.enum(solverNames).optional().describe(`This solves the ODE from noise to data; left out, ${whose} does.`),
+  guidance: z
+    .number()
+    .min(0)
+    .optional()
+    .describe(`Classifier-free guidance has this weight, and 1 stands for none; left out, it is ${whose}.`),
+  batch: z.int().min(1).optional().describe(`So many images are drawn at a time; left out, ${theModels} number.`),
+});
+
 /** Samples are drawn with these; what is left out is the model's own choice, as of `eam sample`. */
-export const drawingSettings = {
-  steps: z.int().min(1).optional().describe('The solver takes this many steps.'),
-  solver: z.enum(solverNames).optional().describe('This solves the ODE from noise to data.'),
-  guidance: z.number().min(0).optional().describe('Classifier-free guidance has this weight; 1 stands for none.'),
-  batch: z.int().min(1).optional().describe('So many images are drawn at a time.'),
-};
+export const drawingSettings = drawnAs(theModels);
 
 /** These grids of samples are drawn, from the same noise each time. */
 export const samplesSchema = z

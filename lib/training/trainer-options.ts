@@ -5,7 +5,7 @@ import type { Reward } from '../rewards/reward.js';
 import { promptsSchema } from '../schema/prompts.js';
 import { objectWith, seed64 } from '../schema/options.js';
 import { validate } from '../schema/validate.js';
-import type { Algorithm } from './algorithms.js';
+import type { Algorithm } from './algorithm.js';
 import { modelShape } from './sampler.js';
 import { checkpointsSchema, optimizerSchema, type OptimizerOptions } from './settings.js';
 

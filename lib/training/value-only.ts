@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { partsOf } from '../rewards/identity.js';
 import { hasGradient, type Reward } from '../rewards/reward.js';
-import type { Algorithm } from './algorithms.js';
+import type { Algorithm } from './algorithm.js';
 
 /**
  * Refuses a reward, or a part of one, that has values alone where the algorithm follows gradients alone.

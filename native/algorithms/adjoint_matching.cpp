@@ -12,6 +12,7 @@
 
 #include "algorithms/batch.h"
 #include "algorithms/regression.h"
+#include "algorithms/rollout_velocity.h"
 #include "ops/error.h"
 #include "ops/stage.h"
 
@@ -31,14 +32,6 @@ const AdjointMatchingOptions& validated(const AdjointMatchingOptions& options) {
                     "at least 1 where finalFraction is 0, since no step would enter the loss", 0);
   }
   return options;
-}
-
-void check_differentiable(bool differentiable) {
-  if (!differentiable) {
-    throw Error(ErrorKind::config,
-                "Adjoint Matching cannot do without the reward's gradient; Eam with modes, or with the endpoints "
-                "\"pretrained\", can");
-  }
 }
 
 at::Tensor times(double t, const at::Tensor& x) {
@@ -68,13 +61,13 @@ struct AdjointMatching::Trajectory final : Rollout {
 };
 
 AdjointMatching::AdjointMatching(FlowModel& model, const AdjointMatchingOptions& options)
-    : RewardAlgorithm("Adjoint Matching", model, validated(options)), options_(options) {}
+    : RewardAlgorithm("Adjoint Matching matches against", model, validated(options)), options_(options) {}
 
 std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioning,
                                                   const std::optional<Conditioning>& unconditional,
                                                   at::IntArrayRef shape, uint64_t seed, uint64_t step,
                                                   bool differentiable, const Cancellation& cancellation) {
-  check_differentiable(differentiable);
+  require_gradient("Adjoint Matching", differentiable);
   check_sampling(shape, conditioning, unconditional, options_.guidance);
   check_stream_count(shape, options_.steps, "steps");
   const int64_t batch = shape[0], steps = options_.steps;
@@ -97,28 +90,32 @@ std::unique_ptr<Rollout> AdjointMatching::rollout(const Conditioning& conditioni
   const double h = 1.0 / options_.steps;
   Rollout::Origin origin{expand(conditioning, batch, "conditioning"), seed, step};
   const double guidance = options_.guidance;
-  const Conditioning free = guidance != 1 ? expand(*unconditional, batch, "unconditional") : Conditioning{};
-  Evaluator velocity(model_, false, options_.micro_batch, cancellation);
+  std::optional<Conditioning> free;
+  if (guidance != 1) free = expand(*unconditional, batch, "unconditional");
+  const int64_t rows = options_.rollout_batch.value_or(options_.micro_batch);
   std::vector<at::Tensor> states = {x0};
-  for (int k = 0; k < options_.steps; ++k) {
+  int64_t forwards = batch;  // of the noiseless endpoint below
+  {
     const ops::Stage stage("eam::stage::rollout");
-    const at::Tensor x = states.back();
-    at::Tensor v = velocity(x, k * h, origin.conditioning);
-    if (guidance != 1) v = ops::affine({{v, {guidance}}, {velocity(x, k * h, free), {1 - guidance}}});
-    states.push_back(ops::memoryless_step(x, v, k * h, h, noise[k]));
+    RolloutVelocity velocity(model_, false, rows, origin.conditioning, std::move(free), cancellation);
+    for (int k = 0; k < options_.steps; ++k) {
+      auto [v, unconditional_v] = velocity(states.back(), k * h);
+      if (unconditional_v) v = ops::affine({{v, {guidance}}, {*unconditional_v, {1 - guidance}}});
+      states.push_back(ops::memoryless_step(states.back(), v, k * h, h, noise[k]));
+    }
+    forwards += velocity.samples();
   }
 
   // X̂_1 = X_{1−h} + h v_pre(X_{1−h}, 1−h): X_K carries the noise of the last step, of standard deviation 2h, which a
   // reward would read as part of the image.
-  Evaluator pretrained(model_, true, options_.micro_batch, cancellation);
+  Evaluator pretrained(model_, true, rows, cancellation);
   const at::Tensor& last = states[options_.steps - 1];
   const at::Tensor endpoint = [&] {
     const ops::Stage stage("eam::stage::rollout");
     return ops::affine({{last, {1}}, {pretrained(last, (options_.steps - 1) * h, origin.conditioning), {h}}});
   }();
 
-  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint, decoding(options_),
-                                      velocity.samples() + pretrained.samples());
+  return std::make_unique<Trajectory>(std::move(origin), std::move(states), endpoint, decoding(options_), forwards);
 }
 
 std::vector<int> AdjointMatching::chosen_steps(uint64_t seed, uint64_t step) const {
@@ -142,7 +139,7 @@ bool AdjointMatching::made(const Rollout& rollout) const {
 
 void AdjointMatching::match(const Rollout& rollout, Kept kept, const Cancellation& cancellation, StepMetrics& metrics) {
   if (kept.samples.empty()) return;
-  check_differentiable(kept.reward_gradient.defined());
+  require_gradient("Adjoint Matching", kept.reward_gradient.defined());
   const auto& trajectory = static_cast<const Trajectory&>(rollout);
   const std::vector<int> chosen = chosen_steps(rollout.origin().seed, rollout.origin().step);
   const auto count = static_cast<int64_t>(kept.samples.size());

@@ -91,7 +91,7 @@ struct Eam::Terminals {
 };
 
 Eam::Eam(FlowModel& model, const EamOptions& options)
-    : RewardAlgorithm("EAM", model, validated(options)), options_(options) {}
+    : RewardAlgorithm("EAM matches against", model, validated(options)), options_(options) {}
 
 at::Tensor Eam::velocity(bool pretrained, const at::Tensor& x, const at::Tensor& t, const Conditioning& conditioning,
                          const Conditioning& unconditional) {
@@ -124,7 +124,7 @@ std::unique_ptr<Rollout> Eam::rollout(const Conditioning& conditioning,
   sampler.solver = options_.solver;
   sampler.times = shifted_times(options_.steps, terminal_time(), options_.shift.value_or(1));
   sampler.guidance = options_.guidance;
-  sampler.micro_batch = options_.micro_batch;
+  sampler.micro_batch = options_.rollout_batch.value_or(options_.micro_batch);
   if (options_.endpoints == EndpointSource::pretrained) sampler.weights = SampledWeights::pretrained;
   const Samples samples = [&] {
     const ops::Stage stage("eam::stage::rollout");

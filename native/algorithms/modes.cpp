@@ -14,7 +14,6 @@ namespace eam {
 
 namespace {
 
-constexpr double kFloor = -1;
 // A step keeps this share of the running values.
 constexpr double kMemory = 0.8;
 // The conditional velocity does not exist at the terminal time itself.
@@ -96,7 +95,7 @@ std::vector<double> mode_factors(const ModeOptions& options, const ModeBaseline:
   std::vector<double> factors;
   factors.reserve(advantages.size());
   for (const double advantage : advantages) {
-    factors.push_back(std::clamp(gain * (advantage - baseline.mean), kFloor, options.ceiling));
+    factors.push_back(std::clamp(gain * (advantage - baseline.mean), options.floor, options.ceiling));
   }
   return factors;
 }
@@ -104,8 +103,9 @@ std::vector<double> mode_factors(const ModeOptions& options, const ModeBaseline:
 ModeMetrics mode_metrics(const ModeOptions& options, const std::vector<double>& ratios,
                          const std::vector<double>& advantages, const std::vector<double>& factors) {
   const ModeBaseline::Values ratio = spread(ratios), advantage = spread(advantages);
-  const auto clipped = std::count_if(factors.begin(), factors.end(),
-                                     [&](double factor) { return factor <= kFloor || factor >= options.ceiling; });
+  const auto clipped = std::count_if(factors.begin(), factors.end(), [&](double factor) {
+    return factor <= options.floor || factor >= options.ceiling;
+  });
   return {ratio.mean, ratio.deviation, advantage.mean, advantage.deviation,
           static_cast<double>(clipped) / static_cast<double>(factors.size())};
 }

@@ -13,8 +13,8 @@
 
 // The on-policy term that corrects the weights of modes (docs/beyond-the-paper.md): EAM's target knows gradients of log
 // densities, which do not say how much probability lies in another mode. The target of a sample's renoisings is moved
-// by (b²/Q) s (u − v_θ), u the conditional velocity, with s = clip(g (A − Ā), −1, ceiling) and the advantage A = λr −
-// ℓ, ℓ = log p_θ/p_pre at the sample's endpoint. Its fixed point is A constant, p_θ = p*, across modes, too.
+// by (b²/Q) s (u − v_θ), u the conditional velocity, with s = clip(g (A − Ā), floor, ceiling) and the advantage A = λr
+// − ℓ, ℓ = log p_θ/p_pre at the sample's endpoint. Its fixed point is A constant, p_θ = p*, across modes, too.
 namespace eam {
 
 // v_θ and v_pre of rows x [rows, …] at times t [rows]; samples: which endpoint each row comes from.

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "algorithms/batch.h"
 #include "ops/error.h"
 
 namespace eam {
@@ -104,6 +105,15 @@ void OdeSolver::advance(const at::Tensor& velocity, const std::optional<at::Tens
   } else {
     finish_step(sum(x_, 1, {scaled(v, h)}));
   }
+}
+
+OdeSolver OdeSolver::with_rows(const std::vector<int64_t>& rows) const {
+  if (step_start_.defined()) throw Error(ErrorKind::config, "the solver is in the middle of a step");
+  OdeSolver part(kind_, times_);
+  part.index_ = index_;
+  part.x_ = select(x(), rows);
+  if (data_.defined()) part.data_ = select(data_, rows);
+  return part;
 }
 
 // x' = (1−t')/(1−t) x + (t' − t(1−t')/(1−t)) D, D = d + (d − d_prev)/(2r), r = (λ − λ_prev)/(λ' − λ), λ = log(t/(1−t))

@@ -34,10 +34,14 @@ class OdeSolver {
   bool done() const;            // also before start
   const at::Tensor& x() const;  // where the velocity is wanted; the result once done
   double t() const;             // the time at which it is wanted
+  int64_t steps_done() const { return static_cast<int64_t>(index_); }
 
   // unconditional: classifier-free guidance u + g (c − u), combined inside the same pass over memory.
   void advance(const at::Tensor& velocity, const std::optional<at::Tensor>& unconditional = std::nullopt,
                double guidance = 1);
+
+  // The same solver with some of its samples, in this order. Error(config) between the evaluations of a step.
+  OdeSolver with_rows(const std::vector<int64_t>& rows) const;
 
  private:
   using Terms = std::vector<ops::Term>;

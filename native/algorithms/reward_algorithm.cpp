@@ -120,12 +120,19 @@ at::Tensor Rollout::spend(const std::optional<at::Tensor>& reward_grad, const Ca
   return reward_gradient_;
 }
 
-RewardAlgorithm::RewardAlgorithm(const char* name, FlowModel& model, const RewardOptions& options)
+void require_gradient(const char* algorithm, bool differentiable) {
+  if (differentiable) return;
+  throw Error(ErrorKind::config,
+              words(algorithm, " cannot do without the reward's gradient; Eam with modes, or with the endpoints ",
+                    "\"pretrained\", can"));
+}
+
+RewardAlgorithm::RewardAlgorithm(const char* purpose, FlowModel& model, const RewardOptions& options)
     : model_(model), reward_gradient_norms_(options.reward_gradient_quantile) {
   if (!model.pretrained_is_frozen()) {
     throw Error(ErrorKind::config,
-                words("the model has no adapters, so training it would change the pretrained model that ", name,
-                      " matches against: load it with an adapter, or name its `pretrained` velocity"));
+                words("the model has no adapters, so training it would change the pretrained model that ", purpose,
+                      ": load it with an adapter, or name its `pretrained` velocity"));
   }
 }
 
@@ -222,16 +229,20 @@ StepMetrics RewardAlgorithm::accumulate(Rollout& rollout, const std::vector<floa
   }
 
   int64_t finite = 0;
-  for (float& value : metrics.per_sample) {
+  const int64_t samples = rollout.origin().samples();
+  std::vector<bool> counts(samples);
+  for (int64_t row = 0; row < batch; ++row) {
+    float& value = metrics.per_sample[row];
     if (std::isfinite(value)) {
       metrics.loss += value;
       ++finite;
+      counts[row % samples] = true;
     } else {
       value = std::numeric_limits<float>::quiet_NaN();
     }
   }
   if (finite > 0) metrics.loss /= static_cast<double>(finite);
-  metrics.dropped = batch - finite;
+  metrics.dropped = std::count(counts.begin(), counts.end(), false);
   return metrics;
 }
 

@@ -34,6 +34,7 @@ class Rollout {
   struct Origin {
     Conditioning conditioning;  // a row a sample
     uint64_t seed, step;
+    int64_t samples() const { return conditioning[0].size(0); }
   };
 
   // forwards: network evaluations so far, one a sample: a batch of B counts B, whatever the micro-batch. jacobian: what
@@ -44,7 +45,8 @@ class Rollout {
   virtual ~Rollout() = default;
 
   const Origin& origin() const { return origin_; }
-  const at::Tensor& endpoint() const { return endpoint_; }  // where the reward's gradient is taken, [B, …] float32
+  // A row is an image: B, one a sample, or a multiple of it, where row r is another image of sample r mod B.
+  const at::Tensor& endpoint() const { return endpoint_; }  // where the reward's gradient is taken, [rows, …] float32
   int64_t slice() const;                                    // rows that are scored at a time, at least 1
   int64_t forwards() const { return forwards_; }
   int64_t carried() const { return carried_; }  // gradients that were taken back, one a row
@@ -105,8 +107,8 @@ struct ModeMetrics {
 
 struct StepMetrics {
   double loss = 0;                // mean of per_sample over the kept samples; 0 where none was kept
-  std::vector<float> per_sample;  // NaN for a dropped sample (those of its terms that were finite did count)
-  int64_t dropped = 0;            // samples left out because reward, gradient or loss were not finite
+  std::vector<float> per_sample;  // NaN for a dropped row (those of its terms that were finite did count)
+  int64_t dropped = 0;            // samples left out, in all their rows, because something was not finite
   int64_t clipped = 0;            // samples whose reward gradient was clipped at the running quantile
   int64_t capped = 0;             // terms of the loss that reached their cap and gave no gradient
   // Network evaluations of the whole iteration, rollout included, one a sample; vector-Jacobian products through the
@@ -119,6 +121,9 @@ struct StepMetrics {
 
 // State beyond parameters, as a checkpoint keeps it.
 using AlgorithmState = std::map<std::string, std::vector<double>>;
+
+// Error(config) where the reward's gradient will not come and an algorithm, of this name, cannot do without.
+void require_gradient(const char* algorithm, bool differentiable);
 
 // One iteration of reward fine-tuning: sample, let somebody score the images, regress the velocity.
 class RewardAlgorithm {
@@ -143,8 +148,8 @@ class RewardAlgorithm {
                                           const std::optional<Conditioning>& unconditional, const Endpoints& endpoints,
                                           uint64_t seed, uint64_t step);
 
-  // Adds ∂loss/∂parameters to the trainable tensors' .grad and spends the rollout. reward_values [B]: to drop
-  // samples whose value is not finite; reward_grad [B, channels, H, W]: ∂(sum of rewards)/∂images, none where it was
+  // Adds ∂loss/∂parameters to the trainable tensors' .grad and spends the rollout. reward_values [rows]: to drop
+  // rows whose value is not finite; reward_grad [rows, channels, H, W]: ∂(sum of rewards)/∂images, none where it was
   // carried slice by slice, for a reward that has no gradient and for samples that were recalled. After a cancellation
   // the gradients hold a part of the batch and must be cleared.
   StepMetrics accumulate(Rollout& rollout, const std::vector<float>& reward_values,
@@ -161,8 +166,9 @@ class RewardAlgorithm {
   virtual void load(const AlgorithmState& state);
 
  protected:
-  // Error(config) for a model whose pretrained velocity is not kept apart. name: for that error.
-  RewardAlgorithm(const char* name, FlowModel& model, const RewardOptions& options);
+  // Error(config) for a model whose pretrained velocity is not kept apart. purpose: what that is there for, for the
+  // error.
+  RewardAlgorithm(const char* purpose, FlowModel& model, const RewardOptions& options);
 
   // The samples whose reward and its gradient, where there is one, are finite.
   struct Kept {

@@ -1,7 +1,10 @@
 #include "algorithms/sampler.h"
 
+#include <utility>
+
 #include "algorithms/batch.h"
 #include "algorithms/ode_solver.h"
+#include "algorithms/rollout_velocity.h"
 
 namespace eam {
 
@@ -10,25 +13,18 @@ Samples sample(FlowModel& model, const Conditioning& conditioning, const std::op
                const Cancellation& cancellation) {
   checked(options, "sample");
   check_sampling(shape, conditioning, unconditional, options.guidance);
-  const bool guided = options.guidance != 1;
   const int64_t batch = shape[0];
-  const Conditioning rows = expand(conditioning, batch, "conditioning");
-  const Conditioning unconditional_rows = guided ? expand(*unconditional, batch, "unconditional") : Conditioning{};
-
-  Evaluator velocity(model, options.weights == SampledWeights::pretrained, options.micro_batch, cancellation);
+  std::optional<Conditioning> unconditional_rows;
+  if (options.guidance != 1) unconditional_rows = expand(*unconditional, batch, "unconditional");
+  RolloutVelocity velocity(model, options.weights == SampledWeights::pretrained, options.micro_batch,
+                           expand(conditioning, batch, "conditioning"), std::move(unconditional_rows), cancellation);
   OdeSolver solver(options.solver, options.times);
   solver.start(ops::philox_normal(shape,
                                   streams(origin.seed, origin.step, origin.first_sample, batch, Purpose::initial_noise),
                                   at::kFloat, conditioning[0].device()));
   while (!solver.done()) {
-    const at::Tensor x = solver.x();
-    const double t = solver.t();
-    const at::Tensor conditional = velocity(x, t, rows);
-    if (guided) {
-      solver.advance(conditional, velocity(x, t, unconditional_rows), options.guidance);
-    } else {
-      solver.advance(conditional);
-    }
+    const RolloutVelocity::Pair v = velocity(solver.x(), solver.t());
+    solver.advance(v.conditional, v.unconditional, v.unconditional ? options.guidance : 1);
   }
   return {solver.x(), velocity.samples()};
 }

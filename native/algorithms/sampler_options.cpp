@@ -21,7 +21,7 @@ const OptionTable& SamplerOptions::table() {
           .option<&SamplerOptions::weights>("weights", "With `'pretrained'` the adapter is off.")
           .option<&SamplerOptions::micro_batch>(
               "microBatch", at_least(0),
-              "A network evaluation takes at most this many samples; 0: all of them at once.");
+              "A network evaluation takes at most this many rows, of which a guided sample has two; 0: all at once.");
   return table;
 }
 

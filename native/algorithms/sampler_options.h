@@ -15,7 +15,7 @@ struct SamplerOptions {
   std::vector<double> times;
   double guidance = 1;
   SampledWeights weights = SampledWeights::trained;
-  int64_t micro_batch = 0;  // samples a network evaluation; 0: all at once
+  int64_t micro_batch = 0;  // rows a network evaluation, two of a guided sample; 0: all at once
 
   static const OptionTable& table();
 };

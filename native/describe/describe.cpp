@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "algorithms/adjoint_matching_options.h"
+#include "algorithms/backpropagation_options.h"
 #include "algorithms/eam_options.h"
 #include "algorithms/flow_matching_options.h"
 #include "algorithms/optimizer_options.h"
@@ -23,6 +24,10 @@ const OptionTable* const tables[] = {&ModeOptions::table(),
                                      &RewardOptions::table(),
                                      &EamOptions::table(),
                                      &AdjointMatchingOptions::table(),
+                                     &BackpropagationOptions::table(),
+                                     &ReflOptions::table(),
+                                     &DraftOptions::table(),
+                                     &AlignPropOptions::table(),
                                      &OptimizerOptions::table(),
                                      &FlowMatchingOptions::table(),
                                      &SamplerOptions::table(),

@@ -1,7 +1,12 @@
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/core/ivalue.h>
 #include <ATen/ops/empty.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/custom_class.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/philox.h"
@@ -21,6 +26,42 @@ void check_step(double t, double h) {
   if (!(h > 0 && static_cast<float>(t + h) <= 1))
     throw bad_value("h", "a positive step that ends at most at time 1", words(h, " at t = ", t));
 }
+
+// What the backward pass of a combination needs of its terms; an autograd context keeps nothing but tensors and
+// IValues.
+struct TermFacts final : torch::CustomClassHolder {
+  std::vector<std::vector<double>> coefficients;
+  std::vector<at::ScalarType> dtypes;
+};
+
+// A combination that autograd records: each term's gradient is the result's, times the term's coefficients.
+struct AffineFunction : torch::autograd::Function<AffineFunction> {
+  // A TensorList, because of a vector autograd would see nothing.
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList tensors,
+                            const std::vector<std::vector<double>>& coefficients) {
+    auto facts = c10::make_intrusive<TermFacts>();
+    facts->coefficients = coefficients;
+    std::vector<Term> terms;
+    for (size_t k = 0; k < tensors.size(); ++k) {
+      facts->dtypes.push_back(tensors[k].scalar_type());
+      terms.push_back({tensors[k].detach(), coefficients[k]});
+    }
+    context->saved_data["facts"] = c10::IValue::make_capsule(std::move(facts));
+    return affine(terms);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& upstream) {
+    const auto& facts = static_cast<const TermFacts&>(*context->saved_data["facts"].toCapsule());
+    const size_t terms = facts.coefficients.size();
+    torch::autograd::variable_list gradients(terms + 1);  // the coefficients take none
+    for (size_t k = 0; k < terms; ++k) {
+      if (!context->needs_input_grad(k)) continue;
+      gradients[k] = affine({{upstream[0], facts.coefficients[k]}}).to(facts.dtypes[k]);
+    }
+    return gradients;
+  }
+};
 
 }  // namespace
 
@@ -60,6 +101,16 @@ std::vector<double> philox_uniform(const PhiloxNoise& noise) {
 
 at::Tensor affine(const std::vector<Term>& terms, const Noise* noise, const std::vector<double>& noise_coefficients) {
   if (terms.empty()) throw bad_shape("terms", "at least one", "none");
+  const auto recorded = [](const Term& term) { return term.tensor.requires_grad(); };
+  if (!noise && at::GradMode::is_enabled() && std::any_of(terms.begin(), terms.end(), recorded)) {
+    std::vector<at::Tensor> tensors;
+    std::vector<std::vector<double>> coefficients;
+    for (const Term& term : terms) {
+      tensors.push_back(term.tensor);
+      coefficients.push_back(term.coefficients);
+    }
+    return AffineFunction::apply(at::TensorList(tensors), coefficients);
+  }
   std::vector<CheckedTerm> checked;
   for (size_t k = 0; k < terms.size(); ++k) {
     checked.push_back({{terms[k].tensor, words("terms[", k, "]")}, terms[k].coefficients});

@@ -26,6 +26,12 @@ class FlowModel {
   virtual at::Tensor pretrained_velocity(const at::Tensor& x, const at::Tensor& t,
                                          const Conditioning& conditioning) = 0;
 
+  // Lets velocity(), where no gradient is recorded, take copies of the weights to which the adapters' updates are
+  // added. They are made now, and change no more until unfold(), which frees them. Without adapters, and where the
+  // network was told not to, there are none.
+  virtual void fold() {}
+  virtual void unfold() {}
+
   // Latents at time 1 to images [B, channels, H, W] in [0, 1] (not clamped), differentiable.
   virtual at::Tensor images(const at::Tensor& latents) = 0;
 

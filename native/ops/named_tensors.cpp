@@ -35,7 +35,8 @@ void copy_named(const NamedTensors& destination, const NamedTensors& source, std
   }
   if (count > 0) {
     std::ostringstream message;
-    message << count << " tensors do not fit " << what << ":" << problems.str();
+    message << count << (count == 1 ? " tensor does not fit " : " tensors do not fit ") << what << ":";
+    message << problems.str();
     if (count > listed) message << "\n  and " << count - listed << " more";
     message << "\nCheck that the file was written for a model of this configuration.";
     throw Error(ErrorKind::checkpoint, message.str());

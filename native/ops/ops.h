@@ -53,7 +53,7 @@ struct Term {
 };
 
 // out[b, i] = Σ_k c_k[b] x_k[b, i]  (+ c_ε[b] ε[b, i]), one pass over memory. The result has the dtype of the first
-// term, accumulated in float32 (float64 for float64).
+// term, accumulated in float32 (float64 for float64). Without noise it is recorded by autograd where a term is.
 at::Tensor affine(const std::vector<Term>& terms, const Noise* noise = nullptr,
                   const std::vector<double>& noise_coefficients = {});
 

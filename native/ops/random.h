@@ -17,6 +17,8 @@ enum class Purpose : uint8_t {
   ratio_time = 8,      // t of an estimate of log p_θ/p_pre
   ratio_noise = 9,     // its ε
   endpoint = 10,       // which of the endpoints that were kept
+  depth = 11,          // where in a rollout the gradient begins
+  fold = 12,           // which way a weight is rounded that an adapter is folded into
 };
 
 // Streams are derived from (step, sample, purpose), so that a run's random numbers do not depend on how a batch is

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "algorithms/adjoint_matching.h"
+#include "algorithms/backpropagation.h"
 #include "algorithms/eam.h"
 #include "ops/error.h"
 #include "test/check.h"
@@ -169,6 +170,11 @@ void checks() {
   AdjointMatchingOptions am;
   am.steps = 4;
   check_counts<AdjointMatching>("Adjoint Matching", am);
+  DraftOptions draft;
+  draft.steps = 3;
+  check_counts<Draft>("DRaFT", draft);
+  draft.micro_batch = 2;
+  check_counts<Draft>("DRaFT, micro-batches", draft);
   check_refusals();
 }
 

@@ -209,6 +209,13 @@ void check_factors() {
   const std::vector<double> s = mode_factors(options, {0, 30}, advantages);
   check::report("s is at least -1, at most its ceiling, and linear between",
                 s[0] == -1 && s[3] == options.ceiling ? std::abs(s[1] - 0.01 * options.gain) : 1, 1e-15);
+  ModeOptions lower;
+  lower.floor = -3;
+  const std::vector<double> deeper = mode_factors(lower, {0, 30}, {-50, -0.25});
+  check::report("a lower floor lets s go down to it",
+                std::abs(deeper[0] - lower.floor) + std::abs(deeper[1] + 0.25 * lower.gain), 1e-15);
+  check::report("and counts as clipped what is at it",
+                std::abs(mode_metrics(lower, {1, 2}, {-50, -0.25}, deeper).clipped - 0.5), 1e-15);
   const ModeMetrics metrics = mode_metrics(options, {1, 2, 3, 6}, advantages, s);
   check::report("metrics", std::abs(metrics.drift - 3) + std::abs(metrics.clipped - 0.5), 1e-14);
   options.normalise = true;

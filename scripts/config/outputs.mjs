@@ -32,7 +32,9 @@ const typesHead = `// Written by \`npm run generate\` from the schemas of config
 
 import type { Model } from '../../models/model.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
-import type { AdjointMatchingOptions, Algorithm, EamOptions } from '../../training/algorithms.js';
+import type { AlignPropOptions, DraftOptions, ReflOptions } from '../../runtime/native/options.generated.js';
+import type { Algorithm } from '../../training/algorithm.js';
+import type { AdjointMatchingOptions, EamOptions } from '../../training/algorithms.js';
 import type { OptimizerOptions } from '../../training/settings.js';
 
 /** This is an algorithm as a configuration names it. */
@@ -44,7 +46,19 @@ export type AlgorithmConfig =
   | ({
       /** The name says which algorithm: Adjoint Matching. */
       name: 'am';
-    } & AdjointMatchingOptions);
+    } & AdjointMatchingOptions)
+  | ({
+      /** The name says which algorithm: reward feedback learning. */
+      name: 'refl';
+    } & ReflOptions)
+  | ({
+      /** The name says which algorithm: direct reward fine-tuning. */
+      name: 'draft';
+    } & DraftOptions)
+  | ({
+      /** The name says which algorithm: AlignProp. */
+      name: 'alignprop';
+    } & AlignPropOptions);
 `;
 
 /** @param configurations the schema of each job, by its name */

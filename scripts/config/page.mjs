@@ -33,9 +33,11 @@ function typeOf(node) {
   return node.type ?? 'anything';
 }
 
+/** An optional key without a default says in its sentence what holds where it is left out. */
 function defaultOf(node, isRequired) {
   if (isRequired) return 'required';
-  return node.default === undefined || isEmpty(node.default) ? '' : json(node.default);
+  if (node.default === undefined) return '';
+  return isEmpty(node.default) && node.properties ? 'those of its keys' : json(node.default);
 }
 
 /** The objects in a node that are described with it: not those that have a section. */
@@ -88,7 +90,8 @@ const head = `# Configuration
 
 <!-- Written by \`npm run generate\` from the schemas in lib/: change those, not this. -->
 
-Every key of every configuration, with its type, its default, its range and what it says. A key that is not here is
+Every key of every configuration, with its type, its default, its range and what it says. Where the column of defaults
+is empty, that sentence tells what holds for a key that is left out. A key that is not here is
 refused, with the one that was probably meant.
 
 ## How a configuration is written

@@ -24,7 +24,8 @@ export function rangeOf(node) {
 }
 
 /** Whether a value says nothing: `{}`, of which every member has a default of its own. */
-export const isEmpty = (value) => typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+export const isEmpty = (value) =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0;
 
 /** Each alternative of a node; itself where it has none. */
 export const alternatives = (node) => node.oneOf ?? node.anyOf ?? [node];

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 
 import { describe, expect, it } from 'vitest';
 
+import { endings } from '../../lib/cli/interruption.js';
+import { createProgram } from '../../lib/cli/program.js';
 import { eam } from '../helpers/command-line.js';
 import { configFile, program } from '../helpers/finetune-config.js';
 
@@ -60,6 +62,11 @@ describe('eam', () => {
     const { code, stderr } = await eam(...args);
     expect(stderr).toMatch(message);
     expect(code).toBe(2);
+  });
+
+  it('says what becomes of its work on Ctrl-C for commands that there are', () => {
+    const { commands } = createProgram(new AbortController().signal);
+    expect(commands.map((command) => command.name())).toEqual(expect.arrayContaining(Object.keys(endings)));
   });
 
   it('prints one clear message for a bad configuration', async () => {

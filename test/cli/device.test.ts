@@ -63,5 +63,5 @@ describe('a configuration without a device', () => {
 it.skipIf(here !== 'cpu')('an explicit device cuda never falls back to the CPU', async () => {
   const { code, stderr } = await eam('finetune', config, '--set', 'device=cuda');
   expect(code).not.toBe(0);
-  expect(stderr).toMatch(/^error: .*cuda.*\n$/);
+  expect(stderr).toMatch(/^error: device: expected "cpu", since [^\n]*, got "cuda"\n$/);
 });

@@ -1,4 +1,5 @@
 // eam fetch and eam push on the command line: what is printed where, and the exit codes.
+import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -6,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { findLibTorch } from '../../lib/runtime/native/libtorch.js';
 import { writeToken } from '../helpers/hub.js';
 import { eam } from '../helpers/command-line.js';
+import { program } from '../helpers/finetune-config.js';
 import { below, hubHome } from '../helpers/hub-home.js';
 import { needed, pipeline } from '../helpers/hub-models.js';
 import { tinySd3 } from '../helpers/sd3.js';
@@ -61,6 +63,23 @@ describe('eam fetch', () => {
       expect(code).toBe(2);
       expect(stderr).toContain('2.0 GB are to be fetched: say --yes where nobody can be asked');
     });
+  });
+
+  it('says on Ctrl-C that what came is kept', async () => {
+    home.hub.add(id, pipeline);
+    const child = spawn(process.execPath, [program, 'fetch', id]);
+    let stderr = '';
+    child.stderr.on('data', (text) => {
+      stderr += String(text);
+    });
+    // It is never answered.
+    home.hub.faults.push(({ path }) => path.startsWith('/storage') && child.kill('SIGINT'));
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
+    expect(stderr).toContain(
+      'SIGINT: stopping; what came is kept, and the same command goes on from there\ninterrupted by SIGINT\n',
+    );
+    home.hub.faults.length = 0;
+    expect((await eam('fetch', id, '--quiet')).code).toBe(0);
   });
 
   it('says which reward was meant', async () => {

@@ -35,6 +35,19 @@ describe('eam serve', () => {
     expect(await reader.text()).toContain('event: end\n');
   });
 
+  it('says of its own when it is stopped, not of a training', async () => {
+    const child = spawn(process.execPath, [program, 'serve', temporaryFolder(), '--port', '0']);
+    let stderr = '';
+    child.stderr.on('data', (text) => {
+      stderr += String(text);
+    });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    child.stdout.once('data', () => child.kill('SIGINT'));
+    expect(await ended).toBe(0);
+    expect(stderr).toContain('SIGINT: stopping; a second Ctrl-C ends it at once\n');
+    expect(stderr).not.toContain('resumed');
+  });
+
   it('refuses a folder that is none, and ports that are none', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), '');

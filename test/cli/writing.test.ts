@@ -180,8 +180,14 @@ describe('the help of every command', () => {
         const shown = command.configureHelp().optionDescription?.(option) ?? '';
         expect(shown, option.flags).toMatch(/^[A-Z].*[.]$/s);
         expect(shown, option.flags).not.toMatch(/\(default|\(choices|May be/);
-        const isOptional = option.required && !option.mandatory;
-        if (isOptional && option.defaultValue !== undefined) expect(shown).toMatch(/By default it is \S+/);
+        const takesValue = option.required || option.optional;
+        if (takesValue) expect(shown, option.flags).toMatch(/By default \w+|It is required\./);
+        // In words, as no list or object of JavaScript is, and once.
+        expect(shown, option.flags).not.toMatch(/By default \w+ \w+ ["[{]|undefined|\[object/);
+        expect(shown.split(/By default|It is required/).length, option.flags).toBeLessThanOrEqual(2);
+        const { defaultValue } = option;
+        if (typeof defaultValue === 'string' || typeof defaultValue === 'number')
+          expect(shown, option.flags).toContain(`By default it is ${defaultValue}.`);
         if (option.argChoices) expect(shown).toContain(`It is ${option.argChoices[0]}`);
       }
     },

@@ -24,6 +24,7 @@ const refusal = (name: string) =>
 describe('a pointer of Git LFS', () => {
   it.each([
     { name: 'weights.safetensors', read: readHeader },
+    { name: 'model.safetensors', read: (path: string) => loadModel(path) },
     { name: 'weights.pt', read: (path: string) => convert(path, `${path}.safetensors`) },
     { name: 'module.pt', read: (path: string) => torchScript(path) },
     { name: 'image.png', read: (path: string) => readPng(path) },

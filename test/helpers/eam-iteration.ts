@@ -29,9 +29,13 @@ export const rollOut = (algorithm: NativeAlgorithm, change: object = {}): Promis
     ...change,
   });
 
-/** The images of all samples, with their graph. */
-export const decode = (rollout: NativeRollout, begin = 0, end = batch, keepGraph = true): Promise<NativeTensor> =>
-  rollout.decode({ begin, end, keepGraph, cancellation: new (binding().Cancellation)() });
+/** A rollout's images, all of them where no rows are named, with their graph. */
+export const decode = (
+  rollout: NativeRollout,
+  begin = 0,
+  end = rollout.endpoint.shape[0]!,
+  keepGraph = true,
+): Promise<NativeTensor> => rollout.decode({ begin, end, keepGraph, cancellation: new (binding().Cancellation)() });
 
 export async function iterate(model: NativeFlowModel, change: EamOptions = {}, rewards = values, grad?: NativeTensor) {
   const algorithm = eam(model, change);

@@ -115,7 +115,9 @@ export class TestHub implements AsyncDisposable {
     if (storage) return send(this.objects.get(storage[1]!)!, request, response);
     if (path === '/api/repos/create') return this.#create(request, response);
     const actions = 'revision|tree|resolve|preupload|commit|info';
-    const pattern = new RegExp(`^/(?:api/models/)?([\\w.-]+/[\\w.-]+?)(?:\\.git)?(/(?:${actions})/.*)?$`);
+    const pattern = new RegExp(
+      `^/(?:api/(?:models/)?)?((?:datasets/)?[\\w.-]+/[\\w.-]+?)(?:\\.git)?(/(?:${actions})/.*)?$`,
+    );
     const [, id, rest = ''] = pattern.exec(path) ?? [];
     const repository = id === undefined ? undefined : this.repositories.get(id);
     const refused = this.#refusal(repository, request, rest);

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { buildHeader, readHeader } from '../../lib/files/safetensors.js';
 import type { TensorEntry } from '../../lib/files/safetensors-header.js';
 
-type Part = Omit<TensorEntry, 'begin' | 'end'> & { data: Buffer };
+/** A tensor as bytes. */
+export type Part = Omit<TensorEntry, 'begin' | 'end'> & { data: Buffer };
 
-async function partsOf(path: string): Promise<Part[]> {
+/** The tensors of a file. */
+export async function partsOf(path: string): Promise<Part[]> {
   const { entries, dataStart } = await readHeader(path);
   const bytes = readFileSync(path);
   return entries.map(({ begin, end, ...entry }) => ({
@@ -16,7 +18,8 @@ async function partsOf(path: string): Promise<Part[]> {
   }));
 }
 
-const join3 = (name: string, [q, k, v]: readonly Part[]): Part => ({
+/** Three matrices, one below the other. */
+export const join3 = (name: string, [q, k, v]: readonly Part[]): Part => ({
   ...q!,
   name,
   shape: [3 * q!.shape[0]!, ...q!.shape.slice(1)],
@@ -24,7 +27,7 @@ const join3 = (name: string, [q, k, v]: readonly Part[]): Part => ({
 });
 
 /** Scale and shift the other way round. */
-const swap = (part: Part): Part => {
+export const swap = (part: Part): Part => {
   const half = part.data.length / 2;
   return { ...part, data: Buffer.concat([part.data.subarray(half), part.data.subarray(0, half)]) };
 };
@@ -68,7 +71,8 @@ function transformer(parts: readonly Part[]): Part[] {
   });
 }
 
-function autoencoder(parts: readonly Part[]): Part[] {
+/** An autoencoder's tensors under the names of latent diffusion. */
+export function autoencoder(parts: readonly Part[]): Part[] {
   const ups = 1 + Math.max(...parts.map(({ name }) => Number(/^decoder\.up_blocks\.(\d+)/.exec(name)?.[1] ?? 0)));
   return parts.map((part) => {
     const name = part.name
@@ -88,7 +92,8 @@ function autoencoder(parts: readonly Part[]): Part[] {
   });
 }
 
-const under = (prefix: string, parts: readonly Part[]): Part[] =>
+/** Tensors with a prefix. */
+export const under = (prefix: string, parts: readonly Part[]): Part[] =>
   parts.map((part) => ({ ...part, name: prefix + part.name }));
 
 /** Writes tensors to a file, in the order of their names. */

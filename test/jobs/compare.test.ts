@@ -118,6 +118,7 @@ describe('eam compare', () => {
       'findings',
       'curves',
       'summary',
+      'equal-cost',
       'speed-up',
       'sweep',
       'samples',
@@ -249,6 +250,30 @@ describe('a comparison that is misconfigured', () => {
         'another optimum, got 2',
     },
     {
+      change: { contenders: contenders({ bestOf: 4 }) },
+      message: 'contenders[1]: expected either "algorithm" or "bestOf"',
+    },
+    {
+      change: { contenders: contenders({ algorithm: undefined }) },
+      message: 'contenders[1]: expected either "algorithm" or "bestOf"',
+    },
+    {
+      change: { contenders: contenders({ algorithm: undefined, bestOf: 1 }) },
+      message: 'contenders[1].bestOf: expected a number of at least 2, got 1',
+    },
+    {
+      change: { contenders: contenders({ algorithm: undefined, bestOf: 4, learningRate: 1 }) },
+      message: 'contenders[1].learningRate: expected none beside bestOf, which trains nothing, got 1',
+    },
+    {
+      change: { contenders: [{ name: 'B', bestOf: 4 }, ...contenders({}).slice(1)] },
+      message: 'contenders[0].bestOf: expected none of contenders[0]: it trains, the others are set against it, got 4',
+    },
+    {
+      change: { contenders: contenders({ algorithm: { name: 'best-of-n', n: 8 } }) },
+      message: 'contenders[1].algorithm.name: expected an algorithm that trains; best-of-N is a contender',
+    },
+    {
       change: { contenders: contenders({ name: 'a!' }) },
       message:
         "config.json: contenders[1].name: expected a name unlike contenders[0]'s, whose folder it would share, " +
@@ -278,7 +303,31 @@ describe('a comparison that is misconfigured', () => {
   });
 });
 
-describe('the comparison in configs/', () => {
+describe('the comparisons in configs/', () => {
+  it('set EAM against the baselines under the same conditions', async () => {
+    const path = 'configs/compare-baselines.json';
+    const config = validate(compareSchema, await readJson(path), path);
+    const digits = validate(
+      compareSchema,
+      await readJson('configs/compare-digits.json'),
+      'configs/compare-digits.json',
+    );
+    expect(config.contenders.map(({ algorithm, bestOf }) => algorithm?.name ?? bestOf)).toEqual([
+      'eam',
+      'am',
+      'refl',
+      'draft',
+      'draft',
+      'alignprop',
+      8,
+    ]);
+    for (const key of ['prompts', 'model', 'rewards', 'batch', 'optimizer'] as const)
+      expect(config[key]).toEqual(digits[key]);
+    expect(config.contenders.slice(0, 2)).toEqual(digits.contenders);
+    expect(config.seeds).toHaveLength(5);
+    expect(config.evaluation.judge).toBeDefined();
+  });
+
   it("compares both algorithms on the quickstart's task", async () => {
     const config = validate(
       compareSchema,
@@ -286,7 +335,7 @@ describe('the comparison in configs/', () => {
       'configs/compare-digits.json',
     );
     const quickstart = (await readJson('configs/quickstart.json')) as Record<string, unknown>;
-    expect(config.contenders.map(({ algorithm }) => algorithm.name)).toEqual(['eam', 'am']);
+    expect(config.contenders.map(({ algorithm }) => algorithm!.name)).toEqual(['eam', 'am']);
     for (const key of ['prompts', 'model'] as const) expect(config[key]).toEqual(quickstart[key]);
     expect(config.rewards).toMatchObject(quickstart['rewards'] as object[]);
     expect(config.contenders[0]!.algorithm).toMatchObject({
@@ -296,7 +345,7 @@ describe('the comparison in configs/', () => {
       steps: 4,
     });
     // With guidance there is no common optimum.
-    for (const { algorithm } of config.contenders) expect(algorithm.guidance).toBe(1);
+    for (const { algorithm } of config.contenders) expect(algorithm!.guidance).toBe(1);
     expect(config.sweep!.learningRates.length).toBeGreaterThan(2);
     expect(config.seeds).not.toContain(config.sweep!.seed);
   });

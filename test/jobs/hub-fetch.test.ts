@@ -71,6 +71,58 @@ describe('fetchModel of a pipeline', () => {
       'text_encoder/model.fp16.safetensors',
       'transformer/diffusion_pytorch_model.fp16.safetensors',
     ]);
+    expect(home.lines.filter((line) => line.includes('variant'))).toEqual([]);
+  });
+
+  it('says which parts lack the variant where some have it', async () => {
+    const { 'text_encoder/model.fp16.safetensors': _, ...some } = pipeline;
+    home.hub.add(id, some);
+    const { directory } = await home.fetch(id, { variant: 'fp16' });
+    expect(below(directory).filter((path) => path.endsWith('.safetensors'))).toEqual([
+      'text_encoder/model.safetensors',
+      'transformer/diffusion_pytorch_model.fp16.safetensors',
+    ]);
+    expect(home.lines).toContain('text_encoder: no weights of the variant fp16 are there; what there is, is taken');
+  });
+
+  it.each([
+    {
+      variant: 'fp17',
+      files: pipeline,
+      problem: `variant: expected one that ${id} has (fp16), got "fp17"`,
+    },
+    { variant: 'fp16', files: needed, problem: `variant: expected none, since ${id} has no variants, got "fp16"` },
+    {
+      variant: 'fp16',
+      files: { 'adapter_config.json': '{}', 'adapter_model.safetensors': 'weights' },
+      problem: `variant: expected none, since ${id} has no variants, got "fp16"`,
+    },
+    {
+      variant: 'a b',
+      files: pipeline,
+      problem: 'fetchModel options: variant: expected a name of letters, digits, _ and -, such as fp16, got "a b"',
+    },
+  ])('refuses the variant $variant that no part has, before its weights: $problem', async (row) => {
+    home.hub.add(id, row.files);
+    await expect(home.fetch(id, { variant: row.variant })).rejects.toThrow(ConfigError);
+    expect(await problemOf(home.fetch(id, { variant: row.variant }))).toBe(row.problem);
+    expect(home.hub.requests.filter(({ path }) => path.startsWith('/storage'))).toEqual([]);
+  });
+
+  it('refuses a variant beside files that are named', async () => {
+    home.hub.add(id, pipeline);
+    expect(await problemOf(home.fetch(id, { variant: 'fp16', files: ['README.md'] }))).toBe(
+      'variant does not go with files that are named one by one',
+    );
+  });
+
+  it('takes the address of its page, also at a revision, and not two revisions', async () => {
+    home.hub.add(id, pipeline);
+    const { directory } = await home.fetch(id);
+    expect((await home.fetch(`${home.hub.url}/${id}`)).directory).toBe(directory);
+    expect((await home.fetch(`https://huggingface.co/${id}/tree/v1`)).directory).toBe(directory);
+    const both = home.fetch(`https://huggingface.co/${id}/tree/v1`, { revision: 'v1' });
+    await expect(both).rejects.toThrow('revision: expected one');
   });
 
   it('takes the files that are named, and says which one was meant', async () => {
@@ -199,7 +251,7 @@ describe('fetchModel of another repository', () => {
 
   it.each([
     { name: 'pickscor', problem: 'did you mean pickscore?' },
-    { name: 'a/b/c', problem: 'expected user/name of the hub, or a reward (' },
+    { name: 'a/b/c', problem: 'expected user/name of the hub, datasets/user/name, or a reward (' },
     { name: 'a/..', problem: 'expected user/name' },
   ])('refuses the name $name', async ({ name, problem }) => {
     await expect(home.fetch(name)).rejects.toThrow(ConfigError);
@@ -266,6 +318,33 @@ describe('offline', () => {
     vi.stubEnv('HF_HUB_OFFLINE', '1');
     rmSync(join(directory, 'tokenizer'), { recursive: true });
     expect(await problemOf(home.fetch(id))).toContain(`${id} lacks the folder tokenizer`);
+  });
+});
+
+describe('a data set', () => {
+  const set = 'datasets/people/wishes';
+  const files = { 'train.json': '["a fox"]', 'test/all.json': '["a boat"]', 'images.bin': '1234' };
+
+  it('comes file by file, into the place where Python looks for it', async () => {
+    const { commit } = home.hub.add(set, files);
+    const { directory } = await home.fetch(set, { files: ['test/all.json', 'images.bin'] });
+    expect(directory).toBe(join(home.folder, 'cache/hub/datasets--people--wishes/snapshots', commit));
+    expect(below(directory)).toEqual(['images.bin', 'test/all.json']);
+    expect(readFileSync(join(directory, 'test/all.json'), 'utf8')).toBe('["a boat"]');
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    expect((await home.fetch(`${set}@main`, { files: ['images.bin'] })).directory).toBe(directory);
+  });
+
+  it('is no model, and comes with no file unnamed', async () => {
+    home.hub.add(set, files);
+    expect(await problemOf(home.fetch(set))).toBe(
+      'files: expected the files of datasets/people/wishes to fetch, each by --file NAME, got none',
+    );
+    expect(await problemOf(home.fetch(set, { files: ['trian.json'] }))).toContain('did you mean train.json?');
+    expect(await problemOf(home.fetch('people/wishes', { files: ['train.json'] }))).toMatch(/no model people\/wishes/);
+    expect(await problemOf(home.fetch('datasets/people/whishes', { files: ['train.json'] }))).toMatch(
+      /there is no data set datasets\/people\/whishes/,
+    );
   });
 });
 

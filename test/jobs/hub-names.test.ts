@@ -33,6 +33,14 @@ describe('a name of the hub', () => {
     },
     { text: 'user/name@refs/pr/3', name: { id: 'user/name', revision: 'refs/pr/3' } },
     ...[
+      'https://huggingface.co/user/name',
+      'http://www.huggingface.co/user/name/',
+      'HTTPS://HuggingFace.co/user/name?library=diffusers#usage',
+      'https://hf.co/user/name/tree/main',
+    ].map((text) => ({ text, name: { id: 'user/name', revision: 'main' } })),
+    { text: 'https://huggingface.co/user/name/tree/v1', name: { id: 'user/name', revision: 'v1' } },
+    { text: 'https://huggingface.co/user/name/tree/refs%2Fpr%2F3', name: { id: 'user/name', revision: 'refs/pr/3' } },
+    ...[
       'name',
       './user/name',
       '/user/name',
@@ -42,8 +50,30 @@ describe('a name of the hub', () => {
       'user/name@../x',
       'a/b.safetensors',
       'models/sd35',
+      'https://example.org/user/name',
+      'https://huggingface.co.example.org/user/name',
+      'https://huggingface.co/user',
+      'https://huggingface.co/datasets/user/name',
+      'https://huggingface.co/spaces/user',
+      'https://huggingface.co/user/name/tree/v1/transformer',
+      'https://huggingface.co/user/name/blob/main/README.md',
+      'https://huggingface.co/user/name/tree/..%2F..%2Fx',
     ].map((text) => ({ text, name: undefined })),
   ])('$text is read as $name', ({ text, name }) => expect(parseHubName(text)).toEqual(name));
+
+  it('is read from the address of another hub, which HF_ENDPOINT names', () => {
+    vi.stubEnv('HF_ENDPOINT', 'https://mirror.example.org/hf/');
+    expect(parseHubName('https://mirror.example.org/hf/user/name/tree/v1')).toEqual({
+      id: 'user/name',
+      revision: 'v1',
+    });
+    expect(parseHubName('https://huggingface.co/user/name')).toEqual({ id: 'user/name', revision: 'main' });
+    expect(parseHubName('https://mirror.example.org/user/name')).toBeUndefined();
+  });
+
+  it('is what a configuration keeps of an address', () => {
+    expect(modelSettings.model.parse('https://huggingface.co/user/name/tree/v1')).toBe('user/name@v1');
+  });
 
   it('stays what it is in a configuration, and a folder of that name comes first', () => {
     expect(modelSettings.model.parse('user/name')).toBe('user/name');
@@ -68,6 +98,46 @@ describe('loadModel', () => {
       /; the hub's cache, .*\/hub, does not have it\. If .*, fetch it: eam fetch artists\/painter$/,
     );
     expect(await problemOf(loadModel(`${id}@v1`))).toMatch(/eam fetch artists\/painter --revision v1$/);
+  });
+});
+
+describe('half a copy of a model', () => {
+  const half = () => {
+    const { 'transformer/config.json': _, ...rest } = tinySd3Files();
+    return rest;
+  };
+
+  it('in the cache is told with the file that it lacks and the command that fetches it', async () => {
+    const { commit } = home.hub.add(id, half());
+    await home.fetch(id, { files: ['model_index.json'] });
+    const snapshot = join(home.folder, `cache/hub/models--artists--painter/snapshots/${commit}`);
+    const lack = `${snapshot} lacks transformer/config.json, which its model_index.json names; fetch the rest: `;
+    expect(await problemOf(loadModel(id))).toBe(`${lack}eam fetch artists/painter`);
+    expect(await problemOf(loadModel(`https://huggingface.co/${id}`))).toBe(`${lack}eam fetch artists/painter`);
+    home.hub.add(id, tinySd3Files());
+    await home.fetch(id, { files: ['README.md'] }).catch(() => {});
+    writeFileSync(join(home.folder, 'cache/hub/models--artists--painter/refs/main'), '1'.repeat(40));
+    expect(await problemOf(loadModel(snapshot))).toBe(`${lack}eam fetch artists/painter --revision ${commit}`);
+  });
+
+  it('in a folder is told with the file that it lacks, by eam sample, too', async () => {
+    home.hub.add(id, half());
+    const to = join(home.folder, 'half');
+    await home.fetch(id, { to, files: ['model_index.json'] });
+    const { code, stderr } = await eam(
+      'sample',
+      '--quiet',
+      '--model',
+      to,
+      '--prompt',
+      'x',
+      '--out',
+      join(home.folder, 'x.png'),
+    );
+    expect([code, stderr]).toEqual([
+      1,
+      `error: ${to} lacks transformer/config.json, which its model_index.json names\n`,
+    ]);
   });
 });
 

@@ -101,7 +101,7 @@ describe('eam merge of the digits model', () => {
 });
 
 describe('eam merge of Stable Diffusion 3', () => {
-  it.each<{ what: string; change: (copy: Sd3Copy) => unknown; message: RegExp }>([
+  it.each<{ what: string; change: (copy: Sd3Copy) => unknown; message: RegExp; ends?: number }>([
     {
       what: 'another pipeline',
       change: (copy) => copy.set('model_index.json', { _class_name: 'FluxPipeline' }),
@@ -121,9 +121,10 @@ describe('eam merge of Stable Diffusion 3', () => {
     {
       what: 'no transformer',
       change: (copy) => copy.remove('transformer'),
-      message: /cannot read .*transformer.config\.json: ENOENT/,
+      message: /lacks transformer.config\.json, which its model_index\.json names/,
+      ends: 1,
     },
-  ])('refuses a directory with $what', async ({ change, message }) => {
+  ])('refuses a directory with $what', async ({ change, message, ends = 2 }) => {
     const copy = new Sd3Copy();
     change(copy);
     const out = join(folder, 'refused');
@@ -136,7 +137,7 @@ describe('eam merge of Stable Diffusion 3', () => {
       '--out',
       out,
     );
-    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+    expect([code, stderr]).toEqual([ends, expect.stringMatching(message)]);
     expect((await readdir(folder)).filter((name) => name.startsWith('refused'))).toEqual([]);
   });
 

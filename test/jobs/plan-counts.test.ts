@@ -114,6 +114,11 @@ describe("the plan's count of evaluations", () => {
     { name: 'am', steps: 4, drawnSteps: 3 },
     { name: 'am', steps: 5, drawnSteps: 0, finalFraction: 0.4, guidance: 2, allowGuidedRollout: true },
     { name: 'am', steps: 8, drawnSteps: 2, finalFraction: 0.25 },
+    { name: 'refl', steps: 4, finalFraction: 0.5, solver: 'heun' },
+    { name: 'refl', steps: 4, guidance: 2, microBatch: 2 },
+    { name: 'draft', steps: 3, lastSteps: 2, solver: 'heun' },
+    { name: 'draft', steps: 3, renoisings: 2, solver: 'midpoint', microBatch: 2 },
+    { name: 'alignprop', steps: 4, mostSteps: 3, solver: 'dpmpp2m', guidance: 2 },
   ])('agrees with what a step of $name reports: %j', async (settings) => {
     const algorithm = finetuneSchema.parse({ ...config, algorithm: settings }).algorithm;
     using model = await loadModel(await tinyModelDirectory(), { adapter: { rank: 2, alpha: 4 } });
@@ -129,11 +134,11 @@ describe("the plan's count of evaluations", () => {
     const { least, most } = evaluationsOf(algorithm, 5);
     for await (const { forwards, vjps, backwards } of trainer.run({ steps: 3 })) {
       if (JSON.stringify(least) === JSON.stringify(most)) expect({ forwards, vjps, backwards }).toEqual(most);
-      expect([forwards, vjps]).toEqual([
+      expect([forwards, vjps, backwards]).toEqual([
         expect.toSatisfy((n) => n >= least.forwards && n <= most.forwards),
         expect.toSatisfy((n) => n >= least.vjps && n <= most.vjps),
+        expect.toSatisfy((n) => n >= least.backwards && n <= most.backwards),
       ]);
-      expect(backwards).toBe(most.backwards);
     }
   });
 });
@@ -168,6 +173,15 @@ describe("the plan's count of operations", () => {
     expect(matching).toBe(8 * 2 * (trained.forward + trained.checkpointed));
     const { rewardGradient } = await operations({ algorithm: { ...config.algorithm, decodeSlice: 2 } });
     expect(rewardGradient).toBe(plain.rewardGradient);
+  });
+
+  it('covers the images and the last steps of the baselines', async () => {
+    const { rollout, decoding, rewardGradient, matching } = await operations({
+      algorithm: { name: 'draft', steps: 4, renoisings: 2 },
+    });
+    expect(rollout).toBe(8 * 3 * trained.forward);
+    expect([decoding, rewardGradient]).toEqual([8 * 3 * decoder.forward, 8 * 3 * decoder.backward]);
+    expect(matching).toBe(8 * 3 * (trained.forward + trained.backward));
   });
 
   it('covers rewards through the denoiser, and Adjoint Matching', async () => {

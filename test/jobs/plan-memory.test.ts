@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { loadModel } from '../../lib/models/registry.js';
-import { refuseSmall, type Plan } from '../../lib/jobs/plan/plan.js';
+import { refuseSmall } from '../../lib/jobs/plan/check.js';
+import type { Plan } from '../../lib/jobs/plan/plan.js';
 import { plan } from '../helpers/jobs.js';
 import { eam } from '../helpers/command-line.js';
 import { measure, planned } from '../helpers/plan-measurement.js';
@@ -166,7 +167,12 @@ describe('the plan for a device that is too small', () => {
     );
     const rewards = [{ name: 'pickscore', directory: fixture('rewards-tiny/pickscore') }];
     expect(await advice({ ...small, panel: { every: 0 }, rewards }, 'drawing samples')).toBe(
-      'drawing samples: a smaller samples.batch; a smaller image; dtype bfloat16 of the rewards; optimizer.emaDecay 0',
+      'drawing samples: a smaller samples.batch; adapter.fold false; a smaller image; dtype bfloat16 of the rewards; ' +
+        'optimizer.emaDecay 0',
+    );
+    expect(await advice(small, 'rolling out')).toBe(
+      'rolling out: algorithm.rolloutBatch; adapter.fold false; a smaller algorithm.microBatch; a smaller image; ' +
+        'a smaller batch; optimizer.emaDecay 0',
     );
   });
 });

@@ -52,6 +52,8 @@ const config = (changes: object = {}) => ({
   image: { width: 8, height: 8 },
   textLength: 16,
   samples: { count: 1 },
+  // Encoding is to take most.
+  panel: { every: 0 },
   checkpointing: true,
   steps: 1,
   batch: 1,

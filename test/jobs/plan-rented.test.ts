@@ -82,7 +82,7 @@ describe('the plan of a published model that is not there', () => {
       const path = shippedPlan(like);
       const { code, stdout, stderr } = await eam('plan', '--like', like);
       expect([code, stderr]).toEqual([0, `for ${path}\n`]);
-      expect(stdout).toMatch(/H100 SXM .*\n[^]*Needed on cuda/);
+      expect(stdout).toMatch(/H100 SXM .*\n[\s\S]*Needed on cuda/);
       await expect(eam('plan')).resolves.toMatchObject({
         code: 2,
         stderr: expect.stringContaining('plan: expected a conf'),

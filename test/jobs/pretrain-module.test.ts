@@ -157,7 +157,7 @@ describe.each(kinds)('pretraining a module whose fine-tuning trains $what', ({ w
       await saveTensors(other, tensors);
       return refusal(loadModel({ module, weights: other }));
     };
-    expect(await refused(lacking)).toMatch(/^.*other\.safetensors: 1 tensors do not fit .*\n +labels: expected/);
+    expect(await refused(lacking)).toMatch(/^.*other\.safetensors: 1 tensor does not fit .*\n +labels: expected/);
     expect(await refused({ ...stored, more: labels! })).toContain('more: unknown tensor of shape [4, 8]');
     const wide = binding().Tensor.from(new Float32Array(8), [4, 2]);
     expect(await refused({ ...lacking, labels: wide })).toContain('labels: expected shape [4, 8], got [4, 2]');

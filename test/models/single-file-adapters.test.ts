@@ -74,7 +74,7 @@ describe.each([
       [`transformer.${block}.attn.to_k.lora_B.weight`]: [32, 2],
     });
     const out = newFile();
-    await exportAdapter(own, out, layout);
+    await exportAdapter(own, out, layout, { model: tinySd3 });
     const read = await readAdapter(out);
     expect([read.modules, read.config.rank, read.config.alpha]).toEqual([[`${block}.attn.to_k`], 2, 2]);
     expect(await snapshot(read.tensors)).toEqual(await snapshot((await readAdapter(own)).tensors));

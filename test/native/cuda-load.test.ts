@@ -1,12 +1,13 @@
 // The CUDA variant runs, with all of a CUDA LibTorch's libraries and on a machine without a GPU: its CPU kernels give
 // the CPU variant's numbers, it says that there is no device, and processes and workers end as they should.
 
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { linkOrCopy } from '../../lib/files/link-or-copy.js';
 import { inspect } from '../../lib/runtime/native/loader.js';
 import { compiled, runNode } from '../helpers/child.js';
 import { type CudaVariant, cudaVariant, whyNotCuda } from '../helpers/cuda-variant.js';
@@ -21,8 +22,11 @@ beforeAll(async () => {
 }, 30 * minutes);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** All libraries in one lib/, and the version in a file of an archive's. */
-function archiveLayout(libtorch: string): string {
+/**
+ * All libraries of the wheels in one lib/, as an archive of LibTorch has them. They are files of this folder, not links
+ * into the wheels', so that a process tells by their paths which it has loaded.
+ */
+async function archiveLayout(libtorch: string): Promise<string> {
   const directory = join(folder, 'libtorch');
   const lib = join(directory, 'lib');
   mkdirSync(lib, { recursive: true });
@@ -30,8 +34,8 @@ function archiveLayout(libtorch: string): string {
   const folders = [join(libtorch, 'lib'), ...readdirSync(nvidia).map((name) => join(nvidia, name, 'lib'))];
   for (const each of folders)
     for (const name of readdirSync(each).filter((file) => /\.so\b/.test(file)))
-      symlinkSync(join(each, name), join(lib, name));
-  symlinkSync(join(libtorch, 'version.py'), join(directory, 'version.py'));
+      await linkOrCopy(join(each, name), join(lib, name));
+  await linkOrCopy(join(libtorch, 'version.py'), join(directory, 'version.py'));
   return directory;
 }
 
@@ -66,9 +70,12 @@ interface Numbers {
 
 describe.each(['wheels', 'archive'] as const)('the CUDA variant with a LibTorch of %s', (layout) => {
   let env: NodeJS.ProcessEnv | undefined;
-  beforeAll(() => {
+  /** The folder that all libraries are to come from. */
+  let own: string;
+  beforeAll(async () => {
     if ('reason' in found) return;
-    const libtorch = layout === 'wheels' ? found.libtorch : archiveLayout(found.libtorch);
+    const libtorch = layout === 'wheels' ? found.libtorch : await archiveLayout(found.libtorch);
+    own = realpathSync(layout === 'wheels' ? dirname(libtorch) : libtorch);
     env = {
       ...process.env,
       XDG_CACHE_HOME: join(folder, layout),
@@ -103,8 +110,7 @@ describe.each(['wheels', 'archive'] as const)('the CUDA variant with a LibTorch 
         libraries.some((path) => path.includes(name)),
         name,
       ).toBe(true);
-    const own = dirname((found as CudaVariant).libtorch);
-    expect(libraries.filter((path) => !path.startsWith(own) && !path.includes('libcuda.so'))).toEqual([]);
+    expect(libraries.filter((path) => !path.startsWith(`${own}/`) && !path.includes('libcuda.so'))).toEqual([]);
   });
 
   onCuda('computes on the CPU what the CPU variant computes', async () => {
@@ -145,6 +151,7 @@ describe.each(['wheels', 'archive'] as const)('the CUDA variant with a LibTorch 
     expect(lines).toHaveLength(5);
     expect(lines.at(-1)).toBe('cpu');
     for (const line of lines.slice(0, -1)) expect(line).toMatch(/^ConfigError .*no CUDA device is usable/i);
+    expect(lines[3]).toMatch(/^ConfigError device: expected "cpu", since no CUDA device is usable .*, got "cuda"$/);
   });
 
   onCuda('runs in a worker, which ends before the process and with it', async () => {

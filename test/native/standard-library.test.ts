@@ -1,12 +1,12 @@
 // The one libstdc++ of a process, with compilers that would link a static one: cmake/StandardLibrary.cmake on a small
 // program instead of on the addon.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 const cmakeFolder = fileURLToPath(new URL('../../cmake', import.meta.url));
 const program = `#include <condition_variable>
@@ -44,10 +44,19 @@ endif()
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+  /** What the environment says of it in {@link build}. */
+  let variable = '';
+  afterEach(() => {
+    variable = '';
+  });
+
   function build(name: string, ...options: string[]) {
     const directory = join(folder, name);
     const flags = ['-S', folder, '-B', directory, `-DCMAKE_CXX_COMPILER=${join(folder, 'g++-static')}`, ...options];
-    const configured = spawnSync('cmake', flags, { encoding: 'utf8' });
+    const configured = spawnSync('cmake', flags, {
+      encoding: 'utf8',
+      env: { ...process.env, EAM_LIBSTDCXX: variable },
+    });
     if (configured.status !== 0) return { directory, status: configured.status, output: configured.stderr };
     const built = spawnSync('cmake', ['--build', directory], { encoding: 'utf8' });
     return { directory, status: built.status, output: built.stdout + built.stderr };
@@ -91,6 +100,17 @@ endif()
     expect(archived.stderr.replace(/\s+/g, ' ')).toMatch(
       /parts of a static libstdc\+\+ \(.*libstdc\+\+\.a\(locale\.o\)\)/,
     );
+  });
+
+  it("takes the environment's, which CMake's own option comes before", () => {
+    const shared = execFileSync('g++', ['-print-file-name=libstdc++.so.6'], { encoding: 'utf8' }).trim();
+    variable = join(folder, 'libstdc++.so.6.named');
+    copyFileSync(shared, variable);
+    const { directory, status, output } = build('named', '-DLINKED=ON');
+    expect(status, output).toBe(0);
+    expect(readFileSync(join(directory, 'program.map'), 'utf8')).toContain(`LOAD ${variable}`);
+    const refused = build('contradicted', '-DLINKED=ON', `-DEAM_LIBSTDCXX=${join(folder, 'none')}`);
+    expect(refused.output.replace(/\s+/g, ' ')).toContain(`EAM_LIBSTDCXX: '${join(folder, 'none')}'`);
   });
 
   it('fails with what to do where there is no shared one', () => {

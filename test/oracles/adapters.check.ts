@@ -1,9 +1,7 @@
 // Adapters and merged models that are written for other projects, loaded there and drawn with.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
@@ -19,17 +17,11 @@ import { autoencoderSchema, toAutoencoderConfig } from '../../lib/models/autoenc
 import type { NativeAutoencoder } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import type { Tensor } from '../../lib/runtime/native/tensor.js';
+import { largeError, place, runOracle } from '../helpers/oracles.js';
 import { scaledError } from '../helpers/published.js';
 import { writeRandomSd3 } from '../helpers/random-sd3.js';
 import { floats, normal, randomise } from '../helpers/tiny-model.js';
 
-/** Where the other projects are: a Python that has their packages, and their sources. */
-function place(name: string): string {
-  const value = process.env[name];
-  if (value) return value;
-  throw new Error(`${name} is not set: CONTRIBUTING.md, "Other projects' loaders", says to what`);
-}
-const python = () => place('EAM_ORACLE_PYTHON');
 const sources = {
   diffusers: () => [join(place('EAM_DIFFUSERS'), 'src')],
   peft: () => [join(place('EAM_DIFFUSERS'), 'src')],
@@ -40,7 +32,6 @@ type Project = keyof typeof sources;
 
 const folder = mkdtempSync(join(tmpdir(), 'eam-oracles-'));
 const directory = join(folder, 'model');
-const script = fileURLToPath(new URL('adapters.py', import.meta.url));
 
 /** ComfyUI and sd-scripts tell depth and heads from the width: a block for each 64. */
 const model = {
@@ -123,18 +114,9 @@ function autoencoderOf(): Promise<NativeAutoencoder> {
 }
 
 /** Runs a project's loader over these files. */
-async function outputsOf(project: Project, job: object): Promise<Record<string, Tensor>> {
-  const [path, out] = [join(folder, `${project}.json`), join(folder, `${project}.safetensors`)];
+function outputsOf(project: Project, job: object): Promise<Record<string, Tensor>> {
   const [transformer, vae] = [join(directory, 'transformer'), join(directory, 'vae')];
-  const common = { transformer, vae, inputs: join(folder, 'inputs.safetensors'), out };
-  writeFileSync(path, JSON.stringify({ ...common, ...job }));
-  const env = { ...process.env, PYTHONPATH: sources[project]().join(':'), HF_HUB_OFFLINE: '1' };
-  const { status, stdout, stderr } = spawnSync(python(), [script, project, path], { env, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${project}: ${stderr}`);
-  // Sd-scripts says here which of a file's tensors it had no use for.
-  expect(stdout).not.toMatch(/unexpected_keys=\['/);
-  expect(stderr).not.toMatch(/key not loaded|NOT LOADED|left over keys|unet missing|unet unexpected/);
-  return loadTensors(out);
+  return runOracle('adapters.py', project, sources[project](), folder, { transformer, vae, ...job });
 }
 
 const files = async (layout: AdapterLayoutName, names: readonly AdapterName[]) =>
@@ -156,12 +138,6 @@ async function compareDrawn(outputs: Record<string, Tensor>, name: string, ours:
   expect(await scaledError(outputs[`${name}.image`]!, drawn[ours]!.image), `${name}.image`).toBeLessThan(2e-5);
 }
 
-/** As `scaledError`, for as many numbers as a layer has. */
-async function difference(value: Tensor, reference: Tensor): Promise<number> {
-  const { largest, scale } = await binding().largestDifference(value, reference);
-  return largest / scale;
-}
-
 /** Compares the weights that sd-scripts merged, under their names of it, with ours; those of layers were changed. */
 async function compareWeights(outputs: Record<string, Tensor>, name: string, adapter: string): Promise<void> {
   const out = join(folder, `${name}-merged.safetensors`);
@@ -172,8 +148,8 @@ async function compareWeights(outputs: Record<string, Tensor>, name: string, ada
   let changed = 0;
   for (const key of names) {
     const own = `model.diffusion_model.${key.slice(name.length + 1)}`;
-    expect(await difference(ours[own]!, outputs[key]!), key).toBeLessThan(1e-6);
-    if ((await difference(ours[own]!, base[own]!)) > 1e-3) changed++;
+    expect(await largeError(ours[own]!, outputs[key]!), key).toBeLessThan(1e-6);
+    if ((await largeError(ours[own]!, base[own]!)) > 1e-3) changed++;
   }
   expect(names.length).toBeGreaterThan(60);
   expect(changed).toBeGreaterThan(3);

@@ -7,24 +7,11 @@ of inputs and adapters, and the file to write: the network's output and an image
 them, loaded by the project's own loader; of sd-scripts the output and the weights into which it merges them.
 """
 
-import importlib.machinery
-import importlib.util
-import json
-import sys
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import torch
+from projects import both, comfyui, main, without
 from safetensors.torch import load_file, save_file
-
-
-def both(name, network, decode, inputs):
-    """The network's output at the times that are given, and the image that four Euler steps from noise draw."""
-    yield name, network(inputs["latents"], inputs["timestep"])
-    latents, levels = inputs["latents"], torch.linspace(1, 0, 5)
-    for now, after in zip(levels[:-1], levels[1:]):
-        latents = latents + (after - now) * network(latents, 1000 * now.expand(len(latents)))
-    yield f"{name}.image", decode(latents)
 
 
 def diffusers_outputs(job, inputs):
@@ -63,32 +50,6 @@ def diffusers_outputs(job, inputs):
             pipeline = StableDiffusion3Pipeline(**none, transformer=network())
             pipeline.load_lora_weights(path)
             yield from draw(name, pipeline.transformer)
-
-
-def without(*names):
-    """Stands in for packages that the projects import for something else, where they are not installed."""
-    for name in names:
-        root = sys.modules.get(name.partition(".")[0]) or importlib.util.find_spec(name.partition(".")[0])
-        if root and not isinstance(root, MagicMock):
-            continue
-        module = MagicMock(name=name)
-        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
-        module.__path__ = []
-        sys.modules[name] = module
-
-
-def comfyui():
-    """The modules of ComfyUI that load and run a model."""
-    without("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchsde", "av", "aiohttp")
-    without("kornia", "kornia.geometry", "kornia.geometry.transform", "spandrel", "alembic", "sqlalchemy")
-    import comfy.options
-
-    sys.argv = ["comfyui", "--cpu", "--force-fp32"]
-    comfy.options.enable_args_parsing()
-    import comfy.sd
-    import comfy.utils
-
-    return comfy
 
 
 def comfyui_outputs(job, inputs):
@@ -167,14 +128,9 @@ def sd_scripts_outputs(job, inputs):
         yield from tensors(f"trained-{name}", merged(path)).items()
 
 
-outputs = {
+main({
     "diffusers": diffusers_outputs,
     "peft": diffusers_outputs,
     "comfyui": comfyui_outputs,
     "sd-scripts": sd_scripts_outputs,
-}
-project, path = sys.argv[1:]
-job = {**json.loads(Path(path).read_text()), "project": project}
-with torch.no_grad():
-    found = dict(outputs[project](job, load_file(job["inputs"])))
-save_file({name: tensor.contiguous() for name, tensor in found.items()}, job["out"])
+})

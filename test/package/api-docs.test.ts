@@ -1,5 +1,6 @@
-// The package's surface is documented: the reference that TypeDoc generates has a text for every export and every
-// member, and what it says of options is what the schemas that check them do.
+// The package's surface is documented: the site that TypeDoc builds has a text for every export and every member, what
+// it says of options is what the schemas that check them do, and its guides are there, in their groups, with links that
+// lead somewhere.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,6 +18,7 @@ import {
   type EamOptions,
   eamSchema,
 } from '../../lib/training/algorithms.js';
+import { alignPropSchema, draftSchema, reflSchema } from '../../lib/training/backpropagation.js';
 import { optimizerSchema, type OptimizerOptions, type OptimizerSettings } from '../../lib/training/settings.js';
 import type { problemSchema, Problem } from '../../lib/jobs/fidelity/problem.js';
 import { fidelitySchema, type FidelitySettings } from '../../lib/jobs/fidelity/settings.js';
@@ -25,6 +27,7 @@ import { type HttpRewardOptions, httpOptionsSchema } from '../../lib/rewards/ser
 import { type OpenaiRewardOptions, openaiOptionsSchema } from '../../lib/rewards/services/openai.js';
 import type { TorchScriptModel, torchScriptSchema } from '../../lib/models/torchscript/settings.js';
 import { strokeWeightOptionsSchema, type StrokeWeightOptions } from '../../lib/rewards/stroke-weight.js';
+import { brokenPages } from '../../scripts/docs/links.mjs';
 import { settingsSchema, type TrainerOptions } from '../../lib/training/trainer-options.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -39,7 +42,13 @@ interface Declaration {
   comment?: { blockTags?: { tag: string; content: { text: string }[] }[] };
 }
 
+interface Site {
+  children: Declaration[];
+  documents: { name: string; frontmatter: { group: string } }[];
+}
+
 let exported: Declaration[];
+let documents: Site['documents'];
 beforeAll(() => {
   const json = join(folder, 'api.json');
   mkdirSync(join(folder, 'api'));
@@ -51,7 +60,9 @@ beforeAll(() => {
   });
   // A member without a text is a warning, and typedoc.json makes warnings errors.
   expect({ status: run.status, said: run.stderr.replace(/^npm warn.*\n/gm, '') }).toEqual({ status: 0, said: '' });
-  exported = (JSON.parse(readFileSync(json, 'utf8')) as Declaration).children!;
+  const { children, documents: listed } = JSON.parse(readFileSync(json, 'utf8')) as Site;
+  exported = children[0]!.children!;
+  documents = listed;
 });
 
 const membersOf = ({ children, type }: Declaration): Declaration[] =>
@@ -104,11 +115,11 @@ describe("the API's reference", () => {
       scripts: Record<string, string>;
     };
     expect(scripts['prepack']).toMatch(/&& npm run docs$/);
-    expect(scripts['docs']).toBe('typedoc');
+    expect(scripts['docs']).toBe('node scripts/docs/site.mjs');
   });
 
   it('shows every option of an algorithm, not the name of a schema', () => {
-    const page = readFileSync(join(folder, 'api', 'interfaces', 'EamOptions.html'), 'utf8');
+    const page = readFileSync(join(folder, 'api', 'interfaces', 'eam-torch.EamOptions.html'), 'utf8');
     for (const name of Object.keys(eamSchema.shape)) expect(page).toContain(`id="${name.toLowerCase()}"`);
     for (const name of [
       'AdjointMatchingOptions',
@@ -133,6 +144,9 @@ describe("the API's reference", () => {
   it.each([
     { name: 'EamOptions', checked: eamSchema.parse({}), left: [] },
     { name: 'AdjointMatchingOptions', checked: adjointMatchingSchema.parse({}), left: [] },
+    { name: 'ReflOptions', checked: reflSchema.parse({}), left: [] },
+    { name: 'DraftOptions', checked: draftSchema.parse({}), left: [] },
+    { name: 'AlignPropOptions', checked: alignPropSchema.parse({}), left: [] },
     { name: 'OptimizerOptions', checked: optimizerSchema.parse({ learningRate: 1 }), left: ['learningRate'] },
     { name: 'StrokeWeightOptions', checked: strokeWeightOptionsSchema.parse({}), left: [] },
     { name: 'HttpRewardOptions', checked: httpOptionsSchema.parse({ url: 'http://h/' }), left: ['url'] },
@@ -147,6 +161,27 @@ describe("the API's reference", () => {
   ])('states the defaults of $name', ({ name, checked, left }) => {
     expect(statedDefaults(named(name))).toEqual(without(flat(checked), left));
   });
+});
+
+describe('the guides of the site', () => {
+  it('are there under their names, in the groups of docs/README.md', () => {
+    const groups = new Map<string, string[]>();
+    for (const { name, frontmatter } of documents)
+      groups.set(frontmatter.group, [...(groups.get(frontmatter.group) ?? []), name]);
+    expect([...groups.keys()]).toEqual(
+      'Start, Models, Rewards, Runs, Evidence, Reference, For contributors'.split(', '),
+    );
+    expect(groups.get('For contributors')).toContain('Contributing');
+    const page = readFileSync(join(folder, 'api', 'guides', 'tuning.html'), 'utf8');
+    expect(page).toMatch(/<title>Five knobs/);
+  });
+
+  it('begin with the README, and can be searched', () => {
+    expect(readFileSync(join(folder, 'api', 'index.html'), 'utf8')).toContain('npm run quickstart');
+    expect(existsSync(join(folder, 'api', 'assets', 'search.js'))).toBe(true);
+  });
+
+  it('link to what is there, as every page does', () => expect(brokenPages(join(folder, 'api'))).toEqual([]));
 });
 
 describe('the types of options', () => {

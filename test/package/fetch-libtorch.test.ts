@@ -157,7 +157,7 @@ describe.skipIf(pip === undefined)('fetching LibTorch', () => {
     expect(readdirSync(join(torch, '..', 'nvidia', 'cu13', 'lib'))).toEqual(['libcudart.so.13']);
   });
 
-  it('goes on where it was cut', async () => {
+  it('keeps whole wheels after a cut, says so, and fetches the one that was cut from its beginning', async () => {
     writeWheels(pip!, wheels, cudaWheels(folder));
     const index = new WheelIndex(wheels);
     try {
@@ -168,7 +168,7 @@ describe.skipIf(pip === undefined)('fetching LibTorch', () => {
       const cut = 'nvidia_cublas-13.1.1.3-py3-none-any.whl';
       index.cut.add(cut);
       await expect(fetch()).rejects.toThrow(
-        /python3 failed[\s\S]*MB are kept in .*: the same command goes on from there/,
+        /python3 failed[\s\S]*MB of whole wheels are kept in .*: .* with the wheel that is missing, from its beginning/,
       );
       expect(readdirSync(cache)).toEqual(['.fetch-2.14.1-cuda']);
       expect(index.asked.at(-1)).toBe(cut);

@@ -56,6 +56,8 @@ const lib: Rooms = {
       'text-embeddings.ts',
       'component-weights.ts',
       'single-file.ts',
+      'single-file-layers.ts',
+      'single-file-parts.ts',
       'moved-tensors.ts',
       'quantization.ts',
       'pretraining.ts',
@@ -106,10 +108,12 @@ const lib: Rooms = {
     closed('plan', 'report'),
     one('serve'),
     closed('*'),
+    // A recipe runs other jobs.
+    one('reproduce'),
     one('configurations.ts'),
   ],
   cli: [
-    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts', 'completions.ts'),
+    one('options.ts', 'job-command.ts', 'read-job.ts', 'hangup.ts', 'completions.ts', 'confirm.ts'),
     closed('*'),
     one('program.ts'),
     one('run.ts'),

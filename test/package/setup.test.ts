@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,34 @@ describe('set-up', () => {
     expect(result.stderr).toBe('');
     expect(result.stdout).toMatch(/^setup: ready \([\d.]+ s\)\n$/);
     expect(result.status).toBe(0);
+  });
+});
+
+describe("a native build and the environment's compiler", () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  it.each([
+    { name: 'EAM_LIBSTDCXX', file: 'libstdc++.so.6', key: 'libstdcxx' },
+    { name: 'CXX', file: 'g++', key: 'compiler' },
+  ])('that is up to date is made anew where $name is another, and hands it on', async ({ name, file: other, key }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'eam-setup-'));
+    const tools = mkdtempSync(join(tmpdir(), 'eam-setup-'));
+    const value = join(tools, other);
+    // A compiler that passes for one before the build and then compiles nothing; the library is not there.
+    const compiler = '#!/bin/sh\ncase "$1" in --version | -std=c++20) exec g++ "$@" ;; esac\nexit 1\n';
+    if (key === 'compiler') writeFileSync(value, compiler, { mode: 0o755 });
+    const stamp = join(folder, 'eam_build.json');
+    const built = join(root, 'build', 'cpu');
+    cpSync(join(built, 'eam_build.json'), stamp);
+    for (const file of ['eam_torch.node', 'eam_loader.node', 'eam_torch.json']) writeFileSync(join(folder, file), '');
+    const options = { variant: 'cpu', output: folder, report: () => {} } as const;
+    expect((await buildNative(options)).built).toBe(false);
+    vi.stubEnv(name, value);
+    const message = await buildNative(options).catch((error: Error) => error.message);
+    expect(message).toContain(value);
+    expect(existsSync(join(folder, 'eam_torch.node'))).toBe(false);
+    expect(JSON.parse(readFileSync(stamp, 'utf8'))).toMatchObject({ configuration: { [key]: value } });
+    for (const each of [folder, tools]) rmSync(each, { recursive: true, force: true });
   });
 });
 

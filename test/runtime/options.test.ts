@@ -12,8 +12,10 @@ import {
   adamWOptionsSchema,
   adjointMatchingOptionsSchema,
   eamOptionsSchema,
+  reflOptionsSchema,
 } from '../../lib/runtime/native/options.generated.js';
 import { validate } from '../../lib/schema/validate.js';
+import { alignPropSchema, draftSchema } from '../../lib/training/backpropagation.js';
 import { tinyLora, tinyModel } from '../helpers/tiny-model.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -34,6 +36,9 @@ beforeAll(async () => {
 const tables: [string, z.ZodObject, (options: object) => unknown][] = [
   ['Eam', eamOptionsSchema, (options) => new (binding().Eam)(model, options)],
   ['AdjointMatching', adjointMatchingOptionsSchema, (options) => new (binding().AdjointMatching)(model, options)],
+  ['Refl', reflOptionsSchema, (options) => new (binding().Refl)(model, options)],
+  ['Draft', draftSchema, (options) => new (binding().Draft)(model, options)],
+  ['AlignProp', alignPropSchema, (options) => new (binding().AlignProp)(model, options)],
   ['AdamW', adamWOptionsSchema, (options) => new (binding().AdamW)(model, options)],
 ];
 

@@ -33,6 +33,12 @@ describe('a file of prompts', () => {
       prompts: ['a fox', 'zwei\nZeilen'],
     },
     {
+      what: 'one list in JSON',
+      name: 'k.json',
+      content: '\n[ "a fox",\n {"prompt": "the moon", "rank": [1, 2]}, " zwei\\nZeilen "]',
+      prompts: ['a fox', 'the moon', 'zwei\nZeilen'],
+    },
+    {
       what: 'UTF-16 that says so',
       name: 'e.txt',
       content: Buffer.from('\ufeffa fûchs\r\n狐\r\n', 'utf16le'),
@@ -120,6 +126,14 @@ describe('a file of prompts', () => {
       content: '{"prompt": "a"}\n{"prompt": \n',
       message: /bad\.jsonl, line 2: expected a JSON object, got no JSON: \S/,
     },
+    { name: 'half.json', content: '["a"', message: /half\.json: expected a list of prompts in JSON, got no JSON: \S/ },
+    { name: 'items.json', content: '["a", 3]', message: /items\.json, item 2: expected {"prompt": "…"}, got no text/ },
+    {
+      name: 'blank.json',
+      content: '["a", " "]',
+      message: /blank\.json, item 2: expected {"prompt": "…"}, got no text/,
+    },
+    { name: 'empty.json', content: '[]', message: /empty\.json: expected a prompt a line, got none/ },
     {
       name: 'other.jsonl',
       content: '{"text": "a"}\n',

@@ -20,7 +20,7 @@ import type {
 } from '../../lib/jobs/settings/config.generated.js';
 import type { finetuneSchema } from '../../lib/jobs/settings/finetune.js';
 import type { Model } from '../../lib/models/model.js';
-import type { Algorithm } from '../../lib/training/algorithms.js';
+import type { Algorithm } from '../../lib/training/algorithm.js';
 import { outputs } from '../../scripts/config/outputs.mjs';
 import { marked } from '../../scripts/config/json-schema.mjs';
 
@@ -29,17 +29,24 @@ const text = (path: string) => readFileSync(join(root, path), 'utf8');
 type Json = Record<string, unknown>;
 const json = (path: string) => JSON.parse(text(path)) as Json;
 
+interface Member {
+  path: string;
+  node: Json;
+  isRequired: boolean;
+}
+
 /** Every named member in a schema, by its path. */
-function members(node: unknown, path = ''): { path: string; node: Json }[] {
+function members(node: unknown, path = ''): Member[] {
   if (typeof node !== 'object' || node === null) return [];
   // What a program made has no place in a file.
   if ((node as Json)['code']) return [];
   if (Array.isArray(node)) return node.flatMap((each) => members(each, path));
+  const required = ((node as Json)['required'] ?? []) as string[];
   return Object.entries(node).flatMap(([key, value]: [string, unknown]) => {
     if (key === 'default') return [];
     if (key !== 'properties') return members(value, path);
     return Object.entries(value as Json).flatMap(([name, member]) => [
-      { path: `${path}.${name}`, node: member as Json },
+      { path: `${path}.${name}`, node: member as Json, isRequired: required.includes(name) },
       ...members(member, `${path}.${name}`),
     ]);
   });
@@ -67,6 +74,15 @@ describe('what is written from the schemas of configurations', () => {
     expect([...new Set(mute.map(({ path, node }) => `${path}: ${node['description']}`))]).toEqual([]);
   });
 
+  it('says of every optional key without a default what holds where it is left out', () => {
+    const all = Object.entries(configurations).flatMap(([job, schema]) => members(marked(schema), job));
+    const open = all.filter(({ node, isRequired }) => !isRequired && node['default'] === undefined);
+    expect(open.length).toBeGreaterThan(90);
+    const told = /\bleft out\b|; without it |Where nothing is said here/i;
+    const mute = open.filter(({ node }) => !told.test(String(node['description'])));
+    expect([...new Set(mute.map(({ path, node }) => `${path}: ${node['description']}`))]).toEqual([]);
+  });
+
   it('has a line in the reference for every key, with its default and its range', () => {
     const page = text('docs/configuration.md').replaceAll(/ +/g, ' ');
     for (const name of ['evaluation.count', 'contenders[].budget.steps', 'teacher.guidance', 'sampling.trainedUntil'])
@@ -75,6 +91,11 @@ describe('what is written from the schemas of configurations', () => {
     expect(page).toMatch(/\| `betas` \| \[number, number\] \| `\[0\.9,0\.99\]` \| each at least 0 and below 1 \|/);
     expect(page).toMatch(/\| `steps` \| whole number \| required \| at least 1 \|/);
     expect(page).toMatch(/\| `prompts` \| string or list of string \| required \|/);
+    expect(page).toMatch(/\| `panel` \| object \| those of its keys \|/);
+    expect(page).toMatch(/\| `panel\.judges` \| list of [^|]+ \| `\[\]` \|/);
+    expect(page).toMatch(
+      /\| `panel\.steps` \| whole number \| \| at least 1 \| .*; left out, the algorithm's number\./,
+    );
     const keys = Object.entries(configurations).flatMap(([job, schema]) => members(marked(schema), job));
     const missing = keys.filter(({ path }) => !page.includes(`${path.split('.').at(-1)}\` |`));
     expect(missing.map(({ path }) => path)).toEqual([]);

@@ -158,6 +158,7 @@ describe('the options of modes', () => {
     { given: { modes: { gian: 1 } }, message: /modes\.gian: unknown key; did you mean "gain"/ },
     { given: { modes: { gain: -1 } }, message: /modes\.gain: expected a number of at least 0, got -1/ },
     { given: { modes: { times: 0 } }, message: /modes\.times: expected a number of at least 1, got 0/ },
+    { given: { modes: { floor: 1 } }, message: /modes\.floor: expected a number of at most 0, got 1/ },
     { given: { modes: { ceiling: 0 } }, message: /modes\.ceiling: expected a number above 0, got 0/ },
     { given: { modes: 'yes' }, message: /modes: expected/ },
   ])('refuse $given', ({ given, message }) => {

@@ -133,6 +133,27 @@ describe('fine-tuning Stable Diffusion 3', () => {
     }
   });
 
+  it('takes the same steps with the adapter folded or not, and any rows in an evaluation of the rollout', async () => {
+    const taken = async (name: string, fold: boolean, rolloutBatch: number) => {
+      const settings = config(name, { steps: 2, panel: { every: 0 } });
+      const algorithm = { ...settings.algorithm, rolloutBatch };
+      const { directory } = await finetune({ ...settings, algorithm, adapter: { ...settings.adapter, fold } });
+      const record = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as typeof settings;
+      expect([record.adapter, record.algorithm]).toMatchObject([{ fold }, { rolloutBatch }]);
+      return metricsOf(directory).map(({ reward, loss, gradNorm, forwards }) => ({ reward, loss, gradNorm, forwards }));
+    };
+    const expected = await taken('apart', false, 8);
+    for (const [index, found] of [await taken('folded', true, 0), await taken('thirds', true, 3)].entries()) {
+      for (const [step, { reward, loss, gradNorm, forwards }] of found.entries()) {
+        const wanted = expected[step]!;
+        expect(forwards).toBe(wanted.forwards);
+        expect(reward / wanted.reward, `reward, ${index}`).toBeCloseTo(1, 3);
+        expect(loss / wanted.loss, `loss, ${index}`).toBeCloseTo(1, 3);
+        expect(gradNorm / wanted.gradNorm, `gradient, ${index}`).toBeCloseTo(1, 2);
+      }
+    }
+  });
+
   it('goes on where it was stopped, to the same weights, with the prompts that it recorded', async () => {
     const whole = await finetune(config('whole', { steps: 4 }));
     const interrupt = new AbortController();

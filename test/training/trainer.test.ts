@@ -3,7 +3,8 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { eam, type Algorithm } from '../../lib/training/algorithms.js';
+import type { Algorithm } from '../../lib/training/algorithm.js';
+import { eam } from '../../lib/training/algorithms.js';
 import { newestWholeCheckpoint } from '../../lib/files/checkpoints.js';
 import { CheckpointError, ConfigError, DisposedError, type EamError } from '../../lib/errors.js';
 import { loadModel } from '../../lib/models/registry.js';

@@ -128,7 +128,9 @@ export async function fetchLibTorch(options: FetchOptions): Promise<string> {
 function goingOn(error: BuildError, wheels: Wheels, folder: string): BuildError {
   const kept = wheels.size();
   if (kept === 0) rmSync(folder, { recursive: true, force: true });
-  const next = `${megabytes(kept)} are kept in ${folder}: the same command goes on from there.`;
+  const next =
+    `${megabytes(kept)} of whole wheels are kept in ${folder}: the same command goes on with the wheel that is ` +
+    'missing, from its beginning. While it runs, pip 25.1 or newer goes on within a wheel, too.';
   return kept === 0 ? error : new BuildError(`${error.message}\n${next}`, { cause: error });
 }
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { NativeLoadError } from '../../errors.js';
@@ -112,6 +112,15 @@ function chooseLibTorch(
   return findLibTorch(variant, given);
 }
 
+/**
+ * What the environment says of the compiler and of its library (cmake/StandardLibrary.cmake), where it says something.
+ * CMake reads CXX itself, once for a build directory.
+ */
+function compilation(): Record<string, string> {
+  const { CXX: compiler, EAM_LIBSTDCXX: library } = process.env;
+  return { ...(compiler && { compiler }), ...(library && { libstdcxx: resolve(library) }) };
+}
+
 function requireTools(names: ToolName[]): void {
   const message = missingToolsMessage(inspectTools(names));
   if (message) throw new BuildError(message);
@@ -148,6 +157,7 @@ export async function buildNative(options: BuildOptions): Promise<BuildResult> {
         generator: findExecutable(['ninja']) ? 'Ninja' : 'Unix Makefiles',
         architectures: options.cudaArchitectures ?? '',
         ...(options.portable && { portable: 'ON' }),
+        ...compilation(),
       },
       sources: sourceHash(),
     };
@@ -191,7 +201,7 @@ async function compile(
   progress: CompileProgress,
 ): Promise<void> {
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
-  const { libtorch, generator, architectures, portable = 'OFF' } = stamp.configuration;
+  const { libtorch, generator, architectures, portable = 'OFF', libstdcxx = '' } = stamp.configuration;
   const common = ['--directory', packageRoot, '--out', directory];
   const configure = [
     'configure',
@@ -201,6 +211,7 @@ async function compile(
     `--CDEAM_VARIANT=${variant}`,
     `--CDEAM_LIBTORCH=${libtorch}`,
     `--CDEAM_PORTABLE=${portable}`,
+    `--CDEAM_LIBSTDCXX=${libstdcxx}`,
   ];
   if (architectures) configure.push(`--CDCMAKE_CUDA_ARCHITECTURES=${architectures}`);
   const run = (args: string[], onOutput?: (text: string) => void) =>

@@ -136,7 +136,8 @@ export class Wheels {
     try {
       await runCommand(this.python, ['-m', 'pip', ...args, '--disable-pip-version-check', '--retries=2'], {
         logFile: join(this.folder, 'pip.log'),
-        // pip from 25.1 on goes on with a transfer that was cut; an older one does not know the variable.
+        // pip from 25.1 on goes on with a transfer that was cut, as long as it runs; an older one does not know the
+        // variable, and fetches such a wheel again when the command is given again.
         env: { PIP_RESUME_RETRIES: '20', ...process.env, TMPDIR: temporary },
       });
     } finally {

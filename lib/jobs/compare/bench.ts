@@ -2,13 +2,16 @@ import type { Model } from '../../models/model.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
 import { createAlgorithm } from '../../training/algorithms.js';
 import type { Belonging, BelongsTo } from '../../training/belonging.js';
+import { measureBestOf } from '../../training/best-of.js';
 import { measure } from '../../training/evaluation.js';
+import { meanEvaluations, rewardPasses } from '../../training/evaluations.js';
 import type { Measurement } from '../../training/measured-model.js';
 import { cyclePrompts, encodeGrid, sampleImages } from '../../training/sampler.js';
 import { Trainer } from '../../training/trainer.js';
+import { rewardParts } from '../plan/reward-parts.js';
 import type { JobObserver } from '../progress.js';
 import { loadConfiguredModel } from '../settings/model.js';
-import type { CompareSettings, Contender } from './config.js';
+import type { CompareSettings, TrainedContender } from './config.js';
 import type { RunPlan } from './run-plan.js';
 
 /** What all runs of a comparison share. */
@@ -46,39 +49,42 @@ export function createTrainer(
   });
 }
 
-/** How many network evaluations one step of a contender makes. */
-export async function evaluationsPerStep(bench: Bench, contender: Contender): Promise<number> {
-  using model = await openModel(bench, 0);
-  const trainer = createTrainer(bench, { contender, learningRate: 1e-9, seed: 0 }, model);
-  for await (const { forwards, vjps, backwards } of trainer.run({ steps: 1, signal: bench.signal }))
-    return forwards + vjps + backwards;
-  throw new Error('a run of one step made none');
+/** How many network evaluations one step of a contender makes, on average where it draws them. */
+export function evaluationsPerStep({ config }: Bench, contender: TrainedContender): number {
+  const { algorithm, batch = config.batch } = contender;
+  return batch * meanEvaluations(algorithm, rewardPasses(algorithm, batch, rewardParts(config.rewards)));
 }
 
 /** The tracking set or the evaluation set, measured with the judge. */
 export async function measureSet(
-  { config, reward, judge, signal }: Bench,
+  bench: Bench,
   model: Model,
   set: 'tracking' | 'evaluation',
   trainer?: Trainer,
 ): Promise<Measurement> {
-  const { count, steps, solver, guidance, batch, seed } = config[set];
-  const { prompts, negativePrompt } = config;
-  const options = {
-    reward,
-    judge,
-    prompts,
-    negativePrompt,
-    count,
-    seed: BigInt(seed),
-    steps,
-    solver,
-    guidance,
-    batch,
-    signal,
-  };
+  const { config, reward, judge } = bench;
+  const options = { reward, judge, count: config[set].count, ...drawingOf(bench, set) };
   const weights = trainer ? 'trained' : 'pretrained';
   return (await measure(model, { ...options, average: trainer?.averaging }, weights)).measurement;
+}
+
+/** The same of the best of so many candidates for each image, which the pretrained model draws. */
+export async function measureBest(
+  bench: Bench,
+  model: Model,
+  set: 'tracking' | 'evaluation',
+  { bestOf: candidates, seed }: { bestOf: number; seed: number },
+): Promise<Measurement> {
+  const { reward, judge } = bench;
+  return measureBestOf(model, { candidates, reward, seed }, judge, drawingOf(bench, set));
+}
+
+/** How a set is drawn: an image a prompt. */
+function drawingOf({ config, signal }: Bench, set: 'tracking' | 'evaluation') {
+  const { count, steps, solver, guidance, batch, seed } = config[set];
+  const prompts = cyclePrompts(config.prompts, count);
+  const { negativePrompt } = config;
+  return { prompts, negativePrompt, seed: BigInt(seed), steps, solver, guidance, batch, signal };
 }
 
 /** A grid of samples as a PNG, of the pretrained model where there is no trainer. */

@@ -1,19 +1,25 @@
-import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 
-import { renderComparison } from './report.js';
-import type { Comparison, ContenderResult, FinishedComparison } from './comparison.js';
+import type { ContenderResult, FinishedComparison } from './comparison.js';
 import type { Baseline, RunResult, SweepEntry } from './results.js';
 import { drawGrid, evaluationsPerStep, measureSet, openModel, type Bench } from './bench.js';
 import { commonBelongings, finishedRun, refuseOtherRuns } from './finished.js';
-import { finalPlan, sweepPlan, type RunPlan } from './run-plan.js';
+import { makeBestOf } from './best-of.js';
+import { bestOfPlan, finalPlan, sweepPlan, type BestOfPlan, type RunPlan } from './run-plan.js';
 import { makeRun } from './run.js';
 import { meanCurve } from './curves.js';
 import { speedUp } from './speed-up.js';
-import { renderSummary } from './summary.js';
 import { atEdge, chooseRate } from './sweep.js';
-import { readCompareConfig, type Budget, type CompareSettings, type Contender } from './config.js';
+import { writeComparison, type CompareResult } from './written.js';
+import {
+  isTrained,
+  readCompareConfig,
+  type Budget,
+  type CompareSettings,
+  type Contender,
+  type TrainedContender,
+} from './config.js';
 import type { Model } from '../../models/model.js';
 import { binding } from '../../runtime/native/index.js';
 import { checkOutput } from '../../files/output-path.js';
@@ -24,6 +30,7 @@ import { createJudge, createRewards } from '../../rewards/registry.js';
 import { jobDevice } from '../device.js';
 import { refuseExisting } from '../existing-output.js';
 import { createAlgorithm } from '../../training/algorithms.js';
+import { drawingEvaluations } from '../../training/evaluations.js';
 import { rehearse } from '../rehearsal.js';
 import { loadConfiguredModel } from '../settings/model.js';
 import type { CompareConfig } from '../settings/config.generated.js';
@@ -31,18 +38,6 @@ import { RunDirectory } from '../run-directory.js';
 import { conduct } from '../run-status.js';
 import { versions } from '../../runtime/versions.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
-
-/** This is what {@link compare} returns. */
-export interface CompareResult {
-  /** Everything was written into this directory. */
-  directory: string;
-  /** The path of report.html. */
-  report: string;
-  /** The object that compare.json holds. */
-  comparison: Comparison;
-  /** The text of summary.md. */
-  summary: string;
-}
 
 /**
  * Fine-tunes one model with several algorithms on the same rewards, each at its own best learning rate and over several
@@ -76,7 +71,7 @@ async function partsOf(settings: CompareSettings, { observer, signal, resume }: 
   const reward = await createRewards(rewards, device, { onNote: (message) => observer?.note(message) });
   const judge = evaluation.judge && createJudge(evaluation.judge, device);
   using model = await loadConfiguredModel(settings);
-  const algorithms = contenders.map(({ algorithm }) => createAlgorithm(algorithm));
+  const algorithms = contenders.filter(isTrained).map(({ algorithm }) => createAlgorithm(algorithm));
   const guidances = [tracking, evaluation, samples].map(({ guidance }) => guidance);
   if (!resume) await rehearse({ model, algorithms, prompts, reward, judge, guidances, signal });
   return { reward, judge, belongsTo: await commonBelongings({ config: settings, reward, judge }, model) };
@@ -108,8 +103,6 @@ async function compareInto(
 }
 
 class ComparisonJob {
-  readonly #evaluationsPerStep = new Map<Contender, number>();
-
   constructor(
     private readonly bench: Bench,
     private readonly directory: RunDirectory,
@@ -122,9 +115,16 @@ class ComparisonJob {
     const runs = await this.#runAll(baseline, rates);
     const contenders = config.contenders.map((contender): ContenderResult => {
       const own = runs.get(contender)!;
-      return { name: contender.name, learningRate: rates.get(contender)!, runs: own, curve: meanCurve(own) };
+      const learningRate = rates.get(contender);
+      return {
+        name: contender.name,
+        ...(learningRate !== undefined && { learningRate }),
+        evaluationsPerImage: drawingEvaluations(config.tracking) * (contender.bestOf ?? 1),
+        runs: own,
+        curve: meanCurve(own),
+      };
     });
-    const [first, ...others] = contenders;
+    const [first, ...others] = contenders.filter((_, index) => isTrained(config.contenders[index]!));
     const comparison: FinishedComparison = {
       config: { ...config, output: this.directory.path },
       versions: versions(),
@@ -138,7 +138,7 @@ class ComparisonJob {
       contenders,
       speedUps: others.map((other) => speedUp(first!.runs, other.runs)),
     };
-    return this.#write(comparison, grid);
+    return writeComparison(this.bench, this.directory, comparison, grid);
   }
 
   async #measurePretrained(): Promise<{ baseline: Baseline; grid: Uint8Array }> {
@@ -157,7 +157,7 @@ class ComparisonJob {
     const { contenders, sweep: settings } = this.bench.config;
     const rates = new Map<Contender, number>();
     const sweep: SweepEntry[] = [];
-    for (const contender of contenders) {
+    for (const contender of contenders.filter(isTrained)) {
       if (contender.learningRate !== undefined || !settings) {
         rates.set(contender, contender.learningRate!);
         continue;
@@ -189,9 +189,14 @@ class ComparisonJob {
     let number = 0;
     for (const seed of seeds) {
       for (const contender of contenders) {
-        const plan = { ...finalPlan(this.bench.config, contender, seed), learningRate: rates.get(contender)! };
         const title = `${contender.name}, seed ${seed} (run ${++number} of ${seeds.length * contenders.length})`;
-        const run = await this.#run(title, plan, baseline);
+        const run = isTrained(contender)
+          ? await this.#run(
+              title,
+              { ...finalPlan(this.bench.config, contender, seed), learningRate: rates.get(contender)! },
+              baseline,
+            )
+          : await this.#measureBestOf(title, bestOfPlan(contender, seed));
         if (run.failure !== undefined) this.bench.observer.note(`${title} ended early: ${run.failure}`);
         runs.get(contender)!.push(run);
       }
@@ -206,42 +211,20 @@ class ComparisonJob {
       bench.observer.note(`${title}: finished before`);
       return finished;
     }
-    const steps = await this.#stepsOf(plan.contender, plan.budget);
+    const steps = this.#stepsOf(plan.contender, plan.budget);
     bench.observer.note(`${title}: ${steps} steps`);
     return makeRun(bench, plan, baseline, steps, join(directory.path, plan.folder));
   }
 
-  async #stepsOf(contender: Contender, { steps, evaluations }: Budget): Promise<number> {
-    if (steps !== undefined) return steps;
-    let perStep = this.#evaluationsPerStep.get(contender);
-    if (perStep === undefined) {
-      perStep = await evaluationsPerStep(this.bench, contender);
-      this.#evaluationsPerStep.set(contender, perStep);
-    }
-    return Math.max(1, Math.floor(evaluations! / perStep));
+  async #measureBestOf(title: string, plan: BestOfPlan): Promise<RunResult> {
+    const { bench, directory } = this;
+    const finished = await finishedRun(bench, plan, directory.path);
+    bench.observer.note(finished ? `${title}: finished before` : `${title}: measuring`);
+    return finished ?? (await makeBestOf(bench, plan, join(directory.path, plan.folder)));
   }
 
-  async #write(comparison: FinishedComparison, pretrained: Uint8Array): Promise<CompareResult> {
-    const { directory } = this;
-    const grids = [{ name: 'Before', png: pretrained }];
-    for (const [index, { name, runs }] of comparison.contenders.entries()) {
-      const run = runs.find(({ final }) => final);
-      if (!run) continue;
-      const { step } = run.points.at(-1)!;
-      const { config } = this.bench;
-      const path = join(directory.path, finalPlan(config, config.contenders[index]!, run.seed).folder);
-      grids.push({ name: `${name}, seed ${run.seed}`, png: await readFile(RunDirectory.existing(path).samples(step)) });
-    }
-    const recorded = JSON.parse(JSON.stringify(comparison.config)) as CompareConfig;
-    const record: Comparison = { ...comparison, config: recorded };
-    await directory.write('compare.json', `${JSON.stringify(record, null, 2)}\n`);
-    const summary = renderSummary(comparison);
-    await directory.write('summary.md', summary);
-    const report = await directory.write(
-      'report.html',
-      await renderComparison({ title: directory.path, comparison, grids, finished: new Date() }),
-    );
-    this.bench.observer.note(`report: ${report}`);
-    return { directory: directory.path, report, comparison: record, summary };
+  #stepsOf(contender: TrainedContender, { steps, evaluations }: Budget): number {
+    if (steps !== undefined) return steps;
+    return Math.max(1, Math.floor(evaluations! / evaluationsPerStep(this.bench, contender)));
   }
 }

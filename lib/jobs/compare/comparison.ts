@@ -8,8 +8,13 @@ import type { SpeedUp } from './speed-up.js';
 export interface ContenderResult {
   /** The contender's name in the configuration. */
   name: string;
-  /** AdamW's learning rate at its highest: the one that was given, or the sweep's choice. */
-  learningRate: number;
+  /**
+   * AdamW's learning rate at its highest: the one that was given, or the sweep's choice; left out where nothing is
+   * trained.
+   */
+  learningRate?: number;
+  /** How many network evaluations an image takes that is drawn for the tracking set. */
+  evaluationsPerImage: number;
   /** The contender's runs, one for each seed. */
   runs: RunResult[];
   /** The mean over these runs of what was measured on the way. */
@@ -40,7 +45,7 @@ export interface Comparison {
   sweep: SweepEntry[];
   /** The contenders, in the configuration's order. */
   contenders: ContenderResult[];
-  /** How much cheaper the first contender is than each of the others. */
+  /** How much cheaper the first contender is than each of the others that are trained. */
   speedUps: SpeedUp[];
 }
 

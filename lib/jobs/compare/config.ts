@@ -16,12 +16,18 @@ const exactlyOne = 'expected either "steps" or "evaluations"';
 /** This is how long a run is: `evaluations` counts forwards, vector–Jacobian products and backwards. */
 const budgetSchema = z
   .strictObject({
-    steps: z.int().min(1).optional().describe('A run takes this many training steps.'),
+    steps: z
+      .int()
+      .min(1)
+      .optional()
+      .describe('A run takes this many training steps; left out, `evaluations` says how many.'),
     evaluations: z
       .int()
       .min(1)
       .optional()
-      .describe('A run takes as many steps as this many network evaluations of all kinds pay for.'),
+      .describe(
+        'A run takes as many steps as this many network evaluations of all kinds pay for; left out, `steps` says it.',
+      ),
   })
   .refine(({ steps, evaluations }) => (steps === undefined) !== (evaluations === undefined), exactlyOne);
 
@@ -29,15 +35,26 @@ const optimizer = optimizerSchema.omit({ learningRate: true });
 
 const contenderSchema = z.strictObject({
   name: z.string().min(1).describe('Tables and plots call the contender by this name.'),
-  algorithm: algorithmSchema.describe("The algorithm's name and its options."),
+  algorithm: algorithmSchema.optional().describe("The algorithm's name and its options; left out with bestOf."),
+  bestOf: z
+    .int()
+    .min(2)
+    .max(1000)
+    .optional()
+    .describe(
+      'In place of an algorithm: nothing is trained, and for each image that is measured the pretrained model draws ' +
+        'so many, of which the one with the highest reward is taken.',
+    ),
   learningRate: z
     .number()
     .gt(0)
     .optional()
     .describe("AdamW's learning rate at its highest; the best of the sweep where it is left out."),
-  optimizer: optimizer.optional().describe('These options of the optimizer stand in place of the common ones.'),
-  batch: z.int().min(1).optional().describe('A step draws this many samples, in place of the common number.'),
-  budget: budgetSchema.optional().describe('Each of its runs may cost this much, in place of the common budget.'),
+  optimizer: optimizer
+    .optional()
+    .describe('These options of the optimizer stand in place of the common ones, which hold for what is left out.'),
+  batch: z.int().min(1).optional().describe('A step draws this many samples; left out, the common number.'),
+  budget: budgetSchema.optional().describe('Each of its runs may cost this much; left out, the common budget.'),
 });
 
 const { prompts, rewards } = finetuneSchema.shape;
@@ -52,7 +69,7 @@ export const compareSchema = z
     contenders: z
       .array(contenderSchema)
       .min(2)
-      .max(6)
+      .max(12)
       .describe("The algorithms that are compared; the first one's speed-up over each of the others is stated."),
     optimizer: optimizer.prefault({}).describe('Every contender has this optimizer, but for the learning rate.'),
     batch: z.int().min(1).default(32).describe('A step draws this many samples.'),
@@ -78,7 +95,8 @@ export const compareSchema = z
       })
       .optional()
       .describe(
-        'Every contender runs briefly at every rate, and the rate with the highest reward at the end is taken.',
+        'Every contender runs briefly at every rate, and the rate with the highest reward at the end is taken; left ' +
+          'out, every contender says its own.',
       ),
     tracking: z
       .strictObject({
@@ -103,13 +121,23 @@ export const compareSchema = z
   })
   .superRefine(({ contenders, seeds, sweep }, context) => {
     const refuse = (path: PropertyKey[], message: string) => context.addIssue({ code: 'custom', path, message });
-    const lambda = contenders[0]!.algorithm.lambda;
+    const lambda = contenders[0]!.algorithm?.lambda;
     for (const [index, contender] of contenders.entries()) {
       const path = ['contenders', index];
       const twin = contenders.findIndex(({ name }) => folderOf(name) === folderOf(contender.name));
       if (twin < index)
         refuse([...path, 'name'], `expected a name unlike contenders[${twin}]'s, whose folder it would share`);
-      if (contender.algorithm.lambda !== lambda) {
+      if ((contender.algorithm === undefined) === (contender.bestOf === undefined))
+        refuse(path, 'expected either "algorithm" or "bestOf"');
+      if (contender.bestOf !== undefined) {
+        if (index === 0)
+          refuse([...path, 'bestOf'], 'expected none of contenders[0]: it trains, the others are set against it');
+        for (const key of ['learningRate', 'optimizer', 'batch', 'budget'] as const)
+          if (contender[key] !== undefined) refuse([...path, key], 'expected none beside bestOf, which trains nothing');
+        continue;
+      }
+      if (contender.algorithm === undefined) continue;
+      if (lambda !== undefined && contender.algorithm.lambda !== lambda) {
         refuse(
           [...path, 'algorithm', 'lambda'],
           `expected ${lambda}, the reward scale of contenders[0]: others have another optimum`,
@@ -155,6 +183,9 @@ export async function readCompareConfig(config: unknown) {
 
 export type CompareSettings = Awaited<ReturnType<typeof readCompareConfig>>;
 export type Contender = CompareSettings['contenders'][number];
+/** One that is fine-tuned. */
+export type TrainedContender = Contender & { algorithm: NonNullable<Contender['algorithm']> };
+export const isTrained = (contender: Contender): contender is TrainedContender => contender.algorithm !== undefined;
 export type Budget = z.output<typeof budgetSchema>;
 
 /** A contender's name as part of a path. */

@@ -25,7 +25,8 @@ export interface MeanCurve extends Record<Axis, number[]> {
   /** How many seconds training took up to each measurement. */
   seconds: number[];
   /**
-   * What was measured, by name: reward, and where they were measured batchReward, accuracy, drift and each raw reward.
+   * What was measured, by name: reward, and where they were measured batchReward, accuracy, diversity, drift and each
+   * raw reward.
    */
   measures: Record<string, Band>;
 }
@@ -44,6 +45,7 @@ export function meanCurve(runs: readonly RunResult[]): MeanCurve {
     reward: ({ reward }) => reward,
     batchReward: ({ batchReward }) => batchReward,
     accuracy: ({ accuracy }) => accuracy,
+    diversity: ({ diversity }) => diversity,
     drift: ({ drift }) => drift,
     ...(parts.length > 1 &&
       Object.fromEntries(parts.map((name) => [partKey(name), ({ rewards }: CurvePoint) => rewards[name]]))),
@@ -71,4 +73,13 @@ export function firstReached(x: readonly number[], y: readonly number[], level: 
   if (at <= 0) return at === 0 ? x[0] : undefined;
   const fraction = (level - y[at - 1]!) / (y[at]! - y[at - 1]!);
   return x[at - 1]! + fraction * (x[at]! - x[at - 1]!);
+}
+
+/** The height at x = `at` of the line through (x, y): that of the nearer end beyond its ends. */
+export function heightAt(x: readonly number[], y: readonly number[], at: number): number {
+  const next = x.findIndex((value) => value >= at);
+  if (next === 0) return y[0]!;
+  if (next === -1) return y.at(-1)!;
+  const fraction = (at - x[next - 1]!) / (x[next]! - x[next - 1]!);
+  return y[next - 1]! + fraction * (y[next]! - y[next - 1]!);
 }

@@ -10,9 +10,9 @@ import { createAlgorithm } from '../../training/algorithms.js';
 import { modelIdentity, refuseOthers, type BelongsTo } from '../../training/belonging.js';
 import { fingerprint } from '../../training/state.js';
 import type { Bench } from './bench.js';
-import type { Contender } from './config.js';
+import { isTrained, type Contender } from './config.js';
 import type { RunResult } from './results.js';
-import { finalPlan, settingsOf, sweepPlan, type RunPlan } from './run-plan.js';
+import { bestOfPlan, finalPlan, settingsOf, sweepPlan, type BestOfPlan, type RunPlan } from './run-plan.js';
 
 /** What all runs of a comparison belong to: its rewards' fingerprint is of its judge, too. */
 export async function commonBelongings(
@@ -29,6 +29,8 @@ export async function commonBelongings(
 
 /** What a contender's runs belong to. */
 export function belongingsOf({ belongsTo }: Bench, contender: Contender): BelongsTo {
+  // What the best of several images is taken by are the rewards, and nothing else.
+  if (!isTrained(contender)) return belongsTo;
   const { name, options } = createAlgorithm(contender.algorithm);
   return { ...belongsTo, algorithm: fingerprint([name, options]) };
 }
@@ -42,7 +44,7 @@ export function belongingsOf({ belongsTo }: Bench, contender: Contender): Belong
  */
 export async function finishedRun(
   bench: Bench,
-  plan: Omit<RunPlan, 'learningRate'> & Partial<Pick<RunPlan, 'learningRate'>>,
+  plan: (Omit<RunPlan, 'learningRate'> & Partial<Pick<RunPlan, 'learningRate'>>) | BestOfPlan,
   directory: string,
 ): Promise<RunResult | undefined> {
   const folder = join(directory, plan.folder);
@@ -58,7 +60,7 @@ export async function finishedRun(
   } catch (error) {
     throw new ConfigError(`${path} is not valid JSON; remove ${folder} to run it again`, { cause: error });
   }
-  const settings = settingsOf(bench.config, { learningRate: result.learningRate, ...plan });
+  const settings = settingsOf(bench.config, 'budget' in plan ? { learningRate: result.learningRate!, ...plan } : plan);
   const changed = Object.keys({ ...settings, ...result.settings }).filter(
     (key) => !isDeepStrictEqual(settings[key], result.settings?.[key]),
   );
@@ -79,6 +81,10 @@ export async function finishedRun(
 export async function refuseOtherRuns(bench: Bench, directory: string): Promise<void> {
   const { config } = bench;
   for (const contender of config.contenders) {
+    if (!isTrained(contender)) {
+      for (const seed of config.seeds) await finishedRun(bench, bestOfPlan(contender, seed), directory);
+      continue;
+    }
     const { learningRate } = contender;
     if (learningRate === undefined)
       for (const rate of config.sweep!.learningRates)

@@ -1,5 +1,6 @@
 import { nameOfModel } from '../../models/kinds.js';
 import type { FinishedComparison } from './comparison.js';
+import { isTrained } from './config.js';
 import { duration } from '../text.js';
 import {
   chartSection,
@@ -17,8 +18,9 @@ import {
 } from '../report/page.js';
 import { partKey, type Band } from './curves.js';
 import { fixed, times } from '../figures.js';
-import { failureSentences, speedUpSentences, sweepWarnings } from './sentences.js';
-import { speedUpTable, summaryTable, sweepTable } from './tables.js';
+import { equalCosts } from './equal-cost.js';
+import { equalCostTitle, failureSentences, lossSentences, speedUpSentences, sweepWarnings } from './sentences.js';
+import { equalCostTable, speedUpTable, summaryTable, sweepTable } from './tables.js';
 
 export interface ComparisonReport {
   title: string;
@@ -35,7 +37,7 @@ export function renderComparison({ title, comparison, grids, finished }: Compari
   const subtitle = [
     `model ${nameOfModel(config.model)}`,
     contenders.map(({ name }) => name).join(' against '),
-    `λ = ${config.contenders[0]!.algorithm.lambda}`,
+    `λ = ${config.contenders[0]!.algorithm!.lambda}`,
     `${seeds} ${seeds > 1 ? 'seeds' : 'seed'}`,
     `${machine.processor}, ${machine.threads} threads, ${machine.device}`,
   ];
@@ -47,6 +49,7 @@ export function renderComparison({ title, comparison, grids, finished }: Compari
       findingsSection(comparison),
       curveSection(comparison),
       summarySection(comparison),
+      equalCostSection(comparison),
       speedUpSection(comparison),
       sweepSection(comparison),
       gridSection(comparison, grids),
@@ -76,10 +79,11 @@ function tiles({ speedUps, contenders, config }: FinishedComparison): Tile[] {
     }
   }
   const seconds = contenders.flatMap(({ runs }) => runs).reduce((sum, { points }) => sum + points.at(-1)!.seconds, 0);
+  const runs = config.contenders.filter(isTrained).length * config.seeds.length;
   items.push({
     value: duration(seconds),
     label: 'of training',
-    note: `${contenders.length * config.seeds.length} runs, the sweep and all measuring left out`,
+    note: `${runs} runs, the sweep and all measuring left out`,
   });
   return items;
 }
@@ -88,6 +92,7 @@ function findingsSection(comparison: FinishedComparison): string {
   const { speedUps, config } = comparison;
   const sentences = [
     ...speedUps.flatMap((pair) => speedUpSentences(pair, config.seeds.length)),
+    ...equalCosts(comparison).flatMap((equal) => lossSentences(comparison, equal)),
     ...failureSentences(comparison),
     ...sweepWarnings(comparison),
   ];
@@ -119,6 +124,19 @@ function summarySection(comparison: FinishedComparison): string {
 <p>Mean ± standard deviation over seeds, on ${count} fresh samples (seed ${seed}), the same noise for every run. σ is
 the standard deviation of the pretrained model's samples.</p>
 ${htmlTable(summaryTable(comparison))}
+</section>`;
+}
+
+function equalCostSection(comparison: FinishedComparison): string {
+  const tables = equalCosts(comparison).map(
+    (equal) => `<h3>${escapeHtml(equalCostTitle(equal))}</h3>\n${htmlTable(equalCostTable(comparison, equal))}`,
+  );
+  if (tables.length === 0) return '';
+  return `<section aria-labelledby="equal-cost">
+<h2 id="equal-cost">At equal cost</h2>
+<p>Mean ± standard deviation over seeds, on the tracking set, after the most that every run took. Between measurements,
+straight lines.</p>
+${tables.join('\n')}
 </section>`;
 }
 
@@ -180,6 +198,7 @@ function chartData({ contenders, pretrained }: FinishedComparison): object {
       note: "drawn with each algorithm's own sampler, averaged since the measurement before",
     },
     { key: 'accuracy', title: 'Judge', note: 'fraction of images in which it sees what was asked', fraction: true },
+    { key: 'diversity', title: 'Diversity', note: "mean distance over all pairs of images, in the judge's features" },
     {
       key: 'drift',
       title: 'Drift from the pretrained model',

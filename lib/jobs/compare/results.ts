@@ -20,6 +20,8 @@ export interface CurvePoint extends Cost {
   rewards: Record<string, number>;
   /** The fraction of images, in [0, 1], in which the judge sees what the prompt asked for; left out without a judge. */
   accuracy?: number;
+  /** The mean distance over all pairs of images, in the judge's features; left out without a judge. */
+  diversity?: number;
   /** The mean reward of the training batches since the measurement before; left out before the first step. */
   batchReward?: number;
   /** The root mean square of v_θ − v_pre over that of v_pre, at renoised samples of the pretrained model. */
@@ -32,8 +34,8 @@ export interface RunResult {
   contender: string;
   /** The run's seed. */
   seed: number;
-  /** AdamW's learning rate at its highest. */
-  learningRate: number;
+  /** AdamW's learning rate at its highest; left out where nothing is trained. */
+  learningRate?: number;
   /** What decides the run beside `belongsTo`; a finished one is taken over only where it is the same. */
   settings: Readonly<Record<string, unknown>>;
   /** Fingerprints of what the run was made with, wherever it lay; with another a finished one is refused. */
@@ -75,3 +77,11 @@ export interface SweepEntry {
   /** Whether the contender is run with this rate. */
   chosen: boolean;
 }
+
+/** What a curve's point tells of a measurement. */
+export const measuresOf = ({ reward, rewards, accuracy, diversity }: Measurement) => ({
+  reward: reward.mean,
+  rewards: Object.fromEntries(Object.entries(rewards).map(([name, { mean }]) => [name, mean])),
+  ...(accuracy !== undefined && { accuracy }),
+  ...(diversity !== undefined && { diversity }),
+});

@@ -4,7 +4,6 @@ import { NonFiniteError } from '../../errors.js';
 import { disposeAll } from '../../files/safetensors.js';
 import type { Model } from '../../models/model.js';
 import { DriftProbe } from '../../training/drift.js';
-import type { Measurement } from '../../training/measured-model.js';
 import { evaluationScalars, trackingScalars } from '../../training/metric-names.js';
 import type { StepMetrics } from '../../training/metrics.js';
 import { cyclePrompts } from '../../training/sampler.js';
@@ -13,7 +12,7 @@ import type { Trainer } from '../../training/trainer.js';
 import { RunDirectory } from '../run-directory.js';
 import { createTrainer, drawGrid, measureSet, openModel, type Bench } from './bench.js';
 import { belongingsOf } from './finished.js';
-import type { Baseline, CurvePoint, RunResult } from './results.js';
+import { measuresOf, type Baseline, type CurvePoint, type RunResult } from './results.js';
 import { loggedConfig, settingsOf, type RunPlan } from './run-plan.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
 
@@ -151,9 +150,3 @@ class ComparedRun {
     }
   }
 }
-
-const measuresOf = ({ reward, rewards, accuracy }: Measurement) => ({
-  reward: reward.mean,
-  rewards: Object.fromEntries(Object.entries(rewards).map(([name, { mean }]) => [name, mean])),
-  ...(accuracy !== undefined && { accuracy }),
-});

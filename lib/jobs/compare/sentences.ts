@@ -1,6 +1,7 @@
 import type { FinishedComparison } from './comparison.js';
 import type { Axis } from './curves.js';
-import { fixed, times } from '../figures.js';
+import { measures, type EqualAxis, type EqualCost, type MeasureName } from './equal-cost.js';
+import { fixed, times, whole } from '../figures.js';
 import type { SpeedUp, SpeedUpLevel } from './speed-up.js';
 import { atEdge } from './sweep.js';
 
@@ -62,4 +63,37 @@ export function failureSentences({ contenders }: FinishedComparison): string[] {
       failure === undefined ? [] : [`${name} with seed ${seed} ended early: ${failure}`],
     ),
   );
+}
+
+const costNames: Record<EqualAxis, (cost: number) => string> = {
+  evaluations: (cost) => `${whole(cost)} network evaluations`,
+  seconds: (cost) => `${fixed(cost, 0)} seconds of training`,
+};
+
+/** What the tables at one cost are called. */
+export const equalCostTitle = ({ axis, cost }: EqualCost): string => `After ${costNames[axis](cost)}`;
+
+const measureNames: Record<MeasureName, string> = {
+  reward: 'reward',
+  accuracy: "the judge's accuracy",
+  diversity: 'diversity',
+  drift: 'drift',
+};
+
+/** Where the first contender is behind others at one cost, measure by measure, by the means over seeds. */
+export function lossSentences({ contenders }: FinishedComparison, equal: EqualCost): string[] {
+  const first = contenders[0]!.name;
+  return (Object.keys(measures) as MeasureName[]).flatMap((name) => {
+    const [own, ...others] = equal.measures[name];
+    if (!own) return [];
+    const better = others.flatMap((other, index) => {
+      if (!other || (measures[name] ? other.mean <= own.mean : other.mean >= own.mean)) return [];
+      return [`${contenders[index + 1]!.name} (${fixed(other.mean, 3)})`];
+    });
+    if (better.length === 0) return [];
+    return [
+      `${equalCostTitle(equal)} ${first} is behind in ${measureNames[name]}, with ${fixed(own.mean, 3)}, to ` +
+        `${better.join(', ')}.`,
+    ];
+  });
 }

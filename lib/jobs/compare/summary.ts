@@ -1,7 +1,8 @@
 import { markdownTable } from '../text-table.js';
 import type { FinishedComparison } from './comparison.js';
-import { failureSentences, speedUpSentences, sweepWarnings } from './sentences.js';
-import { speedUpTable, summaryTable, sweepTable } from './tables.js';
+import { equalCosts } from './equal-cost.js';
+import { equalCostTitle, failureSentences, lossSentences, speedUpSentences, sweepWarnings } from './sentences.js';
+import { equalCostTable, speedUpTable, summaryTable, sweepTable } from './tables.js';
 
 /** The comparison as Markdown, for documents and terminals. */
 export function renderSummary(comparison: FinishedComparison): string {
@@ -14,6 +15,12 @@ export function renderSummary(comparison: FinishedComparison): string {
     `Mean ± standard deviation over ${seeds} ${seeds > 1 ? 'seeds' : 'seed'}, ${config.evaluation.count} fresh ` +
       'samples each.',
     markdownTable(summaryTable(comparison)),
+    ...equalCosts(comparison).flatMap((equal) => [
+      `${equalCostTitle(equal)}, the most that every run took, on the tracking set (${config.tracking.count} ` +
+        'samples), by straight lines between measurements:',
+      markdownTable(equalCostTable(comparison, equal)),
+      ...lossSentences(comparison, equal),
+    ]),
     ...speedUps.flatMap((pair) => [
       'Cost of equal reward: on the mean curves and, in brackets, the lowest and highest over pairs of runs with ' +
         'one seed. Rewards are those of ' +

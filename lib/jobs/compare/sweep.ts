@@ -20,7 +20,7 @@ export function chooseRate(runs: readonly RunResult[], limits: SweepLimits): Swe
     const rejected = reasonAgainst(run, limits);
     return {
       contender: run.contender,
-      learningRate: run.learningRate,
+      learningRate: run.learningRate!,
       step,
       evaluations,
       ...(run.failure === undefined && { reward, ...(accuracy !== undefined && { accuracy }), drift }),

@@ -3,17 +3,16 @@ import type { Measurement } from '../../training/measured-model.js';
 import type { FinishedComparison, ContenderResult } from './comparison.js';
 import { fixed, percent, times, whole } from '../figures.js';
 import type { CurvePoint, RunResult } from './results.js';
+import type { EqualCost } from './equal-cost.js';
 import type { AxisSpeedUp, SpeedUp, SpeedUpLevel } from './speed-up.js';
-import { summarise } from './statistics.js';
+import { summarise, type Summary } from './statistics.js';
 import type { Table } from '../text-table.js';
 
 const lastPoint = ({ points }: RunResult): CurvePoint => points.at(-1)!;
 
 function meanAndStd(values: readonly (number | null | undefined)[], show: (value: number) => string): string {
-  const known = values.filter((value): value is number => typeof value === 'number');
-  const summary = summarise(known);
-  if (!summary) return '–';
-  return summary.count > 1 ? `${show(summary.mean)} ± ${show(summary.std)}` : show(summary.mean);
+  const known = values.filter((value): value is number => typeof value === 'number' && !Number.isNaN(value));
+  return spread(summarise(known), show);
 }
 
 /** Where the runs ended: mean ± standard deviation over the seeds that got there. */
@@ -71,9 +70,10 @@ export function summaryTable({ contenders, pretrained }: FinishedComparison): Ta
   atEnd(
     'evaluations a second',
     (value) => fixed(value, 0),
-    ({ evaluations, seconds }) => evaluations / seconds,
+    ({ evaluations, seconds }) => (seconds > 0 ? evaluations / seconds : NaN),
   );
-  row('learning rate', '', ({ learningRate }) => String(learningRate));
+  row('evaluations an image drawn', '', ({ evaluationsPerImage }) => whole(evaluationsPerImage));
+  row('learning rate', '', ({ learningRate }) => (learningRate === undefined ? '–' : String(learningRate)));
   row('runs finished', '', ({ runs }) => `${runs.filter(({ final }) => final).length} of ${runs.length}`);
   return { head: ['', 'pretrained', ...contenders.map(({ name }) => name)], rows };
 }
@@ -82,6 +82,29 @@ export function summaryTable({ contenders, pretrained }: FinishedComparison): Ta
 function costCell(values: readonly number[]): string {
   const { low, high } = summarise(values)!;
   return low === high ? whole(low) : `${whole(low)} to ${whole(high)}`;
+}
+
+/** What all had come to at one cost, mean ± standard deviation over seeds. */
+export function equalCostTable({ contenders, pretrained }: FinishedComparison, { measures }: EqualCost): Table {
+  const before = pretrained.tracking;
+  const three = (value: number) => fixed(value, 3);
+  const ofPretrained = (value: number) => percent(value / before.diversity!);
+  const rows = [
+    ['reward', three(before.reward.mean), ...measures.reward.map((summary) => spread(summary, three))],
+    ...(before.accuracy === undefined
+      ? []
+      : [['judge sees the prompt', percent(before.accuracy), ...measures.accuracy.map((one) => spread(one, percent))]]),
+    ...(before.diversity === undefined
+      ? []
+      : [['diversity, of the pretrained', '', ...measures.diversity.map((one) => spread(one, ofPretrained))]]),
+    ['drift from the pretrained', '', ...measures.drift.map((summary) => spread(summary, three))],
+  ];
+  return { head: ['', 'pretrained', ...contenders.map(({ name }) => name)], rows };
+}
+
+function spread(summary: Summary | undefined, show: (value: number) => string): string {
+  if (!summary) return '–';
+  return summary.count > 1 ? `${show(summary.mean)} ± ${show(summary.std)}` : show(summary.mean);
 }
 
 /** The levels both means reached and the one that every run reached, in order. */

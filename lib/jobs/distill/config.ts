@@ -9,12 +9,19 @@ import type { SolverName } from '../../runtime/native/choices.generated.js';
 import { schemaAddress } from '../../schema/configuration.js';
 import { promptsOrFileSchema } from '../../schema/prompts.js';
 import { expected, validate } from '../../schema/validate.js';
-import { checkpointsSchema, drawingSettings, optimizerSchema, samplesSchema, seed } from '../../training/settings.js';
+import {
+  checkpointsSchema,
+  drawingSettings,
+  drawnAs,
+  optimizerSchema,
+  samplesSchema,
+  seed,
+} from '../../training/settings.js';
 import { loggingSchema } from '../logging/settings.js';
 import { completeAdapter, modelSettings, trainedAdapter, withDrawing } from '../settings/model.js';
 
 /** How the student's images are drawn to be looked at: at guidance 1, and as the teacher's where nobody says. */
-const { guidance: _, ...studentDrawing } = drawingSettings;
+const { guidance: _, ...studentDrawing } = drawnAs("the teacher's");
 
 /** `eam distill`'s configuration. */
 export const distillSchema = z.strictObject({
@@ -24,7 +31,7 @@ export const distillSchema = z.strictObject({
   teacher: z
     .strictObject(drawingSettings)
     .prefault({})
-    .describe("The pretrained model draws what is learned as this says; what is left out is the model's own choice."),
+    .describe('The pretrained model draws what is learned as this says.'),
   timesEach: z
     .int()
     .min(1)
@@ -51,10 +58,9 @@ export const distillSchema = z.strictObject({
   checkpoints: checkpointsSchema.prefault({}).describe('Checkpoints are written as this says.'),
   samples: samplesSchema
     .omit({ guidance: true })
+    .extend(studentDrawing)
     .prefault({})
-    .describe(
-      "Grids of the student's samples are drawn as this says, without guidance; what is left out is as the teacher's.",
-    ),
+    .describe("Grids of the student's samples are drawn as this says, without guidance."),
   evaluation: z
     .strictObject({
       ...studentDrawing,

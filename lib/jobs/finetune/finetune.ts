@@ -6,7 +6,7 @@ import { startFrom } from './start.js';
 import { checkOutput } from '../../files/output-path.js';
 import { jobDevice } from '../device.js';
 import { checkLogs } from '../logging/settings.js';
-import { checkFinetune } from '../plan/plan.js';
+import { checkFinetune } from '../plan/check.js';
 import { checkJobOptions, type JobOptions } from '../options.js';
 import { refuseExisting } from '../existing-output.js';
 import { guidancesOf } from '../guidance.js';
@@ -17,6 +17,7 @@ import type { LiveRun } from '../serve/live-run.js';
 import { serveSchema, withLivePage, type Served } from '../serve/with-live-page.js';
 import { createAlgorithm } from '../../training/algorithms.js';
 import { FinetuneJob, type FinetuneResult } from './job.js';
+import { withRecordedChoices } from './recorded-choices.js';
 import { createScorers } from './scorers.js';
 
 /** These are the options of {@link finetune}. */
@@ -46,8 +47,8 @@ async function finetuneWith(
   const { output } = wanted;
   await checkOutput(output, 'directory');
   const place = { resume: options.resume, output, record: 'config.json', onNote };
-  const placed = { ...wanted, device: await jobDevice(wanted.device, place) };
-  const settings = made ? placed : await checkFinetune(placed, options.resume ?? false);
+  const own = await withRecordedChoices({ ...wanted, device: await jobDevice(wanted.device, place) }, place);
+  const settings = made ? own : await checkFinetune(own, { resumes: options.resume, onNote });
   await checkLogs(settings.logging);
   const { resume = false, existing, signal } = options;
   if (!resume && existing === 'refuse') await refuseExisting(output);

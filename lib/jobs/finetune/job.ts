@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import type { Algorithm } from '../../training/algorithms.js';
+import type { Algorithm } from '../../training/algorithm.js';
 import { makeRoom } from '../../files/checkpoints.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
 import { isError, NonFiniteError, StoppedError, suppress, suppressedBy } from '../../errors.js';

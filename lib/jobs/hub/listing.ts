@@ -1,3 +1,4 @@
+import { isDataset } from '../../files/hub-cache.js';
 import { HubError } from './error.js';
 import type { Hub } from './transport.js';
 
@@ -21,10 +22,14 @@ export interface Listing {
 
 /** Lists a repository at its revision. @throws HubError where it may not be seen, or names a file outside itself */
 export async function listRepository({ settings, asked, fetch }: Hub): Promise<Listing> {
-  const { listFiles, modelInfo } = await import('@huggingface/hub');
+  const { datasetInfo, listFiles, modelInfo } = await import('@huggingface/hub');
   const hubUrl = settings.endpoint;
   const { id, revision } = asked;
-  const { sha } = await modelInfo({ name: id, revision, additionalFields: ['sha'], hubUrl, fetch });
+  const wanted = { revision, additionalFields: ['sha' as const], hubUrl, fetch };
+  const info = isDataset(id)
+    ? datasetInfo({ name: id.replace(/^datasets\//, ''), ...wanted })
+    : modelInfo({ name: id, ...wanted });
+  const { sha } = await info;
   if (!/^[0-9a-f]{40}$/.test(sha)) throw new HubError(`the hub names no commit of ${id} at ${revision}`);
   const files: HubFile[] = [];
   for await (const { type, path, size, oid, lfs } of listFiles({

@@ -14,8 +14,9 @@ export async function findOffline(name: HubName, options: FetchOptions): Promise
     throw offlineError(`${formatHubName(name)} is not in ${options.to ?? hubCacheDirectory() ?? 'a cache'}`);
   const paths = filesIn(directory).map((path) => relative(directory, path).split(sep).join('/'));
   const files = { id: name.id, paths, readJson: (path: string) => readJson(join(directory, path)) };
-  const chosen = await selectFiles(files, { variant: options.variant, only: options.files });
-  options.report?.(`HF_HUB_OFFLINE is set: ${directory} has the ${chosen.length} files that are needed`);
+  const { variant, files: only, report } = options;
+  const chosen = await selectFiles(files, { variant, only, report });
+  report?.(`HF_HUB_OFFLINE is set: ${directory} has the ${chosen.length} files that are needed`);
   return { directory, files: chosen.length, bytes: 0, fetched: 0 };
 }
 

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 
 import { ConfigError } from '../../errors.js';
-import { parseHubName } from '../../files/hub-cache.js';
+import { nameOfSnapshot, parseHubName } from '../../files/hub-cache.js';
 import { exportAdapter, readAdapterConfig } from '../../models/adapter-files.js';
 import { readJson } from '../../schema/json.js';
 import { abortSignal, callback, checkOptions, checkText } from '../../schema/options.js';
@@ -70,7 +70,8 @@ export async function pushAdapter(source: string, name: string, options: PushOpt
   const { report = () => {}, base: named } = options;
   const asked = parseHubName(name);
   if (asked?.revision !== 'main') throw new ConfigError(expected('name', 'user/name of the hub', name));
-  if (named !== undefined && !parseHubName(named))
+  const namedBase = named === undefined ? undefined : parseHubName(named)?.id;
+  if (named !== undefined && namedBase === undefined)
     throw new ConfigError(expected('base', 'user/name of the hub', named));
   const directory = await adapterDirectory(source, (error) => report(`passed over: ${error.message}`));
   const adapter = await readAdapterConfig(directory);
@@ -81,7 +82,7 @@ export async function pushAdapter(source: string, name: string, options: PushOpt
       `a push needs a token with the permission to write: make one at ${settings.endpoint}/settings/tokens and set ` +
         'HF_TOKEN to it',
     );
-  const base = named ?? hubNameOf(adapter.base);
+  const base = namedBase ?? hubNameOf(adapter.base);
   if (base === undefined)
     report('the card names no base model, since the adapter names none of the hub: --base user/name');
   const hub = openHub(settings, asked, options);
@@ -103,9 +104,8 @@ export async function pushAdapter(source: string, name: string, options: PushOpt
 
 /** The name on the hub of what an adapter calls its base: one of a snapshot in the cache has it in its path. */
 function hubNameOf(base: string | undefined): string | undefined {
-  const [, user, name] = /models--([\w.-]+?)--([\w.-]+)[\\/]snapshots[\\/]/.exec(base ?? '') ?? [];
-  if (user !== undefined) return `${user}/${name}`;
-  return base === undefined || existsSync(base) ? undefined : parseHubName(base)?.id;
+  if (base === undefined) return undefined;
+  return nameOfSnapshot(base)?.id ?? (existsSync(base) ? undefined : parseHubName(base)?.id);
 }
 
 /** The adapter in its own layout, and for a base of the hub's in that of diffusers, too. */

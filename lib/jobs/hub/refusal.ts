@@ -1,11 +1,12 @@
 // What the hub's refusals mean, and what to do about each.
 
+import { isDataset } from '../../files/hub-cache.js';
 import type { HubSettings } from './settings.js';
 import { HubError } from './error.js';
 
 /** What was asked of the hub, for messages. */
 export interface Asked {
-  /** `user/name`. */
+  /** `user/name`; of a data set `datasets/user/name`, as in the hub's addresses. */
   id: string;
   revision: string;
 }
@@ -48,7 +49,10 @@ export function refusal({ id, revision }: Asked, { status, code, said }: Refused
     const as = token
       ? `or it is private and the account of the token in ${token.source} may not see it`
       : `or it is private: then set HF_TOKEN to a token from ${tokens}`;
-    return error(`there is no model ${id} at ${endpoint}, ${as}. Compare the name with the address of its page`);
+    return error(
+      `there is no ${isDataset(id) ? 'data set' : 'model'} ${id} at ${endpoint}, ${as}. Compare the name with the ` +
+        'address of its page',
+    );
   }
   if (status === 403) {
     const what = token ? `the token in ${token.source} does not have the permission` : 'it asks for a token (HF_TOKEN)';

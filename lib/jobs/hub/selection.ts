@@ -4,9 +4,9 @@ import { z } from 'zod';
 
 import { CheckpointError, ConfigError } from '../../errors.js';
 import { isDescription } from '../../files/content.js';
-import { chooseWeights, shardsNamed } from '../../models/component-weights.js';
+import { chooseWeights, shardsNamed, variantsOf } from '../../models/component-weights.js';
 import { checkPipeline } from '../../models/registry.js';
-import { closest } from '../../schema/validate.js';
+import { closest, expected } from '../../schema/validate.js';
 
 /** A repository's files by their paths, of which small ones can be read. */
 export interface Files {
@@ -22,6 +22,8 @@ export interface FileSelection {
   variant?: string | undefined;
   /** These files are taken and no others. */
   only?: readonly string[] | undefined;
+  /** It is told which parts lack the variant. */
+  report?: ((line: string) => void) | undefined;
 }
 
 const pipelineIndex = 'model_index.json';
@@ -32,16 +34,20 @@ const componentSchema = z.tuple([z.string(), z.string()]);
 /**
  * Chooses the files of a model: of a pipeline of diffusers the descriptions and weights of each of its parts, of
  * another model those at its root.
- * @throws ConfigError for a pipeline that is not supported, CheckpointError for a repository without a model, or files
- * that it does not have
+ * @throws ConfigError for a pipeline that is not supported, a variant that no part has, or files that are not there;
+ * CheckpointError for a repository without a model
  */
-export async function selectFiles(files: Files, { variant, only }: FileSelection): Promise<string[]> {
-  if (only?.length) return only.map((path) => named(path, files));
-  if (files.paths.includes(pipelineIndex)) return ofPipeline(files, variant);
+export async function selectFiles(files: Files, { variant, only, report }: FileSelection): Promise<string[]> {
+  if (only?.length) {
+    if (variant !== undefined) throw new ConfigError('variant does not go with files that are named one by one');
+    return only.map((path) => named(path, files));
+  }
+  if (files.paths.includes(pipelineIndex)) return ofPipeline(files, variant, report);
   const root = inFolder(files, '');
   const isModel = root.includes('config.json') || root.includes('adapter_config.json');
   const hasAdapter = root.some((name) => adapterFile.test(name));
   if (isModel || hasAdapter) {
+    if (variant !== undefined) refuseUnknown(variant, [{ names: root }], files.id);
     const weights = hasAdapter ? root.filter((name) => adapterFile.test(name)) : await weightsOf(files, '', variant);
     return [...root.filter(isDescription).filter((name) => !isIndex(name)), ...weights];
   }
@@ -57,13 +63,18 @@ const adapterFile = /^(adapter_model|pytorch_lora_weights)\.safetensors$/;
 
 const isIndex = (name: string): boolean => name.includes('.index.');
 
-async function ofPipeline(files: Files, variant: string | undefined): Promise<string[]> {
+async function ofPipeline(
+  files: Files,
+  variant: string | undefined,
+  report: FileSelection['report'],
+): Promise<string[]> {
   const index = await files.readJson(pipelineIndex);
   checkPipeline(index, `${files.id}/${pipelineIndex}`);
   const parts = Object.entries(index as object)
     .filter(([, entry]) => componentSchema.safeParse(entry).success)
     .map(([name]) => name);
   const chosen: string[] = [pipelineIndex];
+  const weighted: { part: string; names: string[] }[] = [];
   for (const part of parts) {
     const folder = `${part}/`;
     const names = inFolder(files, folder);
@@ -71,16 +82,32 @@ async function ofPipeline(files: Files, variant: string | undefined): Promise<st
       throw new CheckpointError(`${files.id} lacks the folder ${part}, which its ${pipelineIndex} names`);
     chosen.push(...names.filter((name) => isDescription(name) && !isIndex(name)).map((name) => folder + name));
     // Tokenizers and schedulers call their settings otherwise, and have no weights.
-    if (names.includes('config.json')) chosen.push(...(await weightsOf(files, folder, variant)));
+    if (!names.includes('config.json')) continue;
+    weighted.push({ part, names });
+    chosen.push(...(await weightsOf(files, folder, variant)));
+  }
+  if (variant !== undefined) {
+    refuseUnknown(variant, weighted, files.id);
+    const lacking = weighted.filter(({ names }) => !variantsOf(names).includes(variant)).map(({ part }) => part);
+    if (lacking.length)
+      report?.(`${lacking.join(', ')}: no weights of the variant ${variant} are there; what there is, is taken`);
   }
   return chosen;
+}
+
+/** @throws ConfigError where no part has weights of this variant */
+function refuseUnknown(variant: string, parts: readonly { names: readonly string[] }[], id: string): void {
+  const there = [...new Set(parts.flatMap(({ names }) => variantsOf(names)))];
+  if (there.includes(variant)) return;
+  const known = there.length ? `one that ${id} has (${there.join(', ')})` : `none, since ${id} has no variants`;
+  throw new ConfigError(expected('variant', known, JSON.stringify(variant)));
 }
 
 /** A component's weights, with the index of their shards. */
 async function weightsOf(files: Files, folder: string, variant: string | undefined): Promise<string[]> {
   const names = inFolder(files, folder);
   const where = `${files.id}/${folder}`.replace(/\/$/, '');
-  const hasVariant = variant !== undefined && names.some((name) => name.includes(`.${variant}.`));
+  const hasVariant = variant !== undefined && variantsOf(names).includes(variant);
   const name = chooseWeights(names, where, hasVariant ? variant : undefined);
   if (!name.endsWith('.json')) return [folder + name];
   const shards = shardsNamed(await files.readJson(folder + name), `${where}/${name}`);

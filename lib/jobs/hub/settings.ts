@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ConfigError } from '../../errors.js';
-import { hubHome } from '../../files/hub-cache.js';
+import { hubHome, publicHub } from '../../files/hub-cache.js';
 import { expected } from '../../schema/validate.js';
 
 /** A token of the hub, and where it is from. No message and no file holds its value. */
@@ -21,8 +21,6 @@ export interface HubSettings {
   /** Undefined where nobody is logged in. */
   token: HubToken | undefined;
 }
-
-const publicHub = 'https://huggingface.co';
 
 /** Whether the hub must not be asked: HF_HUB_OFFLINE, or TRANSFORMERS_OFFLINE, is 1, on, yes or true. */
 export const isOffline = (): boolean =>

@@ -2,7 +2,7 @@
 
 import { existsSync, statSync } from 'node:fs';
 import { copyFile, link, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 
 import { isCommit, repositoryFolder } from '../../files/hub-cache.js';
 import { makeDirectory } from '../../runtime/make-directory.js';
@@ -54,7 +54,7 @@ export function cacheStore(cache: string, { id, revision }: Asked, commit: strin
       await writeFile(`${ref}.eam`, commit);
       await rename(`${ref}.eam`, ref);
     },
-    lock: join(cache, '.locks', `models--${id.replace('/', '--')}`, 'eam-torch.lock'),
+    lock: join(cache, '.locks', basename(repository), 'eam-torch.lock'),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { ModelFootprint } from '../../models/footprint.js';
+import { imagesPerSample } from '../../training/evaluations.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
 import { encodingPhase, phasesOf, scoringPhase } from './phases.js';
 
@@ -22,7 +23,12 @@ export function withDecodeSlice(
     return bytes(true) <= bytes(false);
   };
   if (fits(0)) return having(0);
-  let slice = 2 ** Math.floor(Math.log2(Math.max(1, batch - 1)));
+  const images = batch * imagesPerSample(algorithm);
+  let slice = 2 ** Math.floor(Math.log2(Math.max(1, images - 1)));
   while (slice > 1 && !fits(slice)) slice /= 2;
   return having(slice);
 }
+
+/** How images are decoded and scored, in a line. @param slice so many at a time, 0 for the whole batch */
+export const decodingText = (slice: number): string =>
+  `decoding and scoring: ${slice === 1 ? 'one image' : `${slice || 'all'} images`} at a time`;

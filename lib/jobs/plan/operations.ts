@@ -3,6 +3,7 @@ import {
   algorithmEvaluations,
   drawingEvaluations,
   drawsSamples,
+  imagesPerSample,
   type RewardPasses,
 } from '../../training/evaluations.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
@@ -51,10 +52,11 @@ export function operationsOf(
   const { rollout, pretrained, pretrainedAgain, logRatio, vjps, matched } = most;
   const none = { forward: 0, backward: 0 };
   const decoder = drawsSamples(algorithm) ? model.decoder : none;
+  const images = imagesPerSample(algorithm);
   const stages = {
     rollout: rollout * model.trained.forward,
-    decoding: decoder.forward,
-    rewardGradient: passes.gradients * decoder.backward + (passes.decodings - 1) * decoder.forward,
+    decoding: images * decoder.forward,
+    rewardGradient: images * (passes.gradients * decoder.backward + (passes.decodings - 1) * decoder.forward),
     matching:
       matched * (model.trained.forward + model.trained.backward) +
       logRatio * (model.trained.forward + model.pretrained.forward),

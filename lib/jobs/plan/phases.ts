@@ -1,8 +1,10 @@
 import type { FinetuneSettings } from '../settings/finetune.js';
 import type { ModelDType } from '../../models/model.js';
 import { dtypeOf } from '../../rewards/registry.js';
+import { differentiatedEvaluations, drawsSamples, imagesPerSample } from '../../training/evaluations.js';
 import { isSliced, rewardParts } from './reward-parts.js';
 import { elementBytes, type ComponentFootprint, type ModelFootprint } from '../../models/footprint.js';
+import { folds, rolloutRows } from './rollout.js';
 
 /** A stretch of a fine-tuning, and the bytes that it takes, by what takes them. */
 export interface Phase {
@@ -52,16 +54,22 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
     };
   };
   const { count: draw, isGuided: drawGuided, setting } = drawnAtOnce(config, model.sampleBatch);
+  const folded = folds(config) ? model.folded : 0;
+  const rolls = drawsSamples(algorithm);
 
   const held = {
     conditioning: conditioning(batch, guided),
     latents: latents(batch) * (algorithm.name === 'am' ? algorithm.steps + 1 + solverStates : solverStates),
   };
+  // Images of all samples, and the graphs of the rollout's last steps, kept unless micro-batches make them anew.
+  const scored = batch * imagesPerSample(algorithm);
+  const differentiated = differentiatedEvaluations(algorithm);
+  const keptSteps = microBatch ? 0 : model.train(scored) * differentiated;
   const throughDenoiser = algorithm.name === 'eam' && algorithm.rewardThroughDenoiser;
   const guidedLoss = algorithm.name === 'eam' && algorithm.guidedLoss && guided ? 2 : 1;
   const matched = Math.min(
     part === batch && !microBatch ? Infinity : part,
-    algorithm.name === 'eam' ? batch * algorithm.renoisings : batch,
+    algorithm.name === 'eam' ? batch * algorithm.renoisings : scored,
   );
   const unread = weights(model.networks.filter(({ mapped }) => mapped));
   const smaller = ['a smaller image', 'a smaller batch'];
@@ -80,29 +88,53 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
     phase(
       'drawing samples',
       {
-        conditioning: conditioning(draw, drawGuided),
+        // Both conditionings of a guided drawing, and the rows of both in one.
+        conditioning: conditioning(draw, drawGuided) * (drawGuided ? 2 : 1),
         latents: latents(draw) * solverStates,
-        activations: Math.max(model.evaluate(draw), model.decode(draw) + images(draw)),
+        'weights with the adapter folded in': folded,
+        activations: Math.max(model.evaluate(draw * (drawGuided ? 2 : 1)), model.decode(draw) + images(draw)),
         // A batch on the device; all of them in the memory that the CPU computes in.
         images: images(draw) + (device === 'cpu' ? images(samples.count) : 0),
       },
-      [`a smaller ${setting}.batch`, 'a smaller image'],
+      [`a smaller ${setting}.batch`, ...(folded ? ['adapter.fold false'] : []), 'a smaller image'],
     ),
-    phase('rolling out', { ...held, activations: model.evaluate(Math.min(part, batch)) }, [
-      ...microBatched,
-      ...smaller,
-    ]),
-    phase(scoringPhase, { ...held, ...scoring(config, model, throughDenoiser ? guidedLoss : 0) }, [
-      ...sliced,
-      ...smaller,
-    ]),
+    phase(
+      'rolling out',
+      {
+        ...held,
+        conditioning: held.conditioning * (guided ? 2 : 1),
+        'weights with the adapter folded in': rolls ? folded : 0,
+        activations: Math.max(
+          model.evaluate(Math.max(rolloutRows(algorithm, batch), Math.min(part, batch))),
+          keptSteps,
+        ),
+      },
+      [
+        ...lowered('algorithm.rolloutBatch', algorithm.rolloutBatch ?? 0),
+        ...(rolls && folded ? ['adapter.fold false'] : []),
+        ...microBatched,
+        ...smaller,
+      ],
+    ),
+    phase(
+      scoringPhase,
+      {
+        ...held,
+        'last steps, kept for the gradient': keptSteps,
+        ...scoring(config, model, throughDenoiser ? guidedLoss : 0),
+      },
+      [...sliced, ...smaller],
+    ),
     phase(
       'training',
       {
         ...held,
         gradients: 4 * model.trainable,
         'matched latents and conditioning': latents(matched) * solverStates + conditioning(matched, guidedLoss === 2),
-        activations: Math.max(model.train(matched) * guidedLoss, algorithm.name === 'am' ? model.vjp(matched) : 0),
+        activations: Math.max(
+          model.train(matched) * (differentiated || guidedLoss),
+          algorithm.name === 'am' ? model.vjp(matched) : 0,
+        ),
       },
       [...(config.checkpointing ? [] : ['checkpointing']), ...microBatched, ...smaller],
     ),
@@ -117,15 +149,16 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
 function scoring({ algorithm, batch, rewards }: FinetuneSettings, model: ModelFootprint, denoisers: number) {
   const { decodeSlice, microBatch } = algorithm;
   const images = (count: number) => 4 * model.image * count;
-  const slice = decodeSlice ? Math.min(decodeSlice, batch) : batch;
+  const all = batch * imagesPerSample(algorithm);
+  const slice = decodeSlice ? Math.min(decodeSlice, all) : all;
   const { sliced, whole } = rewardParts(rewards);
   if (!sliced && !whole) {
-    const part = Math.min(decodeSlice || microBatch || batch, batch);
-    return { images: images(batch), activations: model.decode(part) };
+    const part = Math.min(decodeSlice || microBatch || all, all);
+    return { images: images(all), activations: model.decode(part) };
   }
-  const readsAll = slice < batch && rewards.some((reward) => !isSliced(reward));
+  const readsAll = slice < all && rewards.some((reward) => !isSliced(reward));
   return {
-    images: 2 * images(slice) + (readsAll ? 2 * images(batch) : 0),
+    images: 2 * images(slice) + (readsAll ? 2 * images(all) : 0),
     'decoder, kept for the gradient': model.decodeGradient(slice),
     'denoiser, kept for the gradient': model.vjp(slice) * denoisers,
   };

@@ -5,17 +5,16 @@ import { expected } from '../../schema/validate.js';
 import type { FinetuneConfig } from '../settings/config.generated.js';
 import { splitModel } from '../settings/made-model.js';
 import { readFinetuneConfig, type FinetuneSettings } from '../settings/finetune.js';
-import { CheckpointError, ConfigError, NativeLoadError, OutOfMemoryError } from '../../errors.js';
+import { CheckpointError, ConfigError, NativeLoadError } from '../../errors.js';
 import { modelFootprint, publishedModel, publishedModels, unguidedOf } from '../../models/registry.js';
 import type { ModelPart } from '../../models/model-kind.js';
 import { textEmbeddingsDirectory } from '../../models/text-embeddings.js';
 import { dtypeOf, locateJudge, locateReward, publishedParameters, type RewardConfig } from '../../rewards/registry.js';
 import { chooseDevice } from '../../runtime/device.js';
-import { endpointEvaluations, rewardPasses } from '../../training/evaluations.js';
 import { endpointsDirectory } from '../../training/endpoints.js';
-import { deviceMemory, type DeviceMemory } from './device-memory.js';
+import { freeMemory } from './free-memory.js';
 import { guidancesOf, refuseGuidance } from '../guidance.js';
-import { evaluationsOf, type EvaluationRange } from './evaluations.js';
+import { costsOf, passesOf, type EvaluationRange } from './evaluations.js';
 import {
   elementBytes,
   type ComponentFootprint,
@@ -23,13 +22,13 @@ import {
   type ModelFootprint,
 } from '../../models/footprint.js';
 import { cardTimes, type CardTime } from './cards.js';
-import { diskUse, refuseFull, type DiskUse } from './disk.js';
+import { diskUse, type DiskUse } from './disk.js';
 import { drawingOperations, operationsOf, type IterationOperations } from './operations.js';
+import { chooseRollout } from './choose-rollout.js';
 import { withDecodeSlice } from './decode-slice.js';
 import { phasesOf, type Phase } from './phases.js';
-import { rewardParts } from './reward-parts.js';
+import type { RolloutPlan } from './rollout.js';
 import { loadedBytes } from './reward-weights.js';
-import { bytesText } from '../text.js';
 
 /** How many bytes a network's weights take. */
 export type PlannedComponent = ComponentFootprint & {
@@ -56,6 +55,8 @@ export interface Plan {
         vjps: number;
       }
     | undefined;
+  /** How the rollout is computed; undefined where memory is not planned. */
+  rollout?: RolloutPlan | undefined;
   /**
    * How many images are decoded and scored at a time, 0 for the whole batch: the configuration's number, or the plan's
    * choice; undefined where memory is not planned.
@@ -78,6 +79,8 @@ export interface PlanOptions {
    * directory.
    */
   like?: string | undefined;
+  /** The bytes that a GPU has free, where the plan is for another than this machine's. */
+  memory?: number | undefined;
 }
 
 /** In bytes, on top of what the process and its libraries take. */
@@ -116,7 +119,7 @@ export interface MemoryPlan {
  * missing or cut short
  */
 export async function plan(config: FinetuneConfig, options: PlanOptions = {}): Promise<Plan> {
-  checkOptions({ like: z.string() }, options, 'plan options');
+  checkOptions({ like: z.string(), memory: z.number().min(0) }, options, 'plan options');
   const { like } = options;
   const known = like === undefined ? undefined : publishedModel(like);
   const source = 'finetune configuration';
@@ -130,7 +133,9 @@ export async function plan(config: FinetuneConfig, options: PlanOptions = {}): P
   );
   // Where a published model is not there yet, neither is the machine that it is planned for.
   const device = known && wanted.device === 'auto' ? 'cuda' : plannedDevice(wanted.device);
-  return planFor({ ...wanted, device }, known?.footprint);
+  const { memory: given } = options;
+  const free = given ?? (await freeMemory(device));
+  return (await planFor({ ...wanted, device }, { likeKnown: known?.footprint, free })).planned;
 }
 
 /** What is said where a model is not there. */
@@ -160,10 +165,12 @@ function plannedDevice(wanted: string): string {
   }
 }
 
-async function planFor(
+/** The plan, and the settings with what they leave out and a GPU's free memory decides. */
+export async function planFor(
   config: FinetuneSettings,
-  likeKnown?: (options: FootprintOptions) => ModelFootprint,
-): Promise<Plan> {
+  known: { likeKnown?: ((options: FootprintOptions) => ModelFootprint) | undefined; free?: number | undefined } = {},
+): Promise<{ planned: Plan; settings: FinetuneSettings }> {
+  const { likeKnown, free } = known;
   const { model, device, dtype, adapter, image, batch } = config;
   if (!likeKnown) refuseGuidance(await unguidedOf(model), [...guidancesOf(config), config.algorithm.guidance]);
   const { checkpointing = false, textLength, decoder, textEncoders, prompts, negativePrompt } = config;
@@ -178,14 +185,21 @@ async function planFor(
     }),
   );
   if (config.evaluation?.judge) await loadedBytes(locateJudge(config.evaluation.judge));
-  if (!footprint) return { device, batch, ...costs(config), disk: [], cards: [] };
-  if (isParts(footprint)) return { device, batch, ...costs(config), parts: footprint, disk: [], cards: [] };
+  if (!footprint || isParts(footprint)) {
+    const parts = footprint && { parts: footprint };
+    return { planned: { device, batch, ...costsOf(config), ...parts, disk: [], cards: [] }, settings: config };
+  }
   const rewardsBytes = rewards.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
-  const sliced = withDecodeSlice(config, footprint, rewardsBytes);
-  const { algorithm } = sliced;
-  const phases = phasesOf(sliced, footprint, rewardsBytes);
-  const { endpoints } = costs(sliced);
-  const passes = rewardPasses(algorithm, batch, rewardParts(config.rewards));
+  const room = device === 'cpu' ? undefined : free;
+  const { settings: rolled, rollout } = chooseRollout(config, footprint, rewardsBytes, room, (bytes) =>
+    neededFor(device, bytes),
+  );
+  // Scoring may take as much as the rollout does, which is chosen by then.
+  const settings = withDecodeSlice(rolled, footprint, rewardsBytes);
+  const { algorithm } = settings;
+  const phases = phasesOf(settings, footprint, rewardsBytes);
+  const costs = costsOf(settings);
+  const passes = passesOf(settings);
   const sized = (component: ComponentFootprint) => ({
     ...component,
     bytes: component.parameters * elementBytes[component.dtype],
@@ -204,7 +218,7 @@ async function planFor(
     prompts: { missing: footprint.prompts.missing, bytes: footprint.conditioning, folder: textEmbeddingsDirectory() },
     // Endpoint, velocity and the reward's gradient, if it has one: float32, as many numbers as a latent each.
     endpoints: {
-      count: endpoints?.count ?? 0,
+      count: costs.endpoints?.count ?? 0,
       bytes: 4 * (passes.gradients ? 3 : 2) * footprint.latent,
       folder: endpointsDirectory(),
     },
@@ -216,26 +230,16 @@ async function planFor(
     },
   });
   const { decodeSlice } = algorithm;
-  const planned = { device, batch, ...costs(sliced), decodeSlice, memory, disk, cards: [] };
-  if (device === 'cpu') return planned;
+  const planned = { device, batch, ...costs, rollout, decodeSlice, memory, disk, cards: [] };
+  if (device === 'cpu') return { planned, settings };
   const drawing = drawingOperations(config, footprint.operations);
   const { hasMeasuredRates = false } = footprint;
   const { operations: iteration } = memory;
   const run = { dtype, decoder: footprint.decoder, iteration, steps: config.steps, drawing, hasMeasuredRates };
-  return { ...planned, cards: cardTimes(run, needed(planned)) };
+  return { planned: { ...planned, cards: cardTimes(run, needed(planned)) }, settings };
 }
 
 const isParts = (found: ModelFootprint | readonly ModelPart[]): found is readonly ModelPart[] => Array.isArray(found);
-
-/** The network evaluations of an iteration, and those before the first one. */
-function costs({ algorithm, batch, prompts, rewards }: FinetuneSettings): Pick<Plan, 'evaluations' | 'endpoints'> {
-  const passes = rewardPasses(algorithm, batch, rewardParts(rewards));
-  const evaluations = evaluationsOf(algorithm, batch, passes);
-  if (algorithm.name !== 'eam' || algorithm.endpoints === 'current') return { evaluations };
-  const count = new Set(prompts).size * algorithm.endpointsPerPrompt;
-  const { forwards, vjps } = endpointEvaluations(algorithm, passes);
-  return { evaluations, endpoints: { count, forwards: count * forwards, vjps: count * vjps } };
-}
 
 /** Undefined where nobody knows. @param published whether a published size will do where the files are not there */
 async function rewardBytes(reward: RewardConfig, published: boolean): Promise<number | undefined> {
@@ -254,53 +258,10 @@ async function rewardBytes(reward: RewardConfig, published: boolean): Promise<nu
 /** What CUDA's libraries and the allocator's rounding take beside the tensors. */
 const cudaOverhead = { bytes: 2 ** 29, fraction: 0.05 };
 
+/** Bytes that a device must have free for tensors of so many. */
+const neededFor = (device: string, bytes: number): number =>
+  device === 'cpu' ? bytes : bytes * (1 + cudaOverhead.fraction) + cudaOverhead.bytes;
+
 /** Bytes that the device must have free. */
-export function needed({ device, memory }: Pick<Plan, 'device' | 'memory'>): number {
-  if (!memory) return 0;
-  return device === 'cpu' ? memory.peak.bytes : memory.peak.bytes * (1 + cudaOverhead.fraction) + cudaOverhead.bytes;
-}
-
-/** Why the memory of a device is not known. */
-export interface UnknownMemory {
-  unknown: string;
-}
-
-/** The memory of a device, or why it is not known: it can be planned for all the same. */
-export async function memoryIfThere(device: string): Promise<DeviceMemory | UnknownMemory> {
-  return deviceMemory(device).catch((error: unknown) => {
-    if (error instanceof ConfigError) return { unknown: 'it is not in this machine' };
-    if (error instanceof NativeLoadError) return { unknown: 'without LibTorch it cannot be asked' };
-    throw error;
-  });
-}
-
-/**
- * Refuses a device that is too small for a plan.
- * @throws OutOfMemoryError with the numbers
- */
-export function refuseSmall(planned: Plan, { free, total }: DeviceMemory): void {
-  const bytes = needed(planned);
-  if (!planned.memory || bytes <= free) return;
-  const { name, less } = planned.memory.peak;
-  throw new OutOfMemoryError(
-    `${planned.device} is too small: the plan needs ${bytesText(bytes)}, most of it while ${name}, and ` +
-      `${bytesText(free)} of ` +
-      `${bytesText(total)} are free. Less is needed there with ${less.join('; ')}. \`eam plan\` shows what each ` +
-      'phase takes',
-  );
-}
-
-/**
- * Refuses a job, before it loads or writes anything, whose weights are not there, or whose GPU or disk is too small; a
- * CPU that is too small only `eam plan` refuses: its memory can be swapped.
- * @param resumes whether it goes on, with most of its files written
- * @returns the configuration, with the plan's choice of what it leaves out
- * @throws CheckpointError, ConfigError, OutOfMemoryError
- */
-export async function checkFinetune(config: FinetuneSettings, resumes: boolean): Promise<FinetuneSettings> {
-  const planned = await planFor(config);
-  if (config.device !== 'cpu') refuseSmall(planned, await deviceMemory(config.device));
-  if (!resumes) refuseFull(planned.disk);
-  const { decodeSlice } = planned;
-  return { ...config, algorithm: { ...config.algorithm, ...(decodeSlice !== undefined && { decodeSlice }) } };
-}
+export const needed = ({ device, memory }: Pick<Plan, 'device' | 'memory'>): number =>
+  memory ? neededFor(device, memory.peak.bytes) : 0;

@@ -1,8 +1,11 @@
 import type { Evaluations } from '../../training/metrics.js';
 import { bytesText } from '../text.js';
 import type { DeviceMemory } from './device-memory.js';
+import type { UnknownMemory } from './free-memory.js';
 import type { IterationOperations } from './operations.js';
-import { needed, type MemoryPlan, type Plan, type UnknownMemory } from './plan.js';
+import { rolloutText } from './choose-rollout.js';
+import { decodingText } from './decode-slice.js';
+import { needed, type MemoryPlan, type Plan } from './plan.js';
 
 function countText(count: number): string {
   if (count >= 1e9) return `${(count / 1e9).toFixed(3)} B`;
@@ -53,7 +56,7 @@ function memoryLines(device: string, { networks, encoders, rewards, trainable, p
   ];
 }
 
-function evaluationLines({ batch, endpoints, decodeSlice, evaluations: { least, most } }: Plan): string[] {
+function evaluationLines({ batch, endpoints, rollout, decodeSlice, evaluations: { least, most } }: Plan): string[] {
   const range = (key: keyof Evaluations) =>
     least[key] === most[key] ? String(most[key]) : `${least[key]} to ${most[key]}`;
   return [
@@ -61,7 +64,8 @@ function evaluationLines({ batch, endpoints, decodeSlice, evaluations: { least, 
     row('forwards', range('forwards')),
     row('vector-Jacobian products (vjps)', range('vjps')),
     row('backwards', range('backwards')),
-    ...(decodeSlice === undefined ? [] : [row('images decoded and scored at a time', String(decodeSlice || batch))]),
+    ...(rollout ? [`  ${rolloutText(rollout)}`] : []),
+    ...(decodeSlice === undefined ? [] : [`  ${decodingText(decodeSlice)}`]),
     ...(endpoints
       ? [
           '',

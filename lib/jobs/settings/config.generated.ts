@@ -2,7 +2,9 @@
 
 import type { Model } from '../../models/model.js';
 import type { Judge, Reward } from '../../rewards/reward.js';
-import type { AdjointMatchingOptions, Algorithm, EamOptions } from '../../training/algorithms.js';
+import type { AlignPropOptions, DraftOptions, ReflOptions } from '../../runtime/native/options.generated.js';
+import type { Algorithm } from '../../training/algorithm.js';
+import type { AdjointMatchingOptions, EamOptions } from '../../training/algorithms.js';
 import type { OptimizerOptions } from '../../training/settings.js';
 
 /** This is an algorithm as a configuration names it. */
@@ -14,7 +16,19 @@ export type AlgorithmConfig =
   | ({
       /** The name says which algorithm: Adjoint Matching. */
       name: 'am';
-    } & AdjointMatchingOptions);
+    } & AdjointMatchingOptions)
+  | ({
+      /** The name says which algorithm: reward feedback learning. */
+      name: 'refl';
+    } & ReflOptions)
+  | ({
+      /** The name says which algorithm: direct reward fine-tuning. */
+      name: 'draft';
+    } & DraftOptions)
+  | ({
+      /** The name says which algorithm: AlignProp. */
+      name: 'alignprop';
+    } & AlignPropOptions);
 
 /** This is a reward as a configuration names it. */
 export type RewardConfig = {
@@ -170,7 +184,7 @@ export type RewardConfig = {
       name: 'http';
       /** Logs call it by this name; left out, they call it by the kind's. */
       label?: string | undefined;
-      /** The environment variable of this name holds the key of the service. */
+      /** The environment variable of this name holds the key of the service; left out, requests carry none. */
       keyFrom?: string | undefined;
       /** This header carries the key. @defaultValue 'authorization' */
       keyHeader?: string | undefined;
@@ -224,7 +238,7 @@ export type RewardConfig = {
       name: 'openai';
       /** Logs call it by this name; left out, they call it by the kind's. */
       label?: string | undefined;
-      /** The environment variable of this name holds the key of the service. */
+      /** The environment variable of this name holds the key of the service; left out, requests carry none. */
       keyFrom?: string | undefined;
       /** This header carries the key. @defaultValue 'authorization' */
       keyHeader?: string | undefined;
@@ -298,11 +312,14 @@ export type JudgeConfig = {
 /** This is a model as a configuration describes it. */
 export type DescribedModelConfig =
   | {
-      /** It is a module. */
+      /** It is a module; left out, `module` says so. */
       type?: 'module' | undefined;
       /** This JavaScript or TypeScript module defines the model, and is run. */
       module: string;
-      /** The tensors of this safetensors file, such as pretraining writes, replace those that the module makes. */
+      /**
+       * The tensors of this safetensors file, such as pretraining writes, replace those that the module makes; left
+       * out, those stay.
+       */
       weights?: string | undefined;
     }
   | {
@@ -310,7 +327,10 @@ export type DescribedModelConfig =
       type?: 'torchscript' | undefined;
       /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
       torchscript: string;
-      /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+      /**
+       * Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own; left out,
+       * those stay.
+       */
       weights?: string | undefined;
       /** One latent has this shape, such as [3, 16, 16]. */
       shape: readonly number[];
@@ -324,13 +344,16 @@ export type DescribedModelConfig =
       /** The velocity of the pretrained model comes from here; without it the model is not fine-tuned. */
       pretrained?:
         | {
-            /** A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it. */
+            /**
+             * A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it; left
+             * out, flag or zeroed says how it is computed.
+             */
             module?: string | undefined;
-            /** An argument of forward, a bool of this name, asks for it. */
+            /** An argument of forward, a bool of this name, asks for it; left out, none does. */
             flag?: string | undefined;
             /** The flag has this value in the pretrained pass, and the other one in the trained; left out, false. */
             flagValue?: boolean | undefined;
-            /** The parameters whose names end in one of these are zero in the pretrained pass. */
+            /** The parameters whose names end in one of these are zero in the pretrained pass; left out, none. */
             zeroed?: readonly string[] | undefined;
           }
         | undefined;
@@ -338,7 +361,7 @@ export type DescribedModelConfig =
       decoder?: string | undefined;
       /**
        * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of
-       * this path.
+       * this path; left out, forward takes x and t alone.
        */
       conditioning?: string | Readonly<Record<string, string>> | undefined;
       /** This is the variance of the latents of data; left out, it is 1. It is above 0. */
@@ -353,6 +376,11 @@ export interface TrainedAdapterConfig {
   alpha?: number | undefined;
   /** Layers whose names end in one of these are adapted; left out, they are the model's own choice. */
   targets?: readonly string[] | undefined;
+  /**
+   * True adds the update to copies of the adapted layers' weights for as long as a rollout or a drawing takes, which
+   * are faster then. Left out, a GPU has the copies where its memory allows, and a CPU always; the digits have none.
+   */
+  fold?: boolean | undefined;
 }
 
 /** This says when checkpoints are written. */
@@ -368,13 +396,16 @@ export interface CheckpointsConfig {
 
 /** This says how grids of samples are drawn. */
 export interface SamplesConfig {
-  /** The solver takes this many steps. It is a whole number, at least 1. */
+  /** The solver takes this many steps; left out, the model's own number. It is a whole number, at least 1. */
   steps?: number | undefined;
-  /** This solves the ODE from noise to data. */
+  /** This solves the ODE from noise to data; left out, the model's own does. */
   solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-  /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+  /**
+   * Classifier-free guidance has this weight, and 1 stands for none; left out, it is the model's own. It is at least
+   * 0.
+   */
   guidance?: number | undefined;
-  /** So many images are drawn at a time. It is a whole number, at least 1. */
+  /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
   batch?: number | undefined;
   /**
    * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole number,
@@ -392,13 +423,16 @@ export interface SamplesConfig {
 
 /** This says how a model is evaluated before and after. */
 export interface EvaluationConfig {
-  /** The solver takes this many steps. It is a whole number, at least 1. */
+  /** The solver takes this many steps; left out, the model's own number. It is a whole number, at least 1. */
   steps?: number | undefined;
-  /** This solves the ODE from noise to data. */
+  /** This solves the ODE from noise to data; left out, the model's own does. */
   solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-  /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+  /**
+   * Classifier-free guidance has this weight, and 1 stands for none; left out, it is the model's own. It is at least
+   * 0.
+   */
   guidance?: number | undefined;
-  /** So many images are drawn at a time. It is a whole number, at least 1. */
+  /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
   batch?: number | undefined;
   /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
   count?: number | undefined;
@@ -421,15 +455,18 @@ export interface EvaluationConfig {
         prompts?: number | undefined;
       }
     | undefined;
-  /** This judge reads the images for accuracy and diversity. */
+  /** This judge reads the images for accuracy and diversity; left out, neither is measured. */
   judge?: JudgeConfig | Judge | undefined;
-  /** These rewards are only watched: they score images, with the panel and at the end, and train nothing. */
+  /**
+   * These rewards are only watched: they score images, with the panel and at the end, and train nothing.
+   * @defaultValue []
+   */
   rewards?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
 }
 
 /** This is the configuration of {@link finetune}. */
 export interface FinetuneConfig {
-  /** Editors find the JSON Schema of the file here. */
+  /** Editors find the JSON Schema of the file here; left out, they complete and check nothing. */
   $schema?: string | undefined;
   /**
    * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
@@ -444,7 +481,7 @@ export interface FinetuneConfig {
   device?: string | undefined;
   /** The network computes in this type. @defaultValue 'float32' */
   dtype?: 'float32' | 'float64' | 'bfloat16' | 'float16' | undefined;
-  /** This LoRA adapter is trained. */
+  /** This LoRA adapter is trained, where the model takes one; left out, one of rank 8 and alpha 16 is. */
   adapter?:
     | {
         /**
@@ -459,7 +496,16 @@ export interface FinetuneConfig {
          * from.
          */
         targets?: readonly string[] | undefined;
-        /** Training starts from this adapter or run, whose update is no part of the pretrained model. */
+        /**
+         * True adds the update to copies of the adapted layers' weights for as long as a rollout or a drawing takes,
+         * which are faster then. Left out, a GPU has the copies where its memory allows, and a CPU always; the digits
+         * have none.
+         */
+        fold?: boolean | undefined;
+        /**
+         * Training starts from this adapter or run, whose update is no part of the pretrained model; left out, from the
+         * pretrained model.
+         */
         from?: string | undefined;
       }
     | undefined;
@@ -472,7 +518,10 @@ export interface FinetuneConfig {
         height: number;
       }
     | undefined;
-  /** True keeps one block's activations at a time and computes them again in the backward pass, to save memory. */
+  /**
+   * True keeps one block's activations at a time and computes them again in the backward pass, to save memory; left
+   * out, it is false.
+   */
   checkpointing?: boolean | undefined;
   /**
    * A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256. It is a
@@ -490,7 +539,7 @@ export interface FinetuneConfig {
    * it is "whole".
    */
   textEncoders?: 'whole' | 'sliced' | undefined;
-  /** Guidance leads away from this prompt, where the model knows such prompts. */
+  /** Guidance leads away from this prompt, where the model knows such prompts; left out, the empty one. */
   negativePrompt?: string | undefined;
   /** The prompts are these: a list, or the path of a file of them. */
   prompts: string | readonly string[];
@@ -513,13 +562,16 @@ export interface FinetuneConfig {
   /** What no reward sees is measured as this says, and compared with the pretrained model. */
   panel?:
     | {
-        /** The solver takes this many steps; left out, as many as the algorithm's. It is a whole number, at least 1. */
+        /** The solver takes this many steps; left out, the algorithm's number. It is a whole number, at least 1. */
         steps?: number | undefined;
         /** This solves the ODE from noise to data; left out, the algorithm's does. */
         solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; left out, the algorithm's. It is at least 0. */
+        /**
+         * Classifier-free guidance has this weight, and 1 stands for none; left out, it is the algorithm's. It is at
+         * least 0.
+         */
         guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
         batch?: number | undefined;
         /**
          * The panel is measured every so many steps; left out, twenty times in the run; with 0 never. It is a whole
@@ -533,13 +585,14 @@ export interface FinetuneConfig {
         count?: number | undefined;
         /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 3 */
         seed?: number | undefined;
-        /** These rewards score the images, and are never trained on: where one falls is an alarm. */
+        /** These rewards score the images, and are never trained on: where one falls is an alarm. @defaultValue [] */
         judges?: readonly (RewardConfig | Reward | readonly [reward: Reward, weight: number])[] | undefined;
       }
     | undefined;
   /**
    * The run stops where the panel crosses one of these limits, such as \{ "diversity": "< 0.7×" \}: <, > or ±, and a
-   * number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.
+   * number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm. Left out, alarms
+   * are told and nothing stops the run.
    */
   stopWhen?:
     | {
@@ -620,7 +673,7 @@ export interface FinetuneConfig {
 
 /** This is the configuration of {@link compare}. */
 export interface CompareConfig {
-  /** Editors find the JSON Schema of the file here. */
+  /** Editors find the JSON Schema of the file here; left out, they complete and check nothing. */
   $schema?: string | undefined;
   /**
    * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
@@ -646,7 +699,10 @@ export interface CompareConfig {
         height: number;
       }
     | undefined;
-  /** True keeps one block's activations at a time and computes them again in the backward pass, to save memory. */
+  /**
+   * True keeps one block's activations at a time and computes them again in the backward pass, to save memory; left
+   * out, it is false.
+   */
   checkpointing?: boolean | undefined;
   /**
    * A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256. It is a
@@ -664,7 +720,7 @@ export interface CompareConfig {
    * it is "whole".
    */
   textEncoders?: 'whole' | 'sliced' | undefined;
-  /** Guidance leads away from this prompt, where the model knows such prompts. */
+  /** Guidance leads away from this prompt, where the model knows such prompts; left out, the empty one. */
   negativePrompt?: string | undefined;
   /** The prompts are these: a list, or the path of a file of them. */
   prompts: string | readonly string[];
@@ -674,11 +730,17 @@ export interface CompareConfig {
   contenders: readonly {
     /** Tables and plots call the contender by this name. */
     name: string;
-    /** The algorithm's name and its options. */
-    algorithm: AlgorithmConfig | Algorithm;
+    /** The algorithm's name and its options; left out with bestOf. */
+    algorithm?: AlgorithmConfig | Algorithm | undefined;
+    /**
+     * In place of an algorithm: nothing is trained, and for each image that is measured the pretrained model draws
+     * so many, of which the one with the highest reward is taken. It is a whole number, at least 2 and at most
+     * 1000.
+     */
+    bestOf?: number | undefined;
     /** AdamW's learning rate at its highest; the best of the sweep where it is left out. It is above 0. */
     learningRate?: number | undefined;
-    /** These options of the optimizer stand in place of the common ones. */
+    /** These options of the optimizer stand in place of the common ones, which hold for what is left out. */
     optimizer?:
       | {
           /** β₁ and β₂ are the decays of the two moments. @defaultValue [0.9,0.99] */
@@ -706,16 +768,19 @@ export interface CompareConfig {
           floor?: number | undefined;
         }
       | undefined;
-    /** A step draws this many samples, in place of the common number. It is a whole number, at least 1. */
+    /** A step draws this many samples; left out, the common number. It is a whole number, at least 1. */
     batch?: number | undefined;
-    /** Each of its runs may cost this much, in place of the common budget. */
+    /** Each of its runs may cost this much; left out, the common budget. */
     budget?:
       | {
-          /** A run takes this many training steps. It is a whole number, at least 1. */
+          /**
+           * A run takes this many training steps; left out, `evaluations` says how many. It is a whole number, at
+           * least 1.
+           */
           steps?: number | undefined;
           /**
-           * A run takes as many steps as this many network evaluations of all kinds pay for. It is a whole number, at
-           * least 1.
+           * A run takes as many steps as this many network evaluations of all kinds pay for; left out, `steps` says
+           * it. It is a whole number, at least 1.
            */
           evaluations?: number | undefined;
         }
@@ -753,28 +818,37 @@ export interface CompareConfig {
   batch?: number | undefined;
   /** Each of a contender's runs may cost this much. */
   budget: {
-    /** A run takes this many training steps. It is a whole number, at least 1. */
+    /**
+     * A run takes this many training steps; left out, `evaluations` says how many. It is a whole number, at least
+     * 1.
+     */
     steps?: number | undefined;
     /**
-     * A run takes as many steps as this many network evaluations of all kinds pay for. It is a whole number, at
-     * least 1.
+     * A run takes as many steps as this many network evaluations of all kinds pay for; left out, `steps` says it.
+     * It is a whole number, at least 1.
      */
     evaluations?: number | undefined;
   };
   /** Every contender runs once with each of these seeds. @defaultValue [1,2,3,4,5] */
   seeds?: readonly number[] | undefined;
-  /** Every contender runs briefly at every rate, and the rate with the highest reward at the end is taken. */
+  /**
+   * Every contender runs briefly at every rate, and the rate with the highest reward at the end is taken; left out,
+   * every contender says its own.
+   */
   sweep?:
     | {
         /** These learning rates are tried. */
         learningRates: readonly number[];
         /** Each run of the sweep may cost this much. */
         budget: {
-          /** A run takes this many training steps. It is a whole number, at least 1. */
+          /**
+           * A run takes this many training steps; left out, `evaluations` says how many. It is a whole number, at
+           * least 1.
+           */
           steps?: number | undefined;
           /**
-           * A run takes as many steps as this many network evaluations of all kinds pay for. It is a whole number, at
-           * least 1.
+           * A run takes as many steps as this many network evaluations of all kinds pay for; left out, `steps` says
+           * it. It is a whole number, at least 1.
            */
           evaluations?: number | undefined;
         };
@@ -799,13 +873,16 @@ export interface CompareConfig {
          * @defaultValue 12
          */
         points?: number | undefined;
-        /** The solver takes this many steps. It is a whole number, at least 1. */
+        /** The solver takes this many steps; left out, the model's own number. It is a whole number, at least 1. */
         steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
+        /** This solves the ODE from noise to data; left out, the model's own does. */
         solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+        /**
+         * Classifier-free guidance has this weight, and 1 stands for none; left out, it is the model's own. It is at
+         * least 0.
+         */
         guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
         batch?: number | undefined;
         /** The set has this many images. It is a whole number, at least 2. @defaultValue 128 */
         count?: number | undefined;
@@ -816,32 +893,38 @@ export interface CompareConfig {
   /** Each run is evaluated at its end, on a set of its own; the judge given here measures the curves, too. */
   evaluation?:
     | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
+        /** The solver takes this many steps; left out, the model's own number. It is a whole number, at least 1. */
         steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
+        /** This solves the ODE from noise to data; left out, the model's own does. */
         solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+        /**
+         * Classifier-free guidance has this weight, and 1 stands for none; left out, it is the model's own. It is at
+         * least 0.
+         */
         guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
         batch?: number | undefined;
         /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
         count?: number | undefined;
         /** Their noise is drawn from this seed. It is a whole number, at least 0. @defaultValue 2 */
         seed?: number | undefined;
-        /** This judge reads the images for accuracy and diversity. */
+        /** This judge reads the images for accuracy and diversity; left out, neither is measured. */
         judge?: JudgeConfig | Judge | undefined;
       }
     | undefined;
   /** The report shows these grids of images. */
   samples?:
     | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
+        /** The solver takes this many steps; left out, the model's own number. It is a whole number, at least 1. */
         steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
+        /** This solves the ODE from noise to data; left out, the model's own does. */
         solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+        /**
+         * Classifier-free guidance has this weight, and 1 stands for none; left out, it is the model's own. It is at
+         * least 0.
+         */
         guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
         batch?: number | undefined;
         /** A grid has this many images. It is a whole number, at least 1 and at most 1024. @defaultValue 40 */
         count?: number | undefined;
@@ -863,7 +946,7 @@ export interface CompareConfig {
 
 /** This is the configuration of {@link distill}. */
 export interface DistillConfig {
-  /** Editors find the JSON Schema of the file here. */
+  /** Editors find the JSON Schema of the file here; left out, they complete and check nothing. */
   $schema?: string | undefined;
   /**
    * The model is "digits", which comes with the package, or in this directory, or of this name of the hub, or defined
@@ -889,7 +972,10 @@ export interface DistillConfig {
         height: number;
       }
     | undefined;
-  /** True keeps one block's activations at a time and computes them again in the backward pass, to save memory. */
+  /**
+   * True keeps one block's activations at a time and computes them again in the backward pass, to save memory; left
+   * out, it is false.
+   */
   checkpointing?: boolean | undefined;
   /**
    * A text encoder without a length of its own reads this many tokens of a prompt; left out, they are 256. It is a
@@ -907,20 +993,23 @@ export interface DistillConfig {
    * it is "whole".
    */
   textEncoders?: 'whole' | 'sliced' | undefined;
-  /** Guidance leads away from this prompt, where the model knows such prompts. */
+  /** Guidance leads away from this prompt, where the model knows such prompts; left out, the empty one. */
   negativePrompt?: string | undefined;
   /** The prompts are these: a list, or the path of a file of them. */
   prompts: string | readonly string[];
-  /** The pretrained model draws what is learned as this says; what is left out is the model's own choice. */
+  /** The pretrained model draws what is learned as this says. */
   teacher?:
     | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
+        /** The solver takes this many steps; left out, the model's own number. It is a whole number, at least 1. */
         steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
+        /** This solves the ODE from noise to data; left out, the model's own does. */
         solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** Classifier-free guidance has this weight; 1 stands for none. It is at least 0. */
+        /**
+         * Classifier-free guidance has this weight, and 1 stands for none; left out, it is the model's own. It is at
+         * least 0.
+         */
         guidance?: number | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
         batch?: number | undefined;
       }
     | undefined;
@@ -951,16 +1040,14 @@ export interface DistillConfig {
   seed?: number | undefined;
   /** Checkpoints are written as this says. */
   checkpoints?: CheckpointsConfig | undefined;
-  /**
-   * Grids of the student's samples are drawn as this says, without guidance; what is left out is as the teacher's.
-   */
+  /** Grids of the student's samples are drawn as this says, without guidance. */
   samples?:
     | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
+        /** The solver takes this many steps; left out, the teacher's number. It is a whole number, at least 1. */
         steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
+        /** This solves the ODE from noise to data; left out, the teacher's does. */
         solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
         batch?: number | undefined;
         /**
          * A grid is drawn every so many steps; with 0 only before the first step and after the last. It is a whole
@@ -979,11 +1066,11 @@ export interface DistillConfig {
   /** How alike student and teacher draw is measured at the end, as this says; left out, it is not. */
   evaluation?:
     | {
-        /** The solver takes this many steps. It is a whole number, at least 1. */
+        /** The solver takes this many steps; left out, the teacher's number. It is a whole number, at least 1. */
         steps?: number | undefined;
-        /** This solves the ODE from noise to data. */
+        /** This solves the ODE from noise to data; left out, the teacher's does. */
         solver?: 'euler' | 'heun' | 'midpoint' | 'dpmpp2m' | undefined;
-        /** So many images are drawn at a time. It is a whole number, at least 1. */
+        /** So many images are drawn at a time; left out, the model's own number. It is a whole number, at least 1. */
         batch?: number | undefined;
         /** Each model draws this many images. It is a whole number, at least 2. @defaultValue 512 */
         count?: number | undefined;
@@ -1005,7 +1092,7 @@ export interface DistillConfig {
 
 /** This is the configuration of {@link pretrain}. */
 export type PretrainConfig = {
-  /** Editors find the JSON Schema of the file here. */
+  /** Editors find the JSON Schema of the file here; left out, they complete and check nothing. */
   $schema?: string | undefined;
   /**
    * Everything is computed on this device: "cpu", "cuda" or "cuda:N"; with "auto" it is CUDA where there is one, else
@@ -1131,7 +1218,10 @@ export type PretrainConfig = {
         type?: 'torchscript' | undefined;
         /** The module, forward(x, t, …), is in this file, which torch.jit.save wrote. */
         torchscript: string;
-        /** Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own. */
+        /**
+         * Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own; left out,
+         * those stay.
+         */
         weights?: string | undefined;
         /** One latent has this shape, such as [3, 16, 16]. */
         shape: readonly number[];
@@ -1146,16 +1236,17 @@ export type PretrainConfig = {
         pretrained?:
           | {
               /**
-               * A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it.
+               * A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it;
+               * left out, flag or zeroed says how it is computed.
                */
               module?: string | undefined;
-              /** An argument of forward, a bool of this name, asks for it. */
+              /** An argument of forward, a bool of this name, asks for it; left out, none does. */
               flag?: string | undefined;
               /**
                * The flag has this value in the pretrained pass, and the other one in the trained; left out, false.
                */
               flagValue?: boolean | undefined;
-              /** The parameters whose names end in one of these are zero in the pretrained pass. */
+              /** The parameters whose names end in one of these are zero in the pretrained pass; left out, none. */
               zeroed?: readonly string[] | undefined;
             }
           | undefined;
@@ -1163,7 +1254,7 @@ export type PretrainConfig = {
         decoder?: string | undefined;
         /**
          * Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON
-         * file of this path.
+         * file of this path; left out, forward takes x and t alone.
          */
         conditioning?: string | Readonly<Record<string, string>> | undefined;
         /** This is the variance of the latents of data; left out, it is 1. It is above 0. */

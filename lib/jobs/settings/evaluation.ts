@@ -25,7 +25,9 @@ const settings = {
     })
     .prefault({})
     .describe('Images of samples are kept as this says, before and after from the same noise.'),
-  judge: judgeSchema.optional().describe('This judge reads the images for accuracy and diversity.'),
+  judge: judgeSchema
+    .optional()
+    .describe('This judge reads the images for accuracy and diversity; left out, neither is measured.'),
 };
 
 /** Before and after, measured on fresh samples from fixed seeds. */
@@ -37,7 +39,7 @@ export const watchingEvaluationSchema = z
     ...settings,
     rewards: z
       .array(rewardSchema)
-      .default([])
+      .prefault([])
       .describe('These rewards are only watched: they score images, with the panel and at the end, and train nothing.'),
   })
   .meta(called('EvaluationConfig'));

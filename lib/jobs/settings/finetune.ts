@@ -21,7 +21,7 @@ export const finetuneSchema = z.strictObject({
   $schema: schemaAddress,
   ...modelSettings,
   model: modelSettings.model.meta({ also: 'Model' }),
-  adapter: startedAdapter.describe('This LoRA adapter is trained.'),
+  adapter: startedAdapter,
   prompts: promptsOrFileSchema.describe('The prompts are these: a list, or the path of a file of them.'),
   rewards: z.array(rewardSchema).min(1).describe('Images are trained towards the weighted sum of these rewards.'),
   algorithm: algorithmSchema.describe('This algorithm trains, with its options.'),
@@ -38,7 +38,8 @@ export const finetuneSchema = z.strictObject({
     .optional()
     .describe(
       'The run stops where the panel crosses one of these limits, such as { "diversity": "< 0.7×" }: <, > or ±, and ' +
-        "a number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm.",
+        "a number of σ, of times × the pretrained model's mean, or alone. With false a measure is no alarm. " +
+        'Left out, alarms are told and nothing stops the run.',
     ),
   evaluation: watchingEvaluationSchema
     .optional()

@@ -35,12 +35,12 @@ export function splitModel(config: unknown, source: string): { model: Model | un
       `${source}: ${expected('model', 'one with an adapter to train', 'one without: say { adapter } to loadModel')}`,
     );
   const { rank, alpha, targets } = model.adapter;
-  const { size, checkpointing, textLength, textEncoders } = loadOptionsOf(model) ?? {};
+  const { size, checkpointing, textLength, textEncoders, adapter: { fold } = {} } = loadOptionsOf(model) ?? {};
   const described = {
     model: model.source,
     device: model.device,
     dtype: model.dtype,
-    adapter: { rank, alpha, targets },
+    adapter: { rank, alpha, targets, ...(fold !== undefined && { fold }) },
     ...(size && { image: size }),
     ...(checkpointing !== undefined && { checkpointing }),
     ...(textLength !== undefined && { textLength }),

@@ -14,9 +14,21 @@ import { device, dtype } from '../../training/settings.js';
 const rank = z.int().min(1);
 const alpha = z.number().gt(0);
 const targets = z.array(z.string().min(1)).min(1).optional();
+const fold = z
+  .boolean()
+  .optional()
+  .describe(
+    "True adds the update to copies of the adapted layers' weights for as long as a rollout or a drawing takes, " +
+      'which are faster then. Left out, a GPU has the copies where its memory allows, and a CPU always; the digits ' +
+      'have none.',
+  );
 const ofTheModel = "Layers whose names end in one of these are adapted; left out, they are the model's own choice";
 /** The adapter of a configuration that says nothing of it. */
 export const adapterDefaults = { rank: 8, alpha: 16 } as const;
+
+const ofTheAdapter =
+  `This LoRA adapter is trained, where the model takes one; left out, one of rank ${adapterDefaults.rank} and alpha ` +
+  `${adapterDefaults.alpha} is.`;
 
 /** The adapter of a job that may start from one that is there. */
 export const startedAdapter = z
@@ -32,20 +44,26 @@ export const startedAdapter = z
         `The update is scaled by alpha / rank; left out, alpha is ${adapterDefaults.alpha}, or as from is scaled.`,
       ),
     targets: targets.describe(`${ofTheModel}, or those of from.`),
+    fold,
     from: z
       .string()
       .min(1)
       .transform((path) => resolve(path))
       .optional()
-      .describe('Training starts from this adapter or run, whose update is no part of the pretrained model.'),
+      .describe(
+        'Training starts from this adapter or run, whose update is no part of the pretrained model; left out, from ' +
+          'the pretrained model.',
+      ),
   })
-  .optional();
+  .optional()
+  .describe(ofTheAdapter);
 
 const adapterSchema = z
   .strictObject({
     rank: rank.default(adapterDefaults.rank).describe('The update W + (alpha/r) B A has this rank r.'),
     alpha: alpha.default(adapterDefaults.alpha).describe('The update is scaled by alpha / rank.'),
     targets: targets.describe(`${ofTheModel}.`),
+    fold,
   })
   .meta(called('TrainedAdapterConfig'));
 
@@ -65,12 +83,7 @@ export const modelSettings = {
     ),
   device: device.default('auto'),
   dtype: dtype.describe('The network computes in this type.'),
-  adapter: adapterSchema
-    .optional()
-    .describe(
-      'This LoRA adapter is trained, where the model takes one; left out, one of rank ' +
-        `${adapterDefaults.rank} and alpha ${adapterDefaults.alpha} is.`,
-    ),
+  adapter: adapterSchema.optional().describe(ofTheAdapter),
   image: z
     .strictObject({
       width: z.int().min(1).describe('Images are this wide, in pixels.'),
@@ -82,7 +95,8 @@ export const modelSettings = {
     .boolean()
     .optional()
     .describe(
-      "True keeps one block's activations at a time and computes them again in the backward pass, to save memory.",
+      "True keeps one block's activations at a time and computes them again in the backward pass, to save memory; " +
+        'left out, it is false.',
     ),
   textLength: z
     .int()
@@ -108,7 +122,7 @@ export const modelSettings = {
   negativePrompt: z
     .string()
     .optional()
-    .describe('Guidance leads away from this prompt, where the model knows such prompts.'),
+    .describe('Guidance leads away from this prompt, where the model knows such prompts; left out, the empty one.'),
 };
 
 const settingsSchema = z.object(modelSettings);
@@ -140,7 +154,12 @@ export function loadConfiguredModel(
   options: Pick<LoadModelOptions, 'device' | 'seed'> = {},
 ): Promise<Model> {
   const { model, device, dtype, adapter, image, checkpointing, textLength, decoder, textEncoders } = settings;
-  const trained = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: adapter.targets };
+  const trained = adapter && {
+    rank: adapter.rank,
+    alpha: adapter.alpha,
+    targets: adapter.targets,
+    fold: adapter.fold,
+  };
   const own = { device, dtype, adapter: trained, size: image, checkpointing, textLength, decoder, textEncoders };
   return loadModel(model, { ...own, ...options });
 }

@@ -2,16 +2,13 @@ import { z } from 'zod';
 
 import { rewardSchema } from '../../rewards/registry.js';
 import type { AlgorithmSettings } from '../../training/algorithms.js';
-import { drawingSettings, seed } from '../../training/settings.js';
+import { drawnAs, seed } from '../../training/settings.js';
 import type { Drawing } from '../../models/model.js';
 import { withDrawing } from './model.js';
 
 /** The settings of what a run watches beside its rewards. */
 export const panelSchema = z.strictObject({
-  ...drawingSettings,
-  steps: drawingSettings.steps.describe("The solver takes this many steps; left out, as many as the algorithm's."),
-  solver: drawingSettings.solver.describe("This solves the ODE from noise to data; left out, the algorithm's does."),
-  guidance: drawingSettings.guidance.describe("Classifier-free guidance has this weight; left out, the algorithm's."),
+  ...drawnAs("the algorithm's"),
   every: z
     .int()
     .min(0)
@@ -21,7 +18,7 @@ export const panelSchema = z.strictObject({
   seed: seed.default(3).describe('Their noise is drawn from this seed.'),
   judges: z
     .array(rewardSchema)
-    .default([])
+    .prefault([])
     .describe('These rewards score the images, and are never trained on: where one falls is an alarm.'),
 });
 

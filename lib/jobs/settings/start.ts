@@ -19,6 +19,7 @@ export async function withStart(adapter: NonNullable<z.output<typeof startedAdap
     rank,
     alpha,
     targets: targets ?? (start && [...start.targets]),
+    ...(adapter.fold !== undefined && { fold: adapter.fold }),
     ...(from !== undefined && { from: start?.path ?? from }),
   };
 }

@@ -15,7 +15,8 @@ export interface StoredUpdate extends LoraPair {
 const flatten = (name: string): string => name.replaceAll('.', '_');
 
 /**
- * Pairs under the names of a file, by the network's own names of their layers.
+ * Pairs under the names of a file, by the network's own names of their layers. Behind the prefixes of PEFT and
+ * diffusers there may be the names of the single file, too.
  * @throws CheckpointError for layers that no known network has
  */
 export async function toOwnNames(
@@ -24,30 +25,37 @@ export async function toOwnNames(
   networks: readonly SingleFileNetwork[],
   path: string,
 ): Promise<Map<string, StoredUpdate>> {
-  if (!single && !flat) return new Map(pairs);
+  const found = [...pairs.keys()];
   const written = flat ? flatten : (name: string) => name;
-  const known = tableOf(networks, [...pairs.keys()], (layer) => (single ? [layer.single] : layer.own).map(written));
-  if (!known) {
-    const names = [...pairs.keys()].map((name) => prefix + name);
+  const tableBy = (namesOf: (layer: SingleFileLayer) => readonly string[]) =>
+    networks
+      .map((network) => tableOf(network, found, (layer) => namesOf(layer).map(written)))
+      .find((table) => found.every((name) => table.has(name)));
+  const own = single ? undefined : tableBy((layer) => layer.own);
+  const bySingle = own || (flat && !single) ? undefined : tableBy((layer) => [layer.single]);
+  if (!single && !flat && !bySingle) return new Map(pairs);
+  const table = own ?? bySingle;
+  if (!table) {
+    const names = found.map((name) => prefix + name);
     const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
     throw notLora(path, [
       expected('layers', 'those of one network that is known here', names.slice(0, 3).join(', ') + more),
     ]);
   }
-  const own = new Map<string, StoredUpdate>();
+  const updates = new Map<string, StoredUpdate>();
   for (const [name, pair] of pairs) {
-    const layer = known.table.get(name)!;
-    if (!single) {
-      own.set(layer.own.find((each) => flatten(each) === name)!, pair);
+    const layer = table.get(name)!;
+    if (own) {
+      updates.set(layer.own.find((each) => flatten(each) === name)!, pair);
       continue;
     }
     if (pair.B.shape[0]! % layer.own.length) {
       const rows = `rows for ${layer.own.length} layers`;
       throw notLora(path, [expected(`${prefix}${name}: B`, rows, `[${pair.B.shape.join(', ')}]`)]);
     }
-    for (const [each, part] of await partsOf(layer, pair)) own.set(each, part);
+    for (const [each, part] of await partsOf(layer, pair)) updates.set(each, part);
   }
-  return own;
+  return updates;
 }
 
 async function partsOf(layer: SingleFileLayer, { A, B, alpha }: StoredUpdate): Promise<[string, StoredUpdate][]> {
@@ -67,15 +75,13 @@ export interface StackedPair extends LoraPair {
 /**
  * Pairs by the single file's names of their layers.
  * @param pairs by the network's own names, all of one rank
- * @returns undefined where no known network has such layers
+ * @param network one of {@link networksWith} these layers
  */
 export async function toSingleNames(
   pairs: ReadonlyMap<string, LoraPair>,
-  networks: readonly SingleFileNetwork[],
-): Promise<{ network: SingleFileNetwork; pairs: Map<string, StackedPair> } | undefined> {
-  const known = tableOf(networks, [...pairs.keys()], (layer) => layer.own);
-  if (!known) return undefined;
-  const { network, table } = known;
+  network: SingleFileNetwork,
+): Promise<Map<string, StackedPair>> {
+  const table = tableOf(network, [...pairs.keys()], (layer) => layer.own);
   const layers = new Set([...pairs.keys()].map((name) => table.get(name)!));
   const found = new Map<string, StackedPair>();
   for (const layer of layers) {
@@ -94,7 +100,22 @@ export async function toSingleNames(
     );
     found.set(layer.single, { A: stackedA, B: stackedB, count });
   }
-  return { network, pairs: found };
+  return found;
+}
+
+/**
+ * The networks that have all of these layers, by their own names. Of those in whose single files they have the same
+ * names, the first.
+ */
+export function networksWith(names: readonly string[], networks: readonly SingleFileNetwork[]): SingleFileNetwork[] {
+  const found = new Map<string, SingleFileNetwork>();
+  for (const network of networks) {
+    const table = tableOf(network, names, (layer) => layer.own);
+    if (!names.every((name) => table.has(name))) continue;
+    const single = names.map((name) => table.get(name)!.single).join(' ');
+    if (!found.has(single)) found.set(single, network);
+  }
+  return [...found.values()];
 }
 
 const zeros = (shape: readonly number[]): Tensor =>
@@ -110,16 +131,11 @@ async function turned({ swapped }: SingleFileLayer, { A, B }: LoraPair): Promise
   return binding().joinRows(halves.reverse(), B.shape);
 }
 
-/** The layers of the first network that has all of these names, by the names that `namesOf` gives them. */
+/** The layers of a network, by the names that `namesOf` gives them; `names` tell how many blocks it has. */
 function tableOf(
-  networks: readonly SingleFileNetwork[],
+  network: SingleFileNetwork,
   names: readonly string[],
   namesOf: (layer: SingleFileLayer) => readonly string[],
-): { network: SingleFileNetwork; table: ReadonlyMap<string, SingleFileLayer> } | undefined {
-  for (const network of networks) {
-    const layers = network.layersOf(names);
-    const table = new Map(layers.flatMap((layer) => namesOf(layer).map((name) => [name, layer] as const)));
-    if (names.every((name) => table.has(name))) return { network, table };
-  }
-  return undefined;
+): ReadonlyMap<string, SingleFileLayer> {
+  return new Map(network.layersOf(names).flatMap((layer) => namesOf(layer).map((name) => [name, layer] as const)));
 }

@@ -1,4 +1,5 @@
-// The files of kohya's sd-scripts and of ComfyUI: one safetensors file, with alpha as a tensor of each layer.
+// The files of kohya's trainers, sd-scripts and musubi-tuner, and of ComfyUI: one safetensors file, with alpha as a
+// tensor of each layer.
 import { CheckpointError, ConfigError } from '../../errors.js';
 import { disposeAll, saveTensors } from '../../files/safetensors.js';
 import { Tensor } from '../../runtime/native/tensor.js';
@@ -24,9 +25,9 @@ const names = {
 export type KohyaLayoutName = keyof typeof names;
 
 /**
- * Writes a file that sd-scripts or ComfyUI loads.
+ * Writes a file that kohya's trainers or ComfyUI load.
  * @param tensors under the names of the network's trainable tensors
- * @param networks the networks whose published single files have names of their own
+ * @param network the network that they are of, as its published single files have it
  * @throws ConfigError for layers that the program applies no adapter to
  */
 export async function writeKohya(
@@ -35,28 +36,15 @@ export async function writeKohya(
   { rank, alpha }: AdapterInfo,
   base: string | undefined,
   layout: KohyaLayoutName,
-  networks: readonly SingleFileNetwork[],
+  network: SingleFileNetwork,
 ): Promise<void> {
   // Sd-scripts takes 0 for the rank.
   if (alpha === 0) throw new ConfigError(expected(`${path}: alpha of the adapter`, 'a number other than 0', alpha));
-  const pairs = pairsOf(tensors);
-  const carried = await toSingleNames(pairs, networks);
-  if (!carried) {
-    throw new ConfigError(
-      `${path}: ${layout === 'kohya' ? 'sd-scripts' : 'ComfyUI'} has no names for the layers of this model, such as ` +
-        `${[...pairs.keys()][0]}; it can be exported for diffusers or peft`,
-    );
-  }
+  const pairs = await toSingleNames(pairsOf(tensors), network);
   const made: Record<string, Tensor> = {};
   try {
-    const left = [...carried.pairs.keys()].filter((layer) => !carried.network.inSdScripts?.test(layer));
-    if (layout === 'kohya' && left.length) {
-      throw new ConfigError(
-        `${path}: sd-scripts applies no adapter to ${left.join(', ')}: it would be left out there without a word; ` +
-          'ComfyUI and diffusers apply it',
-      );
-    }
-    for (const [layer, { A, B, count }] of carried.pairs) {
+    if (layout === 'kohya') refuseLeftOut([...pairs.keys()], network, path);
+    for (const [layer, { A, B, count }] of pairs) {
       const name = names[layout](layer);
       made[`${name}.lora_down.weight`] = A;
       made[`${name}.lora_up.weight`] = B;
@@ -69,6 +57,16 @@ export async function writeKohya(
     const given = new Set(Object.values(tensors));
     disposeAll(Object.values(made).filter((tensor) => !given.has(tensor)));
   }
+}
+
+/** Refuses layers that kohya's trainer would pass over. */
+function refuseLeftOut(layers: readonly string[], { kohya }: SingleFileNetwork, path: string): void {
+  const left = layers.filter((layer) => !kohya?.layers.test(layer));
+  if (left.length === 0) return;
+  throw new ConfigError(
+    `${path}: ${kohya?.program ?? 'no trainer of kohya'} applies no adapter to ${left.join(', ')}: it would be left ` +
+      'out there without a word; ComfyUI and diffusers apply it',
+  );
 }
 
 /** One number: in float32, as others write it, where that has it exactly. */

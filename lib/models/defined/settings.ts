@@ -18,16 +18,22 @@ const file = z
   .transform((path) => resolve(path));
 
 const module = file.describe('This JavaScript or TypeScript module defines the model, and is run.');
-const type = z.literal('module').optional().describe('It is a module.');
+const type = z.literal('module');
 
 /** A module, with a file of its weights or without one. */
 export const moduleSchema = z.strictObject({
-  type,
+  type: type.optional().describe('It is a module; left out, `module` says so.'),
   module,
   weights: file
     .optional()
-    .describe('The tensors of this safetensors file, such as pretraining writes, replace those that the module makes.'),
+    .describe(
+      'The tensors of this safetensors file, such as pretraining writes, replace those that the module makes; left ' +
+        'out, those stay.',
+    ),
 });
 
 /** A module that is to be trained from scratch. */
-export const untrainedModuleSchema = z.strictObject({ type: type.default('module'), module });
+export const untrainedModuleSchema = z.strictObject({
+  type: type.default('module').describe('It is a module.'),
+  module,
+});

@@ -68,7 +68,7 @@ const defaultLatents = 128;
 /**
  * Reads the configuration of a directory in diffusers' layout; weights are not touched.
  * @throws ConfigError for another pipeline, another class of component, a setting that the native networks do not have;
- *   CheckpointError for components whose sizes do not fit together
+ *   CheckpointError for a component that is not there, or whose sizes do not fit the others'
  */
 export async function readFlux2Directory(path: string): Promise<Flux2Directory> {
   const { json, path: indexPath } = await readIndex(path, flux2Classes);

@@ -109,6 +109,7 @@ function footprintOf(directory: Flux2Directory, options: FootprintOptions, store
     prompts: stored.prompts,
     encoders: [encoderNetwork('Qwen3', stored.text, textType)],
     trainable: layers.adapterParameters(targets, adapter.rank),
+    folded: bytes * layers.adaptedParameters(targets),
     latent: channels * height * width,
     image: halves.outChannels * pixels,
     conditioning: bytes * textLength * config.jointAttentionDim,

@@ -5,6 +5,8 @@ import { flux2Classes, isDistilled } from './directory.js';
 import { flux2Footprint, publishedFootprint } from './footprint.js';
 import { distilledDrawing, flux2Drawing, loadFlux2Model, whyUnguided } from './model.js';
 import { publishedNames } from './published.js';
+import { flux2Components, isFlux2SingleFile } from './single-file.js';
+import { flux2SingleFile } from './single-file-keys.js';
 import { verifyFlux2 } from './verify.js';
 
 const check = (directory: string): Promise<void> => checkNetwork(directory, flux2Classes, transformerSchema);
@@ -22,11 +24,13 @@ export const flux2Kind: ModelKind = {
     return locatePipeline(directory, flux2Classes, options);
   },
   footprint: flux2Footprint,
+  singleFile: flux2SingleFile,
   published: {
     names: publishedNames,
     isNamed: (hubName) => /flux\.?2-klein/i.test(hubName),
     configuration: 'flux2-klein-4b.json',
     footprint: publishedFootprint,
   },
+  unpacking: { recognises: isFlux2SingleFile, components: flux2Components },
   verification: { check, verify: verifyFlux2 },
 };

@@ -5,10 +5,11 @@ import { expected } from '../../schema/validate.js';
 import { decoderDtype, defaultDecoder } from '../autoencoder-kl/precision.js';
 import { withComponent } from '../component-weights.js';
 import type { Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
-import { checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
+import { adapterInfo, checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readFlux2Directory, type Flux2Directory } from './directory.js';
 import { schedulerTimes, timeShift } from './scheduler.js';
+import { transformerNames } from './single-file-keys.js';
 import { flux2Embeddings } from './text.js';
 
 /**
@@ -65,17 +66,14 @@ export async function loadFlux2Model(path: string, source: string, options: Load
   const latentShape = latentShapeOf(directory, size);
   checkTextLength(textLength);
   const { autoencoder: vae, transformer, scheduler, distilled } = directory;
-  const adapter = options.adapter && {
-    ...options.adapter,
-    targets: options.adapter.targets ?? defaultTargets(transformer.config),
-  };
+  const adapter = options.adapter && adapterInfo(options.adapter, defaultTargets(transformer.config));
   const halves = { ...vae.config, networks: { ...vae.config.networks, tf32: decoder === 'tf32' } };
   const autoencoder = await withComponent(vae.directory, (weights) =>
     binding().loadNetwork('flux2-autoencoder', { config: halves, weights, dtype: decoderDtype(decoder), device }),
   );
   try {
     const { directory: folder, config } = transformer;
-    const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
+    const lora = adapter && { ...adapter, targets: [...adapter.targets], seed, fold: options.adapter?.fold };
     const native = await withComponent(folder, (weights) =>
       binding().loadNetwork('flux2', { config, weights, autoencoder, lora, dtype, device, checkpointing }),
     );
@@ -96,6 +94,7 @@ export async function loadFlux2Model(path: string, source: string, options: Load
       decoder,
       adapter,
       latentShape,
+      networks: [transformerNames],
       sampling: {
         ...(distilled ? distilledDrawing : flux2Drawing),
         batch: sampleBatchOf(size.width * size.height),

@@ -14,6 +14,7 @@ import type { Findings, Verifier, VerifySettings } from '../verification/verific
 import { readFlux2Directory, type Flux2Directory } from './directory.js';
 import { defaultTextLength } from './model.js';
 import { schedulerSigmas, schedulerTimes, schedulerTimesteps, type SchedulerConfig } from './scheduler.js';
+import { transformerNames } from './single-file-keys.js';
 import { PromptEncoder } from './text.js';
 
 /** What diffusers and transformers compute with a directory of FLUX.2 [klein], component by component. */
@@ -39,6 +40,7 @@ export const verifyFlux2: Verifier = async function* (path, goldens, settings) {
       conditioning: ['encoder_hidden_states'],
       sigma: (timestep) => timestep,
       weightOf: (key) => (key.startsWith('grad.') ? key.slice('grad.'.length) : undefined),
+      networks: [transformerNames],
     };
     yield* verifyTransformer(model, goldens, settings, of);
     yield* verifySampling(model, goldens, settings, {

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { ConfigError } from '../../errors.js';
+import { CheckpointError, ConfigError } from '../../errors.js';
 import { descriptionsIn } from '../../files/content.js';
+import { fetchCommand } from '../../files/hub-cache.js';
 import { readJson } from '../../schema/json.js';
 import { expected, validate } from '../../schema/validate.js';
 import { locateWeights, weightsIn, type LocateOptions, type StoredModel } from '../component-weights.js';
@@ -84,7 +85,7 @@ export async function readIndex<Name extends string>(
 
 /**
  * Reads a component's configuration.
- * @throws ConfigError for one that is missing, not valid, or of quantized weights
+ * @throws CheckpointError for one that is missing, ConfigError for one that is not valid, or of quantized weights
  */
 export async function readComponent<Json, Config>(
   path: string,
@@ -93,15 +94,28 @@ export async function readComponent<Json, Config>(
   convert: (json: Json) => Config,
 ): Promise<Component<Config>> {
   const directory = join(path, name);
-  const file = join(directory, name === 'scheduler' ? 'scheduler_config.json' : 'config.json');
-  const json = await readJson(file);
+  const description = name === 'scheduler' ? 'scheduler_config.json' : 'config.json';
+  const file = join(directory, description);
+  const json = await readJson(file).catch((error: unknown) => {
+    if (!isAbsent(error)) throw error;
+    const command = fetchCommand(path);
+    throw new CheckpointError(
+      `${path} lacks ${name}/${description}, which its ${modelIndex} names` +
+        (command === undefined ? '' : `; fetch the rest: ${command}`),
+      { cause: error },
+    );
+  });
   refuseQuantized(json, file);
   return { directory, config: convert(validate(schema, json, file)) };
 }
 
+/** Whether a file could not be read because it is not there. */
+const isAbsent = (error: unknown): boolean =>
+  error instanceof ConfigError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+
 /**
  * Checks that a directory is of this pipeline and holds its transformer's configuration, whatever else of it is there.
- * @throws ConfigError for another pipeline, or another transformer
+ * @throws ConfigError for another pipeline, or another transformer, CheckpointError where there is none
  */
 export async function checkNetwork<Name extends string>(
   path: string,

@@ -41,6 +41,13 @@ export class LinearLayers {
     return this.names.filter((name) => targets.some((target) => isTarget(name, target)));
   }
 
+  /** How many weights the layers have that such an adapter trains. */
+  adaptedParameters(targets: readonly string[]): number {
+    return this.adapted(targets)
+      .map((name) => this.get(name))
+      .reduce((sum, layer) => sum + layer.in * layer.out, 0);
+  }
+
   /** How many numbers such an adapter has. */
   adapterParameters(targets: readonly string[], rank: number): number {
     return this.adapted(targets)

@@ -5,6 +5,7 @@ import type { Tensor } from '../../runtime/native/tensor.js';
 import { loadAdapterOf, saveAdapterOf } from '../adapters/adapter.js';
 import type {
   AdapterInfo,
+  AdapterOptions,
   DecoderPrecision,
   ImageSize,
   Model,
@@ -114,6 +115,13 @@ export class PipelineModel implements Model {
     this.dispose();
   }
 }
+
+/** The adapter that options ask for, on these layers where they name none. */
+export const adapterInfo = ({ rank, alpha, targets }: AdapterOptions, own: readonly string[]): AdapterInfo => ({
+  rank,
+  alpha,
+  targets: targets ?? own,
+});
 
 /** Pixels that are sampled at a time where nobody says: two images of 1024 × 1024. */
 const sampledPixels = 2 ** 21;

@@ -66,7 +66,7 @@ type ComponentName = keyof typeof sd3Classes.components;
 /**
  * Reads the configuration of a directory in diffusers' layout; weights are not touched.
  * @throws ConfigError for another pipeline, another class of component, a setting that the native networks do not have;
- *   CheckpointError for components whose sizes do not fit together
+ *   CheckpointError for a component that is not there, or whose sizes do not fit the others'
  */
 export async function readSd3Directory(path: string): Promise<Sd3Directory> {
   const { path: indexPath, absent } = await readIndex<ComponentName>(path, sd3Classes);
@@ -77,10 +77,8 @@ export async function readSd3Directory(path: string): Promise<Sd3Directory> {
   const config = <Json, Config>(name: ComponentName, schema: z.ZodType<Json>, convert: (json: Json) => Config) =>
     readComponent(path, name, schema, convert);
   const orWithout = (error: unknown): never => {
-    const absent =
-      error instanceof ConfigError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
-    throw absent
-      ? new ConfigError(
+    throw error instanceof CheckpointError
+      ? new CheckpointError(
           `${error.message}. To do without T5, set text_encoder_3 and tokenizer_3 to [null, null] in ${indexPath}`,
           { cause: error },
         )

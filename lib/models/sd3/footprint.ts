@@ -133,6 +133,7 @@ function footprintOf(directory: Sd3Directory, options: FootprintOptions, stored:
         : []),
     ],
     trainable: layers.adapterParameters(targets, adapter.rank),
+    folded: bytes * layers.adaptedParameters(targets),
     latent: channels * height * width,
     image: autoencoder.config.outChannels * pixels,
     conditioning: bytes * (tokens.text * config.jointAttentionDim + config.pooledProjectionDim),

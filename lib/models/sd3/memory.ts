@@ -29,7 +29,15 @@ export class TransformerMemory {
    */
   evaluate(): number {
     const [image, text] = [this.#image, this.#text];
-    return this.bytes.network * Math.max(19 * image + 8 * text, 8 * image + 19 * text);
+    return this.bytes.network * (Math.max(19 * image + 8 * text, 8 * image + 19 * text) + this.#modulations());
+  }
+
+  /** What modulates every block and the end, computed at once: shift, scale and gate of each part of each stream. */
+  #modulations(): number {
+    const { layers } = this.config;
+    const dual = Array.from({ length: layers }, (_, index) => isDual(this.config, index)).filter(Boolean).length;
+    // Of the text, the last block has but two.
+    return widthOf(this.config) * (12 * layers + 3 * dual - 4 + 2);
   }
 
   /**

@@ -5,7 +5,7 @@ import { binding } from '../../runtime/native/index.js';
 import { decoderDtype, defaultDecoder } from '../autoencoder-kl/precision.js';
 import type { DecoderPrecision, Drawing, ImageSize, LoadModelOptions, Model } from '../model.js';
 import { withComponent } from '../component-weights.js';
-import { checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
+import { adapterInfo, checkSides, checkTextLength, PipelineModel, sampleBatchOf } from '../pipeline/model.js';
 import { textEmbeddingsDirectory } from '../text-embeddings.js';
 import { readSd3Directory, type Sd3Directory } from './directory.js';
 import { schedulerTimes } from './scheduler.js';
@@ -76,11 +76,11 @@ export async function loadSd3Model(path: string, source: string, options: LoadMo
   const size = options.size ?? { width: directory.imageSize, height: directory.imageSize };
   const latentShape = latentShapeOf(directory, size);
   checkTextLength(textLength);
-  const adapter = options.adapter && { ...options.adapter, targets: options.adapter.targets ?? defaultTargets };
+  const adapter = options.adapter && adapterInfo(options.adapter, defaultTargets);
   const autoencoder = await loadSd3Autoencoder(directory, decoder, device);
   try {
     const { directory: folder, config } = directory.transformer;
-    const lora = adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed };
+    const lora = adapter && { ...adapter, targets: [...adapter.targets], seed, fold: options.adapter?.fold };
     const native = await withComponent(folder, (weights) =>
       binding().loadNetwork('sd3', { config, weights, autoencoder, lora, dtype, device, checkpointing }),
     );

@@ -1,14 +1,26 @@
 // The names of layers in the published single files of Stable Diffusion 3, such as sd3.5_medium.safetensors, and in
 // diffusers' folders. Source: diffusers 0.40, convert_sd3_to_diffusers.py; ComfyUI 0.3.64, comfy/utils.py
-// (mmdit_to_diffusers) and comfy/diffusers_convert.py.
+// (mmdit_to_diffusers).
+import { halvesInSingleFile } from '../autoencoder-kl/single-file-keys.js';
 import type { SingleFileLayer, SingleFileNetwork } from '../single-file.js';
+import { countOf, eachOf, layer, swapped, tensor } from '../single-file-layers.js';
 
 /** The network that draws. */
 export const transformerNames: SingleFileNetwork = {
   folder: 'transformer',
   prefix: 'model.diffusion_model.',
   // Its SD3_TARGET_REPLACE_MODULE, networks/lora_sd3.py.
-  inSdScripts: /^joint_blocks\./,
+  kohya: { program: 'sd-scripts', layers: /^joint_blocks\./ },
+  // The last block gives nothing back to the text: what adapts the projections of the others' text stops before it.
+  marks: (layers) => {
+    const [inward, outward] = ['add_q_proj', 'to_add_out'].map((end) =>
+      countOf(
+        /^transformer_blocks\.(\d{1,3})\./,
+        layers.filter((name) => name.endsWith(`.attn.${end}`)),
+      ),
+    ) as [number, number];
+    return outward > 0 && outward === inward - 1;
+  },
   layersOf: (names) => transformerLayers(countOf(/(?:transformer|joint)_blocks[._](\d{1,3})[._]/, names)),
 };
 
@@ -16,25 +28,15 @@ export const transformerNames: SingleFileNetwork = {
 export const autoencoderNames: SingleFileNetwork = {
   folder: 'vae',
   prefix: 'first_stage_model.',
-  layersOf: (names) =>
-    autoencoderLayers(
-      countOf(/encoder\.down(?:_blocks)?\.(\d{1,3})\./, names),
-      countOf(/encoder\.down(?:_blocks)?\.\d+\.(?:resnets|block)\.(\d{1,3})\./, names),
-    ),
+  layersOf: (names) => [
+    // Stable Diffusion 3's has neither, autoencoders of its kind may.
+    ...['quant_conv', 'post_quant_conv'].map((name) => layer(name, name)),
+    ...halvesInSingleFile(names),
+  ],
 };
 
 /** The networks of a single file, without the text encoders that some hold: the one that adapters change is first. */
 export const sd3SingleFile: readonly SingleFileNetwork[] = [transformerNames, autoencoderNames];
-
-/**
- * How many of something there are, of which the pattern finds the numbers from 0: three digits at most, since a file
- * may name any number.
- */
-const countOf = (pattern: RegExp, names: readonly string[]): number =>
-  names.reduce((count, name) => Math.max(count, Number(pattern.exec(name)?.[1] ?? -1) + 1), 0);
-
-const layer = (single: string, ...own: string[]): SingleFileLayer => ({ single, own });
-const swapped = (single: string, own: string): SingleFileLayer => ({ single, own: [own], swapped: true });
 
 /** One of the two streams of a block. */
 function streamLayers(single: string, own: string, names: typeof imageNames | typeof contextNames): SingleFileLayer[] {
@@ -73,14 +75,14 @@ const contextNames = {
  */
 function transformerLayers(blocks: number): SingleFileLayer[] {
   return [
-    { single: 'pos_embed', own: ['pos_embed.pos_embed'], tensors: [''] },
+    tensor('pos_embed', 'pos_embed.pos_embed'),
     layer('x_embedder.proj', 'pos_embed.proj'),
     layer('context_embedder', 'context_embedder'),
     layer('t_embedder.mlp.0', 'time_text_embed.timestep_embedder.linear_1'),
     layer('t_embedder.mlp.2', 'time_text_embed.timestep_embedder.linear_2'),
     layer('y_embedder.mlp.0', 'time_text_embed.text_embedder.linear_1'),
     layer('y_embedder.mlp.2', 'time_text_embed.text_embedder.linear_2'),
-    ...Array.from({ length: blocks }, (_, index) => blockLayers(index, index === blocks - 1)).flat(),
+    ...eachOf(blocks, (index) => blockLayers(index, index === blocks - 1)),
     swapped('final_layer.adaLN_modulation.1', 'norm_out.linear'),
     layer('final_layer.linear', 'proj_out'),
   ];
@@ -99,59 +101,5 @@ function blockLayers(index: number, isLast: boolean): SingleFileLayer[] {
     layer(`${image}.attn2.proj`, `${own}.attn2.to_out.0`),
     layer(`${image}.attn2.ln_q`, `${own}.attn2.norm_q`),
     layer(`${image}.attn2.ln_k`, `${own}.attn2.norm_k`),
-  ];
-}
-
-/**
- * The autoencoder's layers.
- * @param levels resolutions, each with its own number of channels
- * @param resnets residual blocks of a level of the encoder; the decoder has one more
- */
-function autoencoderLayers(levels: number, resnets: number): SingleFileLayer[] {
-  const all = Array.from({ length: levels }, (_, level) => level);
-  // Stable Diffusion 3's has neither, autoencoders of its kind may.
-  const quantisation = ['quant_conv', 'post_quant_conv'].map((name) => layer(name, name));
-  const halves = ['encoder', 'decoder'].flatMap((half) => [
-    ...['conv_in', 'conv_out'].map((name) => layer(`${half}.${name}`, `${half}.${name}`)),
-    layer(`${half}.norm_out`, `${half}.conv_norm_out`),
-    ...middleLayers(`${half}.mid`, `${half}.mid_block`),
-    ...all.flatMap((level) =>
-      half === 'encoder'
-        ? [
-            ...resnetsLayers(`encoder.down.${level}`, `encoder.down_blocks.${level}`, resnets),
-            layer(`encoder.down.${level}.downsample.conv`, `encoder.down_blocks.${level}.downsamplers.0.conv`),
-          ]
-        : // The single file counts from the finest level, diffusers from the coarsest.
-          [
-            ...resnetsLayers(`decoder.up.${levels - 1 - level}`, `decoder.up_blocks.${level}`, resnets + 1),
-            layer(`decoder.up.${levels - 1 - level}.upsample.conv`, `decoder.up_blocks.${level}.upsamplers.0.conv`),
-          ],
-    ),
-  ]);
-  return [...quantisation, ...halves];
-}
-
-const resnetsLayers = (single: string, own: string, count: number): SingleFileLayer[] =>
-  Array.from({ length: count }, (_, index) =>
-    resnetLayers(`${single}.block.${index}`, `${own}.resnets.${index}`),
-  ).flat();
-
-const resnetLayers = (single: string, own: string): SingleFileLayer[] => [
-  ...['norm1', 'conv1', 'norm2', 'conv2'].map((name) => layer(`${single}.${name}`, `${own}.${name}`)),
-  layer(`${single}.nin_shortcut`, `${own}.conv_shortcut`),
-];
-
-function middleLayers(single: string, own: string): SingleFileLayer[] {
-  const [attention, ours] = [`${single}.attn_1`, `${own}.attentions.0`];
-  return [
-    ...resnetLayers(`${single}.block_1`, `${own}.resnets.0`),
-    ...resnetLayers(`${single}.block_2`, `${own}.resnets.1`),
-    layer(`${attention}.norm`, `${ours}.group_norm`),
-    ...[
-      ['q', 'to_q'],
-      ['k', 'to_k'],
-      ['v', 'to_v'],
-      ['proj_out', 'to_out.0'],
-    ].map(([name, other]) => ({ ...layer(`${attention}.${name}`, `${ours}.${other}`), pointwise: true })),
   ];
 }

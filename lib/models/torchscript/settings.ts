@@ -61,13 +61,22 @@ const pretrainedSchema = z
   .strictObject({
     module: file
       .optional()
-      .describe("A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it."),
-    flag: z.string().min(1).optional().describe('An argument of forward, a bool of this name, asks for it.'),
+      .describe(
+        "A second module, which is frozen, computes it; the model's own file stands for a frozen copy of it; left " +
+          'out, flag or zeroed says how it is computed.',
+      ),
+    flag: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('An argument of forward, a bool of this name, asks for it; left out, none does.'),
     flagValue: z
       .boolean()
       .optional()
       .describe('The flag has this value in the pretrained pass, and the other one in the trained; left out, false.'),
-    zeroed: ends.optional().describe('The parameters whose names end in one of these are zero in the pretrained pass.'),
+    zeroed: ends
+      .optional()
+      .describe('The parameters whose names end in one of these are zero in the pretrained pass; left out, none.'),
   })
   .superRefine(({ module, flag, flagValue, zeroed }, context) => {
     const given = [module, flag, zeroed].filter((way) => way !== undefined).length;
@@ -82,7 +91,10 @@ export const torchScriptSchema = z.strictObject({
   torchscript: file.describe('The module, forward(x, t, …), is in this file, which torch.jit.save wrote.'),
   weights: file
     .optional()
-    .describe("Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own."),
+    .describe(
+      "Parameters by name in this safetensors file, such as a checkpoint's, replace the module's own; left out, " +
+        'those stay.',
+    ),
   shape: z.array(z.int().min(1)).min(1).describe('One latent has this shape, such as [3, 16, 16].'),
   convention: z
     .enum(['rectified-flow', 'sigma', 'sigma-1000'])
@@ -104,7 +116,7 @@ export const torchScriptSchema = z.strictObject({
     .optional()
     .describe(
       'Each prompt has a safetensors file of the arguments of forward beside x and t, or these are in a JSON file of ' +
-        'this path.',
+        'this path; left out, forward takes x and t alone.',
     ),
   latentVariance: z
     .number()

@@ -86,7 +86,9 @@ const keyFrom = z.string().superRefine((name, context) => {
 /** Members of the schema of every reward that asks a service. */
 export const serviceShape = {
   label: z.string().min(1).optional().describe("Logs call it by this name; left out, they call it by the kind's."),
-  keyFrom: keyFrom.optional().describe('The environment variable of this name holds the key of the service.'),
+  keyFrom: keyFrom
+    .optional()
+    .describe('The environment variable of this name holds the key of the service; left out, requests carry none.'),
   keyHeader: z
     .string()
     .regex(headerName, 'expected the name of a header')

@@ -10,6 +10,12 @@ export interface LoraConfig {
   targets: readonly string[];
   /** A is drawn from this seed. */
   seed: bigint;
+  /**
+   * True adds the update to a copy of the adapted layers' weights for as long as a rollout takes, or the drawing of a
+   * batch, which are faster then.
+   * @defaultValue true
+   */
+  fold?: boolean | undefined;
 }
 
 /** These are the sizes of a class-conditional diffusion transformer on pixels (DiT, arXiv 2212.09748). */

@@ -12,13 +12,19 @@ const largestInt = 2 ** 31 - 1;
 
 /**
  * These options are of the on-policy term that corrects the weights of modes (docs/beyond-the-paper.md): each sample's
- * target is moved by s times the deviation of its conditional velocity, s = clip(gain (A − Ā), −1, ceiling), A = λr −
- * log p_θ/p_pre.
+ * target is moved by s times the deviation of its conditional velocity, s = clip(gain (A − Ā), floor, ceiling), A = λr
+ * − log p_θ/p_pre.
  */
 export interface ModeOptions {
   /** The advantage A − Ā is multiplied by this. It is at least 0. @defaultValue 8 */
   gain?: number | undefined;
-  /** s never exceeds this. Its floor is −1: below it a sample would push others away. It is above 0. @defaultValue 4 */
+  /**
+   * s is never below this. Below −1 a single sample may push its surroundings away, and less of what the log ratio's
+   * noise says is cut off. It is at most 0.
+   * @defaultValue -1
+   */
+  floor?: number | undefined;
+  /** s never exceeds this. It is above 0. @defaultValue 4 */
   ceiling?: number | undefined;
   /**
    * True divides A − Ā by max(1, the running standard deviation of A): for images, whose log ratios are noisy, together
@@ -36,11 +42,15 @@ export interface ModeOptions {
 
 export const modeOptionsSchema = z.strictObject({
   gain: z.number().min(0).default(8).describe('The advantage A − Ā is multiplied by this.'),
-  ceiling: z
+  floor: z
     .number()
-    .gt(0)
-    .default(4)
-    .describe('s never exceeds this. Its floor is −1: below it a sample would push others away.'),
+    .max(0)
+    .default(-1)
+    .describe(
+      's is never below this. Below −1 a single sample may push its surroundings away, and less of what the log ' +
+        "ratio's noise says is cut off.",
+    ),
+  ceiling: z.number().gt(0).default(4).describe('s never exceeds this.'),
   normalise: z
     .boolean()
     .default(false)
@@ -56,14 +66,18 @@ export const modeOptionsSchema = z.strictObject({
     .describe('log p_θ/p_pre is estimated at so many times a sample, with two noises of opposite sign at each.'),
 });
 
-/** These options are what {@link eam} and {@link adjointMatching} share. */
+/** These options are what all algorithms share. */
 export interface AlgorithmOptions {
-  /** λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. It is at least 0. @defaultValue 1 */
+  /**
+   * λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. {@link refl}, {@link draft} and {@link
+   * alignProp} have no such target: λ scales their gradient. It is at least 0.
+   * @defaultValue 1
+   */
   lambda?: number | undefined;
   /**
    * w is the classifier-free guidance of the rollout, v = v_uncond + w (v_cond − v_uncond); 1 stands for none, and no
-   * unconditional evaluation. The loss is that of the conditional velocity, unless the algorithm is told otherwise. It
-   * is at least 0.
+   * unconditional evaluation. The loss is that of the conditional velocity, unless the algorithm is told otherwise;
+   * {@link refl}, {@link draft} and {@link alignProp} differentiate the guided one, both parts. It is at least 0.
    * @defaultValue 1
    */
   guidance?: number | undefined;
@@ -73,6 +87,12 @@ export interface AlgorithmOptions {
    * @defaultValue 0
    */
   microBatch?: number | undefined;
+  /**
+   * A network evaluation of the rollout, which keeps nothing for a gradient, takes at most this many rows, of which a
+   * guided sample has two; 0: all at once. Left out, `eam finetune` takes as many as a GPU's free memory allows, and
+   * everything else as many as microBatch. It is a whole number, at least 0.
+   */
+  rolloutBatch?: number | undefined;
   /**
    * So many images at once are decoded and scored, and the reward's gradient is taken back to their latents; 0: the
    * whole batch. Each image is decoded once, unless a reward reads the whole batch. Left out, a fine-tuning takes the
@@ -94,7 +114,10 @@ const algorithmOptions = {
     .number()
     .min(0)
     .default(1)
-    .describe('λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}.'),
+    .describe(
+      'λ is the strength of the tilt: the target is p*(x) ∝ p_pre(x) e^{λ r(x)}. `refl`, `draft` and ' +
+        '`alignProp` have no such target: λ scales their gradient.',
+    ),
   guidance: z
     .number()
     .min(0)
@@ -102,7 +125,7 @@ const algorithmOptions = {
     .describe(
       'w is the classifier-free guidance of the rollout, v = v_uncond + w (v_cond − v_uncond); 1 stands for ' +
         'none, and no unconditional evaluation. The loss is that of the conditional velocity, unless the ' +
-        'algorithm is told otherwise.',
+        'algorithm is told otherwise; `refl`, `draft` and `alignProp` differentiate the guided one, both parts.',
     ),
   microBatch: z
     .int()
@@ -112,6 +135,16 @@ const algorithmOptions = {
     .describe(
       'A network evaluation takes at most this many samples; 0: the whole batch at once. The numbers are the ' +
         'same.',
+    ),
+  rolloutBatch: z
+    .int()
+    .min(0)
+    .max(largestInt)
+    .optional()
+    .describe(
+      'A network evaluation of the rollout, which keeps nothing for a gradient, takes at most this many rows, ' +
+        "of which a guided sample has two; 0: all at once. Left out, `eam finetune` takes as many as a GPU's free " +
+        'memory allows, and everything else as many as microBatch.',
     ),
   decodeSlice: z
     .int()
@@ -315,8 +348,8 @@ export const eamOptionsSchema = z.strictObject({
 
 /** {@link EamOptions} with every default filled in. */
 export interface EamSettings
-  extends Filled<Omit<EamOptions, 'decodeSlice' | 'shift' | 'modes'>>,
-    Pick<EamOptions, 'decodeSlice' | 'shift'> {
+  extends Filled<Omit<EamOptions, 'rolloutBatch' | 'decodeSlice' | 'shift' | 'modes'>>,
+    Pick<EamOptions, 'rolloutBatch' | 'decodeSlice' | 'shift'> {
   /** The name says which algorithm these are of. */
   name: 'eam';
   /**
@@ -392,10 +425,158 @@ export const adjointMatchingOptionsSchema = z.strictObject({
 
 /** {@link AdjointMatchingOptions} with every default filled in. */
 export interface AdjointMatchingSettings
-  extends Filled<Omit<AdjointMatchingOptions, 'decodeSlice' | 'cap'>>,
-    Pick<AdjointMatchingOptions, 'decodeSlice' | 'cap'> {
+  extends Filled<Omit<AdjointMatchingOptions, 'rolloutBatch' | 'decodeSlice' | 'cap'>>,
+    Pick<AdjointMatchingOptions, 'rolloutBatch' | 'decodeSlice' | 'cap'> {
   /** The name says which algorithm these are of. */
   name: 'am';
+}
+
+/**
+ * These options are what {@link refl}, {@link draft} and {@link alignProp} share: the rollout, through whose last steps
+ * the reward is differentiated.
+ */
+export interface BackpropagationOptions extends AlgorithmOptions {
+  /** The rollout solves the ODE dX = v(X, t) dt with this. @defaultValue 'euler' */
+  solver?: SolverName | undefined;
+  /**
+   * The rollout's solver takes this many steps; Heun's and the midpoint rule evaluate twice a step. It is a whole
+   * number, at least 1.
+   * @defaultValue 20
+   */
+  steps?: number | undefined;
+  /**
+   * s spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t. Left out, it is the model's own. It is
+   * above 0.
+   */
+  shift?: number | undefined;
+}
+
+const backpropagationOptions = {
+  ...algorithmOptions,
+  solver: z.enum(solverNames).default('euler').describe('The rollout solves the ODE dX = v(X, t) dt with this.'),
+  steps: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(20)
+    .describe("The rollout's solver takes this many steps; Heun's and the midpoint rule evaluate twice a step."),
+  shift: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe(
+      "s spaces those steps: σ = s u/(1 + (s − 1) u), u equally spaced, σ = 1 − t. Left out, it is the model's " +
+        'own.',
+    ),
+};
+
+/**
+ * These options are those of {@link refl} (arXiv 2304.05977): the rollout stops before one of its last steps, at x of
+ * time t, and the reward reads x + (1 − t) v(x, t), through which alone it is differentiated.
+ */
+export interface ReflOptions extends BackpropagationOptions {
+  /**
+   * The step is drawn anew in each iteration, uniformly from the last steps, which are this fraction of all. It is
+   * above 0 and at most 1.
+   * @defaultValue 0.25
+   */
+  finalFraction?: number | undefined;
+}
+
+export const reflOptionsSchema = z.strictObject({
+  ...backpropagationOptions,
+  finalFraction: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.25)
+    .describe(
+      'The step is drawn anew in each iteration, uniformly from the last steps, which are this fraction of all.',
+    ),
+});
+
+/** {@link ReflOptions} with every default filled in. */
+export interface ReflSettings
+  extends Filled<Omit<ReflOptions, 'rolloutBatch' | 'decodeSlice' | 'shift'>>,
+    Pick<ReflOptions, 'rolloutBatch' | 'decodeSlice' | 'shift'> {
+  /** The name says which algorithm these are of. */
+  name: 'refl';
+}
+
+/**
+ * These options are those of {@link draft} (arXiv 2309.17400): the reward is differentiated through the last K steps of
+ * the rollout.
+ */
+export interface DraftOptions extends BackpropagationOptions {
+  /**
+   * K is how many of the last steps are differentiated; the rollout's number of them is all. It is a whole number, at
+   * least 1.
+   * @defaultValue 1
+   */
+  lastSteps?: number | undefined;
+  /**
+   * n makes DRaFT-LV of DRaFT-1: n times the sample is noised to the start of the last step and the step taken again,
+   * and the gradient is the mean over all n + 1 images. It needs `lastSteps` 1. It is a whole number, at least 0.
+   * @defaultValue 0
+   */
+  renoisings?: number | undefined;
+}
+
+export const draftOptionsSchema = z.strictObject({
+  ...backpropagationOptions,
+  lastSteps: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .default(1)
+    .describe("K is how many of the last steps are differentiated; the rollout's number of them is all."),
+  renoisings: z
+    .int()
+    .min(0)
+    .max(largestInt)
+    .default(0)
+    .describe(
+      'n makes DRaFT-LV of DRaFT-1: n times the sample is noised to the start of the last step and the step ' +
+        'taken again, and the gradient is the mean over all n + 1 images. It needs `lastSteps` 1.',
+    ),
+});
+
+/** {@link DraftOptions} with every default filled in. */
+export interface DraftSettings
+  extends Filled<Omit<DraftOptions, 'rolloutBatch' | 'decodeSlice' | 'shift'>>,
+    Pick<DraftOptions, 'rolloutBatch' | 'decodeSlice' | 'shift'> {
+  /** The name says which algorithm these are of. */
+  name: 'draft';
+}
+
+/**
+ * These options are those of {@link alignProp} (arXiv 2310.03739): the reward is differentiated through the last K
+ * steps of the rollout, K drawn anew in each iteration.
+ */
+export interface AlignPropOptions extends BackpropagationOptions {
+  /** K is at least this. It is a whole number, at least 1. @defaultValue 1 */
+  fewestSteps?: number | undefined;
+  /** K is at most this; left out, it may be all the steps of the rollout. It is a whole number, at least 1. */
+  mostSteps?: number | undefined;
+}
+
+export const alignPropOptionsSchema = z.strictObject({
+  ...backpropagationOptions,
+  fewestSteps: z.int().min(1).max(largestInt).default(1).describe('K is at least this.'),
+  mostSteps: z
+    .int()
+    .min(1)
+    .max(largestInt)
+    .optional()
+    .describe('K is at most this; left out, it may be all the steps of the rollout.'),
+});
+
+/** {@link AlignPropOptions} with every default filled in. */
+export interface AlignPropSettings
+  extends Filled<Omit<AlignPropOptions, 'rolloutBatch' | 'decodeSlice' | 'shift' | 'mostSteps'>>,
+    Pick<AlignPropOptions, 'rolloutBatch' | 'decodeSlice' | 'shift' | 'mostSteps'> {
+  /** The name says which algorithm these are of. */
+  name: 'alignprop';
 }
 
 /**
@@ -473,7 +654,8 @@ export interface SamplerOptions {
   /** With `'pretrained'` the adapter is off. @defaultValue 'trained' */
   weights?: 'trained' | 'pretrained' | undefined;
   /**
-   * A network evaluation takes at most this many samples; 0: all of them at once. It is a whole number, at least 0.
+   * A network evaluation takes at most this many rows, of which a guided sample has two; 0: all at once. It is a whole
+   * number, at least 0.
    * @defaultValue 0
    */
   microBatch?: number | undefined;

@@ -11,6 +11,7 @@
 #include "addon/runtime/addon.h"
 #include "addon/runtime/instance.h"
 #include "algorithms/adjoint_matching.h"
+#include "algorithms/backpropagation.h"
 #include "algorithms/eam.h"
 #include "algorithms/flow_matching.h"
 #include "algorithms/sampler.h"
@@ -330,7 +331,8 @@ class AlgorithmObject : public Napi::ObjectWrap<AlgorithmObject> {
   // JavaScript can reach the constructor through an object of the class.
   std::shared_ptr<RewardAlgorithm> used() const {
     if (algorithm_) return algorithm_;
-    throw Error(ErrorKind::config, "Algorithm has no public constructor; use Eam or AdjointMatching");
+    throw Error(ErrorKind::config,
+                "Algorithm has no public constructor; use Eam, AdjointMatching or another by its name");
   }
 
   std::shared_ptr<FlowModel> model_;  // the algorithm refers to it
@@ -406,6 +408,9 @@ void define_algorithms(Napi::Env env, Napi::Object exports) {
   };
   add("Eam", AlgorithmObject::create<Eam, EamOptions>);
   add("AdjointMatching", AlgorithmObject::create<AdjointMatching, AdjointMatchingOptions>);
+  add("Refl", AlgorithmObject::create<Refl, ReflOptions>);
+  add("Draft", AlgorithmObject::create<Draft, DraftOptions>);
+  add("AlignProp", AlgorithmObject::create<AlignProp, AlignPropOptions>);
   exports.Set("flowMatching", Napi::Function::New<flow_matching_step>(env, "flowMatching"));
   exports.Set("sample", Napi::Function::New<sample_latents>(env, "sample"));
 }

@@ -29,10 +29,11 @@ Napi::Value largest_difference(const Napi::CallbackInfo& info) {
   });
 }
 
-// cudaMemory(device): on the executor, because the first question to a device starts CUDA.
+// cudaMemory(device): on the executor, because the first question to a device starts CUDA. Jobs ask it of the device of
+// their configuration, by whose key it is called in messages.
 Napi::Value cuda_memory(const Napi::CallbackInfo& info) {
   return guarded_promise(info.Env(), [&]() -> Napi::Value {
-    const std::string where = "cudaMemory: device";
+    const std::string where = "device";
     const at::Device device = device_of(to_string(info[0], where), where);
     if (!device.is_cuda()) throw bad_value(where, "\"cuda\" or \"cuda:N\"", in_quotes("cpu"));
     return instance(info.Env())

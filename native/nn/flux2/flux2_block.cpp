@@ -61,8 +61,8 @@ at::Tensor SwiGluFeedForward::forward(const at::Tensor& tokens, bool adapted) co
   return out_.forward(swiglu(in_.forward(tokens, adapted)), adapted);
 }
 
-void SwiGluFeedForward::list(std::vector<Linear*>& layers) {
-  layers.insert(layers.end(), {&in_, &out_});
+void SwiGluFeedForward::list(LinearLayers& layers) {
+  layers.add({&in_, &out_});
 }
 
 Flux2DoubleBlock::Flux2DoubleBlock(StoredWeights& weights, const std::string& prefix,
@@ -104,11 +104,11 @@ std::vector<at::Tensor> Flux2DoubleBlock::forward(const at::Tensor& image, const
           within_range(finish(context, 0, context_parts, context_out_, context_feed_forward_))};
 }
 
-void Flux2DoubleBlock::list(std::vector<Linear*>& layers) {
+void Flux2DoubleBlock::list(LinearLayers& layers) {
   image_in_.list(layers);
-  layers.push_back(&image_out_);
+  layers.add({&image_out_});
   context_in_.list(layers);
-  layers.push_back(&context_out_);
+  layers.add({&context_out_});
   image_feed_forward_.list(layers);
   context_feed_forward_.list(layers);
 }
@@ -135,8 +135,8 @@ at::Tensor Flux2SingleBlock::forward(const at::Tensor& tokens, const at::Tensor&
   return within_range(at::addcmul(tokens, by.gate, out_.forward(at::cat({mixed, gated}, -1), adapted)));
 }
 
-void Flux2SingleBlock::list(std::vector<Linear*>& layers) {
-  layers.insert(layers.end(), {&in_, &out_});
+void Flux2SingleBlock::list(LinearLayers& layers) {
+  layers.add({&in_, &out_});
 }
 
 }  // namespace eam::nn

@@ -8,6 +8,7 @@
 
 #include "nn/flux2/flux2_options.h"
 #include "nn/layers/attention_projections.h"
+#include "nn/layers/joint_linear.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/stored_weights.h"
 
@@ -18,7 +19,7 @@ class SwiGluFeedForward {
  public:
   SwiGluFeedForward(StoredWeights& weights, const std::string& prefix, int64_t width, int64_t inner);
   at::Tensor forward(const at::Tensor& tokens, bool adapted) const;
-  void list(std::vector<Linear*>& layers);
+  void list(LinearLayers& layers);
 
  private:
   Linear in_, out_;
@@ -35,7 +36,7 @@ class Flux2DoubleBlock {
   std::vector<at::Tensor> forward(const at::Tensor& image, const at::Tensor& context,
                                   const at::Tensor& image_modulation, const at::Tensor& context_modulation,
                                   const at::Tensor& positions, bool adapted) const;
-  void list(std::vector<Linear*>& layers);
+  void list(LinearLayers& layers);
 
  private:
   const int64_t heads_;
@@ -54,7 +55,7 @@ class Flux2SingleBlock {
   // tokens [B, L + N, width], modulation [B, 3 · width].
   at::Tensor forward(const at::Tensor& tokens, const at::Tensor& modulation, const at::Tensor& positions,
                      bool adapted) const;
-  void list(std::vector<Linear*>& layers);
+  void list(LinearLayers& layers);
 
  private:
   const int64_t heads_, width_;

@@ -14,7 +14,12 @@ Flux2Model::Flux2Model(const Flux2TransformerConfig& config, NamedTensors tensor
       config_(config),
       transformer_(
           config, StoredWeights("transformer", std::move(tensors), dtype_of(tensors, "proj_out.weight", dtype), device),
-          lora, checkpointing) {}
+          lora, checkpointing),
+      folds_(lora && lora->fold) {}
+
+void Flux2Model::fold() {
+  if (folds_) transformer_.fold();
+}
 
 void Flux2Model::check(const at::Tensor& x, const Conditioning& conditioning) const {
   if (x.size(2) == 0 || x.size(3) == 0) {

@@ -23,6 +23,8 @@ class Flux2Model final : public LatentFlowModel {
              const std::optional<LoraConfig>& lora, std::optional<at::ScalarType> dtype, at::Device device,
              bool checkpointing);
 
+  void fold() override;
+  void unfold() override { transformer_.unfold(); }
   NamedTensors trainable() override { return transformer_.trainable(); }
   NamedTensors weights() override { return transformer_.weights(); }
 
@@ -32,7 +34,8 @@ class Flux2Model final : public LatentFlowModel {
                               bool adapted) const override;
 
   const Flux2TransformerConfig config_;
-  const Flux2Transformer transformer_;
+  Flux2Transformer transformer_;
+  const bool folds_;
 };
 
 }  // namespace eam::nn

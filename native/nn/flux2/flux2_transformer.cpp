@@ -70,15 +70,17 @@ Flux2Transformer::Flux2Transformer(const Flux2TransformerConfig& config, StoredW
     single_blocks_.push_back({Flux2SingleBlock(weights, prefix_of(single_list, i), config), {}});
   }
   weights.finish();
-  weights_ = weights.taken();
 
-  std::vector<Linear*> layers = {&time_in_,          &time_out_,           &image_in_,         &context_in_,
-                                 &image_modulation_, &context_modulation_, &single_modulation_};
-  for (auto& block : double_blocks_) block.block.list(layers);
-  for (auto& block : single_blocks_) block.block.list(layers);
-  layers.insert(layers.end(), {&final_modulation_, &final_linear_});
-  adaptable_ = names_of(layers);
-  trainable_ = train(layers, weights, lora);
+  layers_.add(
+      {&time_in_, &time_out_, &image_in_, &context_in_, &image_modulation_, &context_modulation_, &single_modulation_});
+  for (auto& block : double_blocks_) block.block.list(layers_);
+  for (auto& block : single_blocks_) block.block.list(layers_);
+  layers_.add({&final_modulation_, &final_linear_});
+  layers_.add_joint(modulation_, {&image_modulation_, &context_modulation_, &single_modulation_, &final_modulation_});
+  adaptable_ = names_of(layers_.all());
+  if (lora) layers_.join(weights);
+  weights_ = weights.taken();
+  trainable_ = train(layers_.all(), weights, lora);
   for (size_t i = 0; i < double_blocks_.size(); ++i) {
     double_blocks_[i].trainable = tensors_under(trainable_, prefix_of(double_list, i));
   }
@@ -102,9 +104,8 @@ at::Tensor Flux2Transformer::forward(const at::Tensor& latents, const at::Tensor
   // Every modulation reads the embedding of time after SiLU.
   const at::Tensor waves = waves_.forward(timesteps, latents.scalar_type());
   const at::Tensor condition = at::silu(time_out_.forward(at::silu(time_in_.forward(waves, adapted)), adapted));
-  const at::Tensor image_modulation = image_modulation_.forward(condition, adapted);
-  const at::Tensor context_modulation = context_modulation_.forward(condition, adapted);
-  const at::Tensor single_modulation = single_modulation_.forward(condition, adapted);
+  const std::vector<at::Tensor> by = modulation_.forward(
+      {&image_modulation_, &context_modulation_, &single_modulation_, &final_modulation_}, condition, adapted);
 
   at::Tensor image = image_in_.forward(latents.flatten(2).transpose(1, 2), adapted);
   at::Tensor context = context_in_.forward(embeddings, adapted);
@@ -113,7 +114,7 @@ at::Tensor Flux2Transformer::forward(const at::Tensor& latents, const at::Tensor
         [&block = block, positions, adapted](const std::vector<at::Tensor>& in) {
           return block.forward(in[0], in[1], in[2], in[3], positions, adapted);
         },
-        {image, context, image_modulation, context_modulation}, trainable, adapted);
+        {image, context, by[0], by[1]}, trainable, adapted);
     image = streams[0];
     context = streams[1];
   }
@@ -124,10 +125,10 @@ at::Tensor Flux2Transformer::forward(const at::Tensor& latents, const at::Tensor
         [&block = block, positions, adapted](const std::vector<at::Tensor>& in) {
           return std::vector<at::Tensor>{block.forward(in[0], in[1], positions, adapted)};
         },
-        {tokens, single_modulation}, trainable, adapted)[0];
+        {tokens, by[2]}, trainable, adapted)[0];
   }
 
-  const auto parts = final_modulation_.forward(condition, adapted).unsqueeze(1).chunk(2, 2);
+  const auto parts = by[3].unsqueeze(1).chunk(2, 2);
   const Modulation modulation = {.shift = parts[1], .scale = parts[0], .gate = {}};
   const at::Tensor last = tokens.narrow(1, text, rows * columns);
   return final_linear_.forward(modulate(layer_norm(last, config_.norm_epsilon), modulation), adapted)

@@ -10,6 +10,7 @@
 #include "nn/flux2/flux2_block.h"
 #include "nn/flux2/flux2_options.h"
 #include "nn/layers/checkpointing.h"
+#include "nn/layers/joint_linear.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/stored_weights.h"
 #include "nn/layers/time_waves.h"
@@ -25,11 +26,17 @@ class Flux2Transformer {
   // checkpointing: see nn/layers/checkpointing.h, for each block.
   Flux2Transformer(const Flux2TransformerConfig& config, StoredWeights weights, const std::optional<LoraConfig>& lora,
                    bool checkpointing);
+  Flux2Transformer(const Flux2Transformer&) = delete;  // layers_ refers to its parts
+  Flux2Transformer& operator=(const Flux2Transformer&) = delete;
 
   // latents [B, in_channels, H, W], a token each place; timesteps float32 [B] in [0, 1000]; embeddings [B, L,
   // joint_attention_dim]; all but the timesteps in the weights' dtype: the noise minus the data, in the latents' shape.
   at::Tensor forward(const at::Tensor& latents, const at::Tensor& timesteps, const at::Tensor& embeddings,
                      bool adapted) const;
+
+  // See LinearLayers.
+  void fold() { layers_.fold(); }
+  void unfold() { layers_.unfold(); }
 
   const NamedTensors& weights() const { return weights_; }
   const NamedTensors& trainable() const { return trainable_; }
@@ -55,6 +62,8 @@ class Flux2Transformer {
   std::vector<Block<Flux2DoubleBlock>> double_blocks_;
   std::vector<Block<Flux2SingleBlock>> single_blocks_;
   Linear final_modulation_, final_linear_;
+  JointLinear modulation_;
+  LinearLayers layers_;
   NamedTensors weights_, trainable_;
   std::vector<std::string> adaptable_;
 };

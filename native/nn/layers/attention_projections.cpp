@@ -22,12 +22,13 @@ AttentionProjections::AttentionProjections(StoredWeights& weights, const std::st
 }
 
 AttentionInputs AttentionProjections::forward(const at::Tensor& tokens, bool adapted) const {
-  return {head_norm(query_.forward(tokens, adapted), query_norm_, norm_epsilon_),
-          head_norm(key_.forward(tokens, adapted), key_norm_, norm_epsilon_), value_.forward(tokens, adapted)};
+  const std::vector<at::Tensor> parts = joint_.forward({&query_, &key_, &value_}, tokens, adapted);
+  return {head_norm(parts[0], query_norm_, norm_epsilon_), head_norm(parts[1], key_norm_, norm_epsilon_), parts[2]};
 }
 
-void AttentionProjections::list(std::vector<Linear*>& layers) {
-  layers.insert(layers.end(), {&query_, &key_, &value_});
+void AttentionProjections::list(LinearLayers& layers) {
+  layers.add({&query_, &key_, &value_});
+  layers.add_joint(joint_, {&query_, &key_, &value_});
 }
 
 }  // namespace eam::nn

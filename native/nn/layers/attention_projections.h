@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/layers/joint_linear.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/stored_weights.h"
 
@@ -39,9 +40,10 @@ class AttentionProjections {
   AttentionProjections(StoredWeights& weights, const std::string& prefix, const Names& names,
                        const AttentionSizes& sizes);
   AttentionInputs forward(const at::Tensor& tokens, bool adapted) const;
-  void list(std::vector<Linear*>& layers);
+  void list(LinearLayers& layers);
 
  private:
+  JointLinear joint_;
   Linear query_, key_, value_;
   at::Tensor query_norm_, key_norm_;
   double norm_epsilon_;

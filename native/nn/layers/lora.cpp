@@ -2,11 +2,13 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/empty_like.h>
 
 #include <cmath>
 #include <set>
 
 #include "nn/layers/checkpointing.h"
+#include "nn/layers/fold.h"
 #include "nn/layers/linear_map.h"
 #include "nn/layers/name_end.h"
 #include "ops/checks.h"
@@ -32,22 +34,34 @@ void Linear::adapt(Parameters& adapters, int64_t rank, double alpha) {
   scale_ = alpha / static_cast<double>(rank);
 }
 
+void Linear::fold(at::Tensor into) {
+  folded_ = into.defined() ? std::move(into) : at::empty_like(weight_);
+  folded_.copy_(folded(weight_, lora_A_, lora_B_, scale_));
+}
+
 at::Tensor Linear::forward(const at::Tensor& x, bool adapted) const {
-  if (!adapted || !lora_A_.defined()) return linear_map(x, weight_, bias_);
+  if (!adapted || !has_adapter()) return linear_map(x, weight_, bias_);
+  const bool recorded = at::GradMode::is_enabled() || in_checkpoint();
+  if (!recorded && is_folded()) return linear_map(x, folded_, bias_);
   const at::Tensor rows = x.flatten(0, -2);
   const int64_t in = weight_.size(1), out = weight_.size(0);
   // Where nothing is differentiated and there are rows enough, W + scale B A is cheaper than two thin products and the
-  // sum. Not in half precision, whose weights would swallow what an adapter adds.
-  if (!at::GradMode::is_enabled() && !in_checkpoint() && x.is_cpu() && x.scalar_type() == at::kFloat &&
-      rows.size(0) * (in + out) > in * out) {
-    return linear_map(x, at::addmm(weight_, lora_B_, lora_A_, 1, scale_), bias_);
+  // sum. Not in half precision, where folding takes a rounding of its own.
+  if (!recorded && x.is_cpu() && x.scalar_type() == at::kFloat && rows.size(0) * (in + out) > in * out) {
+    return linear_map(x, folded(weight_, lora_A_, lora_B_, scale_), bias_);
   }
-  at::Tensor y = linear_map(rows, weight_, bias_);
-  // In place: nothing else has y, and no gradient asks for it.
-  y.addmm_(linear_map(rows, lora_A_.to(x.scalar_type())), lora_B_.to(x.scalar_type()).t(), 1, scale_);
+  const at::Tensor y = linear_map(rows, weight_, bias_);
+  add_update(y, rows);
   std::vector<int64_t> sizes = x.sizes().vec();
-  sizes.back() = y.size(1);
+  sizes.back() = out;
   return y.view(sizes);
+}
+
+// In place: nothing else has y, and no gradient asks for it.
+void Linear::add_update(const at::Tensor& y, const at::Tensor& x) const {
+  const at::Tensor rows = x.flatten(0, -2);
+  y.view({-1, y.size(-1)})
+      .addmm_(linear_map(rows, lora_A_.to(x.scalar_type())), lora_B_.to(x.scalar_type()).t(), 1, scale_);
 }
 
 namespace {

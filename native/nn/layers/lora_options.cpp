@@ -11,7 +11,10 @@ const OptionTable& LoraConfig::table() {
           .required<&LoraConfig::targets>(
               "targets",
               "Layers are adapted whose names end in one of these, after a dot or whole, such as 'attn.qkv'.")
-          .required<&LoraConfig::seed>("seed", "A is drawn from this seed.");
+          .required<&LoraConfig::seed>("seed", "A is drawn from this seed.")
+          .option<&LoraConfig::fold>("fold",
+                                     "True adds the update to a copy of the adapted layers' weights for as long as a "
+                                     "rollout takes, or the drawing of a batch, which are faster then.");
   return table;
 }
 

@@ -14,6 +14,7 @@ struct LoraConfig {
   double alpha = 16;
   std::vector<std::string> targets;  // suffixes of module names, at a dot: "attn.qkv"
   uint64_t seed = 0;
+  bool fold = true;  // where no gradient is recorded, see nn/layers/fold.h
 
   static const OptionTable& table();
 };

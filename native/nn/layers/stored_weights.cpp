@@ -41,6 +41,7 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, s
   if (!problem) {
     // Detached: training the network must not make its caller's tensors require gradients.
     value = found->second.detach().to(device, dtype.value_or(widened(found->second.scalar_type())));
+    if (!value.is_alias_of(found->second)) copied_.insert(value.unsafeGetTensorImpl());
   } else {
     problems_.emplace_back(problem->what());
     // One number for all of it: a network of which much is missing needs no memory.
@@ -48,6 +49,12 @@ at::Tensor StoredWeights::take(const std::string& name, at::IntArrayRef shape, s
   }
   if (found != stored_.end()) stored_.erase(found);
   return taken_.emplace_back(name, std::move(value)).second;
+}
+
+void StoredWeights::replace(const at::Tensor& taken, const at::Tensor& by) {
+  for (auto& [name, tensor] : taken_) {
+    if (tensor.is_same(taken)) tensor = by;
+  }
 }
 
 void StoredWeights::finish() const {

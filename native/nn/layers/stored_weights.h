@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,12 @@ class StoredWeights {
 
   bool has(const std::string& name) const { return stored_.contains(name); }
 
+  // Whether a tensor that was taken is a copy of what is stored, in another place or type.
+  bool copied(const at::Tensor& taken) const { return copied_.contains(taken.unsafeGetTensorImpl()); }
+
+  // Puts another tensor of the same numbers in the place of one that was taken.
+  void replace(const at::Tensor& taken, const at::Tensor& by);
+
   // The stored shape; empty where there is no such tensor. For sizes that no configuration states.
   std::vector<int64_t> shape(const std::string& name) const;
 
@@ -64,6 +71,7 @@ class StoredWeights {
   const at::Device device_;
   const FileName file_name_;
   NamedTensors taken_;
+  std::set<const c10::TensorImpl*> copied_;  // of what was taken, which is held above
   std::vector<std::string> problems_;
 };
 

@@ -25,8 +25,8 @@ at::Tensor FeedForward::forward(const at::Tensor& tokens, bool adapted) const {
   return out_.forward(ops::gelu_tanh(in_.forward(tokens, adapted)), adapted);
 }
 
-void FeedForward::list(std::vector<Linear*>& layers) {
-  layers.insert(layers.end(), {&in_, &out_});
+void FeedForward::list(LinearLayers& layers) {
+  layers.add({&in_, &out_});
 }
 
 Sd3Block::Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t heads, int64_t head_dim, bool qk_norm,
@@ -59,9 +59,10 @@ Sd3Block::Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t he
 //   image ← image + gate ⊙ W_out attention(m(image))     dual blocks: m of the image as it came in
 //   x ← x + gate ⊙ F(m(x))
 std::vector<at::Tensor> Sd3Block::forward(const at::Tensor& image, const at::Tensor& context,
-                                          const at::Tensor& condition, bool adapted) const {
-  const ImageModulation image_part = image_modulation(condition, adapted);
-  const ContextModulation context_part = context_modulation(condition, adapted);
+                                          const at::Tensor& image_modulation, const at::Tensor& context_modulation,
+                                          bool adapted) const {
+  const ImageModulation image_part = split_image(image_modulation);
+  const ContextModulation context_part = split_context(context_modulation);
 
   const at::Tensor image_normed = layer_norm(image, norm_epsilon);
   const AttentionInputs image_in = image_in_.forward(modulate(image_normed, image_part.attention), adapted);
@@ -94,27 +95,31 @@ std::vector<at::Tensor> Sd3Block::forward(const at::Tensor& image, const at::Ten
   return {new_image, new_context};
 }
 
-Sd3Block::ImageModulation Sd3Block::image_modulation(const at::Tensor& condition, bool adapted) const {
-  const auto parts = modulation_.forward(condition, adapted).unsqueeze(1).chunk(dual_in_ ? 9 : 6, 2);
+std::vector<at::Tensor> Sd3Block::modulate_by(const at::Tensor& condition, bool adapted) const {
+  return {modulation_.forward(condition, adapted), context_modulation_.forward(condition, adapted)};
+}
+
+Sd3Block::ImageModulation Sd3Block::split_image(const at::Tensor& modulation) const {
+  const auto parts = modulation.unsqueeze(1).chunk(dual_in_ ? 9 : 6, 2);
   const auto part = [&](size_t first) { return Modulation{parts[first], parts[first + 1], parts[first + 2]}; };
   return {.attention = part(0), .feed_forward = part(3), .dual = dual_in_ ? part(6) : Modulation{}};
 }
 
-Sd3Block::ContextModulation Sd3Block::context_modulation(const at::Tensor& condition, bool adapted) const {
-  const auto parts = context_modulation_.forward(condition, adapted).unsqueeze(1).chunk(last_ ? 2 : 6, 2);
+Sd3Block::ContextModulation Sd3Block::split_context(const at::Tensor& modulation) const {
+  const auto parts = modulation.unsqueeze(1).chunk(last_ ? 2 : 6, 2);
   // The last block only reads the context, and stores the scale before the shift.
   if (last_) return {.attention = {.shift = parts[1], .scale = parts[0], .gate = {}}, .feed_forward = {}};
   return {.attention = {parts[0], parts[1], parts[2]}, .feed_forward = {parts[3], parts[4], parts[5]}};
 }
 
-void Sd3Block::list(std::vector<Linear*>& layers) {
-  layers.insert(layers.end(), {&modulation_, &context_modulation_});
+void Sd3Block::list(LinearLayers& layers) {
+  layers.add({&modulation_, &context_modulation_});
   image_in_.list(layers);
-  layers.push_back(&image_out_);
+  layers.add({&image_out_});
   context_in_.list(layers);
-  if (context_out_) layers.push_back(&*context_out_);
+  if (context_out_) layers.add({&*context_out_});
   if (dual_in_) dual_in_->list(layers);
-  if (dual_out_) layers.push_back(&*dual_out_);
+  if (dual_out_) layers.add({&*dual_out_});
   feed_forward_.list(layers);
   if (context_feed_forward_) context_feed_forward_->list(layers);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nn/layers/attention_projections.h"
+#include "nn/layers/joint_linear.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/modulation.h"
 #include "nn/layers/stored_weights.h"
@@ -19,7 +20,7 @@ class FeedForward {
  public:
   FeedForward(StoredWeights& weights, const std::string& prefix, int64_t width);
   at::Tensor forward(const at::Tensor& tokens, bool adapted) const;
-  void list(std::vector<Linear*>& layers);
+  void list(LinearLayers& layers);
 
  private:
   Linear in_, out_;
@@ -35,11 +36,16 @@ class Sd3Block {
   Sd3Block(StoredWeights& weights, const std::string& prefix, int64_t heads, int64_t head_dim, bool qk_norm, bool dual,
            bool last);
 
-  // image [B, N, width], context [B, L, width], condition [B, width] the activated embedding of time and pooled text.
-  // Image and context after the block; of the last one only the image.
-  std::vector<at::Tensor> forward(const at::Tensor& image, const at::Tensor& context, const at::Tensor& condition,
+  // What modulates both streams, image and context, of the activated embedding of time and pooled text.
+  JointLinear::Layers modulations() { return {&modulation_, &context_modulation_}; }
+  std::vector<at::Tensor> modulate_by(const at::Tensor& condition, bool adapted) const;
+
+  // image [B, N, width], context [B, L, width], and what modulates each of them. Image and context after the block; of
+  // the last one only the image.
+  std::vector<at::Tensor> forward(const at::Tensor& image, const at::Tensor& context,
+                                  const at::Tensor& image_modulation, const at::Tensor& context_modulation,
                                   bool adapted) const;
-  void list(std::vector<Linear*>& layers);
+  void list(LinearLayers& layers);
 
  private:
   struct ImageModulation {
@@ -51,8 +57,8 @@ class Sd3Block {
     Modulation feed_forward;  // of all but the last block
   };
 
-  ImageModulation image_modulation(const at::Tensor& condition, bool adapted) const;
-  ContextModulation context_modulation(const at::Tensor& condition, bool adapted) const;
+  ImageModulation split_image(const at::Tensor& modulation) const;
+  ContextModulation split_context(const at::Tensor& modulation) const;
 
   const int64_t heads_;
   const bool last_;

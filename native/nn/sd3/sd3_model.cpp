@@ -15,7 +15,12 @@ Sd3Model::Sd3Model(const Sd3TransformerConfig& config, NamedTensors tensors,
       config_(config),
       transformer_(
           config, StoredWeights("transformer", std::move(tensors), dtype_of(tensors, "proj_out.weight", dtype), device),
-          lora, checkpointing) {}
+          lora, checkpointing),
+      folds_(lora && lora->fold) {}
+
+void Sd3Model::fold() {
+  if (folds_) transformer_.fold();
+}
 
 void Sd3Model::check(const at::Tensor& x, const Conditioning& conditioning) const {
   const int64_t patch = config_.patch_size, most = config_.pos_embed_max_size;

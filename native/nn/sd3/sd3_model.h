@@ -24,6 +24,8 @@ class Sd3Model final : public LatentFlowModel {
            const std::optional<LoraConfig>& lora, std::optional<at::ScalarType> dtype, at::Device device,
            bool checkpointing);
 
+  void fold() override;
+  void unfold() override { transformer_.unfold(); }
   NamedTensors trainable() override { return transformer_.trainable(); }
   NamedTensors weights() override { return transformer_.weights(); }
 
@@ -33,7 +35,8 @@ class Sd3Model final : public LatentFlowModel {
                               bool adapted) const override;
 
   const Sd3TransformerConfig config_;
-  const Sd3Transformer transformer_;
+  Sd3Transformer transformer_;
+  const bool folds_;
 };
 
 }  // namespace eam::nn

@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/silu.h>
 
 #include <algorithm>
@@ -75,13 +76,20 @@ Sd3Transformer::Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights
                        {}});
   }
   weights.finish();
-  weights_ = weights.taken();
 
-  std::vector<Linear*> layers = {&time_in_, &time_out_, &pooled_in_, &pooled_out_, &context_in_};
-  for (Block& block : blocks_) block.block.list(layers);
-  layers.insert(layers.end(), {&final_modulation_, &final_linear_});
-  adaptable_ = names_of(layers);
-  trainable_ = train(layers, weights, lora, [](const std::string& name) { return name == "pos_embed.pos_embed"; });
+  layers_.add({&time_in_, &time_out_, &pooled_in_, &pooled_out_, &context_in_});
+  for (Block& block : blocks_) {
+    block.block.list(layers_);
+    for (Linear* modulation : block.block.modulations()) modulated_.push_back(modulation);
+  }
+  layers_.add({&final_modulation_, &final_linear_});
+  modulated_.push_back(&final_modulation_);
+  layers_.add_joint(modulation_, modulated_);
+  adaptable_ = names_of(layers_.all());
+  if (lora) layers_.join(weights);
+  weights_ = weights.taken();
+  trainable_ =
+      train(layers_.all(), weights, lora, [](const std::string& name) { return name == "pos_embed.pos_embed"; });
   for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i].trainable = tensors_under(trainable_, block_prefix(i));
 }
 
@@ -113,22 +121,33 @@ at::Tensor Sd3Transformer::positions(int64_t rows, int64_t columns) const {
 std::vector<at::Tensor> Sd3Transformer::run(const Block& block, const std::vector<at::Tensor>& streams,
                                             bool adapted) const {
   const Segment segment = [&block = block.block, adapted](const std::vector<at::Tensor>& in) {
-    return block.forward(in[0], in[1], in[2], adapted);
+    const std::vector<at::Tensor> by = block.modulate_by(in[2], adapted);
+    return block.forward(in[0], in[1], by[0], by[1], adapted);
   };
   if (!checkpointing_) return segment(streams);
   return checkpoint(segment, streams, adapted || !adapted_ ? block.trainable : std::vector<at::Tensor>{});
+}
+
+// Of every block and the end, in one product.
+std::vector<at::Tensor> Sd3Transformer::modulations(const at::Tensor& condition, bool adapted) const {
+  return modulation_.forward({modulated_.begin(), modulated_.end()}, condition, adapted);
 }
 
 at::Tensor Sd3Transformer::forward(const at::Tensor& latents, const at::Tensor& timesteps, const at::Tensor& embeddings,
                                    const at::Tensor& pooled, bool adapted) const {
   const at::Tensor condition = this->condition(timesteps, pooled, adapted);
   at::Tensor image = patches(latents), context = context_in_.forward(embeddings, adapted);
-  for (const Block& block : blocks_) {
-    const std::vector<at::Tensor> streams = run(block, {image, context, condition}, adapted);
+  // Where gradients are recorded each block has its own, which checkpointing computes again with it.
+  const std::vector<at::Tensor> by =
+      at::GradMode::is_enabled() ? std::vector<at::Tensor>{} : modulations(condition, adapted);
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const std::vector<at::Tensor> streams =
+        by.empty() ? run(blocks_[i], {image, context, condition}, adapted)
+                   : blocks_[i].block.forward(image, context, by[2 * i], by[2 * i + 1], adapted);
     image = streams[0];
     if (streams.size() > 1) context = streams[1];
   }
-  const auto parts = final_modulation_.forward(condition, adapted).unsqueeze(1).chunk(2, 2);
+  const auto parts = (by.empty() ? final_modulation_.forward(condition, adapted) : by.back()).unsqueeze(1).chunk(2, 2);
   const Modulation modulation = {.shift = parts[1], .scale = parts[0], .gate = {}};
   const int64_t p = config_.patch_size;
   return final_linear_.forward(modulate(layer_norm(image, Sd3Block::norm_epsilon), modulation), adapted)

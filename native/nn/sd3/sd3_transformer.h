@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/layers/joint_linear.h"
 #include "nn/layers/lora.h"
 #include "nn/layers/stored_weights.h"
 #include "nn/layers/time_waves.h"
@@ -23,12 +24,18 @@ class Sd3Transformer {
   // the table of positions. checkpointing: see nn/layers/checkpointing.h, for each block.
   Sd3Transformer(const Sd3TransformerConfig& config, StoredWeights weights, const std::optional<LoraConfig>& lora,
                  bool checkpointing);
+  Sd3Transformer(const Sd3Transformer&) = delete;  // layers_ refers to its parts
+  Sd3Transformer& operator=(const Sd3Transformer&) = delete;
 
   // latents [B, in_channels, H, W], timesteps float32 [B] in [0, 1000], embeddings [B, L, joint_attention_dim], pooled
   // [B, pooled_projection_dim], all but the timesteps in the weights' dtype: the noise minus the data, in the latents'
   // shape. H and W are multiples of the patch size, at most pos_embed_max_size patches.
   at::Tensor forward(const at::Tensor& latents, const at::Tensor& timesteps, const at::Tensor& embeddings,
                      const at::Tensor& pooled, bool adapted) const;
+
+  // See LinearLayers.
+  void fold() { layers_.fold(); }
+  void unfold() { layers_.unfold(); }
 
   const NamedTensors& weights() const { return weights_; }
   const NamedTensors& trainable() const { return trainable_; }
@@ -46,6 +53,7 @@ class Sd3Transformer {
   at::Tensor patches(const at::Tensor& latents) const;
   at::Tensor positions(int64_t rows, int64_t columns) const;
   std::vector<at::Tensor> run(const Block& block, const std::vector<at::Tensor>& streams, bool adapted) const;
+  std::vector<at::Tensor> modulations(const at::Tensor& condition, bool adapted) const;
 
   const Sd3TransformerConfig config_;
   const bool adapted_, checkpointing_;
@@ -54,6 +62,9 @@ class Sd3Transformer {
   Linear time_in_, time_out_, pooled_in_, pooled_out_, context_in_;
   std::vector<Block> blocks_;
   Linear final_modulation_, final_linear_;
+  JointLinear modulation_;
+  JointLinear::Layers modulated_;  // two of each block, then the final one
+  LinearLayers layers_;
   NamedTensors weights_, trainable_;
   std::vector<std::string> adaptable_;
 };

@@ -1,6 +1,6 @@
 import { fewSamples } from '../../../training/student.js';
-import { fixed, percent, signed } from '../../figures.js';
-import { alignedLines, markdownTable, type Table } from '../../text-table.js';
+import { fixed, known, percent, signed } from '../../figures.js';
+import { alignedLines, csvCell, latexRows, markdownTable, type Table } from '../../text-table.js';
 import type { PairedFigures, RewardFigures, TableRow } from './figures.js';
 import type { CheckpointTable } from './table.js';
 
@@ -16,7 +16,7 @@ export function formatTable(table: CheckpointTable, format: TableFormat): string
   if (format === 'csv') return csv(table);
   const cells = cellsOf(table);
   if (format === 'markdown') return markdownTable(cells);
-  if (format === 'latex') return latex(cells);
+  if (format === 'latex') return latexRows(cells);
   return [...alignedLines([cells.head, ...cells.rows]), '', ...tableNotes(table)].join('\n');
 }
 
@@ -80,27 +80,6 @@ function decimalsOf({ mean }: RewardFigures): number {
   return Math.min(8, Math.max(0, 4 - size));
 }
 
-/** Writes a dash where there is no value. */
-const known = (value: number | null | undefined, write: (value: number) => string): string =>
-  value === null || value === undefined ? '–' : write(value);
-
-/** The rows of a tabular, with the head as a comment. */
-function latex({ head, rows }: Table): string {
-  return [`% ${head.join(' & ')}`, ...rows.map((row) => `${row.map(latexText).join(' & ')} \\\\`)].join('\n');
-}
-
-const latexSigns: Readonly<Record<string, string>> = {
-  '\\': '\\textbackslash{}',
-  '~': '\\textasciitilde{}',
-  '^': '\\textasciicircum{}',
-  '−': '$-$',
-  '+': '$+$',
-  '–': '--',
-};
-
-const latexText = (text: string): string =>
-  text.replace(/[\\~^−+–#$%&_{}]/g, (sign) => latexSigns[sign] ?? `\\${sign}`);
-
 function csv({ rows }: CheckpointTable): string {
   const head = 'name,run,step,reward,images,mean,std,change,low,high,pairs,win_rate,ties';
   const lines = rows.flatMap((row) =>
@@ -113,9 +92,4 @@ function csvLine({ name, run, step, images }: TableRow, reward: string, { mean, 
   const { interval } = change ?? {};
   const figures = [change?.mean, interval?.[0], interval?.[1], change?.pairs, change?.winRate, change?.ties];
   return [name, run, step, reward, images, mean, std, ...figures].map(csvCell).join(',');
-}
-
-function csvCell(value: string | number | null | undefined): string {
-  const text = String(value ?? '');
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

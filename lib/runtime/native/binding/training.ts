@@ -5,8 +5,11 @@ import type { NativeCancellation } from './process.js';
 import type {
   AdamWOptions,
   AdjointMatchingOptions,
+  AlignPropOptions,
+  DraftOptions,
   EamOptions,
   FlowMatchingOptions,
+  ReflOptions,
   SamplerOptions,
 } from '../options.generated.js';
 import type { Tensor } from '../tensor.js';
@@ -33,7 +36,7 @@ export interface NativeOptimizer {
 
 /** Samples that a network drew, on their way to a training step. */
 export interface NativeDrawn {
-  /** Latents at the end of the rollout, [B, …]: X_1, or Y at time 1 − δ. */
+  /** Latents at the end of the rollout, [rows, …]: X_1, or Y at time 1 − δ. */
   readonly endpoint: Tensor;
   /** Network evaluations, one a sample: a batch of B counts B, whatever the micro-batch. */
   readonly forwards: number;
@@ -45,7 +48,10 @@ export interface NativeDrawn {
 export interface NativeRollout extends NativeDrawn {
   /** So many images are scored at a time, at least 1: `decodeSlice`, or all. */
   readonly slice: number;
-  /** Makes the images of rows begin ≤ i < end, [end − begin, channels, H, W] in [0, 1], not clamped. */
+  /**
+   * Makes the images of rows begin ≤ i < end, [end − begin, channels, H, W] in [0, 1], not clamped. There is a row for
+   * each of B samples, or a multiple of them, where row r is another image of sample r mod B.
+   */
   decode(args: {
     begin: number;
     end: number;
@@ -85,9 +91,9 @@ export interface NativeModeMetrics {
 export interface NativeStepMetrics {
   /** The mean of the loss over the samples that were kept; 0 where none was. */
   loss: number;
-  /** The loss of each sample, [B]; it is NaN where the sample was dropped. */
+  /** The loss of each image, [rows]; it is NaN where the image was dropped. */
   perSample: Float32Array;
-  /** How many samples were left out because reward, gradient or loss were not finite. */
+  /** How many samples were left out, in all their images, because reward, gradient or loss were not finite. */
   dropped: number;
   /** How many samples had their reward gradient clipped at the running quantile. */
   clipped: number;
@@ -162,6 +168,9 @@ export interface TrainingBinding {
   ) => NativeOptimizer;
   Eam: new (model: NativeFlowModel, options: EamOptions) => NativeAlgorithm;
   AdjointMatching: new (model: NativeFlowModel, options: AdjointMatchingOptions) => NativeAlgorithm;
+  Refl: new (model: NativeFlowModel, options: ReflOptions) => NativeAlgorithm;
+  Draft: new (model: NativeFlowModel, options: DraftOptions) => NativeAlgorithm;
+  AlignProp: new (model: NativeFlowModel, options: AlignPropOptions) => NativeAlgorithm;
   /** Flow matching: t, noise and dropped labels are drawn from (seed, step, sample) streams. */
   flowMatching(
     model: NativeFlowModel,
