@@ -5,14 +5,14 @@ import type { Tensor } from '../runtime/native/tensor.js';
 /** The floating-point types that networks compute in. */
 export type ModelDType = Extract<DType, 'float32' | 'float64' | 'bfloat16' | 'float16'>;
 
-/** How an autoencoder's decoder can compute. */
-export const decoderPrecisions = ['tf32', 'float32', 'bfloat16'] as const;
-
 /**
  * How an autoencoder's decoder computes: in float32; in float32 but for its convolutions, which on CUDA round what they
  * multiply to the 10 bits of TF32; or in bfloat16.
  */
-export type DecoderPrecision = (typeof decoderPrecisions)[number];
+export type DecoderPrecision = 'tf32' | 'float32' | 'bfloat16';
+
+/** What a {@link DecoderPrecision} can be. */
+export const decoderPrecisions = ['tf32', 'float32', 'bfloat16'] as const satisfies readonly DecoderPrecision[];
 
 /** What the LoRA adapter is like that {@link loadModel} gives a model to train. */
 export interface AdapterOptions {

@@ -8,7 +8,6 @@ import {
 } from '../../training/evaluations.js';
 import type { Evaluations } from '../../training/metrics.js';
 import type { FinetuneSettings } from '../settings/finetune.js';
-import type { Plan } from './plan.js';
 import { rewardParts } from './reward-parts.js';
 
 /**
@@ -44,7 +43,7 @@ export const passesOf = ({ algorithm, batch, rewards }: FinetuneSettings): Rewar
   rewardPasses(algorithm, batch, rewardParts(rewards));
 
 /** The network evaluations of an iteration, and those before the first one. */
-export function costsOf(config: FinetuneSettings): Pick<Plan, 'evaluations' | 'endpoints'> {
+export function costsOf(config: FinetuneSettings) {
   const { algorithm, batch, prompts } = config;
   const passes = passesOf(config);
   const evaluations = evaluationsOf(algorithm, batch, passes);
