@@ -24,6 +24,15 @@ const solverStates = 4;
 const weights = (components: readonly ComponentFootprint[]): number =>
   components.reduce((sum, { parameters, dtype }) => sum + parameters * elementBytes[dtype], 0);
 
+/** How many graphs of the denoiser a reward's gradient goes through, if any: with guidance two a sample. */
+function denoiserBranches(algorithm: FinetuneSettings['algorithm']): number {
+  return algorithm.name === 'eam' && algorithm.rewardThroughDenoiser ? lossBranches(algorithm) : 0;
+}
+
+/** How many evaluations of the network a term of the loss takes. */
+const lossBranches = (algorithm: FinetuneSettings['algorithm']): number =>
+  algorithm.name === 'eam' && algorithm.guidedLoss && algorithm.guidance !== 1 ? 2 : 1;
+
 /** Every phase of a fine-tuning, in order, without those that do not come; docs/plan.md derives the formulae. */
 export function phasesOf(config: FinetuneSettings, model: ModelFootprint, rewards: number): Phase[] {
   const { algorithm, batch, samples, optimizer, device } = config;
@@ -61,11 +70,10 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
   const keptSteps = microBatch ? 0 : model.train(scored) * differentiated;
   const keepsGraph = decodeSlice === 0;
   // Parts of a graph that are kept until the reward's gradient comes, or none.
-  const throughDenoiser = algorithm.name === 'eam' && algorithm.rewardThroughDenoiser;
-  const guidedLoss = algorithm.name === 'eam' && algorithm.guidedLoss && guided ? 2 : 1;
   const decodePart = keepsGraph ? part : decodeSlice;
   const kept = keepsGraph ? model.decodeGradient(scored) : 0;
-  const keptDenoiser = throughDenoiser && keepsGraph ? model.vjp(batch) * guidedLoss : 0;
+  const keptDenoiser = keepsGraph ? model.vjp(batch) * denoiserBranches(algorithm) : 0;
+  const guidedLoss = lossBranches(algorithm);
   const matched = Math.min(
     part === batch && !microBatch ? Infinity : part,
     algorithm.name === 'eam' ? batch * algorithm.renoisings : scored,
@@ -135,7 +143,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
         'last steps, kept for the gradient': keptSteps,
         'decoder, kept for the gradient': kept || model.decodeGradient(Math.min(decodePart, scored)),
         'denoiser, kept for the gradient':
-          keptDenoiser || (throughDenoiser ? model.vjp(Math.min(decodePart, batch)) * guidedLoss : 0),
+          keptDenoiser || model.vjp(Math.min(decodePart, batch)) * denoiserBranches(algorithm),
       },
       [...sliced, ...smaller],
     ),
