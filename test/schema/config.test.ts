@@ -73,7 +73,10 @@ describe('a finetune configuration', () => {
       change: { algorithm: { name: 'eam', lamda: 2 } },
       expected: 'algorithm.lamda: unknown key; did you mean "lambda"?',
     },
-    { change: { algorithm: { name: 'ppo' } }, expected: 'algorithm.name: expected one of "eam", "am", got "ppo"' },
+    {
+      change: { algorithm: { name: 'ppo' } },
+      expected: 'algorithm.name: expected one of "eam", "am", "refl", "draft", "alignprop", got "ppo"',
+    },
     { change: { steps: '10' }, expected: 'steps: expected a number, got "10"' },
     { change: { steps: 1.5 }, expected: 'steps: expected a whole number, got 1.5' },
     { change: { optimizer: {} }, expected: 'optimizer.learningRate: expected a number, but it is missing' },

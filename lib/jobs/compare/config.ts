@@ -43,7 +43,7 @@ const contenderSchema = z.strictObject({
     .optional()
     .describe(
       'In place of an algorithm: nothing is trained, and for each image that is measured the pretrained model draws ' +
-        'so many, of which the one with the highest reward is taken.',
+        'so many, of which the one with the highest reward is taken; left out, the contender trains.',
     ),
   learningRate: z
     .number()

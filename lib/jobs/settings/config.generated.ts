@@ -700,8 +700,8 @@ export interface CompareConfig {
     algorithm?: AlgorithmConfig | Algorithm | undefined;
     /**
      * In place of an algorithm: nothing is trained, and for each image that is measured the pretrained model draws
-     * so many, of which the one with the highest reward is taken. It is a whole number, at least 2 and at most
-     * 1000.
+     * so many, of which the one with the highest reward is taken; left out, the contender trains. It is a whole
+     * number, at least 2 and at most 1000.
      */
     bestOf?: number | undefined;
     /** AdamW's learning rate at its highest; the best of the sweep where it is left out. It is above 0. */
