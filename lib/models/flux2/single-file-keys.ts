@@ -1,6 +1,6 @@
 // The names of layers in the published single files of FLUX.2, such as flux-2-klein-base-4b.safetensors, and in
 // diffusers' folders. Source: Black Forest Labs' flux2, src/flux2/model.py and autoencoder.py; diffusers 0.40,
-// scripts/convert_flux2_to_diffusers.py; ComfyUI 0.29, comfy/utils.py (flux_to_diffusers) and
+// diffusers/scripts/convert_flux2_to_diffusers.py; ComfyUI 0.29, comfy/utils.py (flux_to_diffusers) and
 // comfy/supported_models.py.
 import { halvesInSingleFile } from '../autoencoder-kl/single-file-keys.js';
 import type { SingleFileLayer, SingleFileNetwork } from '../single-file.js';
