@@ -145,6 +145,7 @@ export type {
 export type { EvaluationRange } from './jobs/plan/evaluations.js';
 export type { ComponentFootprint } from './models/footprint.js';
 export type { IterationOperations } from './jobs/plan/operations.js';
+export type { RolloutPlan } from './jobs/plan/rollout.js';
 export type { Phase } from './jobs/plan/phases.js';
 export type { CardTime } from './jobs/plan/cards.js';
 export type { DiskUse } from './jobs/plan/disk.js';
