@@ -13,6 +13,7 @@ export const endings: Readonly<Record<string, (again: string) => string>> = {
   pretrain: training,
   compare: training,
   fetch: () => 'what came is kept, and the same command goes on from there',
+  reproduce: () => 'what is finished is kept, and the same command goes on from there',
 };
 
 /** Of every other command nothing is left to say. */

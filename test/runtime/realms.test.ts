@@ -93,7 +93,7 @@ describe('lib/', () => {
     const globals =
       /instanceof (\w*Error|(\w+)?Array|ArrayBuffer|\w+Buffer|Promise|Map|Set|Date|RegExp|Object|Function)\b/;
     const ours =
-      /instanceof (Eam|Config|Checkpoint|NonFinite|Stopped|NativeLoad|Cancelled|Build|ImageFile|Commander)Error\b/;
+      /instanceof (Eam|Config|Checkpoint|Hub|NonFinite|Stopped|NativeLoad|Cancelled|Build|ImageFile|Commander)Error\b/;
     const found = readdirSync('lib', { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts') && name !== 'errors.ts')
       .flatMap((name) => readFileSync(join('lib', name), 'utf8').split('\n'))

@@ -179,7 +179,7 @@ export class Watch implements Disposable {
           : 'and a few images do not tell whether it rises along it; eam check-reward tells more of it';
     const figures = `${Number(fall.from.toPrecision(4))} to ${Number(fall.to.toPrecision(4))}`;
     this.parts.observer.note(
-      `warning after step ${step}: the reward has fallen from ${figures} while its gradient is followed, ` + why,
+      `warning after step ${step}: the reward has fallen from ${figures} while its gradient is followed, ${why}`,
     );
   }
 

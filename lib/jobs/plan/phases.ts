@@ -30,6 +30,15 @@ const solverStates = 4;
 const weights = (components: readonly ComponentFootprint[]): number =>
   components.reduce((sum, { parameters, dtype }) => sum + parameters * elementBytes[dtype], 0);
 
+/** How many graphs of the denoiser a reward's gradient goes through, if any: with guidance two a sample. */
+function denoiserBranches(algorithm: FinetuneSettings['algorithm']): number {
+  return algorithm.name === 'eam' && algorithm.rewardThroughDenoiser ? lossBranches(algorithm) : 0;
+}
+
+/** How many evaluations of the network a term of the loss takes. */
+const lossBranches = (algorithm: FinetuneSettings['algorithm']): number =>
+  algorithm.name === 'eam' && algorithm.guidedLoss && algorithm.guidance !== 1 ? 2 : 1;
+
 /** Every phase of a fine-tuning, in order, without those that do not come; docs/plan.md derives the formulae. */
 export function phasesOf(config: FinetuneSettings, model: ModelFootprint, rewards: number): Phase[] {
   const { algorithm, batch, samples, optimizer, device } = config;
@@ -65,8 +74,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
   const scored = batch * imagesPerSample(algorithm);
   const differentiated = differentiatedEvaluations(algorithm);
   const keptSteps = microBatch ? 0 : model.train(scored) * differentiated;
-  const throughDenoiser = algorithm.name === 'eam' && algorithm.rewardThroughDenoiser;
-  const guidedLoss = algorithm.name === 'eam' && algorithm.guidedLoss && guided ? 2 : 1;
+  const guidedLoss = lossBranches(algorithm);
   const matched = Math.min(
     part === batch && !microBatch ? Infinity : part,
     algorithm.name === 'eam' ? batch * algorithm.renoisings : scored,
@@ -121,7 +129,7 @@ export function phasesOf(config: FinetuneSettings, model: ModelFootprint, reward
       {
         ...held,
         'last steps, kept for the gradient': keptSteps,
-        ...scoring(config, model, throughDenoiser ? guidedLoss : 0),
+        ...scoring(config, model, denoiserBranches(algorithm)),
       },
       [...sliced, ...smaller],
     ),
