@@ -89,7 +89,7 @@ describe('eam reproduce', () => {
     expect(stdout).toContain('model stabilityai/stable-diffusion-3.5-medium: missing, about 16.');
     expect(stdout).toContain('3 trainings, 57600 images in all; 1600 images of the evaluation');
     expect(stdout).toMatch(/Memory on cuda: [\d.]+ GiB while .*, [\d.]+ GiB in the evaluation/);
-    expect(stdout).toMatch(/H100 SXM +[\d.]+ +[\d.]+ +measured/);
+    expect(stdout).toMatch(/H100 SXM +[\d.]+ +[\d.]+ +estimate/);
   });
 
   it('names the reward that is missing, and where it was looked for', async () => {

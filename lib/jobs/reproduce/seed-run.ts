@@ -6,6 +6,7 @@ import { CheckpointError, ConfigError } from '../../errors.js';
 import { expected } from '../../schema/validate.js';
 import { readRunConfig } from '../evaluated/run-config.js';
 import { finetune } from '../finetune/finetune.js';
+import { withRecordedChoices } from '../finetune/recorded-choices.js';
 import type { JobOptions } from '../options.js';
 import { RunDirectory } from '../run-directory.js';
 import { readStatus } from '../run-status.js';
@@ -47,9 +48,15 @@ export async function trainSeed(
   await finetune(config, { ...options, ...(progress === 'begun' ? { resume: true } : { existing: 'refuse' }) });
 }
 
-/** Figures of other settings must not be told as this recipe's. What a run computes on may be another. */
+/**
+ * Figures of other settings must not be told as this recipe's. What a run computes on may be another, and what a
+ * configuration leaves to the run is what the run has recorded.
+ */
 async function refuseOther(output: string, config: FinetuneConfig): Promise<void> {
-  const [there, wanted] = [await readRunConfig(output), await readFinetuneConfig(config, output)].map(
+  const recorded = await readRunConfig(output);
+  const asked = await readFinetuneConfig(config, output);
+  const settled = await withRecordedChoices(asked, { resume: true, output, record: 'config.json' });
+  const [there, wanted] = [recorded, { ...settled, decoder: settled.decoder ?? recorded.decoder }].map(
     (settings) => ({ ...settings, device: '', output: '' }) as Record<string, unknown>,
   ) as [Record<string, unknown>, Record<string, unknown>];
   const plain = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));
