@@ -16,7 +16,7 @@ export const endings: Readonly<Record<string, (again: string) => string>> = {
   reproduce: () => 'what is finished is kept, and the same command goes on from there',
 };
 
-/** Of every other command nothing is left to say. */
+/** Every other command says this: nothing of it can be resumed. */
 const plainEnding = (again: string) => `${again} ends it at once`;
 
 /** One Ctrl-C can arrive twice: from the terminal, and from npx, which passes it on. Milliseconds. */

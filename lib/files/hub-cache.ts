@@ -19,7 +19,7 @@ const part = '[A-Za-z0-9][\\w.-]*';
 /** How the ids of data sets begin. */
 const datasets = 'datasets/';
 
-/** Whether an id is that of a data set, and not of a model. */
+/** Tells whether an id is that of a data set, and not of a model. */
 export const isDataset = (id: string): boolean => id.startsWith(datasets);
 
 /** No user has these names: the hub's addresses put them before names of other kinds. */

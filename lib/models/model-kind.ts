@@ -11,7 +11,7 @@ import type { Verifier } from './verification/verification.js';
 export interface ModelPlace {
   /** Where relative paths start. */
   directory: string;
-  /** As the user named it: the directory, or the name of a model that comes with the package. */
+  /** The user named it so: the directory, or the name of a model that comes with the package. */
   source: string;
   /** The file by which the kind of model is known, and what it holds; of settings, they themselves. */
   path: string;
@@ -75,7 +75,7 @@ export interface ModelKind {
   /** Models of this kind that can be planned for before any of their files is there. */
   published?: {
     names: readonly string[];
-    /** Whether a name of the hub's is of a model of this kind, as far as a name tells. */
+    /** It says whether a name of the hub's is of a model of this kind, as far as a name tells. */
     isNamed(hubName: string): boolean;
     /** The shipped configuration of `eam finetune` for them: a file in configs/. */
     configuration: string;

@@ -262,7 +262,7 @@ const nameOf = ({ recognises }: ModelKind): string =>
 const kindOfFile = (source: string): ModelKind | undefined =>
   modelKinds.find(({ recognises }) => 'endings' in recognises && recognises.endings.includes(extname(source)));
 
-/** Whether a name ends as that of a module does, whose code would be run to make a model. */
+/** Tells whether a name ends as that of a module does, whose code would be run to make a model. */
 export const runsCode = (source: string): boolean => kindOfFile(source) !== undefined;
 
 /** @throws CheckpointError where there is no model, ConfigError for one of an unknown kind */

@@ -59,7 +59,7 @@ export function combine(parts: readonly (readonly [reward: Reward, weight: numbe
   return combined;
 }
 
-/** Whether a part of a sum takes part in its gradient. */
+/** Tells whether a part of a sum takes part in its gradient. */
 export const hasShare = ([reward, weight]: Parts[number]): boolean => weight !== 0 && hasGradient(reward);
 
 /** The sum of its parts' scores, in their order, without its gradient. */

@@ -55,7 +55,7 @@ export function dtypeOf(config: RewardConfig): ModelDType | undefined {
 /** Whether a reward has a gradient, of those that a configuration can tell. */
 export const isDifferentiable = (config: RewardConfig): boolean => kindOf(config).differentiable?.(config) ?? true;
 
-/** Whether an image's value depends on the others of its batch, of those that a configuration can tell. */
+/** Tells whether an image's value depends on the others of its batch, of those that a configuration can tell. */
 export const readsWholeBatch = (config: RewardConfig): boolean => kindOf(config).wholeBatch?.(config) ?? false;
 
 /**

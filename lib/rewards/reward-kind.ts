@@ -53,7 +53,7 @@ export interface RewardKind<Schema extends z.ZodType> {
   locate(config: z.output<Schema>): Promise<WeightsFile[] | undefined>;
   /** Whether it gives a gradient; left out by one that always does. */
   differentiable?(config: z.output<Schema>): boolean;
-  /** Whether an image's value depends on the others of its batch; left out by one of which it never does. */
+  /** It says whether an image's value depends on the others of its batch; left out by one of which it never does. */
   wholeBatch?(config: z.output<Schema>): boolean;
   /** The files of the hub's repositories that make its directory; left out by one that is not published. */
   published?: readonly HubFiles[];

@@ -9,7 +9,7 @@ export interface Algorithm {
   readonly options: Readonly<Record<string, unknown>>;
   /** The classifier-free guidance of the rollout; 1 asks for no unconditional evaluation. */
   readonly guidance: number;
-  /** Whether a reward that has values alone is of no use to it. */
+  /** It says whether a reward that has values alone is of no use to it. */
   readonly needsGradient: boolean;
   /** Endpoints of the pretrained model that are drawn once; left out by one that draws in each step. */
   readonly endpoints?: StoredEndpoints | undefined;

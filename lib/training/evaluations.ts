@@ -30,7 +30,7 @@ export interface AlgorithmEvaluations {
   matched: number;
 }
 
-/** Which parts of a reward have a gradient: those that read a slice of images, and those that read the whole batch. */
+/** RewardParts says which parts of a reward have a gradient: `sliced` read a slice of images, `whole` the batch. */
 export interface RewardParts {
   sliced: boolean;
   whole: boolean;
@@ -156,7 +156,7 @@ function adjointMatchingEvaluations(settings: AdjointMatchingSettings): Evaluati
   return {
     least: backTo(firstFinal - drawn),
     most: backTo(drawn === 0 ? firstFinal : 0),
-    // Of a random subset of so many numbers below firstFinal the smallest is this, on average.
+    // The smallest number of a random subset of `drawn` numbers below firstFinal is this, on average.
     mean: backTo((firstFinal - drawn) / (drawn + 1)),
   };
 }

@@ -7,7 +7,7 @@ import { binding } from '../runtime/native/index.js';
 import type { Tensor } from '../runtime/native/tensor.js';
 
 interface ScoringOptions {
-  /** Whether the gradient is wanted. */
+  /** It says whether the gradient is wanted. */
   gradient: boolean;
   signal: AbortSignal | undefined;
 }
@@ -50,7 +50,7 @@ async function scoreAtOnce(
   return scored;
 }
 
-/** Whether a part of a sum is scored slice by slice: it has a gradient, and reads each image by itself. */
+/** Tells whether a part of a sum is scored slice by slice: it has a gradient, and reads each image by itself. */
 const isSliced = (part: Parts[number]): boolean => hasShare(part) && !part[0].wholeBatch;
 
 async function scoreInSlices(

@@ -42,7 +42,7 @@ class Backpropagation : public RewardAlgorithm {
   // Solves on to the end, a row a sample, under the caller's gradient mode; adds the network evaluations.
   at::Tensor solve(OdeSolver solver, const Conditioning& conditioning, const Conditioning& unconditional,
                    const Cancellation& cancellation, int64_t& evaluations);
-  // The same in micro-batches, without gradients.
+  // Solves on likewise, in micro-batches and without gradients.
   at::Tensor solve_in_parts(const OdeSolver& solver, const Conditioning& conditioning,
                             const Conditioning& unconditional, const Cancellation& cancellation, int64_t& evaluations);
 

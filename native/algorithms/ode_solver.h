@@ -40,7 +40,7 @@ class OdeSolver {
   void advance(const at::Tensor& velocity, const std::optional<at::Tensor>& unconditional = std::nullopt,
                double guidance = 1);
 
-  // The same solver with some of its samples, in this order. Error(config) between the evaluations of a step.
+  // Gives this solver with some of its samples alone, in this order. Error(config) between the evaluations of a step.
   OdeSolver with_rows(const std::vector<int64_t>& rows) const;
 
  private:

@@ -53,7 +53,7 @@ at::Tensor Rollout::decode(int64_t begin, int64_t end, bool keep_graph, const Ca
   return images.size() == 1 ? images[0] : at::cat(images);
 }
 
-// Of the slice that is kept; rows: that the gradient has in all.
+// Checks the reward's gradient of the slice that is kept. rows: that the gradient has in all.
 void Rollout::check_gradient(const at::Tensor& reward_grad, int64_t rows) const {
   std::vector<int64_t> wanted = kept_[0].images.sizes().vec();
   wanted[0] = rows;

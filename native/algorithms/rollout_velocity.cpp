@@ -8,7 +8,7 @@ namespace eam {
 
 namespace {
 
-// Whether rows of both fit into one tensor each: models of one's own may take conditionings of different lengths.
+// Tells whether rows of both fit into a tensor each: models of one's own may take conditionings of different lengths.
 bool fit_together(const Conditioning& a, const Conditioning& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -24,7 +24,7 @@ FoldedAdapters::FoldedAdapters(FlowModel& model) : model_(model) {
   try {
     model_.fold();
   } catch (...) {
-    // Of some layers, where memory ran out.
+    // Memory ran out: some layers may have their copies.
     model_.unfold();
     throw;
   }

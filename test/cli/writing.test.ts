@@ -176,13 +176,13 @@ describe('the help of every command', () => {
       const help = command.createHelp();
       expect(command.description()).toMatch(/^[A-Z].*\.$/s);
       for (const option of help.visibleOptions(command as never)) {
-        // As it is shown, with the words of the program's own help.
+        // It is read as it is shown, with the words of the program's own help.
         const shown = command.configureHelp().optionDescription?.(option) ?? '';
         expect(shown, option.flags).toMatch(/^[A-Z].*[.]$/s);
         expect(shown, option.flags).not.toMatch(/\(default|\(choices|May be/);
         const takesValue = option.required || option.optional;
         if (takesValue) expect(shown, option.flags).toMatch(/By default \w+|It is required\./);
-        // In words, as no list or object of JavaScript is, and once.
+        // The default is told once, in words, and as no list or object of JavaScript.
         expect(shown, option.flags).not.toMatch(/By default \w+ \w+ ["[{]|undefined|\[object/);
         expect(shown.split(/By default|It is required/).length, option.flags).toBeLessThanOrEqual(2);
         const { defaultValue } = option;

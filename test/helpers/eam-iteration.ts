@@ -43,7 +43,7 @@ export async function iterate(model: NativeFlowModel, change: EamOptions = {}, r
   const endpoint = await floats(rollout.endpoint);
   const upstream = grad ?? (await normal(shape, 8n));
   const images: number[] = [];
-  // In slices each has its gradient taken back before the next is decoded.
+  // A slice has its gradient taken back before the next is decoded.
   for (let begin = 0; begin < batch; begin += rollout.slice) {
     const end = Math.min(begin + rollout.slice, batch);
     images.push(...(await floats(await decode(rollout, begin, end))));

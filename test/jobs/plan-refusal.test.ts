@@ -84,7 +84,7 @@ describe('eam finetune on a GPU that is too small', () => {
   it('starts where the prompts were encoded elsewhere and only the text encoders had no room', async () => {
     const { phases } = (await plan(config({ device: 'cuda' }))).memory!;
     const [encoding, ...others] = phases.map(({ bytes }) => bytes);
-    // As the plan counts libraries and rounding.
+    // The plan counts libraries and rounding so.
     const room = (bytes: number) => 2 ** 29 + 1.05 * bytes;
     memory.free = (room(encoding!) + room(Math.max(...others))) / 2;
     await expect(finetune(config({ device: 'cuda' }))).rejects.toThrow(OutOfMemoryError);

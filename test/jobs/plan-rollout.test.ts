@@ -90,7 +90,7 @@ describe('the memory of a rollout', () => {
     const made = async (changes: object) => plan({ ...config, ...changes });
     const folded = 'weights with the adapter folded in';
     const [with_, without] = [await made({}), await made({ adapter: { ...config.adapter, fold: false } })];
-    // Of the tiny transformer's attention, as its files have it: 8 layers a block, one less in the last.
+    // The tiny transformer's attention has 8 layers a block in its files, one less in the last.
     const copies = phase(with_, 'rolling out').parts[folded]!;
     expect(copies).toBeGreaterThan(0);
     for (const { name, parts } of with_.memory!.phases) {

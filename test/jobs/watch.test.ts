@@ -196,7 +196,7 @@ describe('stopWhen', () => {
     expect(existsSync(join(run, 'report.html'))).toBe(true);
     expect(linesOf(run)).toHaveLength(3);
 
-    // The same limit is still crossed, so that nothing is trained.
+    // This limit is still crossed, so that nothing is trained.
     const again = await eam('finetune', run, '--resume');
     expect([again.code, again.stderr]).toEqual([3, expect.stringContaining('stopped after step 3 by stopWhen: drift')]);
     expect(linesOf(run)).toHaveLength(3);

@@ -23,7 +23,7 @@ const layouts = [
   { layout: 'comfyui', name: (layer: string) => `diffusion_model.${layer}` },
 ] as const;
 
-/** Of every linear layer, the name in the single file, the inputs and the outputs; q, k and v are 32 rows each. */
+/** Every linear layer has its name in the single file, inputs and outputs here; q, k and v are 32 rows each. */
 const linear: Readonly<Record<string, { single: string; shape: readonly [number, number] }>> = {
   x_embedder: { single: 'img_in', shape: [32, 16] },
   context_embedder: { single: 'txt_in', shape: [32, 72] },

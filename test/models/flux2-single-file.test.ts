@@ -53,7 +53,7 @@ describe("FLUX.2's names in a single file", () => {
   it.each(['transformer', 'vae'] as const)('have every tensor of the %s with its shape, both ways', async (folder) => {
     const { prefix } = folder === 'vae' ? autoencoder : transformer;
     const written = Object.entries(single).filter(([name]) => name.startsWith(prefix));
-    // As the way back, which knows nothing of lib/, has them.
+    // The way back, which knows nothing of lib/, has them so.
     const expected = parts[folder].map(({ name, shape }) => [prefix + name, [...shape]] as const);
     expect(Object.fromEntries(written.map(([name, { shape }]) => [name, [...shape]]))).toEqual(
       Object.fromEntries(expected),

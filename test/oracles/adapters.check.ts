@@ -1,5 +1,5 @@
 // Adapters and merged models that are written for other projects, loaded there and drawn with.
-import { existsSync, mkdtempSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { sizes } from '../../benchmarks/random-sd3.mjs';
 import { loadTensors, saveTensors } from '../../lib/files/safetensors.js';
 import { mergeAdapter } from '../../lib/jobs/merge/merge.js';
-import { exportAdapter, readAdapter } from '../../lib/models/adapter-files.js';
+import { readAdapter } from '../../lib/models/adapter-files.js';
 import type { AdapterLayoutName } from '../../lib/models/adapters/layout.js';
 import type { Model } from '../../lib/models/model.js';
 import { withComponent } from '../../lib/models/component-weights.js';
@@ -17,6 +17,7 @@ import { autoencoderSchema, toAutoencoderConfig } from '../../lib/models/autoenc
 import type { NativeAutoencoder } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import type { Tensor } from '../../lib/runtime/native/tensor.js';
+import { type Drawn, drawnBy, exportedOnce } from '../helpers/drawn.js';
 import { largeError, place, runOracle } from '../helpers/oracles.js';
 import { scaledError } from '../helpers/published.js';
 import { writeRandomSd3 } from '../helpers/random-sd3.js';
@@ -60,22 +61,13 @@ const size = { width: 96, height: 64 };
 let inputs: Record<string, Tensor>;
 let autoencoder: NativeAutoencoder;
 /** What our network gives and what it draws, with an adapter or without. */
-const drawn: Partial<Record<AdapterName | 'base', { velocity: Tensor; image: Tensor }>> = {};
+const drawn: Partial<Record<AdapterName | 'base', Drawn>> = {};
 
-/** The network's output at the inputs' times, and the image that four Euler steps from noise draw. */
-async function drawnBy(loaded: Model): Promise<{ velocity: Tensor; image: Tensor }> {
+/** What our network gives at the inputs' noise levels, and draws from them. */
+async function drawnWith(loaded: Model): Promise<Drawn> {
   const { latents, timestep, context, pooled } = inputs as Record<string, Tensor>;
-  const velocity = (sample: Tensor, times: readonly number[]) =>
-    loaded.native.velocity(sample, Float32Array.from(times), [context!, pooled!], false);
-  const times = (await floats(timestep!)).map((level) => 1 - level / 1000);
-  let sample = latents!;
-  for (const time of [0, 0.25, 0.5, 0.75])
-    sample = await binding().weightedSum([sample, await velocity(sample, [time, time])], [1, 0.25]);
-  return {
-    // The network of diffusers gives the negative of the velocity.
-    velocity: await binding().weightedSum([await velocity(latents!, times)], [-1]),
-    image: await autoencoder.decode(sample),
-  };
+  const levels = Array.from(await floats(timestep!), (level) => level / 1000);
+  return drawnBy(loaded, autoencoder, { latents: latents!, levels, conditioning: [context!, pooled!] });
 }
 
 beforeAll(async () => {
@@ -90,21 +82,16 @@ beforeAll(async () => {
   await saveTensors(join(folder, 'inputs.safetensors'), inputs);
   autoencoder = await autoencoderOf();
   using plain = await loadModel(directory, { size });
-  drawn.base = await drawnBy(plain);
+  drawn.base = await drawnWith(plain);
   for (const [name, adapter] of Object.entries(adapters)) {
     using adapted = await loadModel(directory, { size, adapter: { ...adapter, targets: [...adapter.targets] } });
     await randomise(adapted.native, 'trainable', 0.2);
-    drawn[name as AdapterName] = await drawnBy(adapted);
+    drawn[name as AdapterName] = await drawnWith(adapted);
     await adapted.saveAdapter(join(folder, name));
   }
 });
 
-async function exported(name: AdapterName, layout: AdapterLayoutName): Promise<string> {
-  const isFile = layout === 'kohya' || layout === 'comfyui';
-  const out = join(folder, `${name}-${layout}${isFile ? '.safetensors' : ''}`);
-  if (!existsSync(out)) await exportAdapter(join(folder, name), out, layout);
-  return out;
-}
+const exported = (name: AdapterName, layout: AdapterLayoutName) => exportedOnce(folder, name, layout);
 
 function autoencoderOf(): Promise<NativeAutoencoder> {
   const config = toAutoencoderConfig(autoencoderSchema.parse({ _class_name: 'AutoencoderKL', ...model.vae }));

@@ -1,5 +1,5 @@
 // Adapters and merged models of FLUX.2 [klein] that are written for other projects, loaded there and drawn with.
-import { existsSync, mkdtempSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,7 +8,6 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { sizes, writeRandomFlux2 } from '../../benchmarks/random-flux2.mjs';
 import { buildHeader, loadTensors, saveTensors } from '../../lib/files/safetensors.js';
 import { mergeAdapter } from '../../lib/jobs/merge/merge.js';
-import { exportAdapter } from '../../lib/models/adapter-files.js';
 import type { AdapterLayoutName } from '../../lib/models/adapters/layout.js';
 import { withComponent } from '../../lib/models/component-weights.js';
 import * as config from '../../lib/models/flux2/config.js';
@@ -19,6 +18,7 @@ import { toSingleFile } from '../../lib/models/single-file.js';
 import type { NativeAutoencoder } from '../../lib/runtime/native/binding.js';
 import { binding } from '../../lib/runtime/native/index.js';
 import type { Tensor } from '../../lib/runtime/native/tensor.js';
+import { type Drawn, drawnBy, exportedOnce } from '../helpers/drawn.js';
 import { largeError, place, runOracle } from '../helpers/oracles.js';
 import { scaledError } from '../helpers/published.js';
 import { floats, normal, randomise } from '../helpers/tiny-model.js';
@@ -67,22 +67,13 @@ const size = { width: 96, height: 64 };
 let inputs: Record<string, Tensor>;
 let autoencoder: NativeAutoencoder;
 /** What our network gives and what it draws, with an adapter or without. */
-const drawn: Partial<Record<AdapterName | 'base', { velocity: Tensor; image: Tensor }>> = {};
+const drawn: Partial<Record<AdapterName | 'base', Drawn>> = {};
 
-/** The network's output at the inputs' times, and the image that four Euler steps from noise draw. */
-async function drawnBy(loaded: Model): Promise<{ velocity: Tensor; image: Tensor }> {
+/** What our network gives at the inputs' noise levels, and draws from them. */
+async function drawnWith(loaded: Model): Promise<Drawn> {
   const { latents, timestep, context } = inputs as Record<string, Tensor>;
-  const velocity = (sample: Tensor, times: readonly number[]) =>
-    loaded.native.velocity(sample, Float32Array.from(times), [context!], false);
-  const times = (await floats(timestep!)).map((level) => 1 - level);
-  let sample = latents!;
-  for (const time of [0, 0.25, 0.5, 0.75])
-    sample = await binding().weightedSum([sample, await velocity(sample, [time, time])], [1, 0.25]);
-  return {
-    // The network of diffusers gives the negative of the velocity.
-    velocity: await binding().weightedSum([await velocity(latents!, times)], [-1]),
-    image: await autoencoder.decode(sample),
-  };
+  const levels = [...(await floats(timestep!))];
+  return drawnBy(loaded, autoencoder, { latents: latents!, levels, conditioning: [context!] });
 }
 
 beforeAll(async () => {
@@ -103,22 +94,17 @@ beforeAll(async () => {
   const own = await loadTensors(join(directory, 'transformer/diffusion_pytorch_model.safetensors'));
   await saveTensors(join(folder, 'base.safetensors'), await toSingleFile({ ...transformerNames, prefix: '' }, own));
   using plain = await loadModel(directory, { size });
-  drawn.base = await drawnBy(plain);
+  drawn.base = await drawnWith(plain);
   for (const name of all) {
     const adapter = { ...adapters[name], targets: [...adapters[name].targets] };
     using adapted = await loadModel(directory, { size, adapter });
     await randomise(adapted.native, 'trainable', 0.1);
-    drawn[name] = await drawnBy(adapted);
+    drawn[name] = await drawnWith(adapted);
     await adapted.saveAdapter(join(folder, name));
   }
 });
 
-async function exported(name: AdapterName, layout: AdapterLayoutName): Promise<string> {
-  const isFile = layout === 'kohya' || layout === 'comfyui';
-  const out = join(folder, `${name}-${layout}${isFile ? '.safetensors' : ''}`);
-  if (!existsSync(out)) await exportAdapter(join(folder, name), out, layout);
-  return out;
-}
+const exported = (name: AdapterName, layout: AdapterLayoutName) => exportedOnce(folder, name, layout);
 const files = async (layout: AdapterLayoutName, names: readonly AdapterName[]) =>
   Object.fromEntries(await Promise.all(names.map(async (name) => [name, await exported(name, layout)] as const)));
 

@@ -104,7 +104,7 @@ describe('truncated backpropagation', () => {
     for (const t of [0, 0.25, 0.5]) x = await moved(x, t);
     const lossAt = async () => lossOf(await floats(await model.images(await moved(x, 0.75))), upstream, rows);
     expect(await slopeAlong(model, gradients, lossAt)).toBeCloseTo(1, 2);
-    // Of the whole rollout it is another one.
+    // The gradient of the whole rollout is another one.
     const whole = async () => lossOf(await imagesOf(algorithm), upstream, rows);
     expect(Math.abs((await slopeAlong(model, gradients, whole)) - 1)).toBeGreaterThan(0.02);
   });

@@ -365,7 +365,7 @@ describe('drawing with Stable Diffusion 3', () => {
       ),
     ).toMatchObject({
       code: 1,
-      // Of a file in PEFT's folder the settings beside it are read, too.
+      // A file in PEFT's folder is read with the settings beside it.
       stderr: expect.stringMatching(message) as string,
     });
   });

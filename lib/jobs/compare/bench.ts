@@ -68,7 +68,7 @@ export async function measureSet(
   return (await measure(model, { ...options, average: trainer?.averaging }, weights)).measurement;
 }
 
-/** The same of the best of so many candidates for each image, which the pretrained model draws. */
+/** Measures the pretrained model where each image is the best of `bestOf` candidates by the training reward. */
 export async function measureBest(
   bench: Bench,
   model: Model,

@@ -16,7 +16,7 @@ export interface EqualCost {
   measures: Record<MeasureName, (Summary | undefined)[]>;
 }
 
-/** Whether more of a measure is better. */
+/** Tells whether more of a measure is better. */
 export const measures = { reward: true, accuracy: true, diversity: true, drift: false } as const;
 export type MeasureName = keyof typeof measures;
 

@@ -17,7 +17,7 @@ import { readFinetuneConfig } from '../settings/finetune.js';
 /** What a configuration is made of. */
 export interface Answers {
   model?: string | undefined;
-  /** As on a command line: a name with its folder, or JSON. */
+  /** Each is written as on a command line: a name with its folder, or JSON. */
   rewards?: readonly string[] | undefined;
   /** Prompts, or one that is a file of them. */
   prompts?: readonly string[] | undefined;

@@ -98,9 +98,9 @@ export interface MemoryPlan {
   };
   /** What the rewards' weights take. */
   rewards: {
-    /** As the configuration names it. */
+    /** It is called this in the configuration. */
     name: string;
-    /** As they are loaded; 0 for one without weights, left out where nobody knows them. */
+    /** Its weights take this as they are loaded: 0 where it has none, left out where nobody knows them. */
     bytes?: number | undefined;
   }[];
   /** How many numbers the adapter has. */

@@ -5,7 +5,7 @@ import type { FinetuneSettings } from '../settings/finetune.js';
 export interface RolloutPlan {
   /** A network evaluation takes at most this many rows, of which a guided sample has two. */
   rows: number;
-  /** Whether the adapter is folded into copies of the adapted layers' weights. */
+  /** It says whether the adapter is folded into copies of the adapted layers' weights. */
   folded: boolean;
   /** Bytes of free memory that both were chosen for, as far as the configuration leaves them out. */
   chosenFor?: number | undefined;
@@ -21,5 +21,5 @@ export function rolloutRows(algorithm: AlgorithmSettings, batch: number): number
   return Math.min(rolloutBatch || all, all);
 }
 
-/** Whether the adapter is folded while the model that is trained draws. */
+/** Tells whether the adapter is folded while the model that is trained draws. */
 export const folds = ({ adapter }: Pick<FinetuneSettings, 'adapter'>): boolean => adapter?.fold ?? true;

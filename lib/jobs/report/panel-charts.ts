@@ -70,7 +70,7 @@ const alarmsOf = (metrics: ReadMetrics): readonly unknown[] => {
   return Array.isArray(alarms) ? alarms : [];
 };
 
-/** Whether a step's measures were an alarm, of this measure or of any. */
+/** Tells whether a step's measures were an alarm, of this measure or of any. */
 export const isAlarm = (metrics: ReadMetrics, measure?: MeasureName): boolean =>
   measure === undefined ? alarmsOf(metrics).length > 0 : alarmsOf(metrics).includes(measure);
 

@@ -22,7 +22,7 @@ export interface Figure {
 export interface ReproducedRow {
   /** A method, the pretrained model, or a seed. */
   name: string;
-  /** Whether others published it, or it was computed here; a seed's row is a part of the row of all. */
+  /** It says whether others published it, or it was computed here; a seed's row is a part of the row of all. */
   kind: 'published' | 'pretrained' | 'seed' | 'all seeds';
   /** The rewards' means over the images, by name; what others did not publish is left out. */
   rewards: Record<string, Figure>;

@@ -82,7 +82,7 @@ export function settingsText({ settings }: Recipe, held: HeldSettings): string {
   ].join('\n');
 }
 
-/** The same of the recipe itself, in Markdown. */
+/** Writes each setting of a recipe beside the published one, with who gives it, as a table in Markdown. */
 export const settingsTable = ({ settings }: Pick<Recipe, 'settings'>): string =>
   markdownTable({
     head: ['setting', 'value', 'published', 'source, or why it is ours'],
@@ -179,7 +179,7 @@ export const reproductionText = (reproduction: Reproduction): string =>
     ...(reproduction.deviations.length ? ['', deviationsTable(reproduction.deviations, aligned)] : []),
   ].join('\n');
 
-/** The same as a page of Markdown, with every setting and who gives it. */
+/** Writes a reproduction as a page of Markdown, with every setting and who gives it. */
 export const reproductionPage = (reproduction: Reproduction, recipe: Recipe): string =>
   [
     `# ${reproduction.title}`,

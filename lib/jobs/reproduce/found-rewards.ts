@@ -14,9 +14,9 @@ import type { Recipe, RecipeReward } from './recipe.js';
 export interface FoundReward {
   name: string;
   title: string;
-  /** As a configuration says it, to score with. */
+  /** A configuration that scores with it says this. */
   config: RewardConfig;
-  /** As a configuration says it, to train towards. */
+  /** A configuration that trains towards it says this. */
   training: RewardConfig;
   /** The folder that its files are in, or are to be in. */
   place: string;

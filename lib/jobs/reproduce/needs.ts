@@ -19,7 +19,7 @@ export interface NeededFile {
   place: string;
   /** How many bytes it has; of what is missing about those of the published files; left out where nobody knows. */
   bytes?: number | undefined;
-  /** Whether it is there. */
+  /** It says whether it is there. */
   state: 'there' | 'missing' | 'fetched when the recipe runs';
   /** The command that gets it, where it is missing. */
   command?: string | undefined;
@@ -31,9 +31,9 @@ export interface NeededFile {
 export interface CardHours {
   /** What the card is called, such as `H100 SXM`. */
   name: string;
-  /** Whether it has the memory that is needed, with all rewards of the evaluation counted in training, too. */
+  /** It says whether it has the memory that is needed, with all rewards of the evaluation counted in training, too. */
   fits: boolean;
-  /** Whether such a network was measured on it; else the hours are estimated. */
+  /** It says whether such a network was measured on it; else the hours are estimated. */
   measured: boolean;
   /** The hours of all trainings. */
   training: number;

@@ -16,7 +16,7 @@ export interface PromptSet {
   place: string;
   /** Undefined where the file is not here yet. */
   prompts: string[] | undefined;
-  /** Whether it is another file than the published one. */
+  /** It says whether it is another file than the published one. */
   isGiven: boolean;
 }
 

@@ -19,7 +19,7 @@ const settingSchema = z
     ours: z.string().min(1).optional(),
     /** What they have instead. */
     published: z.json().optional(),
-    /** Whether it is a method's own choice, in which rows of one table may differ. */
+    /** It says whether it is a method's own choice, in which rows of one table may differ. */
     method: z.boolean().default(false),
   })
   .refine(({ source, ours }) => (source === undefined) !== (ours === undefined), 'expected either a source or ours');
@@ -35,9 +35,9 @@ const promptSourceSchema = z.strictObject({
 });
 
 const rewardSchema = z.strictObject({
-  /** As papers write it. */
+  /** Papers write it so. */
   title: z.string().min(1),
-  /** As a configuration names it; its folder is found. */
+  /** A configuration names it so; its folder is found. */
   config: z.looseObject({ name: z.string().min(1) }),
   /** What is added to it in training. The first reward is trained towards. */
   training: z.record(z.string(), z.json()).default({}),

@@ -24,9 +24,9 @@ import { allDeviations, prepared, type WorkOptions } from './work.js';
 export interface ReproduceOptions extends WorkOptions, Pick<JobOptions, 'signal' | 'observer'> {
   /** The folder of the runs and of the results; the default is `runs/reproduce`. */
   output?: string | undefined;
-  /** Whether no more is done than to say what is needed; nothing is fetched or written. */
+  /** It says whether no more is done than to say what is needed; nothing is fetched or written. */
   dryRun?: boolean | undefined;
-  /** Whether hours of work are begun without asking. */
+  /** It says whether hours of work are begun without asking. */
   yes?: boolean | undefined;
   /** Asks whether to begin; left out, `yes` has to be said. */
   confirm?: ((question: string) => Promise<boolean>) | undefined;

@@ -26,7 +26,7 @@ export interface Deviation {
   here: string;
   /** What the authors have. */
   published: string;
-  /** Whether figures can no longer be put beside the published ones. */
+  /** It says whether figures can no longer be put beside the published ones. */
   binding: boolean;
 }
 

@@ -9,7 +9,7 @@ const autoencoder = networkPart(autoencoderNames, 'first_stage_model.', /^decode
 const parts: readonly SingleFilePart[] = [
   networkPart(transformerNames, 'diffusion_model.', /^double_stream_modulation_img\.lin\./),
   autoencoder,
-  // The same in a file with diffusers' own names.
+  // A file of the autoencoder may have diffusers' own names.
   { prefixes: [], alone: /^decoder\.up_blocks\.0\./, folder: autoencoder.folder, file: autoencoder.file },
   textEncoderPart(['qwen3_4b', 'qwen3_8b'], 'text_encoder', /^model\.layers\.0\.self_attn\.q_norm\./),
 ];
@@ -21,7 +21,7 @@ const marks = [
   /^model\.layers\.0\.self_attn\.q_norm\.weight$/,
 ];
 
-/** Whether the names are those of a single file of FLUX.2, or of its autoencoder or its text encoder alone. */
+/** Tells whether the names are those of a single file of FLUX.2, or of its autoencoder or its text encoder alone. */
 export const isFlux2SingleFile = (entries: readonly TensorEntry[]): boolean =>
   marks.some((mark) => entries.some(({ name }) => mark.test(name)));
 

@@ -109,7 +109,7 @@ export async function readComponent<Json, Config>(
   return { directory, config: convert(validate(schema, json, file)) };
 }
 
-/** Whether a file could not be read because it is not there. */
+/** Tells whether a file could not be read because it is not there. */
 const isAbsent = (error: unknown): boolean =>
   error instanceof ConfigError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 

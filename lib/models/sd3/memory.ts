@@ -36,7 +36,7 @@ export class TransformerMemory {
   #modulations(): number {
     const { layers } = this.config;
     const dual = Array.from({ length: layers }, (_, index) => isDual(this.config, index)).filter(Boolean).length;
-    // Of the text, the last block has but two.
+    // The last block modulates its text with two vectors in place of six.
     return widthOf(this.config) * (12 * layers + 3 * dual - 4 + 2);
   }
 

@@ -24,7 +24,7 @@ export interface TextOptions {
   device: string;
   /** Tokens a prompt that T5 reads; without T5 as many zeros stand in for its states, as in diffusers. */
   textLength: number;
-  /** Whether one block of T5 at a time is on the device; default: all of it. */
+  /** It says whether one block of T5 at a time is on the device; default: all of it. */
   sliced?: boolean;
 }
 

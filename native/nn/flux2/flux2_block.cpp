@@ -38,7 +38,7 @@ at::Tensor swiglu(const at::Tensor& x) {
   return at::silu(halves[0]) * halves[1];
 }
 
-// As in diffusers, a float16 value beyond the type's range becomes the nearest end of that range.
+// A float16 value beyond the type's range becomes the nearest end of that range, as in diffusers.
 at::Tensor within_range(const at::Tensor& x) {
   return x.scalar_type() == at::kHalf ? at::clamp(x, -65504, 65504) : x;
 }

@@ -37,7 +37,7 @@ class StoredWeights {
 
   bool has(const std::string& name) const { return stored_.contains(name); }
 
-  // Whether a tensor that was taken is a copy of what is stored, in another place or type.
+  // It says whether a tensor that was taken is a copy of what is stored, in another place or type.
   bool copied(const at::Tensor& taken) const { return copied_.contains(taken.unsafeGetTensorImpl()); }
 
   // Puts another tensor of the same numbers in the place of one that was taken.

@@ -128,7 +128,7 @@ std::vector<at::Tensor> Sd3Transformer::run(const Block& block, const std::vecto
   return checkpoint(segment, streams, adapted || !adapted_ ? block.trainable : std::vector<at::Tensor>{});
 }
 
-// Of every block and the end, in one product.
+// Computes the modulations of every block and of the end in one product.
 std::vector<at::Tensor> Sd3Transformer::modulations(const at::Tensor& condition, bool adapted) const {
   return modulation_.forward({modulated_.begin(), modulated_.end()}, condition, adapted);
 }

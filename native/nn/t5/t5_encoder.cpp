@@ -66,7 +66,7 @@ T5Encoder::T5Encoder(StoredWeights& weights, const T5EncoderConfig& config)
   for (int64_t i = 0; i < config.layers; ++i) blocks_.push_back(block(weights, i));
 }
 
-// In slices, a block's weights stay on the CPU as they are stored, a memory map, until `ready`.
+// A block's weights stay on the CPU in slices, as the memory map that stores them, until `ready`.
 T5Encoder::Block T5Encoder::block(StoredWeights& weights, int64_t index) const {
   const auto take = [&](const std::string& tensor, at::IntArrayRef shape) {
     if (config_.sliced && !weights.device().is_meta()) return weights.take(tensor, shape, std::nullopt, at::kCPU);

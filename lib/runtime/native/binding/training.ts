@@ -55,7 +55,7 @@ export interface NativeRollout extends NativeDrawn {
   decode(args: {
     begin: number;
     end: number;
-    /** Whether `carry` will be called; default false. The graph of the slice before is freed. */
+    /** It says whether `carry` will be called; default false. The graph of the slice before is freed. */
     keepGraph?: boolean;
     cancellation: NativeCancellation;
   }): Promise<Tensor>;
